@@ -1,0 +1,44 @@
+"""The wall: what a source may say, load and do.
+
+    from dux_sandbox import check, load, dry_run, Limits, SourceRejected
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dux_sandbox.findings import CheckReport as CheckReport
+    from dux_sandbox.findings import DryRunReport as DryRunReport
+    from dux_sandbox.findings import Finding as Finding
+    from dux_sandbox.findings import RuleFailed as RuleFailed
+    from dux_sandbox.findings import SourceRejected as SourceRejected
+    from dux_sandbox.limits import Limits as Limits
+    from dux_sandbox.loading import load as load
+    from dux_sandbox.static_check import check as check
+    from dux_sandbox.trial import dry_run as dry_run
+
+_HOME = {
+    "check": "static_check",
+    "load": "loading",
+    "dry_run": "trial",
+    "Limits": "limits",
+    "Finding": "findings",
+    "CheckReport": "findings",
+    "DryRunReport": "findings",
+    "RuleFailed": "findings",
+    "SourceRejected": "findings",
+}
+
+__all__ = sorted(_HOME)
+
+
+# No module here is called like a name it hands out (check, load, dry_run): an
+# import of the module would shadow the function.
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,35 @@
+"""How much time and memory a rule may use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on a rule that runs in a child process.
+
+    Attributes:
+        seconds: time the rule may use in one dry run, all steps together, seconds.
+        memory: bytes the child may take over what it holds when it starts.
+        step_seconds: the longest a single live step may take, seconds. The live
+            optimizer narrows it from the dry run's times.
+        closure_calls: how often one step may call its closure.
+        require: names of jail layers (see `dux_sandbox.jail`) without which no
+            rule is run at all.
+    """
+
+    seconds: float = 4.0
+    memory: int = 1 << 30
+    step_seconds: float = 4.0
+    closure_calls: int = 10
+    require: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("seconds", "memory", "step_seconds", "closure_calls"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ValueError(
+                    f"Limits({name}={value!r}): it must be above 0; "
+                    f"leave it out for the default."
+                )
