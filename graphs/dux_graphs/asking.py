@@ -1,0 +1,120 @@
+"""Asks the language model for the proposals of one try; tells trouble from failure."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from langgraph.errors import GraphBubbleUp
+from langgraph.runtime import Runtime
+
+from dux_graphs.state import Ports
+from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble
+from dux_prompts.brief import render_another
+from dux_prompts.reply import cleaned
+
+logger = logging.getLogger(__name__)
+
+Messages = list[dict[str, str]]
+Write = Callable[[Messages], str]
+
+
+class NotWritten(Exception):
+    """No proposal could be had; the text says why, in one line without secrets."""
+
+
+def ask(
+    ports: Ports,
+    runtime: Runtime[Any],
+    system: str,
+    conversation: Messages,
+    prompt: str,
+    calls: int,
+) -> list[str]:
+    """The replies of one try: one for each candidate that could be written.
+
+    Args:
+        ports: `write` is asked; `fallback` once the retries are spent.
+        runtime: tells which attempt of the node this is, and carries events out.
+        system: the system message.
+        conversation: the messages before; extended in place by each prompt and reply.
+        prompt: the first prompt; later candidates get a short one of their own.
+        calls: attempts that the node's retry policy allows.
+
+    Raises:
+        NotWritten: the model failed for good; the decision is over.
+        Exception: what `ports.write` raised, where it is trouble and a retry is left:
+            the node's retry policy waits and calls again.
+    """
+    attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
+    try:
+        return _round(ports, ports.write, runtime, system, conversation, prompt)
+    except GraphBubbleUp:
+        raise
+    # The providers' clients raise what they like, and a training must not end
+    # because of a language model.
+    except Exception as error:
+        if not is_trouble(error):
+            tell(runtime, "error", {"cause": cause_of(error)})
+            logger.debug("the language model failed", exc_info=error)
+            raise NotWritten(f"no proposal was written: {cause_of(error)}") from error
+        if attempt < calls:
+            raise
+        reason = f"the language model failed {attempt} times: {cause_of(error)}"
+        if ports.fallback is None:
+            raise NotWritten(reason) from error
+    try:
+        return _round(ports, ports.fallback, runtime, system, conversation, prompt)
+    except GraphBubbleUp:
+        raise
+    # As above: whatever it raises, training goes on.
+    except Exception as error:
+        raise NotWritten(f"{reason}; the fallback: {cause_of(error)}") from error
+
+
+def tell(runtime: Runtime[Any], kind: str, data: dict[str, Any]) -> None:
+    """Emit a custom event, for whoever streams the graph with "custom"."""
+    runtime.stream_writer({"kind": kind, "data": data})
+
+
+def _round(
+    ports: Ports,
+    write: Write,
+    runtime: Runtime[Any],
+    system: str,
+    conversation: Messages,
+    prompt: str,
+) -> list[str]:
+    """One call for each candidate.
+
+    With several candidates, trouble with one leaves those that were written: they
+    have been paid for. Trouble with all of them is raised.
+    """
+    replies: list[str] = []
+    trouble: Exception | None = None
+    for number in range(1, ports.candidates + 1):
+        if replies:
+            prompt = render_another(number, ports.candidates, folder=ports.prompts)
+        asked = {"role": "user", "content": prompt}
+        messages = [{"role": "system", "content": system}, *conversation, asked]
+        try:
+            reply = _whole(write(messages))
+        # See above; what is no trouble goes on up.
+        except Exception as error:
+            if not is_trouble(error):
+                raise
+            trouble = error
+            tell(runtime, "error", {"cause": cause_of(error)})
+            continue
+        replies.append(reply)
+        conversation += [asked, {"role": "assistant", "content": reply}]
+    if trouble is not None and not replies:
+        raise trouble
+    return replies
+
+
+def _whole(reply: str) -> str:
+    if not isinstance(reply, str) or not reply.strip():
+        raise ReplyTrouble("empty reply: Ports.write returned no text")
+    return cleaned(reply)

@@ -1,0 +1,231 @@
+"""The four nodes of a decision: propose, static_check, dry_run, apply."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from langgraph.graph import END
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Overwrite, Send
+
+from dux_graphs.asking import NotWritten, ask, tell
+from dux_graphs.state import CandidateState, DecisionState, Ports
+from dux_prompts.brief import render_repair, render_system, render_update
+from dux_prompts.observation import Observation, ObservationError
+from dux_prompts.reply import Proposal, cleaned, read
+from dux_sandbox.findings import Finding, digest_of
+
+logger = logging.getLogger(__name__)
+
+Nodes = dict[str, Callable[..., Any]]
+
+
+def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
+    """The nodes by name.
+
+    Args:
+        ports_of: the Ports in the context that the graph was invoked with.
+        calls: how often `propose` is run at most when the language model gives
+            trouble, the first time included.
+    """
+
+    def propose(state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
+        """Ask for proposals; on their way back, close a decision that is spent."""
+        ports = ports_of(runtime.context)
+        observation = _observation_of(state)
+        state, reset = _fresh(state)
+        tries = state.get("tries", 0)
+        judged = [a for a in state.get("attempts", []) if a["try"] == tries]
+        # Sent here by one candidate while others are still on trial or one has passed:
+        # they will go on.
+        if any(a["ok"] for a in judged) or len(judged) < state.get("awaited", 0):
+            return Command()
+        if tries >= ports.max_attempts:
+            return Command(update=_kept(judged, tries), goto=END)
+        conversation = list(state.get("messages", []))
+        known = len(conversation)
+        prompt = (
+            render_repair(
+                judged, tries_left=ports.max_attempts - tries, folder=ports.prompts
+            )
+            if tries
+            else render_update(observation, folder=ports.prompts)
+        )
+        system = render_system(observation, folder=ports.prompts)
+        try:
+            replies = ask(ports, runtime, system, conversation, prompt, calls)
+        except NotWritten as error:
+            logger.warning("no proposal: %s", error)
+            failed = {"verdict": "failed", "source": None, "digest": None}
+            return Command(update=reset | failed | {"reason": str(error)}, goto=END)
+        refused = [a["digest"] for a in state.get("attempts", []) if a["digest"]]
+        candidates = _candidates(replies, tries + 1, refused)
+        update: dict[str, Any] = {
+            "tries": tries + 1,
+            "awaited": len(candidates),
+            "messages": conversation[known:],
+            "verdict": "",
+            "source": None,
+            "digest": None,
+            "reason": "",
+        }
+        if reset:
+            update["messages"] = Overwrite(update["messages"])
+        return Command(
+            update=reset | update,
+            goto=[Send("static_check", candidate) for candidate in candidates],
+        )
+
+    def static_check(state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
+        """Read the source without running it; refuse what was refused before."""
+        ports = ports_of(runtime.context)
+        findings = list(state["findings"])
+        stage = "reply" if findings else "static_check"
+        if not findings and state["digest"] in state["refused"]:
+            findings = [_REPEATED.as_dict()]
+        elif not findings:
+            with ports.turn:
+                report = ports.check(state["source"])
+            findings = [finding.as_dict() for finding in report.findings]
+            tell(runtime, "static_check", report.as_dict())
+            if report.ok:
+                return Command(goto=Send("dry_run", state))
+        attempt = _attempt(state, stage, ok=False, findings=findings)
+        return Command(update={"attempts": [attempt]}, goto="propose")
+
+    def dry_run(state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
+        """Try the source for a few steps on a copy of the model."""
+        ports = ports_of(runtime.context)
+        with ports.turn:
+            report = ports.dry_run(state["source"])
+        tell(runtime, "dry_run", {"digest": state["digest"]} | report.as_dict())
+        attempt = _attempt(
+            state,
+            "dry_run",
+            ok=report.ok,
+            findings=[finding.as_dict() for finding in report.findings],
+            losses=report.losses,
+            incumbent_losses=report.incumbent_losses,
+        )
+        goto = "apply" if report.ok else "propose"
+        return Command(update={"attempts": [attempt]}, goto=goto)
+
+    def apply(state: DecisionState, runtime: Runtime[Any]) -> dict[str, Any]:
+        """Hand the best source to the trainer."""
+        ports = ports_of(runtime.context)
+        tries = state["tries"]
+        passed = [a for a in state["attempts"] if a["try"] == tries and a["ok"]]
+        best = min(passed, key=_final_loss)
+        answer = ports.apply(best["source"])
+        tell(runtime, "apply", {"digest": best["digest"], "answer": answer})
+        outcome = {"source": best["source"], "digest": best["digest"]}
+        if answer is None or answer is True:
+            reason = f"passed after {tries} {'try' if tries == 1 else 'tries'}"
+            return outcome | {"verdict": "applied", "reason": reason}
+        why = answer if isinstance(answer, str) and answer else "no reason was given"
+        return outcome | {
+            "verdict": "kept",
+            "reason": f"the trainer did not take the source: {cleaned(why)}",
+        }
+
+    return {
+        "propose": propose,
+        "static_check": static_check,
+        "dry_run": dry_run,
+        "apply": apply,
+    }
+
+
+_REPEATED = Finding(
+    "repeated",
+    None,
+    "this very source was refused before in this decision; it is not tried again",
+    "a source that mends what was found",
+)
+
+
+def _observation_of(state: DecisionState) -> Observation:
+    data = state.get("observation")
+    if not isinstance(data, dict):
+        raise ObservationError(
+            f"the graph was invoked with observation={data!r}; pass"
+            ' {"observation": Observation(...).as_dict()}'
+        )
+    return Observation.from_dict(data)
+
+
+def _fresh(state: DecisionState) -> tuple[DecisionState, dict[str, Any]]:
+    """The state without a decision that ended before on the same thread.
+
+    Returns:
+        The state to go by, and the update that clears the old lists.
+    """
+    if not state.get("verdict"):
+        return state, {}
+    cleared: DecisionState = {"observation": state["observation"]}
+    return cleared, {"attempts": Overwrite([]), "messages": Overwrite([]), "tries": 0}
+
+
+def _candidates(
+    replies: Sequence[str], number: int, refused: list[str]
+) -> list[CandidateState]:
+    """One candidate for each reply; of equal sources only the first."""
+    candidates: list[CandidateState] = []
+    for reply in replies:
+        proposal = read(reply)
+        found = isinstance(proposal, Proposal)
+        source = proposal.source if isinstance(proposal, Proposal) else ""
+        digest = digest_of(source) if found else ""
+        if found and digest in [candidate["digest"] for candidate in candidates]:
+            continue
+        findings = [] if isinstance(proposal, Proposal) else [proposal.as_dict()]
+        candidates.append(
+            {
+                "number": [number, len(candidates) + 1],
+                "source": source,
+                "digest": digest,
+                "findings": findings,
+                "refused": refused,
+            }
+        )
+    return candidates
+
+
+def _attempt(
+    candidate: CandidateState,
+    stage: str,
+    *,
+    ok: bool,
+    findings: list[dict[str, Any]],
+    losses: Sequence[float] = (),
+    incumbent_losses: Sequence[float] = (),
+) -> dict[str, Any]:
+    return {
+        "try": candidate["number"][0],
+        "candidate": candidate["number"][1],
+        "source": candidate["source"],
+        "digest": candidate["digest"],
+        "stage": stage,
+        "ok": ok,
+        "findings": findings,
+        "losses": list(losses),
+        "incumbent_losses": list(incumbent_losses),
+    }
+
+
+def _kept(judged: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:
+    """The update that ends a decision whose every try was refused."""
+    reason = f"refused in {'the only try' if tries == 1 else f'all {tries} tries'}"
+    if judged and judged[-1]["findings"]:
+        finding = judged[-1]["findings"][0]
+        reason += f", the last time by [{finding['rule']}] {finding['message']}"
+    return {"verdict": "kept", "source": None, "digest": None, "reason": reason}
+
+
+def _final_loss(attempt: dict[str, Any]) -> float:
+    """The loss a dry run ended with; candidates without a finite one come last."""
+    losses = attempt["losses"]
+    return losses[-1] if losses and math.isfinite(losses[-1]) else math.inf

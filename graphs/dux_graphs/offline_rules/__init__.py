@@ -1,0 +1,1 @@
+"""The rules of the offline model: read the prompt, decide, write the class."""

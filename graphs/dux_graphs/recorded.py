@@ -1,0 +1,219 @@
+"""Records the replies of a chat model, and plays them back without it.
+
+A recording is a text file, one JSON object a line, appended as replies come in:
+
+    {"prompt_digest": "9f86d0...", "reply": "...", "model": "gpt-4o",
+     "finish_reason": "stop", "usage": {"input_tokens": 812, ...}, "hint": "..."}
+
+`prompt_digest` is the SHA-256 of the JSON text of the messages, `[[role, text], ...]`.
+`hint` is the beginning of the last message, to tell lines apart by eye. `reply` and
+`prompt_digest` are needed, the rest may be missing. A prompt that was asked several
+times has several lines; they are played back in order, the last one again and again.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from pydantic import PrivateAttr
+
+_HINT_CHARACTERS = 200
+_ROLES = {"human": "user", "ai": "assistant", "chat": "user"}
+
+
+class RecordingError(ValueError):
+    """A recording cannot be read; the message names the file and the line."""
+
+
+class RecordingMiss(LookupError):
+    """A prompt is not in the recording: this is not the run that was recorded."""
+
+
+def digest_of_prompt(messages: Sequence[BaseMessage]) -> str:
+    """The name of a prompt: SHA-256 of its messages, 64 hex digits."""
+    plain = [[_ROLES.get(m.type, m.type), str(m.text)] for m in messages]
+    text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hint_of_prompt(messages: Sequence[BaseMessage]) -> str:
+    """The beginning of the last message on one line, for people and near misses."""
+    text = str(messages[-1].text) if messages else ""
+    return " ".join(text.split())[:_HINT_CHARACTERS]
+
+
+class RecordedChatModel(BaseChatModel):
+    """Plays a recording back; raises RecordingMiss for a prompt that is not in it."""
+
+    file: str
+    replies: dict[str, list[dict[str, Any]]]
+    model_name: str = "recorded"
+    _played: dict[str, int] = PrivateAttr(default_factory=dict)
+    _turn: Any = PrivateAttr(default_factory=threading.Lock)
+
+    @classmethod
+    def open(cls, file: str | Path) -> RecordedChatModel:
+        """The recording in a file.
+
+        A torn last line, as a crash leaves it, is passed over.
+
+        Raises:
+            RecordingError: the file is missing or empty, or a line is no reply.
+        """
+        path = Path(file)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecordingError(
+                f"recording {str(path)!r} cannot be read ({error}); pass a JSONL file"
+                " that dux_graphs.recorded.RecordingChatModel wrote"
+            ) from error
+        replies: dict[str, list[dict[str, Any]]] = {}
+        lines = text.split("\n")
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                entry = json.loads(line)
+                entry["prompt_digest"], entry["reply"]
+            except (ValueError, KeyError, TypeError) as error:
+                if number == len(lines):
+                    continue
+                raise RecordingError(
+                    f"recording {str(path)!r}, line {number}: found {line[:60]!r};"
+                    ' wanted a JSON object with "prompt_digest" and "reply"'
+                ) from error
+            replies.setdefault(entry["prompt_digest"], []).append(entry)
+        if not replies:
+            raise RecordingError(
+                f"recording {str(path)!r} holds no reply; record a run first"
+            )
+        return cls(file=str(path), replies=replies)
+
+    @property
+    def _llm_type(self) -> str:
+        return "recorded"
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        digest = digest_of_prompt(messages)
+        entries = self.replies.get(digest)
+        if entries is None:
+            raise RecordingMiss(self._miss(digest, hint_of_prompt(messages)))
+        with self._turn:
+            played = self._played.get(digest, 0)
+            self._played[digest] = played + 1
+        entry = entries[min(played, len(entries) - 1)]
+        return _result(entry, entry.get("model") or self.model_name)
+
+    def _miss(self, digest: str, hint: str) -> str:
+        hints = [
+            str(entry.get("hint", ""))
+            for entries in self.replies.values()
+            for entry in entries
+        ]
+        near = difflib.get_close_matches(hint, hints, n=1, cutoff=0.0) or [""]
+        return (
+            f"the prompt {digest[:12]} ({hint[:80]!r}) is not among the"
+            f" {len(self.replies)} in {self.file!r}; nearest is {near[0][:80]!r}."
+            " Replay with the seed, task and settings of the recording, or record anew"
+        )
+
+
+class RecordingChatModel(BaseChatModel):
+    """Passes every prompt to another chat model and appends the reply to a file.
+
+        model = RecordingChatModel(model=chat_model("openai:gpt-4o"), file="run.jsonl")
+
+    Each reply is on disk before it is returned. A call that raises records nothing.
+    """
+
+    model: BaseChatModel
+    file: str
+    _turn: Any = PrivateAttr(default_factory=threading.Lock)
+
+    @property
+    def _llm_type(self) -> str:
+        return f"recording-{self.model._llm_type}"
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        # The model's own lower half, so that callers see one call, not two.
+        result = self.model._generate(messages, stop, run_manager, **kwargs)
+        answer = result.generations[0].message if result.generations else None
+        if isinstance(answer, AIMessage):
+            metadata = {**(result.llm_output or {}), **answer.response_metadata}
+            entry = {
+                "prompt_digest": digest_of_prompt(messages),
+                "reply": str(answer.text),
+                "model": metadata.get("model_name"),
+                "finish_reason": metadata.get("finish_reason"),
+                "usage": answer.usage_metadata,
+                "hint": hint_of_prompt(messages),
+            }
+            with self._turn:
+                append_reply(self.file, entry)
+        return result
+
+
+def append_reply(file: str | Path, entry: Mapping[str, Any]) -> None:
+    """Append one line to a recording and flush it; mends a torn last line first."""
+    path = Path(file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # ASCII only: a lone surrogate in a reply must not break the file.
+    line = json.dumps(entry, ensure_ascii=True, sort_keys=False)
+    _mend_last_line(path)
+    with path.open("ab") as stream:
+        stream.write(line.encode("ascii") + b"\n")
+        stream.flush()
+
+
+def _mend_last_line(path: Path) -> None:
+    """Cut off what a crash left of a line that it was writing."""
+    if not path.exists():
+        return
+    written = path.read_bytes()
+    whole = written.rfind(b"\n") + 1
+    torn = written[whole:]
+    if not torn:
+        return
+    with path.open("r+b") as stream:
+        try:
+            json.loads(torn)
+        except ValueError:
+            stream.truncate(whole)
+        else:
+            stream.seek(0, 2)
+            stream.write(b"\n")
+
+
+def _result(entry: Mapping[str, Any], model_name: str) -> ChatResult:
+    metadata = {"model_name": model_name}
+    if entry.get("finish_reason"):
+        metadata["finish_reason"] = str(entry["finish_reason"])
+    message = AIMessage(
+        content=str(entry["reply"]),
+        response_metadata=metadata,
+        usage_metadata=entry.get("usage"),
+    )
+    return ChatResult(generations=[ChatGeneration(message=message)])

@@ -1,0 +1,123 @@
+"""What the graph of a decision carries: plain data in state, live callables beside it.
+
+State is checkpointed, so it holds only str, int, float, list and dict. What is alive
+(the model, the optimizer, the chat model) reaches the nodes as Ports, by LangGraph's
+`context`.
+"""
+
+from __future__ import annotations
+
+import operator
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from typing_extensions import TypedDict
+
+from dux_sandbox.findings import CheckReport, DryRunReport
+
+
+class PortsError(ValueError):
+    """The graph was invoked without what its nodes need, or with what cannot work."""
+
+
+class ObservationInput(TypedDict):
+    """What a decision begins with: `Observation.as_dict()`."""
+
+    observation: dict[str, Any]
+
+
+class DecisionState(TypedDict, total=False):
+    """One decision, from observation to verdict.
+
+    Attributes:
+        observation: `Observation.as_dict()`.
+        tries: how often `propose` has asked for proposals in this decision.
+        awaited: how many proposals of the current try are to be judged.
+        messages: the chat of this decision, `{"role", "content"}`, without the
+            system message, which follows from the observation.
+        attempts: what became of each proposal, in order: `{"try", "candidate",
+            "source", "digest", "stage", "ok", "findings", "losses",
+            "incumbent_losses"}`; `stage` is where it ended.
+        verdict: "applied", "kept" or "failed"; "" until the decision is over.
+        source: the source that went to the trainer, or None.
+        digest: its digest, or None.
+        reason: why the verdict is what it is, one line.
+    """
+
+    observation: dict[str, Any]
+    tries: int
+    awaited: int
+    messages: Annotated[list[dict[str, str]], operator.add]
+    attempts: Annotated[list[dict[str, Any]], operator.add]
+    verdict: str
+    source: str | None
+    digest: str | None
+    reason: str
+
+
+class CandidateState(TypedDict):
+    """One proposal on its way through `static_check` and `dry_run`.
+
+    Attributes:
+        number: which try (from 1) and which proposal of it (from 1).
+        source: the text of the optimizer, "" where the reply held none.
+        digest: of the source; "" where there is none.
+        findings: what the reader of the reply found, as dicts.
+        refused: digests refused before in this decision.
+    """
+
+    number: list[int]
+    source: str
+    digest: str
+    findings: list[dict[str, Any]]
+    refused: list[str]
+
+
+@dataclass(frozen=True)
+class Ports:
+    """What the graph cannot do itself. Live callables; never part of the state.
+
+    Attributes:
+        write: messages `[{"role", "content"}]`, the system message first, to the text
+            of the reply. It raises on trouble with the language model
+            (`dux_graphs.models.is_trouble` tells which is worth another call).
+        check: source to CheckReport; runs nothing.
+        dry_run: source to DryRunReport; is never called twice at a time.
+        apply: hands the source to the trainer. None or True: it took it. A text, or
+            False: it refused, and the text says why.
+        max_attempts: tries a decision may cost.
+        candidates: proposals per try; the best dry run goes on.
+        prompts: folder of templates that override single prompts.
+        fallback: like `write`, asked once when the retries of `write` are spent.
+
+    Raises:
+        PortsError: a port is not callable, or a number is less than one.
+    """
+
+    write: Callable[[list[dict[str, str]]], str]
+    check: Callable[[str], CheckReport]
+    dry_run: Callable[[str], DryRunReport]
+    apply: Callable[[str], bool | str | None]
+    max_attempts: int = 3
+    candidates: int = 1
+    prompts: str | None = None
+    fallback: Callable[[list[dict[str, str]]], str] | None = None
+    # Candidates run in threads; a dry run borrows the process's random numbers.
+    turn: threading.Lock = field(
+        default_factory=threading.Lock, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("write", "check", "dry_run", "apply"):
+            if not callable(getattr(self, name)):
+                raise PortsError(
+                    f"Ports.{name} is {getattr(self, name)!r}; wanted a callable"
+                )
+        for name in ("max_attempts", "candidates"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise PortsError(
+                    f"Ports.{name} is {value!r}; wanted a whole number of at least 1"
+                )

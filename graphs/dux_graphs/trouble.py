@@ -1,0 +1,140 @@
+"""Tells trouble with a language model, which another call may mend, from the rest."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+
+_LATER = {408, 409, 425, 429}
+"""HTTP statuses below 500 that ask the client to come back later."""
+
+_NAMES_OF_TROUBLE = {
+    "APIConnectionError",
+    "APIResponseValidationError",
+    "APITimeoutError",
+    "DeadlineExceeded",
+    "IncompleteRead",
+    "OverloadedError",
+    "ResourceExhausted",
+    "ServiceUnavailable",
+    "ThrottlingException",
+}
+"""Exceptions of the providers' clients, which are not imported only to be named."""
+
+_CUT_SHORT = {"length", "max_tokens", "MAX_TOKENS", "model_length", "content_filter"}
+_SECRET = re.compile(
+    r"\b(?:sk|pk|key|rk)-[\w*.-]{3,}|(?i:bearer)\s+\S+|\b[A-Za-z0-9_-]{40,}\b"
+)
+_REASON_CHARACTERS = 300
+
+
+class ReplyTrouble(Exception):
+    """The model answered, but not with a whole reply: empty, cut short, no choice."""
+
+
+def text_of(message: BaseMessage) -> str:
+    """The text of a chat model's answer.
+
+    Raises:
+        ReplyTrouble: the reply is empty or was cut short (`finish_reason`
+            "length" and its like): another call may bring a whole one.
+    """
+    metadata = message.response_metadata if isinstance(message, AIMessage) else {}
+    reason = metadata.get("finish_reason") or metadata.get("stop_reason")
+    if reason in _CUT_SHORT:
+        raise ReplyTrouble(f"truncated reply: it ended with finish_reason={reason!r}")
+    text = str(message.text)
+    if not text.strip():
+        raise ReplyTrouble("empty reply: the model answered without any text")
+    return text
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that an error of any provider's client carries, if any."""
+    for holder in (error, getattr(error, "response", None)):
+        for name in ("status_code", "http_status", "code", "status"):
+            value: Any = getattr(holder, name, None)
+            if isinstance(value, int) and 100 <= value < 600:
+                return value
+    return None
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether the same call may do better a little later.
+
+    True of timeouts, lost connections, 429 and its like, 5xx, and of replies that are
+    empty, cut short or no JSON. False of 401, 403, 404 and everything else: asking
+    again would only cost time.
+    """
+    if isinstance(error, ReplyTrouble):
+        return True
+    status = status_of(error)
+    if status is not None and status >= 400:
+        return status in _LATER or status >= 500
+    return (
+        isinstance(error, TimeoutError | ConnectionError | json.JSONDecodeError)
+        or any(kind.__name__ in _NAMES_OF_TROUBLE for kind in type(error).__mro__)
+        or any(
+            kind.__module__.split(".")[0] in ("httpx", "httpcore", "requests")
+            and kind.__name__ in ("TransportError", "ConnectionError", "Timeout")
+            for kind in type(error).__mro__
+        )
+        or _without_choices(error)
+    )
+
+
+def _without_choices(error: BaseException) -> bool:
+    """Whether LangChain stumbled over an answer without any choice.
+
+    It takes the first one without looking: IndexError for an empty list, TypeError
+    where the list itself is missing. The same errors from a caller's code are bugs.
+    """
+    if not isinstance(error, IndexError | TypeError | KeyError):
+        return False
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = frame.tb_frame.f_globals.get("__name__", "") if frame is not None else ""
+    return str(place).startswith("langchain") and (
+        isinstance(error, IndexError) or "choices" in str(error)
+    )
+
+
+def cause_of(error: BaseException) -> str:
+    """One line that names what went wrong, with nothing secret in it.
+
+    >>> cause_of(ReplyTrouble("empty reply: the model answered without any text"))
+    'empty reply: the model answered without any text'
+    """
+    said = " ".join(str(error).split())
+    said = _SECRET.sub("[hidden]", said)[:_REASON_CHARACTERS]
+    if isinstance(error, ReplyTrouble):
+        return said
+    status = status_of(error)
+    if status is not None and status >= 400:
+        kind = _STATUS.get(status, "server error" if status >= 500 else "refused")
+        return f"{kind} ({status}): {said}"
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, TimeoutError) or kinds & {"APITimeoutError", "Timeout"}:
+        return f"timeout: {said}"
+    if isinstance(error, ConnectionError) or kinds & {"APIConnectionError"}:
+        return f"connection lost: {said}"
+    if _without_choices(error):
+        return f"no choices in the answer: {said}"
+    if isinstance(error, json.JSONDecodeError) or kinds & {
+        "APIResponseValidationError"
+    }:
+        return f"the answer is no JSON: {said}"
+    return f"{type(error).__name__}: {said}"
+
+
+_STATUS = {
+    401: "not authorised",
+    403: "forbidden",
+    404: "not found",
+    408: "timeout",
+    429: "rate limit",
+}

@@ -1,0 +1,243 @@
+"""Writes the prompts: Markdown templates rendered with an observation's figures.
+
+A user's folder may hold a file of the same name as any template here; it is then
+used in its place and gets the same names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from dux_prompts.figures import FILTERS
+from dux_prompts.observation import Observation
+from dux_prompts.reply import cleaned
+from dux_sandbox.vocabulary import ALLOWED
+
+HOME = Path(__file__).parent / "templates"
+NAMES = ("system.md", "update.md", "repair.md", "another.md")
+
+# A prompt stays readable and affordable however large the model and long the run.
+MOST_LAYERS = 60
+MOST_GROUPS = 8
+MOST_LOSSES = 40
+MOST_VALIDATION_LOSSES = 30
+MOST_HISTORY = 30
+MOST_FINDINGS = 12
+TASK_CHARACTERS = 2000
+
+_VERDICTS = {
+    "applied": "applied: it is the live optimizer now",
+    "rolled_back": (
+        "rolled back: it went live, did harm, and everything was put back as it was"
+    ),
+    "kept": "refused: the live optimizer was kept",
+    "failed": "not written: the language model could not be reached",
+}
+_STAGES = {
+    "reply": "reader of replies",
+    "static_check": "static check",
+    "dry_run": "dry run",
+    "apply": "trainer",
+}
+
+
+class BriefError(ValueError):
+    """The prompts cannot be written: a folder or a template is wrong."""
+
+
+def render_system(
+    observation: Observation,
+    *,
+    folder: str | Path | None = None,
+    allowed: Mapping[str, Sequence[str]] = ALLOWED,
+) -> str:
+    """The system prompt: the model, the base optimizer and the contract of a rule.
+
+    Args:
+        folder: where templates of the user's own are, if any.
+        allowed: the names a source may use, by owner: the sandbox's own table, so
+            that prompt and wall cannot drift.
+
+    Raises:
+        BriefError: the folder or one of its templates cannot be used.
+    """
+    layers = [
+        {"name": "", "kind": "", "detail": "", "parameters": {}, "count": 1} | layer
+        for layer in observation.model.get("layers", [])
+    ]
+    task = observation.task
+    return _render(
+        "system.md",
+        folder,
+        model={"kind": "a network", "parameters": None} | observation.model,
+        layers=layers[:MOST_LAYERS],
+        layers_left_out=max(0, len(layers) - MOST_LAYERS),
+        base_optimizer=_base_optimizer(observation),
+        loss_name=observation.loss_name,
+        task=None if task is None else task[:TASK_CHARACTERS],
+        allowed=list(allowed.items()),
+    )
+
+
+def render_update(observation: Observation, *, folder: str | Path | None = None) -> str:
+    """The prompt of one decision: how training goes, and the live source.
+
+    Raises:
+        BriefError: the folder or one of its templates cannot be used.
+    """
+    row: dict[str, Any] = {
+        "decision": None,
+        "step": None,
+        "verdict": "",
+        "loss_fifths": [],
+        "validation_loss": None,
+        "summary": "",
+    }
+    history = [row | entry for entry in observation.history]
+    last = observation.last
+    if last is not None:
+        last = {"verdict": "", "reason": "", "findings": []} | last
+        last["findings"] = list(last["findings"] or ())[:MOST_FINDINGS]
+    return _render(
+        "update.md",
+        folder,
+        step=observation.step,
+        total_steps=observation.total_steps,
+        steps_left=observation.steps_left,
+        steps_to_next_decision=observation.steps_to_next_decision,
+        interval=observation.interval,
+        decision=observation.decision,
+        decisions_left=observation.decisions_left,
+        losses=observation.losses[:MOST_LOSSES],
+        loss_fifths=observation.loss_fifths,
+        gradient_norm=observation.gradient_norm,
+        gradient_norm_fifths=observation.gradient_norm_fifths,
+        validation_losses=observation.validation_losses[-MOST_VALIDATION_LOSSES:],
+        learning_rates=observation.learning_rates[:MOST_GROUPS],
+        history=history[-MOST_HISTORY:],
+        history_left_out=max(0, len(history) - MOST_HISTORY),
+        last=last,
+        verdicts=_VERDICTS,
+        source=observation.source,
+        base_optimizer=_base_optimizer(observation),
+    )
+
+
+def render_repair(
+    attempts: Sequence[Mapping[str, Any]],
+    *,
+    tries_left: int,
+    folder: str | Path | None = None,
+) -> str:
+    """The prompt after a refusal: what was found, and the demand for a whole class.
+
+    Args:
+        attempts: what became of each proposal of the last try: `{"stage",
+            "findings": [...], "losses": [...], "incumbent_losses": [...]}`.
+        tries_left: tries that remain, the coming one included.
+
+    Raises:
+        BriefError: the folder or one of its templates cannot be used.
+    """
+    shown = []
+    for attempt in attempts:
+        findings = list(attempt.get("findings") or ())
+        shown.append(
+            {
+                "stage": attempt.get("stage", ""),
+                "findings": findings[:MOST_FINDINGS],
+                "findings_left_out": max(0, len(findings) - MOST_FINDINGS),
+                "losses": list(attempt.get("losses") or ())[:MOST_LOSSES],
+                "incumbent_losses": list(attempt.get("incumbent_losses") or ())[
+                    :MOST_LOSSES
+                ],
+            }
+        )
+    return _render(
+        "repair.md", folder, attempts=shown, tries_left=tries_left, stages=_STAGES
+    )
+
+
+def render_another(
+    number: int, candidates: int, *, folder: str | Path | None = None
+) -> str:
+    """The prompt for one more proposal of the same try, when several compete.
+
+    Raises:
+        BriefError: the folder or one of its templates cannot be used.
+    """
+    return _render("another.md", folder, number=number, candidates=candidates)
+
+
+def _base_optimizer(observation: Observation) -> dict[str, Any]:
+    base = {"name": "an optimizer", "groups": []} | observation.base_optimizer
+    base["groups"] = list(base["groups"])[:MOST_GROUPS]
+    return base
+
+
+@lru_cache(maxsize=8)
+def _environment(folder: Path | None) -> jinja2.Environment:
+    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(HOME)]
+    if folder is not None:
+        loaders.insert(0, jinja2.FileSystemLoader(folder))
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        # Prompts are Markdown for a language model, not HTML.
+        autoescape=False,
+    )
+    environment.filters.update(FILTERS)
+    return environment
+
+
+def check_folder(folder: str | Path) -> Path:
+    """The folder of a user's templates as a path.
+
+    Raises:
+        BriefError: it is no folder, or a Markdown file in it overrides nothing.
+    """
+    path = Path(folder)
+    if not path.is_dir():
+        raise BriefError(
+            f"prompts folder {str(path)!r} is not a folder; pass one that holds any of"
+            f" {', '.join(NAMES)}"
+        )
+    unknown = sorted(
+        entry.name for entry in path.glob("*.md") if entry.name not in NAMES
+    )
+    if unknown:
+        raise BriefError(
+            f"prompts folder {str(path)!r} holds {unknown[0]!r}, which overrides"
+            f" nothing; the templates are called {', '.join(NAMES)}"
+        )
+    if not any((path / name).is_file() for name in NAMES):
+        raise BriefError(
+            f"prompts folder {str(path)!r} holds no template; put at least one of"
+            f" {', '.join(NAMES)} there"
+        )
+    return path
+
+
+def _render(name: str, folder: str | Path | None, **names: Any) -> str:
+    environment = _environment(None if folder is None else check_folder(folder))
+    try:
+        text = environment.get_template(name).render(names)
+    except jinja2.TemplateSyntaxError as error:
+        raise BriefError(
+            f"template {error.filename or name}, line {error.lineno}: {error.message}"
+        ) from error
+    except jinja2.UndefinedError as error:
+        raise BriefError(
+            f"template {name}: {error.message}; the names it may use are"
+            f" {', '.join(sorted(names))}"
+        ) from error
+    except (jinja2.TemplateError, TypeError, ValueError) as error:
+        raise BriefError(f"template {name}: {error}") from error
+    return cleaned(text).strip() + "\n"

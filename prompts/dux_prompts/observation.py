@@ -1,0 +1,151 @@
+"""What training looks like now, as plain data: what every prompt is written from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+Plain = (str, int, float, bool, type(None))
+
+
+class ObservationError(ValueError):
+    """An observation that is not plain data, or does not fit together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """One look at a training, between two decisions. Plain data throughout.
+
+    Losses are what the objective returned, in its own unit. Steps count optimizer
+    steps since the run began. A list "by fifth" holds the means over five equal
+    parts of the interval, in order; it is shorter when the interval is.
+
+    Attributes:
+        model: `{"kind", "parameters": int, "layers": [{"name", "kind", "detail",
+            "parameters": {name: shape}, "count": int}]}`; a layer with a count over
+            one stands for that many alike.
+        loss_name: what the objective is called, if the caller said so.
+        task: a few words on the task, if the caller gave them.
+        base_optimizer: `{"name": "SGD", "groups": [{"lr": 0.01, ...}]}`.
+        step: the step that training has reached.
+        total_steps: steps of the whole run, if known.
+        interval: steps since the last decision.
+        decision: number of this decision, from 1.
+        decisions_left: how many more times the model is asked after this one.
+        losses: `[step, loss]` pairs drawn at random from the interval, by step.
+        loss_fifths: mean training loss by fifth of the interval.
+        gradient_norm: mean over the interval of the norm of the whole gradient.
+        gradient_norm_fifths: the same by fifth of the interval.
+        validation_losses: `[step, loss]` pairs of the whole run so far.
+        learning_rates: `lr` of each parameter group of the live optimizer.
+        source: the live source; None while the base optimizer is live.
+        history: earlier intervals, oldest first: `{"decision", "step", "verdict",
+            "loss_fifths", "validation_loss", "summary"}`.
+        last: what became of the last proposal: `{"verdict", "reason",
+            "findings": [...]}`; None before the first.
+
+    Raises:
+        ObservationError: a value is no plain data, or a number makes no sense.
+    """
+
+    model: dict[str, Any]
+    base_optimizer: dict[str, Any]
+    step: int
+    interval: int
+    decision: int = 1
+    loss_name: str | None = None
+    task: str | None = None
+    total_steps: int | None = None
+    decisions_left: int | None = None
+    losses: list[list[float]] = field(default_factory=list)
+    loss_fifths: list[float] = field(default_factory=list)
+    gradient_norm: float | None = None
+    gradient_norm_fifths: list[float] = field(default_factory=list)
+    validation_losses: list[list[float]] = field(default_factory=list)
+    learning_rates: list[float] = field(default_factory=list)
+    source: str | None = None
+    history: list[dict[str, Any]] = field(default_factory=list)
+    last: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for part in fields(self):
+            _refuse_what_is_not_plain(getattr(self, part.name), part.name)
+        for name, least in (("step", 0), ("interval", 0), ("decision", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < least:
+                raise ObservationError(
+                    f"{name} is {value!r}; wanted a whole number of at least {least}"
+                )
+        if self.total_steps is not None and self.total_steps < 1:
+            raise ObservationError(
+                f"total_steps is {self.total_steps!r}; wanted at least 1, or None"
+                " where the length of the run is not known"
+            )
+        for name in ("losses", "validation_losses"):
+            for pair in getattr(self, name):
+                if not isinstance(pair, Sequence) or len(pair) != 2:
+                    raise ObservationError(
+                        f"{name} holds {pair!r}; wanted [step, loss] pairs"
+                    )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as graph state and traces hold it; a deep copy."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Observation:
+        """The observation that `as_dict` gave.
+
+        Raises:
+            ObservationError: a field is missing or unknown, or its value is wrong.
+        """
+        known = {part.name for part in fields(cls)}
+        unknown = sorted(set(data) - known)
+        missing = sorted({"model", "base_optimizer", "step", "interval"} - set(data))
+        if unknown or missing:
+            found = [f"unknown field {name!r}" for name in unknown]
+            found += [f"no field {name!r}" for name in missing]
+            raise ObservationError(
+                f"this is no observation: {', '.join(found)}; pass what"
+                " Observation.as_dict() returned"
+            )
+        return cls(**data)
+
+    @property
+    def steps_left(self) -> int | None:
+        """Steps until the run ends, or None where its length is not known."""
+        if self.total_steps is None:
+            return None
+        return max(0, self.total_steps - self.step)
+
+    @property
+    def steps_to_next_decision(self) -> int | None:
+        """Steps the next rule will run before the model is asked again, if known.
+
+        The last decision's rule runs to the end; otherwise the next interval is
+        taken to be as long as the last.
+        """
+        left = self.steps_left
+        if self.decisions_left == 0:
+            return left
+        if left is None:
+            return self.interval or None
+        return min(left, self.interval) if self.interval else left
+
+
+def _refuse_what_is_not_plain(value: Any, where: str) -> None:
+    """Raise ObservationError unless `value` is made of dict, list, str, numbers."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise ObservationError(f"{where} has the key {key!r}; wanted a str")
+            _refuse_what_is_not_plain(item, f"{where}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _refuse_what_is_not_plain(item, f"{where}[{index}]")
+    elif not isinstance(value, Plain):
+        raise ObservationError(
+            f"{where} holds a {type(value).__name__}; wanted plain data (dict, list,"
+            " str, int, float, bool, None): pass .item() of a tensor"
+        )

@@ -1,0 +1,8 @@
+"""Settings of every test, made before torch is loaded."""
+
+import os
+
+# The tensors here are small, and the machines that run these tests are shared: with
+# two OpenMP teams on two busy cores (the trainer's and a rule's process) a step of
+# 0.6 ms took 9 to 23 ms.
+os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -1,0 +1,443 @@
+from copy import deepcopy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core.callbacks import get_usage_metadata_callback
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from torch import nn
+
+from dux_graphs.offline import OfflineRules
+from dux_graphs.offline_rules.plan import FAMILIES, Plan
+from dux_graphs.offline_rules.writing import write_source
+from dux_prompts.brief import (
+    render_another,
+    render_repair,
+    render_system,
+    render_update,
+)
+from dux_prompts.reply import read
+from dux_sandbox.findings import Finding
+from dux_sandbox.loading import load
+from dux_sandbox.static_check import check
+from tests.observations import SOURCE, first, later
+
+FAULT = Finding("loss", None, "the loss rose", "smaller steps").as_dict()
+
+
+def asked(observation, *later_messages, folder=None):
+    """The chat that the graph would send."""
+    return [
+        SystemMessage(render_system(observation, folder=folder)),
+        HumanMessage(render_update(observation, folder=folder)),
+        *later_messages,
+    ]
+
+
+def answer(observation, *later_messages, **options):
+    """The source with which the rules answer."""
+    reply = OfflineRules().invoke(asked(observation, *later_messages, **options))
+    return read(reply.text).source
+
+
+def defaults(source):
+    """The hyperparameters that a source asks for."""
+    return load(source)([nn.Parameter(torch.zeros(3, 3))]).defaults
+
+
+def refused(source, tries_left=2):
+    """What the graph adds to the chat after a refusal by the dry run."""
+    attempt = {"stage": "dry_run", "findings": [FAULT], "losses": [1.0, 9.0]}
+    repair = render_repair([attempt], tries_left=tries_left)
+    return AIMessage(f"```python\n{source}```"), HumanMessage(repair)
+
+
+# --- what it says of itself
+
+
+def test_it_says_everywhere_that_it_is_no_language_model():
+    model = OfflineRules()
+
+    reply = model.invoke(asked(first()))
+
+    assert "offline-rules" == model.model_name == model._llm_type
+    assert "NOT a language model" in OfflineRules.__doc__
+    assert "NOT a language model" in reply.text.split("```")[0]
+    comment = " ".join(read(reply.text).source.split("#")[1:3])
+    assert "NOT a" in comment and "offline-rules" in comment
+
+
+def test_the_same_messages_get_the_same_answer():
+    messages = asked(later())
+
+    assert OfflineRules().invoke(messages).text == OfflineRules().invoke(messages).text
+
+
+def test_what_it_read_and_wrote_is_counted_under_its_own_name():
+    with get_usage_metadata_callback() as counted:
+        OfflineRules().invoke(asked(first()))
+
+    assert counted.usage_metadata["offline-rules"]["output_tokens"] > 100
+
+
+def test_the_comments_quote_the_figures_and_give_reasons():
+    comments = answer(first()).split("import")[0]
+
+    assert "What the numbers say" in comments and "What I change" in comments
+    assert "2.308, 2.3, 2.299, 2.297, 2.295" in comments
+
+
+# --- what it decides
+
+
+def wide(observation_of=first, **changes):
+    """An observation of a network with a hidden matrix."""
+    from tests.observations import MODEL
+
+    linear = MODEL["layers"][0]
+    hidden = linear | {"parameters": {"weight": [128, 256], "bias": [128]}}
+    layers = [linear, hidden, MODEL["layers"][2]]
+    return observation_of(model=MODEL | {"layers": layers}, **changes)
+
+
+def test_a_plateau_of_sgd_is_left_by_muon_on_the_hidden_matrices():
+    source = answer(wide())
+
+    assert "class RuleBasedMuon" in source
+    assert "plain_shapes = [(10, 256)]" in source
+    assert 0.004 < defaults(source)["lr"] < 0.04
+
+
+def test_fewer_steps_ask_for_larger_ones():
+    many = defaults(answer(wide(total_steps=6750)))["lr"]
+    few = defaults(answer(wide(total_steps=240)))["lr"]
+
+    assert many < few
+
+
+def test_without_a_hidden_matrix_a_plateau_is_left_by_adam():
+    source = answer(first(model={"kind": "Net", "parameters": 4, "layers": [
+        {"name": "0", "kind": "Linear", "detail": "", "count": 1,
+         "parameters": {"weight": [1, 3], "bias": [1]}}]}))  # fmt: skip
+
+    assert "class RuleBasedAdamW" in source
+
+
+def test_an_adaptive_base_that_works_keeps_its_kind_and_rate():
+    source = answer(
+        first(
+            base_optimizer={"name": "Adam", "groups": [{"lr": 0.002}]},
+            learning_rates=[0.002],
+            loss_fifths=[0.71, 0.69, 0.67, 0.59, 0.53],
+        )
+    )
+
+    assert "class RuleBasedAdamW" in source
+    assert 0.002 == defaults(source)["lr"]
+
+
+@pytest.mark.parametrize(("base", "family"), [("RMSprop", "RMSprop"), ("Lion", "Lion")])
+def test_other_bases_that_work_are_kept_too(base, family):
+    source = answer(
+        first(
+            base_optimizer={"name": base, "groups": [{"lr": 0.002}]},
+            loss_fifths=[0.71, 0.69, 0.67, 0.59, 0.53],
+        )
+    )
+
+    assert f"class RuleBased{family}" in source
+
+
+def test_sgd_that_falls_fast_is_left_alone():
+    source = answer(first(loss_fifths=[2.3, 1.9, 1.4, 0.9, 0.5]))
+
+    assert "class RuleBasedSGD" in source
+    assert 0.01 == defaults(source)["lr"]
+
+
+def test_validation_that_rises_while_training_falls_cools_the_rate_down():
+    well = wide(later, validation_losses=[[135, 2.3], [270, 0.25]])
+    over = wide(later, validation_losses=[[135, 0.30], [270, 0.45]])
+
+    calm, cooled = defaults(answer(well)), defaults(answer(over))
+
+    assert cooled["lr"] < 0.2 * calm["lr"]
+    assert cooled["weight_decay"] > 0
+    assert cooled["average"] > 0
+
+
+def test_the_last_decision_brings_the_rate_to_zero_over_the_steps_that_are_left():
+    got = defaults(answer(wide(later, step=540, decisions_left=0)))
+
+    assert (135, 0.0) == (got["total"], got["final"])
+
+
+def test_a_loss_that_rises_or_is_no_number_is_met_by_small_clipped_steps():
+    for fifths in ([1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 2.0, float("nan")]):
+        got = defaults(answer(wide(loss_fifths=fifths)))
+
+        assert got["lr"] <= 1e-3
+        assert got["clip"] > 0
+
+
+def test_a_flat_quiet_loss_is_met_by_a_higher_rate():
+    flat = {"loss_fifths": [2.3] * 5, "validation_losses": [[135, 2.3], [270, 2.3]]}
+
+    usual = defaults(answer(wide(later)))["lr"]
+    raised = defaults(answer(wide(later, **flat)))["lr"]
+
+    assert raised > 1.3 * usual
+
+
+def test_a_flat_loss_under_growing_gradients_is_met_by_a_lower_rate():
+    noisy = {
+        "loss_fifths": [2.3] * 5,
+        "validation_losses": [],
+        "gradient_norm_fifths": [0.3, 0.5, 0.7, 0.9, 1.1],
+    }
+
+    usual = defaults(answer(wide(later)))
+    lowered = defaults(answer(wide(later, **noisy)))
+
+    assert lowered["lr"] < 0.7 * usual["lr"]
+    assert lowered["average"] > 0
+
+
+@pytest.mark.parametrize("verdict", ["rolled_back", "kept"])
+def test_after_harm_the_next_rule_takes_smaller_steps(verdict):
+    last = {"verdict": verdict, "reason": "the loss left its bound", "findings": []}
+
+    usual = defaults(answer(wide()))["lr"]
+    careful = defaults(answer(wide(last=last)))["lr"]
+
+    assert careful < 0.7 * usual
+
+
+def test_each_refusal_is_answered_by_another_and_safer_source():
+    observation = wide()
+    sources = [answer(observation)]
+    chat = []
+    for _ in range(3):
+        chat += refused(sources[-1])
+        sources.append(answer(observation, *chat))
+
+    rates = [defaults(source)["lr"] for source in sources]
+    assert 4 == len(set(sources))
+    assert rates == sorted(rates, reverse=True)
+    assert "Refused: [loss] the loss rose" in sources[1]
+    assert "class RuleBasedSGD" in sources[3]
+
+
+def test_the_figures_of_an_earlier_decision_in_the_chat_are_not_taken():
+    earlier = asked(first())
+    now = asked(wide(later, step=540, decisions_left=0))
+
+    reply = OfflineRules().invoke([now[0], earlier[1], AIMessage("..."), now[1]])
+
+    assert read(reply.text).source == read(OfflineRules().invoke(now).text).source
+
+
+def test_candidates_differ_in_kind():
+    chat = [HumanMessage(render_another(number, 5)) for number in range(2, 6)]
+
+    sources = [answer(wide())] + [answer(wide(), message) for message in chat]
+
+    names = [source.split("class ")[1].split("(")[0] for source in sources]
+    assert 5 == len(set(sources))
+    assert 4 <= len(set(names))
+    assert all(check(source).ok for source in sources)
+
+
+def test_the_live_source_of_others_is_understood_by_its_formula():
+    source = "class X(Optimizer):\n    def __init__(self, params, lr=0.003):\n        "
+
+    muon = answer(wide(later, source=source + "orthogonalize = 1"))
+    adam = answer(wide(later, source=source + "v.sqrt()"))
+    plain = answer(wide(later, source=SOURCE))
+
+    assert "class RuleBasedMuon" in muon
+    assert "class RuleBasedAdamW" in adam
+    assert "class RuleBasedSGD" in plain
+
+
+def test_a_prompt_that_hides_the_figures_gets_a_careful_class_that_says_so(tmp_path):
+    (tmp_path / "update.md").write_text("Do something good.")
+
+    source = answer(first(), folder=tmp_path)
+
+    assert "shows no training losses that these rules can read" in " ".join(
+        source.replace("#", "").split()
+    )
+    assert 1e-3 >= defaults(source)["lr"]
+    assert check(source).ok
+
+
+@pytest.mark.parametrize("messages", [[HumanMessage("")], [HumanMessage("hello")]])
+def test_any_message_gets_a_class(messages):
+    source = read(OfflineRules().invoke(messages).text).source
+
+    assert check(source).ok
+
+
+numbers = st.floats(allow_nan=True, allow_infinity=True, width=32)
+fifths = st.lists(numbers, max_size=5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    losses=fifths,
+    gradients=fifths,
+    validation=st.lists(st.tuples(st.integers(0, 999), numbers), max_size=4),
+    rates=st.lists(numbers, max_size=2),
+    left=st.none() | st.integers(0, 9),
+    total=st.none() | st.integers(1, 10**6),
+    step=st.integers(0, 10**6),
+    source=st.none() | st.sampled_from([SOURCE, "x", "```", "lr=0..5"]),
+)
+def test_whatever_the_figures_the_source_passes_the_check(
+    losses, gradients, validation, rates, left, total, step, source
+):
+    observation = wide(
+        loss_fifths=losses,
+        gradient_norm_fifths=gradients,
+        validation_losses=[list(pair) for pair in validation],
+        learning_rates=rates,
+        decisions_left=left,
+        total_steps=total,
+        step=step,
+        source=source,
+    )
+
+    written = answer(observation)
+
+    assert () == check(written).findings
+    assert 0.0 <= defaults(written)["lr"] <= 10.0
+
+
+# --- the classes it writes
+
+
+PLANS = {
+    f"{family}{'_all' if rich else ''}": Plan(
+        family,
+        0.01,
+        adam_lr=0.006,
+        weight_decay=0.1 if rich else 0.0,
+        clip=1.0 if rich else None,
+        average=3 if rich else 0,
+        warmup=2,
+        total=6,
+        final=0.0 if rich else 1.0,
+        plain_shapes=((4, 4),) if rich else (),
+    )
+    for family in FAMILIES
+    for rich in (False, True)
+}
+
+
+@pytest.fixture(params=PLANS, scope="module")
+def rule(request):
+    """The guarded class of each plan."""
+    return load(write_source(PLANS[request.param]))
+
+
+def parameters(dtype=torch.float32):
+    """Parameters of every shape, some of them transposed in memory."""
+    drawn = torch.Generator().manual_seed(5)
+    shapes = [(), (3,), (0,), (4, 3), (4, 4), (0, 3), (2, 3, 2), (2, 1, 3, 3), (1, 5)]
+    tensors = [torch.randn(shape, generator=drawn).to(dtype) for shape in shapes]
+    tensors.append(torch.randn(5, 4, generator=drawn).to(dtype).t())
+    return [nn.Parameter(tensor) for tensor in tensors]
+
+
+def give(params, scale=1.0, seed=0):
+    """Gradients of one size, drawn from a seed."""
+    drawn = torch.Generator().manual_seed(seed)
+    for p in params:
+        p.grad = (torch.randn(p.shape, generator=drawn) * scale).to(p.dtype)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("scale", [0.0, 1e-20, 1.0, 1e12])
+def test_finite_gradients_leave_finite_parameters(rule, dtype, scale):
+    params = parameters(dtype)
+    optimizer = rule([{"params": params[:4]}, {"params": params[4:], "lr": 0.002}])
+
+    for seed in range(8):
+        give(params, scale, seed)
+        given = [p.grad.clone() for p in params]
+        optimizer.step()
+
+    assert all(torch.isfinite(p).all() for p in params)
+    assert all(map(torch.equal, given, [p.grad for p in params]))
+
+
+def test_a_parameter_without_a_gradient_is_left_alone(rule):
+    params = parameters()
+    before = params[3].detach().clone()
+    optimizer = rule(params)
+
+    for seed in range(8):
+        give(params, seed=seed)
+        params[3].grad = None
+        optimizer.step()
+
+    assert torch.equal(before, params[3])
+
+
+def test_a_frozen_rule_moves_nothing(rule):
+    params = parameters()
+    optimizer = rule(params, lr=0.0)
+    before = [p.detach().clone() for p in params]
+
+    for _ in range(8):
+        give(params, 0.0)
+        optimizer.step()
+
+    assert all(map(torch.equal, before, params))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_saved_and_loaded_rule_takes_the_same_next_step(rule, dtype):
+    ours, theirs = parameters(dtype), parameters(dtype)
+    first_rule, second_rule = rule(ours), rule(theirs)
+    for seed in range(4):
+        give(ours, seed=seed)
+        first_rule.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        other.data.copy_(mine.data)
+    # torch's load_state_dict shares tensors; a checkpoint on disk would not.
+    second_rule.load_state_dict(deepcopy(first_rule.state_dict()))
+
+    give(ours, seed=9)
+    give(theirs, seed=9)
+    first_rule.step()
+    second_rule.step()
+
+    assert all(map(torch.equal, ours, theirs))
+
+
+def test_the_closure_is_called_and_its_loss_returned(rule):
+    params = parameters()
+    give(params)
+
+    assert 3.5 == rule(params).step(lambda: 3.5)
+
+
+def test_each_class_lowers_a_small_regression(rule):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
+    inputs = torch.randn(64, 4)
+    wanted = inputs.sum(1, keepdim=True)
+    optimizer = rule(model.parameters())
+
+    losses = []
+    for _ in range(25):
+        optimizer.zero_grad()
+        loss = (model(inputs) - wanted).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+
+    assert losses[-1] < losses[0]
