@@ -1,0 +1,89 @@
+"""`load`: from a source to its guarded class."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+
+from dux_sandbox.attributes import attributes_of as attributes_of
+from dux_sandbox.attributes import restore_attributes as restore_attributes
+from dux_sandbox.context import Runaway
+from dux_sandbox.findings import CheckReport, Finding, SourceRejected
+from dux_sandbox.guards import Guards
+from dux_sandbox.static_check import judge
+from dux_sandbox.text import plain
+
+__all__ = ["attributes_of", "load", "restore_attributes"]
+
+
+def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optimizer]:
+    """The guarded class of a source.
+
+    The class has, beside what the source gives it, `dux_source`, `dux_digest`,
+    `carry` and `requires_closure`.
+
+    Args:
+        guards: the guards it runs under; fresh ones by default.
+
+    Raises:
+        SourceRejected: the source breaks the policy or the contract, or raises while
+            its classes are made; `.report` says where.
+
+    >>> rule = load('''
+    ... import torch
+    ... class Plain(torch.optim.SGD):
+    ...     carry = True
+    ... ''')
+    >>> rule.__name__, rule.carry, rule.requires_closure
+    ('Plain', True, False)
+    """
+    judgement = judge(source)
+    report = judgement.report
+    if not report.ok or judgement.code is None or judgement.rule is None:
+        raise SourceRejected(report)
+    guards = Guards() if guards is None else guards
+    namespace = guards.globals()
+    guards.context.fresh_budget()
+    try:
+        exec(judgement.code, namespace)
+    # The wall round generated code: whatever it raises is a finding.
+    except (Exception, Runaway) as error:
+        raise SourceRejected(_raised(report, error)) from None
+    rule: Any = namespace.get(judgement.rule)
+    # The name may have been bound again to anything, by now.
+    made = isinstance(rule, type) and rule in guards.context.classes
+    if not made or not issubclass(rule, torch.optim.Optimizer):
+        raise SourceRejected(_replaced(report, judgement.rule))
+    rule.dux_source, rule.dux_digest = source, report.digest
+    for name in ("carry", "requires_closure"):
+        setattr(rule, name, getattr(rule, name, False) is True)
+    return cast("type[torch.optim.Optimizer]", rule)
+
+
+def line_of(error: BaseException, digest: str) -> int | None:
+    """The line of the source at which `error` was raised, or None."""
+    line, trace = None, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == f"<rule {digest[:12]}>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _raised(report: CheckReport, error: BaseException) -> CheckReport:
+    message = f"{type(error).__name__} while the classes are made: {plain(error)[:300]}"
+    finding = Finding(
+        "load", line_of(error, report.digest), message, "mend the line, or leave it out"
+    )
+    return CheckReport(False, report.digest, (finding,))
+
+
+def _replaced(report: CheckReport, name: str) -> CheckReport:
+    finding = Finding(
+        "contract",
+        None,
+        f"the name {name} is no longer the class when the source has run",
+        "bind the name of the class only once",
+    )
+    return CheckReport(False, report.digest, (finding,))

@@ -1,0 +1,116 @@
+"""`check`: parse and judge a source; run nothing; never raise."""
+
+from __future__ import annotations
+
+import ast
+import threading
+import warnings
+from dataclasses import dataclass
+from types import CodeType
+
+from dux_sandbox import vocabulary
+from dux_sandbox.before_parsing import limits_passed
+from dux_sandbox.bindings import collect, levels
+from dux_sandbox.contract import find_rule
+from dux_sandbox.findings import CheckReport, Finding, digest_of
+from dux_sandbox.policy import Policy, without_main
+
+_MOST_FINDINGS = 20
+_WARNINGS = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A report, and where it is clean the guarded code and the name of the rule."""
+
+    report: CheckReport
+    code: CodeType | None = None
+    rule: str | None = None
+
+
+def check(source: str) -> CheckReport:
+    """Judge a source by the language policy and the class contract.
+
+    Runs nothing of it and never raises, whatever the text.
+
+    >>> check("import os").ok
+    False
+    >>> check("import os").findings[0].rule
+    'import'
+    """
+    return judge(source).report
+
+
+def judge(source: str) -> Judgement:
+    """`check`, with the guarded code object that `load` executes."""
+    if not isinstance(source, str):
+        finding = Finding(
+            "syntax", None, f"a {type(source).__name__}, not text", "pass Python source"
+        )
+        return Judgement(CheckReport(False, digest_of(""), (finding,)))
+    digest = digest_of(source)
+    passed = limits_passed(source)
+    if passed is not None:
+        return Judgement(CheckReport(False, digest, (passed,)))
+    try:
+        return _judge(source, digest)
+    except SyntaxError as error:
+        message = f"not valid Python: {error.msg}"
+        finding = Finding("syntax", error.lineno, message, "mend the syntax")
+    except (RecursionError, MemoryError):
+        finding = _too_deep(None)
+    except ValueError as error:
+        message = f"not valid Python: {error}"[:200]
+        finding = Finding("syntax", None, message, "write plain Python")
+    # The wall: whatever a text does to the judge itself, it is refused.
+    except Exception as error:
+        message = f"the source could not be judged ({type(error).__name__})"
+        finding = Finding("internal", None, message, "write it more plainly")
+    return Judgement(CheckReport(False, digest, (finding,)))
+
+
+def _judge(source: str, digest: str) -> Judgement:
+    # Warnings about odd literals ("\d", `is 1`) are nothing to the trainer. The lock
+    # keeps two checks from restoring each other's filters.
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        text = source.removeprefix("\ufeff")
+        tree = ast.parse(text, "<rule>", feature_version=(3, 11))
+    deep = _depth_passed(tree)
+    if deep is not None:
+        return Judgement(CheckReport(False, digest, (deep,)))
+    without_main(tree)
+    bindings = collect(tree)
+    contract = find_rule(tree, bindings)
+    policy = Policy(bindings)
+    guarded = policy.visit(tree)
+    findings = _in_order([*policy.findings, *contract.findings])
+    if findings:
+        return Judgement(CheckReport(False, digest, findings))
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        code = compile(guarded, f"<rule {digest[:12]}>", "exec", dont_inherit=True)
+    return Judgement(CheckReport(True, digest), code, contract.rule)
+
+
+def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Each fault once, by line, the first ones only: a prompt has to hold them."""
+    ordered = sorted(dict.fromkeys(findings), key=lambda found: found.line or 0)
+    return tuple(ordered[:_MOST_FINDINGS])
+
+
+def _too_deep(line: int | None) -> Finding:
+    return Finding(
+        "size",
+        line,
+        f"expressions or blocks nested deeper than {vocabulary.TREE_DEPTH}",
+        "name the inner parts in variables, or use a list and a loop",
+    )
+
+
+def _depth_passed(tree: ast.Module) -> Finding | None:
+    """A finding where the tree is deeper than what visitors and compiler stand."""
+    for depth, level in enumerate(levels(tree)):
+        if depth > vocabulary.TREE_DEPTH:
+            return _too_deep(min(getattr(node, "lineno", 1) for node in level))
+    return None
