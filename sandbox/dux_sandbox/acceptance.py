@@ -1,0 +1,82 @@
+"""Whether a dry run speaks against a proposal: figures in, findings out."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from dux_sandbox.findings import Finding
+
+ACCEPT = ("finite", "harmless", "not_worse")
+
+# A loss may rise by half of its size over what the incumbent shows on the same
+# batch, and by six typical batch-to-batch changes. Warm-ups, cool-downs and a
+# first Muon step stay well below it; a rate ten times too high does not (the
+# corpus and the three tasks: benign rules rise by at most 0.2 of their size).
+_RISE = 0.5
+_NOISES = 6.0
+_LAST = 3
+
+
+def judge(
+    losses: list[float], incumbent_losses: list[float], accept: str
+) -> list[Finding]:
+    """What is wrong with a proposal's losses, beside the incumbent's.
+
+    Args:
+        losses: before each step, and after the last one.
+        incumbent_losses: on the same batches with the same random numbers.
+        accept: "finite", "harmless" (the default of a dry run) or "not_worse".
+    """
+    for index, loss in enumerate(losses):
+        if not math.isfinite(loss):
+            return [
+                Finding(
+                    "nonfinite",
+                    None,
+                    f"the loss is {loss} after {index} steps",
+                    "a smaller rate, an epsilon in every division, or clipping",
+                )
+            ]
+    if accept == "finite":
+        return []
+    noise = _noise(incumbent_losses)
+    for index, loss in enumerate(losses):
+        reference = losses[0]
+        if index < len(incumbent_losses) and math.isfinite(incumbent_losses[index]):
+            reference = max(reference, incumbent_losses[index])
+        bound = reference + _RISE * abs(reference) + _NOISES * noise
+        if loss > bound:
+            return [
+                Finding(
+                    "harm",
+                    None,
+                    f"the loss rose from {losses[0]:.4g} to {loss:.4g} within {index} "
+                    f"steps (the incumbent on the same batch: {reference:.4g} or less)",
+                    "a smaller learning rate or a warm-up",
+                )
+            ]
+    if accept == "not_worse":
+        mine = statistics.fmean(losses[-_LAST:])
+        theirs = statistics.fmean(incumbent_losses[-_LAST:])
+        if mine > theirs:
+            return [
+                Finding(
+                    "worse",
+                    None,
+                    f"the last {_LAST} losses are {mine:.5g} on average; the "
+                    f"incumbent's are {theirs:.5g}",
+                    "a rule that does at least as well within the dry run's steps",
+                )
+            ]
+    return []
+
+
+def _noise(losses: list[float]) -> float:
+    """The typical change from one batch to the next."""
+    changes = [
+        abs(after - before)
+        for before, after in zip(losses, losses[1:], strict=False)
+        if math.isfinite(before) and math.isfinite(after)
+    ]
+    return statistics.median(changes) if changes else 0.0

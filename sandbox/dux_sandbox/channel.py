@@ -1,0 +1,157 @@
+"""Length-capped messages between the trainer and one child, with a nonce.
+
+A message is a header, one JSON object and raw tensor bytes. Both lengths are
+capped before anything is read, every answer must repeat the number of its
+question, and nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import struct
+import time
+from typing import Any
+
+_HEADER = struct.Struct("<16sIQ")
+NONCE_BYTES = 16
+MAX_JSON = 8 << 20
+MAX_BLOB = 1 << 40
+_CHUNK = 1 << 20
+_SMALL = 1 << 14
+_TIMEVAL = struct.Struct("@ll")
+
+
+class ChannelBroken(Exception):
+    """The other side is gone, late, or does not speak this protocol.
+
+    Attributes:
+        rule: "time" (late), "died" (gone) or "channel" (nonsense).
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        self.rule = rule
+        super().__init__(message)
+
+
+def new_nonce() -> bytes:
+    """Sixteen random bytes that mark one channel."""
+    return secrets.token_bytes(NONCE_BYTES)
+
+
+class Channel:
+    """One end of a connected stream socket.
+
+    Time-outs are the kernel's (SO_RCVTIMEO), so that a small message costs one
+    system call to send and one to receive.
+    """
+
+    def __init__(self, connection: socket.socket, nonce: bytes) -> None:
+        self.socket = connection
+        self._nonce = nonce
+        self._buffer = bytearray()
+        # The kernel waits for ever unless told; a jailed child may not tell it.
+        self._seconds: dict[int, float | None] = {
+            socket.SO_RCVTIMEO: None,
+            socket.SO_SNDTIMEO: None,
+        }
+        connection.setblocking(True)
+
+    def send(
+        self,
+        message: dict[str, Any],
+        blobs: list[Any] | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Send one message; raises ChannelBroken when it is not taken in time."""
+        text = json.dumps(message, separators=(",", ":")).encode()
+        size = sum(len(blob) for blob in blobs) if blobs else 0
+        try:
+            self._bound(socket.SO_SNDTIMEO, seconds)
+            self.socket.sendall(_HEADER.pack(self._nonce, len(text), size) + text)
+            for blob in blobs or ():
+                self.socket.sendall(blob)
+        except BlockingIOError:
+            raise ChannelBroken("time", "it does not take its message") from None
+        except OSError:
+            raise ChannelBroken("died", "it is gone") from None
+
+    def receive(
+        self, seconds: float | None, max_json: int = MAX_JSON, max_blob: int = MAX_BLOB
+    ) -> tuple[dict[str, Any], bytearray]:
+        """Wait for one message.
+
+        Args:
+            seconds: how long to wait for all of it; None waits for ever.
+            max_json: the longest text accepted, bytes.
+            max_blob: the most raw bytes accepted.
+
+        Raises:
+            ChannelBroken: late, gone, too long, or not a message of this channel.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        self._fill(_HEADER.size, seconds, deadline)
+        nonce, text_size, blob_size = _HEADER.unpack(self._take(_HEADER.size))
+        if nonce != self._nonce:
+            raise ChannelBroken("channel", "a message carries a wrong nonce")
+        if text_size > max_json or blob_size > max_blob:
+            raise ChannelBroken("channel", "a message is longer than it may be")
+        self._fill(text_size + blob_size, None, deadline)
+        text, blob = self._take(text_size), self._take(blob_size)
+        try:
+            message = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ChannelBroken("channel", "a message is no JSON") from None
+        if type(message) is not dict:
+            raise ChannelBroken("channel", "a message is no object")
+        return message, blob
+
+    @property
+    def surplus(self) -> int:
+        """Bytes that came with the last message and are not part of it."""
+        return len(self._buffer)
+
+    def close(self) -> None:
+        """Close this end."""
+        self.socket.close()
+
+    def _bound(self, option: int, seconds: float | None) -> None:
+        """Let sends or receives fail after `seconds`; None lets them wait for ever."""
+        if self._seconds[option] == seconds:
+            return
+        whole, part = divmod(max(0.0, seconds or 0.0), 1.0)
+        # A time of nought would mean for ever.
+        microseconds = int(part * 1e6) if seconds is None else max(1, int(part * 1e6))
+        packed = _TIMEVAL.pack(int(whole), microseconds)
+        self.socket.setsockopt(socket.SOL_SOCKET, option, packed)
+        self._seconds[option] = seconds
+
+    def _take(self, size: int) -> bytearray:
+        taken = self._buffer[:size]
+        del self._buffer[:size]
+        return taken
+
+    def _fill(self, size: int, first: float | None, deadline: float | None) -> None:
+        """Read until the buffer holds `size` bytes.
+
+        It grows with what arrives: a header may claim what it likes.
+        """
+        left = first
+        while len(self._buffer) < size:
+            if deadline is not None and left is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise ChannelBroken("time", "it did not answer in time")
+            missing = size - len(self._buffer)
+            try:
+                self._bound(socket.SO_RCVTIMEO, left)
+                piece = self.socket.recv(min(max(missing, _SMALL), _CHUNK))
+            except BlockingIOError:
+                raise ChannelBroken("time", "it did not answer in time") from None
+            except OSError:
+                raise ChannelBroken("died", "it is gone") from None
+            if not piece:
+                raise ChannelBroken("died", "it is gone")
+            self._buffer += piece
+            left = None

@@ -1,0 +1,116 @@
+"""What comes out of a rule's process, taken apart with suspicion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dux_sandbox.findings import CheckReport, Finding
+from dux_sandbox.running import RuleState
+from dux_sandbox.values import Decoder, ValueRefused, encode
+
+
+def options_to_send(options: dict[str, Any]) -> Any:
+    """Option values as data; what cannot cross is the trainer's own business."""
+    kept = {}
+    for name, value in options.items():
+        blobs: list[bytes | memoryview] = []
+        try:
+            described = encode(value, blobs)
+        except ValueRefused:
+            continue
+        if not blobs and described is not None or value is None:
+            kept[name] = value
+        elif isinstance(value, torch.Tensor) and value.numel() == 1:
+            kept[name] = value.item()
+    return encode(kept, [])
+
+
+def report_of(data: Any) -> CheckReport:
+    """A refusal that a child reported."""
+    findings = data.get("findings", ()) if isinstance(data, dict) else ()
+    return CheckReport(
+        False,
+        str(data.get("digest", ""))[:64] if isinstance(data, dict) else "",
+        tuple(finding_of(finding) for finding in findings[:50]),
+    )
+
+
+def finding_of(data: Any) -> Finding:
+    """A finding that a child reported: every field is checked and cut to size."""
+    if not isinstance(data, dict):
+        return Finding("channel", None, "an error without a description")
+    line = data.get("line")
+    return Finding(
+        str(data.get("rule", "raised"))[:40],
+        line if type(line) is int and 0 < line < 1_000_000 else None,
+        _clean(data.get("message", "")),
+        _clean(data.get("instead", "")),
+    )
+
+
+def _clean(text: Any) -> str:
+    return "".join(
+        character if character.isprintable() else " " for character in str(text)[:500]
+    )
+
+
+def state_of(reply: dict[str, Any], blob: bytearray, count: int) -> RuleState:
+    """What a rule has learned, as its process sent it.
+
+    Args:
+        reply: with "state" and "attributes". blob: the tensors' bytes.
+        count: how many parameters the rule has.
+
+    Raises:
+        ValueRefused: malformed, or state of anything but these parameters.
+    """
+    decoder = Decoder(blob)
+    try:
+        state = decoder.decode(reply["state"])
+        attributes = decoder.decode(reply["attributes"])
+    except KeyError as error:
+        raise ValueRefused(f"the answer lacks {error}") from None
+    decoder.finish()
+    if type(state) is not dict or type(attributes) is not dict:
+        raise ValueRefused("state and attributes must be dicts")
+    for index, entry in state.items():
+        if type(index) is not int or not 0 <= index < count:
+            raise ValueRefused("state belongs to no parameter")
+        if type(entry) is not dict:
+            raise ValueRefused("the state of a parameter is no dict")
+    return RuleState(state, attributes)
+
+
+def take_options(
+    described: Any, group: dict[str, Any], told: dict[str, Any], owned: set[str]
+) -> None:
+    """Take over the option values that a rule wrote to one of its groups.
+
+    Args:
+        described: the values as the child describes them.
+        group: the live group; changed in place.
+        told: the values both sides know; changed in place.
+        owned: names that the rule made; grows. Others are the trainer's.
+
+    Raises:
+        ValueRefused: a name or a value that a rule may not write.
+    """
+    now = Decoder(bytearray()).decode(described)
+    if type(now) is not dict:
+        raise ValueRefused("option values are no dict")
+    for name, value in now.items():
+        if type(name) is not str or name in ("params", "dux"):
+            raise ValueRefused(f"group[{name!r:.40}] may not be written")
+        if name in group and name not in owned:
+            continue  # a scheduler's key
+        if _is_number(group.get(name)) and not _is_number(value):
+            raise ValueRefused(f"group[{name!r}] must stay a number")
+        owned.add(name)
+        group[name] = value
+        told[name] = value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

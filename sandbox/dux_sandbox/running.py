@@ -1,0 +1,291 @@
+"""A rule that runs: the interface, and the rule that runs in this process.
+
+The live optimizer, the guard and the dry run know rules only by `RunningRule`, so
+that it makes no difference to them where a rule's code is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+
+from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.loading import attributes_of, load, restore_attributes
+
+ParamGroups = list[dict[str, Any]]
+Closure = Callable[[], Any]
+
+# One step of a line search needs a handful of losses; a rule that asks for more
+# is training on the side (measured: the corpus's Armijo rule asks for up to 9).
+CLOSURE_CALLS = 10
+_MESSAGE_CHARACTERS = 300
+
+
+@dataclass(frozen=True)
+class RuleState:
+    """What a rule has learned: enough to go on from, in any process.
+
+    Attributes:
+        state: by the index of the parameter (groups in order, then parameters in
+            order), the rule's `state` entry: tensors are clones that keep shape,
+            dtype and device; everything else is plain.
+        attributes: the rule's own plain attributes (`self.t` and the like).
+    """
+
+    state: dict[int, dict[str, Any]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+
+class RunningRule(Protocol):
+    """A rule over live parameters, wherever its code runs.
+
+    Attributes:
+        source: the text of the rule, or None for a trusted torch optimizer.
+        digest: the digest of `source`, or None.
+        carry: the rule asks for matching state of its predecessor.
+        requires_closure: the rule cannot step without a closure.
+        defaults: the rule's own defaults.
+        options: option values of each group as the rule was built, no "params".
+        isolated: its code runs in a process of its own.
+    """
+
+    isolated: bool
+    source: str | None
+    digest: str | None
+    carry: bool
+    requires_closure: bool
+    defaults: dict[str, Any]
+    options: list[dict[str, Any]]
+
+    def bind(self, param_groups: ParamGroups) -> None:
+        """From now on the rule's groups are these dicts, read and written live."""
+
+    def step(self, closure: Closure | None = None) -> Any:
+        """Take one step; returns the loss as the rule returned it, or None.
+
+        Raises:
+            RuleFailed: for any fault of the rule, and nothing else of it. What
+                the caller's closure raises comes out as it is.
+        """
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters."""
+
+    def snapshot(self) -> RuleState:
+        """Clone what the rule has learned. Raises RuleFailed."""
+
+    def restore(self, state: RuleState) -> None:
+        """Put back what `snapshot` gave. Raises RuleFailed."""
+
+    def close(self) -> None:
+        """Let go of processes and shared memory. Can be called twice."""
+
+
+def parameters_of(param_groups: ParamGroups) -> list[torch.Tensor]:
+    """All parameters, groups in order, then parameters in order."""
+    return [parameter for group in param_groups for parameter in group["params"]]
+
+
+def without_params(group: dict[str, Any]) -> dict[str, Any]:
+    """The option values of one group."""
+    return {name: value for name, value in group.items() if name != "params"}
+
+
+def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two groups hold the same option values, types included."""
+    if one.keys() != other.keys():
+        return False
+    for name, value in one.items():
+        known = other[name]
+        if value is known:
+            continue
+        if type(value) is not type(known):
+            return False
+        if isinstance(value, torch.Tensor):
+            if not torch.equal(value, known):
+                return False
+        elif value != known:
+            return False
+    return True
+
+
+def failure(error: BaseException, rule: str = "raised") -> RuleFailed:
+    """An exception that left generated code, as a finding with its line.
+
+    Only the type's name and plain text are used: the message may be anything.
+    """
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.startswith("<rule"):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    text = str(error)[:_MESSAGE_CHARACTERS]
+    return RuleFailed(
+        Finding(
+            rule,
+            line,
+            f"{type(error).__name__}: {text}",
+            "make the step hold for every parameter shape, dtype and missing gradient",
+        )
+    )
+
+
+def number_of(loss: Any) -> float:
+    """The value of a loss, a tensor of one element or a number."""
+    return float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
+
+
+def clone_value(value: Any) -> Any:
+    """A deep copy of plain data with tensors; tensors are detached clones."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: clone_value(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(clone_value(item) for item in value)
+    return value
+
+
+class CountedClosure:
+    """The caller's closure, counted, with its own errors told apart.
+
+    A rule may swallow an exception or dress it up; the caller still gets the one
+    that the closure raised.
+    """
+
+    def __init__(self, closure: Closure, most: int = CLOSURE_CALLS) -> None:
+        self._closure = closure
+        self._most = most
+        self.losses: list[Any] = []
+        self.error: BaseException | None = None
+
+    def __call__(self) -> Any:
+        if self.error is not None:
+            raise self.error
+        if len(self.losses) >= self._most:
+            raise RuleFailed(
+                Finding(
+                    "closure",
+                    None,
+                    f"step called its closure more than {self._most} times",
+                    f"call closure() at most {self._most} times in one step",
+                )
+            )
+        try:
+            with torch.enable_grad():
+                loss = self._closure()
+        except BaseException as error:
+            self.error = error
+            raise
+        self.losses.append(loss)
+        return loss
+
+
+class InlineRule:
+    """A rule whose code runs in this process.
+
+    >>> weight = torch.nn.Parameter(torch.ones(1))
+    >>> rule = InlineRule(torch.optim.SGD([weight], lr=0.5))
+    >>> weight.grad = torch.ones(1)
+    >>> rule.step()
+    >>> float(weight)
+    0.5
+    """
+
+    isolated = False
+
+    def __init__(
+        self, optimizer: torch.optim.Optimizer, source: str | None = None
+    ) -> None:
+        """Wrap a trusted torch optimizer; `build` is for generated sources.
+
+        Args:
+            optimizer: any torch optimizer; its groups and state stay its own.
+            source: the text it came from, if it was generated.
+        """
+        self.optimizer = optimizer
+        self.source = source
+        kind = type(optimizer)
+        self.digest: str | None = getattr(kind, "dux_digest", None) if source else None
+        self.carry = bool(source and getattr(kind, "carry", False))
+        self.requires_closure = bool(getattr(kind, "requires_closure", False))
+        self.defaults: dict[str, Any] = dict(optimizer.defaults)
+        self.options = [without_params(group) for group in optimizer.param_groups]
+
+    @classmethod
+    def build(cls, source: str, param_groups: ParamGroups) -> InlineRule:
+        """Load a source and build its rule over these parameters, in this process.
+
+        Raises:
+            SourceRejected: the static check refuses the source.
+            RuleFailed: building the rule raised.
+        """
+        rule_class = load(source)
+        groups = [{"params": list(group["params"])} for group in param_groups]
+        try:
+            rule = rule_class(groups)  # type: ignore[call-arg]
+        except Exception as error:  # generated code: whatever it raises is a finding
+            raise failure(error, "init") from None
+        return cls(rule, source)
+
+    def bind(self, param_groups: ParamGroups) -> None:
+        """Share these group dicts with the optimizer."""
+        self.optimizer.param_groups = param_groups
+
+    def step(self, closure: Closure | None = None) -> Any:
+        """Take one step in this process; see `RunningRule.step`."""
+        if self.source is None:
+            if closure is None:
+                return self.optimizer.step()
+            return self.optimizer.step(closure)
+        counted = None if closure is None else CountedClosure(closure)
+        try:
+            loss = self.optimizer.step(counted)
+        except RuleFailed:
+            raise
+        except Exception as error:  # generated code: whatever it raises is a finding
+            if counted is not None and counted.error is not None:
+                raise counted.error from None
+            raise failure(error) from None
+        if counted is not None and counted.error is not None:
+            raise counted.error
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients to None, or to zero in place."""
+        for parameter in self._parameters():
+            if parameter.grad is None:
+                continue
+            if set_to_none:
+                parameter.grad = None
+            else:
+                parameter.grad.detach_().zero_()
+
+    def snapshot(self) -> RuleState:
+        """Clone state and plain attributes."""
+        state = {
+            index: clone_value(dict(self.optimizer.state[parameter]))
+            for index, parameter in enumerate(self._parameters())
+            if parameter in self.optimizer.state
+        }
+        attributes = attributes_of(self.optimizer) if self.source else {}
+        return RuleState(state, clone_value(attributes))
+
+    def restore(self, state: RuleState) -> None:
+        """Replace state and plain attributes by clones of these."""
+        self.optimizer.state.clear()
+        for index, parameter in enumerate(self._parameters()):
+            if index in state.state:
+                self.optimizer.state[parameter] = clone_value(state.state[index])
+        if self.source:
+            restore_attributes(self.optimizer, clone_value(state.attributes))
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _parameters(self) -> Iterator[torch.Tensor]:
+        yield from parameters_of(self.optimizer.param_groups)

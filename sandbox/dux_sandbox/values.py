@@ -1,0 +1,163 @@
+"""Plain values and tensors as JSON and raw bytes, and back, with every type named.
+
+What crosses between the trainer and a rule's process goes through here; nothing
+is ever unpickled, and a value that is not on the list is an error on both sides.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from typing import Any
+
+import torch
+
+MAX_DEPTH = 12
+MAX_ITEMS = 2_000_000
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float32,
+        torch.float64,
+        torch.float16,
+        torch.bfloat16,
+        torch.int64,
+        torch.int32,
+        torch.int16,
+        torch.int8,
+        torch.uint8,
+        torch.bool,
+        torch.complex64,
+        torch.complex128,
+    )
+}
+DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+class ValueRefused(ValueError):
+    """A value that may not cross, or bytes that are not a value."""
+
+
+def encode(value: Any, blobs: list[bytes | memoryview]) -> Any:
+    """A JSON-able description of a value; tensor bytes are appended to `blobs`.
+
+    Args:
+        value: None, bool, int, float, str, tensor, or lists, tuples, sets and
+            dicts of them.
+        blobs: raw little-endian tensor bytes, in the order they are named.
+
+    Raises:
+        ValueRefused: for any other type, or nesting deeper than 12.
+    """
+    return _encode(value, blobs, 0)
+
+
+def _encode(value: Any, blobs: list[bytes | memoryview], depth: int) -> Any:
+    kind = type(value)
+    if depth > MAX_DEPTH:
+        raise ValueRefused(f"values are nested deeper than {MAX_DEPTH}")
+    if value is None or kind is bool or kind is str:
+        return value
+    if kind is int:
+        return value if abs(value) < 2**63 else {"int": hex(value)}
+    if kind is float:
+        return value if math.isfinite(value) else {"float": repr(value)}
+    if isinstance(value, torch.Tensor):
+        return _encode_tensor(value, blobs)
+    if kind in (list, tuple, set, frozenset, torch.Size):
+        name = "list" if kind is list else "set"
+        name = "tuple" if isinstance(value, tuple) else name
+        return {name: [_encode(item, blobs, depth + 1) for item in value]}
+    if isinstance(value, dict):
+        pairs = [
+            [_encode(key, blobs, depth + 1), _encode(item, blobs, depth + 1)]
+            for key, item in value.items()
+        ]
+        return {"dict": pairs}
+    raise ValueRefused(f"a {kind.__name__} cannot leave the rule's process")
+
+
+def _encode_tensor(tensor: torch.Tensor, blobs: list[bytes | memoryview]) -> Any:
+    if tensor.dtype not in DTYPE_NAMES or tensor.layout is not torch.strided:
+        raise ValueRefused(f"a {tensor.dtype} {tensor.layout} tensor cannot cross")
+    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    if flat.numel():
+        # frombuffer's inverse without numpy: the bytes of a uint8 view.
+        blobs.append(bytes_of(flat))
+    return {"tensor": [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]}
+
+
+def bytes_of(flat: torch.Tensor) -> bytes:
+    """The raw bytes of a contiguous 1-d CPU tensor."""
+    size = flat.numel() * flat.element_size()
+    return ctypes.string_at(int(flat.data_ptr()), size)
+
+
+class Decoder:
+    """Reads values back from their description and the bytes that came with it."""
+
+    def __init__(self, blob: bytearray) -> None:
+        self._blob = blob
+        self._at = 0
+        self._items = 0
+
+    def decode(self, value: Any, depth: int = 0) -> Any:
+        """The value described.
+
+        Raises:
+            ValueRefused: anything malformed, too deep, too many or too large.
+        """
+        self._items += 1
+        if depth > MAX_DEPTH or self._items > MAX_ITEMS:
+            raise ValueRefused("a value is nested too deeply or holds too many items")
+        if value is None or type(value) in (bool, int, float, str):
+            return value
+        if type(value) is not dict or len(value) != 1:
+            raise ValueRefused("a value is neither plain nor described by one tag")
+        ((tag, content),) = value.items()
+        try:
+            return self._tagged(tag, content, depth)
+        except (TypeError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+            if isinstance(error, ValueRefused):
+                raise
+            raise ValueRefused(f"a value tagged {tag!r:.40} is malformed") from None
+
+    def _tagged(self, tag: str, content: Any, depth: int) -> Any:
+        if tag == "tensor":
+            name, shape = content
+            return self._tensor(DTYPES[name], shape)
+        if tag == "float":
+            return float({"inf": "inf", "-inf": "-inf", "nan": "nan"}[content])
+        if tag == "int":
+            if len(content) > 4096:
+                raise ValueRefused("an integer is longer than 4096 digits")
+            return int(content, 16)
+        if type(content) is not list:
+            raise ValueRefused("a container's content is no list")
+        if tag == "dict":
+            return {
+                self.decode(key, depth + 1): self.decode(item, depth + 1)
+                for key, item in content
+            }
+        items = [self.decode(item, depth + 1) for item in content]
+        return {"list": list, "tuple": tuple, "set": set}[tag](items)
+
+    def _tensor(self, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
+        if type(shape) is not list or len(shape) > 64:
+            raise ValueRefused("a tensor's shape is malformed")
+        if any(type(size) is not int or size < 0 for size in shape):
+            raise ValueRefused("a tensor's shape is malformed")
+        count = math.prod(shape)
+        size = count * dtype.itemsize
+        if self._at + size > len(self._blob):
+            raise ValueRefused("a tensor is larger than the bytes that came with it")
+        if count == 0:
+            return torch.empty(shape, dtype=dtype)
+        piece = bytearray(memoryview(self._blob)[self._at : self._at + size])
+        self._at += size
+        return torch.frombuffer(piece, dtype=dtype).reshape(shape)
+
+    def finish(self) -> None:
+        """Raise ValueRefused when bytes are left over."""
+        if self._at != len(self._blob):
+            raise ValueRefused("bytes are left over after the last tensor")

@@ -1,0 +1,47 @@
+"""The dry run refuses harm, and by default nothing but harm."""
+
+import math
+
+import pytest
+
+from dux_sandbox.acceptance import judge
+
+CALM = [2.30, 2.29, 2.31, 2.28, 2.30, 2.27]
+
+
+@pytest.mark.parametrize("accept", ["finite", "harmless", "not_worse"])
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_nonfinite_loss_is_refused_whatever_is_asked(accept, bad):
+    (finding,) = judge([2.3, 2.2, bad], CALM, accept)
+
+    assert "nonfinite" == finding.rule
+    assert "after 2 steps" in finding.message
+
+
+def test_an_exploding_loss_is_harm_unless_only_finite_is_asked():
+    losses = [2.3, 2.5, 4.0, 9.0]
+
+    assert ["harm"] == [finding.rule for finding in judge(losses, CALM, "harmless")]
+    assert [] == judge(losses, CALM, "finite")
+
+
+def test_a_slightly_worse_start_is_harmless_but_not_not_worse():
+    losses = [2.30, 2.32, 2.35, 2.33, 2.36, 2.34]
+
+    assert [] == judge(losses, CALM, "harmless")
+    assert ["worse"] == [finding.rule for finding in judge(losses, CALM, "not_worse")]
+
+
+def test_batch_noise_that_the_incumbent_shows_too_is_no_harm():
+    noisy = [0.01, 0.20, 0.02, 0.25, 0.01]
+
+    assert [] == judge([0.01, 0.22, 0.03, 0.26, 0.02], noisy, "harmless")
+
+
+def test_a_negative_objective_is_judged_by_its_size():
+    incumbent = [-10.0, -10.1, -10.2]
+
+    assert [] == judge([-10.0, -9.5, -9.8], incumbent, "harmless")
+    assert ["harm"] == [
+        finding.rule for finding in judge([-10.0, -1.0], incumbent, "harmless")
+    ]

@@ -1,0 +1,283 @@
+"""A rule in its own process works like one in ours, and cannot hurt it."""
+
+import gc
+import os
+import time
+
+import pytest
+import torch
+
+from dux_sandbox import Limits, RuleFailed, SourceRejected
+from dux_sandbox.isolated import IsolatedRule
+from dux_sandbox.running import InlineRule
+from tests import sources
+
+
+def problem():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+    )
+    inputs = torch.randn(16, 4)
+    return model, inputs, inputs.sum(1, keepdim=True)
+
+
+def build(execution, source, model, **options):
+    groups = [{"params": list(model.parameters())}]
+    rule = execution.build(source, groups, **options)
+    groups[0].update(rule.options[0])
+    rule.bind(groups)
+    return rule, groups
+
+
+def train(rule, model, inputs, targets, steps, closure=False):
+    losses = []
+
+    def loss_of():
+        rule.zero_grad()
+        loss = (model(inputs) - targets).square().mean()
+        loss.backward()
+        return loss
+
+    for _ in range(steps):
+        if closure:
+            losses.append(rule.step(loss_of).item())
+        else:
+            losses.append(loss_of().item())
+            rule.step()
+    return losses
+
+
+@pytest.mark.parametrize("source", [sources.SGD, sources.MOMENTUM])
+@pytest.mark.parametrize("closure", [False, True])
+def test_the_trajectory_is_the_inline_rules_bit_for_bit(source, closure):
+    runs = []
+    for execution in (InlineRule, IsolatedRule):
+        model, inputs, targets = problem()
+        rule, _ = build(execution, source, model)
+        runs.append(train(rule, model, inputs, targets, 20, closure))
+        rule.close()
+
+    assert runs[0] == runs[1]
+    assert runs[0][-1] < runs[0][0]
+
+
+def test_state_and_attributes_come_back_and_continue_the_run():
+    model, inputs, targets = problem()
+    rule, groups = build(IsolatedRule, sources.MOMENTUM, model)
+    train(rule, model, inputs, targets, 5)
+    state = rule.snapshot()
+    weights = [parameter.detach().clone() for parameter in model.parameters()]
+    expected = train(rule, model, inputs, targets, 5)
+    rule.close()
+
+    with torch.no_grad():
+        for parameter, weight in zip(model.parameters(), weights, strict=True):
+            parameter.copy_(weight)
+    again, _ = build(IsolatedRule, sources.MOMENTUM, model)
+    again.restore(state)
+    resumed = train(again, model, inputs, targets, 5)
+    again.close()
+
+    assert {"t": 5} == state.attributes
+    assert expected == resumed
+
+
+def test_a_learning_rate_written_by_the_loop_reaches_the_rule():
+    model, inputs, targets = problem()
+    rule, groups = build(IsolatedRule, sources.SGD, model)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+
+    groups[0]["lr"] = 0.0
+    train(rule, model, inputs, targets, 2)
+    rule.close()
+
+    for one, other in zip(before, model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_group_value_written_by_the_rule_comes_back():
+    source = sources.with_step(
+        '        self.param_groups[0]["lr"] = self.param_groups[0]["lr"] * 0.5'
+    )
+    model, inputs, targets = problem()
+    rule, groups = build(IsolatedRule, source, model)
+
+    train(rule, model, inputs, targets, 2)
+    rule.close()
+
+    assert 0.0025 == groups[0]["lr"]
+
+
+def test_a_rule_may_not_turn_the_learning_rate_into_text():
+    source = sources.with_step('        self.param_groups[0]["lr"] = "fast"')
+    source = source.replace('alpha=-group["lr"]', "alpha=-0.1")
+    model, inputs, targets = problem()
+    rule, groups = build(IsolatedRule, source, model)
+
+    with pytest.raises(RuleFailed) as caught:
+        train(rule, model, inputs, targets, 1)
+    rule.close()
+
+    assert "group" == caught.value.finding.rule
+    assert 0.01 == groups[0]["lr"]
+
+
+def test_a_hanging_rule_is_gone_within_its_deadline_and_half_a_second():
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.HANGS, model)
+    rule.step_seconds = 0.3
+    pid = rule.pid
+    began = time.monotonic()
+
+    with pytest.raises(RuleFailed) as caught:
+        train(rule, model, inputs, targets, 1)
+    held = time.monotonic() - began
+    rule.close()
+
+    assert "time" == caught.value.finding.rule
+    assert held < 0.3 + 0.5 + 1.0  # the machine's own stalls come on top
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+
+
+def wait_until(condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_exception_in_a_step_names_its_line():
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.RAISES, model)
+
+    with pytest.raises(RuleFailed) as caught:
+        train(rule, model, inputs, targets, 1)
+    rule.close()
+
+    finding = caught.value.finding
+    assert "ValueError: no good" == finding.message
+    lines = sources.RAISES.splitlines()
+    assert "raise ValueError" in lines[finding.line - 1]
+
+
+def test_a_rule_that_hoards_memory_is_stopped():
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.HOARDS, model)
+
+    with pytest.raises(RuleFailed) as caught:
+        train(rule, model, inputs, targets, 400)
+    rule.close()
+
+    assert "memory" == caught.value.finding.rule
+
+
+def test_a_refused_source_never_reaches_a_step():
+    model, _, _ = problem()
+
+    with pytest.raises(SourceRejected):
+        build(IsolatedRule, "import os\n" + sources.SGD, model)
+
+
+def test_the_callers_own_error_comes_out_of_a_closure():
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.SGD, model)
+
+    def closure():
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        rule.step(closure)
+    losses = train(rule, model, inputs, targets, 3)
+    rule.close()
+
+    assert losses[-1] < losses[0]
+
+
+def test_a_closure_is_not_called_more_often_than_allowed():
+    source = sources.with_step(
+        "        for _ in range(100):\n"
+        "            with torch.enable_grad():\n"
+        "                closure()"
+    )
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, source, model)
+    calls = []
+
+    def closure():
+        calls.append(1)
+        return (model(inputs) - targets).square().mean()
+
+    with pytest.raises(RuleFailed) as caught:
+        rule.step(closure)
+    rule.close()
+
+    assert "closure" == caught.value.finding.rule
+    assert 10 == len(calls)
+
+
+def test_a_missing_layer_that_is_required_stops_the_rule_from_running():
+    model, _, _ = problem()
+
+    with pytest.raises(RuleFailed) as caught:
+        build(
+            IsolatedRule, sources.SGD, model, limits=Limits(require=("moat", "seccomp"))
+        )
+
+    assert "jail" == caught.value.finding.rule
+    assert "moat" in caught.value.finding.message
+
+
+def test_closing_leaves_no_process_no_memory_and_ordinary_parameters():
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.SGD, model)
+    train(rule, model, inputs, targets, 2)
+    pid = rule.pid
+    assert "dux-slab" in maps()
+
+    rule.close()
+    rule.close()
+    del rule
+    gc.collect()
+
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    assert "dux-slab" not in maps()
+
+
+def maps():
+    with open("/proc/self/maps") as text:
+        return text.read()
+
+
+def test_a_child_that_is_killed_is_a_finding():
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.SGD, model)
+    os.kill(rule.pid, 9)
+
+    with pytest.raises(RuleFailed) as caught:
+        train(rule, model, inputs, targets, 1)
+    rule.close()
+
+    assert "died" == caught.value.finding.rule
+
+
+def test_a_missing_gradient_stays_missing_in_the_child():
+    source = sources.with_step(
+        "        for group in self.param_groups:\n"
+        '            for p in group["params"]:\n'
+        "                if p.grad is not None:\n"
+        "                    p.add_(100.0)"
+    )
+    used, unused = torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(2))
+    groups = [{"params": [used, unused]}]
+    rule = IsolatedRule.build(source, groups)
+    groups[0].update(rule.options[0])
+    rule.bind(groups)
+    rule.zero_grad()
+    used.sum().backward()
+
+    rule.step()
+    rule.close()
+
+    assert [1.0, 1.0] == unused.tolist()
+    assert used.min() > 50

@@ -1,0 +1,102 @@
+"""The warm process is started once, anew when it died, and leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from dux_sandbox.spawning import Zygote, zygote
+
+
+def alive(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as figures:
+            return figures.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_there_is_one_warm_process_and_a_new_one_after_its_death():
+    first = zygote()
+    first.layers()
+    assert first is zygote()
+
+    first._process.kill()
+    first._process.wait()
+    second = zygote()
+
+    assert first is not second
+    assert second.layers()
+
+
+def test_a_child_that_is_killed_leaves_no_zombie():
+    warm = zygote()
+    child = warm.fork({"purpose": "layers"})
+    child.channel.receive(10.0)
+
+    child.kill()
+
+    wait_until(lambda: not os.path.exists(f"/proc/{child.pid}"))
+
+
+def test_the_warm_process_sees_neither_environment_nor_descriptors(monkeypatch):
+    monkeypatch.setenv("DUX_TEST_SECRET", "sesame")
+    warm = Zygote()
+    warm.layers()
+    pid = warm._process.pid
+
+    with open(f"/proc/{pid}/environ") as text:
+        environment = text.read()
+    files = [
+        os.readlink(f"/proc/{pid}/fd/{number}")
+        for number in os.listdir(f"/proc/{pid}/fd")
+    ]
+    warm.close()
+
+    assert "sesame" not in environment
+    assert 1 == sum(name.startswith("socket:") for name in files)
+    assert {"/dev/null"} == {name for name in files if name.startswith("/dev/n")}
+    assert not alive(pid)
+
+
+@pytest.mark.parametrize("ending", ["kill", "exit"])
+def test_nothing_survives_the_trainer_however_it_ends(ending, tmp_path):
+    script = textwrap.dedent(
+        f"""
+        import sys, time
+        sys.path[:0] = {sys.path!r}
+        import torch
+        from dux_sandbox.isolated import IsolatedRule
+        from dux_sandbox.spawning import zygote
+        from tests import sources
+        weight = torch.nn.Parameter(torch.ones(1))
+        rule = IsolatedRule.build(sources.SGD, [{{"params": [weight]}}])
+        print(zygote()._process.pid, rule.pid, flush=True)
+        time.sleep(60 if {ending!r} == "kill" else 0)
+        """
+    )
+    trainer = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=os.getcwd(),
+    )
+    with trainer.stdout:
+        pids = [int(word) for word in trainer.stdout.readline().split()]
+    if ending == "kill":
+        trainer.send_signal(signal.SIGKILL)
+    trainer.wait(30)
+
+    assert 2 == len(pids)
+    wait_until(lambda: not any(alive(pid) for pid in pids))

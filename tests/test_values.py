@@ -1,0 +1,116 @@
+"""Values cross between processes as JSON and bytes, or not at all."""
+
+import json
+import math
+
+import hypothesis.strategies as st
+import pytest
+import torch
+from hypothesis import given, settings
+
+from dux_sandbox.values import DTYPES, Decoder, ValueRefused, encode
+
+PLAIN = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+def through_json(value):
+    blobs = []
+    described = json.loads(json.dumps(encode(value, blobs)))
+    decoder = Decoder(bytearray(b"".join(bytes(blob) for blob in blobs)))
+    back = decoder.decode(described)
+    decoder.finish()
+    return back
+
+
+@given(PLAIN)
+@settings(max_examples=200, deadline=None)
+def test_plain_values_come_back_equal_and_of_the_same_type(value):
+    back = through_json(value)
+
+    assert value == back
+    assert type(value) is type(back)
+
+
+@pytest.mark.parametrize("dtype", sorted(DTYPES))
+@pytest.mark.parametrize("shape", [(), (0, 3), (2, 3)])
+def test_tensors_come_back_bit_for_bit(dtype, shape):
+    tensor = (torch.randn(shape) * 3).to(DTYPES[dtype])
+
+    back = through_json({"w": tensor, "n": 1})["w"]
+
+    assert back.dtype == tensor.dtype
+    assert torch.equal(tensor, back)
+
+
+def test_a_transposed_tensor_comes_back_with_its_values():
+    tensor = torch.arange(6.0).reshape(2, 3).t()
+
+    assert torch.equal(tensor, through_json(tensor))
+
+
+def test_infinities_and_nan_come_back():
+    assert math.inf == through_json(math.inf)
+    assert math.isnan(through_json(math.nan))
+
+
+@pytest.mark.parametrize("value", [object(), len, {"f": print}, torch.nn.Linear(1, 1)])
+def test_what_is_not_plain_is_refused(value):
+    with pytest.raises(ValueRefused, match="cannot leave"):
+        encode(value, [])
+
+
+def test_deep_nesting_is_refused_on_both_sides():
+    deep = []
+    described = {"list": []}
+    for _ in range(20):
+        deep = [deep]
+        described = {"list": [described]}
+
+    with pytest.raises(ValueRefused, match="nested"):
+        encode(deep, [])
+    with pytest.raises(ValueRefused, match="nested"):
+        Decoder(bytearray()).decode(described)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        {"tensor": ["float32", [1 << 40]]},
+        {"tensor": ["float32", [-1]]},
+        {"tensor": ["object", [1]]},
+        {"tensor": ["float32", "ab"]},
+        {"tensor": 3},
+        {"pickle": "gASVAAAA"},
+        {"list": 3},
+        {"dict": [[1]]},
+        {"dict": [[{"list": []}, 1]]},
+        {"float": "1e5"},
+        {"int": "zz"},
+        {"int": "9" * 10_000},
+        {"a": 1, "b": 2},
+        [1],
+    ],
+)
+def test_malformed_descriptions_are_refused(described):
+    with pytest.raises(ValueRefused):
+        Decoder(bytearray(16)).decode(described)
+
+
+def test_left_over_bytes_are_refused():
+    decoder = Decoder(bytearray(4))
+    decoder.decode({"list": []})
+
+    with pytest.raises(ValueRefused, match="left over"):
+        decoder.finish()
