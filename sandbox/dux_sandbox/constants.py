@@ -84,7 +84,7 @@ def _compute(op: ast.operator, left: float, right: float) -> int | float | None:
 def too_large(node: ast.BinOp) -> str | None:
     """Why this arithmetic on literals is too large, or None."""
     value = number(node)
-    if value is not None and math.isinf(value):
+    if isinstance(value, float) and math.isinf(value):
         return f"an integer of more than {vocabulary.INTEGER_BITS} bits"
     if isinstance(node.op, ast.Mult):
         for items, times in ((node.left, node.right), (node.right, node.left)):

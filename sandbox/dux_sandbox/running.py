@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
+from dux_sandbox.classes import check_values
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 
@@ -228,6 +229,7 @@ class InlineRule:
         groups = [{"params": list(group["params"])} for group in param_groups]
         try:
             rule = rule_class(groups)  # type: ignore[call-arg]
+            check_values(rule)
         except Exception as error:  # generated code: whatever it raises is a finding
             raise failure(error, "init") from None
         return cls(rule, source)
@@ -263,7 +265,8 @@ class InlineRule:
             if set_to_none:
                 parameter.grad = None
             else:
-                parameter.grad.detach_().zero_()
+                with torch.no_grad():
+                    parameter.grad.zero_()
 
     def snapshot(self) -> RuleState:
         """Clone state and plain attributes."""

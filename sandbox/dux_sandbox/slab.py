@@ -232,7 +232,8 @@ class Slab:
         """What `zero_grad(set_to_none=False)` means: present ones become zero."""
         for parameter in self.parameters:
             if parameter.grad is not None:
-                parameter.grad.detach_().zero_()
+                with torch.no_grad():
+                    parameter.grad.zero_()
 
     def gather_gradients(self) -> list[bool]:
         """Bring every gradient into the block; tells which parameters have one."""

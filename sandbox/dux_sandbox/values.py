@@ -14,6 +14,8 @@ import torch
 
 MAX_DEPTH = 12
 MAX_ITEMS = 2_000_000
+# Python refuses to print integers of more than 4300 digits (14,284 bits).
+MAX_BITS = 4096
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -59,6 +61,8 @@ def _encode(value: Any, blobs: list[bytes | memoryview], depth: int) -> Any:
     if value is None or kind is bool or kind is str:
         return value
     if kind is int:
+        if value.bit_length() > MAX_BITS:
+            raise ValueRefused(f"an integer has more than {MAX_BITS} bits")
         return value if abs(value) < 2**63 else {"int": hex(value)}
     if kind is float:
         return value if math.isfinite(value) else {"float": repr(value)}
@@ -129,8 +133,8 @@ class Decoder:
         if tag == "float":
             return float({"inf": "inf", "-inf": "-inf", "nan": "nan"}[content])
         if tag == "int":
-            if len(content) > 4096:
-                raise ValueRefused("an integer is longer than 4096 digits")
+            if len(content) > MAX_BITS // 4 + 3:
+                raise ValueRefused(f"an integer has more than {MAX_BITS} bits")
             return int(content, 16)
         if type(content) is not list:
             raise ValueRefused("a container's content is no list")

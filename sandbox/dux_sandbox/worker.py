@@ -11,6 +11,7 @@ import torch
 
 from dux_sandbox import jail
 from dux_sandbox.channel import Channel, ChannelBroken
+from dux_sandbox.classes import check_values
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.running import failure, number_of, same_options, without_params
@@ -149,6 +150,7 @@ class _Server:
             for indices in message["groups"]
         ]
         self._rule = rule_class(groups)  # type: ignore[call-arg]
+        check_values(self._rule)
         options = [without_params(group) for group in self._rule.param_groups]
         self._told = [dict(group) for group in options]
         return {
