@@ -1,0 +1,157 @@
+"""What the guard puts back, bit for bit: parameters, buffers, random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+ParamGroups = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class RandomState:
+    """The states of torch's global generators: CPU, and CUDA where it is in use."""
+
+    cpu: torch.Tensor
+    cuda: tuple[torch.Tensor, ...] = ()
+
+    @classmethod
+    def take(cls) -> RandomState:
+        """The states now."""
+        cuda: tuple[torch.Tensor, ...] = ()
+        # Asking a CUDA that nobody uses would start it.
+        if torch.cuda.is_initialized():
+            cuda = tuple(torch.cuda.get_rng_state_all())
+        return cls(torch.get_rng_state(), cuda)
+
+    def restore(self) -> None:
+        """Put them back."""
+        torch.set_rng_state(self.cpu)
+        if self.cuda:
+            torch.cuda.set_rng_state_all(list(self.cuda))
+
+
+def parameters_of(groups: ParamGroups) -> list[torch.Tensor]:
+    """All parameters, groups in order, then parameters in order."""
+    return [parameter for group in groups for parameter in group["params"]]
+
+
+def clones(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Detached copies that keep shape, strides, dtype and device."""
+    return [tensor.detach().clone() for tensor in tensors]
+
+
+@torch.no_grad()
+def write_back(targets: list[torch.Tensor], values: list[torch.Tensor]) -> None:
+    """Copy `values` into `targets` in place, pair by pair, bit for bit."""
+    for target, value in zip(targets, values, strict=True):
+        target.detach().copy_(value)
+
+
+class Buffers:
+    """The buffers of a model, also those that no `state_dict` holds."""
+
+    def __init__(self, model: torch.nn.Module | None) -> None:
+        self._held = [
+            (module, name, value.detach().clone())
+            for module, name, value in _buffers_of(model)
+        ]
+
+    def restore(self) -> None:
+        """Put the values back, in place where the tensor is still of that shape."""
+        for module, name, value in self._held:
+            now = module._buffers.get(name)
+            alike = now is not None and (now.shape, now.dtype) == (
+                value.shape,
+                value.dtype,
+            )
+            if now is not None and alike:
+                with torch.no_grad():
+                    now.copy_(value)
+            else:
+                module._buffers[name] = value.clone()
+
+
+def _buffers_of(
+    model: torch.nn.Module | None,
+) -> Iterator[tuple[torch.nn.Module, str, torch.Tensor]]:
+    for module in model.modules() if model is not None else ():
+        for name, value in module._buffers.items():
+            if value is not None:
+                yield module, name, value
+
+
+@dataclass
+class Snapshot:
+    """A model and the random numbers at one moment.
+
+    Attributes:
+        step: steps the rule had taken when it was made.
+        values: clones of the parameters, in the order of the groups.
+        buffers: clones of all buffers.
+        random: the global generators.
+    """
+
+    step: int
+    parameters: list[torch.Tensor]
+    values: list[torch.Tensor]
+    buffers: Buffers
+    random: RandomState
+    healthy: int = field(default=0)
+
+    @classmethod
+    def take(
+        cls, groups: ParamGroups, model: torch.nn.Module | None, step: int = 0
+    ) -> Snapshot:
+        """Clone everything now; one copy of the model in memory."""
+        parameters = parameters_of(groups)
+        return cls(
+            step, parameters, clones(parameters), Buffers(model), RandomState.take()
+        )
+
+    def restore(self, *, only_parameters: bool = False) -> None:
+        """Put everything back, bit for bit, into the same tensors."""
+        write_back(self.parameters, self.values)
+        if not only_parameters:
+            self.buffers.restore()
+            self.random.restore()
+
+
+class BeforeStep:
+    """What one step of a rule may have touched beside the parameters.
+
+    Taken before a rule's first step after a snapshot: when that very step fails, the
+    incumbent takes it from exactly here, and the run goes on as if the rule had
+    never been.
+    """
+
+    def __init__(
+        self,
+        parameters: list[torch.Tensor],
+        model: torch.nn.Module | None,
+        present: list[bool],
+    ) -> None:
+        """Clone gradients (where `present`), buffers and the generators' states."""
+        self._parameters = parameters
+        self._gradients = [
+            p.grad.detach().clone() if there and p.grad is not None else None
+            for p, there in zip(parameters, present, strict=True)
+        ]
+        self._buffers = Buffers(model)
+        self._random = RandomState.take()
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Put gradients, buffers and random numbers back."""
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            if gradient is None:
+                parameter.grad = None
+            elif parameter.grad is None:
+                parameter.grad = gradient.clone()
+            else:
+                parameter.grad.copy_(gradient)
+        self._buffers.restore()
+        self._random.restore()
