@@ -1,0 +1,227 @@
+"""The agent: watches a training, asks for rules, and puts them behind its optimizer."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import torch
+from torch import nn
+
+from dux_agent import arguments
+from dux_agent.building import Builder
+from dux_agent.chronicle import Chronicle
+from dux_agent.deciding import Decider
+from dux_agent.decisions import Budget, Decision
+from dux_agent.errors import BadArgument
+from dux_agent.looking import kept_batches
+from dux_agent.optimizer import DuxOptimizer
+from dux_agent.recorder import Recorder
+from dux_agent.settings import Settings
+from dux_agent.snapshot import parameters_of
+from dux_agent.structure import describe_model, describe_optimizer
+from dux_agent.watch import Watch
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+
+class Agent:
+    """Made by `attach`; a context manager.
+
+    Attributes:
+        optimizer: the live optimizer; its identity never changes.
+        model: the module that is trained.
+        decisions: every `Decision` so far; one whose rule is rolled back changes to
+            "rolled_back".
+        step_count: losses observed since the run began.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        settings: Settings,
+        *,
+        chats: tuple[BaseChatModel, BaseChatModel | None],
+        budget: Budget,
+        recorder: Recorder,
+        checkpointer: BaseCheckpointSaver[Any] | None,
+        guard_steps: int,
+    ) -> None:
+        """For `attach`; use that."""
+        self.model = model
+        self.settings = settings
+        self.decisions: list[Decision] = []
+        self._builder = Builder(settings)
+        self.optimizer = DuxOptimizer(
+            optimizer, model=model, build=self._builder.build, guard_steps=guard_steps
+        )
+        self._watch = Watch(
+            seed=settings.seed, expected=settings.every or settings.steps_per_epoch
+        )
+        self._batches: deque[Any] = deque(maxlen=settings.dry_run_steps)
+        self._recorder = recorder
+        self._closed = False
+        self._decider = Decider(
+            settings,
+            self.optimizer,
+            model,
+            watch=self._watch,
+            batches=self._batches,
+            decisions=self.decisions,
+            chronicle=Chronicle(settings.history),
+            chats=chats,
+            budget=budget,
+            recorder=recorder,
+            checkpointer=checkpointer,
+            builder=self._builder,
+            described=(
+                describe_model(model),
+                describe_optimizer(
+                    type(optimizer).__name__,
+                    optimizer.param_groups,
+                    optimizer.defaults,
+                ),
+            ),
+        )
+        self.optimizer.guard.on_rollback = self._decider.rolled_back
+        self.optimizer.before_step = self._look_at_gradients
+
+    @property
+    def step_count(self) -> int:
+        """Losses observed since the run began."""
+        return self._watch.step
+
+    def observe(self, loss: Any, batch: Any = None) -> None:
+        """Tell the agent of a step: its loss, and the batch for later dry runs.
+
+        Call it after `optimizer.step()`. Cheap; it decides when `every` is due.
+
+        Args:
+            loss: a scalar tensor or a number.
+            batch: what `objective` takes; the last `dry_run_steps` are kept as they
+                are. None keeps nothing.
+
+        Raises:
+            BadArgument: the loss is no scalar.
+        """
+        self._require_open()
+        value = arguments.loss_value(loss)
+        if batch is not None:
+            self._batches.append(batch)
+        self._watch.see(value)
+        self._recorder.loss(self._watch.step, value)
+        self.optimizer.guard.observed(value)
+        self._decider.at_the_edge_of_a_step()
+        every, total = self.settings.every, self.settings.total_steps
+        if every is None or self._watch.step % every:
+            return
+        if total is None or self._watch.step < total:
+            self._decide()
+
+    def decide(self) -> Decision:
+        """Ask the model once, now; see `Decision` for what may come of it.
+
+        With `background=True` the decision is made while training goes on: what is
+        returned says so, and becomes the real one when it is over.
+
+        Raises:
+            BadArgument: the objective or the model turns out to be unusable.
+            Whatever `objective`, `validate` or `clone` raise.
+        """
+        self._require_open()
+        self._decider.at_the_edge_of_a_step()
+        return self._decide()
+
+    def _decide(self) -> Decision:
+        if self.settings.background:
+            return self._decider.begin()
+        return self._decider.decide()
+
+    def step(self, batch: Any) -> torch.Tensor:
+        """One step of training on `batch`; returns its loss, detached.
+
+        Raises:
+            BadArgument: the objective returned no scalar tensor.
+        """
+        self._require_open()
+        self.optimizer.zero_grad()
+        loss = self.settings.objective(self.model, batch)
+        if not isinstance(loss, torch.Tensor):
+            raise BadArgument(
+                f"the objective returned a {type(loss).__name__}; a scalar tensor was "
+                f"wanted; return the loss before .item()."
+            )
+        arguments.loss_value(loss)
+        loss.backward()
+        self.optimizer.step()
+        self.observe(loss, batch)
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything to go on from, but for the model's own weights: plain data.
+
+        Take it between two steps and save it beside `model.state_dict()`. The last
+        batches are in it where they are made of tensors and plain values and come to
+        no more than 64 MiB: a decision right after a load tries rules on them.
+        """
+        return {
+            "version": 1,
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "watch": self._watch.state_dict(),
+            "batches": kept_batches(self._batches),
+            **self._decider.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, in this process or another.
+
+        Raises:
+            CheckpointRefused: its source was tampered with; nothing was changed.
+        """
+        self._require_open()
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._watch.load_state_dict(state["watch"])
+        self._batches.clear()
+        self._batches.extend(copy.deepcopy(state["batches"]))
+        self._decider.load_state_dict(state)
+
+    def close(self) -> None:
+        """End threads and processes, move parameters out of shared memory.
+
+        Can be called twice. A decision that is still being made is dropped.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        self._decider.close()
+        self.optimizer.close()
+        self.optimizer.before_step = None
+        self._recorder.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _look_at_gradients(self) -> None:
+        if self._watch.norm_is_due():
+            self._watch.see_gradients(parameters_of(self.optimizer.param_groups))
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise BadArgument(
+                "the agent is closed; an open one was wanted; attach a new one, or "
+                "close it after the last step."
+            )

@@ -1,0 +1,168 @@
+"""Checks what `attach` was given: each error says found, wanted and what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from dux_agent.errors import BadArgument
+from dux_sandbox.limits import Limits
+
+Execution = Literal["isolated", "inline"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "accept": ("harmless", "finite", "not_worse"),
+    "execution": ("auto", "isolated", "inline"),
+    "lr_owner": ("proposal", "scheduler"),
+    "history": ("chat", "compressed"),
+    "carry_over": ("asked", "always", "never"),
+}
+
+
+def check_model(model: Any, optimizer: Any, objective: Any) -> None:
+    """Raise BadArgument unless these three can be trained together."""
+    if not isinstance(model, nn.Module):
+        raise BadArgument(
+            f"model is a {type(model).__name__}; a torch.nn.Module was wanted; pass "
+            f"the module whose parameters the optimizer holds."
+        )
+    own = {id(parameter) for parameter in model.parameters()}
+    if not own:
+        raise BadArgument(
+            f"the model {type(model).__name__} has no parameters; at least one was "
+            f"wanted; pass the module that is trained."
+        )
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise BadArgument(
+            f"optimizer is a {type(optimizer).__name__}; a torch.optim.Optimizer was "
+            f"wanted; pass for instance torch.optim.SGD(model.parameters(), lr=0.01)."
+        )
+    if hasattr(optimizer, "running"):
+        raise BadArgument(
+            "optimizer is the live optimizer of another agent; the optimizer of your "
+            "own was wanted; pass that one."
+        )
+    held = [p for group in optimizer.param_groups for p in group["params"]]
+    strangers = [p for p in held if id(p) not in own]
+    if strangers or not held:
+        raise BadArgument(
+            f"the optimizer holds {len(strangers)} of {len(held)} parameters that are "
+            f"not the model's; only the model's own were wanted; build it over "
+            f"model.parameters() of the very model you pass."
+        )
+    if not callable(objective):
+        raise BadArgument(
+            f"objective is a {type(objective).__name__}; a callable (model, batch) -> "
+            f"loss was wanted; pass for instance "
+            f"lambda model, batch: loss(model(batch[0]), batch[1])."
+        )
+
+
+def check_number(name: str, value: Any, *, least: int, optional: bool) -> None:
+    """Raise BadArgument unless `value` is a whole number of at least `least`."""
+    if value is None and optional:
+        return
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < least:
+        leave = f"; pass {name}=None to leave it open" if optional else ""
+        raise BadArgument(
+            f"{name} is {value!r}; a whole number of at least {least} was "
+            f"wanted{leave}."
+        )
+
+
+def check_choices(**given: str) -> None:
+    """Raise BadArgument for a value that is none of its argument's choices."""
+    for name, value in given.items():
+        if value not in CHOICES[name]:
+            choices = ", ".join(repr(choice) for choice in CHOICES[name])
+            raise BadArgument(
+                f"{name} is {value!r}; one of {choices} was wanted; pick one of them."
+            )
+
+
+def check_callables(**given: Callable[..., Any] | None) -> None:
+    """Raise BadArgument for what is neither None nor callable."""
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise BadArgument(
+                f"{name} is a {type(value).__name__}; a callable that takes the model "
+                f"was wanted; pass one or leave it out."
+            )
+
+
+def read_limits(limits: Limits | Mapping[str, Any] | None) -> Limits:
+    """The limits of a rule; None gives the defaults."""
+    if limits is None:
+        return Limits()
+    if isinstance(limits, Limits):
+        return limits
+    try:
+        return Limits(**limits)
+    except (TypeError, ValueError) as error:
+        raise BadArgument(
+            f"limits is {limits!r}: {error}; a dux_sandbox.Limits was wanted; pass "
+            f"Limits(seconds=4.0)."
+        ) from None
+
+
+def check_prompts(prompts: str | Path | None) -> str | None:
+    """The folder of the user's own templates, checked."""
+    if prompts is None:
+        return None
+    from dux_prompts.brief import BriefError, check_folder
+
+    try:
+        return str(check_folder(prompts))
+    except BriefError as error:
+        raise BadArgument(str(error)) from None
+
+
+def chat_models(lm: Any, fallback: Any, seed: int) -> tuple[Any, Any]:
+    """The chat models of both names, or BadArgument for one that means nothing."""
+    from dux_graphs.models import ModelNameError, chat_model
+
+    try:
+        return (
+            chat_model(lm, seed=seed),
+            None if fallback is None else chat_model(fallback, seed=seed),
+        )
+    except ModelNameError as error:
+        raise BadArgument(str(error)) from None
+
+
+def choose_execution(wanted: str, parameters: list[torch.Tensor]) -> Execution:
+    """Where accepted rules run: "auto" is isolated for CPU parameters on Linux."""
+    if wanted == "isolated":
+        return "isolated"
+    if wanted == "inline":
+        return "inline"
+    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
+    return "isolated" if on_cpu and sys.platform == "linux" else "inline"
+
+
+def loss_value(loss: Any) -> float:
+    """A loss as a number.
+
+    Raises:
+        BadArgument: it is no scalar.
+    """
+    if isinstance(loss, torch.Tensor):
+        if loss.numel() != 1:
+            raise BadArgument(
+                f"the loss is a tensor of shape {tuple(loss.shape)}; a scalar was "
+                f"wanted; reduce it in the objective, for instance by .mean()."
+            )
+        return float(loss.detach())
+    try:
+        return float(loss)
+    except (TypeError, ValueError):
+        raise BadArgument(
+            f"the loss is a {type(loss).__name__}; a scalar tensor or a number was "
+            f"wanted; pass what the objective returned."
+        ) from None

@@ -1,0 +1,163 @@
+"""`attach`: the one call that puts an agent behind a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import nn
+
+from dux_agent import arguments
+from dux_agent.agent import Agent
+from dux_agent.decisions import Budget
+from dux_agent.recorder import Recorder
+from dux_agent.settings import Clone, Objective, Settings, Validate
+from dux_sandbox.limits import Limits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from dux_agent.run_folder import RunFolder
+
+
+def attach(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    *,
+    lm: str | BaseChatModel = "offline",
+    task: str | None = None,
+    every: int | None = None,
+    total_steps: int | None = None,
+    max_attempts: int = 3,
+    candidates: int = 1,
+    dry_run_steps: int = 10,
+    accept: str = "harmless",
+    execution: str = "auto",
+    lr_owner: str = "proposal",
+    carry_over: str = "asked",
+    validate: Validate | None = None,
+    background: bool = False,
+    budget: int | Mapping[str, float] | None = None,
+    run_dir: str | Path | RunFolder | None = None,
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    seed: int = 0,
+    clone: Clone | None = None,
+    prompts: str | Path | None = None,
+    loss_name: str | None = None,
+    steps_per_epoch: int | None = None,
+    guard_steps: int = 100,
+    history: str = "chat",
+    limits: Limits | Mapping[str, Any] | None = None,
+    fallback: str | BaseChatModel | None = None,
+) -> Agent:
+    """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
+
+    Args:
+        model: the module that is trained.
+        optimizer: any torch optimizer over its parameters; live until the first
+            proposal is applied, and again when everything else has failed. Step it
+            only through `agent.optimizer` from now on. LR schedulers made over either
+            keep working.
+        objective: `(model, batch) -> loss`, a scalar tensor.
+        lm: "offline" (rules, no language model), "recorded:FILE", "openai:NAME", any
+            "provider:NAME" of LangChain, or a LangChain chat model.
+        task: a few words on the task for the model, such as "MNIST".
+        every: steps between decisions; None: only when `decide` is called.
+        total_steps: steps of the whole run, so that a schedule can be planned.
+        max_attempts: tries a decision may cost.
+        candidates: proposals per try; the best dry run goes on.
+        dry_run_steps: steps of the trial on a copy of the model.
+        accept: what passes it: "harmless", "finite" or "not_worse".
+        execution: where accepted rules run: "isolated" in a jailed process, "inline"
+            in this one, "auto": isolated for CPU parameters on Linux.
+        lr_owner: "proposal" or "scheduler": who sets the learning rate at a swap when
+            an LR scheduler is attached.
+        carry_over: "asked", "always" or "never": whether a new rule gets the state of
+            the one before that fits.
+        validate: `model -> validation loss`, called once per decision in eval mode.
+        background: ask the model in a thread; the swap waits for the next `observe`.
+        budget: calls of the model in all, or a dict of "calls", "tokens", "seconds".
+        run_dir: folder to make for the record of the run; None: none.
+        checkpointer: a LangGraph saver; None: the run folder's, if there is one.
+        seed: of every random choice of the agent's.
+        clone: copies the model where `copy.deepcopy` cannot.
+        prompts: folder with templates that override ours.
+        loss_name: what the loss is called, for the model.
+        steps_per_epoch: of the loop, if it has epochs.
+        guard_steps: steps after a swap with the dear checks.
+        history: "chat": the model sees the whole conversation; "compressed": a table.
+        limits: time and memory that a rule may use.
+        fallback: a chat model that is asked when the retries of `lm` are spent.
+
+    Raises:
+        BadArgument: an argument cannot be meant; nothing was written.
+        RunFolderExists: `run_dir` holds something already.
+
+    >>> net = nn.Linear(2, 1)
+    >>> agent = attach(net, torch.optim.SGD(net.parameters(), lr=0.1),
+    ...                lambda model, batch: model(batch).square().mean())
+    >>> float(agent.step(torch.ones(4, 2))) >= 0
+    True
+    >>> agent.close()
+    """
+    arguments.check_model(model, optimizer, objective)
+    for name, value, least, optional in (
+        ("every", every, 1, True),
+        ("total_steps", total_steps, 1, True),
+        ("steps_per_epoch", steps_per_epoch, 1, True),
+        ("max_attempts", max_attempts, 1, False),
+        ("candidates", candidates, 1, False),
+        ("dry_run_steps", dry_run_steps, 1, False),
+        ("guard_steps", guard_steps, 0, False),
+        ("seed", seed, 0, False),
+    ):
+        arguments.check_number(name, value, least=least, optional=optional)
+    arguments.check_choices(
+        accept=accept,
+        execution=execution,
+        lr_owner=lr_owner,
+        history=history,
+        carry_over=carry_over,
+    )
+    arguments.check_callables(validate=validate, clone=clone)
+    settings = Settings(
+        objective=objective,
+        task=task,
+        loss_name=loss_name,
+        every=every,
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        max_attempts=max_attempts,
+        candidates=candidates,
+        dry_run_steps=dry_run_steps,
+        accept=accept,
+        execution=arguments.choose_execution(execution, list(model.parameters())),
+        lr_owner=cast(Any, lr_owner),
+        carry_over=cast(Any, carry_over),
+        history=history,
+        limits=arguments.read_limits(limits),
+        validate=validate,
+        background=bool(background),
+        seed=seed,
+        clone=clone,
+        prompts=arguments.check_prompts(prompts),
+    )
+    spending = Budget.of(budget)
+    chats = arguments.chat_models(lm, fallback, seed)
+    # Last of all: it writes.
+    recorder = Recorder.of(run_dir, settings, lm)
+    return Agent(
+        model,
+        optimizer,
+        settings,
+        chats=chats,
+        budget=spending,
+        recorder=recorder,
+        checkpointer=checkpointer,
+        guard_steps=guard_steps,
+    )

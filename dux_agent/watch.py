@@ -1,0 +1,225 @@
+"""Losses and gradient norms in, the figures of an observation out.
+
+Memory stays bounded however long an interval is: figures are kept in at most 512
+blocks of neighbours, which merge two by two when they get too many; the losses for
+the prompt are drawn as they come (reservoir sampling, Vitter 1985, algorithm R).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+_MOST_BLOCKS = 512
+_FIFTHS = 5
+_RECENT = 128
+_NORMS_WANTED = 15  # per interval: three a fifth
+
+
+class Thinned:
+    """A long row of numbers in bounded memory, for means over parts of it.
+
+    >>> row = Thinned()
+    >>> for number in range(10):
+    ...     row.add(float(number))
+    >>> row.fifths()
+    [0.5, 2.5, 4.5, 6.5, 8.5]
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._size = 1  # numbers a block holds
+        self._sums: list[float] = []
+        self._counts: list[int] = []
+
+    def add(self, number: float) -> None:
+        """One more finite number."""
+        self.count += 1
+        if self._counts and self._counts[-1] < self._size:
+            self._sums[-1] += number
+            self._counts[-1] += 1
+            return
+        if len(self._sums) == _MOST_BLOCKS:
+            self._size *= 2
+            self._sums = [sum(self._sums[i : i + 2]) for i in range(0, _MOST_BLOCKS, 2)]
+            self._counts = [
+                sum(self._counts[i : i + 2]) for i in range(0, _MOST_BLOCKS, 2)
+            ]
+        self._sums.append(number)
+        self._counts.append(1)
+
+    def mean(self) -> float | None:
+        """The mean of all, or None of nothing."""
+        return None if not self.count else math.fsum(self._sums) / self.count
+
+    def fifths(self) -> list[float]:
+        """Means over five equal parts in order; fewer when there are fewer numbers."""
+        blocks = len(self._sums)
+        parts = min(_FIFTHS, blocks)
+        means = []
+        for part in range(parts):
+            first, last = part * blocks // parts, (part + 1) * blocks // parts
+            count = sum(self._counts[first:last])
+            means.append(math.fsum(self._sums[first:last]) / count)
+        return means
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "count": self.count,
+            "size": self._size,
+            "sums": list(self._sums),
+            "counts": list(self._counts),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.count = int(state["count"])
+        self._size = int(state["size"])
+        self._sums = [float(value) for value in state["sums"]]
+        self._counts = [int(value) for value in state["counts"]]
+
+
+class Watch:
+    """What is seen of training between two decisions.
+
+    Attributes:
+        step: losses observed since the run began.
+        interval: losses observed since the last decision.
+        recent: the newest 128 losses, for the guard's bounds.
+        reach: the highest mean over 32 losses yet, or None.
+    """
+
+    def __init__(
+        self, *, seed: int, draws: int = 10, expected: int | None = None
+    ) -> None:
+        """Start watching.
+
+        Args:
+            seed: of the draw of losses.
+            draws: losses that an observation shows.
+            expected: steps an interval is expected to have; sets how often the
+                gradient norm is taken.
+        """
+        self.step = 0
+        self.recent: deque[float] = deque(maxlen=_RECENT)
+        self.reach: float | None = None
+        self._random = random.Random(seed)
+        self._draws = draws
+        self._expected = expected
+        self._begin()
+
+    def _begin(self) -> None:
+        self.interval = 0
+        self.losses = Thinned()
+        self.norms = Thinned()
+        self._drawn: list[list[float]] = []
+        self._stride = max(1, (self._expected or 100) // _NORMS_WANTED)
+        self._steps_to_norm = self._stride
+
+    def restart(self) -> None:
+        """A decision has been made: a new interval begins."""
+        self._expected = self.interval or self._expected
+        self._begin()
+
+    def see(self, loss: float) -> None:
+        """One more loss."""
+        self.step += 1
+        self.interval += 1
+        self.recent.append(loss)
+        if math.isfinite(loss):
+            self.losses.add(loss)
+        if self.step % 32 == 0 or self.reach is None:
+            newest = [x for x in list(self.recent)[-32:] if math.isfinite(x)]
+            if newest:
+                mean = math.fsum(newest) / len(newest)
+                self.reach = mean if self.reach is None else max(self.reach, mean)
+        if len(self._drawn) < self._draws:
+            self._drawn.append([self.step, loss])
+            return
+        place = self._random.randrange(self.interval)
+        if place < self._draws:
+            self._drawn[place] = [self.step, loss]
+
+    def norm_is_due(self) -> bool:
+        """Whether the gradient norm of this step is wanted; call once a step."""
+        self._steps_to_norm -= 1
+        if self._steps_to_norm > 0:
+            return False
+        if self.norms.count >= 8 * _NORMS_WANTED:
+            # The interval is longer than expected: look less often from now on. The
+            # later fifths then rest on fewer looks each, never on none.
+            self._stride = max(self._stride, self.interval // (4 * _NORMS_WANTED))
+        self._steps_to_norm = self._stride
+        return True
+
+    def see_gradients(self, parameters: list[torch.Tensor]) -> None:
+        """Take the norm of the whole gradient, if there is any."""
+        norm = gradient_norm(parameters)
+        if norm is not None and math.isfinite(norm):
+            self.norms.add(norm)
+
+    def draw(self) -> list[list[float]]:
+        """`[step, loss]` pairs drawn at random from the interval, by step."""
+        return sorted(list(pair) for pair in self._drawn)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        version, numbers, gauss = self._random.getstate()
+        return {
+            "step": self.step,
+            "interval": self.interval,
+            "recent": list(self.recent),
+            "reach": self.reach,
+            "random": [version, list(numbers), gauss],
+            "drawn": [list(pair) for pair in self._drawn],
+            "losses": self.losses.state_dict(),
+            "norms": self.norms.state_dict(),
+            "expected": self._expected,
+            "stride": self._stride,
+            "steps_to_norm": self._steps_to_norm,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._expected = state["expected"]
+        self._begin()
+        self.step = int(state["step"])
+        self.interval = int(state["interval"])
+        self.recent = deque(state["recent"], maxlen=_RECENT)
+        self.reach = state["reach"]
+        version, numbers, gauss = state["random"]
+        self._random.setstate((version, tuple(numbers), gauss))
+        self._drawn = [list(pair) for pair in state["drawn"]]
+        self.losses.load_state_dict(state["losses"])
+        self.norms.load_state_dict(state["norms"])
+        self._stride = int(state["stride"])
+        self._steps_to_norm = int(state["steps_to_norm"])
+
+
+@torch.no_grad()
+def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
+    """Norm of the whole gradient; None where no parameter has one.
+
+    Sparse gradients count with the values they hold.
+    """
+    held = []
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is None or not gradient.numel():
+            continue
+        gradient = gradient.detach()
+        held.append(
+            gradient if gradient.layout is torch.strided else gradient.to_dense()
+        )
+    if not held:
+        return None
+    norms = torch._foreach_norm(held)
+    device = norms[0].device
+    stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
+    return float(torch.linalg.vector_norm(stacked))

@@ -1,0 +1,131 @@
+"""The agent writes its run down, and goes on from what it wrote."""
+
+import pytest
+
+from dux_agent import attach, trace
+from dux_agent.recorder import Recorder
+from dux_agent.run_folder import RunFolder
+from dux_sandbox.findings import digest_of
+from tests import models
+from tests.swapping import SGD, after
+from tests.talking import agent_over, run, scripted, sgd
+
+BOMB = after(14, 'p.fill_(float("nan"))')
+
+
+def test_every_kind_of_event_and_every_source_is_in_the_run_folder(tmp_path):
+    lm = scripted("import os\n" + SGD, BOMB, PermissionError("401"))
+    with agent_over(models.make("mlp"), lm=lm, run_dir=tmp_path / "run") as agent:
+        run(agent, 8)
+        agent.decide()
+        run(agent, 20)
+        agent.decide()
+
+    events = trace.read(tmp_path / "run")
+    kinds = {event.kind for event in events}
+    assert set(trace.KINDS) == kinds
+    digest = agent.decisions[0].digest
+    assert (tmp_path / "run" / "sources" / f"{digest}.py").read_text().strip() == (
+        BOMB.strip()
+    )
+    rollback = next(event for event in events if event.kind == "rollback")
+    assert (1, digest) == (rollback.decision, rollback.data["digest"])
+    applied = next(event for event in events if event.kind == "apply")
+    assert [0.05] == applied.data["learning_rates"]
+    assert (tmp_path / "run" / "decisions.sqlite").exists()
+
+
+def test_the_record_of_a_long_run_of_losses_is_thinned(tmp_path):
+    folder = RunFolder.create(tmp_path / "run", {})
+    recorder = Recorder(folder, owned=True)
+
+    for step in range(1, 5001):
+        recorder.loss(step, 1.0)
+    recorder.close()
+
+    steps = [event.step for event in trace.read(tmp_path / "run")]
+    assert list(range(1, 513)) == steps[:512]
+    assert 514 == steps[512]
+    assert 512 + 256 * 3 + 56 == len(steps)
+
+
+def test_a_folder_of_the_callers_stays_open(tmp_path):
+    with RunFolder.create(tmp_path / "run", {}) as folder:
+        with agent_over(models.make("mlp"), SGD, run_dir=folder) as agent:
+            run(agent, 2)
+        folder.event("loss", step=3, data={"loss": 1.0})
+
+    assert 3 == len(trace.read(tmp_path / "run"))
+
+
+def test_a_decision_that_was_paid_before_a_crash_is_not_paid_again(tmp_path):
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    saver = InMemorySaver()
+    model = models.make("mlp")
+    first, second = scripted(SGD), scripted("nothing")
+
+    def attached(lm):
+        return attach(
+            model,
+            sgd(model),
+            models.objective,
+            lm=lm,
+            execution="inline",
+            checkpointer=saver,
+        )
+
+    with attached(first) as agent:
+        run(agent, 4)
+        saved = agent.state_dict()
+        weights = {k: v.clone() for k, v in model.state_dict().items()}
+        agent.decide()
+    model.load_state_dict(weights)
+    with attached(second) as agent:
+        agent.load_state_dict(saved)
+        decision = agent.decide()
+
+    assert ("applied", digest_of(decision.source)) == (
+        decision.verdict,
+        agent.optimizer.running.digest,
+    )
+    assert (1, 0) == (len(first.asked), len(second.asked))
+
+
+def test_a_full_disk_ends_the_record_and_not_the_training(tmp_path, caplog):
+    from dux_agent.errors import RunFolderUnusable
+
+    class Full(RunFolder):
+        def event(self, kind, *, step, decision=None, data=None):
+            raise RunFolderUnusable("no room on the disk; make room.")
+
+    RunFolder.create(tmp_path / "run", {}).close()
+    folder = Full(tmp_path / "run")
+    with agent_over(models.make("mlp"), SGD, run_dir=folder) as agent:
+        run(agent, 5)
+    folder.close()
+
+    assert 1 == caplog.text.count("Training goes on without the record.")
+
+
+def test_a_user_may_override_a_prompt(tmp_path):
+    (tmp_path / "update.md").write_text("Step {{ step }} it is.")
+    lm = scripted(SGD)
+
+    with agent_over(models.make("mlp"), lm=lm, prompts=tmp_path) as agent:
+        run(agent, 3)
+        agent.decide()
+
+    assert "Step 3 it is." == str(lm.asked[0][-1].content).strip()
+
+
+@pytest.mark.parametrize("candidates", [1, 2])
+def test_of_several_candidates_the_best_dry_run_goes_live(candidates):
+    slow = SGD.replace("lr=0.1", "lr=0.0001")
+    lm = scripted(slow, SGD)
+    with agent_over(models.make("mlp"), lm=lm, candidates=candidates) as agent:
+        run(agent, 4)
+        decision = agent.decide()
+
+    expected = slow if candidates == 1 else SGD
+    assert digest_of(expected.strip()) == digest_of(decision.source.strip())

@@ -1,0 +1,56 @@
+"""Work in a thread, and errands that the training thread does for it."""
+
+import threading
+import time
+
+import pytest
+
+from dux_agent.background import BackgroundWork, Cancelled
+
+
+def finish(work):
+    for _ in range(500):
+        work.serve()
+        if work.over:
+            return
+        time.sleep(0.005)
+    raise AssertionError("the work never ended")
+
+
+def test_an_errand_is_done_by_the_thread_that_serves():
+    seen = []
+
+    def errand():
+        seen.append(threading.current_thread())
+        return 7
+
+    work = BackgroundWork(lambda: work.errand(errand) + 1)
+    work.start()
+    finish(work)
+
+    assert (8, None) == (work.result, work.error)
+    assert [threading.current_thread()] == seen
+
+
+def test_an_error_of_an_errand_comes_out_where_it_was_asked_for():
+    def broken():
+        raise LookupError("x")
+
+    work = BackgroundWork(lambda: work.errand(broken))
+    work.start()
+    finish(work)
+
+    assert isinstance(work.error, LookupError)
+
+
+def test_work_that_waits_for_an_errand_ends_when_it_is_cancelled():
+    work = BackgroundWork(lambda: work.errand(lambda: 1))
+    work.start()
+    time.sleep(0.05)
+
+    ended = work.cancel(5.0)
+
+    assert ended
+    assert isinstance(work.error, Cancelled)
+    with pytest.raises(Cancelled):
+        work.errand(lambda: 1)
