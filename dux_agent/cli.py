@@ -1,0 +1,230 @@
+"""The command line: `dux run`, `check`, `trace`, `doctor`, `bench`.
+
+It parses, calls and prints. Whatever a user can mend ends in one line on stderr and
+exit code 2; Ctrl-C ends in 130. torch is imported by the commands that need it, so
+that `dux --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dux_agent.errors import DuxError
+from dux_agent.tasks import TASKS
+
+app = typer.Typer(
+    name="dux",
+    help="A language model writes your optimizer while you train.",
+    epilog="Example:  dux run digits --control",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Execution(StrEnum):
+    """Where accepted rules run."""
+
+    auto = "auto"
+    isolated = "isolated"
+    inline = "inline"
+
+
+def main() -> None:
+    """What the `dux` script and `python -m dux_agent` call."""
+    app()
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    try:
+        yield
+    except DuxError as error:
+        typer.echo(f"dux: {error}", err=True)
+        raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("dux: interrupted; what was recorded so far is kept.", err=True)
+        raise typer.Exit(130) from None
+
+
+_TASK_HELP = "; ".join(f"{name}: {text}" for name, text in TASKS.items())
+
+
+@app.command(epilog="Example:  dux run digits --lm offline --control --seed 1")
+def run(
+    task: Annotated[str, typer.Argument(help=f"{_TASK_HELP}.", show_default=False)],
+    lm: Annotated[
+        str,
+        typer.Option(
+            help="offline (rule-based, not a language model), openai:NAME, "
+            "ollama:NAME, recorded:FILE or any provider:name of LangChain."
+        ),
+    ] = "offline",
+    task_description: Annotated[
+        str | None,
+        typer.Option(help="A few words on the task that the model is told."),
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Epochs to train.", show_default="the task's own: 5"),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(help="Of weights, batches, dropout and agent.")
+    ] = 0,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control",
+            help="First train with the base optimizer only, from the same weights; "
+            "its figures stand beside the run's.",
+        ),
+    ] = False,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run folder to make.", show_default="runs/TASK-TIME-SEED"
+        ),
+    ] = None,
+    execution: Annotated[
+        Execution,
+        typer.Option(
+            help="isolated: accepted rules stay in a locked-down process; inline: "
+            "they run in this one; auto: isolated on Linux, else inline."
+        ),
+    ] = Execution.auto,
+    every: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps between decisions.",
+            show_default="one decision before every epoch but the first",
+        ),
+    ] = None,
+) -> None:
+    """Train a task while an agent writes, checks, tries and applies optimizers."""
+    with _one_line_errors():
+        from dux_agent.display import TrainingDisplay
+        from dux_agent.report_text import print_result
+        from dux_agent.train import train
+
+        with TrainingDisplay(Console(stderr=True)) as display:
+            result = train(
+                task,
+                lm=lm,
+                epochs=epochs,
+                seed=seed,
+                run_dir=run_dir or _free_run_dir(task, seed),
+                control=control,
+                task_description=task_description,
+                execution=execution.value,
+                every=every,
+                on_event=display,
+            )
+        print_result(Console(), result)
+
+
+def _free_run_dir(task: str, seed: int) -> Path:
+    """runs/TASK-TIME-SEED below the working directory, not taken yet."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    # An unknown task is refused later; its name must not make a path of its own.
+    name = f"{task if task in TASKS else 'unknown'}-{stamp}-{seed}"
+    path, count = Path("runs") / name, 1
+    while path.exists():
+        count += 1
+        path = Path("runs") / f"{name}-{count}"
+    return path
+
+
+@app.command(epilog="Example:  dux check my_optimizer.py --json")
+def check(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Python files, one rule each."),
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list instead of a table.")
+    ] = False,
+    static: Annotated[
+        bool, typer.Option("--static", help="Only read the source; run nothing.")
+    ] = False,
+) -> None:
+    """Vet optimizers: a static check, then a dry run in a locked-down process.
+
+    Exit code 0: all are accepted; 1: at least one is refused; 2: a file cannot be
+    read.
+    """
+    with _one_line_errors():
+        from dux_agent.trace import plain
+        from dux_agent.vetting import read_source, vet
+
+        # All are read before the first is tried: one wrong name costs no waiting.
+        sources = [(file, read_source(file)) for file in files]
+        vetted = [vet(file, source, static=static) for file, source in sources]
+        if as_json:
+            held = plain([one.as_dict() for one in vetted])
+            typer.echo(json.dumps(held, indent=2, allow_nan=False))
+        else:
+            from dux_agent.report_text import print_vetted
+
+            print_vetted(Console(), vetted)
+        if not all(one.ok for one in vetted):
+            raise typer.Exit(1)
+
+
+@app.command(epilog="Example:  dux trace runs/digits-20261101T120000Z-0")
+def trace(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+) -> None:
+    """Show the decisions of a run folder as a table."""
+    with _one_line_errors():
+        from dux_agent.report_text import print_trace
+        from dux_agent.run_folder import read_facts, read_kept_source
+        from dux_agent.trace import read
+
+        print_trace(
+            Console(),
+            read_facts(folder),
+            read(folder),
+            lambda digest: read_kept_source(folder, digest),
+        )
+
+
+@app.command(epilog="Example:  dux doctor")
+def doctor() -> None:
+    """Show which layers of the jail hold on this system, and what each costs."""
+    with _one_line_errors():
+        from dux_agent.report_text import print_layers
+        from dux_sandbox.jail import layers
+        from dux_sandbox.spawning import IsolationUnavailable
+
+        try:
+            found = layers()
+        except IsolationUnavailable as error:
+            raise DuxError(str(error)) from None
+        print_layers(Console(), found)
+
+
+@app.command(epilog="Example:  dux bench attach-overhead")
+def bench(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="attach-overhead or decision-time.", show_default="all of them"
+        ),
+    ] = None,
+) -> None:
+    """Run the benchmarks; exit code 1 if a bar is missed."""
+    with _one_line_errors():
+        from dux_agent.benchmarks import run_benchmarks
+
+        if not run_benchmarks(name, Console()):
+            raise typer.Exit(1)

@@ -1,0 +1,69 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from dux_agent.benchmarks import BENCHMARKS, attach_overhead, decision_time
+from dux_agent.benchmarks.measurement import Measurement
+from dux_agent.benchmarks.workload import workload
+from dux_agent.cli import app
+
+
+@pytest.fixture(autouse=True)
+def no_data(monkeypatch):
+    monkeypatch.delenv("DUX_DATA", raising=False)
+
+
+@pytest.mark.parametrize(("value", "word"), [(2.9, "kept"), (3.0, "MISSED")])
+def test_a_measurement_says_whether_its_bar_was_kept(value, word):
+    held = Measurement("a step", value, 3.0, "%", "on mnist")
+
+    assert (word == "kept") == held.ok
+    assert word in str(held)
+
+
+def test_the_workload_without_data_has_the_shape_of_mnist():
+    task = workload()
+
+    inputs, targets = next(task.train_batches(0))
+
+    assert (135, (400, 784), (400,)) == (
+        task.steps_per_epoch,
+        tuple(inputs.shape),
+        tuple(targets.shape),
+    )
+
+
+def test_the_overhead_is_measured_against_a_bare_loop():
+    held = attach_overhead.measure(rounds=2, steps=2)
+
+    assert ("%", attach_overhead.BAR) == (held.unit, held.bar)
+    assert -90 < held.value < 1000
+    assert "2 rounds of 2 steps" in held.detail
+
+
+def test_the_longest_decision_but_the_first_counts():
+    held = decision_time.measure(decisions=2, steps=12)
+
+    assert ("s", decision_time.BAR) == (held.unit, held.bar)
+    assert 0 < held.value
+    assert "1 after the first" in held.detail
+
+
+def test_every_benchmark_is_named_in_the_help():
+    from typer.testing import CliRunner
+
+    text = CliRunner().invoke(app, ["bench", "--help"]).stdout
+
+    assert all(name in text for name in BENCHMARKS)
+
+
+def test_a_missed_bar_is_exit_code_1(monkeypatch):
+    from dux_agent.benchmarks import run_benchmarks
+
+    slow = Measurement("a step", 9.0, 3.0, "%", "")
+    monkeypatch.setattr(attach_overhead, "measure", lambda: slow)
+    screen = Console(file=io.StringIO(), width=80)
+
+    assert not run_benchmarks("attach-overhead", screen)
+    assert "MISSED" in screen.file.getvalue()
