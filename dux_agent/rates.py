@@ -92,5 +92,8 @@ class RateTrail:
 def _number(rate: Any) -> float | None:
     if rate is None:
         return None
-    value = float(rate)
+    try:
+        value = float(rate)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
+        return None
     return value if math.isfinite(value) else None

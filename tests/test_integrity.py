@@ -14,7 +14,7 @@ def test_every_global_mode_is_noticed_and_put_back():
         "default device": lambda: torch.set_default_device("meta"),
         "deterministic algorithms": lambda: torch.use_deterministic_algorithms(True),
         "number of threads": lambda: torch.set_num_threads(torch.get_num_threads() + 1),
-        "anomaly detection": lambda: torch._C._set_anomaly_enabled(True),
+        "anomaly detection": lambda: torch.set_anomaly_enabled(True),
         "float32 matmul precision": lambda: torch.set_float32_matmul_precision("high"),
     }
     for name, change in changes.items():

@@ -1,6 +1,6 @@
 """The wall: what a source may say, load and do.
 
-    from dux_sandbox import check, load, dry_run, Limits, SourceRejected
+from dux_sandbox import check, load, dry_run, Limits, SourceRejected
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ _MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 _TAG = "dux"
 # Containers inside each other: what `dux_sandbox.values` carries, tags included.
 _MOST_DEPTH = 3
+_MOST_ITEMS = 100_000
 
 
 class _Unsaved(Exception):
@@ -45,73 +46,80 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
 
     Numbers, strings, None, tensors, generators, parameters of the rule, and lists,
     tuples, sets, dicts and helper objects of them. What cannot be saved (a function,
-    an open iterator) is left out.
+    an open iterator) is left out, and so is all beyond 100,000 items.
     """
-    places = {id(p): index for index, p in enumerate(_parameters(rule))}
+    saver = _Saver(rule)
     saved: dict[str, Any] = {}
     for name in _own_names(rule):
         try:
-            saved[name] = _plain(vars(rule)[name], places, type(rule).__module__)
+            saved[name] = saver.plain(vars(rule)[name])
         except _Unsaved:
             continue
     return saved
 
 
-def _plain(value: Any, places: dict[int, int], module: str, depth: int = 0) -> Any:
-    if depth > _MOST_DEPTH:
-        raise _Unsaved
-    kind = type(value)
-    if kind in _SCALARS:
-        return value
-    if kind in TENSORS:
-        if id(value) in places:
-            return {_TAG: "parameter", "index": places[id(value)]}
-        if value.dtype not in DTYPE_NAMES or value.layout is not torch.strided:
-            raise _Unsaved
-        return value.detach().clone()
-    if kind is torch.Generator:
-        device = str(value.device)
-        return {_TAG: "generator", "device": device, "state": value.get_state()}
-    if kind is deque or kind is list:
-        return [_plain(item, places, module, depth + 1) for item in value]
-    if kind is tuple or kind is torch.Size:
-        return tuple(_plain(item, places, module, depth + 1) for item in value)
-    if kind is set or kind is frozenset:
-        items = [_plain(item, places, module, depth + 1) for item in value]
-        if not all(type(item) in _SCALARS or type(item) is tuple for item in items):
-            raise _Unsaved
-        return set(items)
-    if kind in _MAPPINGS:
-        return _plain_dict(value, places, module, depth)
-    if kind.__module__ == module and not isinstance(value, torch.optim.Optimizer):
-        fields = {
-            name: _plain(item, places, module, depth + 1)
-            for name, item in vars(value).items()
-        }
-        return {_TAG: "object", "fields": fields}
-    raise _Unsaved
+class _Saver:
+    """Turns one rule's attributes into plain data, up to a number of items."""
 
+    def __init__(self, rule: torch.optim.Optimizer) -> None:
+        self._places = {id(p): index for index, p in enumerate(_parameters(rule))}
+        self._module = type(rule).__module__
+        self._left = _MOST_ITEMS
 
-def _plain_dict(
-    value: dict[Any, Any], places: dict[int, int], module: str, depth: int
-) -> dict[str, Any] | Any:
-    items = {
-        key: _plain(item, places, module, depth + 1) for key, item in value.items()
-    }
-    if all(type(key) is str for key in items) and _TAG not in items:
-        return items
-    pairs = []
-    for key, item in items.items():
-        if type(key) in TENSORS:
-            if id(key) not in places:
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        """The plain form of a value; raises _Unsaved where there is none."""
+        # Lists that share one list cost nothing to make and all of it to write.
+        self._left -= 1
+        if depth > _MOST_DEPTH or self._left < 0:
+            raise _Unsaved
+        kind = type(value)
+        if kind in _SCALARS:
+            return value
+        if kind in TENSORS:
+            if id(value) in self._places:
+                return {_TAG: "parameter", "index": self._places[id(value)]}
+            if value.dtype not in DTYPE_NAMES or value.layout is not torch.strided:
                 raise _Unsaved
-            pairs.append([{_TAG: "parameter", "index": places[id(key)]}, item])
-        elif type(key) is int and key in places:
-            # Written as d[id(p)]: the number is another one after a restart.
-            pairs.append([{_TAG: "id", "index": places[key]}, item])
-        else:
-            pairs.append([_plain(key, places, module, depth + 1), item])
-    return {_TAG: "items", "pairs": pairs}
+            return value.detach().clone()
+        if kind is torch.Generator:
+            device = str(value.device)
+            return {_TAG: "generator", "device": device, "state": value.get_state()}
+        if kind is deque or kind is list:
+            return [self.plain(item, depth + 1) for item in value]
+        if kind is tuple or kind is torch.Size:
+            return tuple(self.plain(item, depth + 1) for item in value)
+        if kind is set or kind is frozenset:
+            items = [self.plain(item, depth + 1) for item in value]
+            if not all(type(item) in _SCALARS or type(item) is tuple for item in items):
+                raise _Unsaved
+            return set(items)
+        if kind in _MAPPINGS:
+            return self._plain_dict(value, depth)
+        own = kind.__module__ == self._module
+        if own and not isinstance(value, torch.optim.Optimizer):
+            fields = {
+                name: self.plain(item, depth + 1) for name, item in vars(value).items()
+            }
+            return {_TAG: "object", "fields": fields}
+        raise _Unsaved
+
+    def _plain_dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        items = {key: self.plain(item, depth + 1) for key, item in value.items()}
+        if all(type(key) is str for key in items) and _TAG not in items:
+            return items
+        pairs = []
+        for key, item in items.items():
+            if type(key) in TENSORS:
+                if id(key) not in self._places:
+                    raise _Unsaved
+                place = {_TAG: "parameter", "index": self._places[id(key)]}
+                pairs.append([place, item])
+            elif type(key) is int and key in self._places:
+                # Written as d[id(p)]: the number is another one after a restart.
+                pairs.append([{_TAG: "id", "index": self._places[key]}, item])
+            else:
+                pairs.append([self.plain(key, depth + 1), item])
+        return {_TAG: "items", "pairs": pairs}
 
 
 def restore_attributes(

@@ -164,6 +164,10 @@ def check_values(rule: torch.optim.Optimizer) -> None:
         if type(group.get("lr", 0.0)) is not float:
             _check_rate(group["lr"])
         for option, value in group.items():
+            if type(option) is not str:
+                raise TypeError(
+                    f"a group has an option named {option!r:.40}; names are strings"
+                )
             if type(value) not in _VALUES and option != "params":
                 _check_value(value, f"group[{option!r}]")
     own = None

@@ -54,6 +54,9 @@ def _vector_to_parameters(vec: Any, parameters: Any) -> None:
 
 def _tensor_class(*arguments: Any) -> Any:
     """`torch.Tensor(data)`, and zeros for `torch.Tensor(2, 3)`."""
+    if len(arguments) == 1 and isinstance(arguments[0], torch.Size):
+        # torch would hand out memory that was never written, of any size.
+        arguments = tuple(arguments[0])
     if all(isinstance(argument, int) for argument in arguments):
         return _functions("torch")["zeros"](*(arguments or (0,)))
     return torch.Tensor(*arguments)

@@ -157,8 +157,10 @@ class Guards:
             return self._unbound(target, name)
         if own and name == "__init__" and not optimizer:
             return self._read(target, name)
-        if own and not name.startswith("__") and name not in RESERVED:
-            return self._read(target, name)
+        # `mro` is a method of the class's own type: it lists real classes.
+        if own and name != "mro" and not name.startswith("__"):
+            if name not in RESERVED:
+                return self._read(target, name)
         refuse(target, name)
 
     def _unbound(self, kind: type, name: str) -> Callable[..., Any]:

@@ -14,7 +14,14 @@ from dux_sandbox.channel import ChannelBroken
 from dux_sandbox.conversation import Conversation
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected, digest_of
 from dux_sandbox.limits import Limits
-from dux_sandbox.reported import options_to_send, report_of, state_of, take_options
+from dux_sandbox.reported import (
+    NONSENSE,
+    built_of,
+    options_to_send,
+    report_of,
+    state_of,
+    take_options,
+)
 from dux_sandbox.running import (
     Closure,
     CountedClosure,
@@ -33,7 +40,9 @@ _JAIL_SECONDS = 10.0
 _BUILD_SECONDS = 2.0
 _TRANSFER_SECONDS = 60.0
 _MAX_STEP_JSON = 1 << 20
-_BLOB_BYTES = 1 << 30
+_BLOB_BYTES = 64 << 20
+_SNAPSHOT_SECONDS = 5.0
+_BYTES_PER_SECOND = 50e6
 # State may be several times the parameters (Shampoo: four matrices a weight).
 _STATE_PER_PARAMETER_BYTE = 8
 _WATCH_EVERY = 8  # steps between two looks at the child's memory
@@ -134,7 +143,10 @@ class IsolatedRule:
             message, _ = self._talk.child.channel.receive(_JAIL_SECONDS)
         except ChannelBroken as error:
             raise self._talk.broken(error, _JAIL_SECONDS) from None
-        held = {row[0] for row in message["layers"] if row[1]}
+        try:
+            held = {row[0] for row in message["layers"] if row[1] is True}
+        except NONSENSE:
+            raise self._talk.fail("channel", "its layers are malformed") from None
         missing = [name for name in limits.require if name not in held]
         if missing:
             raise RuleFailed(
@@ -171,15 +183,11 @@ class IsolatedRule:
         self._talk.require_ok(reply)
         if "refused" in reply:
             raise SourceRejected(report_of(reply["refused"]))
-        decoder = Decoder(bytearray())
         try:
-            self.defaults = decoder.decode(reply["defaults"])
-            self.options = decoder.decode(reply["options"])
+            self.defaults, self.options = built_of(reply, len(param_groups))
             self.carry = reply["carry"] is True
             self.requires_closure = reply["requires_closure"] is True
-            if len(self.options) != len(param_groups):
-                raise ValueRefused("the rule has more groups than it was given")
-        except (ValueRefused, KeyError, TypeError) as error:
+        except NONSENSE as error:
             raise self._talk.fail("init", str(error)) from None
         self._told = [dict(options) for options in self.options]
         self._owned = [set(options) for options in self.options]
@@ -223,8 +231,7 @@ class IsolatedRule:
         self._talk.require_ok(reply)
         self._count_step(self.seconds - before)
         self.slab.scatter()
-        for index, described in reply.get("options", ()):
-            self._take_options(index, described)
+        self._take_options(reply.get("options", ()))
         return self._loss(reply, counted)
 
     def _tell(self, request: dict[str, Any]) -> None:
@@ -245,12 +252,12 @@ class IsolatedRule:
         if changed:
             request["options"] = changed
 
-    def _take_options(self, index: Any, described: Any) -> None:
+    def _take_options(self, changes: Any) -> None:
         try:
-            take_options(
-                described, self._groups[index], self._told[index], self._owned[index]
-            )
-        except (ValueRefused, TypeError, IndexError) as error:
+            for index, described in changes:
+                group, told = self._groups[index], self._told[index]
+                take_options(described, group, told, self._owned[index])
+        except NONSENSE as error:
             raise self._talk.fail("group", str(error)) from None
 
     def _loss(self, reply: dict[str, Any], counted: CountedClosure | None) -> Any:
@@ -258,7 +265,7 @@ class IsolatedRule:
             return None
         try:
             loss = float(Decoder(bytearray()).decode(reply["loss"]))
-        except (ValueRefused, TypeError, ValueError) as error:
+        except NONSENSE as error:
             raise self._talk.fail("channel", str(error)) from None
         for given in counted.losses if counted is not None else ():
             if number_of(given) == loss:
@@ -275,13 +282,12 @@ class IsolatedRule:
     def snapshot(self) -> RuleState:
         """Fetch what the rule has learned from its process."""
         most = _BLOB_BYTES + _STATE_PER_PARAMETER_BYTE * self.slab.size
-        reply, blob = self._talk.ask(
-            {"op": "snapshot"}, _TRANSFER_SECONDS, max_blob=most
-        )
+        seconds = _SNAPSHOT_SECONDS + self.slab.size / _BYTES_PER_SECOND
+        reply, blob = self._talk.ask({"op": "snapshot"}, seconds, max_blob=most)
         self._talk.require_ok(reply)
         try:
             return state_of(reply, blob, len(self.slab.parameters))
-        except ValueRefused as error:
+        except NONSENSE as error:
             raise self._talk.fail("state", str(error)) from None
 
     def restore(self, state: RuleState) -> None:

@@ -14,6 +14,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +185,8 @@ def lock(memory: int | None = None) -> list[Layer]:
     Returns:
         What holds now, in the order it was put on.
     """
+    with suppress(ImportError, RuntimeError, OSError):
+        import pyseccomp  # noqa: F401  (no file can be read once Landlock holds)
     held = []
     for name, put_on in LAYERS.items():
         began = time.perf_counter()

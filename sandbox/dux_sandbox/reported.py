@@ -29,7 +29,9 @@ def options_to_send(options: dict[str, Any]) -> Any:
 
 def report_of(data: Any) -> CheckReport:
     """A refusal that a child reported."""
-    findings = data.get("findings", ()) if isinstance(data, dict) else ()
+    findings = data.get("findings") if isinstance(data, dict) else None
+    if not isinstance(findings, list):
+        findings = []
     return CheckReport(
         False,
         str(data.get("digest", ""))[:64] if isinstance(data, dict) else "",
@@ -54,6 +56,46 @@ def _clean(text: Any) -> str:
     return "".join(
         character if character.isprintable() else " " for character in str(text)[:500]
     )
+
+
+# What reading an answer can raise when a child sends anything at all.
+NONSENSE = (
+    ValueRefused,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+)
+
+
+def built_of(
+    reply: dict[str, Any], groups: int
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The defaults and each group's options of a rule that was just built.
+
+    Raises:
+        ValueRefused, or another of NONSENSE: malformed, or not `groups` groups.
+    """
+    decoder = Decoder(bytearray())
+    defaults = decoder.decode(reply["defaults"])
+    options = decoder.decode(reply["options"])
+    if type(options) is not list or len(options) != groups:
+        raise ValueRefused("the rule has other groups than it was given")
+    for each in (defaults, *options):
+        if type(each) is not dict:
+            raise ValueRefused("option values are no dict")
+        for name, value in each.items():
+            _check_option(name, value)
+    return defaults, options
+
+
+def _check_option(name: Any, value: Any) -> None:
+    if type(name) is not str or name in ("params", "dux"):
+        raise ValueRefused(f"group[{name!r:.40}] may not be written")
+    if name == "lr" and not _is_number(value) and not isinstance(value, torch.Tensor):
+        raise ValueRefused("group['lr'] must be a number")
 
 
 def state_of(reply: dict[str, Any], blob: bytearray, count: int) -> RuleState:
@@ -101,8 +143,7 @@ def take_options(
     if type(now) is not dict:
         raise ValueRefused("option values are no dict")
     for name, value in now.items():
-        if type(name) is not str or name in ("params", "dux"):
-            raise ValueRefused(f"group[{name!r:.40}] may not be written")
+        _check_option(name, value)
         if name in group and name not in owned:
             continue  # a scheduler's key
         if _is_number(group.get(name)) and not _is_number(value):

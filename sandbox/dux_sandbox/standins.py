@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import UnionType
 from typing import Any, NoReturn
 
 
@@ -124,6 +125,6 @@ def real_class(asked: object) -> Any:
         return kind_of(asked)
     if type(asked) is tuple:
         return tuple(real_class(part) for part in asked)
-    if isinstance(asked, type):
+    if isinstance(asked, (type, UnionType)):
         return asked
     raise TypeError("isinstance wants a class or a tuple of classes")

@@ -16,6 +16,8 @@ MAX_DEPTH = 12
 MAX_ITEMS = 2_000_000
 # Python refuses to print integers of more than 4300 digits (14,284 bits).
 MAX_BITS = 4096
+_FEW_KEYS = 1000
+_HASH_MODULUS = 2**61 - 1  # CPython's, for whole numbers on 64-bit systems
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -84,6 +86,8 @@ def _encode(value: Any, blobs: list[bytes | memoryview], depth: int) -> Any:
 def _encode_tensor(tensor: torch.Tensor, blobs: list[bytes | memoryview]) -> Any:
     if tensor.dtype not in DTYPE_NAMES or tensor.layout is not torch.strided:
         raise ValueRefused(f"a {tensor.dtype} {tensor.layout} tensor cannot cross")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueRefused("an expanded tensor cannot cross; keep what it repeats")
     flat = tensor.detach().to("cpu").contiguous().reshape(-1)
     if flat.numel():
         # frombuffer's inverse without numpy: the bytes of a uint8 view.
@@ -95,6 +99,15 @@ def bytes_of(flat: torch.Tensor) -> bytes:
     """The raw bytes of a contiguous 1-d CPU tensor."""
     size = flat.numel() * flat.element_size()
     return ctypes.string_at(int(flat.data_ptr()), size)
+
+
+def _check_hashes(keys: list[Any]) -> None:
+    """Refuse many keys that could all have one hash: a dict of them takes for ever."""
+    if len(keys) > _FEW_KEYS and not all(
+        type(key) is str or (type(key) is int and abs(key) < _HASH_MODULUS)
+        for key in keys
+    ):
+        raise ValueRefused("a large dict or set has keys other than plain numbers")
 
 
 class Decoder:
@@ -139,11 +152,13 @@ class Decoder:
         if type(content) is not list:
             raise ValueRefused("a container's content is no list")
         if tag == "dict":
-            return {
-                self.decode(key, depth + 1): self.decode(item, depth + 1)
-                for key, item in content
-            }
+            keys = [self.decode(key, depth + 1) for key, _ in content]
+            _check_hashes(keys)
+            items = [self.decode(item, depth + 1) for _, item in content]
+            return dict(zip(keys, items, strict=True))
         items = [self.decode(item, depth + 1) for item in content]
+        if tag == "set":
+            _check_hashes(items)
         return {"list": list, "tuple": tuple, "set": set}[tag](items)
 
     def _tensor(self, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:

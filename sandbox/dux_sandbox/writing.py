@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 import torch
 
-from dux_sandbox import vocabulary
 from dux_sandbox.arithmetic import GROWING, IN_PLACE, TENSORS, check_items
 from dux_sandbox.context import Context
 from dux_sandbox.plain_builtins import bounded
@@ -128,10 +127,13 @@ class Writing:
             return  # p.grad *= 2 has changed it in place already
         current = target if name == "data" else target.grad if name == "grad" else None
         if current is None or type(value) not in TENSORS:
-            instead = vocabulary.INSTEAD["requires_grad_"]
+            advice = {
+                "data": "use p.copy_(values)",
+                "grad": "leave gradients to the training loop's zero_grad()",
+            }
             raise AttributeError(
                 f"writing .{name} of a tensor is not available; "
-                + ("use p.copy_(values)" if name == "data" else instead)
+                + advice.get(name, "keep it in self.state[p]")
             )
         if value.shape != current.shape or value.dtype != current.dtype:
             raise TypeError(
