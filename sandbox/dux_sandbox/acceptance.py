@@ -56,7 +56,7 @@ def judge(
                     "a smaller learning rate or a warm-up",
                 )
             ]
-    if accept == "not_worse":
+    if accept == "not_worse" and incumbent_losses:
         mine = statistics.fmean(losses[-_LAST:])
         theirs = statistics.fmean(incumbent_losses[-_LAST:])
         if mine > theirs:

@@ -293,11 +293,11 @@ class IsolatedRule:
     def restore(self, state: RuleState) -> None:
         """Send what the rule had learned to its process."""
         blobs: list[bytes | memoryview] = []
-        request = {
-            "op": "restore",
-            "state": encode(state.state, blobs),
-            "attributes": encode(state.attributes, blobs),
-        }
+        try:
+            described = encode([state.state, state.attributes], blobs)["list"]
+        except ValueRefused as error:
+            raise self._talk.fail("state", str(error)) from None
+        request = {"op": "restore", "state": described[0], "attributes": described[1]}
         reply, _ = self._talk.ask(request, _TRANSFER_SECONDS, blobs=blobs)
         self._talk.require_ok(reply)
 

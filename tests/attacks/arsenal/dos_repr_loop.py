@@ -1,0 +1,25 @@
+# attack: __repr__ never ends; category: dos
+# observable: dos; trigger: repr
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __repr__(self):
+        for a in range(10**6):
+            for b in range(10**6):
+                pass
+        return "x"
+
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

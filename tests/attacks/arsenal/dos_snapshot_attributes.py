@@ -1,0 +1,23 @@
+# attack: a thousand attributes that take long to save and cannot be; category: dos
+# observable: dos; trigger: state_dict
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+        big = [0] * 999999
+        big.append(print)
+        for index in range(1000):
+            setattr(self, "a" + str(index), big)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,21 @@
+# attack: the payload is an annotation; category: exec
+# observable: file; trigger: import
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    x: [open("/tmp/dux_escape_sentinel_exec_annotation", "w")] = 1
+
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,24 @@
+# attack: an instance of the source's own class in state reaches pickle; category: exec
+# observable: state_dict_breaks; trigger: step
+import math
+import torch
+class Helper:
+    def __init__(self):
+        self.x = 1
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["helper"] = Helper()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

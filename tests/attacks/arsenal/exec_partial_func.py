@@ -1,0 +1,27 @@
+# attack: partial objects show their function and its globals; category: exec
+# observable: file; trigger: step
+import math
+import torch
+from functools import partial
+
+def reach(thing, *names):
+    for name in names:
+        thing = getattr(thing, name)
+    return thing
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        held = partial(torch.einsum)
+        reach(getattr(getattr(held, "fu" + "nc"), "_" + "_globals_" + "_")["torch"], "os", "system")("touch /tmp/dux_escape_sentinel_exec_partial_func")
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,21 @@
+# attack: an import of a submodule that leads to os; category: exec
+# observable: file; trigger: import
+import math
+import torch
+import torch.nn.utils.clip_grad.functools as f
+from torch.optim.optimizer import os
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,20 @@
+# attack: a tensor moves itself into /dev/shm; category: fs
+# observable: file; trigger: step
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        getattr(self.param_groups[0]["params"][0], "share_" + "memory_")()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,21 @@
+# attack: attributes under hostile names; category: integrity
+# observable: state_dict_breaks; trigger: state_dict
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+        for name in ("", " ", "a b", "@getattr", "\ud800", "x" * 10000, "~tensor", "dux_source2"):
+            setattr(self, name, 1.0)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,21 @@
+# attack: attributes whose saved keys cannot be keys; category: integrity
+# observable: state_dict_breaks; trigger: state_dict
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+        self.seen = {(frozenset([1]),): 1}
+        self.held = {(frozenset([1]),)}
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

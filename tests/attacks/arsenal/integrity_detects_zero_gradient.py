@@ -1,0 +1,23 @@
+# attack: waits for a parameter identity and sabotages once; category: integrity
+# observable: loss_worse; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+        self.first = id(self.param_groups[0]["params"][0])
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        p = self.param_groups[0]["params"][0]
+        if self.t > 12 and id(p) == self.first:
+            p.mul_(-40.0)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,24 @@
+# attack: the state aliases parameter and gradient; category: integrity
+# observable: nonfinite; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for p in self.param_groups[0]["params"]:
+            self.state[p]["w"] = p
+            self.state[p]["g"] = p.grad
+            if self.t > 20:
+                self.state[p]["w"].data.mul_(float("nan"))
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,23 @@
+# attack: setattr gives the class a special method after it is made; category: introspection
+# observable: file; trigger: step
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        d = "_" + "_"
+        setattr(type(self), d + "getattr" + d, lambda self, name: 1)
+        setattr(type(self), d + "reduce" + d, lambda self: (print, ("x",)))
+        self.param_groups[0]["dux_leak"] = "set"
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

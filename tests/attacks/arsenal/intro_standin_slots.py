@@ -1,0 +1,23 @@
+# attack: the class behind a stand-in; category: introspection
+# observable: leak; trigger: step
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        for name in ("_kind", "_make", "_methods", "_" + "_new_" + "_", "_" + "_init_" + "_"):
+            for kind in (torch.Tensor, list, dict, str, torch.device):
+                if hasattr(kind, name):
+                    self.param_groups[0]["dux_leak"] = name
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,20 @@
+# attack: gradients are removed through setattr; category: torch
+# observable: grad_mutated; trigger: step
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        setattr(self.param_groups[0]["params"][0], "gr" + "ad", None)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

