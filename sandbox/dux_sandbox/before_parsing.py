@@ -12,8 +12,8 @@ from dux_sandbox.findings import Finding
 _TOKEN = re.compile(
     r"""
     [ \t\f]*+(?:
-    (?P<word>\w++(?!['"]))
-  | (?P<plain>[.,:=;]++)
+    (?P<word>\w++)(?!['"])(?:[ \t]*+[.,:=;<>]++)?+
+  | (?P<plain>[.,:=;<>]++)
   | (?P<newline>\r\n|\r|\n)
   | (?P<open>[(\[{])
   | (?P<close>[)\]}])
@@ -40,13 +40,14 @@ def _count(text: str, first_line: int) -> Finding | None:
     line, depth, tokens, run = first_line, 0, 0, 0
     for match in _TOKEN.finditer(text):
         kind = match.lastgroup
-        if kind == "plain":
-            tokens += 1
-            run = 0
-            continue
-        if kind == "comment" or kind is None:
+        if kind is None or kind == "comment":
             continue
         value = match.group(kind)
+        if kind == "word" and value not in _PREFIX_WORDS:
+            tokens += 1
+            run = 0
+            if tokens < vocabulary.LINE_TOKENS:
+                continue
         if kind in ("newline", "continued"):
             line += 1
             if depth == 0 and kind == "newline":

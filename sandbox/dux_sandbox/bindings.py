@@ -80,11 +80,17 @@ def bound_names(node: ast.AST) -> Iterator[str]:
                 yield name
 
 
-def collect(tree: ast.Module) -> Bindings:
-    """Read off `tree` what it binds; `tree` is not changed."""
+def collect(
+    tree: ast.Module, layers: Iterable[list[ast.AST]] | None = None
+) -> Bindings:
+    """Read off `tree` what it binds; `tree` is not changed.
+
+    Args:
+        layers: what `levels(tree)` gives, where it is known already.
+    """
     bindings = Bindings()
     imports: list[ast.AST] = []
-    for level in levels(tree):
+    for level in levels(tree) if layers is None else layers:
         for node in level:
             kind = type(node)
             if kind is ast.Attribute:

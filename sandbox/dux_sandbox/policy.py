@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import Any
 
 from dux_sandbox.decisions import GUARDED, PLAIN, REFUSED
 from dux_sandbox.definitions import Definitions
+
+# By the name of the node; filled as they are met.
+_VISITORS: dict[str, Callable[[Any, Any], Any]] = {}
 
 
 class Policy(Definitions):
@@ -19,30 +23,48 @@ class Policy(Definitions):
     def visit(self, node: ast.AST) -> Any:
         """Refuse nodes that are refused, and nodes that nobody has decided on."""
         name = type(node).__name__
-        if name in GUARDED:
-            return getattr(self, f"visit_{name}")(node)
-        if name in PLAIN:
-            if not node._fields:
-                return node  # an operator or a context: nothing below it
-            special = getattr(type(self), f"visit_{name}", None)
-            if special is None:
-                return self.node_contents_visit(node)
-            return special(self, node)
+        if name in GUARDED or name in PLAIN:
+            if name not in _VISITORS:
+                plain = Policy.node_contents_visit
+                _VISITORS[name] = getattr(Policy, f"visit_{name}", plain)
+            return _VISITORS[name](self, node)
         message, instead = REFUSED.get(
             name, (f"the unknown syntax {name}", "write plain Python 3.11")
         )
         self.found("statement", node, message, instead)
         return node
 
-    def visit_Module(self, node: ast.Module) -> ast.AST:
+    def node_contents_visit(self, node: Any) -> Any:
+        """Visit the parts of a node: NodeTransformer's, at half its cost."""
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if type(value) is list:
+                parts: list[Any] = []
+                for item in value:
+                    if not isinstance(item, ast.AST):
+                        parts.append(item)
+                        continue
+                    made = self.visit(item)
+                    if type(made) is list:
+                        parts.extend(made)
+                    elif made is not None:
+                        parts.append(made)
+                value[:] = parts
+            elif isinstance(value, ast.AST) and (
+                value._fields or type(value).__name__ not in PLAIN
+            ):
+                setattr(node, name, self.visit(value))
+        return node
+
+    def visit_Module(self, node: ast.Module) -> Any:
         """The top level; `if __name__ == "__main__":` has been dropped before."""
         return self.node_contents_visit(node)
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
         """The literal parts stay; the values are guarded one by one."""
         return self.node_contents_visit(node)
 
-    def visit_withitem(self, node: ast.withitem) -> ast.AST:
+    def visit_withitem(self, node: ast.withitem) -> Any:
         """The context and the name it is bound to."""
         return self.node_contents_visit(node)
 

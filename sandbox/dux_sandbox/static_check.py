@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import threading
 import warnings
 from dataclasses import dataclass
@@ -76,11 +77,13 @@ def _judge(source: str, digest: str) -> Judgement:
         warnings.simplefilter("ignore")
         text = source.removeprefix("\ufeff")
         tree = ast.parse(text, "<rule>", feature_version=(3, 11))
-    deep = _depth_passed(tree)
-    if deep is not None:
-        return Judgement(CheckReport(False, digest, (deep,)))
     without_main(tree)
-    bindings = collect(tree)
+    layers = list(itertools.islice(levels(tree), vocabulary.TREE_DEPTH + 1))
+    if len(layers) > vocabulary.TREE_DEPTH:
+        # Deeper than what visitors and the compiler stand.
+        line = min(getattr(node, "lineno", 1) for node in layers[-1])
+        return Judgement(CheckReport(False, digest, (_too_deep(line),)))
+    bindings = collect(tree, layers)
     contract = find_rule(tree, bindings)
     policy = Policy(bindings)
     guarded = policy.visit(tree)
@@ -94,8 +97,8 @@ def _judge(source: str, digest: str) -> Judgement:
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Each fault once, by line, the first ones only: a prompt has to hold them."""
-    ordered = sorted(dict.fromkeys(findings), key=lambda found: found.line or 0)
+    """Each fault once, by line (none: last), the first ones only, for a prompt."""
+    ordered = sorted(dict.fromkeys(findings), key=lambda found: found.line or 1 << 30)
     return tuple(ordered[:_MOST_FINDINGS])
 
 
@@ -106,11 +109,3 @@ def _too_deep(line: int | None) -> Finding:
         f"expressions or blocks nested deeper than {vocabulary.TREE_DEPTH}",
         "name the inner parts in variables, or use a list and a loop",
     )
-
-
-def _depth_passed(tree: ast.Module) -> Finding | None:
-    """A finding where the tree is deeper than what visitors and compiler stand."""
-    for depth, level in enumerate(levels(tree)):
-        if depth > vocabulary.TREE_DEPTH:
-            return _too_deep(min(getattr(node, "lineno", 1) for node in level))
-    return None
