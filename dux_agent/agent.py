@@ -21,9 +21,9 @@ from dux_agent.looking import kept_batches
 from dux_agent.optimizer import DuxOptimizer
 from dux_agent.recorder import Recorder
 from dux_agent.settings import Settings
-from dux_agent.snapshot import parameters_of
 from dux_agent.structure import describe_model, describe_optimizer
 from dux_agent.watch import Watch
+from dux_sandbox.running import parameters_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel

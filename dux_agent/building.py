@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dux_agent.settings import Settings
-from dux_agent.snapshot import parameters_of
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed
 from dux_sandbox.limits import Limits
-from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
+from dux_sandbox.running import InlineRule, ParamGroups, RunningRule, parameters_of
 
 # A live step may take this many times the longest step of the dry run, and a second
 # in any case: a busy machine is no fault of a rule's.

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from dux_agent.snapshot import RandomState, clones, parameters_of, write_back
-from dux_sandbox.running import ParamGroups, RuleState, RunningRule
+from dux_agent.snapshot import RandomState, clones, write_back
+from dux_sandbox.running import ParamGroups, RuleState, RunningRule, parameters_of
 
 
 @dataclass(frozen=True)

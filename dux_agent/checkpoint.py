@@ -24,7 +24,6 @@ import torch
 from dux_agent.errors import DuxError
 from dux_agent.group_options import options_of, rewrite
 from dux_agent.plain_data import NotPlain, decode_each, encode_each
-from dux_agent.snapshot import parameters_of
 from dux_sandbox.findings import (
     CheckReport,
     Finding,
@@ -33,7 +32,7 @@ from dux_sandbox.findings import (
     digest_of,
 )
 from dux_sandbox.loading import attributes_of
-from dux_sandbox.running import InlineRule, RuleState
+from dux_sandbox.running import InlineRule, RuleState, parameters_of
 
 if TYPE_CHECKING:
     from dux_agent.optimizer import DuxOptimizer

@@ -26,11 +26,11 @@ import torch
 from dux_agent.group_options import Options, give_back, options_of
 from dux_agent.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.loss_bound import LossBound, LossJudge
-from dux_agent.snapshot import BeforeStep, Snapshot, parameters_of
+from dux_agent.snapshot import BeforeStep, Snapshot
 from dux_agent.standing import CallersClosure, Standing
 from dux_agent.watch import gradient_norm
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import Closure, InlineRule
+from dux_sandbox.running import Closure, InlineRule, parameters_of
 
 if TYPE_CHECKING:
     from dux_agent.optimizer import DuxOptimizer

@@ -13,10 +13,15 @@ from dux_agent.group_options import Options, options_of
 from dux_agent.guard import Guard
 from dux_agent.rates import RateTrail
 from dux_agent.rule_builder import RuleBuilder, build_inline
-from dux_agent.snapshot import parameters_of
 from dux_agent.standing import Standing
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import Closure, InlineRule, RuleState, RunningRule
+from dux_sandbox.running import (
+    Closure,
+    InlineRule,
+    RuleState,
+    RunningRule,
+    parameters_of,
+)
 
 
 class DuxOptimizer(torch.optim.Optimizer):

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 
-ParamGroups = list[dict[str, Any]]
+from dux_sandbox.running import ParamGroups, parameters_of
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,6 @@ class RandomState:
         torch.set_rng_state(self.cpu)
         if self.cuda:
             torch.cuda.set_rng_state_all(list(self.cuda))
-
-
-def parameters_of(groups: ParamGroups) -> list[torch.Tensor]:
-    """All parameters, groups in order, then parameters in order."""
-    return [parameter for group in groups for parameter in group["params"]]
 
 
 def clones(tensors: list[torch.Tensor]) -> list[torch.Tensor]:

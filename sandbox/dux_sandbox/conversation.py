@@ -7,14 +7,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from dux_sandbox.channel import ChannelBroken
+from dux_sandbox.channel import MAX_JSON, ChannelBroken
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.reported import finding_of
 from dux_sandbox.spawning import Child
 
 log = logging.getLogger(__name__)
 
-MAX_JSON = 8 << 20
 _INSTEAD = {
     "time": "no unbounded loop, no large matrix factorisation at every step",
     "died": "stay within memory; use only what the table of names allows",
