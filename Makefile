@@ -2,7 +2,7 @@
 # is out of date when pyproject.toml or constraints.txt changed.
 #
 #   make demo    watch an agent write, check, try and apply optimizers
-#   make test    the tests, with coverage
+#   make test    the tests on every core, with coverage
 #   make check   format, lint, types, import contracts, docs
 #   make bench   the benchmarks, each against its bar
 
@@ -33,8 +33,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/dux run digits --lm offline --control
 
+# A file's tests stay on one core: many share a child process that is dear to start.
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
 
 # Real data and long runs. DUX_DATA=DIR points at a folder that holds mnist/ and imdb/
 # (docs/tasks.md); without it the tests that need them are skipped, and say so.
