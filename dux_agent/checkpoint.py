@@ -15,22 +15,21 @@ does not know lies in `param_groups[0]["dux"]`, since a key at the top is droppe
 from __future__ import annotations
 
 import json
-from copy import deepcopy
+from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dux_agent.errors import DuxError
 from dux_agent.group_options import options_of, rewrite
-from dux_agent.plain_data import NotPlain, decode_each, encode_each
-from dux_sandbox.findings import (
-    CheckReport,
-    Finding,
-    RuleFailed,
-    SourceRejected,
-    digest_of,
+from dux_agent.plain_data import encode_each
+from dux_agent.saved_checkpoint import (
+    CheckpointRefused,
+    SavedCheckpoint,
+    opened,
+    refused,
 )
+from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.loading import attributes_of
 from dux_sandbox.running import InlineRule, RuleState, parameters_of
 
@@ -38,18 +37,6 @@ if TYPE_CHECKING:
     from dux_agent.optimizer import DuxOptimizer
 
 VERSION = 1
-
-
-class CheckpointRefused(SourceRejected, DuxError):
-    """A checkpoint whose source must not run; `.report` says why."""
-
-    def __init__(self, digest: str, findings: tuple[Finding, ...]) -> None:
-        super().__init__(CheckReport(False, digest, findings))
-        said = "; ".join(str(finding) for finding in findings[:3])
-        self.args = (
-            f"the checkpoint is refused, its rule {digest[:12]} may not run: {said}; "
-            f"a checkpoint that nobody changed was wanted; load another.",
-        )
 
 
 def pack(live: DuxOptimizer) -> dict[str, Any]:
@@ -62,7 +49,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
     if isinstance(rule, InlineRule):
         optimizer = rule.optimizer
         state: dict[int, Any] = {
-            index: dict(optimizer.state[parameter])
+            index: _plain(optimizer.state[parameter])
             for index, parameter in enumerate(parameters_of(live.param_groups))
             if parameter in optimizer.state
         }
@@ -99,32 +86,39 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
     return {"state": state, "param_groups": groups}
 
 
+def _plain(value: Any) -> Any:
+    """A rule's value without what cannot be copied or pickled; tensors are shared."""
+    if isinstance(value, torch.Tensor):
+        return value.detach() if value.requires_grad else value
+    if isinstance(value, Mapping):  # a defaultdict's factory may be anything
+        return {key: _plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
 def load_checkpoint(live: DuxOptimizer, state_dict: dict[str, Any]) -> None:
     """Make `live` go on from `state_dict`; see `DuxOptimizer.load_state_dict`."""
-    saved = deepcopy(state_dict["param_groups"])
-    _check_groups(live, saved)
-    record = saved[0].pop("dux", None) or {}
-    kept, attributes, bases = _opened(record)
-    if record.get("source") is None:
-        _load_base(live, {"state": state_dict["state"], "param_groups": saved})
+    saved = opened(state_dict)
+    _check_groups(live, saved.groups)
+    if saved.source is None:
+        _load_base(live, saved)
     else:
-        source = _approved(record)
-        learned = RuleState(_state_by_index(live, saved, state_dict), attributes)
-        _load_rule(live, source, saved, learned, kept)
-        if len(bases) == len(live.param_groups):
+        learned = RuleState(_state_by_index(live, saved), saved.attributes)
+        _load_rule(live, saved.source, saved, learned)
+        if len(saved.base_options) == len(live.param_groups):
             names = set(live.base.defaults)
             live.set_base_options(
                 [
                     {**here, **{n: v for n, v in each.items() if n in names}}
                     for here, each in zip(
-                        live.base_standing.options, bases, strict=True
+                        live.base_standing.options, saved.base_options, strict=True
                     )
                 ]
             )
         # The weights may be loaded after this: the guard looks at the first step.
         live.guard.arm(live.base_standing, None)
-    steps = kept.get("steps", 0)
-    live.steps = steps if isinstance(steps, int) else 0
+    live.steps = saved.steps
 
 
 def _check_groups(live: DuxOptimizer, saved: list[dict[str, Any]]) -> None:
@@ -137,46 +131,15 @@ def _check_groups(live: DuxOptimizer, saved: list[dict[str, Any]]) -> None:
         )
 
 
-def _opened(
-    record: dict[str, Any],
-) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
-    """What `kept` holds: all of it, the attributes, the base optimizer's options."""
-    tensors = list(record.get("tensors", ()))
-    try:
-        kept = json.loads(record.get("kept", "{}"))
-        attributes = decode_each(kept.get("attributes", {}), tensors)
-        bases = [decode_each(each, tensors) for each in kept.get("base_options", ())]
-    except (NotPlain, ValueError, TypeError, AttributeError) as error:
-        finding = Finding("checkpoint", None, f"its record cannot be read: {error}")
-        raise CheckpointRefused(str(record.get("digest", "")), (finding,)) from None
-    return kept, attributes, bases
-
-
-def _approved(record: dict[str, Any]) -> str:
-    """The source, if it is what its digest says and passes the static check."""
-    from dux_sandbox import check
-
-    source, digest = record["source"], str(record.get("digest"))
-    if not isinstance(source, str) or digest_of(source) != digest:
-        finding = Finding(
-            "checkpoint", None, "its source is not the one that its digest names"
-        )
-        raise CheckpointRefused(digest, (finding,))
-    report = check(source)
-    if not report.ok:
-        raise CheckpointRefused(digest, report.findings)
-    return source
-
-
 def _state_by_index(
-    live: DuxOptimizer, saved: list[dict[str, Any]], state_dict: dict[str, Any]
+    live: DuxOptimizer, saved: SavedCheckpoint
 ) -> dict[int, dict[str, Any]]:
     """The state keyed by place; a checkpoint may key it by any name it likes."""
     parameters = parameters_of(live.param_groups)
-    names = list(chain.from_iterable(group["params"] for group in saved))
+    names = list(chain.from_iterable(group["params"] for group in saved.groups))
     place = {name: index for index, name in enumerate(names)}
     held: dict[int, dict[str, Any]] = {}
-    for name, entry in state_dict["state"].items():
+    for name, entry in saved.state.items():
         if name not in place or not isinstance(entry, dict):
             continue
         index = place[name]
@@ -187,24 +150,23 @@ def _state_by_index(
 def _on_device(value: Any, device: torch.device) -> Any:
     """A deep copy on `device`; dtypes stay, a rule may keep wide state on purpose."""
     if isinstance(value, torch.Tensor):
+        if value.is_meta:
+            raise refused("its state holds a tensor without data")
         # Counters of no dimension stay where torch's own optimizers keep them.
         where = value.device if value.ndim == 0 else device
         return value.detach().to(where, copy=True)
     if type(value) is dict:
         return {key: _on_device(item, device) for key, item in value.items()}
-    if type(value) in (list, tuple):
+    if type(value) in (list, tuple, set, frozenset):
         return type(value)(_on_device(item, device) for item in value)
     if value is None or type(value) in (bool, int, float, str, bytes, complex):
         return value
-    finding = Finding(
-        "checkpoint", None, f"its state holds a {type(value).__name__}, no plain data"
-    )
-    raise CheckpointRefused("", (finding,))
+    raise refused(f"its state holds a {type(value).__name__}, no plain data")
 
 
-def _load_base(live: DuxOptimizer, state_dict: dict[str, Any]) -> None:
+def _load_base(live: DuxOptimizer, saved: SavedCheckpoint) -> None:
     groups = live.param_groups
-    live.base.load_state_dict(state_dict)
+    live.base.load_state_dict({"state": saved.state, "param_groups": saved.groups})
     _let_go(live)
     for group, loaded in zip(groups, live.base.param_groups, strict=True):
         rewrite(group, options_of(loaded))
@@ -217,9 +179,8 @@ def _load_base(live: DuxOptimizer, state_dict: dict[str, Any]) -> None:
 def _load_rule(
     live: DuxOptimizer,
     source: str,
-    saved: list[dict[str, Any]],
+    saved: SavedCheckpoint,
     learned: RuleState,
-    kept: dict[str, Any],
 ) -> None:
     snapshot = live.guard.snapshot()
     rule = None
@@ -240,11 +201,11 @@ def _load_rule(
     standing = live.base_standing
     _let_go(live)
     live.set_base_options(standing.options)
-    for group, options in zip(live.param_groups, saved, strict=True):
+    for group, options in zip(live.param_groups, saved.groups, strict=True):
         rewrite(group, {k: v for k, v in options.items() if k != "params"})
     owned = [set(rule.defaults) & set(group) for group in live.param_groups]
-    for names, more in zip(owned, kept.get("owned", ()), strict=False):
-        names.update(str(name) for name in more)
+    for names, more in zip(owned, saved.owned, strict=False):
+        names.update(more)
     live.make_live(rule, owned)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dux_agent.rates import RateTrail
+from dux_agent.rates import RateTrail, rate_of
 
 Options = dict[str, Any]
 
@@ -103,5 +103,6 @@ def give_back(
 
 
 def learning_rates(groups: Sequence[Options]) -> list[float]:
-    """`lr` of each group that has one, as numbers."""
-    return [float(group["lr"]) for group in groups if "lr" in group]
+    """`lr` of each group in which it is a number."""
+    rates = [rate_of(group.get("lr")) for group in groups]
+    return [rate for rate in rates if rate is not None]

@@ -16,6 +16,14 @@ import torch
 from dux_sandbox.values import MAX_BITS
 
 _DEEPEST = 32
+_NONSENSE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RuntimeError,
+    OverflowError,
+)
 _MARK = "~"  # first letter of the names that stand for what JSON does not know
 
 
@@ -64,7 +72,7 @@ def decode(text: str, tensors: list[torch.Tensor]) -> Any:
     """
     try:
         return _raise(json.loads(text), tensors, 0)
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except _NONSENSE as error:
         raise NotPlain(f"this text was not written by encode: {error}") from None
 
 
@@ -76,7 +84,7 @@ def decode_each(values: dict[str, Any], tensors: list[torch.Tensor]) -> dict[str
     """
     try:
         return {name: _raise(value, tensors, 0) for name, value in values.items()}
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except _NONSENSE as error:
         raise NotPlain(f"this was not written by encode_each: {error}") from None
 
 
@@ -95,7 +103,8 @@ def _lower(value: Any, tensors: list[torch.Tensor], depth: int) -> Any:
     if isinstance(value, tuple):
         return {"~tuple": [_lower(item, tensors, depth + 1) for item in value]}
     if isinstance(value, set | frozenset):
-        return {"~set": [_lower(item, tensors, depth + 1) for item in value]}
+        mark = "~set" if isinstance(value, set) else "~frozenset"
+        return {mark: [_lower(item, tensors, depth + 1) for item in value]}
     if isinstance(value, dict):
         pairs = [
             [_lower(key, tensors, depth + 1), _lower(item, tensors, depth + 1)]
@@ -143,6 +152,8 @@ def _raise(value: Any, tensors: list[torch.Tensor], depth: int) -> Any:
         return dict(items)
     if mark == "~set":
         return set(items)
+    if mark == "~frozenset":
+        return frozenset(items)
     if mark == "~tuple":
         return tuple(items)
     raise NotPlain(f"unknown entry {mark!r}")

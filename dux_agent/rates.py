@@ -20,7 +20,7 @@ class RateTrail:
     """
 
     def __init__(self, rate: Any) -> None:
-        self._last = _number(rate)
+        self._last = rate_of(rate)
         self._first: float | None = None  # the rate after the first change
         self._usual: float | None = None  # factor of the last change before the swap
         self._factors: list[float] = []  # of the first two changes after it
@@ -28,7 +28,7 @@ class RateTrail:
 
     def look(self, rate: Any) -> None:
         """Before a step: take note of what happened to the rate since the last."""
-        now = _number(rate)
+        now = rate_of(rate)
         if now == self._last or now is None:
             return
         factor = None
@@ -47,7 +47,7 @@ class RateTrail:
 
     def skip(self, rate: Any) -> None:
         """After a step: whatever the rule made of its rate is its own business."""
-        self._last = _number(rate)
+        self._last = rate_of(rate)
 
     def swapped(self, rate: Any) -> None:
         """Another rule is live, with this rate."""
@@ -55,7 +55,7 @@ class RateTrail:
             self._usual = self._factors[-1]
         self._factors = []
         self._product = 1.0
-        self._last = _number(rate)
+        self._last = rate_of(rate)
 
     def due(self, incumbent: Any, now: Any, *, overwrites: bool = False) -> Any:
         """The rate that an incumbent gets when it comes back.
@@ -69,7 +69,7 @@ class RateTrail:
             `incumbent` itself where nobody changed the rate in between.
         """
         self.look(now)
-        before = _number(incumbent)
+        before = rate_of(incumbent)
         if not self._factors or before is None or before <= 0:
             return incumbent
         if overwrites or self._jumped_back(before):
@@ -89,7 +89,8 @@ class RateTrail:
         return as_return < as_factor
 
 
-def _number(rate: Any) -> float | None:
+def rate_of(rate: Any) -> float | None:
+    """A group's `lr` as a number; None where it is none, or not finite."""
     if rate is None:
         return None
     try:

@@ -106,6 +106,9 @@ def swap(
             rule.close()
         raise
     snapshot.restore()  # what building the rule may have written
+    made = SwapRecord(
+        rule.digest, record, learning_rates(before), learning_rates(groups)
+    )
     owned_now = [
         set(rule.defaults) & set(group) | (set(options) - set(earlier))
         for group, options, earlier in zip(groups, rule.options, before, strict=True)
@@ -120,12 +123,7 @@ def swap(
     )
     if superseded is not None and superseded.rule is not live.base_rule:
         superseded.rule.close()
-    return SwapRecord(
-        rule.digest,
-        record,
-        [float(options["lr"]) for options in before if "lr" in options],
-        learning_rates(groups),
-    )
+    return made
 
 
 def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:

@@ -14,9 +14,6 @@ from dux_sandbox.findings import digest_of
 from tests import models, sources
 from tests.talking import agent_over, run
 
-# Not yet clean in one run: see the open points in docs/security.md.
-pytestmark = pytest.mark.slow
-
 SENTINEL = "/tmp/dux_escape_sentinel_checkpoint"
 EVIL = f"import os\nos.system('touch {SENTINEL}')\n" + sources.MOMENTUM
 
