@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import secrets
+import selectors
 import socket
 import struct
 import time
+from contextlib import suppress
 from typing import Any
 
 _HEADER = struct.Struct("<16sIQ")
@@ -43,8 +45,8 @@ def new_nonce() -> bytes:
 class Channel:
     """One end of a connected stream socket.
 
-    Time-outs are the kernel's (SO_RCVTIMEO), so that a small message costs one
-    system call to send and one to receive.
+    The kernel times what is received (SO_RCVTIMEO) and takes at once what is sent
+    while there is room: a small message costs one system call each way.
     """
 
     def __init__(self, connection: socket.socket, nonce: bytes) -> None:
@@ -52,10 +54,7 @@ class Channel:
         self._nonce = nonce
         self._buffer = bytearray()
         # The kernel waits for ever unless told; a jailed child may not tell it.
-        self._seconds: dict[int, float | None] = {
-            socket.SO_RCVTIMEO: None,
-            socket.SO_SNDTIMEO: None,
-        }
+        self._patience: float | None = None
         connection.setblocking(True)
 
     def send(
@@ -64,16 +63,23 @@ class Channel:
         blobs: list[Any] | None = None,
         seconds: float | None = None,
     ) -> None:
-        """Send one message; raises ChannelBroken when it is not taken in time."""
+        """Send one message.
+
+        Args:
+            message: plain data.
+            blobs: raw bytes that go with it.
+            seconds: how long all of it may take; None waits for ever.
+
+        Raises:
+            ChannelBroken: it was not taken in time, or the other side is gone.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
         text = json.dumps(message, separators=(",", ":")).encode()
         size = sum(len(blob) for blob in blobs) if blobs else 0
         try:
-            self._bound(socket.SO_SNDTIMEO, seconds)
-            self.socket.sendall(_HEADER.pack(self._nonce, len(text), size) + text)
+            self._put(_HEADER.pack(self._nonce, len(text), size) + text, deadline)
             for blob in blobs or ():
-                self.socket.sendall(blob)
-        except BlockingIOError:
-            raise ChannelBroken("time", "it does not take its message") from None
+                self._put(blob, deadline)
         except OSError:
             raise ChannelBroken("died", "it is gone") from None
 
@@ -116,16 +122,36 @@ class Channel:
         """Close this end."""
         self.socket.close()
 
-    def _bound(self, option: int, seconds: float | None) -> None:
-        """Let sends or receives fail after `seconds`; None lets them wait for ever."""
-        if self._seconds[option] == seconds:
+    def _put(self, data: bytes | memoryview, deadline: float | None) -> None:
+        """Send all of `data`, however slowly the other side takes it, or fail in time.
+
+        A blocking send would begin to wait anew with every piece that is taken.
+        """
+        if deadline is None:
+            self.socket.sendall(data)
+            return
+        left = memoryview(data)
+        while True:
+            with suppress(BlockingIOError):
+                left = left[self.socket.send(left, socket.MSG_DONTWAIT) :]
+            if not left:
+                return
+            with selectors.DefaultSelector() as selector:
+                selector.register(self.socket, selectors.EVENT_WRITE)
+                seconds = deadline - time.monotonic()
+                if seconds <= 0 or not selector.select(seconds):
+                    raise ChannelBroken("time", "it does not take its message")
+
+    def _bound(self, seconds: float | None) -> None:
+        """Let receives fail after `seconds`; None lets them wait for ever."""
+        if self._patience == seconds:
             return
         whole, part = divmod(max(0.0, seconds or 0.0), 1.0)
         # A time of nought would mean for ever.
         microseconds = int(part * 1e6) if seconds is None else max(1, int(part * 1e6))
         packed = _TIMEVAL.pack(int(whole), microseconds)
-        self.socket.setsockopt(socket.SOL_SOCKET, option, packed)
-        self._seconds[option] = seconds
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, packed)
+        self._patience = seconds
 
     def _take(self, size: int) -> bytearray:
         taken = self._buffer[:size]
@@ -145,7 +171,7 @@ class Channel:
                     raise ChannelBroken("time", "it did not answer in time")
             missing = size - len(self._buffer)
             try:
-                self._bound(socket.SO_RCVTIMEO, left)
+                self._bound(left)
                 piece = self.socket.recv(min(max(missing, _SMALL), _CHUNK))
             except BlockingIOError:
                 raise ChannelBroken("time", "it did not answer in time") from None

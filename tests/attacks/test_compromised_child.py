@@ -6,6 +6,7 @@ for the child's own. What may come out of a rule is RuleFailed, and soon.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
@@ -21,9 +22,6 @@ from dux_sandbox.isolated import IsolatedRule
 from dux_sandbox.limits import Limits
 from dux_sandbox.running import RuleState
 from dux_sandbox.slab import Slab
-
-# Not yet clean in one run: see the open points in docs/security.md.
-pytestmark = pytest.mark.slow
 
 HEADER = struct.Struct("<16sIQ")
 DEEP = json.loads('{"list":[' * 60 + "1" + "]}" * 60)
@@ -232,7 +230,11 @@ def test_a_jail_reported_with_nonsense_is_a_finding(index):
 
 @pytest.mark.parametrize("number", [None, 0, 2, -1, "1", [1], 1e300, {"int": "1"}])
 def test_an_answer_to_another_question_is_a_finding(number):
-    with Taken(lambda channel, *_: channel.send({"id": number})) as taken:
+    def answer(channel, *_):
+        channel.receive(5.0)
+        channel.send({"id": number})
+
+    with Taken(answer) as taken:
         assert "channel" == taken.outcome(taken.rule.step)
 
 
@@ -372,8 +374,9 @@ def test_keys_that_collide_do_not_hold_the_trainer():
 
 def test_a_child_that_takes_its_state_in_sips_does_not_stretch_the_deadline():
     def sip(channel, connection, nonce):
-        while connection.recv(1 << 15):
-            time.sleep(0.1)
+        with contextlib.suppress(OSError):  # the test closes it
+            while connection.recv(1 << 15):
+                time.sleep(0.1)
 
     ours, theirs = socket.socketpair()
     channel = Channel(ours, new_nonce())
