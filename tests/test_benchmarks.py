@@ -1,9 +1,18 @@
 import io
+import sys
 
 import pytest
 from rich.console import Console
 
-from dux_agent.benchmarks import BENCHMARKS, attach_overhead, decision_time
+from dux_agent.benchmarks import (
+    BENCHMARKS,
+    attach_overhead,
+    decision_time,
+    fresh_child,
+    isolated_message,
+    isolated_step,
+    static_check,
+)
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.workload import workload
 from dux_agent.cli import app
@@ -55,7 +64,8 @@ def test_every_benchmark_is_named_in_the_help():
 
     text = CliRunner().invoke(app, ["bench", "--help"]).stdout
 
-    assert all(name in text for name in BENCHMARKS)
+    plain = " ".join(text.replace("│", " ").split())
+    assert all(name in plain for name in BENCHMARKS)
 
 
 def test_a_missed_bar_is_exit_code_1(monkeypatch):
@@ -67,3 +77,22 @@ def test_a_missed_bar_is_exit_code_1(monkeypatch):
 
     assert not run_benchmarks("attach-overhead", screen)
     assert "MISSED" in screen.file.getvalue()
+
+
+def test_a_rule_of_the_benchmarks_is_checked_and_not_remembered():
+    held = static_check.measure(rounds=2)
+
+    assert ("ms", static_check.BAR) == (held.unit, held.bar)
+    assert 0 < held.value
+    assert 60 < int(held.detail.split()[0]) < 110  # "N lines"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="isolated rules need Linux")
+def test_isolated_steps_are_measured_beside_inline_ones():
+    ratio = isolated_step.measure(weights=50_000, rounds=3)
+    added = isolated_message.measure(weights=1000, rounds=3)
+    child = fresh_child.measure(rounds=1)
+
+    assert ("times", "us", "ms") == (ratio.unit, added.unit, child.unit)
+    assert 0 < ratio.value and 0 < child.value
+    assert "50,000 weights" in ratio.detail

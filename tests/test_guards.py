@@ -483,3 +483,19 @@ def test_types_are_stand_ins_that_answer_isinstance_and_is() -> None:
     optimizer: Any = run(step)
 
     assert all(optimizer.answers)
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "self.state[p] = 7",
+        "self.state[p]['x'] = 1j",
+        "self.state[p]['x'] = torch.Generator()",
+        "self.state[p]['x'] = deque([1.0])",
+        "self.state[p]['x'] = torch.float32",
+        "group['odd'] = 1j",
+    ],
+)
+def test_a_state_that_cannot_be_saved_is_refused_at_once(held: str) -> None:
+    with pytest.raises(TypeError, match="dict"):
+        run(held)

@@ -114,3 +114,28 @@ def test_left_over_bytes_are_refused():
 
     with pytest.raises(ValueRefused, match="left over"):
         decoder.finish()
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.zeros(2, device="meta"),
+        torch.zeros(2).to_sparse(),
+        torch.zeros(1).expand(9),
+        torch.zeros(2, dtype=torch.uint16),
+    ],
+    ids=["meta", "sparse", "expanded", "dtype"],
+)
+def test_what_cannot_be_encoded_cannot_be_described_either(tensor):
+    with pytest.raises(ValueRefused):
+        encode({"m": tensor}, [])
+    with pytest.raises(ValueRefused):
+        encode({"m": tensor}, None)
+
+
+def test_a_description_without_bytes_is_the_same_description():
+    value = {"m": [torch.arange(3.0), (1, frozenset([2]))]}
+    blobs: list = []
+
+    assert encode(value, blobs) == encode(value, None)
+    assert 1 == len(blobs)

@@ -53,7 +53,7 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
     for name in _own_names(rule):
         try:
             saved[name] = saver.plain(vars(rule)[name])
-        except _Unsaved:
+        except (_Unsaved, TypeError):  # plain data that is no key any more
             continue
     return saved
 
@@ -90,9 +90,9 @@ class _Saver:
             return tuple(self.plain(item, depth + 1) for item in value)
         if kind is set or kind is frozenset:
             items = [self.plain(item, depth + 1) for item in value]
-            if not all(type(item) in _SCALARS or type(item) is tuple for item in items):
-                raise _Unsaved
-            return set(items)
+            if any(isinstance(item, torch.Tensor) for item in items):
+                raise _Unsaved  # its hash is its place in memory
+            return kind(items)
         if kind in _MAPPINGS:
             return self._plain_dict(value, depth)
         own = kind.__module__ == self._module
@@ -159,8 +159,8 @@ def _revived(
         return value.detach().clone()
     if type(value) is tuple:
         return tuple(_revived(item, None, parameters, module) for item in value)
-    if type(value) is set:
-        return {_revived(item, None, parameters, module) for item in value}
+    if type(value) in (set, frozenset):
+        return type(value)(_revived(item, None, parameters, module) for item in value)
     if type(value) is list:
         items = [_revived(item, None, parameters, module) for item in value]
         return deque(items, current.maxlen) if type(current) is deque else items

@@ -7,7 +7,7 @@ at what the rule has left in its state.
 from __future__ import annotations
 
 import functools
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any
@@ -27,15 +27,11 @@ _ALLOWED_DUNDERS = frozenset(
 _DOORS = (
     "__init__ __setstate__ step zero_grad state_dict load_state_dict add_param_group"
 ).split()
-# What a group or a state may hold, by exact type.
-_VALUES: frozenset[type] = frozenset(
-    [int, float, bool, str, type(None), complex, *TENSORS]
-)
-_ODD_VALUES: frozenset[type] = frozenset(
-    [torch.dtype, torch.device, torch.Size, torch.Generator]
-)
+# What a group or a state may hold, by exact type: what can be saved, and carried
+# between processes by `dux_sandbox.values`.
+_VALUES: frozenset[type] = frozenset([int, float, bool, str, type(None), *TENSORS])
 _MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
-_LISTS: frozenset[type] = frozenset([list, tuple, set, frozenset, deque])
+_LISTS: frozenset[type] = frozenset([list, tuple, set, frozenset, torch.Size])
 _MOST_DEPTH = 8
 
 
@@ -179,6 +175,11 @@ def check_values(rule: torch.optim.Optimizer) -> None:
                     _check_value(value, f"state[p][{name!r}]")
         else:
             _check_value(entry, "self.state[...]")
+            if type(entry) not in _MAPPINGS and type(key) not in (int, str):
+                raise TypeError(
+                    f"self.state[p] is a {type(entry).__name__}; it must stay a dict; "
+                    f"write self.state[p]['name'] = value"
+                )
         if type(key) is not torch.nn.Parameter:
             if own is None:
                 own = {id(p) for group in rule.param_groups for p in group["params"]}
@@ -203,7 +204,7 @@ def _check_rate(rate: Any) -> None:
 
 def _check_value(value: Any, where: str, depth: int = 0) -> None:
     kind = type(value)
-    if kind in _VALUES or kind in _ODD_VALUES:
+    if kind in _VALUES:
         return
     if depth < _MOST_DEPTH and kind in _MAPPINGS:
         for key, item in value.items():

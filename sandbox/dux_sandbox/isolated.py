@@ -220,14 +220,16 @@ class IsolatedRule:
             request["closure"] = True
         self._tell(request)
         before = self.seconds
-        reply, _ = self._talk.ask(
-            request,
-            self.step_seconds,
-            closure=counted and (lambda: self._answer_closure(counted)),
-            max_json=_MAX_STEP_JSON,
-        )
-        if counted is not None and counted.error is not None:
-            raise counted.error
+        try:
+            reply, _ = self._talk.ask(
+                request,
+                self.step_seconds,
+                closure=counted and (lambda: self._answer_closure(counted)),
+                max_json=_MAX_STEP_JSON,
+            )
+        finally:
+            if counted is not None and counted.error is not None:
+                raise counted.error from None
         self._talk.require_ok(reply)
         self._count_step(self.seconds - before)
         self.slab.scatter()
@@ -290,6 +292,11 @@ class IsolatedRule:
         except NONSENSE as error:
             raise self._talk.fail("state", str(error)) from None
 
+    def require_saveable(self) -> None:
+        """Raise RuleFailed unless `snapshot` would succeed; moves no tensor."""
+        reply, _ = self._talk.ask({"op": "describe"}, _SNAPSHOT_SECONDS)
+        self._talk.require_ok(reply)
+
     def restore(self, state: RuleState) -> None:
         """Send what the rule had learned to its process."""
         blobs: list[bytes | memoryview] = []
@@ -311,6 +318,8 @@ class IsolatedRule:
 
     def _answer_closure(self, counted: CountedClosure) -> dict[str, Any]:
         """Run the caller's closure here; what it gave is the answer to the child."""
+        if counted.error is not None:
+            raise self._talk.fail("closure", "it asked again after the closure raised")
         self.slab.scatter()
         try:
             loss = counted()

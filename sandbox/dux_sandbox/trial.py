@@ -123,6 +123,7 @@ def _try_proposal(
         began = rule.resident_bytes
         trial.run(twin, rule, losses, limits.seconds)
         peak = max(0, rule.resident_bytes - began)
+        rule.require_saveable()
         findings = _not_finite(parameters_of(groups))
     except SourceRejected as error:
         findings = list(error.report.findings)

@@ -35,6 +35,7 @@ DTYPES = {
         torch.complex128,
     )
 }
+_CONTAINERS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
@@ -42,13 +43,17 @@ class ValueRefused(ValueError):
     """A value that may not cross, or bytes that are not a value."""
 
 
-def encode(value: Any, blobs: list[bytes | memoryview]) -> Any:
+Blobs = list[bytes | memoryview]
+
+
+def encode(value: Any, blobs: Blobs | None) -> Any:
     """A JSON-able description of a value; tensor bytes are appended to `blobs`.
 
     Args:
         value: None, bool, int, float, str, tensor, or lists, tuples, sets and
             dicts of them.
-        blobs: raw little-endian tensor bytes, in the order they are named.
+        blobs: raw little-endian tensor bytes, in the order they are named; None
+            describes without copying them.
 
     Raises:
         ValueRefused: for any other type, or nesting deeper than 12.
@@ -56,7 +61,7 @@ def encode(value: Any, blobs: list[bytes | memoryview]) -> Any:
     return _encode(value, blobs, 0)
 
 
-def _encode(value: Any, blobs: list[bytes | memoryview], depth: int) -> Any:
+def _encode(value: Any, blobs: Blobs | None, depth: int) -> Any:
     kind = type(value)
     if depth > MAX_DEPTH:
         raise ValueRefused(f"values are nested deeper than {MAX_DEPTH}")
@@ -71,8 +76,7 @@ def _encode(value: Any, blobs: list[bytes | memoryview], depth: int) -> Any:
     if isinstance(value, torch.Tensor):
         return _encode_tensor(value, blobs)
     if kind in (list, tuple, set, frozenset, torch.Size):
-        name = "list" if kind is list else "set"
-        name = "tuple" if isinstance(value, tuple) else name
+        name = "tuple" if isinstance(value, tuple) else kind.__name__
         return {name: [_encode(item, blobs, depth + 1) for item in value]}
     if isinstance(value, dict):
         pairs = [
@@ -83,13 +87,15 @@ def _encode(value: Any, blobs: list[bytes | memoryview], depth: int) -> Any:
     raise ValueRefused(f"a {kind.__name__} cannot leave the rule's process")
 
 
-def _encode_tensor(tensor: torch.Tensor, blobs: list[bytes | memoryview]) -> Any:
+def _encode_tensor(tensor: torch.Tensor, blobs: Blobs | None) -> Any:
     if tensor.dtype not in DTYPE_NAMES or tensor.layout is not torch.strided:
         raise ValueRefused(f"a {tensor.dtype} {tensor.layout} tensor cannot cross")
+    if tensor.is_meta:
+        raise ValueRefused("a tensor on the meta device holds nothing to save")
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise ValueRefused("an expanded tensor cannot cross; keep what it repeats")
-    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
-    if flat.numel():
+    if blobs is not None and tensor.numel():
+        flat = tensor.detach().to("cpu").contiguous().reshape(-1)
         # frombuffer's inverse without numpy: the bytes of a uint8 view.
         blobs.append(bytes_of(flat))
     return {"tensor": [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]}
@@ -157,9 +163,9 @@ class Decoder:
             items = [self.decode(item, depth + 1) for _, item in content]
             return dict(zip(keys, items, strict=True))
         items = [self.decode(item, depth + 1) for item in content]
-        if tag == "set":
+        if tag in ("set", "frozenset"):
             _check_hashes(items)
-        return {"list": list, "tuple": tuple, "set": set}[tag](items)
+        return _CONTAINERS[tag](items)
 
     def _tensor(self, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
         if type(shape) is not list or len(shape) > 64:

@@ -117,6 +117,7 @@ class _Server:
         self._rule: Any = None
         self._told: list[dict[str, Any]] = []
         self._number = 0
+        self._stopped: Finding | None = None  # the closure raised in this step
 
     def answer(self, message: dict[str, Any], blob: bytearray) -> None:
         """Carry out one request; a fault of the rule becomes an "error" answer."""
@@ -162,6 +163,7 @@ class _Server:
 
     def _do_step(self, message: dict[str, Any], _: bytearray, __: Any) -> Any:
         self._hear(message)
+        self._stopped = None
         closure = self._ask if message.get("closure") else None
         loss = self._rule.step(closure)
         reply: dict[str, Any] = {}
@@ -173,6 +175,13 @@ class _Server:
         return reply
 
     def _do_snapshot(self, _: Any, __: bytearray, blobs: list[Any]) -> Any:
+        return self._learned(blobs)
+
+    def _do_describe(self, _: Any, __: bytearray, ___: list[Any]) -> Any:
+        self._learned(None)
+        return {}
+
+    def _learned(self, blobs: list[Any] | None) -> dict[str, Any]:
         state = {
             index: dict(self._rule.state[parameter])
             for index, parameter in enumerate(self._parameters)
@@ -219,11 +228,14 @@ class _Server:
 
     def _ask(self) -> torch.Tensor:
         """The closure, as the rule sees it: one round trip to the trainer."""
+        if self._stopped is not None:
+            raise RuleFailed(self._stopped)
         self._channel.send({"id": self._number, "call": "closure"})
         message, _ = self._channel.receive(None)
         self._hear(message)
         if "stop" in message:
-            raise RuleFailed(Finding(*message["stop"]))
+            self._stopped = Finding(*message["stop"])
+            raise RuleFailed(self._stopped)
         loss = Decoder(bytearray()).decode(message["loss"])
         return torch.tensor(loss, dtype=getattr(torch, message["dtype"]))
 

@@ -15,9 +15,6 @@ from dux_sandbox import spawning
 from tests import models, sources
 from tests.talking import agent_over, run
 
-# Not yet clean in one run: see the open points in docs/security.md.
-pytestmark = pytest.mark.slow
-
 REFUSED = "import os\n" + sources.SGD
 FAILS = sources.RAISES
 

@@ -1,5 +1,5 @@
 # attack: a torch optimizer inside forgets the live gradients; category: torch
-# observable: grad_mutated; trigger: step
+# observable: requires_grad; trigger: step
 import math
 import torch
 
