@@ -139,10 +139,13 @@ def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
                 else None
             ),
             numbers=_said(figures, situation),
-            changes=(f"{title_of(family)} goes on.", *why),
+            changes=why,
         ),
         figures,
     )
+    # First what a table of decisions has room for.
+    rates = f"rate {plan.lr:.3g} to {plan.lr * plan.final:.3g}"
+    plan = replace(plan, changes=(f"Go on, {rates}. {why[0]}", *plan.changes[1:]))
     mean_rate = plan.lr * (1.0 + plan.final) / 2.0
     if shrink and mean_rate > 0.0:
         decay = shrink / (mean_rate * plan.total)

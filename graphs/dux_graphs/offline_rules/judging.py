@@ -55,4 +55,4 @@ def judged(
         )
     if falls < FLAT and figures.decisions_left != 0:
         return 1.6, 0.0, 0.0, ("Still flat, and quiet: raise the rate by 1.6.",)
-    return 1.0, 0.0, 0.0, ("It works: keep the rate and follow the schedule.",)
+    return 1.0, 0.0, 0.0, ("It works: keep the peak rate and follow the schedule.",)
