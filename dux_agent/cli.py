@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dux_agent.benchmarks import BENCHMARKS
 from dux_agent.errors import DuxError
 from dux_agent.tasks import TASKS
 
@@ -218,7 +219,7 @@ def bench(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="attach-overhead or decision-time.", show_default="all of them"
+            help=f"One of {', '.join(BENCHMARKS)}.", show_default="all of them"
         ),
     ] = None,
 ) -> None:

@@ -12,7 +12,14 @@ from dux_agent.errors import BadArgument
 if TYPE_CHECKING:
     from rich.console import Console
 
-BENCHMARKS = ("attach-overhead", "decision-time")
+BENCHMARKS = (
+    "attach-overhead",
+    "decision-time",
+    "static-check",
+    "fresh-child",
+    "isolated-step",
+    "isolated-message",
+)
 
 
 def _busy(console: Console, name: str) -> AbstractContextManager[object]:

@@ -13,7 +13,7 @@ class Measurement:
         name: what was measured, in words.
         value: the figure.
         bar: what it must stay below, in the same unit.
-        unit: "%" or "s".
+        unit: "%", "s", "ms", "us" or "times".
         detail: on what, how often, and the spread.
     """
 
