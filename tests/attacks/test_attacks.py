@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-# Not yet clean in one run: see the open points in docs/security.md.
+# Some 360 plays, each with the whole product: minutes on a quiet machine.
 pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
