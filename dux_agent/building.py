@@ -9,10 +9,11 @@ from dux_sandbox.findings import DryRunReport, Finding, RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.running import InlineRule, ParamGroups, RunningRule, parameters_of
 
-# A live step may take this many times the longest step of the dry run, and a second
-# in any case: a busy machine is no fault of a rule's.
+# A live step may take this many times the longest step of the dry run, and three
+# seconds in any case: a busy machine is no fault of a rule's.
 _TIMES_LONGER = 30.0
-_LEAST_SECONDS = 1.0
+_LEAST_SECONDS = 3.0
+_TIMES_SLOWER = 5.0
 
 
 class Builder:
@@ -31,8 +32,10 @@ class Builder:
         most = self._settings.limits
         seconds = most.step_seconds
         if report is not None and report.step_seconds > 0:
-            wanted = max(_LEAST_SECONDS, _TIMES_LONGER * report.step_seconds)
-            seconds = min(seconds, wanted)
+            longest = report.step_seconds
+            wanted = max(_LEAST_SECONDS, _TIMES_LONGER * longest)
+            # A large model's honest steps may take longer than the limit by themselves.
+            seconds = max(min(seconds, wanted), _TIMES_SLOWER * longest)
         self.limits = replace(most, step_seconds=seconds)
 
     def build(

@@ -11,6 +11,7 @@ from dux_sandbox import Limits, dry_run
 from dux_sandbox.incumbent import freeze
 from dux_sandbox.isolated import IsolatedRule
 from dux_sandbox.running import InlineRule
+from dux_sandbox.twin_training import patience
 from tests import models, sources
 
 
@@ -125,6 +126,8 @@ def test_a_generated_incumbent_goes_on_with_its_state(execution):
 
 def test_a_hanging_proposal_is_refused_in_time():
     model, optimizer = trained("mlp")
+    warm = (model, optimizer, models.objective, models.batches())
+    dry_run(sources.SGD, *warm, steps=1)  # from now on the warm process is there
     began = time.monotonic()
 
     report = dry_run(
@@ -155,6 +158,20 @@ def test_a_proposal_that_hangs_later_has_the_losses_up_to_there():
 
     assert 6 == len(report.losses)
     assert "time" == report.findings[0].rule
+
+
+@pytest.mark.parametrize(
+    ("passes", "spent", "one", "all_of_them"),
+    [
+        (0.001, 0.0, 4.0, 4.0),  # a small model: the limit as it stands
+        (0.001, 3.0, 4.0, 1.0),
+        (1.0, 0.0, 10.0, 100.0),  # training is slow: ten times its passes
+        (1.0, 95.0, 10.0, 5.0),
+        (0.001, 9.0, 4.0, 0.0),
+    ],
+)
+def test_a_rule_may_take_its_time_where_training_does(passes, spent, one, all_of_them):
+    assert (one, all_of_them) == patience(4.0, passes, steps=10, spent=spent)
 
 
 def test_a_refused_source_comes_back_with_its_findings():

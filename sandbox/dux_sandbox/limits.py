@@ -11,6 +11,8 @@ class Limits:
 
     Attributes:
         seconds: time the rule may use in one dry run, all steps together, seconds.
+            Where training itself is slow, on a large model or a busy machine, a rule
+            may use ten times what the forward and backward passes use there.
         memory: bytes the child may take over what it holds when it starts.
         step_seconds: the longest a single live step may take, seconds. The live
             optimizer narrows it from the dry run's times.

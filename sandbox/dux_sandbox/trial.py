@@ -7,8 +7,7 @@ that hangs, crashes or eats memory harms nothing.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,19 +15,16 @@ from torch import nn
 
 from dux_sandbox.acceptance import ACCEPT, judge
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
-from dux_sandbox.incumbent import Clone, Frozen, TwinOf, continue_on_copy, running_of
+from dux_sandbox.incumbent import Clone, Frozen, running_of
 from dux_sandbox.isolated import IsolatedRule
 from dux_sandbox.limits import Limits
 from dux_sandbox.running import (
     ParamGroups,
-    RunningRule,
     parameters_of,
-    without_params,
 )
-from dux_sandbox.scratch import clone_model, gradients_aside, same_random_numbers
+from dux_sandbox.scratch import gradients_aside
 from dux_sandbox.slab import Slab
-
-Objective = Callable[[nn.Module, Any], torch.Tensor]
+from dux_sandbox.twin_training import Objective, TwinTraining
 
 
 def dry_run(
@@ -85,7 +81,9 @@ def dry_run(
         raise ValueError("a dry run needs at least one batch; batches is empty.")
     running = running_of(optimizer)
     live = parameters_of(optimizer.param_groups)
-    trial = _Trial(model, optimizer, objective, batches, steps, closure, clone, seed)
+    trial = TwinTraining(
+        model, optimizer, objective, batches, steps, closure, clone, seed
+    )
     with gradients_aside(live), torch.enable_grad():
         if incumbent_losses is None:
             incumbent_losses = trial.incumbent(running, limits)
@@ -94,7 +92,7 @@ def dry_run(
 
 def _try_proposal(
     source: str,
-    trial: _Trial,
+    trial: TwinTraining,
     limits: Limits,
     accept: str,
     incumbent_losses: list[float],
@@ -162,127 +160,3 @@ def _not_finite(parameters: list[torch.Tensor]) -> list[Finding]:
 def _take_options(groups: ParamGroups, options: list[dict[str, Any]]) -> None:
     for group, values in zip(groups, options, strict=True):
         group.update(values)
-
-
-class _Trial:
-    """What both runs share: the same start, batches and random numbers."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer | Frozen,
-        objective: Objective,
-        batches: Sequence[Any],
-        steps: int,
-        closure: bool,
-        clone: Clone | None,
-        seed: int,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.objective = objective
-        self.batches = batches
-        self.steps = steps
-        self.closure = closure
-        self.clone = clone
-        self.seed = seed
-
-    def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
-        """A copy of the model, and groups without options over its parameters."""
-        twin, twin_of = clone_model(self.model, self.clone)
-        groups = [
-            {"params": [twin_of[id(parameter)] for parameter in group["params"]]}
-            for group in self.optimizer.param_groups
-        ]
-        return twin, groups, twin_of
-
-    def incumbent(self, running: RunningRule, limits: Limits) -> list[float]:
-        """The losses of the live rule, continued on a copy."""
-        twin, groups, twin_of = self.copies()
-        for group, live in zip(groups, self.optimizer.param_groups, strict=True):
-            group.update(without_params(live))
-        losses: list[float] = []
-        try:
-            rule = continue_on_copy(running, groups, twin_of, limits)
-        except (RuleFailed, SourceRejected):
-            return losses  # as below: its state could not be fetched
-        try:
-            self.run(twin, rule, losses, limits.seconds)
-        except RuleFailed:
-            pass  # a failing incumbent is the guard's business; it lost its figures
-        finally:
-            rule.close()
-        return losses
-
-    def run(
-        self,
-        twin: nn.Module,
-        rule: RunningRule,
-        losses: list[float],
-        seconds: float,
-    ) -> None:
-        """Train the copy; `losses` grows, so that it holds what was reached."""
-        with same_random_numbers(self.seed):
-            for step in range(self.steps + 1):
-                batch = self.batches[step % len(self.batches)]
-                rule.zero_grad()
-                loss = self._loss(twin, batch, step)
-                losses.append(float(loss.detach()))
-                if step == self.steps or not math.isfinite(losses[-1]):
-                    return
-                loss.backward()
-                if step == 0:
-                    self._check_gradients(twin)
-                if isinstance(rule, IsolatedRule):
-                    left = seconds - rule.seconds
-                    rule.step_seconds = max(0.01, left)
-                rule.step(self._closure(twin, batch, rule) if self.closure else None)
-
-    def _closure(
-        self, twin: nn.Module, batch: Any, rule: RunningRule
-    ) -> Callable[[], torch.Tensor]:
-        def closure() -> torch.Tensor:
-            rule.zero_grad()
-            loss = self.objective(twin, batch)
-            loss.backward()
-            return loss
-
-        return closure
-
-    def _loss(self, twin: nn.Module, batch: Any, step: int) -> torch.Tensor:
-        try:
-            loss = self.objective(twin, batch)
-        except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
-            if step == 0:
-                raise  # before any step of a rule: the caller's own error
-            raise RuleFailed(
-                Finding(
-                    "objective",
-                    None,
-                    f"after {step} steps the objective raised {type(error).__name__}",
-                    "smaller steps that keep the model's outputs in range",
-                )
-            ) from error
-        require_scalar(loss)
-        return loss
-
-    def _check_gradients(self, twin: nn.Module) -> None:
-        if all(parameter.grad is None for parameter in twin.parameters()):
-            raise ValueError(
-                "the objective gave no gradient to the model it was handed; it must "
-                "compute the loss from its argument `model`, not from another one."
-            )
-
-
-def require_scalar(loss: Any) -> None:
-    """Raise ValueError unless an objective's value is a scalar tensor."""
-    if not isinstance(loss, torch.Tensor):
-        raise ValueError(
-            f"the objective returned a {type(loss).__name__}; it must return a scalar "
-            f"tensor; return the loss before .item()."
-        )
-    if loss.numel() != 1:
-        raise ValueError(
-            f"the objective returned a tensor of shape {tuple(loss.shape)}; it must be "
-            f"a scalar; reduce it, for instance by .mean()."
-        )

@@ -15,9 +15,7 @@ import threading
 from pathlib import Path
 
 import pytest
-
-# Some 360 plays, each with the whole product: minutes on a quiet machine.
-pytestmark = pytest.mark.slow
+from _pytest.mark import ParameterSet
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -42,13 +40,21 @@ def header(path: Path) -> dict[str, str]:
     return dict(part.split(": ", 1) for part in parts if ": " in part)
 
 
-def cases() -> list[tuple[str, Path]]:
-    """Every attack isolated; inline those whose category is promised there."""
+def cases() -> list[ParameterSet]:
+    """Every attack isolated; inline those whose category is promised there.
+
+    Each plays against the whole product, which takes a second: every eighth is in the
+    default suite, all of them are in `make test-slow`.
+    """
     found = [("isolated", path) for path in ATTACKS]
     inline = [path for path in ATTACKS if header(path)["category"] in INLINE]
     # An endless step holds an inline trainer: not promised there.
     inline = [path for path in inline if header(path)["observable"] != "dos"]
-    return found + [("inline", path) for path in inline]
+    found += [("inline", path) for path in inline]
+    return [
+        pytest.param(mode, path, marks=[pytest.mark.slow] if index % 8 else [])
+        for index, (mode, path) in enumerate(found)
+    ]
 
 
 def effects(path: Path, seen: dict, reached: bool) -> list[str]:
