@@ -44,7 +44,7 @@ def cases() -> list[ParameterSet]:
     """Every attack isolated; inline those whose category is promised there.
 
     Each plays against the whole product, which takes a second: every eighth is in the
-    default suite, all of them are in `make test-slow`.
+    default suite, the others are in `make test-slow`.
     """
     found = [("isolated", path) for path in ATTACKS]
     inline = [path for path in ATTACKS if header(path)["category"] in INLINE]
