@@ -17,6 +17,7 @@ from dux_agent.chronicle import Chronicle
 from dux_agent.deciding import Decider
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
+from dux_agent.guard_state import pack_guard, restore_guard
 from dux_agent.looking import kept_batches
 from dux_agent.optimizer import DuxOptimizer
 from dux_agent.recorder import Recorder
@@ -175,17 +176,30 @@ class Agent:
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "watch": self._watch.state_dict(),
             "batches": kept_batches(self._batches),
+            "guard": pack_guard(self.optimizer),
+            "rates": [trail.state_dict() for trail in self.optimizer.trails],
+            "trace": self._recorder.position,
             **self._decider.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave, in this process or another.
 
+        Load the model's weights first. With the run folder of the run that died
+        (`run_dir=RunFolder.open(DIR)`) replies that were paid are used again, and what
+        is recorded already is not recorded twice.
+
         Raises:
             CheckpointRefused: its source was tampered with; nothing was changed.
         """
         self._require_open()
         self.optimizer.load_state_dict(state["optimizer"])
+        restore_guard(self.optimizer, state.get("guard"))
+        for trail, kept in zip(
+            self.optimizer.trails, state.get("rates", ()), strict=False
+        ):
+            trail.load_state_dict(kept)
+        self._recorder.go_on_from(state.get("trace"))
         self._watch.load_state_dict(state["watch"])
         self._batches.clear()
         self._batches.extend(copy.deepcopy(state["batches"]))

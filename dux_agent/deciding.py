@@ -24,6 +24,7 @@ from dux_agent.settings import Settings
 from dux_agent.swap import swap
 from dux_agent.trials import Trials
 from dux_agent.watch import Watch
+from dux_graphs.redaction import hide_secrets_of
 from dux_graphs.trouble import cause_of
 from dux_prompts.observation import Observation
 from dux_sandbox.findings import DryRunReport, RuleFailed, SourceRejected
@@ -71,6 +72,8 @@ class Decider:
         self._chronicle = chronicle
         self._chats = chats
         self._budget = budget
+        for chat in chats:
+            hide_secrets_of(chat)
         self._recorder = recorder
         self._builder = builder
         self._observer = Observer(settings, model, live, watch, chronicle, described)
@@ -172,7 +175,8 @@ class Decider:
             "budget": dict(self._budget.spent),
             "validations": [list(pair) for pair in self._observer.validations],
             "harmful": dict(self._harmful),
-            "applied": self._applied.number if self._applied is not None else None,
+            "applied": None if self._applied is None else self._applied.number,
+            "before": None if self._before is None else self._before.number,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -184,7 +188,7 @@ class Decider:
         self._harmful = dict(state["harmful"])
         numbered = {each.number: each for each in self._decisions}
         self._applied = numbered.get(state["applied"])
-        self._before = None
+        self._before = numbered.get(state.get("before"))
         self._graph.resumed = True
 
     def _next(self) -> Decision:
@@ -221,6 +225,7 @@ class Decider:
             harmful=self._harmful,
             tell=lambda kind, data: self._tell(decision, kind, data),
             keep=self._recorder.keep_source,
+            recall=lambda prompt: self._recorder.known_reply(decision.number, prompt),
         )
 
     def _failed(self, error: Exception, ports: DecisionPorts) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.decisions import Decision
@@ -19,8 +21,8 @@ class GraphRuns:
     """The graph of one agent, a thread of its own for each decision.
 
     Attributes:
-        resumed: the agent has just been loaded from a checkpoint, so its next
-            decision may have been made, and paid, by the run that died.
+        resumed: the agent was loaded from a checkpoint, so its next decisions may
+            have been made, and paid, by the run that died.
     """
 
     def __init__(
@@ -48,11 +50,10 @@ class GraphRuns:
             self._graph = build_graph(saver)
         run = self._recorder.name or f"run-{settings.seed}"
         thread = f"{run}:{decision.step}"
-        known = self._already_decided(thread, observation)
-        if known is not None:
-            if known["verdict"] == "applied":
-                ports.inbox = known["source"]
-            return known
+        if self._graph.checkpointer:
+            known = self._outcome_of_the_run_before(thread, observation, ports)
+            if known is not None:
+                return known
         made = ports.ports(
             max_attempts=settings.max_attempts,
             candidates=settings.candidates,
@@ -60,13 +61,31 @@ class GraphRuns:
         )
         return decide(self._graph, observation, made, thread)
 
-    def _already_decided(
-        self, thread: str, observation: Observation
+    def _outcome_of_the_run_before(
+        self, thread: str, observation: Observation, ports: DecisionPorts
     ) -> dict[str, Any] | None:
-        """The outcome of this very decision, if a run that died had paid for it."""
-        resumed, self.resumed = self.resumed, False
-        if not resumed or not self._graph.checkpointer:
+        """The outcome of this very decision, if a run that died had reached it.
+
+        Where it had come half way, `ports` learn what that has cost, and the graph
+        goes on from there.
+        """
+        state = self._graph.get_state({"configurable": {"thread_id": thread}})
+        values = dict(state.values)
+        over = bool(values.get("verdict"))
+        if over and not (self.resumed and _same(values["observation"], observation)):
             return None
-        values = self._graph.get_state({"configurable": {"thread_id": thread}}).values
-        same = values.get("observation") == observation.as_dict()
-        return dict(values) if same and values.get("verdict") else None
+        if not over and not state.next:
+            return None
+        ports.adopt(values, self._recorder.known_replies(observation.decision))
+        if not over:
+            return None
+        if values["verdict"] == "applied":
+            ports.inbox = values["source"]
+        return values
+
+
+def _same(kept: Mapping[str, Any], observation: Observation) -> bool:
+    """Whether two observations say the same; NaN is the same as NaN here."""
+    return json.dumps(kept, sort_keys=True) == json.dumps(
+        observation.as_dict(), sort_keys=True
+    )

@@ -82,6 +82,11 @@ class Guard:
         self._watch: _Watch | None = None
 
     @property
+    def watch(self) -> _Watch | None:
+        """What is remembered of the rule being guarded; see `dux_agent.guard_state`."""
+        return self._watch
+
+    @property
     def armed(self) -> bool:
         """Whether a rule is being guarded; the trusted base optimizer is not."""
         return self._watch is not None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
 from dux_graphs.models import cause_of, text_of
+from dux_graphs.nodes import REPEATED
+from dux_graphs.recorded import digest_of_chat
 from dux_graphs.state import Ports
+from dux_prompts.reply import cleaned, read
 from dux_sandbox import check
-from dux_sandbox.findings import CheckReport, DryRunReport, Finding
+from dux_sandbox.findings import CheckReport, DryRunReport, Finding, digest_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -37,11 +40,13 @@ class DecisionPorts:
         budget: what all decisions of the run may use.
         try_out: runs a source for a few steps; is handed the incumbent's losses of
             an earlier dry run of this decision, or None.
+        recall: the reply that this run got to a prompt of that digest before it died.
         harmful: digests that were rolled back in this run, with the reason.
         tell: writes trace events.
         keep: keeps a source for the run folder.
         usage: calls and tokens of this decision.
         dry_runs: reports by source.
+        refused: digests of the sources that this decision has refused.
         inbox: the source that passed, until the trainer takes it.
         callers_error: an error of the caller's own (their objective, their clone).
     """
@@ -54,6 +59,7 @@ class DecisionPorts:
     harmful: dict[str, str]
     tell: Tell
     keep: Callable[[str], None]
+    recall: Callable[[str], Mapping[str, Any] | None] = lambda digest: None
     usage: dict[str, int] = field(
         default_factory=lambda: {
             "calls": 0,
@@ -63,6 +69,7 @@ class DecisionPorts:
         }
     )
     dry_runs: dict[str, DryRunReport] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
     inbox: str | None = None
     callers_error: Exception | None = None
     _incumbent_losses: tuple[float, ...] | None = None
@@ -87,32 +94,90 @@ class DecisionPorts:
 
     def write(self, chat: BaseChatModel, messages: list[Message]) -> str:
         """One call to the language model; raises what it raises, and BudgetSpent."""
-        self.budget.require()
         system = [each for each in messages if each["role"] == "system"]
         others = [each for each in messages if each["role"] != "system"]
         asked = [*system, *self.earlier, *others]
-        self.tell("prompt", {"messages": asked})
+        digest = digest_of_chat([(each["role"], each["content"]) for each in asked])
+        known = self.recall(digest)
+        if known is None:
+            self.budget.require()
+        self.tell("prompt", {"messages": asked, "digest": digest})
         self.budget.spend(calls=1)
         self.usage["calls"] += 1
+        if known is None:
+            text, tokens = self._ask(chat, asked)
+        else:
+            # This call was paid before the run died.
+            text, tokens = str(known["content"]), _tokens(known.get("usage"))
+            self._count(tokens)
+        usage = {"calls": 1, **tokens}
+        self.tell("reply", {"content": text, "prompt": digest, "usage": usage})
+        self._judge_reply(text)
+        return text
+
+    def _ask(
+        self, chat: BaseChatModel, asked: list[Message]
+    ) -> tuple[str, dict[str, int]]:
+        """The text of a reply and the tokens it cost."""
         try:
             answer = chat.invoke(asked)
-            self._count(getattr(answer, "usage_metadata", None))
-            text = text_of(answer)
+            tokens = _tokens(getattr(answer, "usage_metadata", None))
+            self._count(tokens)
+            return text_of(answer), tokens
         except Exception as error:
             # Every trouble is an event, also one that a retry mends.
             self.tell(
                 "error", {"error": type(error).__name__, "message": cause_of(error)}
             )
             raise
-        self.tell("reply", {"content": text, "usage": dict(self.usage)})
-        return text
 
-    def _count(self, usage: Any) -> None:
-        if not isinstance(usage, dict):
-            return
-        for name in ("input_tokens", "output_tokens", "total_tokens"):
-            self.usage[name] += int(usage.get(name) or 0)
-        self.budget.spend(tokens=int(usage.get("total_tokens") or 0))
+    def _count(self, tokens: Mapping[str, int]) -> None:
+        for name, count in tokens.items():
+            self.usage[name] += count
+        self.budget.spend(tokens=tokens.get("total_tokens", 0))
+
+    def adopt(
+        self, state: Mapping[str, Any], paid: Sequence[Mapping[str, Any]]
+    ) -> None:
+        """Take over what a run that died had done of this decision.
+
+        Args:
+            state: of the graph, as its checkpointer kept it.
+            paid: data of the replies in the trace, for what they cost.
+        """
+        costs = [(cleaned(str(d.get("content"))), d.get("usage")) for d in paid]
+        for message in state.get("messages", ()):
+            if message.get("role") != "assistant":
+                continue
+            self.budget.spend(calls=1)
+            self.usage["calls"] += 1
+            for place, (content, usage) in enumerate(costs):
+                if content == message.get("content"):
+                    self._count(_tokens(usage))
+                    del costs[place]
+                    break
+        for attempt in state.get("attempts", ()):
+            if not attempt["ok"]:
+                self.refused.add(attempt["digest"])
+            elif attempt["losses"]:
+                self.dry_runs[attempt["source"]] = DryRunReport(
+                    ok=True,
+                    losses=tuple(attempt["losses"]),
+                    incumbent_losses=tuple(attempt["incumbent_losses"]),
+                )
+
+    def _judge_reply(self, text: str) -> None:
+        """Tell of a reply that the graph sends back without a static check."""
+        proposal = read(cleaned(text))
+        if isinstance(proposal, Finding):
+            finding, digest = proposal, ""
+        else:
+            digest = digest_of(proposal.source)
+            if digest not in self.refused:
+                return
+            finding = REPEATED
+        findings = [finding.as_dict()]
+        self.tell("static_check", {"digest": digest, "ok": False, "findings": findings})
 
     def check(self, source: str) -> CheckReport:
         """The static check; a source that did harm before is refused here."""
@@ -127,6 +192,8 @@ class DecisionPorts:
                 "another rule, or the same with smaller steps",
             )
             report = CheckReport(False, report.digest, (finding,))
+        if not report.ok:
+            self.refused.add(report.digest)
         self.tell("static_check", report.as_dict())
         return report
 
@@ -140,15 +207,24 @@ class DecisionPorts:
             raise
         self._incumbent_losses = report.incumbent_losses or self._incumbent_losses
         self.dry_runs[source] = report
-        from dux_sandbox.findings import digest_of
-
-        self.tell("dry_run", {"digest": digest_of(source), **report.as_dict()})
+        digest = digest_of(source)
+        if not report.ok:
+            self.refused.add(digest)
+        self.tell("dry_run", {"digest": digest, **report.as_dict()})
         return report
 
     def apply(self, source: str) -> bool:
         """Hand the source to the trainer; the swap waits for the edge of a step."""
         self.inbox = source
         return True
+
+
+def _tokens(usage: Any) -> dict[str, int]:
+    """The counts of tokens in what a provider, or a trace, says of a call."""
+    if not isinstance(usage, Mapping):
+        return {}
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    return {name: int(usage[name]) for name in names if usage.get(name)}
 
 
 def as_callers_error(error: Exception) -> Exception:

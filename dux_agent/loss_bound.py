@@ -24,8 +24,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _MEAN_OF = 32
 _SPREAD_OF = 64
@@ -117,6 +118,29 @@ class LossJudge:
         self._recent: deque[float] = deque(maxlen=_FOLLOW_EVERY)
         self._spikes: deque[bool] = deque(maxlen=4)
         self._seen = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        bound = self.bound
+        return {
+            "bound": None if bound is None else [bound.spike, bound.drift, bound.mean],
+            "smoothed": self.smoothed,
+            "reach": self._reach,
+            "recent": list(self._recent),
+            "spikes": list(self._spikes),
+            "seen": self._seen,
+        }
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> LossJudge:
+        """One that goes on from what `state_dict` gave."""
+        bound = state["bound"]
+        judge = cls(None if bound is None else LossBound(*bound), reach=state["reach"])
+        judge.smoothed = state["smoothed"]
+        judge._recent.extend(state["recent"])
+        judge._spikes.extend(state["spikes"])
+        judge._seen = int(state["seen"])
+        return judge
 
     def see(self, loss: float) -> str | None:
         """One more loss; the reason for a rollback, or None."""

@@ -10,6 +10,7 @@ schedule had been.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -25,6 +26,22 @@ class RateTrail:
         self._usual: float | None = None  # factor of the last change before the swap
         self._factors: list[float] = []  # of the first two changes after it
         self._product = 1.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "last": self._last,
+            "first": self._first,
+            "usual": self._usual,
+            "factors": list(self._factors),
+            "product": self._product,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._last, self._first = state["last"], state["first"]
+        self._usual, self._product = state["usual"], state["product"]
+        self._factors = list(state["factors"])
 
     def look(self, rate: Any) -> None:
         """Before a step: take note of what happened to the rate since the last."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,33 @@ class Recorder:
 
     @property
     def name(self) -> str | None:
-        """The folder's name, which is the run's."""
-        return None if self.folder is None else self.folder.path.name
+        """The run's name: what its folder was called when it was made."""
+        if self.folder is None:
+            return None
+        return str(self.folder.facts.get("run") or self.folder.path.name)
+
+    @property
+    def position(self) -> int | None:
+        """Length of the trace, bytes; None without a run folder."""
+        return None if self.folder is None else self.folder.position
+
+    def go_on_from(self, position: int | None) -> None:
+        """What was recorded after this is about to be told again; see `Tail`."""
+        if self.folder is not None and position is not None:
+            self.folder.go_on_from(position)
+
+    def known_reply(self, decision: int, prompt: str) -> Mapping[str, Any] | None:
+        """The reply that a run which died got to this prompt: content and usage."""
+        if self.folder is None:
+            return None
+        found = self.folder.tail.reply_to(decision, prompt)
+        return None if found is None else found.data
+
+    def known_replies(self, decision: int) -> list[Mapping[str, Any]]:
+        """Every reply that a run which died got in this decision."""
+        if self.folder is None:
+            return []
+        return [reply.data for reply in self.folder.tail.replies(decision)]
 
     def event(
         self, kind: str, *, step: int, decision: int | None, data: dict[str, Any]

@@ -3,27 +3,30 @@
 run.json            what was run: versions, seed, task, model name, arguments
 trace.jsonl         what happened, see `dux_agent.trace`
 decisions.sqlite    LangGraph's checkpoints, one thread a decision
+checkpoint.pt       the training, to go on from; see `dux_agent.run_checkpoint`
 sources/<digest>.py every source, named by the SHA-256 of its bytes
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
-import re
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dux_agent.errors import MissingExtra, RunFolderExists, RunFolderUnusable
-from dux_agent.trace import Event, check_kind, plain
+from dux_agent.atomic import remove_parts, write_atomically
+from dux_agent.errors import MissingExtra, RunFolderUnusable
+from dux_agent.folder_lock import lock
+from dux_agent.new_folder import make_folder, remove_empty
+from dux_agent.prompt_chain import PromptChain
+from dux_agent.run_facts import FORMAT, read_facts, read_kept_source
+from dux_agent.tail import Tail
+from dux_agent.trace import Event, check_kind, placed, plain, whole
 from dux_sandbox.findings import digest_of
 
 if TYPE_CHECKING:
@@ -31,39 +34,34 @@ if TYPE_CHECKING:
 
     from langgraph.checkpoint.sqlite import SqliteSaver
 
-FORMAT = 1
+__all__ = ["FORMAT", "RunFolder", "read_facts", "read_kept_source"]
 
 # What a decision cannot do without after a power cut; the others reach the disk with
 # the next of these, or when the system likes.
 _SYNCED = {"reply", "apply", "rollback", "error"}
 
-_DIGEST = re.compile(r"[0-9a-f]{64}")
-
-_PACKAGES = (
-    "dux-agent",
-    "torch",
-    "langgraph",
-    "langchain-core",
-    "langchain-openai",
-    "RestrictedPython",
-)
-
 
 class RunFolder:
     """A run folder that is being written; safe to use from several threads.
 
-    Made by `create` (a new one) or `open` (one that is there); a context manager.
-    What is written is free of secrets, see `dux_agent.redaction`; sources are kept
-    byte for byte.
+    Made by `create` (a new one) or `open` (one that is there); a context manager. One
+    process writes it at a time. What is written is free of secrets, see
+    `dux_graphs.redaction`; sources are kept byte for byte.
+
+    Attributes:
+        tail: what stood in the trace after the moment that a resumed run goes on from.
     """
 
     def __init__(self, path: Path, made: Sequence[Path] = ()) -> None:
         self.path = path
+        self.tail = Tail()
         self._made = made
         self._lock = threading.RLock()
         self._listeners: list[Callable[[Event], None]] = []
         self._connection: sqlite3.Connection | None = None
+        self._saver: SqliteSaver | None = None
         self._closed = False
+        self._chain = PromptChain()
         # Unbuffered: one write a line, so that a line is torn only by a dying system.
         self._trace = (path / "trace.jsonl").open("ab", buffering=0)
 
@@ -82,63 +80,88 @@ class RunFolder:
             RunFolderUnusable: it cannot be made there; nothing was written.
         """
         path = Path(path).expanduser().absolute()
-        _refuse_taken(path)
-        made: list[Path] = []
-        part: Path | None = None
-        try:
-            made = _make_parents(path.parent)
-            part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-            part.chmod(0o755)
-            (part / "sources").mkdir()
-            (part / "trace.jsonl").touch()
-            record = plain({**_surroundings(), **facts})
-            (part / "run.json").write_text(
-                json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="ascii"
-            )
-            if path.is_dir():
-                path.rmdir()
-            part.rename(path)
-        except OSError as error:
-            if part is not None:
-                shutil.rmtree(part, ignore_errors=True)
-            _remove_empty(made)
-            # Somebody else may have taken the name between the look and the rename.
-            _refuse_taken(path)
-            raise RunFolderUnusable(
-                f"the run folder {path} cannot be made: {error.strerror or error}; "
-                f"a folder that may be written was wanted; name another with "
-                f"--run-dir (run_dir=... in code)."
-            ) from None
-        return cls(path, made)
+        folder = cls(path, make_folder(path, facts))
+        lock(folder._trace.fileno(), path)
+        return folder
 
     @classmethod
     def open(cls, path: str | Path) -> RunFolder:
         """Go on with a run folder that is there; mends a torn last line.
 
         Raises:
-            RunFolderUnusable: it is no run folder, or cannot be written.
+            RunFolderUnusable: it is no run folder, its trace is damaged, it cannot be
+                written, or another process writes it. Nothing was changed then.
         """
         path = Path(path).expanduser().absolute()
         read_facts(path)
+        next(placed(path), None)  # there must be one: opening it would make it
         try:
-            _mend(path / "trace.jsonl")
-            (path / "sources").mkdir(exist_ok=True)
-            return cls(path)
+            folder = cls(path)
         except OSError as error:
             raise RunFolderUnusable(
                 f"the run folder {path} cannot be written: "
                 f"{error.strerror or error}; it must be yours to write; copy it."
             ) from None
+        try:
+            lock(folder._trace.fileno(), path)
+            for _, event in placed(path):
+                whole(event, folder._chain)
+            _mend(path / "trace.jsonl")
+            (path / "sources").mkdir(exist_ok=True)
+            remove_parts(path)
+            remove_parts(path / "sources")
+        except OSError as error:
+            folder.close()
+            if isinstance(error, RunFolderUnusable):
+                raise
+            raise RunFolderUnusable(
+                f"the run folder {path} cannot be written: "
+                f"{error.strerror or error}; it must be yours to write; copy it."
+            ) from None
+        return folder
 
     @property
     def facts(self) -> dict[str, Any]:
         """What `run.json` says."""
         return read_facts(self.path)
 
+    @property
+    def position(self) -> int:
+        """Length of the trace, bytes; for `go_on_from`. It is on the disk then."""
+        with self._lock:
+            if self._closed:
+                return (self.path / "trace.jsonl").stat().st_size
+            os.fsync(self._trace.fileno())
+            return os.fstat(self._trace.fileno()).st_size
+
+    def go_on_from(self, position: int) -> None:
+        """A resumed run begins as it was when the trace was `position` bytes long.
+
+        What it tells again is not written again, see `dux_agent.tail`.
+
+        Raises:
+            RunFolderUnusable: no line of the trace begins there.
+        """
+        with self._lock:
+            places, after = {0}, []
+            for place, event in placed(self.path):
+                places.add(place)
+                if place >= position:
+                    after.append(event)
+            places.add((self.path / "trace.jsonl").stat().st_size)
+            if position not in places:
+                raise RunFolderUnusable(
+                    f"the trace in {self.path} has no line that begins at byte "
+                    f"{position}, where its checkpoint goes on; both must be of one "
+                    f"run; restore the folder."
+                )
+            self.tail = Tail(after)
+
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event from now on, after it was written.
 
-        It is called on the thread that wrote the event.
+        It is called on the thread that wrote the event, and also for what a resumed
+        run tells again.
         """
         self._listeners.append(listener)
 
@@ -150,9 +173,10 @@ class RunFolder:
         decision: int | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Event:
-        """Append one event and hand it back as it was written.
+        """Append one event and hand it back as readers get it.
 
-        After `close` nothing is written any more.
+        After `close` nothing is written any more. What a resumed run tells again is
+        not written again.
 
         Raises:
             BadArgument: no event is of this kind.
@@ -163,17 +187,44 @@ class RunFolder:
             event = Event(time.time(), int(step), decision, kind, plain(data or {}))
             if self._closed:
                 return event
-            try:
-                self._append(event.line().encode("ascii") + b"\n")
-                if kind in _SYNCED:
-                    os.fsync(self._trace.fileno())
-            except OSError as error:
-                raise RunFolderUnusable(
-                    f"the trace in {self.path} cannot be written: "
-                    f"{error.strerror or error}; make room on the disk."
-                ) from None
+            recorded = self.tail.take(event)
+            if recorded is None:
+                self._tell_of_contradiction(event)
+                event = self._write(event)
         for listener in self._listeners:
             listener(event)
+        return event
+
+    def _tell_of_contradiction(self, event: Event) -> None:
+        recorded = self.tail.contradicts(event)
+        if recorded is None:
+            return
+        self.tail.take(recorded)
+        message = (
+            f"before it was resumed this decision ended as "
+            f"{recorded.data.get('verdict')!r}, now as {event.data.get('verdict')!r}; "
+            f"this machine does not repeat itself to the last bit"
+        )
+        data = {"error": "contradiction", "message": message}
+        self._write(Event(event.time, event.step, event.decision, "error", data))
+
+    def _write(self, event: Event) -> Event:
+        """One line; returns the event as readers get it."""
+        line = event
+        if event.kind == "prompt":
+            line = replace(event, data=self._chain.shorten(event.data))
+            event = replace(event, data={**line.data, **event.data})
+        elif event.kind == "reply":
+            self._chain.replied(event.data.get("content"))
+        try:
+            self._append(line.line().encode("ascii") + b"\n")
+            if event.kind in _SYNCED:
+                os.fsync(self._trace.fileno())
+        except OSError as error:
+            raise RunFolderUnusable(
+                f"the trace in {self.path} cannot be written: "
+                f"{error.strerror or error}; make room on the disk."
+            ) from None
         return event
 
     def keep_source(self, source: str) -> str:
@@ -181,12 +232,10 @@ class RunFolder:
         digest = digest_of(source)
         target = self.path / "sources" / f"{digest}.py"
         with self._lock:
-            if self._closed or target.exists():
+            if self._closed or read_kept_source(self.path, digest) is not None:
                 return digest
-            part = target.with_suffix(".part")
             try:
-                part.write_bytes(source.encode("utf-8", "surrogatepass"))
-                part.replace(target)
+                write_atomically(target, source.encode("utf-8", "surrogatepass"))
             except OSError as error:
                 raise RunFolderUnusable(
                     f"the source {digest[:12]} cannot be kept in {self.path}: "
@@ -199,11 +248,10 @@ class RunFolder:
 
         Raises:
             MissingExtra: langgraph-checkpoint-sqlite is not installed.
+            RunFolderUnusable: the file is no database, or cannot be written.
         """
-        import sqlite3
-
         try:
-            from langgraph.checkpoint.sqlite import SqliteSaver
+            from dux_agent.decision_store import open_store
         except ImportError:
             raise MissingExtra.of(
                 "langgraph-checkpoint-sqlite",
@@ -211,16 +259,11 @@ class RunFolder:
                 purpose="a run folder that keeps its decisions",
             ) from None
         with self._lock:
-            if self._connection is None:
-                self._connection = sqlite3.connect(
-                    self.path / "decisions.sqlite", check_same_thread=False
+            if self._saver is None:
+                self._connection, self._saver = open_store(
+                    self.path / "decisions.sqlite"
                 )
-            saver = SqliteSaver(self._connection)
-            saver.setup()
-            # Measured: 1.7 ms instead of 30 to 40 ms a decision on a busy disk. A
-            # power cut may lose the last checkpoint, never damage the file.
-            self._connection.execute("PRAGMA synchronous=NORMAL")
-            return saver
+            return self._saver
 
     def close(self) -> None:
         """Write out what is left and let go of every file; may be called twice."""
@@ -241,7 +284,7 @@ class RunFolder:
         """
         self.close()
         shutil.rmtree(self.path, ignore_errors=True)
-        _remove_empty(self._made)
+        remove_empty(self._made)
 
     def __enter__(self) -> RunFolder:
         return self
@@ -255,101 +298,11 @@ class RunFolder:
             line = line[self._trace.write(line) :]
 
 
-def read_facts(path: str | Path) -> dict[str, Any]:
-    """What the `run.json` of a run folder says.
-
-    Raises:
-        RunFolderUnusable: it is no run folder, or of a newer format.
-    """
-    path = Path(path)
-    try:
-        facts = json.loads((path / "run.json").read_bytes())
-    except (OSError, ValueError):
-        raise RunFolderUnusable(
-            f"{path} is no run folder: it holds no readable run.json; "
-            f"name a folder that `dux run` printed."
-        ) from None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise RunFolderUnusable(
-            f"{path} is a run folder of another format; format {FORMAT} was wanted; "
-            f"read it with the dux-agent that wrote it."
-        )
-    return facts
-
-
-def read_kept_source(path: str | Path, digest: str) -> str | None:
-    """The source kept under a digest; None where there is none.
-
-    Nothing outside the folder's sources is ever read, whatever the digest says, and
-    nothing is handed out that does not have this digest.
-    """
-    if not _DIGEST.fullmatch(digest):
-        return None
-    try:
-        content = (Path(path) / "sources" / f"{digest}.py").read_bytes()
-        source = content.decode("utf-8", "surrogatepass")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return source if digest_of(source) == digest else None
-
-
-def _surroundings() -> dict[str, Any]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[package] = metadata.version(package)
-    return {
-        "format": FORMAT,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": versions,
-        "platform": platform.platform(),
-    }
-
-
-def _refuse_taken(path: Path) -> None:
-    try:
-        taken = path.is_symlink() or (
-            any(path.iterdir()) if path.is_dir() else path.exists()
-        )
-    except OSError:
-        return  # making it will say why
-    if taken:
-        raise RunFolderExists(
-            f"the run folder {path} exists and is not empty; a new one was wanted; "
-            f"name another, or remove it first."
-        )
-
-
-def _make_parents(folder: Path) -> list[Path]:
-    missing: list[Path] = []
-    while not folder.exists():
-        missing.append(folder)
-        folder = folder.parent
-    made: list[Path] = []
-    for folder in reversed(missing):
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue  # another run made it in the meantime
-        except OSError:
-            _remove_empty(made)
-            raise
-        made.append(folder)
-    return made
-
-
-def _remove_empty(folders: Sequence[Path]) -> None:
-    for folder in reversed(folders):
-        with suppress(OSError):
-            folder.rmdir()
-
-
 def _mend(trace: Path) -> None:
     """Cut a torn last line off, or end it where only its line end is missing."""
-    trace.touch()
     with trace.open("rb+") as held:
         content = held.read()
-        whole, _, rest = content.rpartition(b"\n")
+        _, _, rest = content.rpartition(b"\n")
         if not rest:
             return
         try:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -52,6 +53,21 @@ class Buffers:
         self._held = [
             (module, name, value.detach().clone())
             for module, name, value in _buffers_of(model)
+        ]
+
+    def values(self) -> list[torch.Tensor]:
+        """The copies, in the order of the model's buffers."""
+        return [value for _, _, value in self._held]
+
+    def take_over(self, values: list[torch.Tensor]) -> None:
+        """From now on these are what is put back, in the order of `values`.
+
+        Raises:
+            ValueError: they are not as many as the model has buffers.
+        """
+        self._held = [
+            (module, name, value)
+            for (module, name, _), value in zip(self._held, values, strict=True)
         ]
 
     def restore(self) -> None:
@@ -105,6 +121,35 @@ class Snapshot:
         return cls(
             step, parameters, clones(parameters), Buffers(model), RandomState.take()
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data and the tensors themselves, which nobody changes."""
+        return {
+            "step": self.step,
+            "healthy": self.healthy,
+            "values": list(self.values),
+            "buffers": self.buffers.values(),
+            "cpu": self.random.cpu,
+            "cuda": list(self.random.cuda),
+        }
+
+    @classmethod
+    def of(
+        cls,
+        state: Mapping[str, Any],
+        parameters: list[torch.Tensor],
+        model: torch.nn.Module | None,
+    ) -> Snapshot:
+        """The one that `state_dict` gave, of the same model in this process."""
+        values = [
+            value.to(parameter.device)
+            for value, parameter in zip(state["values"], parameters, strict=True)
+        ]
+        buffers = Buffers(model)
+        buffers.take_over(list(state["buffers"]))
+        random = RandomState(state["cpu"], tuple(state["cuda"]))
+        step, healthy = int(state["step"]), int(state["healthy"])
+        return cls(step, parameters, values, buffers, random, healthy)
 
     def restore(self, *, only_parameters: bool = False) -> None:
         """Put everything back, bit for bit, into the same tensors."""

@@ -3,18 +3,8 @@
 The file only ever grows, a whole line at a time, so it is valid after a crash but
 for a torn last line, which the reader passes over.
 
-What `data` holds, by kind (keys that everybody writes; a writer may add more):
-
-    observation   the observation as the prompt saw it (`Observation.as_dict()`)
-    prompt        {"messages": [{"role", "content"}, ...]}
-    reply         {"content", "usage"}
-    static_check  {"digest", "ok", "findings": [...]}
-    dry_run       {"digest", "ok", "losses", "incumbent_losses", "seconds", ...}
-    apply         {"digest", "verdict": "applied" | "kept" | "failed", "reason", ...}
-    rollback      {"digest", "reason"}
-    loss          {"loss"}; with {"scope": "epoch", "epoch", "val", "test"} beside it
-                  the means of a whole epoch, written for people
-    error         {"error", "message", ...}: trouble with the model, mended or not
+`docs/traces.md` says what `data` holds for each kind, `trace_schema.json` beside this
+file says it as a JSON Schema.
 """
 
 from __future__ import annotations
@@ -22,12 +12,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dux_agent.errors import BadArgument, RunFolderUnusable
-from dux_agent.redaction import REDACTED, is_secret_field, redactor
+from dux_agent.prompt_chain import PromptChain
+from dux_graphs.redaction import REDACTED, is_secret_field, redactor
 
 Kind = Literal[
     "observation",
@@ -210,7 +201,8 @@ def _scalar(value: Any) -> bool | int | float | None:
 def read(path: str | Path) -> list[Event]:
     """The events of a run folder, or of a `trace.jsonl`, in the order written.
 
-    A last line that a crash tore is passed over.
+    A last line that a crash tore is passed over. Prompts are whole, see
+    `dux_agent.prompt_chain`.
 
     Raises:
         RunFolderUnusable: there is no trace, or a line before the last is no event.
@@ -220,22 +212,43 @@ def read(path: str | Path) -> list[Event]:
 
 def iterate(path: str | Path) -> Iterator[Event]:
     """As `read`, one event at a time, for traces that do not fit into memory."""
+    chain = PromptChain()
+    for _, event in placed(path):
+        yield whole(event, chain)
+
+
+def whole(event: Event, chain: PromptChain) -> Event:
+    """An event of the file as readers get it; `chain` has seen all before it."""
+    if event.kind == "reply":
+        chain.replied(event.data.get("content"))
+    if event.kind != "prompt":
+        return event
+    return replace(event, data=chain.whole(event.data))
+
+
+def placed(path: str | Path) -> Iterator[tuple[int, Event]]:
+    """The events as they stand in the file, each with the byte its line begins at.
+
+    Raises:
+        RunFolderUnusable: as for `read`.
+    """
     path = Path(path)
     if path.is_dir():
         path = path / "trace.jsonl"
     try:
         with path.open("rb") as lines:
-            torn = ""
+            torn, begin = "", 0
             for position, raw in enumerate(lines, start=1):
                 if torn:
                     raise RunFolderUnusable(
                         f"{path} is damaged in line {position - 1}: {torn}; "
                         f"every line but the last must be an event; restore the file."
                     )
+                place, begin = begin, begin + len(raw)
                 if not raw.strip():
                     continue
                 try:
-                    yield Event.from_line(raw.decode("utf-8"))
+                    yield place, Event.from_line(raw.decode("utf-8"))
                 except (ValueError, TypeError) as error:
                     torn = str(error) or type(error).__name__
     except FileNotFoundError:

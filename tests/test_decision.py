@@ -222,7 +222,7 @@ def test_no_key_stands_in_the_reason_of_a_failure():
     out = Play(Status(401)).run()
 
     assert "verysecret" not in json.dumps(out)
-    assert "[hidden]" in out["reason"]
+    assert "[redacted]" in out["reason"]
 
 
 def test_an_empty_reply_is_trouble():

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dux_agent.redaction import is_secret_field, redactor, secret_values
+from dux_graphs.redaction import is_secret_field, redactor, secret_values
 
 
 @pytest.mark.parametrize(

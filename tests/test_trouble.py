@@ -101,7 +101,7 @@ def test_no_secret_stands_in_the_cause(secret):
     said = cause_of(WithStatus(f"Incorrect API key: {secret}.", status_code=401))
 
     assert secret not in said
-    assert "[hidden]" in said
+    assert "[redacted]" in said
 
 
 def test_a_text_as_code_is_no_status():

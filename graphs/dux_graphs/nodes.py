@@ -85,7 +85,7 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
         findings = list(state["findings"])
         stage = "reply" if findings else "static_check"
         if not findings and state["digest"] in state["refused"]:
-            findings = [_REPEATED.as_dict()]
+            findings = [REPEATED.as_dict()]
         elif not findings:
             with ports.turn:
                 report = ports.check(state["source"])
@@ -139,7 +139,7 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
     }
 
 
-_REPEATED = Finding(
+REPEATED = Finding(
     "repeated",
     None,
     "this very source was refused before in this decision; it is not tried again",

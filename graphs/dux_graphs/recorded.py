@@ -41,7 +41,12 @@ class RecordingMiss(LookupError):
 
 def digest_of_prompt(messages: Sequence[BaseMessage]) -> str:
     """The name of a prompt: SHA-256 of its messages, 64 hex digits."""
-    plain = [[_ROLES.get(m.type, m.type), str(m.text)] for m in messages]
+    return digest_of_chat([(_ROLES.get(m.type, m.type), str(m.text)) for m in messages])
+
+
+def digest_of_chat(chat: Sequence[tuple[str, str]]) -> str:
+    """The same, of `(role, text)` pairs with the roles system, user and assistant."""
+    plain = [list(pair) for pair in chat]
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 

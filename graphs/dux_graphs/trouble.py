@@ -8,6 +8,8 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from dux_graphs.redaction import REDACTED, redactor
+
 _LATER = {408, 409, 425, 429}
 """HTTP statuses below 500 that ask the client to come back later."""
 
@@ -109,8 +111,9 @@ def cause_of(error: BaseException) -> str:
     >>> cause_of(ReplyTrouble("empty reply: the model answered without any text"))
     'empty reply: the model answered without any text'
     """
-    said = " ".join(str(error).split())
-    said = _SECRET.sub("[hidden]", said)[:_REASON_CHARACTERS]
+    # Before it is cut: half a key is no longer recognised.
+    said = redactor()(" ".join(str(error).split()))
+    said = _SECRET.sub(REDACTED, said)[:_REASON_CHARACTERS]
     if isinstance(error, ReplyTrouble):
         return said
     status = status_of(error)

@@ -1,12 +1,18 @@
-"""Keeps keys, tokens and passwords out of everything that a run folder holds."""
+"""Keeps keys, tokens and passwords out of everything that a run folder holds.
+
+What is hidden: the values of environment variables that are named like a secret, what
+an address holds beside the host (`http://user:password@host/?api_key=...`), values
+that `hide` was told of, and whatever has the form of a secret, such as a header.
+"""
 
 from __future__ import annotations
 
+import base64
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 REDACTED = "[redacted]"
 
@@ -14,6 +20,9 @@ REDACTED = "[redacted]"
 _SECRET_NAME = re.compile(
     r"KEY|TOKEN(?!IZER)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTHORIZATION",
     re.IGNORECASE,
+)
+_ADDRESS_NAME = re.compile(
+    r"UR[IL]|BASE|HOST|ENDPOINT|PROXY|DSN|SERVER|ADDR", re.IGNORECASE
 )
 
 # Below six characters a value is a word or a switch ("true", "1"), and replacing it
@@ -74,6 +83,44 @@ def is_secret_field(name: str) -> bool:
     return _SECRET_FIELD.match(name) is not None
 
 
+# Told by `hide`; kept for the life of the process, since nothing says when a secret
+# stops being one.
+_HIDDEN: set[str] = set()
+
+
+def hide(value: str) -> None:
+    """Hide this value in everything that is written from now on.
+
+    For secrets that no environment variable holds, as a key passed in code. An address
+    is searched for the secrets in it; values below six characters are left alone.
+    """
+    value = value.strip()
+    if "://" in value:
+        _HIDDEN.update(_secrets_of_address(value))
+    elif len(value) >= _SHORTEST_SECRET:
+        _HIDDEN.update(_spellings(value))
+
+
+def hide_secrets_of(model: object) -> None:
+    """Hide the keys, headers and addresses that a chat model was made with."""
+    for name, value in list(getattr(model, "__dict__", {}).items()):
+        _hide_held(name, value)
+
+
+def _hide_held(name: str, value: object) -> None:
+    secret = getattr(value, "get_secret_value", None)
+    if callable(secret):
+        value = secret()
+        name = "password"
+    if isinstance(value, str):
+        if "://" in value or is_secret_field(name):
+            hide(value)
+    elif isinstance(value, Mapping):
+        for key, held in value.items():
+            if isinstance(key, str):
+                _hide_held(key, held)
+
+
 def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
     """The values to hide, longest first, with their percent-encoded forms.
 
@@ -81,14 +128,51 @@ def secret_values(environment: Mapping[str, str]) -> tuple[str, ...]:
 
     >>> secret_values({"OPENAI_API_KEY": "planted-1", "HOME": "/home/a"})
     ('planted-1',)
+    >>> secret_values({"OPENAI_BASE_URL": "http://host/v1?api_key=planted-2"})
+    ('planted-2',)
     """
-    values = set()
+    values = set(_HIDDEN)
     for name in environment:
-        if _names_a_secret(name):
-            value = environment.get(name, "").strip()
-            if len(value) >= _SHORTEST_SECRET:
-                values |= {value, quote(value, safe="", errors="replace")}
+        secret = _names_a_secret(name)
+        # Most variables are neither, and looking at a name is the quicker of both.
+        if not secret and not _names_an_address(name):
+            continue
+        value = environment.get(name, "").strip()
+        if "://" in value:
+            values |= _secrets_of_address(value)
+        if secret and len(value) >= _SHORTEST_SECRET:
+            values |= _spellings(value)
     return tuple(sorted(values, key=lambda value: (-len(value), value)))
+
+
+def _spellings(value: str) -> set[str]:
+    return {value, quote(value, safe="", errors="replace")}
+
+
+@lru_cache(maxsize=256)
+def _secrets_of_address(address: str) -> frozenset[str]:
+    """User part and secret arguments of an address, in every form they travel in."""
+    try:
+        parts = urlsplit(address)
+        user, password = parts.username or "", parts.password or ""
+    except ValueError:
+        return frozenset()
+    found: set[str] = set()
+    # A user without a password is a token, as in https://TOKEN@host.
+    for held in (password or user, *_secret_arguments(parts.query)):
+        for spelling in (held, unquote(held)):
+            if len(spelling) >= _SHORTEST_SECRET:
+                found |= _spellings(spelling)
+    if password:
+        pair = f"{unquote(user)}:{unquote(password)}".encode("utf-8", "replace")
+        found.add(base64.b64encode(pair).decode("ascii"))
+    return frozenset(found)
+
+
+def _secret_arguments(query: str) -> Iterator[str]:
+    for name, value in parse_qsl(query):
+        if is_secret_field(name) or _names_a_secret(name):
+            yield value
 
 
 def redactor(
@@ -121,3 +205,8 @@ def redactor(
 @lru_cache(maxsize=4096)
 def _names_a_secret(name: str) -> bool:
     return _SECRET_NAME.search(name) is not None
+
+
+@lru_cache(maxsize=4096)
+def _names_an_address(name: str) -> bool:
+    return _ADDRESS_NAME.search(name) is not None
