@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from click.core import ParameterSource
 from rich.console import Console
 
 from dux_agent.benchmarks import BENCHMARKS
-from dux_agent.errors import DuxError
+from dux_agent.errors import BadArgument, DuxError
 from dux_agent.tasks import TASKS
 
 app = typer.Typer(
@@ -63,7 +64,13 @@ _TASK_HELP = "; ".join(f"{name}: {text}" for name, text in TASKS.items())
 
 @app.command(epilog="Example:  dux run digits --lm offline --control --seed 1")
 def run(
-    task: Annotated[str, typer.Argument(help=f"{_TASK_HELP}.", show_default=False)],
+    context: typer.Context,
+    task: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"{_TASK_HELP}. Left out only with --resume.", show_default=False
+        ),
+    ] = None,
     lm: Annotated[
         str,
         typer.Option(
@@ -110,9 +117,27 @@ def run(
             show_default="one decision before every epoch but the first",
         ),
     ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Go on with the run in this folder, which died; everything else is "
+            "as it was.",
+        ),
+    ] = None,
 ) -> None:
     """Train a task while an agent writes, checks, tries and applies optimizers."""
     with _one_line_errors():
+        if resume is not None:
+            from dux_agent.resuming import go_on
+
+            go_on(resume, _given(context))
+            return
+        if task is None:
+            raise BadArgument(
+                f"no task was named; one of {', '.join(TASKS)} was wanted; run for "
+                f"instance dux run digits."
+            )
         from dux_agent.display import TrainingDisplay
         from dux_agent.report_text import print_result
         from dux_agent.train import train
@@ -131,6 +156,15 @@ def run(
                 on_event=display,
             )
         print_result(Console(), result)
+
+
+def _given(context: typer.Context) -> dict[str, Any]:
+    """The arguments that stand on the command line, without those left out."""
+    return {
+        name: getattr(value, "value", value)
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
 
 
 def _free_run_dir(task: str, seed: int) -> Path:

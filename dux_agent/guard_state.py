@@ -7,6 +7,7 @@ for the loss at first, and with the base optimizer as its only incumbent.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,13 @@ from dux_agent.loss_bound import LossBound, LossJudge
 from dux_agent.plain_data import decode_each, encode_each
 from dux_agent.snapshot import Snapshot
 from dux_agent.standing import Standing
-from dux_sandbox.findings import Finding, RuleFailed, digest_of
+from dux_sandbox.findings import Finding, RuleFailed, SourceRejected, digest_of
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
 
 if TYPE_CHECKING:
     from dux_agent.optimizer import DuxOptimizer
+
+log = logging.getLogger(__name__)
 
 
 def pack_guard(live: DuxOptimizer) -> dict[str, Any] | None:
@@ -53,8 +56,7 @@ def restore_guard(live: DuxOptimizer, state: Mapping[str, Any] | None) -> None:
     the weights were loaded. The incumbent is checked and built again.
 
     Raises:
-        SourceRejected, RuleFailed: the incumbent cannot be built; then the base
-            optimizer stays the incumbent.
+        CheckpointRefused: the incumbent's source may not run.
     """
     watch = live.guard.watch
     if state is None or watch is None:
@@ -73,8 +75,16 @@ def restore_guard(live: DuxOptimizer, state: Mapping[str, Any] | None) -> None:
     watch.gradient_norm = state["gradient_norm"]
     watch.steps = int(state["steps"])
     watch.sees_losses = bool(state["sees_losses"])
-    if state["incumbent"] is not None:
+    if state["incumbent"] is None:
+        return
+    try:
         watch.incumbent = _standing(live, state["incumbent"])
+    except RuleFailed as failed:
+        log.warning(
+            "the incumbent could not be built again: %s; the base optimizer takes its "
+            "place.",
+            failed.finding,
+        )
 
 
 def _pack_rule(rule: RunningRule) -> dict[str, Any]:
@@ -115,18 +125,18 @@ def _pack_standing(standing: Standing) -> dict[str, Any]:
 def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
     from dux_agent.checkpoint import CheckpointRefused
 
-    source = packed["source"]
-    if digest_of(source) != packed["digest"]:
+    source, digest = packed["source"], str(packed["digest"])
+    if not isinstance(source, str) or digest_of(source) != digest:
         what = "its incumbent is not the one that its digest names"
-        raise CheckpointRefused(
-            str(packed["digest"]), (Finding("checkpoint", None, what),)
-        )
+        raise CheckpointRefused(digest, (Finding("checkpoint", None, what),))
     here = live.guard.snapshot()
     rule: RunningRule | None = None
     try:
         # Building it checks the source again.
         rule = live.build(source, live.param_groups, live.running)
         rule.restore(_rule_state(packed))
+    except SourceRejected as error:
+        raise CheckpointRefused(digest, error.report.findings) from None
     except BaseException:
         if rule is not None:
             rule.close()

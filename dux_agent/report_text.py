@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from dux_agent.progress import Result
 from dux_agent.summary import one_line
 from dux_agent.table import (
     comparison,
@@ -19,7 +20,6 @@ from dux_agent.table import (
     trace_table,
 )
 from dux_agent.trace import Event
-from dux_agent.train import Result
 
 if TYPE_CHECKING:
     from dux_agent.vetting import Vetted

@@ -9,9 +9,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from dux_agent.progress import Change, Epoch, Result
 from dux_agent.summary import one_line, summary
 from dux_agent.trace import Event
-from dux_agent.train import Change, Epoch, Result
 
 OFFLINE = "offline rules (rule-based, not a language model)"
 

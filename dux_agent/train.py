@@ -1,4 +1,4 @@
-"""The loop that `dux run`, the demo and the benchmarks share.
+"""The training that `dux run`, the demo and the benchmarks share.
 
 The first epoch runs on the base optimizer, then the agent is asked once before each
 later epoch, as in the paper: four decisions in five epochs. The agent sees training
@@ -7,144 +7,26 @@ losses and the validation split; the test split is measured for people alone.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from dux_agent import tasks
 from dux_agent.errors import BadArgument
+from dux_agent.plan import Plan
+from dux_agent.progress import Change, Epoch, Listening, Progress, Result
+from dux_agent.run_facts import read_facts
 from dux_agent.run_folder import RunFolder
-from dux_agent.trace import Event
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
     from dux_agent.agent import Agent
-    from dux_agent.decisions import Decision
     from dux_agent.tasks.task import Task
 
-Course = Literal["agent", "control"]
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """The losses of one epoch.
-
-    Attributes:
-        number: counted from 1.
-        train: mean of the mini-batch losses, each before the step on its batch.
-        val: mean over the validation split after the epoch.
-        test: mean over the test split after the epoch; never shown to a model.
-        seconds: wall time of the training steps, without decisions, seconds.
-    """
-
-    number: int
-    train: float
-    val: float
-    test: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Change:
-    """One decision between two epochs, with what training made of it.
-
-    Attributes:
-        after_epoch: how many epochs were over when it was made.
-        decision: the agent's own record.
-        before: validation loss after the last of those; None when there was none.
-        after: validation loss after the next epoch.
-    """
-
-    after_epoch: int
-    decision: Decision
-    before: float | None
-    after: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What the loop is doing now, for whoever watches it.
-
-    Attributes:
-        kind: "step" after a training step, "epoch" after an epoch, "event" when the
-            trace got an event.
-        course: "control" while the base optimizer trains alone, else "agent".
-        epoch, epochs: the one in progress, counted from 1, and how many there are.
-        step, steps: within the epoch.
-        loss: of the last step.
-        event: the trace's event where `kind` is "event".
-    """
-
-    kind: Literal["step", "epoch", "event"]
-    course: Course
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float = math.nan
-    event: Event | None = None
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes:
-        task, seed: what was trained.
-        model_name: the language model that was asked, as `dux run --lm` names it.
-        epochs: the run with the agent.
-        control: the same training with the base optimizer alone, if it was asked for.
-        changes: the decisions, in order.
-        run_dir: the run folder, or None when none was wanted.
-        seconds: wall time of everything, seconds.
-    """
-
-    task: str
-    seed: int
-    model_name: str
-    epochs: tuple[Epoch, ...]
-    control: tuple[Epoch, ...] | None
-    changes: tuple[Change, ...]
-    run_dir: Path | None
-    seconds: float
-
-
-@dataclass
-class _Watch:
-    """Hands on what happens, with where the loop is at the moment."""
-
-    listener: Callable[[Progress], None] | None
-    epochs: int
-    steps: int
-    course: Course = "agent"
-    epoch: int = 1
-    step: int = 0
-    loss: float = field(default=math.nan)
-
-    def tell(
-        self, kind: Literal["step", "epoch", "event"], event: Event | None = None
-    ) -> None:
-        if self.listener is not None:
-            self.listener(
-                Progress(
-                    kind,
-                    self.course,
-                    self.epoch,
-                    self.epochs,
-                    self.step,
-                    self.steps,
-                    self.loss,
-                    event,
-                )
-            )
-
-    def hear(self, event: Event) -> None:
-        self.tell("event", event)
+__all__ = ["Change", "Epoch", "Progress", "Result", "resume", "torch_threads", "train"]
 
 
 def train(
@@ -195,52 +77,109 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(torch_threads(threads))
         built = tasks.build(task, seed)
-        count = built.epochs if epochs is None else epochs
+        plan = Plan(
+            task=task,
+            seed=seed,
+            model=lm if isinstance(lm, str) else type(lm).__name__,
+            epochs=built.epochs if epochs is None else epochs,
+            control=control,
+            task_description=task_description,
+            execution=execution,
+            every=every,
+            threads=threads,
+        )
         chat = _chat_model(lm, seed)
-        model_name = lm if isinstance(lm, str) else type(lm).__name__
-        watch = _Watch(on_event, count, built.steps_per_epoch)
+        watch = Listening(on_event, plan.epochs, built.steps_per_epoch)
         folder: RunFolder | None = None
         if run_dir is not None:
-            facts = {
-                "task": task,
-                "seed": seed,
-                "model": model_name,
-                "arguments": {
-                    "epochs": count,
-                    "control": control,
-                    "task_description": task_description,
-                    "execution": execution,
-                    "every": every,
-                },
-            }
-            folder = stack.enter_context(RunFolder.create(run_dir, facts))
+            folder = stack.enter_context(RunFolder.create(run_dir, plan.facts()))
             folder.subscribe(watch.hear)
-        agent = _attach(
-            built,
-            folder,
-            lm=chat,
-            task=task_description,
-            every=every,
-            total_steps=count * built.steps_per_epoch,
-            execution=execution,
-            seed=seed,
-        )
+        try:
+            agent = _attach(built, plan, folder, chat)
+        except BaseException:
+            # The folder was made a moment ago and holds nothing of a run yet.
+            if folder is not None:
+                folder.discard()
+            raise
         stack.enter_context(agent)
-        control_epochs: tuple[Epoch, ...] | None = None
-        if control:
-            watch.course = "control"
-            control_epochs = _base_alone(tasks.build(task, seed), count, watch, folder)
-            watch.course = "agent"
-        done, changes = _with_agent(built, agent, count, every, watch, folder)
+        return _run(plan, built, agent, folder, watch, None, began)
+
+
+def resume(
+    run_dir: str | Path,
+    *,
+    lm: str | BaseChatModel | None = None,
+    on_event: Callable[[Progress], None] | None = None,
+) -> Result:
+    """Go on with a run that died, from its last checkpoint, and return its figures.
+
+    The figures are those of a run that did not die, to the last bit on the same
+    machine; replies that stand in the trace are not asked for again. Of a run that is
+    over only the figures are returned.
+
+    Args:
+        run_dir: its run folder.
+        lm: the language model, where the run was given one without a name.
+        on_event: as for `train`; the first steps it hears of are those that the run had
+            taken after its last checkpoint.
+
+    Raises:
+        DuxError: there is no run in `run_dir`, it is still going on, or it cannot be
+            gone on with. Nothing has been changed then.
+    """
+    from dux_agent import run_checkpoint
+
+    began = time.monotonic()
+    path = Path(run_dir).expanduser().absolute()
+    plan = Plan.of(path, read_facts(path))
+    with ExitStack() as stack:
+        stack.enter_context(torch_threads(plan.threads))
+        built = tasks.build(plan.task, plan.seed)
+        chat = _chat_model(plan.model if lm is None else lm, plan.seed)
+        watch = Listening(on_event, plan.epochs, built.steps_per_epoch)
+        folder = stack.enter_context(RunFolder.open(path))
+        # After it was opened, and locked: a run that goes on writes a newer one.
+        saved = run_checkpoint.load(path)
+        folder.go_on_from(0 if saved is None else saved["trace"])
+        folder.subscribe(watch.hear)
+        agent = stack.enter_context(_attach(built, plan, folder, chat))
+        return _run(plan, built, agent, folder, watch, saved, began)
+
+
+def _run(
+    plan: Plan,
+    built: Task,
+    agent: Agent,
+    folder: RunFolder | None,
+    watch: Listening,
+    saved: dict[str, Any] | None,
+    began: float,
+) -> Result:
+    from dux_agent.courses import Courses
+
+    courses = Courses(plan, built, agent, folder, watch, began)
+    if saved is not None and folder is not None:
+        courses.go_on(saved, folder.path)
+    courses.run()
+    done = tuple(courses.agents.done)
+    changes = tuple(
+        Change(
+            after_epoch=count,
+            decision=decision,
+            before=done[count - 1].val if count else None,
+            after=done[count].val,
+        )
+        for count, decision in zip(courses.agents.over, agent.decisions, strict=True)
+    )
     return Result(
-        task=task,
-        seed=seed,
-        model_name=model_name,
+        task=plan.task,
+        seed=plan.seed,
+        model_name=plan.model,
         epochs=done,
-        control=control_epochs,
+        control=tuple(courses.controls.done) if plan.control else None,
         changes=changes,
         run_dir=None if folder is None else folder.path,
-        seconds=time.monotonic() - began,
+        seconds=courses.seconds,
     )
 
 
@@ -267,115 +206,23 @@ def _chat_model(lm: str | BaseChatModel, seed: int) -> BaseChatModel:
         raise BadArgument(str(error)) from None
 
 
-def _attach(built: Task, folder: RunFolder | None, /, **options: Any) -> Agent:
+def _attach(
+    built: Task, plan: Plan, folder: RunFolder | None, chat: BaseChatModel
+) -> Agent:
     from dux_agent import attach
 
-    try:
-        return attach(
-            built.model,
-            built.base_optimizer(),
-            built.objective,
-            validate=lambda model: built.evaluate("val", model),
-            loss_name=built.loss_name,
-            steps_per_epoch=built.steps_per_epoch,
-            run_dir=folder,
-            **options,
-        )
-    except BaseException:
-        # The folder was made a moment ago and holds nothing of a run yet.
-        if folder is not None:
-            folder.discard()
-        raise
-
-
-def _base_alone(
-    task: Task, epochs: int, watch: _Watch, folder: RunFolder | None
-) -> tuple[Epoch, ...]:
-    optimizer = task.base_optimizer()
-
-    def step(batch: Any) -> float:
-        optimizer.zero_grad()
-        loss = task.objective(task.model, batch)
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    done = []
-    for number in range(1, epochs + 1):
-        done.append(_epoch(task, number, step, watch))
-        _record(folder, "control", done[-1], task.steps_per_epoch)
-    return tuple(done)
-
-
-def _with_agent(
-    task: Task,
-    agent: Agent,
-    epochs: int,
-    every: int | None,
-    watch: _Watch,
-    folder: RunFolder | None,
-) -> tuple[tuple[Epoch, ...], tuple[Change, ...]]:
-    done: list[Epoch] = []
-    # Decision by decision how many epochs were over when it was made.
-    over: list[int] = []
-
-    def step(batch: Any) -> float:
-        return float(agent.step(batch))
-
-    for number in range(1, epochs + 1):
-        if number > 1 and every is None:
-            watch.epoch, watch.step = number, 0
-            agent.decide()
-        done.append(_epoch(task, number, step, watch))
-        over += [number - 1] * (len(agent.decisions) - len(over))
-        _record(folder, "epoch", done[-1], task.steps_per_epoch)
-    changes = (
-        Change(
-            after_epoch=count,
-            decision=decision,
-            before=done[count - 1].val if count else None,
-            after=done[count].val,
-        )
-        for count, decision in zip(over, agent.decisions, strict=True)
-    )
-    return tuple(done), tuple(changes)
-
-
-def _epoch(
-    task: Task, number: int, step: Callable[[Any], float], watch: _Watch
-) -> Epoch:
-    """One epoch of steps, then both evaluations; `number` is counted from 1."""
-    watch.epoch, watch.step = number, 0
-    losses = []
-    began = time.monotonic()
-    for batch in task.train_batches(number - 1):
-        losses.append(step(batch))
-        watch.step, watch.loss = len(losses), losses[-1]
-        watch.tell("step")
-    seconds = time.monotonic() - began
-    epoch = Epoch(
-        number=number,
-        train=math.fsum(losses) / len(losses),
-        val=task.evaluate("val"),
-        test=task.evaluate("test"),
-        seconds=seconds,
-    )
-    watch.tell("epoch")
-    return epoch
-
-
-def _record(folder: RunFolder | None, scope: str, epoch: Epoch, steps: int) -> None:
-    if folder is None:
-        return
-    folder.event(
-        "loss",
-        step=epoch.number * steps,
-        data={
-            "scope": scope,
-            "epoch": epoch.number,
-            "loss": epoch.train,
-            "val": epoch.val,
-            "test": epoch.test,
-            "seconds": epoch.seconds,
-        },
+    return attach(
+        built.model,
+        built.base_optimizer(),
+        built.objective,
+        lm=chat,
+        task=plan.task_description,
+        every=plan.every,
+        total_steps=plan.epochs * built.steps_per_epoch,
+        execution=plan.execution,
+        seed=plan.seed,
+        validate=lambda model: built.evaluate("val", model),
+        loss_name=built.loss_name,
+        steps_per_epoch=built.steps_per_epoch,
+        run_dir=folder,
     )
