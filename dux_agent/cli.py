@@ -218,19 +218,43 @@ def check(
 @app.command(epilog="Example:  dux trace runs/digits-20261101T120000Z-0")
 def trace(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    decision: Annotated[
+        int | None,
+        typer.Option(help="Only this one: prompt, reply, findings, curves, diff."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of tables.")
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on showing until the run ends.")
+    ] = False,
 ) -> None:
     """Show the decisions of a run folder as a table."""
     with _one_line_errors():
-        from dux_agent.report_text import print_trace
-        from dux_agent.run_folder import read_facts, read_kept_source
-        from dux_agent.trace import read
+        from dux_agent.tracing import show
 
-        print_trace(
-            Console(),
-            read_facts(folder),
-            read(folder),
-            lambda digest: read_kept_source(folder, digest),
-        )
+        show(Console(), folder, decision=decision, as_json=as_json, live=follow)
+
+
+@app.command(epilog="Example:  dux replay runs/digits-20261101T120000Z-0")
+def replay(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+) -> None:
+    """Run a recorded run again from its replies, without a model, and compare.
+
+    Exit code 0: the same decisions and losses; 1: something differs; 2: it cannot be
+    replayed. DIR is not changed.
+    """
+    with _one_line_errors():
+        from dux_agent.display import TrainingDisplay
+        from dux_agent.replaying import replay as run_again
+        from dux_agent.report_text import print_replay
+
+        with TrainingDisplay(Console(stderr=True)) as display:
+            compared = run_again(folder, on_event=display)
+        print_replay(Console(), compared)
+        if compared.differences:
+            raise typer.Exit(1)
 
 
 @app.command(epilog="Example:  dux doctor")

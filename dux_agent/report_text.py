@@ -22,6 +22,7 @@ from dux_agent.table import (
 from dux_agent.trace import Event
 
 if TYPE_CHECKING:
+    from dux_agent.replaying import Replay
     from dux_agent.vetting import Vetted
     from dux_sandbox.jail import Layer
 
@@ -49,13 +50,8 @@ def print_result(console: Console, result: Result) -> None:
         _say(console, f"run folder: {result.run_dir}")
 
 
-def print_trace(
-    console: Console,
-    facts: Mapping[str, Any],
-    events: Sequence[Event],
-    source_of: Callable[[str], str | None],
-) -> None:
-    """A run folder: what was run, its epochs, its decisions."""
+def print_facts(console: Console, facts: Mapping[str, Any]) -> None:
+    """What was run, in one line."""
     told = {key: one_line(str(facts.get(key, "?"))) for key in ("task", "seed")}
     model = model_title(str(facts.get("model", "?")))
     _say(
@@ -63,6 +59,16 @@ def print_trace(
         f"{told['task']}, seed {told['seed']}, model: {model}, "
         f"{one_line(str(facts.get('created', '')))}",
     )
+
+
+def print_trace(
+    console: Console,
+    facts: Mapping[str, Any],
+    events: Sequence[Event],
+    source_of: Callable[[str], str | None],
+) -> None:
+    """A run folder: what was run, its epochs, its decisions."""
+    print_facts(console, facts)
     epochs = [event.data for event in events if event.data.get("scope") == "epoch"]
     if epochs:
         table = plain_table("Losses")
@@ -73,6 +79,37 @@ def print_trace(
             table.add_row(one_line(str(epoch.get("epoch", "?"))), *losses)
         console.print(table)
     console.print(trace_table(events, source_of))
+
+
+_MOST_DIFFERENCES = 40
+
+
+def print_replay(console: Console, replay: Replay) -> None:
+    """What a replay compared, and what differed."""
+    if replay.differences:
+        table = plain_table("Differences")
+        table.add_column("where", no_wrap=True)
+        table.add_column("what", no_wrap=True)
+        table.add_column("recorded", ratio=1, overflow="fold")
+        table.add_column("replayed", ratio=1, overflow="fold")
+        for one in replay.differences[:_MOST_DIFFERENCES]:
+            told = (one.where, one.what, one.recorded, one.replayed)
+            table.add_row(*(Text(one_line(text)) for text in told))
+        console.print(table)
+    more = len(replay.differences) - _MOST_DIFFERENCES
+    if more > 0:
+        _say(console, f"and {more} more")
+    what = f"{replay.decisions} decisions and {replay.losses} losses"
+    if not replay.complete:
+        what += ", as far as the run had come"
+    if replay.strangers:
+        what += f"; {replay.strangers} prompts read otherwise"
+    count = len(replay.differences)
+    _say(
+        console,
+        f"compared {what}: "
+        + (f"{count} differences" if count else "the same to the last bit"),
+    )
 
 
 def _number(value: Any) -> str:

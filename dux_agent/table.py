@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from dux_agent.progress import Change, Epoch, Result
+from dux_agent.story import stories
 from dux_agent.summary import one_line, summary
 from dux_agent.trace import Event
 
@@ -111,7 +112,7 @@ def comparison(result: Result) -> str:
 
 
 def trace_table(
-    events: Iterable[Event], source_of: Callable[[str], str | None] = lambda _: None
+    events: Sequence[Event], source_of: Callable[[str], str | None] = lambda _: None
 ) -> Table:
     """The decisions that a trace tells of, finished or not.
 
@@ -120,36 +121,23 @@ def trace_table(
         source_of: digest -> the source kept under it, or None.
     """
     table = plain_table("Decisions")
-    table.add_column("decision", justify="right")
-    table.add_column("step", justify="right")
-    table.add_column("verdict", no_wrap=True)
-    table.add_column("tries", justify="right")
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("step\nepoch", justify="right", no_wrap=True)
+    table.add_column("verdict\nsource", no_wrap=True)
     table.add_column("what changed", ratio=1, overflow="fold")
-    table.add_column("source", no_wrap=True)
-    for number, told in sorted(_by_decision(events).items()):
-        ends = [event for event in told if event.kind in ("apply", "rollback")]
-        verdict, digest = "unfinished", ""
-        reason = f"the last event is {told[-1].kind}"
-        if ends:
-            data = ends[-1].data
-            rolled_back = ends[-1].kind == "rollback"
-            verdict = "rolled_back" if rolled_back else str(data.get("verdict", ""))
-            reason = str(data.get("reason") or "")
-            digest = str(data.get("digest") or "")
+    table.add_column("loss\n→ after", justify="right", no_wrap=True)
+    table.add_column("seconds\ntokens", justify="right", no_wrap=True)
+    for story in stories(events):
+        epoch = "-" if story.epoch is None else str(story.epoch)
+        seconds = "-" if story.seconds is None else f"{story.seconds:.1f}"
+        tokens = "-" if story.tokens is None else str(story.tokens)
+        source = Text(f"\n{one_line(story.digest[:12])}", style="dim")
         table.add_row(
-            str(number),
-            str(told[0].step),
-            verdict_text(verdict),
-            str(sum(event.kind == "reply" for event in told)),
-            Text(_what(verdict, source_of(digest), reason)),
-            one_line(digest[:12]),
+            str(story.number),
+            f"{story.step}\n{epoch}",
+            verdict_text(story.verdict) + source,
+            Text(_what(story.verdict, source_of(story.digest), story.reason)),
+            f"{loss_text(story.before)}\n→ {loss_text(story.after)}",
+            f"{seconds}\n{tokens}",
         )
     return table
-
-
-def _by_decision(events: Iterable[Event]) -> dict[int, list[Event]]:
-    held: dict[int, list[Event]] = {}
-    for event in events:
-        if isinstance(event.decision, int):
-            held.setdefault(event.decision, []).append(event)
-    return held
