@@ -88,6 +88,9 @@ class RunFolder:
     def open(cls, path: str | Path) -> RunFolder:
         """Go on with a run folder that is there; mends a torn last line.
 
+        The run is taken to begin again at its first step; `go_on_from` says otherwise,
+        and loading the state of an agent calls it.
+
         Raises:
             RunFolderUnusable: it is no run folder, its trace is damaged, it cannot be
                 written, or another process writes it. Nothing was changed then.
@@ -104,8 +107,10 @@ class RunFolder:
             ) from None
         try:
             lock(folder._trace.fileno(), path)
-            for _, event in placed(path):
+            events = [event for _, event in placed(path)]
+            for event in events:
                 whole(event, folder._chain)
+            folder.tail = Tail(events)
             _mend(path / "trace.jsonl")
             (path / "sources").mkdir(exist_ok=True)
             remove_parts(path)

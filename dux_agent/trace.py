@@ -263,3 +263,14 @@ def placed(path: str | Path) -> Iterator[tuple[int, Event]]:
             f"{path} cannot be read: {error.strerror or error}; a run folder was "
             f"wanted; name a folder that `dux run` printed."
         ) from None
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of one line of a trace, as `docs/traces.md` explains it.
+
+    >>> schema()["$id"]
+    'urn:dux-agent:trace:1'
+    """
+    file = Path(__file__).with_name("trace_schema.json")
+    held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return held

@@ -1,0 +1,45 @@
+from dux_agent.tail import Tail
+from dux_agent.trace import Event
+
+
+def event(kind, step=5, decision=1, time=0.0, **data):
+    return Event(time, step, decision, kind, data)
+
+
+def test_an_event_that_was_recorded_is_met_once_for_each_time():
+    told = event("error", error="Timeout", message="gone")
+    tail = Tail([told, told])
+
+    assert [told, told, None] == [tail.take(told) for _ in range(3)]
+
+
+def test_times_do_not_tell_events_apart_and_contents_do():
+    tail = Tail([event("reply", prompt="p", content="a", time=1.0)])
+
+    assert tail.take(event("reply", prompt="p", content="b")) is None
+    assert tail.take(event("reply", prompt="q", content="a")) is None
+    assert tail.take(event("reply", prompt="p", content="a", time=9.0)) is not None
+
+
+def test_losses_are_told_apart_by_their_place():
+    tail = Tail([event("loss", decision=None, loss=1.0)])
+    epoch = event("loss", decision=None, loss=1.0, scope="epoch", epoch=1)
+
+    assert tail.take(epoch) is None
+    assert tail.take(event("loss", decision=None, loss=1.5)) is not None
+
+
+def test_a_reply_that_was_paid_is_found_by_its_prompt():
+    tail = Tail([event("reply", prompt="p", content="a")])
+
+    assert "a" == tail.reply_to(1, "p").data["content"]
+    assert tail.reply_to(2, "p") is None
+    assert tail.reply_to(1, "q") is None
+
+
+def test_another_verdict_than_the_recorded_one_is_a_contradiction():
+    tail = Tail([event("apply", digest="d", verdict="applied")])
+
+    assert "applied" == tail.contradicts(event("apply", verdict="kept")).data["verdict"]
+    assert tail.contradicts(event("apply", decision=2, verdict="kept")) is None
+    assert tail.contradicts(event("rollback", digest="d")) is None
