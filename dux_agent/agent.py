@@ -191,15 +191,16 @@ class Agent:
 
         Raises:
             CheckpointRefused: its source was tampered with; nothing was changed.
+            RunFolderUnusable: the run folder is another run's.
         """
         self._require_open()
+        self._recorder.go_on_from(state.get("trace"))
         self.optimizer.load_state_dict(state["optimizer"])
         restore_guard(self.optimizer, state.get("guard"))
         for trail, kept in zip(
             self.optimizer.trails, state.get("rates", ()), strict=False
         ):
             trail.load_state_dict(kept)
-        self._recorder.go_on_from(state.get("trace"))
         self._watch.load_state_dict(state["watch"])
         self._batches.clear()
         self._batches.extend(copy.deepcopy(state["batches"]))

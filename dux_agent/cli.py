@@ -1,4 +1,4 @@
-"""The command line: `dux run`, `check`, `trace`, `doctor`, `bench`.
+"""The command line: `dux run`, `check`, `trace`, `replay`, `doctor`, `bench`.
 
 It parses, calls and prints. Whatever a user can mend ends in one line on stderr and
 exit code 2; Ctrl-C ends in 130. torch is imported by the commands that need it, so

@@ -67,6 +67,9 @@ class Plan:
                 isinstance(value, bool) and bool not in kinds
             ):
                 raise _foreign(folder, f"{name} {value!r}")
+        for name in ("epochs", "threads"):
+            if found[name] < 1:
+                raise _foreign(folder, f"{name} {found[name]}")
         return cls(**found)  # type: ignore[arg-type]
 
 

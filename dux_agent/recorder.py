@@ -76,8 +76,14 @@ class Recorder:
         return None if self.folder is None else self.folder.position
 
     def go_on_from(self, position: int | None) -> None:
-        """What was recorded after this is about to be told again; see `Tail`."""
-        if self.folder is not None and position is not None:
+        """What was recorded after this is about to be told again; see `Tail`.
+
+        A new folder has no such part: its run goes on from elsewhere.
+
+        Raises:
+            RunFolderUnusable: the folder is another run's.
+        """
+        if self.folder is not None and self.folder.opened and position is not None:
             self.folder.go_on_from(position)
 
     def known_reply(self, decision: int, prompt: str) -> Mapping[str, Any] | None:

@@ -94,6 +94,11 @@ def _unusable(folder: Path, why: str) -> RunFolderUnusable:
     )
 
 
+def seconds_between(cost: float) -> float:
+    """How long training gets between two checkpoints that take `cost` seconds each."""
+    return max(_LEAST_SECONDS, cost / _SHARE)
+
+
 class Keeper:
     """Writes checkpoints of one training, now or when enough has happened since.
 
@@ -136,4 +141,4 @@ class Keeper:
                     error,
                 )
         ended = time.monotonic()
-        self._due = ended + max(_LEAST_SECONDS, (ended - began) / _SHARE)
+        self._due = ended + seconds_between(ended - began)

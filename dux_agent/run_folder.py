@@ -50,11 +50,13 @@ class RunFolder:
 
     Attributes:
         tail: what stood in the trace after the moment that a resumed run goes on from.
+        opened: it was there before.
     """
 
     def __init__(self, path: Path, made: Sequence[Path] = ()) -> None:
         self.path = path
         self.tail = Tail()
+        self.opened = False
         self._made = made
         self._lock = threading.RLock()
         self._listeners: list[Callable[[Event], None]] = []
@@ -110,7 +112,7 @@ class RunFolder:
             events = [event for _, event in placed(path)]
             for event in events:
                 whole(event, folder._chain)
-            folder.tail = Tail(events)
+            folder.tail, folder.opened = Tail(events), True
             _mend(path / "trace.jsonl")
             (path / "sources").mkdir(exist_ok=True)
             remove_parts(path)

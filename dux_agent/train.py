@@ -138,6 +138,8 @@ def resume(
         chat = _chat_model(plan.model if lm is None else lm, plan.seed)
         watch = Listening(on_event, plan.epochs, built.steps_per_epoch)
         folder = stack.enter_context(RunFolder.open(path))
+        if (path / "decisions.sqlite").exists():
+            folder.checkpointer()  # a damaged one is said now, not at a decision
         # After it was opened, and locked: a run that goes on writes a newer one.
         saved = run_checkpoint.load(path)
         folder.go_on_from(0 if saved is None else saved["trace"])

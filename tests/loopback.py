@@ -52,7 +52,7 @@ def _completion(content):
 
 @contextmanager
 def serving(fault=None):
-    """The server; `asked` holds the digest of every prompt, `fault` a status or None."""
+    """The server; `asked` holds the digest of every prompt it got."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.asked, server.fault = [], fault
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))

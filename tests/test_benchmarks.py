@@ -12,6 +12,7 @@ from dux_agent.benchmarks import (
     isolated_message,
     isolated_step,
     static_check,
+    tracing_cost,
 )
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.workload import workload
@@ -49,6 +50,14 @@ def test_the_overhead_is_measured_against_a_bare_loop():
     assert ("%", attach_overhead.BAR) == (held.unit, held.bar)
     assert -90 < held.value < 1000
     assert "2 rounds of 2 steps" in held.detail
+
+
+def test_the_cost_of_a_run_folder_is_measured_against_a_run_without():
+    held = tracing_cost.measure(rounds=2, steps=2)
+
+    assert ("%", tracing_cost.BAR) == (held.unit, held.bar)
+    assert -90 < held.value < 1000
+    assert "checkpoints" in held.detail
 
 
 def test_the_longest_decision_but_the_first_counts():

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
@@ -43,3 +45,16 @@ def test_the_graph_alone_makes_a_decision(tmp_path):
     printed = output_of("graph_only.py", tmp_path)
 
     assert "verdict: applied" in printed
+
+
+def test_decisions_go_to_a_postgres_where_there_is_one(tmp_path):
+    pytest.importorskip(
+        "langgraph.checkpoint.postgres", reason="its checkpointer is not installed"
+    )
+    if "DUX_POSTGRES" not in os.environ:
+        pytest.skip("no server: set DUX_POSTGRES=postgresql://user:password@host/db")
+
+    printed = output_of("postgres.py", tmp_path)
+
+    assert "verdict: applied" in printed
+    assert int(printed.rpartition("stages stored:")[2]) >= 4

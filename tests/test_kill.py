@@ -89,17 +89,16 @@ def survive(whole, folder, rounds, seed):
     begin = ("digits", "--epochs", "3", "--seed", "3", "--lm", "openai:tiny")
     with serving() as server:
         for _ in range(rounds):
-            # The decisions are a tenth of the events and most of what can go wrong.
-            kinds = [place for place, one in enumerate(events) if one.decision]
-            anywhere = moments.random() < 0.4
-            most = len(events) if anywhere else 0
-            target = moments.randrange(most) if most else moments.choice(kinds)
             known = (folder / "run.json").exists()
+            written = lines_in(folder)
+            # The decisions are a tenth of the events and most of what can go wrong.
+            kinds = [place for place, one in enumerate(events, 1) if one.decision]
+            places = kinds if moments.random() < 0.6 else list(range(1, len(events)))
+            left = [place for place in places if place > written] or [len(events)]
             arguments = ("--resume", str(folder)) if known else begin
             where = () if known else ("--run-dir", str(folder))
             process = dux(server, *arguments, *where)
-            target = max(target, lines_in(folder)) if known else target
-            kill_at(process, folder, target, moments.random() * 0.3)
+            kill_at(process, folder, moments.choice(left), moments.random() * 0.3)
         paid = {e.data["prompt"] for e in trace.read(folder) if e.kind == "reply"}
         asked = len(server.asked)
         process = dux(server, "--resume", str(folder))

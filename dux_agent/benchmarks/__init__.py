@@ -19,6 +19,7 @@ BENCHMARKS = (
     "fresh-child",
     "isolated-step",
     "isolated-message",
+    "tracing-cost",
 )
 
 
