@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click.core import ParameterSource
 from rich.console import Console
 
 from dux_agent.benchmarks import BENCHMARKS
@@ -163,7 +162,7 @@ def _given(context: typer.Context) -> dict[str, Any]:
     return {
         name: getattr(value, "value", value)
         for name, value in context.params.items()
-        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
     }
 
 
