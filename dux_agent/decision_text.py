@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from dux_agent.story import Story
+from dux_agent.decision_stories import Story
 from dux_agent.summary import one_line
 from dux_agent.table import loss_text, plain_table, verdict_text
 
