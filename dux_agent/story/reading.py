@@ -1,0 +1,206 @@
+"""Reads a run folder into a `RunStory`; changes nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dux_agent.run_folder import read_facts, read_kept_source
+from dux_agent.story.proposals import proposals_of
+from dux_agent.story.records import (
+    DecisionStory,
+    EpochLosses,
+    RunStory,
+    Stage,
+    Trouble,
+)
+from dux_agent.story.values import count, items, mapping, number, numbers, text
+from dux_agent.trace import Event, iterate
+
+SourceOf = Callable[[str], str | None]
+
+# What the time until an event of this kind was spent on.
+_SPENT_ON = {
+    "observation": "observe",
+    "prompt": "prepare",
+    "reply": "model",
+    "static_check": "static check",
+    "dry_run": "dry run",
+    "apply": "apply",
+    "error": "trouble",
+}
+
+
+def read_story(path: str | Path) -> RunStory:
+    """What a run folder tells, also of a run that goes on or was torn.
+
+    Raises:
+        RunFolderUnusable: it is no run folder, or its trace is damaged.
+    """
+    path = Path(path)
+    facts = read_facts(path)
+    return story_of(
+        path, facts, iterate(path), lambda digest: read_kept_source(path, digest)
+    )
+
+
+def story_of(
+    path: Path, facts: Mapping[str, Any], events: Iterable[Event], source_of: SourceOf
+) -> RunStory:
+    """The same from its parts.
+
+    Where a run was resumed, what was written last of a step, an epoch or a decision
+    counts.
+    """
+    losses: dict[int, float] = {}
+    epochs: dict[int, EpochLosses] = {}
+    control: dict[int, EpochLosses] = {}
+    told: dict[int, list[Event]] = {}
+    began = ended = agent_began = 0.0
+    total = 0
+    for event in events:
+        began = min(began, event.time) if total else event.time
+        ended = max(ended, event.time)
+        total += 1
+        scope = event.data.get("scope") if event.kind == "loss" else None
+        if scope == "control":
+            _keep_epoch(control, event)
+            continue
+        agent_began = agent_began or event.time
+        if type(event.decision) is int:
+            told.setdefault(event.decision, []).append(event)
+        elif scope == "epoch":
+            _keep_epoch(epochs, event)
+        elif event.kind == "loss":
+            loss = number(event.data.get("loss"))
+            if loss is not None and event.step >= 0:
+                losses[event.step] = loss
+    decisions = _decisions(told, source_of)
+    return RunStory(
+        path=path,
+        facts=facts,
+        losses=tuple(sorted(losses.items())),
+        epochs=tuple(epochs[key] for key in sorted(epochs)),
+        control=tuple(control[key] for key in sorted(control)),
+        decisions=decisions,
+        events=total,
+        began=began,
+        ended=ended,
+        agent_began=agent_began,
+    )
+
+
+def _keep_epoch(held: dict[int, EpochLosses], event: Event) -> None:
+    data = event.data
+    place = count(data.get("epoch"))
+    if place is None:
+        return
+    held[place] = EpochLosses(
+        number=place,
+        step=max(event.step, 0),
+        train=number(data.get("loss")),
+        val=number(data.get("val")),
+        test=number(data.get("test")),
+        seconds=number(data.get("seconds")),
+    )
+
+
+def _decisions(
+    told: Mapping[int, list[Event]], source_of: SourceOf
+) -> tuple[DecisionStory, ...]:
+    """In order; the incumbent of each is what was live before it."""
+    decisions: list[DecisionStory] = []
+    # What is live, and what would be live again after a rollback.
+    live: str | None = None
+    ends: list[tuple[int, str | None]] = []
+    for place in sorted(told):
+        events = told[place]
+        step = max(events[0].step, 0)
+        for at, back in [end for end in ends if end[0] <= step]:
+            live = back
+            ends.remove((at, back))
+        decision = _decision(place, events, live, source_of)
+        if decision.went_live:
+            if decision.rolled_back_at is not None:
+                ends.append((decision.rolled_back_at, live))
+            live = decision.source
+        decisions.append(decision)
+    return tuple(decisions)
+
+
+def _decision(
+    place: int, events: list[Event], live: str | None, source_of: SourceOf
+) -> DecisionStory:
+    data = _last(events, "apply")
+    back = [event for event in events if event.kind == "rollback"]
+    observed = _last(events, "observation")
+    verdict = text(data.get("verdict")) or "unfinished"
+    reason = text(data.get("reason"))
+    if back and verdict == "applied":
+        verdict, reason = "rolled_back", text(back[-1].data.get("reason"))
+    digest = text(data.get("digest"))
+    carry = mapping(data.get("carry"))
+    usage = mapping(data.get("usage") or _last(events, "reply").get("usage"))
+    own = [event for event in events if event.kind != "rollback"] or events
+    # What the model was told is what was live; a torn trace may lack it.
+    incumbent = text(observed.get("source")) or None if observed else live
+    return DecisionStory(
+        number=place,
+        step=max(events[0].step, 0),
+        verdict=verdict,
+        reason=reason,
+        digest=digest,
+        source=source_of(digest),
+        incumbent=incumbent,
+        base=mapping(observed.get("base_optimizer")),
+        prompts=tuple(_messages(event) for event in events if event.kind == "prompt"),
+        proposals=proposals_of(events, source_of),
+        troubles=tuple(
+            Trouble(text(each.data.get("error")), text(each.data.get("message")))
+            for each in events
+            if each.kind == "error"
+        ),
+        usage=_counts(usage),
+        seconds=number(data.get("seconds")),
+        began=own[0].time,
+        ended=own[-1].time,
+        carried=_counts(carry.get("carried")),
+        dropped=_counts(carry.get("dropped")),
+        rates_before=tuple(numbers(data.get("learning_rates_before"))),
+        rates=tuple(numbers(data.get("learning_rates"))),
+        rolled_back_at=max(back[-1].step, 0) if back else None,
+        stages=_stages(own),
+    )
+
+
+def _last(events: Iterable[Event], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for event in events:
+        if event.kind == kind:
+            found = event.data
+    return found
+
+
+def _counts(value: Any) -> dict[str, int]:
+    held = {str(key): count(found) for key, found in mapping(value).items()}
+    return {key: found for key, found in held.items() if found is not None}
+
+
+def _messages(event: Event) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for message in items(event.data.get("messages")):
+        held = mapping(message)
+        pairs.append((text(held.get("role")) or "?", text(held.get("content"))))
+    return tuple(pairs)
+
+
+def _stages(events: list[Event]) -> tuple[Stage, ...]:
+    spent: dict[str, float] = {}
+    before = events[0].time
+    for event in events[1:]:
+        name = _SPENT_ON.get(event.kind)
+        if name is not None:
+            spent[name] = spent.get(name, 0.0) + max(0.0, event.time - before)
+        before = event.time
+    return tuple(Stage(name, seconds) for name, seconds in spent.items())
