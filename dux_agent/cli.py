@@ -256,6 +256,38 @@ def replay(
             raise typer.Exit(1)
 
 
+@app.command(epilog="Example:  dux report runs/digits-0 --price-in 2.5 --price-out 10")
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Run folders.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write.",
+            show_default="DIR/report.html; comparison.html beside the first of several",
+        ),
+    ] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option(help="Dollars per million tokens that the model is sent."),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option(help="Dollars per million tokens that the model answers."),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page of a run, or one that compares several."""
+    with _one_line_errors():
+        from dux_agent.report.money import Prices
+        from dux_agent.report.page import write_report
+
+        prices = Prices(price_in, price_out)
+        typer.echo(write_report(folders, output=output, prices=prices))
+
+
 @app.command(epilog="Example:  dux doctor")
 def doctor() -> None:
     """Show which layers of the jail hold on this system, and what each costs."""

@@ -1,0 +1,149 @@
+"""Writes the page of a run, or of several: one file, whole or not at all."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from dux_agent.errors import BadArgument, DuxError
+from dux_agent.report.comparison_view import comparison_view
+from dux_agent.report.money import Prices
+from dux_agent.report.run_view import run_view
+from dux_agent.report.thinning import visible
+from dux_agent.story.reading import read_story
+from dux_agent.story.records import RunStory
+
+NAME = "report.html"
+COMPARISON = "comparison.html"
+
+MOST_BYTES = 1_900_000
+# Characters of a text that are shown; the first with which the page is small enough.
+_LIMITS = (40_000, 12_000, 4_000, 1_200, 300)
+
+
+def write_report(
+    folders: Sequence[str | Path],
+    *,
+    output: str | Path | None = None,
+    prices: Prices | None = None,
+) -> Path:
+    """Write the page of one run folder, or one that compares several.
+
+    Args:
+        folders: run folders; nothing in them is changed but `report.html`.
+        output: where to write; None: `report.html` in the folder, and for several
+            `comparison.html` beside the first of them.
+        prices: of the language model; None: money is unknown.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        RunFolderUnusable: one of them is no run folder; nothing was written.
+        DuxError: the page cannot be written there; what was there still is.
+    """
+    if not folders:
+        raise BadArgument("no run folder was named; name one that `dux run` printed.")
+    paths = [Path(folder) for folder in folders]
+    runs = [read_story(path) for path in paths]
+    single = len(runs) == 1
+    if output is not None:
+        target = Path(output)
+    elif single:
+        target = paths[0] / NAME
+    else:
+        target = paths[0].absolute().parent / COMPARISON
+    prices = prices or Prices()
+    text = render_run(runs[0], prices) if single else render_comparison(runs, prices)
+    _write(target, text)
+    return target
+
+
+def render_run(run: RunStory, prices: Prices) -> str:
+    """The page of one run, HTML; under `MOST_BYTES` where shorter texts make it so."""
+    text = ""
+    for most in _LIMITS:
+        text = _render("run.html.j2", run_view(run, prices, most))
+        if len(text.encode()) <= MOST_BYTES:
+            break
+    return text
+
+
+def render_comparison(runs: Sequence[RunStory], prices: Prices) -> str:
+    """The page that compares several runs, HTML."""
+    return _render("comparison.html.j2", comparison_view(runs, prices))
+
+
+def _render(template: str, page: dict[str, Any]) -> str:
+    style, script = _asset("page.css"), _asset("page.js")
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            page=page,
+            style=Markup(style),
+            style_hash=_hash(style),
+            script=Markup(script),
+            script_hash=_hash(script),
+        )
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    # Everything that comes out of a run folder is hostile text: all of it is made
+    # visible and escaped where it is written down, and nothing of it is marked safe.
+    return Environment(
+        loader=PackageLoader("dux_agent.report"),
+        autoescape=True,
+        finalize=_finalized,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _finalized(value: Any) -> Any:
+    # Markup is what this package wrote itself: styles, the script, its macros' output.
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value)
+    return value
+
+
+def _asset(name: str) -> str:
+    held = resources.files("dux_agent.report") / "templates" / name
+    return held.read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+def _write(target: Path, text: str) -> None:
+    """All of it under another name first, then renamed: a reader sees no half."""
+    part: str | None = None
+    try:
+        held, part = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        with os.fdopen(held, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        os.chmod(part, 0o644)
+        os.replace(part, target)
+    except OSError as error:
+        if part is not None:
+            Path(part).unlink(missing_ok=True)
+        raise DuxError(
+            f"the report cannot be written to {target}: {error.strerror or error}; "
+            f"a file in a folder that may be written was wanted; name another with "
+            f"--output."
+        ) from None

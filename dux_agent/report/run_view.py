@@ -1,0 +1,278 @@
+"""What the page says of a whole run: a `RunStory` made into plain values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from dux_agent.report.decision_view import Told, View, view_of
+from dux_agent.report.money import Prices, money_text
+from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
+from dux_agent.report.thinning import not_finite
+from dux_agent.report.wording import (
+    VERDICTS,
+    loss_text,
+    moment_text,
+    plural,
+    seconds_text,
+    verdict_class,
+)
+from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
+from dux_agent.summary import one_line
+from dux_agent.table import model_title
+
+_LEGEND = {
+    "train": "training, step by step; the band spans the steps drawn as one point",
+    "val": "validation",
+    "test": "test",
+    "control-val": "control, validation",
+    "control-test": "control, test",
+}
+_MOST_ROWS = 200
+
+
+def run_view(run: RunStory, prices: Prices, most: int) -> View:
+    """The values that `templates/run.html.j2` writes down.
+
+    Args:
+        run: what happened.
+        prices: of the language model.
+        most: characters of each text that are shown.
+    """
+    told = Told(most)
+    charts = loss_charts(run)
+    finished, state = run_state(run)
+    return {
+        "title": run_title(run),
+        "lead": f"{model_title(_fact(run, 'model'))} · {_fact(run, 'created')} · "
+        f"{one_line(str(run.path), 200)}",
+        "finished": finished,
+        "state": state,
+        "figures": _figures(run, prices),
+        "charts": charts,
+        "chart_label": _chart_label(run),
+        "legend": [(name, _LEGEND[name]) for name in _shown(run)],
+        "verdicts": [
+            (verdict, text)
+            for verdict, text in VERDICTS.items()
+            if any(verdict_class(each.verdict) == verdict for each in run.decisions)
+        ],
+        "not_finite": len(not_finite(run.losses)),
+        "epochs": _rows(run),
+        "has_control": bool(run.control),
+        "timeline": _timeline(run),
+        "decisions": [
+            view_of(decision, run.epochs, prices, told) for decision in run.decisions
+        ],
+        "source_line": _versions(run),
+        "rule": (
+            f"Drawn and shown within bounds: the training curve has at most "
+            f"{MOST_POINTS[WIDE]} points, each the mean of the steps about it with "
+            f"their lowest and highest as a band; a text of more than {most:,} "
+            f"characters is cut in the middle and says so; a message that was shown "
+            f"before is named instead of repeated. The run folder holds everything."
+        ),
+    }
+
+
+def run_title(run: RunStory) -> str:
+    """What was run."""
+    task, seed = _fact(run, "task"), _fact(run, "seed")
+    return f"{task or 'a training'}, seed {seed}" if seed else task
+
+
+def _fact(run: RunStory, name: str) -> str:
+    value = run.facts.get(name)
+    return "" if value is None else one_line(str(value), 200)
+
+
+def run_state(run: RunStory) -> tuple[bool, str]:
+    """Whether all epochs that were planned are there, and a sentence on it."""
+    planned, done = run.epochs_planned, len(run.epochs)
+    open_ones = [each for each in run.decisions if each.verdict == "unfinished"]
+    if planned is None:
+        told = f"{plural(run.steps, 'step')} recorded"
+        if open_ones:
+            return False, f"{told}; decision {open_ones[-1].number} has no verdict yet"
+        return True, told
+    if done >= planned:
+        return True, f"finished: {plural(done, 'epoch')}"
+    return False, (
+        f"still going on, or ended early: {done} of {plural(planned, 'epoch')} "
+        f"recorded, last event {moment_text(run.ended)}"
+    )
+
+
+def _figures(run: RunStory, prices: Prices) -> list[View]:
+    figures = []
+    if run.epochs:
+        last = run.epochs[-1]
+        beside = _at(run.control, last.number)
+        for name, kind in (("test loss", "test"), ("validation loss", "val")):
+            figures.append(_figure(f"last {name}", last, beside, kind))
+    elif run.losses:
+        figures.append(
+            {
+                "name": "last training loss",
+                "value": loss_text(run.losses[-1][1]),
+                "note": f"at step {run.losses[-1][0]:,}",
+            }
+        )
+    verdicts = Counter(each.verdict.replace("_", " ") for each in run.decisions)
+    figures.append(
+        {
+            "name": "decisions",
+            "value": f"{len(run.decisions):,}",
+            "note": ", ".join(
+                f"{count} {name[:40]}" for name, count in verdicts.items()
+            ),
+        }
+    )
+    deciding = sum(each.seconds or 0.0 for each in run.decisions)
+    figures.append(
+        {
+            "name": "time",
+            "value": seconds_text(run.ended - run.began),
+            "note": f"{seconds_text(deciding)} of it deciding",
+        }
+    )
+    figures.append(_tokens(run, prices))
+    return figures
+
+
+def _tokens(run: RunStory, prices: Prices) -> View:
+    usages = [each.usage for each in run.decisions]
+    tokens = sum(
+        each.get("input_tokens", 0) + each.get("output_tokens", 0) for each in usages
+    )
+    calls = sum(each.get("calls", 0) for each in usages)
+    money = money_text(prices, usages)
+    if prices.known:
+        note = f"{tokens:,} tokens in {plural(calls, 'call')}"
+        return {"name": "money", "value": money, "note": note}
+    return {
+        "name": "tokens",
+        "value": f"{tokens:,}" if tokens else "unknown",
+        "note": f"{plural(calls, 'call')}; money {money}",
+    }
+
+
+def _figure(
+    name: str, last: EpochLosses, beside: EpochLosses | None, kind: str
+) -> View:
+    ours = getattr(last, kind)
+    note = f"after epoch {last.number}"
+    theirs = getattr(beside, kind) if beside is not None else None
+    if theirs is not None:
+        note = f"control {loss_text(theirs)}{change_text(ours, theirs)}"
+    return {"name": name, "value": loss_text(ours), "note": note}
+
+
+def change_text(ours: float | None, theirs: float | None) -> str:
+    """How far a loss is from another, in percent of it; empty where it cannot be.
+
+    >>> change_text(0.5, 2.0)
+    ': 75.0 % below it'
+    """
+    if ours is None or theirs is None or not 0 < theirs < 1e300:
+        return ""
+    change = 100 * (ours - theirs) / theirs
+    if not abs(change) < 1e6:
+        return ""
+    return f": {abs(change):.1f} % {'below' if change <= 0 else 'above'} it"
+
+
+def _at(epochs: tuple[EpochLosses, ...], number: int) -> EpochLosses | None:
+    return next((each for each in epochs if each.number == number), None)
+
+
+def _shown(run: RunStory) -> list[str]:
+    shown = (
+        ["train"] if run.losses or any(e.train is not None for e in run.epochs) else []
+    )
+    for name, epochs in (("", run.epochs), ("control-", run.control)):
+        for kind in ("val", "test"):
+            if any(getattr(each, kind) is not None for each in epochs):
+                shown.append(name + kind)
+    return shown
+
+
+def _chart_label(run: RunStory) -> str:
+    label = f"Losses over {plural(run.steps, 'step')}"
+    if run.epochs:
+        first, last = run.epochs[0], run.epochs[-1]
+        label += (
+            f"; validation loss {loss_text(first.val)} after epoch {first.number}, "
+            f"{loss_text(last.val)} after epoch {last.number}"
+        )
+    told = [f"{each.number} at step {each.step}" for each in run.decisions[:12]]
+    return f"{label}. Decisions: {', '.join(told) or 'none'}."
+
+
+def _rows(run: RunStory) -> list[list[str]]:
+    known = {each.number: each for each in run.epochs}
+    beside = {each.number: each for each in run.control}
+    numbers = sorted({*known, *beside})
+    if len(numbers) > _MOST_ROWS:
+        stride = -(-len(numbers) // _MOST_ROWS)
+        numbers = sorted({*numbers[::stride], numbers[-1]})
+    rows = []
+    for number in numbers:
+        cells = [f"{number}"]
+        for epochs in (known, beside) if beside else (known,):
+            epoch = epochs.get(number)
+            for kind in ("train", "val", "test"):
+                cells.append(loss_text(getattr(epoch, kind) if epoch else None))
+        rows.append(cells)
+    return rows
+
+
+def _timeline(run: RunStory) -> View | None:
+    """Wall time from the first to the last event: control, training, deciding."""
+    length = run.ended - run.began
+    if length <= 0:
+        return None
+    segments: list[View] = []
+
+    def add(kind: str, start: float, end: float, label: str) -> None:
+        x = 1000 * (start - run.began) / length
+        width = 1000 * max(end - start, 0.0) / length
+        told = f"{label}, {seconds_text(end - start)}"
+        segments.append(
+            {"kind": kind, "x": round(x, 2), "width": round(width, 2), "label": told}
+        )
+
+    began = run.agent_began or run.ended
+    if run.control:
+        add("control", run.began, began, "control")
+    add("training", began, run.ended, "training with the agent")
+    for each in run.decisions:
+        kind = verdict_class(each.verdict)
+        add(kind, each.began, _ended(each), f"decision {each.number}: {each.verdict}")
+    deciding = sum(_ended(each) - each.began for each in run.decisions)
+    legend = [("training", "training")]
+    if run.control:
+        legend.insert(0, ("control", "control"))
+    for verdict in VERDICTS:
+        if any(verdict_class(each.verdict) == verdict for each in run.decisions):
+            legend.append((verdict, f"deciding: {verdict.replace('_', ' ')}"))
+    return {
+        "segments": segments,
+        "began": moment_text(run.began),
+        "ended": moment_text(run.ended),
+        "legend": legend,
+        "label": f"{seconds_text(length)} of wall time, {seconds_text(deciding)} of it "
+        f"deciding",
+    }
+
+
+def _ended(decision: DecisionStory) -> float:
+    return max(decision.ended, decision.began)
+
+
+def _versions(run: RunStory) -> str:
+    versions: Any = run.facts.get("versions")
+    held = versions if isinstance(versions, dict) else {}
+    parts = [f"{name} {held[name]}" for name in ("dux-agent", "torch") if name in held]
+    told = ", ".join(one_line(part, 60) for part in parts) or "versions unknown"
+    return f"Made by dux report from {plural(run.events, 'event')}; {told}."
