@@ -288,6 +288,38 @@ def report(
         typer.echo(write_report(folders, output=output, prices=prices))
 
 
+@app.command(epilog="Example:  dux export runs/digits-0 --schedule -o schedule.py")
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    schedule: Annotated[
+        bool,
+        typer.Option(
+            "--schedule",
+            help="All rules as one optimizer that makes the run's switches at the "
+            "run's steps.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write it there instead of printing it."),
+    ] = None,
+) -> None:
+    """Print the best rule of a run as a stand-alone module that needs only torch.
+
+    The best: lowest validation loss while it was live, else lowest training loss.
+    """
+    with _one_line_errors():
+        from dux_agent.exporting.module_text import export as text_of
+        from dux_agent.whole_file import write_whole
+
+        text = text_of(folder, schedule=schedule)
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            write_whole(output, text, what="the module", option="--output")
+            typer.echo(output)
+
+
 @app.command(epilog="Example:  dux doctor")
 def doctor() -> None:
     """Show which layers of the jail hold on this system, and what each costs."""

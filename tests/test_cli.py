@@ -13,7 +13,7 @@ from dux_agent.cli import app
 from dux_agent.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ["run", "check", "trace", "report", "doctor", "bench"]
+COMMANDS = ["run", "check", "trace", "report", "export", "doctor", "bench"]
 
 GOOD = '''
 import torch

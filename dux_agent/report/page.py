@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
@@ -15,13 +13,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from dux_agent.errors import BadArgument, DuxError
+from dux_agent.errors import BadArgument
 from dux_agent.report.comparison_view import comparison_view
 from dux_agent.report.money import Prices
 from dux_agent.report.run_view import run_view
 from dux_agent.report.thinning import visible
 from dux_agent.story.reading import read_story
 from dux_agent.story.records import RunStory
+from dux_agent.whole_file import write_whole
 
 NAME = "report.html"
 COMPARISON = "comparison.html"
@@ -65,7 +64,7 @@ def write_report(
         target = paths[0].absolute().parent / COMPARISON
     prices = prices or Prices()
     text = render_run(runs[0], prices) if single else render_comparison(runs, prices)
-    _write(target, text)
+    write_whole(target, text, what="the report", option="--output")
     return target
 
 
@@ -128,22 +127,3 @@ def _asset(name: str) -> str:
 def _hash(text: str) -> str:
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
-
-
-def _write(target: Path, text: str) -> None:
-    """All of it under another name first, then renamed: a reader sees no half."""
-    part: str | None = None
-    try:
-        held, part = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(held, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(part, 0o644)
-        os.replace(part, target)
-    except OSError as error:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
-        raise DuxError(
-            f"the report cannot be written to {target}: {error.strerror or error}; "
-            f"a file in a folder that may be written was wanted; name another with "
-            f"--output."
-        ) from None

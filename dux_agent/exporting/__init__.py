@@ -1,0 +1,1 @@
+"""Rules of a run as modules that need only torch."""

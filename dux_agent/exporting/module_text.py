@@ -1,0 +1,262 @@
+"""Rules of a run as the text of a module: the best one, or all in their order."""
+
+from __future__ import annotations
+
+import ast
+import math
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from dux_agent.errors import DuxError
+from dux_agent.exporting.best import Best, best_rule, live_rules
+from dux_agent.exporting.placing import (
+    FUTURE,
+    indented,
+    without_future,
+    without_script,
+)
+from dux_agent.story.reading import read_story
+from dux_agent.story.records import DecisionStory, RunStory
+from dux_agent.summary import one_line
+from dux_agent.table import model_title
+from dux_sandbox.static_check import judge
+
+_WARNING = """\
+A language model wrote the rule. In the run it was guarded while it ran; here it is
+ordinary Python that runs with your rights. Read it before you import it."""
+
+
+def export(folder: str | Path, *, schedule: bool = False) -> str:
+    """The text of a module that needs only torch.
+
+    Args:
+        folder: a run folder; nothing in it is changed, nothing of it is run.
+        schedule: all rules as one optimizer that makes the run's switches at the
+            run's steps, instead of the best rule alone.
+
+    Raises:
+        RunFolderUnusable: it is no run folder.
+        DuxError: no rule was applied; a source is missing or damaged, or the static
+            check refuses it.
+    """
+    run = read_story(folder)
+    return _scheduled(run) if schedule else _alone(run, best_rule(run))
+
+
+def _alone(run: RunStory, best: Best) -> str:
+    name, source = _fit(run, best.decision)
+    source, future = without_future(source)
+    told = [
+        f"{name}: the best rule of a run of dux-agent, as a module of its own.",
+        "",
+        *_origin(run),
+        f"decision: {best.decision.number}, at step {best.decision.step}",
+        f"chosen by: {_why(best)}",
+        f"digest: {best.decision.digest}",
+        *_losses(run),
+        "",
+        *_WARNING.split("\n"),
+        "",
+        f"    optimizer = {name}(model.parameters())",
+    ]
+    return _sound(_docstring(told) + (FUTURE + "\n" if future else "") + source)
+
+
+def _why(best: Best) -> str:
+    if not best.measure:
+        return "being the last (no loss is recorded)"
+    return f"lowest {best.measure}, {best.loss:.6g} ({best.when})"
+
+
+def _scheduled(run: RunStory) -> str:
+    decisions = live_rules(run)
+    if not decisions:
+        best_rule(run)  # says what is wrong
+    rules, lines = [], []
+    for place, decision in enumerate(decisions, start=1):
+        name, source = _fit(run, decision)
+        body = indented(without_future(source)[0]).rstrip()
+        told = f"{name}, decision {decision.number}, {decision.digest}"
+        rules.append(
+            f"def rule_{place}(groups):\n"
+            f'    """{told}."""\n'
+            f"\n{body}\n\n    return {name}(groups)\n"
+        )
+        carry = bool(decision.carried)
+        lines.append(f"    ({decision.step}, rule_{place}, {carry}),")
+    told = [
+        "The rules of a run of dux-agent, one after another, as one optimizer.",
+        "",
+        *_origin(run),
+        "rules: " + ", ".join(_switch(decision) for decision in decisions),
+        *_losses(run),
+        *_left_out(run),
+        "",
+        *_WARNING.replace("the rule", "the rules", 1).split("\n"),
+        "",
+        "    optimizer = Schedule(model.parameters())",
+    ]
+    parts = [
+        _docstring(told) + FUTURE,
+        _machinery(),
+        _base(decisions[0].base),
+        "\n\n".join(rules),
+        "SWITCHES = [\n" + "\n".join(lines) + "\n]\n"
+        '"""After how many steps which rule takes over; True: with its state."""\n',
+        _SCHEDULE,
+    ]
+    return _sound("\n\n".join(part.strip("\n") + "\n" for part in parts))
+
+
+_SCHEDULE = '''
+class Schedule(ScheduledOptimizer):
+    """The run's optimizers at the run's steps; use it like any torch optimizer."""
+
+    def __init__(self, params, base=base_optimizer, switches=SWITCHES):
+        super().__init__(params, base, switches)
+'''
+
+
+def _switch(decision: DecisionStory) -> str:
+    return f"decision {decision.number} at step {decision.step}"
+
+
+def _left_out(run: RunStory) -> list[str]:
+    back = [f"{each.number}" for each in run.decisions if each.verdict == "rolled_back"]
+    if not back:
+        return []
+    return [
+        f"left out: decision {', '.join(back)}, rolled back; the run before it took "
+        f"its steps, so that losses differ from there on"
+    ]
+
+
+def _origin(run: RunStory) -> list[str]:
+    facts = run.facts
+    versions = facts.get("versions")
+    held = versions if isinstance(versions, Mapping) else {}
+    return [
+        f"run: {run.path.name}, {facts.get('created', 'time unknown')}",
+        f"task: {facts.get('task')}, seed {facts.get('seed')}",
+        f"model: {model_title(str(facts.get('model', 'unknown')))}",
+        f"versions: dux-agent {held.get('dux-agent')}, torch {held.get('torch')}",
+    ]
+
+
+def _losses(run: RunStory) -> list[str]:
+    lines = []
+    for name, epochs in (("run", run.epochs), ("control", run.control)):
+        if epochs:
+            last = epochs[-1]
+            figures = [
+                f"{kind} {loss:.6g}"
+                for kind in ("train", "val", "test")
+                for loss in [getattr(last, kind)]
+                if loss is not None
+            ]
+            lines.append(
+                f"losses of the {name} after epoch {last.number}: {', '.join(figures)}"
+            )
+    return lines
+
+
+def _docstring(lines: Sequence[str]) -> str:
+    """A module's docstring of texts that may be anything."""
+    safe = [
+        "    " * line.startswith("    ")
+        + one_line(line, 200).replace("\\", "/").replace('"', "'")
+        for line in lines
+    ]
+    return '"""' + "\n".join(safe) + '\n"""\n\n'
+
+
+def _fit(run: RunStory, decision: DecisionStory) -> tuple[str, str]:
+    """The rule's name and its source, as the live run took them."""
+    source = decision.source
+    if source is None:
+        raise DuxError(
+            f"the source of decision {decision.number} is not in {run.path} under its "
+            f"digest {decision.digest[:12]}; the file that the run wrote was wanted; "
+            f"restore sources/ of the run folder."
+        )
+    judgement = judge(source)
+    if not judgement.report.ok or judgement.rule is None:
+        found = "; ".join(str(each) for each in judgement.report.findings[:2])
+        raise DuxError(
+            f"the static check refuses the source of decision {decision.number}: "
+            f"{found}; a source that it accepts was wanted; export it with the "
+            f"dux-agent that made the run."
+        )
+    text = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return judgement.rule, without_script(text)
+
+
+def _machinery() -> str:
+    """`dux_agent.exporting.scheduled` without its docstring and `__future__` line."""
+    held = resources.files("dux_agent.exporting") / "scheduled.py"
+    text = held.read_text(encoding="utf-8")
+    return text.partition(FUTURE)[2]
+
+
+def _base(described: Mapping[str, Any]) -> str:
+    """A function that builds the run's base optimizer."""
+    import torch
+
+    name = str(described.get("name"))
+    kind = getattr(torch.optim, name, None) if name.isidentifier() else None
+    groups = described.get("groups")
+    if not isinstance(kind, type) or not isinstance(groups, list) or not groups:
+        return (
+            "def base_optimizer(groups):\n"
+            '    """The base optimizer of the run, which is none of torch\'s own."""\n'
+            "    raise NotImplementedError(\n"
+            "        'the base optimizer of the run is not known to torch; '\n"
+            "        'pass base=, a function that builds it from groups'\n"
+            "    )\n"
+        )
+    held = [_options(group) for group in groups if isinstance(group, Mapping)]
+    options = "\n".join(f"    {each}," for each in held)
+    return (
+        f"BASE_OPTIONS = [\n{options}\n]\n"
+        f'"""The options of each parameter group, as the run began."""\n\n\n'
+        f"def base_optimizer(groups):\n"
+        f'    """torch.optim.{name}, as the run began."""\n'
+        f"    if len(groups) != len(BASE_OPTIONS):\n"
+        f"        raise ValueError(\n"
+        f"            f'{{len(groups)}} parameter groups were given; the run had '\n"
+        f"            f'{{len(BASE_OPTIONS)}}; pass as many, or base='\n"
+        f"        )\n"
+        f"    for group, options in zip(groups, BASE_OPTIONS):\n"
+        f"        group.update(options)\n"
+        f"    return torch.optim.{name}(groups, lr=BASE_OPTIONS[0].get('lr', 1e-3))\n"
+    )
+
+
+def _options(group: Mapping[str, Any]) -> str:
+    held = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in group.items()
+        if isinstance(key, str) and key.isidentifier() and _plain(value)
+    }
+    return repr(held)
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(each, int | float) for each in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int)
+
+
+def _sound(text: str) -> str:
+    try:
+        compile(text, "<exported>", "exec", dont_inherit=True, flags=ast.PyCF_ONLY_AST)
+    except (SyntaxError, ValueError) as error:
+        raise DuxError(
+            f"the module that was made is no valid Python: {error}; a source that can "
+            f"stand in a module was wanted; take it from sources/ of the run folder."
+        ) from None
+    return text
