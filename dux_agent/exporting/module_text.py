@@ -78,10 +78,10 @@ def _scheduled(run: RunStory) -> str:
     for place, decision in enumerate(decisions, start=1):
         name, source = _fit(run, decision)
         body = indented(without_future(source)[0]).rstrip()
-        told = f"{name}, decision {decision.number}, {decision.digest}"
+        title = f"{name}, decision {decision.number}, {decision.digest}"
         rules.append(
             f"def rule_{place}(groups):\n"
-            f'    """{told}."""\n'
+            f'    """{title}."""\n'
             f"\n{body}\n\n    return {name}(groups)\n"
         )
         carry = bool(decision.carried)
