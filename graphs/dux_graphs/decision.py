@@ -27,7 +27,14 @@ from dux_graphs.state import DecisionState, ObservationInput, Ports, PortsError
 from dux_graphs.trouble import is_trouble
 from dux_prompts.observation import Observation
 
-__all__ = ["Ports", "PortsError", "build_graph", "decide", "graph"]
+__all__ = [
+    "Ports",
+    "PortsError",
+    "build_graph",
+    "build_served_graph",
+    "decide",
+    "graph",
+]
 
 DecisionGraph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -62,6 +69,19 @@ def build_graph(
     model does ends as a verdict.
     """
     return _compile(_ports, Ports, checkpointer, retry)
+
+
+def build_served_graph(
+    ports_of: Callable[[Any], Ports], context_schema: type[Any]
+) -> DecisionGraph:
+    """The graph for a server, where the context is JSON and no live ports can come.
+
+    Args:
+        ports_of: makes the ports of the context, whatever was sent; raises PortsError
+            where nothing can be made of it.
+        context_schema: a dataclass of plain values that describes the context.
+    """
+    return _compile(ports_of, context_schema)
 
 
 def decide(
