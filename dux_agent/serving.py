@@ -66,12 +66,18 @@ def told(context: Any) -> OnTask:
         raise PortsError(
             f"the graph got the context {context!r}; wanted JSON such as{wanted}"
         ) from None
-    for name in ("seed", "steps", "max_attempts"):
+    for name, least in (("seed", 0), ("steps", 1), ("max_attempts", 1)):
         value = getattr(made, name)
-        if type(value) is not int or not 0 <= value <= _MOST_STEPS or made.steps < 1:
+        if type(value) is not int or not least <= value <= _MOST_STEPS:
             raise PortsError(
-                f"the graph got {name}={value!r}; wanted a whole number up to "
-                f"{_MOST_STEPS}, steps and max_attempts at least 1, such as{wanted}"
+                f"the graph got {name}={value!r}; wanted a whole number from {least} "
+                f"to {_MOST_STEPS}, such as{wanted}"
+            )
+    for name in ("task", "lm"):
+        if not isinstance(getattr(made, name), str):
+            raise PortsError(
+                f"the graph got {name}={getattr(made, name)!r}; wanted a text, such "
+                f"as{wanted}"
             )
     return made
 
@@ -88,7 +94,7 @@ class _Training:
 
     def train(self, steps: int) -> None:
         """Take that many steps more."""
-        parameters = list(self.task.model.parameters())
+        parameters: list[Any] = list(self.task.model.parameters())
         for batch in islice(self.coming, steps):
             loss = self.agent.step(batch)
             self.watch.see(float(loss))

@@ -40,7 +40,15 @@ def test_one_decision_is_made_and_applied_on_a_task_named_in_json():
 
 @pytest.mark.parametrize(
     "context",
-    [{"tasks": "digits"}, {"steps": 0}, {"steps": "many"}, {"seed": -1}, [1], "x"],
+    [
+        {"tasks": "digits"},
+        {"steps": 0},
+        {"steps": "many"},
+        {"seed": -1},
+        {"task": []},
+        [1],
+        "x",
+    ],
 )
 def test_a_context_that_is_not_the_described_json_is_refused(context):
     with pytest.raises(PortsError, match="such as"):
