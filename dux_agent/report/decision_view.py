@@ -137,8 +137,10 @@ def _outcome(decision: DecisionStory, one: ProposalTold) -> tuple[str, str]:
     chosen = one.digest and one.digest == decision.digest
     if chosen and decision.verdict in ("applied", "rolled_back"):
         return decision.verdict.replace("_", " "), decision.verdict
+    if one.stage == "reply":
+        return "no source in the reply", "failed"
     if one.ok is False:
-        return f"refused by the {_STAGES.get(one.stage, 'reply')}", "failed"
+        return f"refused by the {_STAGES[one.stage]}", "failed"
     if one.stage == "dry_run":
         return "passed", "unfinished"
     return "not judged to the end", "unfinished"

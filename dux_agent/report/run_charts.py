@@ -18,8 +18,8 @@ from dux_agent.report.thinning import not_finite, thinned
 from dux_agent.report.wording import verdict_class
 from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
 
-WIDE = Size(880, 360, top=34)
-NARROW = Size(360, 300, left=40, right=8, top=34)
+WIDE = Size(880, 360, right=14, top=34)
+NARROW = Size(360, 300, left=40, right=14, top=34)
 SMALL = Size(360, 170, left=44)
 
 # Points of the curve of training losses, on a wide and on a narrow screen.

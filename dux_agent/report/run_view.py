@@ -148,8 +148,11 @@ def _tokens(run: RunStory, prices: Prices) -> View:
     calls = sum(each.get("calls", 0) for each in usages)
     money = money_text(prices, usages)
     if prices.known:
+        value, _, why = money.partition(": ")
         note = f"{tokens:,} tokens in {plural(calls, 'call')}"
-        return {"name": "money", "value": money, "note": note}
+        if why:
+            note += f"; {why}"
+        return {"name": "money", "value": value, "note": note}
     return {
         "name": "tokens",
         "value": f"{tokens:,}" if tokens else "unknown",
