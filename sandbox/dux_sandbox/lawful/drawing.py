@@ -1,0 +1,56 @@
+"""Draws cases with hypothesis, the same ones for the same seed, and shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.strategies import SearchStrategy
+
+from dux_sandbox.lawful.cases import Case
+from dux_sandbox.lawful.script import Violation
+
+
+def draw(
+    strategy: SearchStrategy[Case],
+    try_one: Callable[[Case], bool],
+    examples: int,
+    seed: int,
+) -> None:
+    """Try drawn cases until one breaks the law.
+
+    Raises:
+        Violation: with the smallest case that was found.
+    """
+    last: list[Violation] = []
+
+    def property_holds(case: Case) -> None:
+        try:
+            judged = try_one(case)
+        except Violation as broken:
+            last.append(broken)
+            raise
+        if not judged:
+            hypothesis.reject()
+
+    tried = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )(hypothesis.seed(seed)(hypothesis.given(strategy)(property_holds)))
+    try:
+        tried()
+    except Violation:
+        raise
+    except hypothesis.errors.HypothesisException:
+        # Flaky: it broke the law once and not again on the same case.
+        if last:
+            raise last[-1] from None
+        # Nothing that was drawn could be judged: another law says why.

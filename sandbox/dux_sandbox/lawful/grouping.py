@@ -1,0 +1,379 @@
+"""Laws about parameters among each other: order, absence, groups, their options."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dux_sandbox.lawful.cases import Case, Options
+from dux_sandbox.lawful.law import DECAYING, LR, MATRIX, Drawn, Law, case
+from dux_sandbox.lawful.script import Unjudged
+from dux_sandbox.lawful.training import Training
+
+_CLOSE = "rtol=1e-4, atol=1e-5"
+
+
+def order(training: Training, held: Case) -> None:
+    """Parameters and groups in the opposite order end where they ended before."""
+    training.begin(held)
+    training.train(held)
+    training.accuse()
+    training.begin(held, "2", backwards=True)
+    training.train(held, "2")
+    for name in training.names(held):
+        training.claim(
+            f"torch.allclose({name}, {name}2, {_CLOSE})",
+            f"{name} ends elsewhere when the parameters come in the opposite order",
+        )
+
+
+ORDER = Law(
+    name="order",
+    claim="The order of parameters and of groups does not matter.",
+    reason="A checkpoint, a refactoring or a set changes it, and training must not.",
+    catches="one step count for all, raised for each parameter; one buffer for all of "
+    "a shape; state keyed by a position that a missing gradient shifts; values left "
+    "over from the parameter before.",
+    experiment=order,
+    corners=(
+        case(MATRIX, MATRIX),
+        case((3,), (3,), MATRIX, gradients="ones"),
+        case((3,), (3,), groups=(0, 1), options=(LR, LR)),
+        case((3,), MATRIX, (3,), groups=(0, 1, 1), options=(DECAYING, DECAYING)),
+        case(
+            (3,),
+            (3,),
+            gradients=(("mixed", "mixed"), ("none", "mixed"), ("mixed", "mixed")),
+        ),
+        case(
+            (3,),
+            (3,),
+            gradients=(("mixed", "none"), ("mixed", "mixed"), ("mixed", "mixed")),
+        ),
+        case(MATRIX, (), gradients="ones", steps=6),
+    ),
+    drawn=Drawn(
+        gradients=("mixed", "ones", "none", "sparse"),
+        parameters=(2, 3),
+        groups=2,
+    ),
+    steady=True,
+)
+
+
+def missing(training: Training, held: Case) -> None:
+    """Without a gradient a parameter stays, and the others do not notice."""
+    whole = replace(
+        held,
+        gradients=tuple(
+            tuple("ones" if kind == "none" else kind for kind in row)
+            for row in held.gradients
+        ),
+    )
+    control = Training(training.script.look("factory"), "", training.facts)
+    control.begin(whole)
+    control.train(whole)
+    names = training.names(held)
+    always = [
+        at for at in range(len(names)) if {"none"} == {r[at] for r in held.gradients}
+    ]
+    training.accuse()
+    training.begin(held)
+    if held.variant == "unasked":
+        for at in always:
+            training.run(f"{names[at]}.requires_grad_(False)")
+    for step, kinds in enumerate(held.gradients):
+        training.give(held, step)
+        training.keep(held)
+        training.step(held)
+        for at, name in enumerate(names):
+            if kinds[at] == "none":
+                training.claim(
+                    f"torch.equal({name}, before[{at}])",
+                    f"{name} has no gradient and moves",
+                )
+                training.claim(f"{name}.grad is None", "the step made a gradient")
+    present = [at for at in range(len(names)) if at not in always]
+    if not always or not present or len(set(held.groups)) > 1:
+        return
+    training.begin(held, "2", only=present)
+    training.train(held, "2", only=present)
+    for at in present:
+        training.claim(
+            f"torch.allclose({names[at]}, {names[at]}2, {_CLOSE})",
+            f"{names[at]} ends elsewhere because another parameter has no gradient",
+        )
+
+
+MISSING = Law(
+    name="missing",
+    claim="A parameter without a gradient is left alone, and so are the others' steps.",
+    reason="Unused branches, frozen layers and alternating losses leave gradients out, "
+    "from the start or in mid-run.",
+    catches="dies on `p.grad is None`; weight decay or momentum that goes on without "
+    "one; `break` or `return` for `continue`; state made in the first step only.",
+    experiment=missing,
+    corners=(
+        case((3,), MATRIX, gradients=(("none", "mixed"),) * 3, options=(DECAYING,)),
+        case((3,), MATRIX, gradients=(("mixed", "none"),) * 3, options=(DECAYING,)),
+        case((3,), gradients=(("mixed",), ("none",), ("mixed",)), options=(DECAYING,)),
+        case((3,), (2,), gradients=(("mixed", "mixed"), ("none", "mixed"))),
+        case((3,), (2,), gradients=(("none", "mixed"), ("mixed", "mixed"))),
+        case((3,), MATRIX, gradients=(("none", "none"),) * 2, options=(DECAYING,)),
+        case((3,), (2,), gradients=(("none", "mixed"),) * 2, variant="unasked"),
+        case(
+            (3,),
+            (2,),
+            gradients=(("none", "mixed"),) * 2,
+            groups=(0, 1),
+            options=(LR, LR),
+        ),
+        case((3,), (3,), (2,), gradients=(("mixed", "none", "mixed"),) * 3),
+    ),
+    drawn=Drawn(
+        gradients=("mixed", "none", "ones"), groups=2, variants=("", "unasked")
+    ),
+)
+
+_PACE_STEPS = 8
+
+
+def add_group(training: Training, held: Case) -> None:
+    """A group that joins late is trained as the rule trains."""
+    training.run("pace, a = [], torch.nn.Parameter(torch.ones(2, 2))")
+    lr = training.options_text(LR)
+    training.run(f'optimizer = factory([{{"params": [a]{lr}}}])')
+    for _ in range(_PACE_STEPS + 1):
+        training.run("a.grad, before = torch.ones(2, 2), a.detach().clone()")
+        training.step(held)
+        training.run("pace.append(float((a - before).abs().max()))")
+    training.accuse()
+    late = 0 if held.variant == "fresh" else _PACE_STEPS
+    training.run("b2 = torch.nn.Parameter(torch.ones(3))")
+    training.run(f'optimizer2 = factory([{{"params": [b2]{lr}}}])')
+    for _ in range(late):
+        training.run("b2.grad = torch.ones(3)")
+        training.step(held, "2")
+    training.run("a2 = torch.nn.Parameter(torch.ones(2, 2))")
+    training.run(f'optimizer2.add_param_group({{"params": [a2]{lr}}})')
+    training.claim(
+        "optimizer2.param_groups[0].keys() <= optimizer2.param_groups[-1].keys()",
+        "the new group lacks options that the first one has",
+    )
+    training.run("a2.grad, b2.grad = torch.ones(2, 2), None")
+    training.step(held, "2")
+    training.run("moved = float((a2 - 1).abs().max())")
+    training.claim("moved > 0", "the parameter of the new group never moves")
+    training.claim(
+        "min(pace) / 1.25 <= moved <= 1.25 * max(pace)",
+        "the first step of the new group is none that the rule would take alone",
+    )
+
+
+ADD_GROUP = Law(
+    name="add_group",
+    claim="add_param_group works: the new group is trained like the first one.",
+    reason="Layers are unfrozen and added in mid-run.",
+    catches="a list of parameters made at construction; one step count for old and new "
+    "parameters, and a bias correction from it; options that are not filled in.",
+    experiment=add_group,
+    corners=(case(MATRIX), case(MATRIX, variant="fresh")),
+    drawn=Drawn(parameters=(1, 1), steps=(1, 1), variants=("", "fresh")),
+)
+
+# option -> another value, and how many steps until it must show
+_OPTIONS: dict[str, tuple[object, int]] = {
+    "lr": (0.03, 2),
+    "weight_decay": (0.3, 3),
+    "momentum": (0.5, 3),
+    "alpha": (0.5, 3),
+    "rho": (0.5, 3),
+    "beta": (0.5, 4),
+    "beta1": (0.5, 4),
+    "beta2": (0.8, 8),
+    "betas[0]": (0.5, 4),
+    "betas[1]": (0.8, 8),
+}
+
+
+def options(training: Training, held: Case) -> None:
+    """An option of a group acts on that group, whenever it was set."""
+    kind, _, which = held.variant.partition(" ")
+    option, _, place = which.partition(" ")
+    if kind == "defaults":
+        _defaults(training, held)
+        return
+    found = _value(training, option)
+    if found is not None:
+        _one_option(training, held, kind, *found, int(place or 0))
+    elif option == "lr" and "lr" not in training.facts.options:
+        training.claim("False", "the groups hold no `lr`: no scheduler can set it")
+    else:
+        raise Unjudged("the rule has no such option")
+
+
+def _value(training: Training, option: str) -> tuple[str, object] | None:
+    """The key of an option and another value for it; None where the rule has none."""
+    key, _, position = option.partition("[")
+    held = training.facts.options.get(key)
+    value, _ = _OPTIONS[option]
+    if not position:
+        number = training.facts.number(key)
+        return None if number is None else (key, value if number != value else 0.7)
+    at = int(position[:-1])
+    if (
+        not isinstance(held, tuple)
+        or at >= len(held)
+        or not isinstance(held[at], float)
+    ):
+        return None
+    other = value if held[at] != value else 0.7
+    return key, (*held[:at], other, *held[at + 1 :])
+
+
+def _defaults(training: Training, held: Case) -> None:
+    training.begin(held)
+    training.train(held)
+    training.begin(held, "2")
+    training.run(
+        "for name, value in optimizer2.defaults.items():\n"
+        "    if isinstance(value, float):\n"
+        "        optimizer2.defaults[name] = value / 3 + 0.01\n"
+        "    if isinstance(value, tuple):\n"
+        "        optimizer2.defaults[name] = (0.3,) * len(value)"
+    )
+    training.accuse()
+    training.train(held, "2")
+    for name in training.names(held):
+        training.claim(
+            f"torch.equal({name}, {name}2)",
+            "a step reads `defaults`; the groups are what a scheduler can reach",
+        )
+
+
+def _one_option(
+    training: Training, held: Case, kind: str, option: str, value: object, at: int
+) -> None:
+    if training.facts.line_search and held.group_count > 1:
+        raise Unjudged("a line search has one step length for all groups")
+    given = list(held.options)
+    given[at] = _with(given[at], option, value)
+    changed = replace(held, options=tuple(given))
+    name = training.names(held)[held.members(at)[0]]
+    if kind == "late":
+        # A rule that grows its own steps takes lr for the first of them only.
+        training.begin(held)
+        training.train(held, until=len(held.gradients) - 1)
+        training.begin(held, "2")
+        training.train(held, "2", until=len(held.gradients) - 1)
+        last = len(held.gradients) - 1
+        training.run(f"before = {name}.detach().clone()")
+        training.accuse()
+        training.set_option(option, value, "2")
+        for suffix in ("", "2"):
+            training.give(held, last, suffix)
+            training.step(held, suffix)
+        if _grows(training, held, name):
+            raise Unjudged("the rule sets its own step sizes")
+        training.claim(
+            f"not torch.equal({name}, {name}2)",
+            f"a new {option} in the groups changes nothing in mid-run",
+        )
+        return
+    training.begin(held)
+    training.train(held)
+    training.accuse()
+    training.begin(changed, "2")
+    training.train(changed, "2")
+    if kind == "set":
+        training.begin(held, "3")
+        training.set_option(option, value, "3")
+        training.train(held, "3")
+        training.claim(
+            f"torch.equal({name}2, {name}3)",
+            f"it matters whether {option} is given at construction or set before the "
+            f"first step",
+        )
+        return
+    if option == "lr":
+        start = changed.parameters[held.members(at)[0]].text(held.members(at)[0])
+        training.run(f"start = {start}")
+        training.claim(
+            f"({name}2 - {name}).abs().max() > 0.1 * ({name} - start).abs().max()",
+            f"a third of the lr of group {at} changes next to nothing there",
+        )
+        return
+    training.claim(
+        f"not torch.equal({name}, {name}2)",
+        f"the {option} of group {at} changes nothing there",
+    )
+
+
+def _grows(training: Training, held: Case, name: str) -> bool:
+    """Whether the steps of a rule grow by themselves under a constant gradient."""
+    factory = training.script.look("factory")
+    probe = Training(factory, "", training.facts)
+    constant = replace(held, gradients=(("ones",) * len(held.parameters),) * 3)
+    probe.begin(constant)
+    paces = []
+    for step in range(3):
+        probe.give(constant, step)
+        probe.run(f"before = {name}.detach().clone()")
+        probe.step(constant)
+        paces.append(float(probe.script.look(f"({name} - before).abs().max()")))
+    return paces[0] > 0 and paces[1] > 1.05 * paces[0] and paces[2] > 1.05 * paces[1]
+
+
+def _with(given: Options, option: str, value: object) -> Options:
+    return (*(pair for pair in given if pair[0] != option), (option, value))
+
+
+OPTION_VARIANTS = (
+    "defaults",
+    "late lr",
+    *(f"{kind} {option}" for option in _OPTIONS for kind in ("given", "set")),
+)
+
+
+_CALM: Options = (("lr", 0.1), ("weight_decay", 0.0))
+
+
+def _option_corner(option: str, at: int) -> Case:
+    steps = _OPTIONS[option][1]
+    return case(
+        MATRIX,
+        MATRIX,
+        steps=steps,
+        groups=(0, 1),
+        # Weight decay depends on lr too: it must not stand in for the step.
+        options=(_CALM, _CALM) if option != "weight_decay" else (LR, LR),
+        variant=f"given {option} {at}",
+    )
+
+
+OPTIONS_LAW = Law(
+    name="options",
+    claim="The options of each group are honoured, whenever they were set.",
+    reason="Schedulers, layer-wise rates and weight decay without biases all work "
+    "through the groups.",
+    catches="a second group that is ignored or reads the first one's options; "
+    "`defaults` or `self` read instead of the group; a rate taken at "
+    "construction; an option that does nothing.",
+    experiment=options,
+    corners=(
+        *(case(MATRIX, steps=_OPTIONS[o][1], variant=f"set {o}") for o in _OPTIONS),
+        *(_option_corner(option, at) for option in _OPTIONS for at in (0, 1)),
+        case(MATRIX, (3,), steps=4, options=((),), variant="defaults"),
+        case(MATRIX, steps=4, options=(DECAYING,), variant="defaults"),
+        case(MATRIX, steps=4, variant="late lr"),
+    ),
+    drawn=Drawn(
+        shapes="matrix",
+        parameters=(1, 1),
+        gradients=("mixed",),
+        steps=(8, 9),
+        variants=OPTION_VARIANTS,
+        decaying=False,
+    ),
+)
+
+GROUPING_LAWS = (ORDER, MISSING, ADD_GROUP, OPTIONS_LAW)

@@ -1,0 +1,151 @@
+"""An experiment that is its own record: each line is run as it is written down.
+
+So the script that a violation prints is no retelling: it is what was run.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import random
+from collections.abc import Callable
+from functools import lru_cache
+from types import CodeType
+from typing import Any
+
+import torch
+
+from dux_sandbox.context import Runaway
+from dux_sandbox.text import plain
+
+# Longer definitions that a script may use, by name.
+_DEFINITIONS = {
+    "same": '''
+def same(one, two):
+    """Whether two states hold the same: keys, values, and dtypes of arrays."""
+    if isinstance(one, dict):
+        return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(two) and all(map(same, one, two))
+    if isinstance(one, torch.Tensor):
+        # torch itself changes the dtype of a 0-d state tensor when it loads it.
+        alike = one.ndim == 0 or one.dtype == two.dtype
+        return alike and one.shape == two.shape and torch.allclose(
+            one.double(), two.double(), rtol=1e-2 if one.ndim == 0 else 0, atol=0,
+            equal_nan=True)
+    return one == two
+''',
+    "linear_loss": '''
+def linear_loss(*parameters):
+    """A loss whose gradients are those that the parameters have already."""
+    return sum((p.detach() * p.grad).sum() for p in parameters if p.grad is not None)
+''',
+    "modes": '''
+def modes():
+    """What a rule could change for the whole process."""
+    return (
+        torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
+        torch.get_default_dtype(), torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled(),
+        torch.get_float32_matmul_precision(), str(torch.get_default_device()),
+    )
+''',
+}
+
+_MODULES = {"torch": torch, "copy": copy, "pickle": pickle, "random": random}
+
+
+class Violation(Exception):
+    """A law is broken; `.message` says how, `.script` shows it."""
+
+    def __init__(self, message: str, script: str) -> None:
+        self.message = message
+        self.script = script
+        super().__init__(message)
+
+
+class Unjudged(Exception):
+    """The rule failed in a way that another law is about; nothing is said here."""
+
+
+@lru_cache(maxsize=8192)
+def _compiled(text: str, mode: str) -> CodeType:
+    return compile(text, "<experiment>", mode)
+
+
+class Script:
+    """Runs lines and remembers them.
+
+    Args:
+        factory: what a script calls `factory`: parameters to an optimizer.
+        header: text that defines `factory` in a script of its own.
+    """
+
+    def __init__(self, factory: Callable[[Any], Any], header: str) -> None:
+        self._header = header
+        self._names: dict[str, Any] = {"factory": factory}
+        self._used: list[str] = []
+        self._lines: list[str] = []
+        self._accusing = False
+
+    def accuse(self) -> None:
+        """From here on, what the rule raises breaks the law that is tried."""
+        self._accusing = True
+
+    def use(self, definition: str) -> None:
+        """Define one of the longer functions."""
+        if definition not in self._used:
+            self._used.append(definition)
+            self._names.update(_MODULES)
+            exec(_compiled(_DEFINITIONS[definition], "exec"), self._names)
+
+    def run(self, line: str) -> None:
+        """Run one statement and write it down.
+
+        Raises:
+            Violation: it raised, and the rule stands accused.
+            Unjudged: it raised before.
+        """
+        self._lines.append(line)
+        self._names.update(_MODULES)
+        try:
+            exec(_compiled(line, "exec"), self._names)
+        # Generated code: whatever it raises is a finding.
+        except (Exception, Runaway) as error:
+            if not self._accusing:
+                raise Unjudged(_told(error)) from None
+            raise Violation(f"it raised {_told(error)}", self.text()) from None
+
+    def look(self, expression: str) -> Any:
+        """The value of an expression, which is not written down."""
+        return eval(_compiled(expression, "eval"), self._names)
+
+    def claim(self, expression: str, otherwise: str) -> None:
+        """Write an assertion down and hold the rule to it.
+
+        Raises:
+            Violation: it does not hold; `otherwise` says what that means.
+        """
+        line = f"assert {expression}, {otherwise!r}"
+        self._lines.append(line)
+        try:
+            holds = bool(self.look(expression))
+        except Exception as error:  # what a rule left behind may not even compare
+            raise Violation(f"{otherwise} ({_told(error)})", self.text()) from None
+        if not holds:
+            raise Violation(otherwise, self.text())
+
+    def text(self) -> str:
+        """The whole experiment as a script that needs torch and the rule only."""
+        body = "\n".join(self._lines)
+        used = [name for name in ("copy", "pickle", "random") if f"{name}." in body]
+        imports = "".join(f"import {name}\n" for name in used)
+        parts = [f"{imports}\nimport torch\n" if imports else "import torch\n"]
+        parts += [self._header.strip() + "\n"]
+        parts += [_DEFINITIONS[name].strip() + "\n" for name in self._used]
+        return "\n".join([*parts, body]) + "\n"
+
+
+def _told(error: BaseException) -> str:
+    text = " ".join(plain(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

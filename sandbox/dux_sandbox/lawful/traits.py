@@ -1,0 +1,55 @@
+"""What a rule declares of itself: each trait relaxes exactly one law."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+# trait -> the law it relaxes, and how
+TRAITS = {
+    "clips-gradients": ("gradients", "gradients may be changed in place"),
+    "needs-closure": ("bare_step", "every step is given a closure"),
+    "stochastic": ("rng", "it may draw from the global random numbers"),
+    "matrices-only": ("accepts", "only matrices and larger are handed to it"),
+}
+
+_LINE = re.compile(r"^[\s#*]*dux:[ \t]*(.*)$", re.MULTILINE)
+
+
+class UnknownTrait(ValueError):
+    """A rule declares something that is no trait."""
+
+
+def declared_in(text: str | None) -> frozenset[str]:
+    """The traits that a docstring declares in lines like `dux: clips-gradients`.
+
+    Raises:
+        UnknownTrait: a name there is none of `TRAITS`.
+
+    >>> sorted(declared_in("SGD.\\n\\ndux: clips-gradients, stochastic\\n"))
+    ['clips-gradients', 'stochastic']
+    """
+    found = set()
+    for line in _LINE.findall(text or ""):
+        for name in filter(None, (each.strip(" .") for each in line.split(","))):
+            if name not in TRAITS:
+                raise UnknownTrait(
+                    f"`dux: {name[:40]}` declares no trait; the traits are "
+                    f"{', '.join(TRAITS)}; correct the line or take it out."
+                )
+            found.add(name)
+    return frozenset(found)
+
+
+def declared_by(source: str) -> frozenset[str]:
+    """The traits in the docstrings of a file: the module's and its classes'.
+
+    Raises:
+        UnknownTrait: as above.
+        SyntaxError: the source does not parse.
+    """
+    tree = ast.parse(source)
+    holders = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]
+    return frozenset().union(
+        *(declared_in(ast.get_docstring(holder)) for holder in holders)
+    )

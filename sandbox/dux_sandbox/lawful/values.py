@@ -1,0 +1,243 @@
+"""Laws about values: what comes out is finite, moves, and goes downhill."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from dux_sandbox.lawful.cases import DTYPES, LAYOUTS, VALUES, Case
+from dux_sandbox.lawful.law import DECAYING, LR, MATRIX, Drawn, Law, case, listed
+from dux_sandbox.lawful.training import Training
+
+_FINITE = "a parameter is NaN or infinite"
+
+
+def accepts(training: Training, held: Case) -> None:
+    """Every parameter is taken, stays finite, and moves."""
+    training.accuse()
+    training.begin(held, generator=held.variant == "generator")
+    if not held.variant:
+        training.keep(held)
+    for step in range(len(held.gradients)):
+        training.give(held, step)
+        training.step(held)
+    names = training.names(held)
+    training.claim(f"all(torch.isfinite(p).all() for p in ({listed(names)}))", _FINITE)
+    if held.variant:
+        return
+    for at, name in enumerate(names):
+        pushed = any(kinds[at] in ("mixed", "ones") for kinds in held.gradients)
+        each = held.parameters[at]
+        # A step of a bfloat16 below 2**-8 of the weight is lost in rounding.
+        if pushed and math.prod(each.shape) and each.dtype != "bfloat16":
+            training.claim(
+                f"not torch.equal({name}, before[{at}])",
+                f"{name} has a gradient and never moves",
+            )
+
+
+ACCEPTS = Law(
+    name="accepts",
+    claim="Every shape, layout and dtype is taken, and every parameter moves.",
+    reason="Models hold scalars, biases, convolutions, embeddings of nothing, tied and "
+    "transposed weights, in float32, float64 and bfloat16; a rule meets them all.",
+    catches="dies on 0-d, on an empty tensor, on a group that is empty; `view` of what "
+    "has holes; a state of the wrong dtype; one-dimensional parameters skipped; no "
+    "`torch.no_grad`; parameters from a generator read twice.",
+    experiment=accepts,
+    corners=(
+        case(MATRIX, gradients="ones"),
+        *(
+            case(shape)
+            for shape in ((), (1,), (3,), (2, 1, 2), (2, 2, 1, 2), (3, 1), (1, 3))
+        ),
+        *(case(shape) for shape in ((0,), (0, 3), (3, 0), (2, 0, 2))),
+        *(case(MATRIX, (3,), dtype=dtype) for dtype in DTYPES[1:]),
+        *(case(MATRIX, layout=layout) for layout in LAYOUTS[1:]),
+        case((4,), (2, 2, 1, 2), layout="strided"),
+        case(MATRIX, (), gradients="ones", groups=(0, 2), options=(LR, LR, LR)),
+        case(MATRIX, (3,), variant="generator"),
+    ),
+    drawn=Drawn(shapes="any", dtypes=DTYPES, layouts=LAYOUTS, groups=3),
+    relaxed_by="matrices-only",
+)
+
+
+def finite(training: Training, held: Case) -> None:
+    """No gradient, however odd, makes a parameter NaN or infinite."""
+    plain = replace(held, gradients=(("ones",) * len(held.parameters),) * 2)
+    # What dies on an ordinary gradient as well is for `accepts` to say.
+    control = Training(training.script.look("factory"), "", training.facts)
+    control.begin(plain)
+    control.train(plain)
+    training.accuse()
+    training.begin(held)
+    names = training.names(held)
+    for step in range(len(held.gradients)):
+        training.give(held, step)
+        training.step(held)
+    training.claim(f"all(torch.isfinite(p).all() for p in ({listed(names)}))", _FINITE)
+
+
+_EXTREME = ("zeros", "tiny", "small", "huge", "sparse")
+
+FINITE = Law(
+    name="finite",
+    claim="Finite in, finite out: zero, tiny, huge and sparse gradients do no harm.",
+    reason="Dead units give zeros, saturated ones 1e-30, a bad batch 1e12; one NaN in "
+    "a weight ends a run.",
+    catches="division by zero where a gradient is zero or underflows when squared; no "
+    "epsilon; a norm that is zero; overflow of a power; zero weights under a trust "
+    "ratio.",
+    experiment=finite,
+    corners=(
+        *(case(MATRIX, (3,), gradients=kind) for kind in _EXTREME),
+        *(
+            case(MATRIX, (), gradients=kind, values="zeros")
+            for kind in ("zeros", "mixed")
+        ),
+        *(case((), gradients=kind) for kind in ("zeros", "tiny")),
+        case(MATRIX, gradients=(("mixed",), ("zeros",), ("zeros",), ("mixed",))),
+        case(MATRIX, gradients=(("zeros",), ("huge",), ("zeros",), ("tiny",))),
+        case(MATRIX, gradients="zeros", options=(DECAYING,)),
+        case((2, 2), gradients="zeros", steps=30),
+        case(MATRIX, gradients="mixed", steps=12, options=((),)),
+        case(MATRIX, (1,), gradients="zeros", dtype="bfloat16"),
+        case(MATRIX, (1,), gradients="huge", dtype="float64"),
+    ),
+    drawn=Drawn(
+        dtypes=DTYPES,
+        gradients=(*_EXTREME, "mixed"),
+        values=VALUES,
+        groups=2,
+        steps=(1, 6),
+    ),
+)
+
+
+def layout(training: Training, held: Case) -> None:
+    """The memory layout of a parameter changes nothing but rounding."""
+    dense = replace(
+        held,
+        parameters=tuple(
+            replace(each, layout="contiguous") for each in held.parameters
+        ),
+    )
+    training.begin(dense)
+    training.train(dense)
+    training.accuse()
+    training.begin(held, "2")
+    training.train(held, "2")
+    for name in training.names(held):
+        training.claim(
+            f"torch.allclose({name}, {name}2, rtol=1e-4, atol=1e-5)",
+            f"{name}2 lies differently in memory than {name}, and ends elsewhere",
+        )
+
+
+LAYOUT = Law(
+    name="layout",
+    claim="A parameter with holes in memory is trained like a dense one.",
+    reason="Transposed and sliced weights are ordinary parameters; an update that is "
+    "written to a reshaped copy is lost without an error.",
+    catches="`reshape(-1)` written in place; `view` of what is not contiguous; flat "
+    "buffers in the order of memory.",
+    experiment=layout,
+    corners=(
+        case(MATRIX, layout="transposed"),
+        case(MATRIX, (3,), layout="strided"),
+        case((2, 1, 3), (2, 2, 1, 2), layout="transposed"),
+    ),
+    drawn=Drawn(layouts=LAYOUTS[1:]),
+    steady=True,
+)
+
+
+def downhill(training: Training, held: Case) -> None:
+    """Against a constant gradient, the first steps lower the loss."""
+    training.begin(held)
+    training.keep(held)
+    training.train(held)
+    names = training.names(held)
+    training.claim(
+        f"sum(float(((p - q) * p.grad).sum()) for p, q in "
+        f"zip(({listed(names)}), before)) < 0",
+        "the gradient never changed, and the parameters went up along it",
+    )
+
+
+DOWNHILL = Law(
+    name="downhill",
+    claim="While the gradient stays what it is, the parameters go down along it.",
+    reason="It is what an optimizer is for.",
+    catches="a sign that is wrong; a gradient that is dropped; an update that is "
+    "computed and never written.",
+    experiment=downhill,
+    corners=(
+        case(MATRIX, gradients="ones"),
+        case(MATRIX, (3,), (), gradients="ones", options=((),)),
+        case(MATRIX, (2, 1, 2), gradients="ones", steps=6),
+    ),
+    drawn=Drawn(gradients=("ones",), groups=2, decaying=False),
+)
+
+
+def decay(training: Training, held: Case) -> None:
+    """Weight decay pulls once: through the gradient or beside it."""
+    weight = 0.125
+    training.run(f"w = {held.parameters[0].text(0)}.detach()")
+    training.run(
+        "def moved(gradient, decay):\n"
+        '    """How far one first step goes."""\n'
+        "    p = torch.nn.Parameter(w.clone())\n"
+        '    group = {"params": [p], "lr": 1e-3, "weight_decay": decay}\n'
+        "    optimizer = factory([group])\n"
+        "    p.grad = gradient.clone()\n"
+        + (
+            "    optimizer.step(lambda: (p.detach() * p.grad).sum())\n"
+            if training.facts.by_closure
+            else "    optimizer.step()\n"
+        )
+        + "    return p.detach() - w"
+    )
+    training.run(f"pull = {weight} * w")
+    training.run(f"through = moved(-pull, {weight}), moved(-2 * pull, {weight})")
+    training.claim(
+        "not (through[1].abs().max() < 1e-3 * through[0].abs().max())",
+        "the gradient must be twice the weight decay to balance it",
+    )
+    training.run("far = 20 * torch.sign(w) + 10")
+    training.run(f"beside = moved(far, {weight}) - moved(far, 0.0)")
+    training.run(f"alone = moved(0 * w, {weight}) - moved(0 * w, 0.0)")
+    training.run(
+        "times, gain = beside / (-1e-3 * pull), moved(far, 0.0) / (-1e-3 * far)"
+    )
+    # Only where the pull is the same for every weight can it be counted.
+    if not bool(training.script.look("times.std() < 0.05 * times.mean()")):
+        return
+    training.claim(
+        "not any(abs(times.mean() / each - 2) < 0.1 for each in (1, gain.mean()))"
+        " or abs(times.mean() - 1) < 0.1 or abs(times.mean() - gain.mean()) < 0.1",
+        "weights decay by 2 * lr * weight_decay in one step",
+    )
+    training.claim(
+        "abs(times.mean() - 1) > 0.1 or "
+        "torch.allclose(alone, beside, rtol=0.3, atol=2e-5)",
+        "weight decay acts beside the gradient and once more through it",
+    )
+
+
+DECAY = Law(
+    name="decay",
+    claim="Weight decay is applied once.",
+    reason="Twice is a factor of two in the one option that most people tune, and "
+    "nobody sees it in a loss.",
+    catches="decay added to the gradient and subtracted from the weight as well; a "
+    "decay that both a base class and its child apply.",
+    experiment=decay,
+    corners=(case(MATRIX), case((5,))),
+    drawn=Drawn(shapes="vectors", parameters=(1, 1), steps=(1, 1)),
+    needs="weight_decay",
+)
+
+VALUES_LAWS = (ACCEPTS, FINITE, LAYOUT, DOWNHILL, DECAY)

@@ -1,0 +1,218 @@
+"""The laws: sound rules keep them, each planted bug breaks one, scripts show it."""
+
+import random
+from pathlib import Path
+
+import pytest
+import torch
+
+from dux_sandbox.laws import LAWS, TRAITS, LawResult, check_laws
+from tests.law_mutants import ADAM, MUTANTS, SGD, rule_of, source_of
+
+BENIGN = sorted((Path(__file__).parent / "corpus" / "benign").glob("*.py"))
+NAMES = [law.name for law in LAWS]
+# Quick and slow find the same; these few stand for each family of bugs.
+REPRESENTATIVE = [
+    "step_count_on_self",
+    "stale_state_after_load",
+    "gradient_decayed_in_place",
+    "buffer_is_the_gradient",
+    "first_group_only",
+    "rate_from_defaults",
+    "count_raised_for_each_parameter",
+    "dies_without_gradient",
+    "dies_on_scalars",
+    "eps_forgotten",
+    "decay_twice",
+    "closure_dropped",
+    "global_numbers_drawn",
+    "class_wide_count",
+]
+# What `corpus/README.md` says of the rules that are harmless and not lawful.
+UNLAWFUL = {
+    "clipped_sgd": {"gradients"},
+    "muon": {"accepts"},
+    "noise_injection": {"checkpoint", "order"},
+    "shampoo_small": {"accepts"},
+    "subclass_builtin_adam": {"checkpoint"},
+}
+BUILT_IN = "SGD Adam AdamW RMSprop Adagrad Adadelta Adamax NAdam RAdam".split()
+
+
+def broken(results):
+    return {result.name for result in results if not result.ok}
+
+
+def only(name):
+    return [each for each in NAMES if each != name]
+
+
+def test_every_law_says_what_it_claims_and_why():
+    assert len(NAMES) == len(set(NAMES))
+    for law in LAWS:
+        assert law.claim.endswith(".") and law.reason.endswith(".") and law.catches
+
+
+def test_each_trait_relaxes_exactly_one_law():
+    relaxed = {law.relaxed_by: law.name for law in LAWS if law.relaxed_by}
+
+    assert {trait: law for trait, (law, _) in TRAITS.items()} == relaxed
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_optimizers_of_torch_keep_every_law(name):
+    results = check_laws(getattr(torch.optim, name), examples=0)
+
+    assert NAMES == [result.name for result in results]
+    assert {} == {result.name: result.message for result in results if not result.ok}
+
+
+@pytest.mark.parametrize("source", [ADAM, SGD], ids=["adam", "sgd"])
+def test_the_sound_rules_keep_every_law(source):
+    results = check_laws(rule_of(source), examples=0, source=source)
+
+    assert set() == broken(results)
+
+
+@pytest.mark.parametrize("name", REPRESENTATIVE)
+def test_a_planted_bug_is_found_and_shown(name):
+    source, expected = source_of(name), MUTANTS[name][2]
+
+    results = check_laws(rule_of(source), examples=0, source=source)
+
+    assert expected in broken(results)
+    script = next(each.example for each in results if each.name == expected)
+    with pytest.raises(Exception) as raised:  # whatever the rule dies of
+        exec(compile(script, "<script>", "exec"), {"__name__": "script"})
+    assert script and raised.type is not SyntaxError
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", MUTANTS)
+def test_every_planted_bug_is_found_with_default_settings(name):
+    source, expected = source_of(name), MUTANTS[name][2]
+
+    results = check_laws(rule_of(source), source=source)
+
+    assert expected in broken(results)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_the_optimizers_of_torch_keep_every_law_on_drawn_cases(name):
+    results = check_laws(getattr(torch.optim, name))
+
+    assert {} == {result.name: result.message for result in results if not result.ok}
+
+
+def test_a_factory_that_raises_breaks_every_law_and_nothing_else():
+    def factory(params):
+        raise KeyError("lr")
+
+    results = check_laws(factory, examples=0, skip=only("finite"))
+
+    assert [LawResult("finite", False, "the factory raised KeyError: 'lr'")] == results
+
+
+def test_what_is_no_optimizer_is_said_so():
+    [result] = check_laws(lambda params: object(), examples=0, skip=only("finite"))
+
+    assert not result.ok
+    assert "torch.optim.Optimizer" in result.message
+
+
+def test_laws_are_left_out_by_name():
+    results = check_laws(torch.optim.SGD, examples=0, skip=["finite", "accepts"])
+
+    assert {"finite", "accepts"} == set(NAMES) - {result.name for result in results}
+
+
+def test_an_unknown_law_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match="skip names 'finit'; known are accepts, fin"):
+        check_laws(torch.optim.SGD, skip=["finit"])
+
+
+def test_too_few_examples_are_refused():
+    with pytest.raises(ValueError, match="examples is -1; it must be >= 0"):
+        check_laws(torch.optim.SGD, examples=-1)
+
+
+def test_the_same_seed_gives_the_same_results():
+    source = source_of("sign_turned").replace("=group", "=-abs(1) * -group")
+    rule, skip = rule_of(source), only("downhill")
+
+    one, two = (check_laws(rule, examples=8, seed=3, skip=skip) for _ in range(2))
+
+    assert one == two
+
+
+def test_a_bug_that_only_drawn_cases_meet_is_found_and_shrunk():
+    source = SGD.replace(
+        "d = p.grad\n", "d = p.grad\n" + 16 * " " + "assert p.shape != (5,)\n"
+    )
+
+    [by_hand] = check_laws(rule_of(source), examples=0, skip=only("accepts"))
+    [drawn] = check_laws(rule_of(source), examples=200, skip=only("accepts"))
+
+    assert by_hand.ok
+    assert not drawn.ok
+    assert 1 == drawn.example.count("torch.nn.Parameter(")
+
+
+def test_random_numbers_and_modes_are_put_back():
+    torch.manual_seed(5)
+    before = torch.get_rng_state(), random.getstate()
+    source = source_of("default_dtype_changed")
+
+    check_laws(rule_of(source), examples=0, source=source)
+
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == random.getstate()
+    assert torch.float32 == torch.get_default_dtype()
+
+
+@pytest.mark.parametrize("trait", TRAITS)
+def test_a_declared_trait_relaxes_its_law(trait):
+    law, _ = TRAITS[trait]
+    mutant = {
+        "clips-gradients": "gradient_scaled_in_place",
+        "needs-closure": "closure_needed",
+        "stochastic": "global_numbers_drawn",
+        "matrices-only": "vectors_skipped",
+    }[trait]
+    source = source_of(mutant)
+    declared = source.replace(
+        "class Rule(torch.optim.Optimizer):\n",
+        f'class Rule(torch.optim.Optimizer):\n    """dux: {trait}"""\n',
+    )
+
+    without = check_laws(rule_of(source), examples=0, source=source)
+    with_it = check_laws(rule_of(declared), examples=0, source=declared)
+
+    assert {law} == broken(without)
+    assert set() == broken(with_it)
+    told = next(each.message for each in with_it if each.name == law)
+    assert f"relaxed: {trait} is declared" == told
+
+
+def test_a_trait_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="traits names 'lazy'; known are clips-gradi"):
+        check_laws(torch.optim.SGD, traits=["lazy"])
+
+
+@pytest.mark.parametrize("file", BENIGN, ids=lambda file: file.stem)
+def test_a_harmless_rule_breaks_the_laws_that_it_is_known_to_break_and_no_other(file):
+    source = file.read_text()
+    names = {"__name__": file.stem}
+    exec(compile(source, str(file), "exec"), names)
+    rule = [
+        each
+        for each in names.values()
+        if isinstance(each, type) and issubclass(each, torch.optim.Optimizer)
+    ][-1]
+
+    results = check_laws(rule, examples=0, source=source)
+
+    assert UNLAWFUL.get(file.stem, set()) == broken(results)
