@@ -1,4 +1,4 @@
-"""The command line: `dux run`, `check`, `trace`, `replay`, `doctor`, `bench`.
+"""The `dux` command line: runs, vetting, run folders, benchmarks.
 
 It parses, calls and prints. Whatever a user can mend ends in one line on stderr and
 exit code 2; Ctrl-C ends in 130. torch is imported by the commands that need it, so
@@ -211,6 +211,38 @@ def check(
 
             print_vetted(Console(), vetted)
         if not all(one.ok for one in vetted):
+            raise typer.Exit(1)
+
+
+@app.command(epilog="Example:  dux fuzz my_optimizer.py --examples 100")
+def fuzz(
+    files: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE...", help="Python files, one rule each."),
+    ],
+    examples: Annotated[
+        int,
+        typer.Option(help="Cases drawn for each law; 0: those made by hand only."),
+    ] = 50,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(help="A law to leave out; may be given again."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON list instead of text.")
+    ] = False,
+) -> None:
+    """Try the laws of an optimizer on files, in a locked-down process.
+
+    Exit code 0: every law is kept; 1: one is broken, and a script shows how; 2: a
+    file cannot be read, or an argument cannot be meant.
+    """
+    with _one_line_errors():
+        from dux_agent.fuzzing import check_arguments, fuzz_files
+
+        check_arguments(examples, skip or [])
+        if not fuzz_files(files, examples, skip or [], seed, as_json=as_json):
             raise typer.Exit(1)
 
 

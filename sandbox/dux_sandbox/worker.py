@@ -79,13 +79,18 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     """Lock this process, then answer the trainer until it goes away.
 
     Args:
-        request: "purpose" ("layers" or "rule"), "nonce", and for a rule "slab"
+        request: "purpose" ("layers", "rule" or "laws"), "nonce", and for a rule "slab"
             (bytes), "memory" (bytes it may add) and "threads".
         descriptors: the channel's socket, then the slab's memory.
     """
     channel = Channel(
         socket.socket(fileno=descriptors[0]), bytes.fromhex(request["nonce"])
     )
+    if request["purpose"] == "laws":
+        from dux_sandbox import law_worker
+
+        law_worker.serve(channel, request)
+        return
     block = torch.empty(0, dtype=torch.uint8)
     memory = None
     if request["purpose"] == "rule":

@@ -54,3 +54,17 @@ def draw(
         if last:
             raise last[-1] from None
         # Nothing that was drawn could be judged: another law says why.
+
+
+def rehearse() -> None:
+    """Break a law once, so that all of hypothesis is loaded that shrinking needs."""
+    from dux_sandbox.lawful.law import Drawn
+    from dux_sandbox.strategies import cases
+
+    def never(case: Case) -> bool:
+        raise Violation("a rehearsal", "")
+
+    try:
+        draw(cases(Drawn()), never, 3, 0)
+    except Violation:
+        pass

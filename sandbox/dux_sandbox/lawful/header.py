@@ -13,6 +13,10 @@ from typing import Any
 
 _FROM_TORCH = ("torch.",)
 
+# Stands for the text of a rule in scripts that are made where its text is not to be
+# sent back from.
+RULE = "# the rule"
+
 
 def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> str:
     """Text that defines `factory` for a script.
@@ -25,7 +29,7 @@ def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> 
     cls = type(built)
     if source is not None:
         made = f"def factory(params):\n    return {cls.__name__}(params)\n"
-        return f"{_without_torch(source).strip()}\n\n\n{made}"
+        return f"{without_torch(source).strip()}\n\n\n{made}"
     arguments = "".join(
         f", {name}={value!r}" for name, value in _arguments(factory, built).items()
     )
@@ -34,7 +38,7 @@ def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> 
     if text is None:
         module = "torch.optim" if _in_torch_optim(cls) else cls.__module__
         text = f"from {module} import {cls.__name__}"
-    return f"{_without_torch(text).strip()}\n\n\n{made}"
+    return f"{without_torch(text).strip()}\n\n\n{made}"
 
 
 def _in_torch_optim(cls: type) -> bool:
@@ -43,7 +47,8 @@ def _in_torch_optim(cls: type) -> bool:
     return getattr(torch.optim, cls.__name__, None) is cls
 
 
-def _without_torch(text: str) -> str:
+def without_torch(text: str) -> str:
+    """The text without the import that every script has already."""
     lines = text.splitlines()
     return "\n".join(line for line in lines if line.strip() != "import torch")
 

@@ -25,7 +25,7 @@ def same(one, two):
     """Whether two states hold the same: keys, values, and dtypes of arrays."""
     if isinstance(one, dict):
         return one.keys() == two.keys() and all(same(one[k], two[k]) for k in one)
-    if isinstance(one, (list, tuple)):
+    if hasattr(one, "__len__") and not isinstance(one, (str, torch.Tensor)):
         return len(one) == len(two) and all(map(same, one, two))
     if isinstance(one, torch.Tensor):
         # torch itself changes the dtype of a 0-d state tensor when it loads it.

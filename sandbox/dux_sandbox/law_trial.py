@@ -1,0 +1,153 @@
+"""Tries the laws on a source in a jailed process; results come back as plain data."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from dux_sandbox.channel import ChannelBroken
+from dux_sandbox.findings import Finding, SourceRejected
+from dux_sandbox.lawful.header import RULE, without_torch
+from dux_sandbox.lawful.traits import declared_by
+from dux_sandbox.laws import LAWS, LawResult, require_hypothesis
+from dux_sandbox.limits import Limits
+from dux_sandbox.reported import report_of
+from dux_sandbox.spawning import zygote
+from dux_sandbox.static_check import check
+
+_START_SECONDS = 120.0  # hypothesis is imported in the child: 3 s on a busy machine
+_MOST_TEXT = 1 << 17
+
+
+def try_laws(
+    source: str,
+    *,
+    examples: int = 50,
+    skip: Iterable[str] = (),
+    seed: int = 0,
+    seconds: float = 120.0,
+    limits: Limits | None = None,
+) -> Iterator[LawResult]:
+    """Check a source, then try every law on it in a process of its own.
+
+    Nothing of the source runs in this process, and nothing is unpickled.
+
+    Args:
+        source: the text of one rule; its docstrings may declare traits.
+        examples: drawn for each law; see `check_laws`.
+        skip: names of laws that are left out.
+        seed: of what is drawn.
+        seconds: time for each law; a rule that needs longer breaks it, and the laws
+            after it are not tried.
+        limits: `memory` is used.
+
+    Yields:
+        One result for each law, as it comes.
+
+    Raises:
+        SourceRejected: the static check refuses the source.
+        ValueError: `skip` names no law, `examples` < 0, or an unknown trait.
+        HypothesisMissing: `examples` > 0 without the extra `fuzz`.
+        IsolationUnavailable: this system cannot isolate.
+    """
+    skipped = frozenset(skip)
+    wanted = [law.name for law in LAWS if law.name not in skipped]
+    for name in sorted(skipped - {law.name for law in LAWS}):
+        known = ", ".join(law.name for law in LAWS)
+        raise ValueError(f"skip names {name!r}; known are {known}.")
+    if examples < 0:
+        raise ValueError(f"examples is {examples}; it must be >= 0.")
+    report = check(source)
+    if not report.ok:
+        raise SourceRejected(report)
+    traits = sorted(declared_by(source))
+    if examples:
+        require_hypothesis()
+    request = {
+        "source": source,
+        "traits": traits,
+        "examples": examples,
+        "skip": sorted(skipped),
+        "seed": seed,
+    }
+    memory = (limits or Limits()).memory
+    return _answers(request, wanted, memory, seconds)
+
+
+def _answers(
+    request: dict[str, object], wanted: list[str], memory: int, seconds: float
+) -> Iterator[LawResult]:
+    purpose = {"purpose": "laws", "memory": memory, "draws": bool(request["examples"])}
+    child = zygote().fork(purpose)
+    source = without_torch(str(request["source"])).strip()
+    try:
+        at = ""
+        try:
+            child.channel.receive(_START_SECONDS)
+            child.channel.send(request, None, seconds)
+            for at in wanted:
+                began = time.monotonic()
+                answer, _ = child.channel.receive(seconds, _MOST_TEXT, 0)
+                if "refused" in answer:
+                    raise SourceRejected(report_of(answer["refused"]))
+                result = _result_of(answer, at)
+                if time.monotonic() - began > seconds:
+                    raise ChannelBroken("time", "it did not answer in time")
+                yield LawResult(
+                    result.name,
+                    result.ok,
+                    result.message,
+                    result.example.replace(RULE, source, 1),
+                )
+        except ChannelBroken as error:
+            late = f"it used more than {seconds:.0f} s"
+            gone = f"its process ended: {error}"
+            yield LawResult(
+                at or wanted[0], False, late if error.rule == "time" else gone
+            )
+    finally:
+        child.kill()
+
+
+def _result_of(answer: dict[str, object], name: str) -> LawResult:
+    """One result as the child told it: every field is checked and cut to size."""
+    if "error" in answer:
+        raise ChannelBroken("died", str(answer["error"])[:500])
+    row = answer.get("law")
+    if (
+        not isinstance(row, list)
+        or len(row) != 4
+        or row[0] != name
+        or type(row[1]) is not bool
+        or not isinstance(row[2], str)
+        or not isinstance(row[3], str)
+    ):
+        raise ChannelBroken("channel", "an answer is no result of the law")
+    return LawResult(name, row[1], _shown(row[2])[:500], _shown(row[3]))
+
+
+def _shown(text: str) -> str:
+    """Text without what a terminal would obey."""
+    return "".join(each if each.isprintable() or each == "\n" else " " for each in text)
+
+
+def findings_of(results: Iterable[LawResult]) -> list[Finding]:
+    """What the broken laws say, for the one who wrote the source."""
+    about = {law.name: law for law in LAWS}
+    return [
+        Finding(
+            f"law: {result.name}",
+            None,
+            f"{result.message}; {_experiment(result.example)}",
+            about[result.name].claim,
+        )
+        for result in results
+        if not result.ok
+    ]
+
+
+def _experiment(example: str) -> str:
+    """The lines of a script after the factory, cut short."""
+    after = example.rpartition("    return ")[2].partition("\n")[2].strip()
+    lines = [line for line in after.splitlines() if line.strip()]
+    return "seen with: " + "; ".join(lines)[:300] if lines else "seen at once"

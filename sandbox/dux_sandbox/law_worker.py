@@ -1,0 +1,69 @@
+"""What runs in the process that tries the laws on a source, before and in the jail.
+
+What it needs is imported and exercised first: nothing can be opened afterwards, and
+no line of the source is read before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from dux_sandbox import jail
+from dux_sandbox.channel import Channel, ChannelBroken
+from dux_sandbox.findings import SourceRejected
+from dux_sandbox.lawful.header import RULE
+from dux_sandbox.laws import check_laws, iter_laws
+from dux_sandbox.loading import load
+from dux_sandbox.text import plain
+
+
+def serve(channel: Channel, request: dict[str, Any]) -> None:
+    """Rehearse, lock this process, then answer one request with one result a law.
+
+    Args:
+        channel: to the trainer.
+        request: "memory" (bytes it may add) and "draws" (whether examples are drawn).
+    """
+    torch.set_num_threads(1)
+    torch.get_default_device()  # imports at its first call
+    if request["draws"]:
+        _rehearse()
+    held = jail.lock(request["memory"])
+    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
+    channel.send({"layers": rows})
+    try:
+        message, _ = channel.receive(None)
+    except ChannelBroken:
+        return
+    try:
+        rule: Any = load(message["source"])
+    except SourceRejected as error:
+        channel.send({"refused": error.report.as_dict()})
+        return
+    traits = set(message["traits"])
+    if rule.requires_closure:
+        traits.add("needs-closure")
+    results = iter_laws(
+        lambda params: rule(params),
+        examples=message["examples"],
+        skip=message["skip"],
+        seed=message["seed"],
+        traits=traits,
+        source=RULE,
+    )
+    try:
+        for result in results:
+            row = [result.name, result.ok, result.message, result.example]
+            channel.send({"law": row})
+    except Exception as error:  # the rule's doing or the jail's: the trainer is told
+        channel.send({"error": f"{type(error).__name__}: {plain(error)[:300]}"})
+
+
+def _rehearse() -> None:
+    """Draw and shrink once: hypothesis imports and opens files as it goes."""
+    from dux_sandbox.lawful.drawing import rehearse
+
+    rehearse()
+    check_laws(torch.optim.SGD, examples=1)
