@@ -54,6 +54,7 @@ def attach(
     history: str = "chat",
     limits: Limits | Mapping[str, Any] | None = None,
     fallback: str | BaseChatModel | None = None,
+    fuzz: bool = False,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -93,6 +94,8 @@ def attach(
         history: "chat": the model sees the whole conversation; "compressed": a table.
         limits: time and memory that a rule may use.
         fallback: a chat model that is asked when the retries of `lm` are spent.
+        fuzz: try the laws of an optimizer on each proposal, in a jailed process,
+            before its dry run; a broken law goes back to the model as a finding.
 
     Raises:
         BadArgument: an argument cannot be meant; nothing was written.
@@ -146,6 +149,7 @@ def attach(
         seed=seed,
         clone=clone,
         prompts=arguments.check_prompts(prompts),
+        fuzz=bool(fuzz),
     )
     spending = Budget.of(budget)
     chats = arguments.chat_models(lm, fallback, seed)

@@ -42,6 +42,7 @@ class Settings:
     seed: int
     clone: Clone | None
     prompts: str | None
+    fuzz: bool = False
 
     def decisions_left(self, step: int) -> int | None:
         """How often the model is asked again after a decision at `step`, if known."""

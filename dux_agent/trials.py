@@ -12,7 +12,9 @@ from dux_agent.decisions import Decision
 from dux_agent.optimizer import DuxOptimizer
 from dux_agent.settings import Settings
 from dux_sandbox import dry_run
-from dux_sandbox.findings import DryRunReport
+from dux_sandbox.findings import DryRunReport, Finding, SourceRejected
+from dux_sandbox.law_trial import KEPT_BY_LIVE_OPTIMIZER, findings_of, try_laws
+from dux_sandbox.lawful.traits import UnknownTrait
 
 
 class Trials:
@@ -43,6 +45,10 @@ class Trials:
             Whatever the caller's objective or clone raise.
         """
         settings = self._settings
+        unlawful = self._unlawful(source) if settings.fuzz else []
+        if unlawful:
+            held = tuple(incumbent_losses or ())
+            return DryRunReport(False, (), held, 0.0, 0, tuple(unlawful))
         with torch.enable_grad():
             return dry_run(
                 source,
@@ -58,3 +64,22 @@ class Trials:
                 clone=settings.clone,
                 seed=settings.seed + decision.number,
             )
+
+    def _unlawful(self, source: str) -> list[Finding]:
+        """What the laws say against a source, after a short run of them."""
+        try:
+            return findings_of(
+                try_laws(
+                    source,
+                    examples=0,
+                    skip=KEPT_BY_LIVE_OPTIMIZER,
+                    seed=self._settings.seed,
+                    seconds=self._settings.limits.seconds,
+                    limits=self._settings.limits,
+                    quick=True,
+                )
+            )
+        except SourceRejected as error:
+            return list(error.report.findings)
+        except UnknownTrait as error:
+            return [Finding("traits", None, str(error), "leave the line out")]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.internal.conjecture import providers
 from hypothesis.strategies import SearchStrategy
 
 from dux_sandbox.lawful.cases import Case
@@ -46,7 +48,8 @@ def draw(
         suppress_health_check=list(HealthCheck),
     )(hypothesis.seed(seed)(hypothesis.given(strategy)(property_holds)))
     try:
-        tried()
+        with _without_constants_of_the_program():
+            tried()
     except Violation:
         raise
     except hypothesis.errors.HypothesisException:
@@ -54,6 +57,26 @@ def draw(
         if last:
             raise last[-1] from None
         # Nothing that was drawn could be judged: another law says why.
+
+
+@contextmanager
+def _without_constants_of_the_program() -> Iterator[None]:
+    """Keep hypothesis from reading the source of every module that is loaded.
+
+    It draws the constants it finds there now and then. So the same seed would draw
+    other cases once another module is imported; and in a jail no file can be opened.
+    """
+    name = "_get_local_constants"
+    kept = getattr(providers, name, None)  # older releases have none
+    if kept is None:
+        yield
+        return
+    none = type(kept())()
+    setattr(providers, name, lambda: none)
+    try:
+        yield
+    finally:
+        setattr(providers, name, kept)
 
 
 def rehearse() -> None:
