@@ -14,6 +14,7 @@ from dux_agent.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = ["run", "check", "trace", "report", "export", "doctor", "bench"]
+COMMANDS = ["run", "check", "fuzz", "trace", "doctor", "bench"]
 
 GOOD = '''
 import torch

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dux_sandbox.laws import LAWS, TRAITS, LawResult, check_laws
+from tests import laws_table
 from tests.law_mutants import ADAM, MUTANTS, SGD, rule_of, source_of
 
 BENIGN = sorted((Path(__file__).parent / "corpus" / "benign").glob("*.py"))
@@ -216,3 +217,9 @@ def test_a_harmless_rule_breaks_the_laws_that_it_is_known_to_break_and_no_other(
     results = check_laws(rule, examples=0, source=source)
 
     assert UNLAWFUL.get(file.stem, set()) == broken(results)
+
+
+def test_the_page_of_the_laws_holds_their_own_words():
+    page = laws_table.PAGE.read_text()
+
+    assert laws_table.with_tables(page) == page, "python -m tests.laws_table"

@@ -1,0 +1,176 @@
+"""`dux fuzz`, `attach(fuzz=True)`, and the laws in a process of their own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from dux_agent.cli import app
+from dux_sandbox.findings import SourceRejected
+from dux_sandbox.law_trial import findings_of, try_laws
+from dux_sandbox.laws import LAWS, LawResult
+from tests import models
+from tests.law_mutants import SGD, source_of
+from tests.talking import agent_over, run
+
+CLIPS = source_of("gradient_scaled_in_place")
+DECLARED = CLIPS.replace(
+    "class Rule(torch.optim.Optimizer):\n",
+    'class Rule(torch.optim.Optimizer):\n    """dux: clips-gradients"""\n',
+)
+
+
+def dux(*arguments):
+    return CliRunner().invoke(app, ["fuzz", *arguments, "--examples", "0"])
+
+
+@pytest.fixture
+def write(tmp_path):
+    def written(text):
+        file = tmp_path / "rule.py"
+        file.write_text(text)
+        return str(file)
+
+    return written
+
+
+def test_a_lawful_file_ends_in_0(write):
+    result = dux(write(SGD))
+
+    assert (0, True) == (result.exit_code, "lawful" in result.stdout)
+
+
+def test_a_broken_law_ends_in_1_with_a_script_that_shows_it(write):
+    result = dux(write(CLIPS), "--json")
+
+    [told] = json.loads(result.stdout)
+    [broken] = [law for law in told["laws"] if not law["ok"]]
+    assert (1, False, "gradients") == (result.exit_code, told["ok"], broken["name"])
+    with pytest.raises(AssertionError, match="the step changed a gradient"):
+        exec(compile(broken["example"], "<script>", "exec"), {})
+
+
+def test_the_script_is_printed_for_people_too(write):
+    result = dux(write(CLIPS))
+
+    assert "gradients: the step changed a gradient" in result.stdout
+    assert "import torch" in result.stdout
+
+
+def test_a_declared_trait_is_shown_and_relaxes_its_law(write):
+    result = dux(write(DECLARED))
+
+    assert 0 == result.exit_code
+    assert "declares clips-gradients" in result.stdout
+    assert "gradients: relaxed: clips-gradients is declared" in result.stdout
+
+
+def test_a_law_can_be_left_out(write):
+    assert 0 == dux(write(CLIPS), "--skip", "gradients").exit_code
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "said"),
+    [
+        (SGD, ["--skip", "gravity"], "--skip gravity names no law"),
+        (SGD.replace("class", '"""dux: lazy"""\nclass', 1), [], "declares no trait"),
+    ],
+)
+def test_what_cannot_be_meant_ends_in_2_with_one_line(write, text, arguments, said):
+    result = dux(write(text), *arguments)
+
+    assert 2 == result.exit_code
+    assert said in result.stderr and 1 == len(result.stderr.splitlines())
+
+
+def test_a_missing_file_ends_in_2():
+    assert 2 == dux("nowhere.py").exit_code
+
+
+def test_a_source_that_is_refused_is_never_run(write):
+    result = dux(write("import os\n" + SGD))
+
+    assert 1 == result.exit_code
+    with pytest.raises(SourceRejected):
+        try_laws("import os\n" + SGD, examples=0)
+
+
+def test_a_rule_that_hangs_is_ended():
+    source = SGD.replace(
+        "        for group in",
+        "        n = 0\n        while n < 10**9:\n            n += 1\n        for group in",
+    )
+
+    results = list(try_laws(source, examples=0, seconds=2.0))
+
+    assert not results[-1].ok
+
+
+def test_drawing_works_in_the_jail():
+    names = {law.name for law in LAWS} - {"copies", "rng"}
+
+    results = list(try_laws(SGD, examples=5, skip=names))
+
+    assert [("copies", True), ("rng", True)] == [(r.name, r.ok) for r in results]
+
+
+def test_a_finding_names_the_law_and_what_was_wanted():
+    broken = LawResult("frozen", False, "it moves", "x\n    return R(p)\n\na = 1\n")
+
+    [finding] = findings_of([broken, LawResult("finite", True)])
+
+    assert ("law: frozen", "it moves; seen with: a = 1") == (
+        finding.rule,
+        finding.message,
+    )
+    assert finding.instead.startswith("With lr=0 and zero gradients")
+
+
+def test_an_agent_that_fuzzes_sends_broken_laws_back_to_the_model():
+    model = models.make("mlp")
+    with agent_over(model, CLIPS, SGD, fuzz=True) as agent:
+        run(agent, 5)
+        decision = agent.decide()
+
+    assert ("applied", 2) == (decision.verdict, decision.attempts)
+    assert "self.state" in decision.source and "momentum" in decision.source
+
+
+def test_importing_the_sandbox_and_the_plugin_imports_no_hypothesis_and_no_torch():
+    code = (
+        "import sys; import dux_sandbox, dux_sandbox.pytest_plugin; "
+        "print([name for name in ('torch', 'hypothesis') if name in sys.modules])"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "[]" == done.stdout.strip()
+
+
+def test_the_laws_need_no_hypothesis_until_examples_are_drawn():
+    code = (
+        "import sys, torch; sys.modules['hypothesis'] = None\n"
+        "from dux_sandbox.laws import check_laws\n"
+        "print(all(r.ok for r in check_laws(torch.optim.SGD, examples=0, "
+        "skip=[])))\n"
+        "try:\n    check_laws(torch.optim.SGD)\n"
+        "except ImportError as error:\n    print(error)"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}\n{code}"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    kept, error = done.stdout.splitlines()
+    assert "True" == kept
+    assert error.endswith("pip install 'dux-agent[fuzz]'")
