@@ -27,7 +27,9 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         request: "memory" (bytes it may add) and "draws" (whether examples are drawn).
     """
     torch.set_num_threads(1)
-    torch.get_default_device()  # imports at its first call
+    # Pickling, copying and asking for the device import at their first use.
+    others = [law.name for law in LAWS if law.name not in ("copies", "surroundings")]
+    check_laws(torch.optim.SGD, examples=int(request["draws"]), skip=others)
     if request["draws"]:
         _rehearse()
     held = jail.lock(request["memory"])
@@ -63,9 +65,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
 
 
 def _rehearse() -> None:
-    """Draw and shrink once: hypothesis imports and opens files as it goes."""
+    """Shrink once: hypothesis imports and opens files as it goes."""
     from dux_sandbox.lawful.drawing import rehearse
 
     rehearse()
-    others = [law.name for law in LAWS if law.name != "copies"]
-    check_laws(torch.optim.SGD, examples=1, skip=others)

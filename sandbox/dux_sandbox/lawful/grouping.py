@@ -148,10 +148,10 @@ def add_group(training: Training, held: Case) -> None:
         training.run("pace.append(float((a - before).abs().max()))")
     training.accuse()
     late = 0 if held.variant == "fresh" else _PACE_STEPS
-    training.run("b2 = torch.nn.Parameter(torch.ones(3))")
+    training.run("b2 = torch.nn.Parameter(torch.ones(3, 2))")
     training.run(f'optimizer2 = factory([{{"params": [b2]{lr}}}])')
     for _ in range(late):
-        training.run("b2.grad = torch.ones(3)")
+        training.run("b2.grad = torch.ones(3, 2)")
         training.step(held, "2")
     training.run("a2 = torch.nn.Parameter(torch.ones(2, 2))")
     training.run(f'optimizer2.add_param_group({{"params": [a2]{lr}}})')
@@ -255,6 +255,10 @@ def _one_option(
 ) -> None:
     if training.facts.line_search and held.group_count > 1:
         raise Unjudged("a line search has one step length for all groups")
+    if option == "lr":
+        # Steps of a fixed length come back to where they began when signs alternate.
+        ones = ("ones",) * len(held.parameters)
+        held = replace(held, gradients=(ones,) * len(held.gradients))
     given = list(held.options)
     given[at] = _with(given[at], option, value)
     changed = replace(held, options=tuple(given))
@@ -302,10 +306,25 @@ def _one_option(
             f"a third of the lr of group {at} changes next to nothing there",
         )
         return
+    unmoved = training.script.look(f"torch.equal({name}, {name}2)")
+    if unmoved and option != "weight_decay" and _fixed_length(training, held, name):
+        raise Unjudged("its steps have one length, and these gradients one sign")
     training.claim(
         f"not torch.equal({name}, {name}2)",
         f"the {option} of group {at} changes nothing there",
     )
+
+
+def _fixed_length(training: Training, held: Case, name: str) -> bool:
+    """Whether the last step went equally far in every element, as signs do."""
+    probe = Training(training.script.look("factory"), "", training.facts)
+    last = len(held.gradients) - 1
+    probe.begin(held)
+    probe.train(held, until=last)
+    probe.run(f"before = {name}.detach().clone()")
+    probe.train(held, start=last)
+    probe.run(f"far = ({name} - before).detach().abs()")
+    return bool(probe.script.look("far.max() - far.min() < 1e-3 * far.max()"))
 
 
 def _grows(training: Training, held: Case, name: str) -> bool:

@@ -16,9 +16,9 @@ def checkpoint(training: Training, held: Case) -> None:
     training.begin(held)
     if held.variant.endswith("grown"):
         # One more group than the factory makes; it has to be made anew as well.
-        training.run("d = torch.nn.Parameter(torch.ones(2))")
+        training.run("d = torch.nn.Parameter(torch.ones(2, 2))")
         training.run('optimizer.add_param_group({"params": [d]})')
-        training.run("d.grad = torch.ones(2)")
+        training.run("d.grad = torch.ones(2, 2)")
     training.train(held, until=_SAVED_AFTER)
     if "lr" in training.facts.options:
         training.set_option("lr", 0.05)

@@ -162,7 +162,7 @@ def downhill(training: Training, held: Case) -> None:
     training.claim(
         f"sum(float(((p - q) * p.grad).sum()) for p, q in "
         f"zip(({listed(names)}), before)) < 0",
-        "the gradient never changed, and the parameters went up along it",
+        "the gradient never changed, and the parameters did not go down along it",
     )
 
 
