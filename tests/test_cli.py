@@ -13,8 +13,7 @@ from dux_agent.cli import app
 from dux_agent.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[1]
-COMMANDS = ["run", "check", "trace", "report", "export", "doctor", "bench"]
-COMMANDS = ["run", "check", "fuzz", "trace", "doctor", "bench"]
+COMMANDS = "run check fuzz trace replay report export doctor bench".split()
 
 GOOD = '''
 import torch
