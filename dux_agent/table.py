@@ -9,8 +9,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from dux_agent.progress import Change, Epoch, Result
 from dux_agent.decision_stories import stories
+from dux_agent.progress import Change, Epoch, Result
 from dux_agent.summary import one_line, summary
 from dux_agent.trace import Event
 

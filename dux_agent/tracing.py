@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dux_agent.decision_stories import epochs_in, stories
 from dux_agent.decision_text import print_decision
 from dux_agent.errors import BadArgument
 from dux_agent.following import follow
 from dux_agent.report_text import print_facts, print_trace
 from dux_agent.run_facts import read_facts, read_kept_source
-from dux_agent.decision_stories import epochs_in, stories
 from dux_agent.trace import plain, read
 
 

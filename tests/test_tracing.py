@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from dux_agent import following
 from dux_agent.cli import app
+from dux_agent.decision_stories import stories
 from dux_agent.errors import DuxError
 from dux_agent.following import Follower
 from dux_agent.run_folder import RunFolder
-from dux_agent.decision_stories import stories
 from dux_agent.trace import Event, read
 from dux_agent.tracing import show
 
