@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dux_agent.agent import Agent as Agent
     from dux_agent.attaching import attach as attach
     from dux_agent.decisions import Decision as Decision
-    from dux_agent.optimizer import DuxOptimizer as DuxOptimizer
+    from dux_agent.live.optimizer import DuxOptimizer as DuxOptimizer
 
 __version__ = "0.1.0"
 

@@ -12,18 +12,18 @@ import torch
 from torch import nn
 
 from dux_agent import arguments
-from dux_agent.building import Builder
-from dux_agent.chronicle import Chronicle
-from dux_agent.deciding import Decider
+from dux_agent.asking.chronicle import Chronicle
+from dux_agent.asking.deciding import Decider
+from dux_agent.asking.looking import kept_batches
+from dux_agent.asking.structure import describe_model, describe_optimizer
+from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
-from dux_agent.guard_state import pack_guard, restore_guard
-from dux_agent.looking import kept_batches
-from dux_agent.optimizer import DuxOptimizer
-from dux_agent.recorder import Recorder
+from dux_agent.live.building import Builder
+from dux_agent.live.guard_state import pack_guard, restore_guard
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
-from dux_agent.structure import describe_model, describe_optimizer
-from dux_agent.watch import Watch
 from dux_sandbox.running import parameters_of
 
 if TYPE_CHECKING:

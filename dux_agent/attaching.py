@@ -11,7 +11,7 @@ from torch import nn
 from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.decisions import Budget
-from dux_agent.recorder import Recorder
+from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Clone, Objective, Settings, Validate
 from dux_sandbox.limits import Limits
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-    from dux_agent.run_folder import RunFolder
+    from dux_agent.record.run_folder import RunFolder
 
 
 def attach(

@@ -128,7 +128,7 @@ def run(
     """Train a task while an agent writes, checks, tries and applies optimizers."""
     with _one_line_errors():
         if resume is not None:
-            from dux_agent.resuming import go_on
+            from dux_agent.runs.resuming import go_on
 
             go_on(resume, _given(context))
             return
@@ -137,8 +137,8 @@ def run(
                 f"no task was named; one of {', '.join(TASKS)} was wanted; run for "
                 f"instance dux run digits."
             )
-        from dux_agent.display import TrainingDisplay
-        from dux_agent.report_text import print_result
+        from dux_agent.terminal.display import TrainingDisplay
+        from dux_agent.terminal.report_text import print_result
         from dux_agent.train import train
 
         with TrainingDisplay(Console(stderr=True)) as display:
@@ -197,8 +197,8 @@ def check(
     read.
     """
     with _one_line_errors():
+        from dux_agent.terminal.vetting import read_source, vet
         from dux_agent.trace import plain
-        from dux_agent.vetting import read_source, vet
 
         # All are read before the first is tried: one wrong name costs no waiting.
         sources = [(file, read_source(file)) for file in files]
@@ -207,7 +207,7 @@ def check(
             held = plain([one.as_dict() for one in vetted])
             typer.echo(json.dumps(held, indent=2, allow_nan=False))
         else:
-            from dux_agent.report_text import print_vetted
+            from dux_agent.terminal.report_text import print_vetted
 
             print_vetted(Console(), vetted)
         if not all(one.ok for one in vetted):
@@ -239,7 +239,7 @@ def fuzz(
     file cannot be read, or an argument cannot be meant.
     """
     with _one_line_errors():
-        from dux_agent.fuzzing import check_arguments, fuzz_files
+        from dux_agent.terminal.fuzzing import check_arguments, fuzz_files
 
         check_arguments(examples, skip or [])
         if not fuzz_files(files, examples, skip or [], seed, as_json=as_json):
@@ -262,7 +262,7 @@ def trace(
 ) -> None:
     """Show the decisions of a run folder as a table."""
     with _one_line_errors():
-        from dux_agent.tracing import show
+        from dux_agent.terminal.tracing import show
 
         show(Console(), folder, decision=decision, as_json=as_json, live=follow)
 
@@ -277,9 +277,9 @@ def replay(
     replayed. DIR is not changed.
     """
     with _one_line_errors():
-        from dux_agent.display import TrainingDisplay
-        from dux_agent.replaying import replay as run_again
-        from dux_agent.report_text import print_replay
+        from dux_agent.runs.replaying import replay as run_again
+        from dux_agent.terminal.display import TrainingDisplay
+        from dux_agent.terminal.report_text import print_replay
 
         with TrainingDisplay(Console(stderr=True)) as display:
             compared = run_again(folder, on_event=display)
@@ -342,7 +342,7 @@ def export(
     """
     with _one_line_errors():
         from dux_agent.exporting.module_text import export as text_of
-        from dux_agent.whole_file import write_whole
+        from dux_agent.record.whole_file import write_whole
 
         text = text_of(folder, schedule=schedule)
         if output is None:
@@ -356,7 +356,7 @@ def export(
 def doctor() -> None:
     """Show which layers of the jail hold on this system, and what each costs."""
     with _one_line_errors():
-        from dux_agent.report_text import print_layers
+        from dux_agent.terminal.report_text import print_layers
         from dux_sandbox.jail import layers
         from dux_sandbox.spawning import IsolationUnavailable
 

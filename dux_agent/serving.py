@@ -24,8 +24,8 @@ from dux_graphs.state import DecisionState, Ports, PortsError
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
+    from dux_agent.asking.watch import Watch
     from dux_agent.tasks.task import Task
-    from dux_agent.watch import Watch
     from dux_sandbox.findings import DryRunReport
 
 _MOST_STEPS = 5000
@@ -105,7 +105,7 @@ class _Training:
 
 def _training(context: OnTask) -> _Training:
     from dux_agent import attach, tasks
-    from dux_agent.watch import Watch
+    from dux_agent.asking.watch import Watch
 
     task = tasks.build(context.task, context.seed)
     agent = attach(
@@ -134,8 +134,8 @@ def _looked_at(context: OnTask) -> _Training:
 
 def observe(context: OnTask) -> dict[str, Any]:
     """What the task's training looks like after its steps, plain data."""
-    from dux_agent.group_options import learning_rates
-    from dux_agent.structure import describe_model, describe_optimizer
+    from dux_agent.asking.structure import describe_model, describe_optimizer
+    from dux_agent.live.group_options import learning_rates
     from dux_prompts.observation import Observation
 
     training = _looked_at(context)
@@ -189,7 +189,7 @@ def _try(context: OnTask, source: str) -> DryRunReport:
 
 def _apply(context: OnTask, source: str) -> bool | str:
     """Train on with the rule; it did well if it was never rolled back."""
-    from dux_agent.swap import swap
+    from dux_agent.live.swap import swap
     from dux_sandbox.findings import RuleFailed, SourceRejected
 
     training = _training(context)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent import tasks
 from dux_agent.errors import BadArgument
-from dux_agent.plan import Plan
-from dux_agent.progress import Change, Epoch, Listening, Progress, Result
-from dux_agent.run_facts import read_facts
-from dux_agent.run_folder import RunFolder
+from dux_agent.record.run_facts import read_facts
+from dux_agent.record.run_folder import RunFolder
+from dux_agent.runs.plan import Plan
+from dux_agent.runs.progress import Change, Epoch, Listening, Progress, Result
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -127,7 +127,7 @@ def resume(
         DuxError: there is no run in `run_dir`, it is still going on, or it cannot be
             gone on with. Nothing has been changed then.
     """
-    from dux_agent import run_checkpoint
+    from dux_agent.record import run_checkpoint
 
     began = time.monotonic()
     path = Path(run_dir).expanduser().absolute()
@@ -157,7 +157,7 @@ def _run(
     saved: dict[str, Any] | None,
     began: float,
 ) -> Result:
-    from dux_agent.courses import Courses
+    from dux_agent.runs.courses import Courses
 
     courses = Courses(plan, built, agent, folder, watch, began)
     if saved is not None and folder is not None:

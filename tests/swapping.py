@@ -1,6 +1,6 @@
 """What the tests of the live optimizer share: a small training and rules for it."""
 
-from dux_agent.optimizer import DuxOptimizer
+from dux_agent.live.optimizer import DuxOptimizer
 from tests import models
 from tests.sources import MOMENTUM, SGD
 

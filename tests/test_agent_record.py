@@ -3,8 +3,8 @@
 import pytest
 
 from dux_agent import attach, trace
-from dux_agent.recorder import Recorder
-from dux_agent.run_folder import RunFolder
+from dux_agent.record.recorder import Recorder
+from dux_agent.record.run_folder import RunFolder
 from dux_sandbox.findings import digest_of
 from tests import models
 from tests.swapping import SGD, after

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dux_agent.background import BackgroundWork, Cancelled
+from dux_agent.asking.background import BackgroundWork, Cancelled
 
 
 def finish(work):

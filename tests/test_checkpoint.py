@@ -14,8 +14,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from dux_agent.checkpoint import CheckpointRefused
-from dux_agent.swap import swap
+from dux_agent.live.checkpoint import CheckpointRefused
+from dux_agent.live.swap import swap
 from dux_sandbox.findings import digest_of
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, live_over, train

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from dux_agent.display import TrainingDisplay
+from dux_agent.terminal.display import TrainingDisplay
 from dux_agent.trace import Event
 from dux_agent.train import Progress
 

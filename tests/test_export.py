@@ -13,9 +13,9 @@ from dux_agent.errors import DuxError
 from dux_agent.exporting.best import best_rule
 from dux_agent.exporting.module_text import export
 from dux_agent.exporting.placing import indented, without_script
-from dux_agent.optimizer import DuxOptimizer
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.swap import swap
 from dux_agent.story.reading import read_story
-from dux_agent.swap import swap
 from dux_agent.train import train
 from tests.run_folders import Writer, source, usual
 

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from dux_agent.swap import swap
+from dux_agent.live.swap import swap
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD, after, live_over, train
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dux_agent.integrity import Hooks, Makes, Modes, all_finite
+from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from tests import models
 
 

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from dux_agent.loss_bound import LossBound, LossJudge
+from dux_agent.live.loss_bound import LossBound, LossJudge
 
 NOISES = {
     "normal": lambda rng, share: 1 + share * rng.gauss(0, 1),

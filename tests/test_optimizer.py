@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from dux_agent.optimizer import DuxOptimizer
-from dux_agent.swap import swap
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.swap import swap
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD, after, live_over, train
 

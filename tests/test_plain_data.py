@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dux_agent.plain_data import NotPlain, decode, encode, encode_each
+from dux_agent.live.plain_data import NotPlain, decode, encode, encode_each
 
 leaves = (
     st.none()

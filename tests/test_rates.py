@@ -2,7 +2,7 @@
 
 import pytest
 
-from dux_agent.rates import RateTrail
+from dux_agent.live.rates import RateTrail
 
 
 def after_swap(before, incumbent, proposal, rates):

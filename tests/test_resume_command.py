@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from dux_agent import trace
 from dux_agent.cli import app
-from dux_agent.run_checkpoint import FILE
+from dux_agent.record.run_checkpoint import FILE
 from dux_agent.train import resume, train
 
 

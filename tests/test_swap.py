@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from dux_agent.carry_over import match
-from dux_agent.swap import swap
+from dux_agent.live.carry_over import match
+from dux_agent.live.swap import swap
 from dux_sandbox import SourceRejected
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running import RuleState

@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from dux_agent.decisions import Decision
-from dux_agent.table import (
+from dux_agent.terminal.table import (
     comparison,
     decisions_table,
     epochs_table,

@@ -1,4 +1,4 @@
-from dux_agent.tail import Tail
+from dux_agent.record.tail import Tail
 from dux_agent.trace import Event
 
 

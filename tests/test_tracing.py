@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dux_agent import following
 from dux_agent.cli import app
-from dux_agent.decision_stories import stories
 from dux_agent.errors import DuxError
-from dux_agent.following import Follower
-from dux_agent.run_folder import RunFolder
+from dux_agent.record.run_folder import RunFolder
+from dux_agent.terminal import following
+from dux_agent.terminal.decision_stories import stories
+from dux_agent.terminal.following import Follower
+from dux_agent.terminal.tracing import show
 from dux_agent.trace import Event, read
-from dux_agent.tracing import show
 
 OLD = "class Old(torch.optim.Optimizer):\n    lr = 1\n"
 NEW = "class New(torch.optim.Optimizer):\n    lr = 2\n"

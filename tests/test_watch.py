@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dux_agent.watch import Thinned, Watch, gradient_norm
+from dux_agent.asking.watch import Thinned, Watch, gradient_norm
 
 
 def test_fifths_of_a_million_numbers_take_few_blocks():

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dux_agent
-from dux_agent import run_checkpoint
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.workload import endless_batches, workload
+from dux_agent.record import run_checkpoint
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent

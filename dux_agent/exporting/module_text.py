@@ -19,8 +19,8 @@ from dux_agent.exporting.placing import (
 )
 from dux_agent.story.reading import read_story
 from dux_agent.story.records import DecisionStory, RunStory
-from dux_agent.summary import one_line
-from dux_agent.table import model_title
+from dux_agent.terminal.summary import one_line
+from dux_agent.terminal.table import model_title
 from dux_sandbox.static_check import judge
 
 _WARNING = """\

@@ -24,7 +24,7 @@ from dux_agent.report.run_charts import NARROW, WIDE
 from dux_agent.report.run_view import run_state
 from dux_agent.report.wording import loss_text, plural, seconds_text
 from dux_agent.story.records import RunStory
-from dux_agent.table import model_title
+from dux_agent.terminal.table import model_title
 
 _COLOURS = 5
 _MOST_RUNS = 500

@@ -20,7 +20,7 @@ from dux_agent.report.wording import (
     verdict_class,
 )
 from dux_agent.story.records import DecisionStory, EpochLosses, ProposalTold
-from dux_agent.summary import summary
+from dux_agent.terminal.summary import summary
 
 _MOST_PROPOSALS = 24
 _MOST_FINDINGS = 40

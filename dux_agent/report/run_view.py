@@ -18,8 +18,8 @@ from dux_agent.report.wording import (
     verdict_class,
 )
 from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
-from dux_agent.summary import one_line
-from dux_agent.table import model_title
+from dux_agent.terminal.summary import one_line
+from dux_agent.terminal.table import model_title
 
 _LEGEND = {
     "train": "training, step by step; the band spans the steps drawn as one point",

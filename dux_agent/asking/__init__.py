@@ -1,0 +1,1 @@
+"""One decision after another: what the model is shown, what is tried, what is kept."""

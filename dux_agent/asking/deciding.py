@@ -1,0 +1,304 @@
+"""One decision after another: observation, graph, swap, and what is told of it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from dux_agent.asking.background import BackgroundWork, Cancelled
+from dux_agent.asking.chronicle import Chronicle
+from dux_agent.asking.graph_runs import GraphRuns
+from dux_agent.asking.live_ports import DecisionPorts, as_callers_error
+from dux_agent.asking.observing import Observer
+from dux_agent.asking.trials import Trials
+from dux_agent.asking.watch import Watch
+from dux_agent.decisions import Budget, Decision
+from dux_agent.errors import DuxError
+from dux_agent.live.building import Builder
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.swap import swap
+from dux_agent.record.recorder import Recorder
+from dux_agent.settings import Settings
+from dux_graphs.redaction import hide_secrets_of
+from dux_graphs.trouble import cause_of
+from dux_prompts.observation import Observation
+from dux_sandbox.findings import DryRunReport, RuleFailed, SourceRejected
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+log = logging.getLogger(__name__)
+
+_NO_BATCH = (
+    "no batch has been seen yet, so nothing can be tried; call "
+    "agent.observe(loss, batch) after each step"
+)
+_PENDING = "it is being decided while training goes on"
+_CLOSE_SECONDS = 150.0  # a call to a language model ends after 120
+
+
+class Decider:
+    """Makes the decisions of one agent."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        live: DuxOptimizer,
+        model: nn.Module,
+        *,
+        watch: Watch,
+        batches: deque[Any],
+        decisions: list[Decision],
+        chronicle: Chronicle,
+        chats: tuple[BaseChatModel, BaseChatModel | None],
+        budget: Budget,
+        recorder: Recorder,
+        checkpointer: BaseCheckpointSaver[Any] | None,
+        builder: Builder,
+        described: tuple[dict[str, Any], dict[str, Any]],
+    ) -> None:
+        """For `Agent`."""
+        self._settings = settings
+        self._live = live
+        self._watch = watch
+        self._batches = batches
+        self._decisions = decisions
+        self._chronicle = chronicle
+        self._chats = chats
+        self._budget = budget
+        for chat in chats:
+            hide_secrets_of(chat)
+        self._recorder = recorder
+        self._builder = builder
+        self._observer = Observer(settings, model, live, watch, chronicle, described)
+        self._trials = Trials(settings, model, live, batches)
+        self._graph = GraphRuns(settings, recorder, checkpointer)
+        self._applied: Decision | None = None  # whose rule is live
+        self._before: Decision | None = None  # whose rule is the incumbent
+        self._harmful: dict[str, str] = {}
+        self._work: BackgroundWork | None = None
+        self._pending: tuple[Decision, DecisionPorts, float] | None = None
+
+    def decide(self) -> Decision:
+        """One decision on this thread."""
+        decision = self._next()
+        began = time.perf_counter()
+        observation = self._observe(decision)
+        if observation is None:
+            return self._conclude(decision, None, {}, began)
+        ports = self._ports(decision)
+        try:
+            out = self._graph.ask(decision, observation, ports)
+        except Exception as error:
+            out = self._failed(error, ports)
+        return self._conclude(decision, ports, out, began)
+
+    def begin(self) -> Decision:
+        """One decision in a thread; what is returned is filled in when it is over."""
+        if self._pending is not None:
+            return self._pending[0]
+        decision = self._next()
+        began = time.perf_counter()
+        observation = self._observe(decision)
+        if observation is None:
+            return self._conclude(decision, None, {}, began)
+        ports = self._ports(decision)
+        work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
+        there = ports.try_out
+        ports.try_out = lambda source, losses: work.errand(
+            lambda: there(source, losses)
+        )
+        decision.reason = _PENDING
+        self._work, self._pending = work, (decision, ports, began)
+        work.start()
+        return decision
+
+    def at_the_edge_of_a_step(self) -> None:
+        """Between two steps: do errands of the thread, take over what it decided."""
+        work, pending = self._work, self._pending
+        if work is None or pending is None:
+            return
+        work.serve()
+        if not work.over:
+            return
+        decision, ports, began = pending
+        self._work = self._pending = None
+        out = work.result
+        if work.error is not None:
+            if not isinstance(work.error, Exception):
+                raise work.error
+            out = self._failed(work.error, ports)
+        self._conclude(decision, ports, out, began)
+
+    def rolled_back(self, reason: str) -> None:
+        """The guard has put everything back; say so wherever it is looked for."""
+        decision, self._applied = self._applied, self._before
+        self._before = None
+        if decision is None:
+            return
+        decision.verdict = "rolled_back"
+        decision.reason = reason
+        if decision.digest is not None:
+            self._harmful[decision.digest] = reason
+        self._recorder.event(
+            "rollback",
+            step=self._watch.step,
+            decision=decision.number,
+            data={"digest": decision.digest, "reason": reason},
+        )
+        log.info("decision %d was rolled back: %s", decision.number, reason)
+
+    def close(self) -> None:
+        """Drop a decision that is being made."""
+        if self._work is None or self._pending is None:
+            return
+        self._budget.close("the agent was closed first")
+        if not self._work.cancel(_CLOSE_SECONDS):
+            log.warning("the language model still hangs; its thread ends with it")
+        decision, ports, began = self._pending
+        self._work = self._pending = None
+        decision.verdict, decision.reason = "kept", "the agent was closed first"
+        decision.usage, decision.seconds = ports.usage, time.perf_counter() - began
+        self._decisions.append(decision)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "decisions": [decision.as_dict() for decision in self._decisions],
+            "chronicle": self._chronicle.state_dict(),
+            "budget": dict(self._budget.spent),
+            "validations": [list(pair) for pair in self._observer.validations],
+            "harmful": dict(self._harmful),
+            "applied": None if self._applied is None else self._applied.number,
+            "before": None if self._before is None else self._before.number,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._decisions[:] = [Decision.from_dict(each) for each in state["decisions"]]
+        self._chronicle.load_state_dict(state["chronicle"], self._decisions)
+        self._budget.spent = dict(state["budget"])
+        self._observer.load_validations(state)
+        self._harmful = dict(state["harmful"])
+        numbered = {each.number: each for each in self._decisions}
+        self._applied = numbered.get(state["applied"])
+        self._before = numbered.get(state.get("before"))
+        self._graph.resumed = True
+
+    def _next(self) -> Decision:
+        number = self._decisions[-1].number + 1 if self._decisions else 1
+        return Decision("kept", step=self._watch.step, number=number)
+
+    def _observe(self, decision: Decision) -> Observation | None:
+        """What training looks like now; None when there is nothing to decide on."""
+        if not self._batches:
+            decision.reason = _NO_BATCH
+            return None
+        spent = self._budget.exhausted()
+        if spent is not None:
+            decision.reason = spent
+            return None
+        last = self._decisions[-1] if self._decisions else None
+        observation = self._observer.look(decision, last, self._batches)
+        self._tell(decision, "observation", observation.as_dict())
+        return observation
+
+    def _tell(self, decision: Decision, kind: str, data: dict[str, Any]) -> None:
+        self._recorder.event(
+            kind, step=decision.step, decision=decision.number, data=data
+        )
+
+    def _ports(self, decision: Decision) -> DecisionPorts:
+        chat, fallback = self._chats
+        return DecisionPorts(
+            chat=chat,
+            fallback=fallback,
+            earlier=list(self._chronicle.chat),
+            budget=self._budget,
+            try_out=lambda source, losses: self._trials.run(decision, source, losses),
+            harmful=self._harmful,
+            tell=lambda kind, data: self._tell(decision, kind, data),
+            keep=self._recorder.keep_source,
+            recall=lambda prompt: self._recorder.known_reply(decision.number, prompt),
+        )
+
+    def _failed(self, error: Exception, ports: DecisionPorts) -> dict[str, Any]:
+        """Trouble that ended the graph: the caller's own comes out, ours does not."""
+        if ports.callers_error is not None:
+            if isinstance(ports.callers_error, Cancelled):
+                return {"verdict": "kept", "reason": "the agent was closed first"}
+            raise as_callers_error(ports.callers_error) from error
+        if isinstance(error, DuxError):
+            raise error
+        log.warning("a decision failed: %s", cause_of(error), exc_info=error)
+        return {
+            "verdict": "failed",
+            "reason": f"the decision failed: {cause_of(error)}",
+        }
+
+    def _conclude(
+        self,
+        decision: Decision,
+        ports: DecisionPorts | None,
+        out: Mapping[str, Any],
+        began: float,
+    ) -> Decision:
+        """Swap where a source passed, and write down what came of the decision."""
+        data: dict[str, Any] = {}
+        if ports is not None:
+            decision.verdict = out["verdict"]
+            decision.reason = out.get("reason", "")
+            decision.source, decision.digest = out.get("source"), out.get("digest")
+            decision.attempts = [dict(each) for each in out.get("attempts", ())]
+            decision.usage = ports.usage
+            spent = self._budget.exhausted()
+            if decision.verdict == "failed" and spent is not None:
+                decision.verdict, decision.reason = "kept", spent
+            if ports.inbox is not None and decision.verdict == "applied":
+                data = self._apply(decision, ports.inbox, ports.dry_runs)
+        decision.seconds = time.perf_counter() - began
+        self._budget.spend(seconds=decision.seconds)
+        self._decisions.append(decision)
+        self._chronicle.add(decision, list(out.get("messages", ())))
+        data |= {
+            "digest": decision.digest,
+            "verdict": decision.verdict,
+            "reason": decision.reason,
+            "seconds": decision.seconds,
+            "usage": decision.usage,
+        }
+        self._tell(decision, "apply", data)
+        if decision.verdict == "failed":
+            self._tell(
+                decision, "error", {"error": "failed", "message": decision.reason}
+            )
+        return decision
+
+    def _apply(
+        self, decision: Decision, source: str, dry_runs: Mapping[str, DryRunReport]
+    ) -> dict[str, Any]:
+        report = dry_runs.get(source)
+        self._builder.expect(report)
+        settings, watch = self._settings, self._watch
+        try:
+            record = swap(
+                self._live,
+                source,
+                lr_owner=settings.lr_owner,
+                carry=settings.carry_over,
+                losses=list(watch.recent),
+                dry_run=() if report is None else report.losses,
+                reach=watch.reach or 0.0,
+            )
+        except (RuleFailed, SourceRejected) as error:
+            decision.verdict = "kept"
+            decision.reason = f"it passed, but could not be built: {error}"
+            return {}
+        self._applied, self._before = decision, self._applied
+        return record.as_dict()

@@ -1,0 +1,93 @@
+"""Makes the observation of one decision out of what is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from dux_agent.asking.chronicle import Chronicle, told_to_the_model
+from dux_agent.asking.looking import require_scalar_objective, validation_loss
+from dux_agent.asking.watch import Watch
+from dux_agent.decisions import Decision
+from dux_agent.live.group_options import learning_rates
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.settings import Settings
+from dux_prompts.observation import Observation
+
+Described = tuple[dict[str, Any], dict[str, Any]]
+
+
+class Observer:
+    """Looks at one training.
+
+    Attributes:
+        validations: `[step, loss]` of every decision so far.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        model: nn.Module,
+        live: DuxOptimizer,
+        watch: Watch,
+        chronicle: Chronicle,
+        described: Described,
+    ) -> None:
+        """For `Decider`; `described` are the model and its base optimizer."""
+        self._settings = settings
+        self._model = model
+        self._live = live
+        self._watch = watch
+        self._chronicle = chronicle
+        self._described = described
+        self._objective_checked = False
+        self.validations: list[list[float]] = []
+
+    def look(
+        self, decision: Decision, last: Decision | None, batches: Sequence[Any]
+    ) -> Observation:
+        """What training looks like now; a new interval begins.
+
+        Raises:
+            BadArgument: the objective or `validate` returns no scalar.
+            Whatever they raise.
+        """
+        settings, watch = self._settings, self._watch
+        if not self._objective_checked:
+            require_scalar_objective(settings.objective, self._model, batches[-1])
+            self._objective_checked = True
+        validation: float | None = None
+        if settings.validate is not None:
+            validation = validation_loss(settings.validate, self._model)
+            self.validations.append([watch.step, validation])
+        fifths = watch.losses.fifths()
+        self._chronicle.complete(fifths, validation)
+        model, base = self._described
+        observation = Observation(
+            model=model,
+            base_optimizer=base,
+            step=watch.step,
+            total_steps=settings.total_steps,
+            interval=watch.interval,
+            decision=decision.number,
+            decisions_left=settings.decisions_left(watch.step),
+            loss_name=settings.loss_name,
+            task=settings.task,
+            losses=watch.draw(),
+            loss_fifths=fifths,
+            gradient_norm=watch.norms.mean(),
+            gradient_norm_fifths=watch.norms.fifths(),
+            validation_losses=[list(pair) for pair in self.validations],
+            learning_rates=learning_rates(self._live.param_groups),
+            source=self._live.running.source,
+            history=self._chronicle.table(),
+            last=told_to_the_model(last),
+        )
+        watch.restart()
+        return observation
+
+    def load_validations(self, state: Mapping[str, Any]) -> None:
+        """Go on from the validation losses of a checkpoint."""
+        self.validations = [list(pair) for pair in state["validations"]]

@@ -1,0 +1,1 @@
+"""The live optimizer, its swaps and its guard."""

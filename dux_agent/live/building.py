@@ -1,0 +1,79 @@
+"""Builds a running rule where the settings say that rules run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dux_agent.settings import Settings
+from dux_sandbox.findings import DryRunReport, Finding, RuleFailed
+from dux_sandbox.limits import Limits
+from dux_sandbox.running import InlineRule, ParamGroups, RunningRule, parameters_of
+
+# A live step may take this many times the longest step of the dry run, and three
+# seconds in any case: a busy machine is no fault of a rule's.
+_TIMES_LONGER = 30.0
+_LEAST_SECONDS = 3.0
+_TIMES_SLOWER = 5.0
+
+
+class Builder:
+    """Makes rules for one agent, inline or isolated.
+
+    Attributes:
+        limits: for the next rule; narrowed by `expect` from its dry run.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.limits = settings.limits
+
+    def expect(self, report: DryRunReport | None) -> None:
+        """Set the time that a step of the next rule may take, from its dry run."""
+        most = self._settings.limits
+        seconds = most.step_seconds
+        if report is not None and report.step_seconds > 0:
+            longest = report.step_seconds
+            wanted = max(_LEAST_SECONDS, _TIMES_LONGER * longest)
+            # A large model's honest steps may take longer than the limit by themselves.
+            seconds = max(min(seconds, wanted), _TIMES_SLOWER * longest)
+        self.limits = replace(most, step_seconds=seconds)
+
+    def build(
+        self, source: str, groups: ParamGroups, predecessor: RunningRule
+    ) -> RunningRule:
+        """A rule over these parameters; see `dux_agent.live.optimizer.RuleBuilder`."""
+        if self._settings.execution == "inline":
+            return InlineRule.build(source, groups)
+        return _isolated(source, groups, predecessor, self.limits, self._settings.seed)
+
+
+def _isolated(
+    source: str,
+    groups: ParamGroups,
+    predecessor: RunningRule,
+    limits: Limits,
+    seed: int,
+) -> RunningRule:
+    from dux_sandbox.isolated import IsolatedRule
+    from dux_sandbox.slab import CannotShare, Slab
+    from dux_sandbox.spawning import IsolationUnavailable
+
+    parameters = parameters_of(groups)
+    slab = getattr(predecessor, "slab", None)
+    held = [] if slab is None else slab.parameters
+    if (
+        slab is None
+        or not slab.adopted
+        or list(map(id, held)) != list(map(id, parameters))
+    ):
+        slab = None
+    try:
+        return IsolatedRule.build(
+            source,
+            groups,
+            limits=limits,
+            slab=slab or Slab(parameters, mirror=True),
+            seed=seed,
+        )
+    except (CannotShare, IsolationUnavailable) as error:
+        raise RuleFailed(Finding("isolation", None, str(error))) from None

@@ -1,0 +1,108 @@
+"""Who owns which value of a parameter group, and the exchange at a swap.
+
+A group's dict is shared by the loop, its LR schedulers and whatever rule is live,
+and never replaced. A rule owns the keys of its own defaults and those that it wrote
+itself; everything else (`initial_lr`, `max_lr`, a user's "name") stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from dux_agent.live.rates import RateTrail, rate_of
+
+Options = dict[str, Any]
+
+# What OneCycleLR and CyclicLR keep in a group when they also drive the momentum;
+# they write it at every step and read "betas" before they do.
+_MOMENTUM_BOUNDS = ("max_momentum", "base_momentum")
+_CYCLED = ("momentum", "betas")
+
+
+def copied(value: Any) -> Any:
+    """An option's value that later writes do not reach (a tensor lr is cloned)."""
+    return value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
+def options_of(group: Options, names: set[str] | None = None) -> Options:
+    """The values of one group, all or those named, without its parameters."""
+    return {
+        name: copied(value)
+        for name, value in group.items()
+        if name != "params" and (names is None or name in names)
+    }
+
+
+def has_scheduler(group: Options) -> bool:
+    """Whether an LR scheduler has been made over this group."""
+    return "initial_lr" in group
+
+
+def scheduled(group: Options) -> set[str]:
+    """The names in this group that a scheduler may read or write at any step."""
+    names = {"lr"} if has_scheduler(group) else set()
+    if any(bound in group for bound in _MOMENTUM_BOUNDS):
+        names.update(_CYCLED)
+    return names
+
+
+def replace_options(group: Options, owned: set[str], options: Options) -> None:
+    """Take the `owned` keys out of a group and put `options` in, in place.
+
+    A key that a scheduler reads stays, with its value, when `options` lack it; so
+    does `lr`, which a scheduler made later would want.
+    """
+    stay = scheduled(group) | {"lr", "params"}
+    for name in [name for name in group if name in owned and name not in options]:
+        if name not in stay:
+            del group[name]
+    for name, value in options.items():
+        if name != "params":
+            group[name] = copied(value)
+
+
+def rewrite(group: Options, options: Options) -> None:
+    """Make a group hold exactly `options` and its parameters, in place."""
+    params = group["params"]
+    group.clear()
+    group["params"] = params
+    for name, value in options.items():
+        group[name] = copied(value)
+
+
+def give_back(
+    group: Options,
+    *,
+    owned: set[str],
+    incumbent: Options,
+    at_swap: Options,
+    trail: RateTrail,
+) -> None:
+    """Put an incumbent's values back in place of those of a rule that failed.
+
+    Args:
+        group: changed in place.
+        owned: the names that the failed rule owned.
+        incumbent: the incumbent's own values when it was replaced.
+        at_swap: the group's values right after the swap.
+        trail: what schedulers did to the rate since then.
+    """
+    due = dict(incumbent)
+    if "lr" in due and has_scheduler(group):
+        # OneCycleLR and CyclicLR leave their bounds in the group.
+        overwrites = "max_lr" in group
+        due["lr"] = trail.due(due["lr"], group.get("lr"), overwrites=overwrites)
+    for name in scheduled(group) - {"lr"}:
+        written = name in group and group[name] != at_swap.get(name)
+        if name in due and written:
+            due[name] = group[name]  # the scheduler's, since the swap
+    replace_options(group, owned, due)
+
+
+def learning_rates(groups: Sequence[Options]) -> list[float]:
+    """`lr` of each group in which it is a number."""
+    rates = [rate_of(group.get("lr")) for group in groups]
+    return [rate for rate in rates if rate is not None]

@@ -1,0 +1,305 @@
+"""Watches the rule that is live and puts everything back when it does harm.
+
+A guard is armed at a swap with a snapshot of the model, and stays armed for the
+whole life of the rule. At every step it looks at what is cheap: the make of each
+parameter, hooks, torch's global modes, and every loss it is shown. For `guard_steps`
+after the swap, and at every 32nd step later, it also reads all parameters and wants
+them finite.
+
+The snapshot is renewed while the rule is healthy, every `max(guard_steps, 130)`
+steps: a breach at step 5000 then costs some 150 steps of training, not 5000, at the
+price of one copy of the model every 130 steps (0.3 to 1 % of a fused step) and of a
+state of the incumbent's that is as old as the swap. A new snapshot counts only after
+ten healthy losses at and after it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dux_agent.asking.watch import gradient_norm
+from dux_agent.live.group_options import Options, give_back, options_of
+from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
+from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.snapshot import BeforeStep, Snapshot
+from dux_agent.live.standing import CallersClosure, Standing
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.running import Closure, InlineRule, parameters_of
+
+if TYPE_CHECKING:
+    from dux_agent.live.optimizer import DuxOptimizer
+
+DEAR_EVERY = 32
+RENEW_EVERY = 130
+_HEALTHY_LOSSES = 10
+# Gradients taken under a rule that went astray tell little about the weights that
+# are put back; more than this many times the norm at the snapshot is not stepped on.
+_STRAY_GRADIENT = 10.0
+
+
+@dataclass
+class _Watch:
+    """Everything about the rule being guarded."""
+
+    incumbent: Standing
+    snapshot: Snapshot | None
+    at_swap: list[Options]
+    judge: LossJudge
+    bound_at_snapshot: LossBound | None
+    makes: Makes
+    gradient_norm: float | None = None
+    pending: Snapshot | None = None
+    steps: int = 0
+    sees_losses: bool = False
+
+
+class Guard:
+    """Guards one live optimizer; made by it.
+
+    Attributes:
+        on_rollback: called with the reason after everything was put back.
+        model: whose buffers and module hooks are guarded too; None: parameters only.
+    """
+
+    def __init__(
+        self,
+        live: DuxOptimizer,
+        model: torch.nn.Module | None = None,
+        *,
+        guard_steps: int = 100,
+    ) -> None:
+        self.model = model
+        self.on_rollback: Callable[[str], None] | None = None
+        self._live = live
+        self._guard_steps = guard_steps
+        self._renew_every = max(guard_steps, RENEW_EVERY)
+        self._watch: _Watch | None = None
+
+    @property
+    def watch(self) -> _Watch | None:
+        """What is remembered of the rule; see `dux_agent.live.guard_state`."""
+        return self._watch
+
+    @property
+    def armed(self) -> bool:
+        """Whether a rule is being guarded; the trusted base optimizer is not."""
+        return self._watch is not None
+
+    @property
+    def incumbent(self) -> Standing | None:
+        """What would be live again after a breach."""
+        return None if self._watch is None else self._watch.incumbent
+
+    def snapshot(self, step: int = 0) -> Snapshot:
+        """A snapshot of the model as it is now, after `step` steps of the rule."""
+        return Snapshot.take(self._live.param_groups, self.model, step)
+
+    def arm(
+        self,
+        incumbent: Standing,
+        snapshot: Snapshot | None,
+        bound: LossBound | None = None,
+        *,
+        reach: float = 0.0,
+    ) -> None:
+        """Guard the rule that has just become live.
+
+        Args:
+            incumbent: what is live again after a breach.
+            snapshot: what is put back; None: the model as the first step finds it.
+            bound: how high the loss may go.
+            reach: the highest mean loss of the run so far.
+        """
+        self._watch = _Watch(
+            incumbent=incumbent,
+            snapshot=snapshot,
+            at_swap=[options_of(group) for group in self._live.param_groups],
+            judge=LossJudge(bound, reach=reach),
+            bound_at_snapshot=bound,
+            makes=Makes(self._live.param_groups),
+        )
+
+    def disarm(self) -> None:
+        """Guard nothing: the base optimizer is live."""
+        self._watch = None
+
+    def step(self, closure: Closure | None) -> Any:
+        """One step of the live rule, or of the incumbent when the rule fails.
+
+        Raises:
+            Whatever the caller's closure raises, and nothing of a rule's.
+        """
+        watch = self._watch
+        if watch is None:
+            return self._live.trusted_step(closure)
+        if watch.snapshot is None:  # after a load: the weights may have come later
+            watch.snapshot = self.snapshot()
+        first = watch.steps == watch.snapshot.step
+        before: BeforeStep | None = None
+        if first:
+            before = BeforeStep(self._parameters(), self.model, self._present())
+            watch.gradient_norm = gradient_norm(self._parameters())
+        elif watch.steps % self._renew_every == 0:
+            watch.pending = self.snapshot(watch.steps)
+        dear = watch.steps < self._guard_steps or watch.steps % DEAR_EVERY == 0
+        inline = isinstance(self._live.running, InlineRule)
+        if watch.makes.changed() is not None:
+            watch.makes = Makes(self._live.param_groups)  # the caller's own doing
+        makes = watch.makes
+        # Only a rule that runs in this process can reach hooks and modes.
+        modes = Modes() if inline else None
+        hooks = Hooks(self._parameters(), self.model if dear else None, inline)
+        call = None if closure is None else CallersClosure(closure)
+        reason: str | None = None
+        result: Any = None
+        try:
+            result = self._live.running.step(call)
+        except RuleFailed as failed:
+            reason = f"the rule failed: {failed.finding}"
+        except Exception as error:
+            # A running rule raises RuleFailed or what the closure raised; anything
+            # else is a fault of ours that must not end a training.
+            reason = f"the rule failed: {type(error).__name__}: {error}"
+        finally:
+            if modes is not None:
+                changed = modes.changed()
+                modes.restore()
+                reason = reason or changed
+        watch.steps += 1
+        reason = reason or makes.changed() or hooks.changed()
+        if reason is None and dear and not all_finite(self._parameters()):
+            reason = f"a parameter was not finite after {watch.steps} steps"
+        if reason is None:
+            self._promote_unseen(watch)
+            if call is not None and call.error is not None:
+                raise call.error
+            return result
+        hooks.restore()
+        makes.restore()
+        if call is not None and call.error is not None:
+            # The caller's own error may have ended the rule's process with the step.
+            if not self._still_runs():
+                self._roll_back(reason, before, first=first)
+            raise call.error
+        return self._incumbent_steps(reason, before, closure, first=first)
+
+    def observed(self, loss: float) -> None:
+        """A loss under the live rule; rolls back when it is a breach."""
+        watch = self._watch
+        if watch is None:
+            return
+        watch.sees_losses = True
+        if watch.steps == 0:
+            return  # the rule has not stepped yet
+        reason = watch.judge.see(loss)
+        if reason is not None:
+            self._roll_back(f"{reason}, {watch.steps} steps after the swap", None)
+            return
+        if watch.pending is not None:
+            watch.pending.healthy += 1
+            if watch.pending.healthy >= _HEALTHY_LOSSES:
+                self._promote(watch)
+
+    def breach(self, reason: str) -> None:
+        """The rule failed outside a step, as while its state was fetched."""
+        if self._watch is not None:
+            self._roll_back(reason, None)
+
+    def _parameters(self) -> list[torch.Tensor]:
+        return parameters_of(self._live.param_groups)
+
+    def _present(self) -> list[bool]:
+        """Which parameters have a gradient; shared memory keeps absent ones as zero."""
+        slab = getattr(self._live.running, "slab", None)
+        if slab is not None and slab.adopted:
+            with suppress(ValueError):  # an odd gradient: the step will say so
+                return list(slab.gather_gradients())
+        return [parameter.grad is not None for parameter in self._parameters()]
+
+    def _still_runs(self) -> bool:
+        try:
+            self._live.running.snapshot()
+        except RuleFailed:
+            return False
+        return True
+
+    def _promote_unseen(self, watch: _Watch) -> None:
+        """Renew the snapshot in a loop that shows the guard no losses."""
+        if watch.pending is None or watch.sees_losses:
+            return
+        if watch.steps - watch.pending.step >= DEAR_EVERY:
+            self._promote(watch)
+
+    def _promote(self, watch: _Watch) -> None:
+        if watch.pending is not None and all_finite(self._parameters()):
+            watch.snapshot = watch.pending
+            watch.bound_at_snapshot = watch.judge.bound
+        watch.pending = None
+
+    def _incumbent_steps(
+        self,
+        reason: str,
+        before: BeforeStep | None,
+        closure: Closure | None,
+        *,
+        first: bool,
+    ) -> Any:
+        watch = self._watch
+        norm = None if watch is None else watch.gradient_norm
+        self._roll_back(reason, before, first=first)
+        if closure is None and not first and self._gradients_stray(norm):
+            return None
+        # The incumbent may be a generated rule too, guarded in its turn: when it
+        # fails, the base optimizer takes the step.
+        return self.step(closure)
+
+    def _gradients_stray(self, norm_at_snapshot: float | None) -> bool:
+        norm = gradient_norm(self._parameters())
+        if norm is None:
+            return False
+        if not math.isfinite(norm):
+            return True
+        usual = norm_at_snapshot or 0.0
+        return usual > 0 and norm > _STRAY_GRADIENT * usual
+
+    def _roll_back(
+        self, reason: str, before: BeforeStep | None, *, first: bool = False
+    ) -> None:
+        watch = self._watch
+        if watch is None:
+            return
+        live = self._live
+        failed = live.running
+        # First the process: a rule that still runs could write on into the weights.
+        failed.close()
+        if watch.snapshot is not None:
+            watch.snapshot.restore(only_parameters=first)
+        if before is not None:
+            before.restore()
+        incumbent = watch.incumbent
+        for index, group in enumerate(live.param_groups):
+            give_back(
+                group,
+                owned=live.owned[index],
+                incumbent=incumbent.options[index],
+                at_swap=watch.at_swap[index],
+                trail=live.trails[index],
+            )
+        live.make_live(incumbent.rule, incumbent.owned)
+        if incumbent.rule is live.base_rule:
+            self.disarm()
+        else:
+            kept = watch.snapshot
+            self.arm(
+                live.base_standing,
+                None if kept is None else replace(kept, step=0, healthy=0),
+                watch.bound_at_snapshot,
+            )
+        if self.on_rollback is not None:
+            self.on_rollback(reason)

@@ -1,0 +1,303 @@
+"""The live optimizer: keeps its identity while rules come and go behind it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dux_agent.live.checkpoint import load_checkpoint, pack
+from dux_agent.live.group_options import Options, options_of
+from dux_agent.live.guard import Guard
+from dux_agent.live.rates import RateTrail
+from dux_agent.live.rule_builder import RuleBuilder, build_inline
+from dux_agent.live.standing import Standing
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.running import (
+    Closure,
+    InlineRule,
+    RuleState,
+    RunningRule,
+    parameters_of,
+)
+
+
+class DuxOptimizer(torch.optim.Optimizer):
+    """A `torch.optim.Optimizer` whose rule can be replaced while it is in use.
+
+    It shares the list and the dicts of `param_groups` with the optimizer it was made
+    around, so that an LR scheduler made over either keeps working across swaps.
+
+    Attributes:
+        running: the live `RunningRule`; at first the base optimizer's.
+        base: the torch optimizer it was made around; step it only through here.
+        steps: steps taken since it was made or loaded.
+        owned: per group, the names of the options that belong to the live rule.
+        trails: per group, what schedulers did to its rate.
+        guard: watches the live rule; see `dux_agent.live.guard`.
+        before_step: called before every step, if set.
+
+    >>> weight = torch.nn.Parameter(torch.ones(1))
+    >>> live = DuxOptimizer(torch.optim.SGD([weight], lr=0.5))
+    >>> weight.grad = torch.ones(1)
+    >>> live.step()
+    >>> float(weight)
+    0.5
+    """
+
+    def __init__(
+        self,
+        base: torch.optim.Optimizer,
+        *,
+        model: torch.nn.Module | None = None,
+        build: RuleBuilder = build_inline,
+        guard_steps: int = 100,
+    ) -> None:
+        """Make the live optimizer around `base`.
+
+        Args:
+            base: any torch optimizer; it is live until a first swap and whenever
+                everything else has failed.
+            model: whose buffers the guard keeps too.
+            build: makes a running rule of a source.
+            guard_steps: steps after a swap with the dear checks.
+        """
+        self.base = base
+        self.base_rule: RunningRule = InlineRule(base)
+        self.running: RunningRule = self.base_rule
+        self.build = build
+        self.steps = 0
+        self.before_step: Callable[[], None] | None = None
+        self.passes_closure = False
+        self.closed = False
+        self._last_state: RuleState | None = None
+        self._made = False
+        super().__init__(base.param_groups, base.defaults)
+        self.param_groups = base.param_groups
+        self._made = True
+        self.owned: list[set[str]] = [
+            set(base.defaults) & set(group) for group in self.param_groups
+        ]
+        self._base_options = [options_of(group) for group in self.param_groups]
+        self.trails: list[RateTrail] = [
+            RateTrail(group.get("lr")) for group in self.param_groups
+        ]
+        self.guard = Guard(self, model, guard_steps=guard_steps)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the rule that is live."""
+        return self.running.defaults
+
+    @defaults.setter
+    def defaults(self, value: dict[str, Any]) -> None:
+        """torch's constructor sets them; the live rule's own are what counts."""
+
+    @property
+    def state(self) -> defaultdict[Any, Any]:
+        """The live rule's state by parameter.
+
+        Inline it is the rule's own mapping. Of an isolated rule it is fetched from
+        its process at every look: a copy, writing into it changes nothing.
+        """
+        rule = self.running
+        if isinstance(rule, InlineRule):
+            return rule.optimizer.state
+        parameters = parameters_of(self.param_groups)
+        held: defaultdict[Any, Any] = defaultdict(dict)
+        for index, entry in self.rule_state().state.items():
+            held[parameters[index]] = entry
+        return held
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        """torch's constructor sets it; the live rule's own is what counts."""
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """A fused base optimizer unscales gradients itself; a rule does not."""
+        live = self.running is self.base_rule
+        return live and bool(getattr(self.base, "_step_supports_amp_scaling", False))
+
+    @property
+    def base_standing(self) -> Standing:
+        """The base optimizer as what would be live after everything else failed."""
+        if self.running is self.base_rule:
+            self._base_options = [options_of(group) for group in self.param_groups]
+        owned = [set(self.base.defaults) & set(each) for each in self._base_options]
+        options = [
+            {name: value for name, value in each.items() if name in names}
+            for each, names in zip(self._base_options, owned, strict=True)
+        ]
+        return Standing(self.base_rule, owned, options)
+
+    def standing(self) -> Standing:
+        """The live rule as what would be live again after a rollback."""
+        if self.running is self.base_rule:
+            return self.base_standing
+        options = [
+            options_of(group, names)
+            for group, names in zip(self.param_groups, self.owned, strict=True)
+        ]
+        return Standing(self.running, [set(names) for names in self.owned], options)
+
+    def make_live(self, rule: RunningRule, owned: list[set[str]]) -> None:
+        """From now on `rule` takes the steps; the groups already hold its options."""
+        self.running = rule
+        self.owned = [set(names) for names in owned]
+        rule.bind(self.param_groups)
+        self.follow_rates()
+
+    def follow_rates(self) -> None:
+        """From now on the changes of each group's rate are counted anew."""
+        missing = self.param_groups[len(self.trails) :]
+        self.trails.extend(RateTrail(group.get("lr")) for group in missing)
+        for trail, group in zip(self.trails, self.param_groups, strict=True):
+            trail.swapped(group.get("lr"))
+
+    def step(self, closure: Closure | None = None) -> Any:
+        """Take one step; no fault of a rule ever comes out of it.
+
+        Returns:
+            What the rule returned: the closure's loss as a rule, else None.
+
+        Raises:
+            Whatever `closure` raises.
+            RuntimeError: `close` has ended the rule's process.
+        """
+        if self.closed:
+            raise RuntimeError(
+                "the agent is closed and its rule's process has ended; an open one "
+                "was wanted; close it after the last step."
+            )
+        # A scheduler made over the base before attach() looks for this.
+        self.base._opt_called = True  # type: ignore[attr-defined]
+        self.passes_closure = closure is not None
+        if self.before_step is not None:
+            self.before_step()
+        groups = self.param_groups
+        if len(groups) != len(self.owned):
+            self._meet_new_groups()
+        for trail, group in zip(self.trails, groups, strict=True):
+            trail.look(group.get("lr"))
+        rule = self.running
+        known = [set(group) for group in groups] if self.guard.armed else []
+        result = self.guard.step(closure)
+        self.steps += 1
+        if known and rule is self.running:
+            for index, group in enumerate(groups):
+                self.trails[index].skip(group.get("lr"))
+                if len(group) != len(known[index]):
+                    # What appears in a step is the rule's own, never a scheduler's.
+                    self.owned[index].update(set(group) - known[index])
+        return result
+
+    def _meet_new_groups(self) -> None:
+        """Somebody has called `add_param_group` of the base optimizer itself."""
+        for group in self.param_groups[len(self.owned) :]:
+            self.owned.append(set(self.base.defaults) & set(group))
+            self._base_options.append(options_of(group))
+        self.follow_rates()
+
+    def trusted_step(self, closure: Closure | None) -> Any:
+        """One step of the base optimizer, with what GradScaler left for it."""
+        passed = [name for name in ("grad_scale", "found_inf") if hasattr(self, name)]
+        for name in passed:
+            setattr(self.base, name, getattr(self, name))
+        try:
+            return self.running.step(closure)
+        finally:
+            for name in passed:
+                delattr(self.base, name)
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients; of an isolated rule they stay in shared memory."""
+        if self.running is self.base_rule:
+            self.base.zero_grad(set_to_none)
+            return
+        try:
+            self.running.zero_grad(set_to_none)
+        except RuleFailed as failed:
+            self.guard.breach(f"the rule failed: {failed.finding}")
+            self.zero_grad(set_to_none)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group to the live rule, and to the base optimizer behind it.
+
+        A generated rule is built anew over all groups and gets its state back. Until
+        the next swap its incumbent is the base optimizer.
+        """
+        if not self._made:
+            super().add_param_group(param_group)
+            return
+        from dux_agent.live.swap import add_group
+
+        add_group(self, param_group)
+
+    def set_base_options(self, options: list[Options]) -> None:
+        """The values that the base optimizer's groups get when it is live again."""
+        self._base_options = options
+
+    def rule_state(self) -> RuleState:
+        """What the live rule has learned; a rule that cannot say is rolled back."""
+        if self._last_state is not None:
+            return self._last_state
+        try:
+            return self.running.snapshot()
+        except RuleFailed as failed:
+            self.guard.breach(f"the rule failed: {failed.finding}")
+            return self.rule_state()
+
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups in torch's own layout; see `dux_agent.live.checkpoint`."""
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
+        packed = pack(self)
+        for hook_after in self._optimizer_state_dict_post_hooks.values():
+            changed = hook_after(self, packed)
+            packed = packed if changed is None else changed
+        return packed
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint of this class or of the base optimizer.
+
+        The source in it is checked again before anything is changed, and the rule is
+        built anew.
+
+        Raises:
+            CheckpointRefused: the source is not what its digest says, the static
+                check refuses it, or its rule cannot be built. Nothing was changed.
+            ValueError: it was taken over other groups or parameters.
+        """
+        state_dict = dict(state_dict)
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        load_checkpoint(self, state_dict)
+        for hook_after in self._optimizer_load_state_dict_post_hooks.values():
+            hook_after(self)
+
+    def close(self) -> None:
+        """End rules' processes and move parameters out of shared memory.
+
+        `state_dict` still works afterwards; `step` does too unless an isolated rule
+        was live.
+        """
+        if self.closed:
+            return
+        if self.running.isolated:
+            state = self.rule_state()
+            if self.running.isolated:  # fetching it has not rolled the rule back
+                self._last_state, self.closed = state, True
+        incumbent = self.guard.incumbent
+        self.running.close()
+        if incumbent is not None:
+            incumbent.rule.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise TypeError(
+            "a DuxOptimizer was to be pickled or copied; its rule may live in another "
+            "process; take its state_dict() instead."
+        )

@@ -1,0 +1,147 @@
+"""A checkpoint as somebody hands it in: opened and judged before anything changes.
+
+It may come from anybody. Whatever its shape, it is refused in one way, and a source
+in it is checked as if a model had just written it.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from dux_agent.errors import DuxError
+from dux_agent.live.plain_data import NotPlain, decode_each
+from dux_sandbox.findings import CheckReport, Finding, SourceRejected, digest_of
+
+
+class CheckpointRefused(SourceRejected, DuxError):
+    """A checkpoint that is damaged or whose source must not run; `.report` says why."""
+
+    def __init__(self, digest: str, findings: tuple[Finding, ...]) -> None:
+        super().__init__(CheckReport(False, digest, findings))
+        said = "; ".join(str(finding) for finding in findings[:3])
+        whose = f", its rule {digest[:12]} may not run" if digest else ""
+        self.args = (
+            f"the checkpoint is refused{whose}: {said}; "
+            f"a checkpoint that nobody changed was wanted; load another.",
+        )
+
+
+# The parameters are the caller's and the record ours, whoever claims them.
+_OURS = ("params", "dux")
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        state: the state by whatever names the groups give their parameters.
+        groups: options of each group; "params" lists those names.
+        source: the rule's text, checked; None where the base optimizer was live.
+        attributes: the rule's plain attributes.
+        base_options: the base optimizer's options of each group.
+        owned: per group, the names of options that are the rule's own.
+        steps: steps taken when it was saved.
+    """
+
+    state: dict[Any, Any]
+    groups: list[dict[str, Any]]
+    source: str | None
+    attributes: dict[str, Any]
+    base_options: list[dict[str, Any]]
+    owned: list[list[str]]
+    steps: int
+
+
+def opened(state_dict: Any) -> SavedCheckpoint:
+    """The checkpoint, whole.
+
+    Raises:
+        CheckpointRefused: it has not the shape of one, its source is not what its
+            digest says, or the static check refuses it.
+    """
+    _require(isinstance(state_dict, dict), "it is no dict")
+    state, groups = state_dict.get("state"), state_dict.get("param_groups")
+    _require(isinstance(state, dict), "its `state` is no dict")
+    _require(
+        isinstance(groups, list) and len(groups) > 0 and all(map(_is_group, groups)),
+        "its `param_groups` are no list of dicts with a list of `params` each",
+    )
+    assert isinstance(state, dict) and isinstance(groups, list)
+    groups = deepcopy(groups)
+    record = groups[0].pop("dux", None)
+    if record is None:
+        return SavedCheckpoint(state, groups, None, {}, [], [], 0)
+    _require(isinstance(record, dict), "its record is no dict")
+    kept, attributes, bases = _kept(record)
+    owned, steps = kept.get("owned", []), kept.get("steps", 0)
+    _require(
+        isinstance(owned, list)
+        and all(isinstance(names, list) for names in owned)
+        and all(isinstance(name, str) for names in owned for name in names),
+        "its `owned` are no lists of names",
+    )
+    return SavedCheckpoint(
+        state=state,
+        groups=groups,
+        source=None if record.get("source") is None else _approved(record),
+        attributes=attributes,
+        base_options=bases,
+        # The parameters are the caller's and this record ours, whoever claims them.
+        owned=[
+            [name for name in names if name not in ("params", "dux")] for names in owned
+        ],
+        steps=steps if type(steps) is int and steps >= 0 else 0,
+    )
+
+
+def refused(message: str, digest: str = "") -> CheckpointRefused:
+    """The refusal of a checkpoint for one reason, to raise."""
+    return CheckpointRefused(digest, (Finding("checkpoint", None, message),))
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise refused(message)
+
+
+def _is_group(group: Any) -> bool:
+    return (
+        isinstance(group, dict)
+        and isinstance(group.get("params"), list)
+        and all(isinstance(name, str) for name in group)
+        and all(type(name) in (int, str) for name in group["params"])
+    )
+
+
+def _kept(
+    record: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """What `kept` holds: all of it, the attributes, the base optimizer's options."""
+    tensors = record.get("tensors", [])
+    _require(isinstance(tensors, list | tuple), "its `tensors` are no list")
+    try:
+        kept = json.loads(record.get("kept", "{}"))
+        attributes = decode_each(kept.get("attributes", {}), list(tensors))
+        bases = [
+            decode_each(each, list(tensors)) for each in kept.get("base_options", ())
+        ]
+    except (NotPlain, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise refused(f"its record cannot be read: {error}") from None
+    return kept, attributes, bases
+
+
+def _approved(record: dict[str, Any]) -> str:
+    """The source, if it is what its digest says and passes the static check."""
+    from dux_sandbox import check
+
+    source, digest = record["source"], str(record.get("digest"))
+    if not isinstance(source, str) or digest_of(source) != digest:
+        raise refused("its source is not the one that its digest names", digest)
+    report = check(source)
+    if not report.ok:
+        raise CheckpointRefused(digest, report.findings)
+    return source

@@ -1,0 +1,191 @@
+"""Puts a new rule behind the live optimizer, at the edge of a step, or does nothing.
+
+The rule is built with its own defaults, which the model chose. Then the group dicts
+are changed in place: the old rule's keys go, a scheduler's stay, the new rule's come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from dux_agent.live.carry_over import CarryRecord, carry_over
+from dux_agent.live.group_options import (
+    Options,
+    has_scheduler,
+    learning_rates,
+    options_of,
+    replace_options,
+    rewrite,
+)
+from dux_agent.live.loss_bound import LossBound
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.running import RuleState, RunningRule
+
+LrOwner = Literal["proposal", "scheduler"]
+CarryOver = Literal["asked", "always", "never"]
+
+
+@dataclass(frozen=True)
+class SwapRecord:
+    """What a swap did, as the trace tells it.
+
+    Attributes:
+        digest: of the new rule.
+        carry: what became of the old rule's state.
+        learning_rates_before, learning_rates: of each group.
+    """
+
+    digest: str | None
+    carry: CarryRecord
+    learning_rates_before: list[float]
+    learning_rates: list[float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+
+def swap(
+    live: DuxOptimizer,
+    source: str,
+    *,
+    lr_owner: LrOwner = "proposal",
+    carry: CarryOver = "asked",
+    losses: Sequence[float] = (),
+    dry_run: Sequence[float] = (),
+    reach: float = 0.0,
+) -> SwapRecord:
+    """Make the rule of `source` the live one and guard it.
+
+    Args:
+        live: changed in place; only between two steps.
+        lr_owner: "proposal": the rule's own `lr` counts from now on, and a scheduler
+            that multiplies goes on from there; "scheduler": where one is attached,
+            the `lr` that it set stays.
+        carry: "asked": state is carried over where the class says `carry = True`.
+        losses: of the interval before, newest last, for the guard's bounds.
+        dry_run: the proposal's losses in its dry run.
+        reach: the highest mean loss of the run so far.
+
+    Raises:
+        SourceRejected: the static check refuses the source.
+        RuleFailed: it could not be built.
+            After either everything is bit for bit as it was.
+    """
+    groups = live.param_groups
+    snapshot = live.guard.snapshot()
+    before = [options_of(group) for group in groups]
+    standing = live.standing()
+    old = live.running
+    rule: RunningRule | None = None
+    try:
+        wanted = carry == "always"
+        learned = live.rule_state() if carry != "never" else RuleState()
+        if live.running is not old:
+            raise RuleFailed(_gone())
+        rule = live.build(source, groups, old)
+        for group, owned, options in zip(groups, live.owned, rule.options, strict=True):
+            keep = {"lr"} if lr_owner == "scheduler" and has_scheduler(group) else set()
+            put = {k: v for k, v in options.items() if k not in keep}
+            replace_options(group, owned - keep, put)
+        rule.bind(groups)
+        record = CarryRecord()
+        if wanted or (carry == "asked" and rule.carry):
+            record = carry_over(learned, rule, groups)
+    except Exception:
+        # Whatever it was, the run goes on as if this rule had never been tried.
+        if live.running is old:
+            snapshot.restore()
+            for group, options in zip(groups, before, strict=True):
+                rewrite(group, options)
+            old.bind(groups)
+        if rule is not None:
+            rule.close()
+        raise
+    snapshot.restore()  # what building the rule may have written
+    made = SwapRecord(
+        rule.digest, record, learning_rates(before), learning_rates(groups)
+    )
+    owned_now = [
+        set(rule.defaults) & set(group) | (set(options) - set(earlier))
+        for group, options, earlier in zip(groups, rule.options, before, strict=True)
+    ]
+    superseded = live.guard.incumbent
+    live.make_live(rule, owned_now)
+    live.guard.arm(
+        standing,
+        snapshot,
+        LossBound.of(losses, dry_run=dry_run, reach=reach),
+        reach=reach,
+    )
+    if superseded is not None and superseded.rule is not live.base_rule:
+        superseded.rule.close()
+    return made
+
+
+def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
+    """Add a parameter group behind the live optimizer; see `add_param_group`."""
+    base, groups = live.base, live.param_groups
+    if live.running is live.base_rule:
+        base.add_param_group(param_group)
+        live.owned.append(set(base.defaults) & set(param_group))
+        live.follow_rates()
+        return
+    standing = live.base_standing
+    learned = live.rule_state()
+    old, source = live.running, live.running.source
+    if old is live.base_rule or source is None:
+        add_group(live, param_group)  # fetching its state has rolled the rule back
+        return
+    given = {name: value for name, value in param_group.items() if name != "params"}
+    base.add_param_group(param_group)  # judges the group; fills in the base's values
+    group = groups[-1]
+    live.set_base_options(
+        [*standing.options, options_of(group, set(base.defaults) & set(group))]
+    )
+    before = [options_of(each) for each in groups]
+    try:
+        rule = live.build(source, groups, old)
+        rule.restore(learned)
+    except RuleFailed as failed:
+        _fall_back(live, before, f"the rule failed: {failed.finding}")
+        return
+    strange = set(base.defaults) - set(rule.defaults) - {"lr"}
+    rewrite(group, {k: v for k, v in before[-1].items() if k not in strange})
+    for name, value in rule.options[-1].items():
+        if name not in given:
+            group[name] = value
+    owned = [*live.owned, set(rule.defaults) & set(group)]
+    incumbent = live.guard.incumbent
+    live.make_live(rule, owned)
+    live.guard.arm(live.base_standing, live.guard.snapshot())
+    _close(live, old, incumbent.rule if incumbent is not None else None)
+
+
+def _fall_back(live: DuxOptimizer, options: list[Options], reason: str) -> None:
+    """The rule cannot live over the new groups: the base optimizer takes over."""
+    old, incumbent = live.running, live.guard.incumbent
+    standing = live.base_standing
+    for group, held, due, owned in zip(
+        live.param_groups, options, standing.options, [*live.owned, set()], strict=True
+    ):
+        rewrite(group, held)
+        replace_options(group, owned, due)
+    live.make_live(live.base_rule, standing.owned)
+    live.guard.disarm()
+    _close(live, old, incumbent.rule if incumbent is not None else None)
+    if live.guard.on_rollback is not None:
+        live.guard.on_rollback(reason)
+
+
+def _close(live: DuxOptimizer, *rules: RunningRule | None) -> None:
+    for rule in rules:
+        if rule is not None and rule is not live.base_rule:
+            rule.close()
+
+
+def _gone() -> Finding:
+    return Finding("died", None, "the live rule failed while its state was fetched")

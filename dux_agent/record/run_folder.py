@@ -1,0 +1,320 @@
+"""The folder that records one run: what was run, what happened, every source.
+
+run.json            what was run: versions, seed, task, model name, arguments
+trace.jsonl         what happened, see `dux_agent.trace`
+decisions.sqlite    LangGraph's checkpoints, one thread a decision
+checkpoint.pt       the training, to go on from; see `dux_agent.record.run_checkpoint`
+sources/<digest>.py every source, named by the SHA-256 of its bytes
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dux_agent.errors import MissingExtra, RunFolderUnusable
+from dux_agent.record.atomic import remove_parts, write_atomically
+from dux_agent.record.folder_lock import lock
+from dux_agent.record.new_folder import make_folder, remove_empty
+from dux_agent.record.prompt_chain import PromptChain
+from dux_agent.record.run_facts import FORMAT, read_facts, read_kept_source
+from dux_agent.record.tail import Tail
+from dux_agent.trace import Event, check_kind, placed, plain, whole
+from dux_sandbox.findings import digest_of
+
+if TYPE_CHECKING:
+    import sqlite3
+
+    from langgraph.checkpoint.sqlite import SqliteSaver
+
+__all__ = ["FORMAT", "RunFolder", "read_facts", "read_kept_source"]
+
+# What a decision cannot do without after a power cut; the others reach the disk with
+# the next of these, or when the system likes.
+_SYNCED = {"reply", "apply", "rollback", "error"}
+
+
+class RunFolder:
+    """A run folder that is being written; safe to use from several threads.
+
+    Made by `create` (a new one) or `open` (one that is there); a context manager. One
+    process writes it at a time. What is written is free of secrets, see
+    `dux_graphs.redaction`; sources are kept byte for byte.
+
+    Attributes:
+        tail: what stood in the trace after the moment that a resumed run goes on from.
+        opened: it was there before.
+    """
+
+    def __init__(self, path: Path, made: Sequence[Path] = ()) -> None:
+        self.path = path
+        self.tail = Tail()
+        self.opened = False
+        self._made = made
+        self._lock = threading.RLock()
+        self._listeners: list[Callable[[Event], None]] = []
+        self._connection: sqlite3.Connection | None = None
+        self._saver: SqliteSaver | None = None
+        self._closed = False
+        self._chain = PromptChain()
+        # Unbuffered: one write a line, so that a line is torn only by a dying system.
+        self._trace = (path / "trace.jsonl").open("ab", buffering=0)
+
+    @classmethod
+    def create(cls, path: str | Path, facts: Mapping[str, Any]) -> RunFolder:
+        """Make a new run folder, whole or not at all.
+
+        Args:
+            path: the folder to make; folders above it are made too. An empty
+                folder of that name is used.
+            facts: what `run.json` says beside time, versions and platform: at least
+                seed, task, model name and arguments.
+
+        Raises:
+            RunFolderExists: there is something at `path`; nothing was written.
+            RunFolderUnusable: it cannot be made there; nothing was written.
+        """
+        path = Path(path).expanduser().absolute()
+        folder = cls(path, make_folder(path, facts))
+        lock(folder._trace.fileno(), path)
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunFolder:
+        """Go on with a run folder that is there; mends a torn last line.
+
+        The run is taken to begin again at its first step; `go_on_from` says otherwise,
+        and loading the state of an agent calls it.
+
+        Raises:
+            RunFolderUnusable: it is no run folder, its trace is damaged, it cannot be
+                written, or another process writes it. Nothing was changed then.
+        """
+        path = Path(path).expanduser().absolute()
+        read_facts(path)
+        next(placed(path), None)  # there must be one: opening it would make it
+        try:
+            folder = cls(path)
+        except OSError as error:
+            raise RunFolderUnusable(
+                f"the run folder {path} cannot be written: "
+                f"{error.strerror or error}; it must be yours to write; copy it."
+            ) from None
+        try:
+            lock(folder._trace.fileno(), path)
+            events = [event for _, event in placed(path)]
+            for event in events:
+                whole(event, folder._chain)
+            folder.tail, folder.opened = Tail(events), True
+            _mend(path / "trace.jsonl")
+            (path / "sources").mkdir(exist_ok=True)
+            remove_parts(path)
+            remove_parts(path / "sources")
+        except OSError as error:
+            folder.close()
+            if isinstance(error, RunFolderUnusable):
+                raise
+            raise RunFolderUnusable(
+                f"the run folder {path} cannot be written: "
+                f"{error.strerror or error}; it must be yours to write; copy it."
+            ) from None
+        return folder
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `run.json` says."""
+        return read_facts(self.path)
+
+    @property
+    def position(self) -> int:
+        """Length of the trace, bytes; for `go_on_from`. It is on the disk then."""
+        with self._lock:
+            if self._closed:
+                return (self.path / "trace.jsonl").stat().st_size
+            os.fsync(self._trace.fileno())
+            return os.fstat(self._trace.fileno()).st_size
+
+    def go_on_from(self, position: int) -> None:
+        """A resumed run begins as it was when the trace was `position` bytes long.
+
+        What it tells again is not written again, see `dux_agent.record.tail`.
+
+        Raises:
+            RunFolderUnusable: no line of the trace begins there.
+        """
+        with self._lock:
+            places, after = {0}, []
+            for place, event in placed(self.path):
+                places.add(place)
+                if place >= position:
+                    after.append(event)
+            places.add((self.path / "trace.jsonl").stat().st_size)
+            if position not in places:
+                raise RunFolderUnusable(
+                    f"the trace in {self.path} has no line that begins at byte "
+                    f"{position}, where its checkpoint goes on; both must be of one "
+                    f"run; restore the folder."
+                )
+            self.tail = Tail(after)
+
+    def subscribe(self, listener: Callable[[Event], None]) -> None:
+        """Call `listener` with every event from now on, after it was written.
+
+        It is called on the thread that wrote the event, and also for what a resumed
+        run tells again.
+        """
+        self._listeners.append(listener)
+
+    def event(
+        self,
+        kind: str,
+        *,
+        step: int,
+        decision: int | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """Append one event and hand it back as readers get it.
+
+        After `close` nothing is written any more. What a resumed run tells again is
+        not written again.
+
+        Raises:
+            BadArgument: no event is of this kind.
+            RunFolderUnusable: the disk refused it, as when it is full.
+        """
+        check_kind(kind)
+        with self._lock:
+            event = Event(time.time(), int(step), decision, kind, plain(data or {}))
+            if self._closed:
+                return event
+            recorded = self.tail.take(event)
+            if recorded is None:
+                self._tell_of_contradiction(event)
+                event = self._write(event)
+        for listener in self._listeners:
+            listener(event)
+        return event
+
+    def _tell_of_contradiction(self, event: Event) -> None:
+        recorded = self.tail.contradicts(event)
+        if recorded is None:
+            return
+        self.tail.take(recorded)
+        message = (
+            f"before it was resumed this decision ended as "
+            f"{recorded.data.get('verdict')!r}, now as {event.data.get('verdict')!r}; "
+            f"this machine does not repeat itself to the last bit"
+        )
+        data = {"error": "contradiction", "message": message}
+        self._write(Event(event.time, event.step, event.decision, "error", data))
+
+    def _write(self, event: Event) -> Event:
+        """One line; returns the event as readers get it."""
+        line = event
+        if event.kind == "prompt":
+            line = replace(event, data=self._chain.shorten(event.data))
+            event = replace(event, data={**line.data, **event.data})
+        elif event.kind == "reply":
+            self._chain.replied(event.data.get("content"))
+        try:
+            self._append(line.line().encode("ascii") + b"\n")
+            if event.kind in _SYNCED:
+                os.fsync(self._trace.fileno())
+        except OSError as error:
+            raise RunFolderUnusable(
+                f"the trace in {self.path} cannot be written: "
+                f"{error.strerror or error}; make room on the disk."
+            ) from None
+        return event
+
+    def keep_source(self, source: str) -> str:
+        """Store a source once, byte for byte, and return its digest."""
+        digest = digest_of(source)
+        target = self.path / "sources" / f"{digest}.py"
+        with self._lock:
+            if self._closed or read_kept_source(self.path, digest) is not None:
+                return digest
+            try:
+                write_atomically(target, source.encode("utf-8", "surrogatepass"))
+            except OSError as error:
+                raise RunFolderUnusable(
+                    f"the source {digest[:12]} cannot be kept in {self.path}: "
+                    f"{error.strerror or error}; make room on the disk."
+                ) from None
+        return digest
+
+    def checkpointer(self) -> SqliteSaver:
+        """LangGraph's saver over `decisions.sqlite`; closed with the folder.
+
+        Raises:
+            MissingExtra: langgraph-checkpoint-sqlite is not installed.
+            RunFolderUnusable: the file is no database, or cannot be written.
+        """
+        try:
+            from dux_agent.record.decision_store import open_store
+        except ImportError:
+            raise MissingExtra.of(
+                "langgraph-checkpoint-sqlite",
+                extra="store",
+                purpose="a run folder that keeps its decisions",
+            ) from None
+        with self._lock:
+            if self._saver is None:
+                self._connection, self._saver = open_store(
+                    self.path / "decisions.sqlite"
+                )
+            return self._saver
+
+    def close(self) -> None:
+        """Write out what is left and let go of every file; may be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            with suppress(OSError):
+                os.fsync(self._trace.fileno())
+            self._trace.close()
+            if self._connection is not None:
+                self._connection.close()
+
+    def discard(self) -> None:
+        """Close it and take it away with the folders made for it.
+
+        For a run that did not begin: what `create` left must not look like one.
+        """
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+        remove_empty(self._made)
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _append(self, line: bytes) -> None:
+        # An unbuffered write may take only a part, on a full disk or at a signal.
+        while line:
+            line = line[self._trace.write(line) :]
+
+
+def _mend(trace: Path) -> None:
+    """Cut a torn last line off, or end it where only its line end is missing."""
+    with trace.open("rb+") as held:
+        content = held.read()
+        _, _, rest = content.rpartition(b"\n")
+        if not rest:
+            return
+        try:
+            Event.from_line(rest.decode("utf-8"))
+        except (ValueError, TypeError):
+            held.truncate(len(content) - len(rest))
+        else:
+            held.write(b"\n")

@@ -1,0 +1,124 @@
+"""`dux trace DIR --follow`: the trace of a run while it goes on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+
+from dux_agent.record.folder_lock import is_locked
+from dux_agent.record.prompt_chain import PromptChain
+from dux_agent.terminal.summary import one_line, summary
+from dux_agent.terminal.table import loss_text, trace_table
+from dux_agent.trace import Event, whole
+
+SourceOf = Callable[[str], str | None]
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+class Follower:
+    """Reads what a trace has grown by; a line that is not whole yet waits.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "trace.jsonl").write_text("")
+    >>> Follower(folder).news()
+    []
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.trace = folder / "trace.jsonl"
+        self._place = 0
+        self._chain = PromptChain()
+
+    def news(self) -> list[Event]:
+        """The events since the last call; lines that are no events are passed over."""
+        with self.trace.open("rb") as file:
+            file.seek(self._place)
+            content = file.read()
+        lines, _, _ = content.rpartition(b"\n")
+        found: list[Event] = []
+        if not lines:
+            return found
+        self._place += len(lines) + 1
+        for line in lines.split(b"\n"):
+            try:
+                event = Event.from_line(line.decode("utf-8"))
+            except (ValueError, TypeError):
+                continue
+            found.append(whole(event, self._chain))
+        return found
+
+
+def follow(
+    console: Console,
+    folder: Path,
+    source_of: SourceOf,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Show what happens until no process writes the folder any more.
+
+    On a terminal the table of decisions is drawn anew as it grows; elsewhere one line
+    is printed for each epoch and each decision. Looks twice a second.
+
+    Args:
+        console: where to.
+        folder: the run folder.
+        source_of: digest -> the source kept under it, or None.
+        sleep: waits that many seconds.
+    """
+    follower = Follower(folder)
+    kept: list[Event] = []
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            # Asked before reading: what is written until the writer ends is read.
+            written = is_locked(follower.trace)
+            news = [event for event in follower.news() if _matters(event)]
+            kept += news
+            if console.is_terminal:
+                if news:
+                    live.update(trace_table(kept, source_of), refresh=True)
+            else:
+                for event in news:
+                    _say(console, event, source_of)
+            if not written:
+                return
+            sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _matters(event: Event) -> bool:
+    """Whether it is more than the loss of one step."""
+    return event.kind != "loss" or "scope" in event.data
+
+
+def _say(console: Console, event: Event, source_of: SourceOf) -> None:
+    data = event.data
+    text = ""
+    if event.kind == "loss":
+        who = "control" if data.get("scope") == "control" else "agent"
+        losses = " ".join(
+            f"{name} {_loss(data.get(key))}"
+            for name, key in (("train", "loss"), ("val", "val"), ("test", "test"))
+        )
+        text = f"{who} epoch {data.get('epoch')}: {losses}"
+    elif event.kind == "apply":
+        about = summary(source_of(str(data.get("digest") or "")), 60)
+        text = f"decision {event.decision}: {data.get('verdict')} {about}"
+    elif event.kind == "rollback":
+        text = f"decision {event.decision}: rolled_back {data.get('reason')}"
+    elif event.kind == "error":
+        text = f"decision {event.decision}: error {data.get('message')}"
+    if text:
+        console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+
+def _loss(value: object) -> str:
+    try:
+        return loss_text(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return "-"

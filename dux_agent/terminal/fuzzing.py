@@ -1,0 +1,158 @@
+"""`dux fuzz`: does an optimizer in a file keep the laws?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dux_agent.errors import BadArgument, DuxError, MissingExtra
+
+if TYPE_CHECKING:
+    from dux_sandbox.findings import Finding
+    from dux_sandbox.laws import LawResult
+
+
+@dataclass(frozen=True)
+class Fuzzed:
+    """One file and what came of it.
+
+    Attributes:
+        file: as it was named.
+        findings: of the static check; the laws were tried only where there are none.
+        traits: what the file declares.
+        results: one for each law that was tried.
+    """
+
+    file: str
+    findings: tuple[Finding, ...]
+    traits: tuple[str, ...]
+    results: tuple[LawResult, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the file is accepted and keeps every law."""
+        return not self.findings and all(result.ok for result in self.results)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as `dux fuzz --json` prints it."""
+        return {
+            "file": self.file,
+            "ok": self.ok,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "traits": list(self.traits),
+            "laws": [
+                {
+                    "name": result.name,
+                    "ok": result.ok,
+                    "message": result.message,
+                    "example": result.example,
+                }
+                for result in self.results
+            ],
+        }
+
+
+def check_arguments(examples: int, skip: Sequence[str]) -> None:
+    """Raise BadArgument or MissingExtra before the first file is tried."""
+    from dux_sandbox.laws import LAWS, HypothesisMissing, require_hypothesis
+
+    names = [law.name for law in LAWS]
+    for name in skip:
+        if name not in names:
+            raise BadArgument(
+                f"--skip {name} names no law; the laws are {', '.join(names)}."
+            )
+    if examples < 0:
+        raise BadArgument(f"--examples is {examples}; it must be >= 0.")
+    if examples:
+        try:
+            require_hypothesis()
+        except HypothesisMissing:
+            raise MissingExtra.of(
+                "hypothesis", extra="fuzz", purpose="drawing examples"
+            ) from None
+
+
+def fuzz(
+    file: str,
+    source: str,
+    *,
+    examples: int,
+    skip: Sequence[str],
+    seed: int,
+    on_result: Callable[[LawResult], None] = lambda _: None,
+) -> Fuzzed:
+    """Check a source and try the laws on it in a jailed process.
+
+    Args:
+        file: what the source is called in the result.
+        source: the text of one rule.
+        examples: drawn for each law.
+        skip: names of laws that are left out.
+        seed: of what is drawn.
+        on_result: told each result as it comes.
+
+    Raises:
+        BadArgument: the file declares a trait that is none.
+        DuxError: no process of its own can be had on this system.
+    """
+    from dux_sandbox.findings import SourceRejected
+    from dux_sandbox.law_trial import try_laws
+    from dux_sandbox.lawful.traits import UnknownTrait, declared_by
+    from dux_sandbox.spawning import IsolationUnavailable
+
+    results = []
+    try:
+        for result in try_laws(source, examples=examples, skip=skip, seed=seed):
+            results.append(result)
+            on_result(result)
+    except SourceRejected as error:
+        return Fuzzed(file, error.report.findings, (), ())
+    except UnknownTrait as error:
+        raise BadArgument(f"{file}: {error}") from None
+    except IsolationUnavailable as error:
+        raise DuxError(str(error)) from None
+    return Fuzzed(file, (), tuple(sorted(declared_by(source))), tuple(results))
+
+
+def fuzz_files(
+    files: Sequence[str],
+    examples: int,
+    skip: Sequence[str],
+    seed: int,
+    *,
+    as_json: bool,
+) -> bool:
+    """Fuzz files and print what came of it; whether every law is kept.
+
+    Raises:
+        DuxError: as `fuzz`, and where a file cannot be read.
+    """
+    from rich.console import Console
+
+    from dux_agent.terminal.fuzz_display import print_fuzzed, progress
+    from dux_agent.terminal.vetting import read_source
+    from dux_sandbox.laws import LAWS
+
+    # All are read before the first is tried: one wrong name costs no waiting.
+    sources = [(file, read_source(file)) for file in files]
+    laws = len([law for law in LAWS if law.name not in skip])
+    console, held = Console(), []
+    for file, source in sources:
+        with progress(Console(stderr=True), file, laws) as advance:
+            done = fuzz(
+                file,
+                source,
+                examples=examples,
+                skip=skip,
+                seed=seed,
+                on_result=advance,
+            )
+        held.append(done)
+        if not as_json:
+            print_fuzzed(console, done)
+    if as_json:
+        print(json.dumps([each.as_dict() for each in held], indent=2))
+    return all(each.ok for each in held)

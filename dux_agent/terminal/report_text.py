@@ -1,0 +1,175 @@
+"""What the commands print when they are done; the only place that prints tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.text import Text
+
+from dux_agent.runs.progress import Result
+from dux_agent.terminal.summary import one_line
+from dux_agent.terminal.table import (
+    comparison,
+    decisions_table,
+    epochs_table,
+    loss_text,
+    model_title,
+    plain_table,
+    trace_table,
+)
+from dux_agent.trace import Event
+
+if TYPE_CHECKING:
+    from dux_agent.runs.replaying import Replay
+    from dux_agent.terminal.vetting import Vetted
+    from dux_sandbox.jail import Layer
+
+
+def _say(console: Console, text: str) -> None:
+    # Never wrapped or coloured: people copy paths and figures, scripts read them.
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_result(console: Console, result: Result) -> None:
+    """A finished run: losses, decisions, what it came to, where it is recorded."""
+    _say(
+        console,
+        f"{result.task}, seed {result.seed}, model: {model_title(result.model_name)}",
+    )
+    console.print(epochs_table(result.epochs, result.control))
+    console.print(decisions_table(result.changes))
+    applied = sum(change.decision.verdict == "applied" for change in result.changes)
+    _say(
+        console,
+        f"{len(result.changes)} decisions, {applied} applied; {comparison(result)}; "
+        f"{result.seconds:.1f} s",
+    )
+    if result.run_dir is not None:
+        _say(console, f"run folder: {result.run_dir}")
+
+
+def print_facts(console: Console, facts: Mapping[str, Any]) -> None:
+    """What was run, in one line."""
+    told = {key: one_line(str(facts.get(key, "?"))) for key in ("task", "seed")}
+    model = model_title(str(facts.get("model", "?")))
+    _say(
+        console,
+        f"{told['task']}, seed {told['seed']}, model: {model}, "
+        f"{one_line(str(facts.get('created', '')))}",
+    )
+
+
+def print_trace(
+    console: Console,
+    facts: Mapping[str, Any],
+    events: Sequence[Event],
+    source_of: Callable[[str], str | None],
+) -> None:
+    """A run folder: what was run, its epochs, its decisions."""
+    print_facts(console, facts)
+    epochs = [event.data for event in events if event.data.get("scope") == "epoch"]
+    if epochs:
+        table = plain_table("Losses")
+        for column in ("epoch", "train", "val", "test"):
+            table.add_column(column, justify="right")
+        for epoch in epochs:
+            losses = (_number(epoch.get(key)) for key in ("loss", "val", "test"))
+            table.add_row(one_line(str(epoch.get("epoch", "?"))), *losses)
+        console.print(table)
+    console.print(trace_table(events, source_of))
+
+
+_MOST_DIFFERENCES = 40
+
+
+def print_replay(console: Console, replay: Replay) -> None:
+    """What a replay compared, and what differed."""
+    if replay.differences:
+        table = plain_table("Differences")
+        table.add_column("where", no_wrap=True)
+        table.add_column("what", no_wrap=True)
+        table.add_column("recorded", ratio=1, overflow="fold")
+        table.add_column("replayed", ratio=1, overflow="fold")
+        for one in replay.differences[:_MOST_DIFFERENCES]:
+            told = (one.where, one.what, one.recorded, one.replayed)
+            table.add_row(*(Text(one_line(text)) for text in told))
+        console.print(table)
+    more = len(replay.differences) - _MOST_DIFFERENCES
+    if more > 0:
+        _say(console, f"and {more} more")
+    what = f"{replay.decisions} decisions and {replay.losses} losses"
+    if not replay.complete:
+        what += ", as far as the run had come"
+    if replay.strangers:
+        what += f"; {replay.strangers} prompts read otherwise"
+    count = len(replay.differences)
+    _say(
+        console,
+        f"compared {what}: "
+        + (f"{count} differences" if count else "the same to the last bit"),
+    )
+
+
+def _number(value: Any) -> str:
+    try:
+        return loss_text(float(value))
+    except (TypeError, ValueError):
+        return "-"
+
+
+def print_vetted(console: Console, vetted: Sequence[Vetted]) -> None:
+    """Each file's verdict; then every finding with its place."""
+    for one in vetted:
+        tried = one.dry_run
+        how = "accepted" if one.ok else "refused"
+        if tried is not None and tried.losses:
+            how += (
+                f"; dry run: loss {loss_text(tried.losses[0])} -> "
+                f"{loss_text(tried.losses[-1])} in {tried.seconds:.2f} s"
+            )
+        _say(console, f"{one_line(one.file)}: {how}")
+    refused = [one for one in vetted if one.findings]
+    if not refused:
+        return
+    table = plain_table("Findings")
+    table.add_column("where", overflow="fold")
+    table.add_column("rule", no_wrap=True)
+    table.add_column("found", ratio=2, overflow="fold")
+    table.add_column("instead", ratio=1, overflow="fold")
+    for one in refused:
+        for finding in one.findings:
+            line = "" if finding.line is None else f":{finding.line}"
+            table.add_row(
+                Text(one_line(one.file) + line),
+                Text(one_line(finding.rule)),
+                Text(one_line(finding.message)),
+                Text(one_line(finding.instead)),
+            )
+    console.print(table)
+
+
+def print_layers(console: Console, layers: Sequence[Layer]) -> None:
+    """The layers of the jail."""
+    table = plain_table("The jail")
+    table.add_column("layer", no_wrap=True)
+    table.add_column("active", no_wrap=True)
+    table.add_column("ms", justify="right", no_wrap=True)
+    table.add_column("what it does, or why it is missing", ratio=1, overflow="fold")
+    for layer in layers:
+        table.add_row(
+            layer.name,
+            Text("yes", style="green") if layer.active else Text("no", style="red"),
+            f"{layer.milliseconds:.2f}",
+            Text(one_line(layer.detail)),
+        )
+    console.print(table)
+    missing = sum(not layer.active for layer in layers)
+    _say(
+        console,
+        "every layer is active"
+        if not missing
+        else f"{missing} of {len(layers)} layers are missing on this system; "
+        f"Limits(require=...) refuses to run without those you name",
+    )
