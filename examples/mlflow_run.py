@@ -1,6 +1,6 @@
 """A run of digits, logged to MLflow while it goes on.
 
-    pip install mlflow
+    pip install mlflow          # or mlflow-skinny sqlalchemy alembic, which is smaller
     python examples/mlflow_run.py
 
 Parameters, losses by step and epoch, what became of each decision, every source, and
