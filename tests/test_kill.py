@@ -55,7 +55,7 @@ def kill_at(process, folder, events, delay):
     until = time.monotonic() + LONGEST
     while lines_in(folder) < events and process.poll() is None:
         assert time.monotonic() < until, "the run does not come so far"
-        time.sleep(0.005)
+        time.sleep(0.02)
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dux_agent import trace
+from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.record.run_folder import RunFolder
 from tests import models
 from tests.swapping import ADAM, SGD, after
@@ -155,6 +156,23 @@ def test_a_run_that_dies_again_and_again_comes_to_the_same_end(whole, tmp_path):
     assert before.told() == run.told()
 
 
+@pytest.mark.parametrize("kind", ["reply", "dry_run", "rollback"])
+def test_a_run_that_dies_again_before_it_has_met_its_old_trace_tells_nothing_twice(
+    whole, tmp_path, kind
+):
+    before, weights = whole
+    run = Run(tmp_path / "run")
+
+    run.go(die_after=moments(before, kind)[-1])
+    run.go(die_after=1)
+    run.go(die_after=2)
+    again = run.go()
+
+    assert all(torch.equal(weights[name], again[name]) for name in weights)
+    assert before.told() == run.told()
+    assert 3 == len(run.lm.asked)
+
+
 def test_a_rule_that_waits_behind_the_live_one_is_there_after_a_resume(tmp_path):
     lm = scripted(ADAM, after(14, 'p.fill_(float("nan"))'))
     batches = models.batches()
@@ -183,3 +201,26 @@ def test_a_rule_that_waits_behind_the_live_one_is_there_after_a_resume(tmp_path)
     assert ["applied", "rolled_back"] == verdicts == same_verdicts
     assert live == same_live is not None
     assert all(torch.equal(weights[name], again[name]) for name in weights)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda guard: guard.pop("judge"),
+        lambda guard: guard.update(snapshot={"values": []}),
+        lambda guard: guard.update(at_swap=None),
+        lambda guard: guard["snapshot"].update(values=[torch.ones(1)] * 4),
+    ],
+)
+def test_a_guard_that_somebody_changed_is_refused(damage):
+    with agent_over(models.make("mlp"), ADAM) as agent:
+        batches = models.batches()
+        for step in range(8):
+            agent.step(batches[step % 3])
+        agent.decide()
+        agent.step(batches[2])
+        state = agent.state_dict()
+        damage(state["guard"])
+
+        with pytest.raises(CheckpointRefused, match="what the guard remembered"):
+            agent.load_state_dict(state)

@@ -15,6 +15,7 @@ import torch
 
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.plain_data import decode_each, encode_each
+from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.standing import Standing
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected, digest_of
@@ -56,10 +57,22 @@ def restore_guard(live: DuxOptimizer, state: Mapping[str, Any] | None) -> None:
     the weights were loaded. The incumbent is checked and built again.
 
     Raises:
-        CheckpointRefused: the incumbent's source may not run.
+        CheckpointRefused: the incumbent's source may not run, or it is damaged.
     """
+    if state is None or live.guard.watch is None:
+        return
+    try:
+        _restore(live, state)
+    except CheckpointRefused:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        what = f"what the guard remembered cannot be read: {error}"
+        raise CheckpointRefused("", (Finding("checkpoint", None, what),)) from None
+
+
+def _restore(live: DuxOptimizer, state: Mapping[str, Any]) -> None:
     watch = live.guard.watch
-    if state is None or watch is None:
+    if watch is None:
         return
     parameters = parameters_of(live.param_groups)
     live.base_rule.restore(_rule_state(state["base"]))
@@ -123,8 +136,6 @@ def _pack_standing(standing: Standing) -> dict[str, Any]:
 
 
 def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
-    from dux_agent.live.checkpoint import CheckpointRefused
-
     source, digest = packed["source"], str(packed["digest"])
     if not isinstance(source, str) or digest_of(source) != digest:
         what = "its incumbent is not the one that its digest names"

@@ -140,7 +140,14 @@ class Snapshot:
         parameters: list[torch.Tensor],
         model: torch.nn.Module | None,
     ) -> Snapshot:
-        """The one that `state_dict` gave, of the same model in this process."""
+        """The one that `state_dict` gave, of the same model in this process.
+
+        Raises:
+            ValueError: it is of parameters or buffers of another make.
+        """
+        makes = [(tuple(held.shape), held.dtype) for held in state["values"]]
+        if makes != [(tuple(held.shape), held.dtype) for held in parameters]:
+            raise ValueError("a snapshot of other parameters than these")
         values = [
             value.to(parameter.device)
             for value, parameter in zip(state["values"], parameters, strict=True)

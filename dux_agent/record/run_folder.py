@@ -25,7 +25,7 @@ from dux_agent.record.folder_lock import lock
 from dux_agent.record.new_folder import make_folder, remove_empty
 from dux_agent.record.prompt_chain import PromptChain
 from dux_agent.record.run_facts import FORMAT, read_facts, read_kept_source
-from dux_agent.record.tail import Tail
+from dux_agent.record.tail import Tail, mend, tail_after
 from dux_agent.trace import Event, check_kind, placed, plain, whole
 from dux_sandbox.findings import digest_of
 
@@ -109,11 +109,11 @@ class RunFolder:
             ) from None
         try:
             lock(folder._trace.fileno(), path)
-            events = [event for _, event in placed(path)]
-            for event in events:
+            events = list(placed(path))
+            for _, event in events:
                 whole(event, folder._chain)
             folder.tail, folder.opened = Tail(events), True
-            _mend(path / "trace.jsonl")
+            mend(path / "trace.jsonl")
             (path / "sources").mkdir(exist_ok=True)
             remove_parts(path)
             remove_parts(path / "sources")
@@ -134,12 +134,17 @@ class RunFolder:
 
     @property
     def position(self) -> int:
-        """Length of the trace, bytes; for `go_on_from`. It is on the disk then."""
+        """How far the run has come in the trace, bytes; for `go_on_from`.
+
+        That is its length, and all of it is on the disk then; while a resumed run still
+        meets what it had told before, the place of the first of that.
+        """
         with self._lock:
-            if self._closed:
-                return (self.path / "trace.jsonl").stat().st_size
-            os.fsync(self._trace.fileno())
-            return os.fstat(self._trace.fileno()).st_size
+            if not self._closed:
+                os.fsync(self._trace.fileno())
+            first = self.tail.first
+            length = (self.path / "trace.jsonl").stat().st_size
+            return length if first is None else first
 
     def go_on_from(self, position: int) -> None:
         """A resumed run begins as it was when the trace was `position` bytes long.
@@ -150,19 +155,7 @@ class RunFolder:
             RunFolderUnusable: no line of the trace begins there.
         """
         with self._lock:
-            places, after = {0}, []
-            for place, event in placed(self.path):
-                places.add(place)
-                if place >= position:
-                    after.append(event)
-            places.add((self.path / "trace.jsonl").stat().st_size)
-            if position not in places:
-                raise RunFolderUnusable(
-                    f"the trace in {self.path} has no line that begins at byte "
-                    f"{position}, where its checkpoint goes on; both must be of one "
-                    f"run; restore the folder."
-                )
-            self.tail = Tail(after)
+            self.tail = tail_after(self.path, position)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event from now on, after it was written.
@@ -303,18 +296,3 @@ class RunFolder:
         # An unbuffered write may take only a part, on a full disk or at a signal.
         while line:
             line = line[self._trace.write(line) :]
-
-
-def _mend(trace: Path) -> None:
-    """Cut a torn last line off, or end it where only its line end is missing."""
-    with trace.open("rb+") as held:
-        content = held.read()
-        _, _, rest = content.rpartition(b"\n")
-        if not rest:
-            return
-        try:
-            Event.from_line(rest.decode("utf-8"))
-        except (ValueError, TypeError):
-            held.truncate(len(content) - len(rest))
-        else:
-            held.write(b"\n")

@@ -9,9 +9,11 @@ stands there has been paid for, so the model is not asked again.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from dux_agent.trace import Event
+from dux_agent.errors import RunFolderUnusable
+from dux_agent.trace import Event, placed
 
 # By kind, the entries of `data` that tell one event of a step from another. Losses are
 # told apart by their place alone: on a machine that does not repeat itself to the last
@@ -30,22 +32,55 @@ _IDENTITY: dict[str, tuple[str, ...]] = {
 
 
 class Tail:
-    """The events that a resumed run meets again."""
+    """The events that a resumed run meets again.
 
-    def __init__(self, events: Iterable[Event] = ()) -> None:
-        self._held: dict[tuple[Any, ...], list[Event]] = {}
-        for event in events:
-            self._held.setdefault(_identity(event), []).append(event)
+    >>> told = Event(0.0, 7, None, "loss", {"loss": 0.5})
+    >>> tail = Tail([(120, told)])
+    >>> tail.first, tail.take(told) == told, tail.first
+    (120, True, None)
+    """
+
+    def __init__(self, placed_events: Iterable[tuple[int, Event]] = ()) -> None:
+        """Each with the byte of the trace at which its line begins."""
+        self._held: dict[tuple[Any, ...], list[tuple[int, Event]]] = {}
+        for place, event in placed_events:
+            self._held.setdefault(_identity(event), []).append((place, event))
+
+    @property
+    def first(self) -> int | None:
+        """Where the first event lies that is still to be met; None when all were.
+
+        A checkpoint that is written meanwhile goes on from there and not from the end
+        of the trace, or what is still to be met would be told a second time.
+        """
+        places = [place for twins in self._held.values() for place, _ in twins]
+        return min(places, default=None)
 
     def take(self, event: Event) -> Event | None:
         """The recorded twin of this event, once for each time it was recorded."""
-        twins = self._held.get(_identity(event))
+        if event.kind == "observation":
+            self._drop_before(event)
+        identity = _identity(event)
+        twins = self._held.get(identity)
         if not twins:
             return None
-        twin = twins.pop(0)
+        _, twin = twins.pop(0)
         if not twins:
-            del self._held[_identity(event)]
+            del self._held[identity]
         return twin
+
+    def _drop_before(self, observation: Event) -> None:
+        """A decision begins; what earlier ones skipped this time will not be met.
+
+        The graph goes on where it was, so its first stages may not be told again. A
+        rollback is told later than the decision that it undoes.
+        """
+        for identity in list(self._held):
+            kind, decision, step = identity[:3]
+            if decision is None or decision >= (observation.decision or 0):
+                continue
+            if kind != "rollback" or step < observation.step:
+                del self._held[identity]
 
     def contradicts(self, event: Event) -> Event | None:
         """What the trace says instead of this `apply`, if it says something else."""
@@ -69,8 +104,8 @@ class Tail:
     def _of(self, decision: int | None, kind: str) -> list[Event]:
         found = [
             event
-            for events in self._held.values()
-            for event in events
+            for twins in self._held.values()
+            for _, event in twins
             if event.kind == kind and event.decision == decision
         ]
         return sorted(found, key=lambda event: event.time)
@@ -81,3 +116,38 @@ def _identity(event: Event) -> tuple[Any, ...]:
     # The step of a rollback, an error and a loss is theirs; what belongs to the stages
     # of a decision has the step of the decision.
     return (event.kind, event.decision, event.step, *told)
+
+
+def tail_after(folder: Path, position: int) -> Tail:
+    """What stands in the trace of `folder` from byte `position` on.
+
+    Raises:
+        RunFolderUnusable: no line begins there; it is the position in another trace.
+    """
+    places, after = {0}, []
+    for place, event in placed(folder):
+        places.add(place)
+        if place >= position:
+            after.append((place, event))
+    places.add((folder / "trace.jsonl").stat().st_size)
+    if position not in places:
+        raise RunFolderUnusable(
+            f"the trace in {folder} has no line that begins at byte {position}, where "
+            f"its checkpoint goes on; both must be of one run; restore the folder."
+        )
+    return Tail(after)
+
+
+def mend(trace: Path) -> None:
+    """Cut a torn last line off, or end it where only its line end is missing."""
+    with trace.open("rb+") as held:
+        content = held.read()
+        _, _, rest = content.rpartition(b"\n")
+        if not rest:
+            return
+        try:
+            Event.from_line(rest.decode("utf-8"))
+        except (ValueError, TypeError):
+            held.truncate(len(content) - len(rest))
+        else:
+            held.write(b"\n")

@@ -57,7 +57,9 @@ class Plan:
         arguments = facts.get("arguments")
         if not isinstance(arguments, dict) or facts.get("task") not in TASKS:
             raise _foreign(folder, "no task of dux run")
-        found = {name: facts.get(name) for name in ("task", "seed", "model")}
+        found: dict[str, Any] = {
+            name: facts.get(name) for name in ("task", "seed", "model")
+        }
         found |= {name: arguments.get(name) for name in _KINDS if name not in found}
         found["threads"] = arguments.get("threads", 1)
         for name, kinds in _KINDS.items():
@@ -70,7 +72,7 @@ class Plan:
         for name in ("epochs", "threads"):
             if found[name] < 1:
                 raise _foreign(folder, f"{name} {found[name]}")
-        return cls(**found)  # type: ignore[arg-type]
+        return cls(**found)
 
 
 _NONE = type(None)
