@@ -6,6 +6,7 @@ no line of the source is read before.
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from dux_sandbox import jail
 from dux_sandbox.channel import Channel, ChannelBroken
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.lawful.header import RULE
+from dux_sandbox.lawful.script import provide
 from dux_sandbox.laws import LAWS, check_laws, iter_laws
 from dux_sandbox.loading import load
 from dux_sandbox.text import plain
@@ -27,6 +29,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         request: "memory" (bytes it may add) and "draws" (whether examples are drawn).
     """
     torch.set_num_threads(1)
+    provide("pickle", _Pickle)
     # Pickling, copying and asking for the device import at their first use.
     others = [law.name for law in LAWS if law.name not in ("copies", "surroundings")]
     check_laws(torch.optim.SGD, examples=int(request["draws"]), skip=others)
@@ -69,3 +72,43 @@ def _rehearse() -> None:
     from dux_sandbox.lawful.drawing import rehearse
 
     rehearse()
+
+
+class _Pickle:
+    """pickle without torch's own way to store tensors, which the jail does not let it
+    go: a tensor travels as its dtype, shape and numbers."""
+
+    @staticmethod
+    def dumps(held: Any) -> bytes:
+        """As pickle.dumps."""
+        return pickle.dumps(_without_tensors(held))
+
+    @staticmethod
+    def loads(data: bytes) -> Any:
+        """As pickle.loads, of what this class wrote."""
+        return _with_tensors(pickle.loads(data))
+
+
+_TENSOR = "a tensor"
+
+
+def _without_tensors(held: Any) -> Any:
+    if isinstance(held, torch.Tensor):
+        flat = held.detach().double().flatten().tolist()
+        return (_TENSOR, str(held.dtype)[6:], tuple(held.shape), flat)
+    if isinstance(held, dict):
+        return {key: _without_tensors(value) for key, value in held.items()}
+    if type(held) in (list, tuple):
+        return type(held)(_without_tensors(each) for each in held)
+    return held
+
+
+def _with_tensors(held: Any) -> Any:
+    if type(held) is tuple and len(held) == 4 and held[0] == _TENSOR:
+        flat = torch.tensor(held[3], dtype=torch.float64)
+        return flat.to(getattr(torch, held[1])).reshape(held[2])
+    if isinstance(held, dict):
+        return {key: _with_tensors(value) for key, value in held.items()}
+    if type(held) in (list, tuple):
+        return type(held)(_with_tensors(each) for each in held)
+    return held
