@@ -1,0 +1,1 @@
+"""The commands of `dux`, one function each; `dux_agent.cli` gives them names."""
