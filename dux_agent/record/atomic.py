@@ -25,9 +25,7 @@ def write_atomically(target: Path, content: bytes) -> None:
             part.write(content)
             part.flush()
             os.fsync(part.fileno())
-        os.chmod(
-            name, 0o644
-        )  # mkstemp lets nobody else read; a run folder is no secret
+        os.chmod(name, 0o644)  # mkstemp lets nobody else read; it is no secret
         os.replace(name, target)
     except BaseException:
         with suppress(OSError):

@@ -1,16 +1,15 @@
-"""Writes a file whole or not at all: a reader never sees half of it."""
+"""Writes what a command makes, or says in one line why it cannot."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from dux_agent.errors import DuxError
+from dux_agent.record.atomic import write_atomically
 
 
 def write_whole(target: Path, text: str, *, what: str, option: str) -> None:
-    """Write `text` under another name first, then rename it.
+    """Write `text` whole or not at all.
 
     Args:
         target: the file; one that is there is replaced.
@@ -21,16 +20,9 @@ def write_whole(target: Path, text: str, *, what: str, option: str) -> None:
     Raises:
         DuxError: it cannot be written there; what was there still is.
     """
-    part: str | None = None
     try:
-        held, part = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-        with os.fdopen(held, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(part, 0o644)
-        os.replace(part, target)
+        write_atomically(target, text.encode("utf-8", "replace"))
     except OSError as error:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
         raise DuxError(
             f"{what} cannot be written to {target}: {error.strerror or error}; "
             f"a file in a folder that may be written was wanted; name another with "
