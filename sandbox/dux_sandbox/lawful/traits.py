@@ -49,7 +49,8 @@ def declared_by(source: str) -> frozenset[str]:
         SyntaxError: the source does not parse.
     """
     tree = ast.parse(source)
-    holders = [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    holders: list[ast.Module | ast.ClassDef] = [tree, *classes]
     return frozenset().union(
         *(declared_in(ast.get_docstring(holder)) for holder in holders)
     )
