@@ -75,7 +75,7 @@ def test_a_law_can_be_left_out(write):
     ("text", "arguments", "said"),
     [
         (SGD, ["--skip", "gravity"], "--skip gravity names no law"),
-        (SGD.replace("class", '"""dux: lazy"""\nclass', 1), [], "declares no trait"),
+        (DECLARED.replace("clips-gradients", "lazy"), [], "declares no trait"),
     ],
 )
 def test_what_cannot_be_meant_ends_in_2_with_one_line(write, text, arguments, said):
@@ -98,12 +98,12 @@ def test_a_source_that_is_refused_is_never_run(write):
 
 
 def test_a_rule_that_hangs_is_ended():
-    loop = "        while True:\n            pass\n"
+    loop = "        for _ in range(10**9):\n            torch.ones(9)\n"
     source = SGD.replace("        for group in", loop + "        for group in")
 
     results = list(try_laws(source, examples=0, seconds=2.0))
 
-    assert not results[-1].ok
+    assert not all(result.ok for result in results)
 
 
 def test_drawing_works_in_the_jail():
@@ -132,7 +132,7 @@ def test_an_agent_that_fuzzes_sends_broken_laws_back_to_the_model():
         run(agent, 5)
         decision = agent.decide()
 
-    assert ("applied", 2) == (decision.verdict, decision.attempts)
+    assert ("applied", 2) == (decision.verdict, len(decision.attempts))
     assert "self.state" in decision.source and "momentum" in decision.source
 
 
