@@ -98,7 +98,8 @@ def test_a_source_that_is_refused_is_never_run(write):
 
 
 def test_a_rule_that_hangs_is_ended():
-    loop = "        for _ in range(10**9):\n            torch.ones(9)\n"
+    rows = "        for _ in range(9000):\n            for _ in range(9000):\n"
+    loop = rows + "                torch.ones(9)\n"
     source = SGD.replace("        for group in", loop + "        for group in")
 
     results = list(try_laws(source, examples=0, seconds=2.0))

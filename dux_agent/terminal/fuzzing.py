@@ -117,6 +117,18 @@ def fuzz(
     return Fuzzed(file, (), tuple(sorted(declared_by(source))), tuple(results))
 
 
+def _check_traits(file: str, source: str) -> None:
+    """Raise BadArgument for a trait that is none, before a bar stands in the way."""
+    from dux_sandbox.lawful.traits import UnknownTrait, declared_by
+    from dux_sandbox.static_check import check
+
+    if check(source).ok:  # what is refused may not even parse
+        try:
+            declared_by(source)
+        except UnknownTrait as error:
+            raise BadArgument(f"{file}: {error}") from None
+
+
 def fuzz_files(
     files: Sequence[str],
     examples: int,
@@ -141,6 +153,7 @@ def fuzz_files(
     laws = len([law for law in LAWS if law.name not in skip])
     console, held = Console(), []
     for file, source in sources:
+        _check_traits(file, source)
         with progress(Console(stderr=True), file, laws) as advance:
             done = fuzz(
                 file,
