@@ -188,7 +188,7 @@ class Decider:
         self._harmful = dict(state["harmful"])
         numbered = {each.number: each for each in self._decisions}
         self._applied = numbered.get(state["applied"])
-        self._before = numbered.get(state.get("before"))
+        self._before = numbered.get(state.get("before", 0))  # numbers begin at 1
         self._graph.resumed = True
 
     def _next(self) -> Decision:

@@ -14,6 +14,8 @@ plugin imports neither torch nor hypothesis until a test is marked.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 _MARK = "dux_laws"
@@ -70,8 +72,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     law = pyfuncitem.funcargs.get("law")
     if law is not None:
         skip |= {each.name for each in LAWS} - {law}
+    factory: Any = pyfuncitem.funcargs[fixture]
     results = check_laws(
-        pyfuncitem.funcargs[fixture],
+        factory,
         examples=pyfuncitem.config.getoption("--dux-examples"),
         skip=skip,
     )

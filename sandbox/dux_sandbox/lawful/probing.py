@@ -72,7 +72,7 @@ def _step(
             with torch.enable_grad():
                 loss = (weight**2).sum()
                 weight.grad = None
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
             return loss.detach()
 
         weight.grad = torch.tensor([[0.5, -0.7], [1.0, -1.5]])
