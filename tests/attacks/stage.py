@@ -387,7 +387,8 @@ def main(jobs: list[dict[str, Any]]) -> None:
     # What every play imports, once.
     import torch._dynamo  # noqa: F401  (a stock optimizer's first step wants it)
 
-    from dux_agent import attach, swap  # noqa: F401
+    from dux_agent import attach
+    from dux_agent.live import swap  # noqa: F401
 
     model = models.mlp()
     agent = attach(
