@@ -2,6 +2,9 @@
 
 import pytest
 
+# pytester forgets what a run imports, and torch cannot be imported twice.
+from dux_sandbox.laws import LAWS
+
 pytest_plugins = ["pytester"]
 
 TEST = """
@@ -65,8 +68,6 @@ def test_a_law_can_be_left_out(tried):
 
 
 def test_there_is_one_test_for_each_law_where_the_test_asks_for_it(tried):
-    from dux_sandbox.laws import LAWS
-
     result = tried("Clips", arguments="factory, law")
 
     result.assert_outcomes(passed=len(LAWS) - 1, failed=1)
