@@ -1,9 +1,13 @@
 """The pytest plugin: a marked test tries the laws on what its fixture makes."""
 
 import pytest
+import torch
 
-# pytester forgets what a run imports, and torch cannot be imported twice.
 from dux_sandbox.laws import LAWS
+
+# pytester forgets what a run imports, and torch cannot be imported twice: not even
+# what its optimizers import when the first of them is made.
+torch.optim.SGD([torch.nn.Parameter(torch.ones(1))]).step()
 
 pytest_plugins = ["pytester"]
 
