@@ -22,11 +22,12 @@ class Steps(torch.optim.SGD):
 
 class Clips(torch.optim.SGD):
     def step(self, closure=None):
+        loss = super().step(closure)
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is not None:
                     p.grad.clamp_(-1, 1)
-        return super().step(closure)
+        return loss
 
 
 @pytest.fixture
