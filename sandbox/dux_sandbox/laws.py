@@ -42,7 +42,7 @@ LAWS: tuple[Law, ...] = (
 )
 
 
-# What a short run tries of each law; 24 laws in 0.3 s on a laptop.
+# How many of the cases made by hand a short run tries of each law.
 _QUICK_CORNERS = 4
 
 
