@@ -25,7 +25,7 @@ _HOME = {
     "attach": "attaching",
     "Agent": "agent",
     "Decision": "decisions",
-    "DuxOptimizer": "optimizer",
+    "DuxOptimizer": "live.optimizer",
 }
 
 __all__ = ["Agent", "Decision", "DuxOptimizer", "attach"]

@@ -49,7 +49,8 @@ def test_what_somebody_changed_in_a_trace_is_listed_with_exit_code_1(
 ):
     folder = tmp_path / "run"
     shutil.copytree(recorded, folder)
-    lines = [json.loads(each) for each in (folder / "trace.jsonl").open("rb")]
+    text = (folder / "trace.jsonl").read_text()
+    lines = [json.loads(each) for each in text.splitlines()]
     for line in lines:
         if line["kind"] == "apply":
             line["data"]["verdict"] = "kept"
