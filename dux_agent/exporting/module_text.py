@@ -24,7 +24,7 @@ from dux_agent.terminal.table import model_title
 from dux_sandbox.static_check import judge
 
 _WARNING = """\
-A language model wrote the rule. In the run it was guarded while it ran; here it is
+The model above wrote the rule. In the run it was guarded while it ran; here it is
 ordinary Python that runs with your rights. Read it before you import it."""
 
 

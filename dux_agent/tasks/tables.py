@@ -8,8 +8,10 @@ With DUX_DATA=DIR from parquet files laid out as DIR/<set>/<split>-00000-of-0000
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,11 +111,24 @@ def _unreadable(path: Path, why: Exception | str) -> str:
     )
 
 
+@contextmanager
+def _errors_only(logger: str) -> Iterator[None]:
+    """Keep a library's warnings from the terminal while it is in use."""
+    log = logging.getLogger(logger)
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+
+
 def _from_hub(which: str, split: str) -> Table:
     import datasets
 
     try:
-        held = datasets.load_dataset(HUB[which], split=split)
+        with _errors_only("huggingface_hub"):  # it logs each of its retries
+            held = datasets.load_dataset(HUB[which], split=split)
     except Exception as error:  # a dozen libraries' errors mean "not to be had"
         raise DataMissing(
             f"{HUB[which]} cannot be had from the Hugging Face hub: "
