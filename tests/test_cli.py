@@ -345,7 +345,7 @@ def test_ctrl_c_ends_in_130_with_a_trace_that_can_be_read(tmp_path):
         time.sleep(0.1)
 
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
 
     assert 130 == process.returncode, errors
     assert "dux: interrupted; what was recorded so far is kept." in errors
