@@ -53,6 +53,26 @@ def test_every_tool_knows_the_same_four_packages():
     assert set(PACKAGES.values()) == {REPOSITORY / package for package in wheel}
 
 
+def test_every_folder_of_modules_is_a_package():
+    folders = {module.parent for module in MODULES}
+
+    assert [] == sorted(f for f in folders if not (f / "__init__.py").is_file())
+
+
+def test_no_folder_of_modules_is_ignored():
+    # hatch leaves out of a wheel, and ruff unread, what git ignores.
+    lines = (REPOSITORY / ".gitignore").read_text().splitlines()
+    anywhere = {line.rstrip("/") for line in lines if not line.startswith(("/", "#"))}
+    names = {
+        part
+        for module in MODULES
+        for part in module.relative_to(REPOSITORY).parts
+        if part != "__pycache__"
+    }
+
+    assert set() == anywhere & names
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_every_package_is_typed(package):
     assert (PACKAGES[package] / "py.typed").is_file()

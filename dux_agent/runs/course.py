@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dux_agent.runs.progress import Epoch, Listening
+from dux_agent.live.snapshot import RandomState
 from dux_agent.record.run_checkpoint import Keeper
 from dux_agent.record.run_folder import RunFolder
-from dux_agent.live.snapshot import RandomState
+from dux_agent.runs.progress import Epoch, Listening
 
 if TYPE_CHECKING:
     from dux_agent.tasks.task import Task

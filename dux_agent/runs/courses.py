@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dux_agent import tasks
-
-from dux_agent.record import run_checkpoint
-from dux_agent.runs.course import Course, Position
 from dux_agent.errors import RunFolderUnusable
-from dux_agent.runs.plan import Plan
-from dux_agent.runs.progress import Listening
-from dux_agent.record.run_folder import RunFolder
 from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.live.snapshot import RandomState
+from dux_agent.record import run_checkpoint
+from dux_agent.record.run_folder import RunFolder
+from dux_agent.runs.course import Course, Position
+from dux_agent.runs.plan import Plan
+from dux_agent.runs.progress import Listening
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dux_agent.record.run_facts import read_facts
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Progress
-from dux_agent.record.run_facts import read_facts
 from dux_agent.trace import Event, read
 
 

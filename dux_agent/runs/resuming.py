@@ -9,11 +9,11 @@ from typing import Any
 
 from rich.console import Console
 
-from dux_agent.terminal.display import TrainingDisplay
 from dux_agent.errors import BadArgument
-from dux_agent.runs.plan import Plan
-from dux_agent.terminal.report_text import print_result
 from dux_agent.record.run_facts import read_facts
+from dux_agent.runs.plan import Plan
+from dux_agent.terminal.display import TrainingDisplay
+from dux_agent.terminal.report_text import print_result
 from dux_agent.train import resume
 
 

@@ -1,0 +1,1 @@
+"""Whole runs of a task: in one piece, resumed after a crash, or replayed."""
