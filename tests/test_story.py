@@ -32,6 +32,18 @@ def test_a_decision_knows_its_source_its_incumbent_and_what_was_said(tmp_path):
     assert 1000 == first.usage["input_tokens"]
 
 
+def test_a_decision_without_a_verdict_has_cost_what_its_calls_cost(tmp_path):
+    with Writer(tmp_path / "run") as run:
+        for tokens in (100, 30):
+            run.ask(1, 10)
+            usage = {"calls": 1, "input_tokens": tokens}
+            run.event("reply", 1, 10, content="I would rather not.", usage=usage)
+
+    [torn] = read_story(run.path).decisions
+
+    assert {"calls": 2, "input_tokens": 130} == torn.usage
+
+
 def test_the_incumbent_after_a_rollback_is_the_rule_before_it(tmp_path):
     with Writer(tmp_path / "run") as run:
         run.applied(1, 10, source(1), None)

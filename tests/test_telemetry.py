@@ -102,9 +102,9 @@ def test_each_call_has_its_own_tokens_and_a_rollback_names_its_decision(
     tmp_path, exporter
 ):
     with Writer(tmp_path / "run") as run:
-        for calls in (1, 2):
+        for _ in range(2):
             run.ask(1, 3)
-            usage = {"input_tokens": 100 * calls, "output_tokens": 10 * calls}
+            usage = {"input_tokens": 100, "output_tokens": 10}
             run.event("reply", 1, 3, content="nothing", usage=usage)
         run.conclude(1, 3, run.propose(1, 3, source(1)))
         run.event("rollback", 1, 9, digest="", reason="harm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -141,7 +142,8 @@ def _decision(
         verdict, reason = "rolled_back", text(back[-1].data.get("reason"))
     digest = text(data.get("digest"))
     carry = mapping(data.get("carry"))
-    usage = mapping(data.get("usage") or _last(events, "reply").get("usage"))
+    replies = [event.data.get("usage") for event in events if event.kind == "reply"]
+    usage = _counts(data.get("usage")) or _added(map(_counts, replies))
     own = [event for event in events if event.kind != "rollback"] or events
     # What the model was told is what was live; a torn trace may lack it.
     incumbent = text(observed.get("source")) or None if observed else live
@@ -161,7 +163,7 @@ def _decision(
             for each in events
             if each.kind == "error"
         ),
-        usage=_counts(usage),
+        usage=usage,
         seconds=number(data.get("seconds")),
         began=own[0].time,
         ended=own[-1].time,
@@ -185,6 +187,14 @@ def _last(events: Iterable[Event], kind: str) -> dict[str, Any]:
 def _counts(value: Any) -> dict[str, int]:
     held = {str(key): count(found) for key, found in mapping(value).items()}
     return {key: found for key, found in held.items() if found is not None}
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The calls of a decision that has no verdict, together."""
+    total: Counter[str] = Counter()
+    for held in counts:
+        total.update(held)
+    return dict(total)
 
 
 def _messages(event: Event) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ what it has no name for is called `dux.*`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import MissingExtra
@@ -29,13 +29,11 @@ class _Open:
         span: the decision's own.
         before: time of its last event, seconds since 1970.
         chat: the span of a call that has no answer yet.
-        counted: tokens of the calls before; events carry sums.
     """
 
     span: Span
     before: float
     chat: Span | None = None
-    counted: dict[str, int] = field(default_factory=dict)
 
 
 class Spans:
@@ -162,13 +160,7 @@ class Spans:
         if event.kind == "error":
             self._fail(span, text(event.data.get("error")) or "error", event)
         else:
-            usage = mapping(event.data.get("usage"))
-            for name in ("input_tokens", "output_tokens"):
-                total = count(usage.get(name))
-                if total is not None:
-                    used = max(0, total - held.counted.get(name, 0))
-                    held.counted[name] = total
-                    span.set_attribute(f"gen_ai.usage.{name}", used)
+            _tell_tokens(span, event)
             if self._content:
                 told = [_message("assistant", text(event.data.get("content")))]
                 span.set_attribute("gen_ai.output.messages", json.dumps(told))
@@ -204,11 +196,7 @@ class Spans:
             held.chat.end(end_time=_nanoseconds(event.time))
         held.span.set_attribute("dux.verdict", verdict)
         held.span.set_attribute("dux.digest", text(data.get("digest")))
-        usage = mapping(data.get("usage"))
-        for name in ("input_tokens", "output_tokens"):
-            total = count(usage.get(name))
-            if total is not None:
-                held.span.set_attribute(f"gen_ai.usage.{name}", total)
+        _tell_tokens(held.span, event)
         if self._content:
             held.span.set_attribute("dux.reason", text(data.get("reason")))
         if verdict == "failed":
@@ -234,6 +222,15 @@ class Spans:
         span.set_attribute("error.type", kind)
         told = text(event.data.get("message")) if self._content else None
         span.set_status(self._otel.Status(self._otel.StatusCode.ERROR, told))
+
+
+def _tell_tokens(span: Span, event: Event) -> None:
+    """A reply's usage is that of its call, an apply's that of the whole decision."""
+    usage = mapping(event.data.get("usage"))
+    for name in ("input_tokens", "output_tokens"):
+        total = count(usage.get(name))
+        if total is not None:
+            span.set_attribute(f"gen_ai.usage.{name}", total)
 
 
 def _message(role: str, content: str) -> dict[str, Any]:
