@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.loss_bound import LossJudge, pack_bound, unpack_bound
 from dux_agent.live.plain_data import decode_each, encode_each
-from dux_agent.live.saved_checkpoint import CheckpointRefused
+from dux_agent.live.saved_checkpoint import CheckpointRefused, refused, source_of
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.standing import Standing
-from dux_sandbox.findings import Finding, RuleFailed, SourceRejected, digest_of
+from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def pack_guard(live: DuxOptimizer) -> dict[str, Any] | None:
         "snapshot": None if watch.snapshot is None else watch.snapshot.state_dict(),
         "pending": None if watch.pending is None else watch.pending.state_dict(),
         "judge": watch.judge.state_dict(),
-        "bound_at_snapshot": _pack_bound(watch.bound_at_snapshot),
+        "bound_at_snapshot": pack_bound(watch.bound_at_snapshot),
         "gradient_norm": watch.gradient_norm,
         "steps": watch.steps,
         "sees_losses": watch.sees_losses,
@@ -66,8 +66,7 @@ def restore_guard(live: DuxOptimizer, state: Mapping[str, Any] | None) -> None:
     except CheckpointRefused:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        what = f"what the guard remembered cannot be read: {error}"
-        raise CheckpointRefused("", (Finding("checkpoint", None, what),)) from None
+        raise refused(f"what the guard remembered cannot be read: {error}") from None
 
 
 def _restore(live: DuxOptimizer, state: Mapping[str, Any]) -> None:
@@ -84,7 +83,7 @@ def _restore(live: DuxOptimizer, state: Mapping[str, Any]) -> None:
             made = Snapshot.of(kept, parameters, live.guard.model)
         setattr(watch, name, made)
     watch.judge = LossJudge.of(state["judge"])
-    watch.bound_at_snapshot = _bound(state["bound_at_snapshot"])
+    watch.bound_at_snapshot = unpack_bound(state["bound_at_snapshot"])
     watch.gradient_norm = state["gradient_norm"]
     watch.steps = int(state["steps"])
     watch.sees_losses = bool(state["sees_losses"])
@@ -136,10 +135,7 @@ def _pack_standing(standing: Standing) -> dict[str, Any]:
 
 
 def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
-    source, digest = packed["source"], str(packed["digest"])
-    if not isinstance(source, str) or digest_of(source) != digest:
-        what = "its incumbent is not the one that its digest names"
-        raise CheckpointRefused(digest, (Finding("checkpoint", None, what),))
+    source, digest = source_of(packed)
     here = live.guard.snapshot()
     rule: RunningRule | None = None
     try:
@@ -167,11 +163,3 @@ def _pack_options(options: list[dict[str, Any]]) -> dict[str, Any]:
 def _options(packed: Mapping[str, Any]) -> list[dict[str, Any]]:
     tensors = list(packed["tensors"])
     return [decode_each(each, tensors) for each in json.loads(packed["options"])]
-
-
-def _pack_bound(bound: LossBound | None) -> list[float] | None:
-    return None if bound is None else [bound.spike, bound.drift, bound.mean]
-
-
-def _bound(packed: list[float] | None) -> LossBound | None:
-    return None if packed is None else LossBound(*packed)

@@ -93,6 +93,16 @@ class LossBound:
         )
 
 
+def pack_bound(bound: LossBound | None) -> list[float] | None:
+    """A bound as plain data."""
+    return None if bound is None else [bound.spike, bound.drift, bound.mean]
+
+
+def unpack_bound(packed: list[float] | None) -> LossBound | None:
+    """What `pack_bound` packed."""
+    return None if packed is None else LossBound(*packed)
+
+
 def _spread(losses: Sequence[float]) -> float:
     """Standard deviation about the trend, from differences of neighbours."""
     pairs = list(zip(losses, losses[1:], strict=False))
@@ -121,9 +131,8 @@ class LossJudge:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data."""
-        bound = self.bound
         return {
-            "bound": None if bound is None else [bound.spike, bound.drift, bound.mean],
+            "bound": pack_bound(self.bound),
             "smoothed": self.smoothed,
             "reach": self._reach,
             "recent": list(self._recent),
@@ -134,8 +143,7 @@ class LossJudge:
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> LossJudge:
         """One that goes on from what `state_dict` gave."""
-        bound = state["bound"]
-        judge = cls(None if bound is None else LossBound(*bound), reach=state["reach"])
+        judge = cls(unpack_bound(state["bound"]), reach=state["reach"])
         judge.smoothed = state["smoothed"]
         judge._recent.extend(state["recent"])
         judge._spikes.extend(state["spikes"])

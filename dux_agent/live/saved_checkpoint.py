@@ -7,6 +7,7 @@ in it is checked as if a model had just written it.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -63,37 +64,36 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         CheckpointRefused: it has not the shape of one, its source is not what its
             digest says, or the static check refuses it.
     """
-    _require(isinstance(state_dict, dict), "it is no dict")
+    if not isinstance(state_dict, dict):
+        raise refused("it is no dict")
     state, groups = state_dict.get("state"), state_dict.get("param_groups")
-    _require(isinstance(state, dict), "its `state` is no dict")
-    _require(
-        isinstance(groups, list) and len(groups) > 0 and all(map(_is_group, groups)),
-        "its `param_groups` are no list of dicts with a list of `params` each",
-    )
-    assert isinstance(state, dict) and isinstance(groups, list)
+    if not isinstance(state, dict):
+        raise refused("its `state` is no dict")
+    if not (isinstance(groups, list) and groups and all(map(_is_group, groups))):
+        raise refused(
+            "its `param_groups` are no list of dicts with a list of `params` each"
+        )
     groups = deepcopy(groups)
     record = groups[0].pop("dux", None)
     if record is None:
         return SavedCheckpoint(state, groups, None, {}, [], [], 0)
-    _require(isinstance(record, dict), "its record is no dict")
+    if not isinstance(record, dict):
+        raise refused("its record is no dict")
     kept, attributes, bases = _kept(record)
     owned, steps = kept.get("owned", []), kept.get("steps", 0)
-    _require(
+    if not (
         isinstance(owned, list)
         and all(isinstance(names, list) for names in owned)
-        and all(isinstance(name, str) for names in owned for name in names),
-        "its `owned` are no lists of names",
-    )
+        and all(isinstance(name, str) for names in owned for name in names)
+    ):
+        raise refused("its `owned` are no lists of names")
     return SavedCheckpoint(
         state=state,
         groups=groups,
-        source=None if record.get("source") is None else _approved(record),
+        source=None if record.get("source") is None else _checked(record),
         attributes=attributes,
         base_options=bases,
-        # The parameters are the caller's and this record ours, whoever claims them.
-        owned=[
-            [name for name in names if name not in ("params", "dux")] for names in owned
-        ],
+        owned=[[name for name in names if name not in _OURS] for names in owned],
         steps=steps if type(steps) is int and steps >= 0 else 0,
     )
 
@@ -103,9 +103,16 @@ def refused(message: str, digest: str = "") -> CheckpointRefused:
     return CheckpointRefused(digest, (Finding("checkpoint", None, message),))
 
 
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise refused(message)
+def source_of(record: Mapping[str, Any]) -> tuple[str, str]:
+    """A record's source and digest, where the one is what the other says.
+
+    Raises:
+        CheckpointRefused: it is not.
+    """
+    source, digest = record["source"], str(record.get("digest"))
+    if not isinstance(source, str) or digest_of(source) != digest:
+        raise refused("its source is not the one that its digest names", digest)
+    return source, digest
 
 
 def _is_group(group: Any) -> bool:
@@ -122,7 +129,8 @@ def _kept(
 ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
     """What `kept` holds: all of it, the attributes, the base optimizer's options."""
     tensors = record.get("tensors", [])
-    _require(isinstance(tensors, list | tuple), "its `tensors` are no list")
+    if not isinstance(tensors, list | tuple):
+        raise refused("its `tensors` are no list")
     try:
         kept = json.loads(record.get("kept", "{}"))
         attributes = decode_each(kept.get("attributes", {}), list(tensors))
@@ -134,13 +142,11 @@ def _kept(
     return kept, attributes, bases
 
 
-def _approved(record: dict[str, Any]) -> str:
+def _checked(record: dict[str, Any]) -> str:
     """The source, if it is what its digest says and passes the static check."""
     from dux_sandbox import check
 
-    source, digest = record["source"], str(record.get("digest"))
-    if not isinstance(source, str) or digest_of(source) != digest:
-        raise refused("its source is not the one that its digest names", digest)
+    source, digest = source_of(record)
     report = check(source)
     if not report.ok:
         raise CheckpointRefused(digest, report.findings)
