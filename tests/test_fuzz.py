@@ -74,7 +74,7 @@ def test_a_law_can_be_left_out(write):
 @pytest.mark.parametrize(
     ("text", "arguments", "said"),
     [
-        (SGD, ["--skip", "gravity"], "--skip gravity names no law"),
+        (SGD, ["--skip", "gravity"], "--skip names 'gravity'; known are "),
         (DECLARED.replace("clips-gradients", "lazy"), [], "declares no trait"),
     ],
 )

@@ -56,23 +56,16 @@ class Fuzzed:
 
 def check_arguments(examples: int, skip: Sequence[str]) -> None:
     """Raise BadArgument or MissingExtra before the first file is tried."""
-    from dux_sandbox.laws import LAWS, HypothesisMissing, require_hypothesis
+    from dux_sandbox.laws import HypothesisMissing, laws_to_try
 
-    names = [law.name for law in LAWS]
-    for name in skip:
-        if name not in names:
-            raise BadArgument(
-                f"--skip {name} names no law; the laws are {', '.join(names)}."
-            )
-    if examples < 0:
-        raise BadArgument(f"--examples is {examples}; it must be >= 0.")
-    if examples:
-        try:
-            require_hypothesis()
-        except HypothesisMissing:
-            raise MissingExtra.of(
-                "hypothesis", extra="fuzz", purpose="drawing examples"
-            ) from None
+    try:
+        laws_to_try(examples, skip)
+    except HypothesisMissing:
+        raise MissingExtra.of(
+            "hypothesis", extra="fuzz", purpose="drawing examples"
+        ) from None
+    except ValueError as error:
+        raise BadArgument(f"--{error}") from None
 
 
 def fuzz(

@@ -9,7 +9,7 @@ from dux_sandbox.channel import ChannelBroken
 from dux_sandbox.findings import Finding, SourceRejected
 from dux_sandbox.lawful.header import RULE, without_torch
 from dux_sandbox.lawful.traits import declared_by
-from dux_sandbox.laws import LAWS, LawResult, require_hypothesis
+from dux_sandbox.laws import LAWS, LawResult, laws_to_try
 from dux_sandbox.limits import Limits
 from dux_sandbox.reported import report_of
 from dux_sandbox.spawning import zygote
@@ -55,24 +55,15 @@ def try_laws(
         HypothesisMissing: `examples` > 0 without the extra `fuzz`.
         IsolationUnavailable: this system cannot isolate.
     """
-    skipped = frozenset(skip)
-    wanted = [law.name for law in LAWS if law.name not in skipped]
-    for name in sorted(skipped - {law.name for law in LAWS}):
-        known = ", ".join(law.name for law in LAWS)
-        raise ValueError(f"skip names {name!r}; known are {known}.")
-    if examples < 0:
-        raise ValueError(f"examples is {examples}; it must be >= 0.")
+    wanted = [law.name for law in laws_to_try(examples, skip)]
     report = check(source)
     if not report.ok:
         raise SourceRejected(report)
-    traits = sorted(declared_by(source))
-    if examples:
-        require_hypothesis()
     request = {
         "source": source,
-        "traits": traits,
+        "traits": sorted(declared_by(source)),
         "examples": examples,
-        "skip": sorted(skipped),
+        "skip": [law.name for law in LAWS if law.name not in wanted],
         "seed": seed,
         "quick": quick,
     }

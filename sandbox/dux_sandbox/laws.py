@@ -127,20 +127,29 @@ def iter_laws(
     quick: bool = False,
 ) -> Iterator[LawResult]:
     """The same, one result after another; `quick` tries few cases made by hand."""
-    skipped = _known("skip", skip, [law.name for law in LAWS])
+    laws = laws_to_try(examples, skip)
     named = None if traits is None else _known("traits", traits, list(TRAITS))
-    if examples < 0:
-        raise ValueError(f"examples is {examples}; it must be >= 0.")
-    if examples:
-        require_hypothesis()
-    laws = [law for law in LAWS if law.name not in skipped]
     if quick:
         laws = [replace(law, corners=law.corners[:_QUICK_CORNERS]) for law in laws]
     return _results(factory, laws, examples, seed, named, source)
 
 
-def require_hypothesis() -> None:
-    """Raise HypothesisMissing where hypothesis cannot be imported."""
+def laws_to_try(examples: int, skip: Iterable[str]) -> list[Law]:
+    """The laws that are not left out, in order.
+
+    Raises:
+        ValueError: `skip` names no law, or `examples` < 0.
+        HypothesisMissing: `examples` > 0 and hypothesis cannot be imported.
+    """
+    skipped = _known("skip", skip, [law.name for law in LAWS])
+    if examples < 0:
+        raise ValueError(f"examples is {examples}; it must be >= 0.")
+    if examples:
+        _require_hypothesis()
+    return [law for law in LAWS if law.name not in skipped]
+
+
+def _require_hypothesis() -> None:
     try:
         import hypothesis  # noqa: F401
     except ImportError:
