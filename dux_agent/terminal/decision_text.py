@@ -12,7 +12,7 @@ from rich.text import Text
 
 from dux_agent.terminal.decision_stories import Story
 from dux_agent.terminal.summary import one_line
-from dux_agent.terminal.table import loss_text, plain_table, verdict_text
+from dux_agent.terminal.table import plain_table, told_loss, verdict_text
 
 SourceOf = Callable[[str], str | None]
 
@@ -128,15 +128,8 @@ def _print_curves(console: Console, told: dict[str, Any]) -> None:
     for key, name in (("losses", "proposal "), ("incumbent_losses", "incumbent")):
         losses = told.get(key)
         if isinstance(losses, list) and losses:
-            shown = " ".join(_loss(loss) for loss in losses)
+            shown = " ".join(told_loss(loss) for loss in losses)
             _plain(console, [one_line(f"{name}  {shown}")])
-
-
-def _loss(value: Any) -> str:
-    try:
-        return loss_text(float(value))
-    except (TypeError, ValueError):
-        return "-"
 
 
 def _print_apply(console: Console, told: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from dux_agent.terminal.table import (
     loss_text,
     model_title,
     plain_table,
+    told_loss,
     trace_table,
 )
 from dux_agent.trace import Event
@@ -75,7 +76,7 @@ def print_trace(
         for column in ("epoch", "train", "val", "test"):
             table.add_column(column, justify="right")
         for epoch in epochs:
-            losses = (_number(epoch.get(key)) for key in ("loss", "val", "test"))
+            losses = (told_loss(epoch.get(key)) for key in ("loss", "val", "test"))
             table.add_row(one_line(str(epoch.get("epoch", "?"))), *losses)
         console.print(table)
     console.print(trace_table(events, source_of))
@@ -110,13 +111,6 @@ def print_replay(console: Console, replay: Replay) -> None:
         f"compared {what}: "
         + (f"{count} differences" if count else "the same to the last bit"),
     )
-
-
-def _number(value: Any) -> str:
-    try:
-        return loss_text(float(value))
-    except (TypeError, ValueError):
-        return "-"
 
 
 def print_vetted(console: Console, vetted: Sequence[Vetted]) -> None:

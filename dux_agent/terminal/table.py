@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich import box
 from rich.table import Table
@@ -38,6 +39,14 @@ def loss_text(loss: float | None) -> str:
     if loss is None:
         return "-"
     return f"{loss:.4f}" if math.isfinite(loss) else str(loss)
+
+
+def told_loss(value: Any) -> str:
+    """A loss as a trace tells it; a dash for what is no number."""
+    try:
+        return loss_text(float(value))
+    except (TypeError, ValueError):
+        return "-"
 
 
 def verdict_text(verdict: str) -> Text:
