@@ -14,7 +14,7 @@ from pathlib import Path
 
 import mlflow
 
-from dux_agent.record.run_folder import read_facts
+from dux_agent.record.run_facts import read_facts
 from dux_agent.report.page import write_report
 from dux_agent.trace import Event
 from dux_agent.train import Progress, train

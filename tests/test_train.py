@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dux_agent.errors import BadArgument, RunFolderExists
-from dux_agent.record.run_folder import read_facts
+from dux_agent.record.run_facts import read_facts
 from dux_agent.trace import read
 from dux_agent.train import train
 

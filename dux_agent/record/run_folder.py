@@ -24,7 +24,7 @@ from dux_agent.record.atomic import remove_parts, write_atomically
 from dux_agent.record.folder_lock import lock
 from dux_agent.record.new_folder import make_folder, remove_empty
 from dux_agent.record.prompt_chain import PromptChain
-from dux_agent.record.run_facts import FORMAT, read_facts, read_kept_source
+from dux_agent.record.run_facts import read_facts, read_kept_source
 from dux_agent.record.tail import Tail, mend, tail_after
 from dux_agent.trace import Event, check_kind, placed, plain, whole
 from dux_sandbox.findings import digest_of
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from langgraph.checkpoint.sqlite import SqliteSaver
-
-__all__ = ["FORMAT", "RunFolder", "read_facts", "read_kept_source"]
 
 # What a decision cannot do without after a power cut; the others reach the disk with
 # the next of these, or when the system likes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from dux_agent.record.run_folder import read_facts
+from dux_agent.record.run_facts import read_facts
 from dux_agent.trace import Event, iterate
 
 
