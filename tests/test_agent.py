@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import dux_agent
+from dux_agent import trace
 from dux_agent.errors import BadArgument
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD, after, train
@@ -221,7 +222,7 @@ def test_the_model_is_told_how_often_it_will_be_asked_again():
     assert "you will be asked 0 more times" in str(lm.asked[1][-1].content)
 
 
-def test_in_the_background_training_goes_on_and_the_swap_waits_for_a_step():
+def test_in_the_background_training_goes_on_and_the_swap_waits_for_a_step(tmp_path):
     waits = threading.Event()
 
     class Slow(Scripted):
@@ -231,7 +232,8 @@ def test_in_the_background_training_goes_on_and_the_swap_waits_for_a_step():
 
     lm = Slow(replies=[fenced(MOMENTUM)])
     model = models.make("mlp")
-    with agent_over(model, lm=lm, background=True) as agent:
+    path = tmp_path / "run"
+    with agent_over(model, lm=lm, background=True, run_dir=path) as agent:
         run(agent, 5)
         pending = agent.decide()
         run(agent, 5)
@@ -242,10 +244,13 @@ def test_in_the_background_training_goes_on_and_the_swap_waits_for_a_step():
             if agent.decisions:
                 break
             threading.Event().wait(0.01)
+        swapped_at = agent.step_count
 
     assert during is None
     assert [pending] == agent.decisions
     assert "applied" == pending.verdict
+    told = {event.kind: event.step for event in trace.read(path)}
+    assert (5, swapped_at) == (told["observation"], told["apply"])
     assert not [t for t in threading.enumerate() if t.name == "dux-decision"]
 
 

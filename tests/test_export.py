@@ -253,6 +253,19 @@ def test_a_schedule_names_the_rules_that_it_leaves_out(tmp_path):
     assert "left out: decision 2" in exported.__doc__
 
 
+def test_a_rule_that_was_asked_for_in_the_background_takes_over_where_it_did(tmp_path):
+    with Writer(tmp_path / "run") as run:
+        run.ask(1, 4)
+        digest = run.propose(1, 4, heavy(0.1))
+        run.losses(5, 7)
+        run.conclude(1, 7, digest)
+        run.losses(8, 9)
+
+    exported = module(tmp_path, export(run.path, schedule=True))
+
+    assert [7] == [switch[0] for switch in exported.SWITCHES]
+
+
 def test_a_base_optimizer_that_is_not_torchs_has_to_be_given(tmp_path):
     with Writer(tmp_path / "run") as run:
         base = {"name": "Mine", "groups": [{"lr": 1}]}

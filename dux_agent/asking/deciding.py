@@ -273,7 +273,10 @@ class Decider:
             "seconds": decision.seconds,
             "usage": decision.usage,
         }
-        self._tell(decision, "apply", data)
+        # Made in the background, it takes effect later than it was asked for.
+        self._recorder.event(
+            "apply", step=self._watch.step, decision=decision.number, data=data
+        )
         if decision.verdict == "failed":
             self._tell(
                 decision, "error", {"error": "failed", "message": decision.reason}

@@ -57,7 +57,7 @@ def best_rule(run: RunStory) -> Best:
 def live_rules(run: RunStory) -> list[DecisionStory]:
     """The decisions whose rules went live and were not rolled back, by step."""
     live = [each for each in run.decisions if each.verdict == "applied" and each.digest]
-    return sorted(live, key=lambda decision: (decision.step, decision.number))
+    return sorted(live, key=lambda decision: (decision.decided_at, decision.number))
 
 
 def _live_at(run: RunStory, step: int) -> DecisionStory | None:
@@ -65,7 +65,7 @@ def _live_at(run: RunStory, step: int) -> DecisionStory | None:
     found = None
     for decision in run.decisions:
         back = decision.rolled_back_at
-        if decision.went_live and decision.step < step and (not back or step <= back):
+        if decision.went_live and decision.decided_at < step <= (back or step):
             found = decision
     return found
 

@@ -52,7 +52,7 @@ def _alone(run: RunStory, best: Best) -> str:
         f"{name}: the best rule of a run of dux-agent, as a module of its own.",
         "",
         *_origin(run),
-        f"decision: {best.decision.number}, at step {best.decision.step}",
+        f"decision: {best.decision.number}, at step {best.decision.decided_at}",
         f"chosen by: {_why(best)}",
         f"digest: {best.decision.digest}",
         *_losses(run),
@@ -85,7 +85,7 @@ def _scheduled(run: RunStory) -> str:
             f"\n{body}\n\n    return {name}(groups)\n"
         )
         carry = bool(decision.carried)
-        lines.append(f"    ({decision.step}, rule_{place}, {carry}),")
+        lines.append(f"    ({decision.decided_at}, rule_{place}, {carry}),")
     told = [
         "The rules of a run of dux-agent, one after another, as one optimizer.",
         "",
@@ -120,7 +120,7 @@ class Schedule(ScheduledOptimizer):
 
 
 def _switch(decision: DecisionStory) -> str:
-    return f"decision {decision.number} at step {decision.step}"
+    return f"decision {decision.number} at step {decision.decided_at}"
 
 
 def _left_out(run: RunStory) -> list[str]:

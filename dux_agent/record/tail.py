@@ -114,8 +114,10 @@ class Tail:
 def _identity(event: Event) -> tuple[Any, ...]:
     told = tuple(str(event.data.get(name)) for name in _IDENTITY.get(event.kind, ()))
     # The step of a rollback, an error and a loss is theirs; what belongs to the stages
-    # of a decision has the step of the decision.
-    return (event.kind, event.decision, event.step, *told)
+    # of a decision has the step of the decision. Made in the background, it ends when
+    # it is over.
+    step = None if event.kind == "apply" else event.step
+    return (event.kind, event.decision, step, *told)
 
 
 def tail_after(folder: Path, position: int) -> Tail:

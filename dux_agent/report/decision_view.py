@@ -97,8 +97,10 @@ def _left_out(held: int, most: int, name: str) -> str:
 
 def _facts(decision: DecisionStory, epochs: Sequence[EpochLosses]) -> list[str]:
     facts = [f"step {decision.step:,}"]
-    before = [epoch.val for epoch in epochs if epoch.step <= decision.step]
-    after = [epoch.val for epoch in epochs if epoch.step > decision.step]
+    if decision.decided_at > decision.step:
+        facts.append(f"decided at {decision.decided_at:,}")
+    before = [epoch.val for epoch in epochs if epoch.step <= decision.decided_at]
+    after = [epoch.val for epoch in epochs if epoch.step > decision.decided_at]
     if before and after and before[-1] is not None and after[0] is not None:
         facts.append(f"val loss {loss_text(before[-1])} → {loss_text(after[0])}")
     if len(decision.proposals) > 1:

@@ -54,7 +54,7 @@ def _losses(run: RunStory, size: Size) -> Chart:
         steps += [step for step, _ in points]
         losses += [loss for _, loss in points]
     decisions = run.decisions[:_MOST_MARKS]
-    steps += [float(decision.step) for decision in decisions]
+    steps += [float(decision.decided_at) for decision in decisions]
     across, up = axes_of(size, steps, losses)
     lines = [
         series(name, points, across, up)
@@ -93,11 +93,11 @@ def _marks(decisions: Iterable[DecisionStory], across: Axis) -> list[Mark]:
     marks: list[Mark] = []
     last = -1e9
     for decision in decisions:
-        x = round(across.place(decision.step), 1)
+        x = round(across.place(decision.decided_at), 1)
         room = x - last >= 2 * _BADGE + 2
         last = x if room else last
         verdict = verdict_class(decision.verdict)
-        label = f"decision {decision.number}, step {decision.step}: {verdict}"
+        label = f"decision {decision.number}, step {decision.decided_at}: {verdict}"
         marks.append(Mark(decision.number, verdict, x, 16.0 if room else None, label))
         if decision.rolled_back_at is not None:
             told = f"decision {decision.number} rolled back at step "

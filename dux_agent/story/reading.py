@@ -133,6 +133,7 @@ def _decisions(
 def _decision(
     place: int, events: list[Event], live: str | None, source_of: SourceOf
 ) -> DecisionStory:
+    ended = next((each for each in reversed(events) if each.kind == "apply"), events[0])
     data = _last(events, "apply")
     back = [event for event in events if event.kind == "rollback"]
     observed = _last(events, "observation")
@@ -150,6 +151,7 @@ def _decision(
     return DecisionStory(
         number=place,
         step=max(events[0].step, 0),
+        decided_at=max(ended.step, events[0].step, 0),
         verdict=verdict,
         reason=reason,
         digest=digest,

@@ -96,6 +96,8 @@ class DecisionStory:
     Attributes:
         number: as the trace counts them, from 1.
         step: steps taken when it was asked.
+        decided_at: steps taken when it was over and its rule, if any, went live; more
+            than `step` where it was made in the background.
         verdict: "applied", "kept", "failed", "rolled_back", or "unfinished" where
             the trace holds none (yet).
         reason: why, in a sentence; of a rollback, why it was rolled back.
@@ -117,6 +119,7 @@ class DecisionStory:
 
     number: int
     step: int
+    decided_at: int
     verdict: str
     reason: str
     digest: str
@@ -182,5 +185,5 @@ class RunStory:
         """The last step that is recorded."""
         ends = [epoch.step for epoch in self.epochs[-1:]]
         ends += [step for step, _ in self.losses[-1:]]
-        ends += [decision.step for decision in self.decisions[-1:]]
+        ends += [decision.decided_at for decision in self.decisions[-1:]]
         return max(ends, default=0)

@@ -16,7 +16,9 @@ class Story:
     Attributes:
         number: of the decision, 1-based.
         step: at which it was asked.
-        epoch: how many epochs were over then; None in a run without epochs.
+        decided_at: the step of its verdict; later than `step` where it was made in
+            the background.
+        epoch: how many epochs were over at its verdict; None in a run without epochs.
         verdict: "applied", "kept", "failed", "rolled_back"; "unfinished" so far.
         reason: why; of an unfinished one what was done last.
         digest: of the source that the verdict is about, "" where there is none.
@@ -31,6 +33,7 @@ class Story:
 
     number: int
     step: int
+    decided_at: int
     epoch: int | None = None
     verdict: str = "unfinished"
     reason: str = ""
@@ -56,8 +59,8 @@ class Story:
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `dux trace --json` prints it."""
         names = (
-            "number step epoch verdict reason digest incumbent before after seconds "
-            "usage tries"
+            "number step decided_at epoch verdict reason digest incumbent before after "
+            "seconds usage tries"
         ).split()
         return {name: getattr(self, name) for name in names}
 
@@ -76,7 +79,8 @@ def stories(events: Sequence[Event]) -> list[Story]:
     told: dict[int, Story] = {}
     for event in events:
         if isinstance(event.decision, int):
-            story = told.setdefault(event.decision, Story(event.decision, event.step))
+            new = Story(event.decision, event.step, event.step)
+            story = told.setdefault(event.decision, new)
             story.events.append(event)
             _take_in(story, event)
     found = [told[number] for number in sorted(told)]
@@ -97,6 +101,7 @@ def _take_in(story: Story, event: Event) -> None:
         story.tries += 1
     if event.kind == "apply":
         story.verdict = str(data.get("verdict", ""))
+        story.decided_at = event.step
         story.seconds = _number(data.get("seconds"))
         usage = data.get("usage")
         story.usage = usage if isinstance(usage, dict) else {}
@@ -115,8 +120,8 @@ def _add_losses(found: list[Story], epochs: list[Event]) -> None:
     """Losses around each decision: of the epochs, else of the observations."""
     seen = [_seen(story) for story in found]
     for place, story in enumerate(found):
-        over = [epoch for epoch in epochs if epoch.step <= story.step]
-        later = [epoch for epoch in epochs if epoch.step > story.step]
+        over = [epoch for epoch in epochs if epoch.step <= story.decided_at]
+        later = [epoch for epoch in epochs if epoch.step > story.decided_at]
         if epochs:
             story.epoch = len(over)
             story.before = _number(over[-1].data.get("val")) if over else None
