@@ -22,6 +22,7 @@ from dux_sandbox.lawful.keeping import surroundings_kept
 from dux_sandbox.lawful.law import Drawn as Drawn
 from dux_sandbox.lawful.law import Law as Law
 from dux_sandbox.lawful.memory import MEMORY_LAWS
+from dux_sandbox.lawful.options import OPTIONS
 from dux_sandbox.lawful.ownership import OWNERSHIP_LAWS
 from dux_sandbox.lawful.probing import CannotJudge, probe
 from dux_sandbox.lawful.script import Unjudged, Violation
@@ -37,6 +38,7 @@ LAWS: tuple[Law, ...] = (
     *OWNERSHIP_LAWS,
     *MEMORY_LAWS,
     *GROUPING_LAWS,
+    OPTIONS,
     *CALLING_LAWS,
     EPISODE,
 )

@@ -1,0 +1,228 @@
+"""The law about options: each group's act on that group, whenever they were set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dux_sandbox.lawful.cases import Case, Options
+from dux_sandbox.lawful.law import DECAYING, LR, MATRIX, Drawn, Law, case
+from dux_sandbox.lawful.script import Unjudged
+from dux_sandbox.lawful.training import Training
+
+# option -> another value, and how many steps until it must show
+_OTHER_VALUES: dict[str, tuple[object, int]] = {
+    "lr": (0.03, 2),
+    "weight_decay": (0.3, 3),
+    "momentum": (0.5, 3),
+    "alpha": (0.5, 3),
+    "rho": (0.5, 3),
+    "beta": (0.5, 4),
+    "beta1": (0.5, 4),
+    "beta2": (0.8, 8),
+    "betas[0]": (0.5, 4),
+    "betas[1]": (0.8, 8),
+}
+
+
+def options(training: Training, held: Case) -> None:
+    """An option of a group acts on that group, whenever it was set."""
+    kind, _, which = held.variant.partition(" ")
+    option, _, place = which.partition(" ")
+    if kind == "defaults":
+        _defaults(training, held)
+        return
+    found = _value(training, option)
+    if found is not None:
+        _one_option(training, held, kind, *found, int(place or 0))
+    elif option == "lr" and "lr" not in training.facts.options:
+        training.claim("False", "the groups hold no `lr`: no scheduler can set it")
+    else:
+        raise Unjudged("the rule has no such option")
+
+
+def _value(training: Training, option: str) -> tuple[str, object] | None:
+    """The key of an option and another value for it; None where the rule has none."""
+    key, _, position = option.partition("[")
+    held = training.facts.options.get(key)
+    value, _ = _OTHER_VALUES[option]
+    if not position:
+        number = training.facts.number(key)
+        return None if number is None else (key, value if number != value else 0.7)
+    at = int(position[:-1])
+    if (
+        not isinstance(held, tuple)
+        or at >= len(held)
+        or not isinstance(held[at], float)
+    ):
+        return None
+    other = value if held[at] != value else 0.7
+    return key, (*held[:at], other, *held[at + 1 :])
+
+
+def _defaults(training: Training, held: Case) -> None:
+    training.begin(held)
+    training.train(held)
+    training.begin(held, "2")
+    training.run(
+        "for name, value in optimizer2.defaults.items():\n"
+        "    if isinstance(value, float):\n"
+        "        optimizer2.defaults[name] = value / 3 + 0.01\n"
+        "    if isinstance(value, tuple):\n"
+        "        optimizer2.defaults[name] = (0.3,) * len(value)"
+    )
+    training.accuse()
+    training.train(held, "2")
+    for name in training.names(held):
+        training.claim(
+            f"torch.equal({name}, {name}2)",
+            "a step reads `defaults`; the groups are what a scheduler can reach",
+        )
+
+
+def _one_option(
+    training: Training, held: Case, kind: str, option: str, value: object, at: int
+) -> None:
+    if training.facts.line_search and held.group_count > 1:
+        raise Unjudged("a line search has one step length for all groups")
+    if option == "lr":
+        # Steps of a fixed length come back to where they began when signs alternate.
+        ones = ("ones",) * len(held.parameters)
+        held = replace(held, gradients=(ones,) * len(held.gradients))
+    given = list(held.options)
+    given[at] = _with(given[at], option, value)
+    changed = replace(held, options=tuple(given))
+    name = training.names(held)[held.members(at)[0]]
+    if kind == "late":
+        # A rule that grows its own steps takes lr for the first of them only.
+        training.begin(held)
+        training.train(held, until=len(held.gradients) - 1)
+        training.begin(held, "2")
+        training.train(held, "2", until=len(held.gradients) - 1)
+        last = len(held.gradients) - 1
+        training.run(f"before = {name}.detach().clone()")
+        training.accuse()
+        training.set_option(option, value, "2")
+        for suffix in ("", "2"):
+            training.give(held, last, suffix)
+            training.step(held, suffix)
+        if _grows(training, held, name):
+            raise Unjudged("the rule sets its own step sizes")
+        training.claim(
+            f"not torch.equal({name}, {name}2)",
+            f"a new {option} in the groups changes nothing in mid-run",
+        )
+        return
+    training.begin(held)
+    training.train(held)
+    training.accuse()
+    training.begin(changed, "2")
+    training.train(changed, "2")
+    if kind == "set":
+        training.begin(held, "3")
+        training.set_option(option, value, "3")
+        training.train(held, "3")
+        training.claim(
+            f"torch.equal({name}2, {name}3)",
+            f"it matters whether {option} is given at construction or set before the "
+            f"first step",
+        )
+        return
+    if option == "lr":
+        start = changed.parameters[held.members(at)[0]].text(held.members(at)[0])
+        training.run(f"start = {start}")
+        training.claim(
+            f"({name}2 - {name}).abs().max() > 0.1 * ({name} - start).abs().max()",
+            f"a third of the lr of group {at} changes next to nothing there",
+        )
+        return
+    unmoved = training.script.look(f"torch.equal({name}, {name}2)")
+    if unmoved and option != "weight_decay" and _fixed_length(training, held, name):
+        raise Unjudged("its steps have one length, and these gradients one sign")
+    training.claim(
+        f"not torch.equal({name}, {name}2)",
+        f"the {option} of group {at} changes nothing there",
+    )
+
+
+def _fixed_length(training: Training, held: Case, name: str) -> bool:
+    """Whether the last step went equally far in every element, as signs do."""
+    probe = Training(training.script.look("factory"), "", training.facts)
+    last = len(held.gradients) - 1
+    probe.begin(held)
+    probe.train(held, until=last)
+    probe.run(f"before = {name}.detach().clone()")
+    probe.train(held, start=last)
+    probe.run(f"far = ({name} - before).detach().abs()")
+    return bool(probe.script.look("far.max() - far.min() < 1e-3 * far.max()"))
+
+
+def _grows(training: Training, held: Case, name: str) -> bool:
+    """Whether the steps of a rule grow by themselves under a constant gradient."""
+    factory = training.script.look("factory")
+    probe = Training(factory, "", training.facts)
+    constant = replace(held, gradients=(("ones",) * len(held.parameters),) * 3)
+    probe.begin(constant)
+    paces = []
+    for step in range(3):
+        probe.give(constant, step)
+        probe.run(f"before = {name}.detach().clone()")
+        probe.step(constant)
+        paces.append(float(probe.script.look(f"({name} - before).abs().max()")))
+    return paces[0] > 0 and paces[1] > 1.05 * paces[0] and paces[2] > 1.05 * paces[1]
+
+
+def _with(given: Options, option: str, value: object) -> Options:
+    return (*(pair for pair in given if pair[0] != option), (option, value))
+
+
+OPTION_VARIANTS = (
+    "defaults",
+    "late lr",
+    *(f"{kind} {option}" for option in _OTHER_VALUES for kind in ("given", "set")),
+)
+
+
+_CALM: Options = (("lr", 0.1), ("weight_decay", 0.0))
+
+
+def _option_corner(option: str, at: int) -> Case:
+    steps = _OTHER_VALUES[option][1]
+    return case(
+        MATRIX,
+        MATRIX,
+        steps=steps,
+        groups=(0, 1),
+        # Weight decay depends on lr too: it must not stand in for the step.
+        options=(_CALM, _CALM) if option != "weight_decay" else (LR, LR),
+        variant=f"given {option} {at}",
+    )
+
+
+OPTIONS = Law(
+    name="options",
+    claim="The options of each group are honoured, whenever they were set.",
+    reason="Schedulers, layer-wise rates and weight decay without biases all work "
+    "through the groups.",
+    catches="a second group that is ignored or reads the first one's options; "
+    "`defaults` or `self` read instead of the group; a rate taken at "
+    "construction; an option that does nothing.",
+    experiment=options,
+    corners=(
+        *(
+            case(MATRIX, steps=_OTHER_VALUES[o][1], variant=f"set {o}")
+            for o in _OTHER_VALUES
+        ),
+        *(_option_corner(option, at) for option in _OTHER_VALUES for at in (0, 1)),
+        case(MATRIX, (3,), steps=4, options=((),), variant="defaults"),
+        case(MATRIX, steps=4, options=(DECAYING,), variant="defaults"),
+        case(MATRIX, steps=4, variant="late lr"),
+    ),
+    drawn=Drawn(
+        shapes="matrix",
+        parameters=(1, 1),
+        gradients=("mixed",),
+        steps=(8, 9),
+        variants=OPTION_VARIANTS,
+        decaying=False,
+    ),
+)
