@@ -74,19 +74,30 @@ def recorded_losses(folder):
     ]
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Three epochs that nobody kills, and how many events they leave."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    result = train("digits", epochs=3, seed=3, run_dir=folder)
+def uninterrupted(task, factory):
+    """Three epochs that nobody kills, and the events that they leave."""
+    folder = factory.mktemp(task) / "run"
+    result = train(task, epochs=3, seed=3, run_dir=folder)
     return result, trace.read(folder)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    return uninterrupted("digits", tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def mnist(tmp_path_factory):
+    if "DUX_DATA" not in os.environ:
+        pytest.skip("set DUX_DATA to a folder that holds mnist/")
+    return uninterrupted("mnist", tmp_path_factory)
 
 
 def survive(whole, folder, rounds, seed):
     """Kill a run that often, then let it end; everything must be as in `whole`."""
     result, events = whole
     moments = random.Random(seed)
-    begin = ("digits", "--epochs", "3", "--seed", "3", "--lm", "openai:tiny")
+    begin = (result.task, "--epochs", "3", "--seed", "3", "--lm", "openai:tiny")
     with serving() as server:
         for _ in range(rounds):
             known = (folder / "run.json").exists()
@@ -117,13 +128,22 @@ def survive(whole, folder, rounds, seed):
 
 @pytest.mark.timeout(3600)
 def test_a_run_that_is_killed_again_and_again_ends_as_if_it_had_not_been(
-    whole, tmp_path
+    digits, tmp_path
 ):
-    survive(whole, tmp_path / "run", ROUNDS, SEED)
+    survive(digits, tmp_path / "run", ROUNDS, SEED)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("seed", range(10))
-def test_many_runs_that_are_killed_end_as_if_they_had_not_been(whole, tmp_path, seed):
-    survive(whole, tmp_path / "run", 5, 100 + seed)
+@pytest.mark.parametrize("seed", range(8))
+def test_many_runs_that_are_killed_end_as_if_they_had_not_been(digits, tmp_path, seed):
+    survive(digits, tmp_path / "run", 5, 100 + seed)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seed", range(2))
+def test_runs_on_real_data_that_are_killed_end_as_if_they_had_not_been(
+    mnist, tmp_path, seed
+):
+    survive(mnist, tmp_path / "run", 5, 200 + seed)
