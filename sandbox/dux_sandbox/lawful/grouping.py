@@ -144,7 +144,7 @@ def add_group(training: Training, held: Case) -> None:
     for _ in range(_PACE_STEPS + 1):
         training.run("a.grad, before = torch.ones(2, 2), a.detach().clone()")
         training.step(held)
-        training.run("pace.append(float((a - before).abs().max()))")
+        training.run("pace.append(float((a.detach() - before).abs().max()))")
     training.accuse()
     late = 0 if held.variant == "fresh" else _PACE_STEPS
     training.run("b2 = torch.nn.Parameter(torch.ones(3, 2))")
@@ -160,7 +160,7 @@ def add_group(training: Training, held: Case) -> None:
     )
     training.run("a2.grad, b2.grad = torch.ones(2, 2), None")
     training.step(held, "2")
-    training.run("moved = float((a2 - 1).abs().max())")
+    training.run("moved = float((a2.detach() - 1).abs().max())")
     training.claim("moved > 0", "the parameter of the new group never moves")
     training.claim(
         "min(pace) / 1.25 <= moved <= 1.25 * max(pace)",
