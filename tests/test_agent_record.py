@@ -1,11 +1,16 @@
 """The agent writes its run down, and goes on from what it wrote."""
 
+from dataclasses import fields
+
 import pytest
 
 from dux_agent import attach, trace
 from dux_agent.record.recorder import Recorder
+from dux_agent.record.run_facts import read_facts
 from dux_agent.record.run_folder import RunFolder
+from dux_agent.settings import Settings
 from dux_sandbox.findings import digest_of
+from dux_sandbox.limits import Limits
 from tests import models
 from tests.swapping import SGD, after
 from tests.talking import agent_over, run, scripted, sgd
@@ -33,6 +38,25 @@ def test_every_kind_of_event_and_every_source_is_in_the_run_folder(tmp_path):
     applied = next(event for event in events if event.kind == "apply")
     assert [0.05] == applied.data["learning_rates"]
     assert (tmp_path / "run" / "decisions.sqlite").exists()
+
+
+def test_what_the_agent_was_attached_with_is_in_the_run_folder(tmp_path):
+    options = {"background": True, "carry_over": "never", "limits": Limits(seconds=3.0)}
+    with agent_over(
+        models.make("mlp"), SGD, run_dir=tmp_path / "run", seed=7, **options
+    ):
+        facts = read_facts(tmp_path / "run")
+
+    assert 7 == facts["seed"]
+    told = facts["arguments"]
+    assert (True, "never", 3.0) == (
+        told["background"],
+        told["carry_over"],
+        told["limits"]["seconds"],
+    )
+    callables = {"objective", "validate", "clone"}
+    given = {each.name for each in fields(Settings)} - {"task", "seed"}
+    assert given - callables == told.keys() - callables
 
 
 def test_the_record_of_a_long_run_of_losses_is_thinned(tmp_path):

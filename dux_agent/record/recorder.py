@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,26 +41,11 @@ class Recorder:
         if run_dir is None or isinstance(run_dir, RunFolder):
             return cls(run_dir, owned=False)
         name = lm if isinstance(lm, str) else type(lm).__name__
-        arguments = {
-            key: getattr(settings, key)
-            for key in (
-                "every",
-                "total_steps",
-                "steps_per_epoch",
-                "max_attempts",
-                "candidates",
-                "dry_run_steps",
-                "accept",
-                "execution",
-                "lr_owner",
-                "history",
-            )
-        }
         facts = {
             "task": settings.task,
             "seed": settings.seed,
             "model": name,
-            "arguments": arguments,
+            "arguments": _arguments(settings),
         }
         return cls(RunFolder.create(run_dir, facts), owned=True)
 
@@ -142,3 +128,13 @@ class Recorder:
         if not self._warned:
             self._warned = True
             log.warning("%s Training goes on without the record.", error)
+
+
+def _arguments(settings: Settings) -> dict[str, Any]:
+    """The arguments of `attach` that are plain data, but for task and seed."""
+    told: dict[str, Any] = {"limits": asdict(settings.limits)}
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if value is None or isinstance(value, str | int):
+            told[each.name] = value
+    return {name: told[name] for name in told if name not in ("task", "seed")}
