@@ -1,8 +1,12 @@
 """The examples run as they stand."""
 
 import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -47,13 +51,53 @@ def test_the_graph_alone_makes_a_decision(tmp_path):
     assert "verdict: applied" in printed
 
 
-def test_decisions_go_to_a_postgres_where_there_is_one(tmp_path):
-    pytest.importorskip(
-        "langgraph.checkpoint.postgres", reason="its checkpointer is not installed"
+@pytest.fixture
+def postgres(monkeypatch):
+    """A server of Postgres: the one that DUX_POSTGRES names, or one started here."""
+    if "DUX_POSTGRES" in os.environ:
+        yield
+        return
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    commands = os.pathsep.join([os.environ["PATH"], *map(str, places)])
+    initdb, server = (
+        shutil.which(each, path=commands) for each in ("initdb", "postgres")
     )
-    if "DUX_POSTGRES" not in os.environ:
-        pytest.skip("no server: set DUX_POSTGRES=postgresql://user:password@host/db")
+    if initdb is None or server is None:
+        pytest.skip("Postgres is not installed, and DUX_POSTGRES names no server")
+    # It refuses to be run by root. Its folder has a short name: it holds a socket.
+    user = "postgres" if os.geteuid() == 0 else None
+    folder = tempfile.mkdtemp(dir="/tmp")
+    if user is not None:
+        shutil.chown(folder, user)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    data, options = f"{folder}/data", f"-h 127.0.0.1 -k {folder} -p {port} -F"
+    made = [initdb, "-D", data, "-A", "trust", "-U", "dux"]
+    subprocess.run(made, user=user, cwd=folder, check=True, capture_output=True)
+    serving = [server, "-D", data, *options.split()]
+    process = subprocess.Popen(
+        serving,
+        user=user,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        for line in process.stderr:
+            if b"ready to accept connections" in line:
+                break
+        address = f"postgresql://dux@127.0.0.1:{port}/postgres"
+        monkeypatch.setenv("DUX_POSTGRES", address)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)  # its fast shutdown
+        process.communicate(timeout=60)
+        shutil.rmtree(folder, ignore_errors=True)
 
+
+@pytest.mark.skipif(sys.platform == "win32", reason="started as Unix does")
+def test_decisions_go_to_a_real_postgres(tmp_path, postgres):
     printed = output_of("postgres.py", tmp_path)
 
     assert "verdict: applied" in printed
