@@ -131,7 +131,7 @@ def test_laws_are_left_out_by_name():
 
 
 def test_an_unknown_law_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="skip names 'finit'; known are accepts, fin"):
+    with pytest.raises(ValueError, match="skip names 'finit'; known are determ"):
         check_laws(torch.optim.SGD, skip=["finit"])
 
 

@@ -21,7 +21,7 @@ from dux_sandbox.lawful.header import header_of
 from dux_sandbox.lawful.keeping import surroundings_kept
 from dux_sandbox.lawful.law import Drawn as Drawn
 from dux_sandbox.lawful.law import Law as Law
-from dux_sandbox.lawful.memory import MEMORY_LAWS
+from dux_sandbox.lawful.memory import DETERMINISTIC, MEMORY_LAWS
 from dux_sandbox.lawful.options import OPTIONS
 from dux_sandbox.lawful.ownership import OWNERSHIP_LAWS
 from dux_sandbox.lawful.probing import CannotJudge, probe
@@ -34,6 +34,8 @@ from dux_sandbox.lawful.values import VALUES_LAWS
 Factory = Callable[[Any], torch.optim.Optimizer]
 
 LAWS: tuple[Law, ...] = (
+    # First, while what a class may count for all its rules together is still small.
+    DETERMINISTIC,
     *VALUES_LAWS,
     *OWNERSHIP_LAWS,
     *MEMORY_LAWS,
