@@ -162,6 +162,20 @@ def test_a_bug_that_only_drawn_cases_meet_is_found_and_shrunk():
     assert 1 == drawn.example.count("torch.nn.Parameter(")
 
 
+def test_what_a_rule_does_not_accept_is_said_by_one_law_alone():
+    source = SGD.replace(
+        "d = p.grad\n",
+        "d = p.grad\n" + 16 * " " + "assert p.dtype != torch.float64\n",
+    )
+    tried = {"accepts", "frozen", "checkpoint", "episode"}
+
+    results = check_laws(
+        rule_of(source), examples=30, skip=[law for law in NAMES if law not in tried]
+    )
+
+    assert {"accepts"} == broken(results)
+
+
 def test_random_numbers_and_modes_are_put_back():
     torch.manual_seed(5)
     before = torch.get_rng_state(), random.getstate()

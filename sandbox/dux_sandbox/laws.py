@@ -25,7 +25,7 @@ from dux_sandbox.lawful.memory import DETERMINISTIC, MEMORY_LAWS
 from dux_sandbox.lawful.options import OPTIONS
 from dux_sandbox.lawful.ownership import OWNERSHIP_LAWS
 from dux_sandbox.lawful.probing import CannotJudge, probe
-from dux_sandbox.lawful.script import Unjudged, Violation
+from dux_sandbox.lawful.script import Raised, Unjudged, Violation
 from dux_sandbox.lawful.training import Facts, Training
 from dux_sandbox.lawful.traits import TRAITS as TRAITS
 from dux_sandbox.lawful.traits import declared_in
@@ -244,12 +244,29 @@ class _Trial:
         training = Training(self._factory, self._header, self._facts)
         with surroundings_kept():
             try:
-                self._law.experiment(training, case)
+                try:
+                    self._law.experiment(training, case)
+                except Raised:
+                    if self._law.name != "accepts":
+                        self._train_plainly(case)
+                    raise
             except Unjudged as reason:
                 self._unjudged = self._unjudged or str(reason)
                 return False
         self._judged = True
         return True
+
+    def _train_plainly(self, case: Case) -> None:
+        """Two steps of the case with nothing special about them.
+
+        Raises:
+            Unjudged: it does not even get that far, which is for `accepts` to say.
+        """
+        gradients = (("ones",) * len(case.parameters),) * 2
+        control = Training(self._factory, "", self._facts)
+        plain = replace(case, gradients=gradients)
+        control.begin(plain)
+        control.train(plain)
 
 
 def _of_matrices(case: Case) -> Case:

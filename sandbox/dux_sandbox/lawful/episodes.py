@@ -78,7 +78,8 @@ class Episode:
             "def closure():\n"
             "    optimizer.zero_grad()\n"
             "    loss = sum(((p - 1) ** 2).sum() for p in ps if p.requires_grad)\n"
-            "    loss.backward()\n"
+            "    if any(p.requires_grad for p in ps):\n"
+            "        loss.backward()\n"
             "    return loss"
         )
         self._training.seed()
@@ -167,15 +168,18 @@ EPISODE = Law(
     catches="state that is missing, or of another shape, for a parameter that came "
     "late, was frozen, or was loaded; lists that are not in step any more.",
     experiment=episode,
-    corners=tuple(
-        case(MATRIX, (3,), variant=variant)
-        for variant in (
-            "step add step resume step",
-            "freeze step unfreeze step step",
-            "step freeze step rewind step unfreeze step",
-            "resume step add resume step closure",
-            "idle step zero_grad step halve step closure step",
-        )
+    corners=(
+        case(MATRIX, variant="freeze closure unfreeze closure"),
+        *(
+            case(MATRIX, (3,), variant=variant)
+            for variant in (
+                "step add step resume step",
+                "freeze step unfreeze step step",
+                "step freeze step rewind step unfreeze step",
+                "resume step add resume step closure",
+                "idle step zero_grad step halve step closure step",
+            )
+        ),
     ),
     drawn=Drawn(
         parameters=(1, 2), steps=(1, 1), variants=MOVES, moves=8, decaying=False

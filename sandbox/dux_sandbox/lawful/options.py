@@ -136,7 +136,9 @@ def _one_option(
         )
         return
     unmoved = training.script.look(f"torch.equal({name}, {name}2)")
-    if unmoved and option != "weight_decay" and _fixed_length(training, held, name):
+    # Decay turns a step that has a direction, were it of fixed length.
+    straight = option != "weight_decay" or training.script.look(f"{name}.numel() == 1")
+    if unmoved and straight and _fixed_length(training, held, name):
         raise Unjudged("its steps have one length, and these gradients one sign")
     training.claim(
         f"not torch.equal({name}, {name}2)",

@@ -74,6 +74,10 @@ class Violation(Exception):
         super().__init__(message)
 
 
+class Raised(Violation):
+    """A law is broken by what the rule raised."""
+
+
 class Unjudged(Exception):
     """The rule failed in a way that another law is about; nothing is said here."""
 
@@ -113,7 +117,7 @@ class Script:
         """Run one statement and write it down.
 
         Raises:
-            Violation: it raised, and the rule stands accused.
+            Raised: it raised, and the rule stands accused.
             Unjudged: it raised before.
         """
         self._lines.append(line)
@@ -124,7 +128,7 @@ class Script:
         except (Exception, Runaway) as error:
             if not self._accusing:
                 raise Unjudged(_told(error)) from None
-            raise Violation(f"it raised {_told(error)}", self.text()) from None
+            raise Raised(f"it raised {_told(error)}", self.text()) from None
 
     def look(self, expression: str) -> Any:
         """The value of an expression, which is not written down."""
