@@ -12,6 +12,7 @@ from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.decisions import Budget
 from dux_agent.record.recorder import Recorder
+from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.settings import Clone, Objective, Settings, Validate
 from dux_sandbox.limits import Limits
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
-
-    from dux_agent.record.run_folder import RunFolder
 
 
 def attach(
@@ -153,6 +152,8 @@ def attach(
     )
     spending = Budget.of(budget)
     chats = arguments.chat_models(lm, fallback, seed)
+    if run_dir is not None and checkpointer is None:
+        require_store()
     # Last of all: it writes.
     recorder = Recorder.of(run_dir, settings, lm)
     return Agent(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from dux_agent import tasks
 from dux_agent.errors import BadArgument
 from dux_agent.record.run_facts import read_facts
-from dux_agent.record.run_folder import RunFolder
+from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Change, Epoch, Listening, Progress, Result
 
@@ -92,6 +92,7 @@ def train(
         watch = Listening(on_event, plan.epochs, built.steps_per_epoch)
         folder: RunFolder | None = None
         if run_dir is not None:
+            require_store()
             folder = stack.enter_context(RunFolder.create(run_dir, plan.facts()))
             folder.subscribe(watch.hear)
         try:

@@ -1,19 +1,23 @@
 """The agent writes its run down, and goes on from what it wrote."""
 
+import sys
 from dataclasses import fields
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 
 from dux_agent import attach, trace
+from dux_agent.errors import MissingExtra
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_facts import read_facts
 from dux_agent.record.run_folder import RunFolder
 from dux_agent.settings import Settings
+from dux_agent.train import train
 from dux_sandbox.findings import digest_of
 from dux_sandbox.limits import Limits
 from tests import models
 from tests.swapping import SGD, after
-from tests.talking import agent_over, run, scripted, sgd
+from tests.talking import Scripted, agent_over, fenced, run, scripted, sgd
 
 BOMB = after(14, 'p.fill_(float("nan"))')
 
@@ -130,6 +134,57 @@ def test_a_full_disk_ends_the_record_and_not_the_training(tmp_path, caplog):
     folder.close()
 
     assert 1 == caplog.text.count("Training goes on without the record.")
+
+
+def test_without_the_store_no_run_folder_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "langgraph.checkpoint.sqlite", None)
+
+    with pytest.raises(MissingExtra, match="dux-agent\\[store\\]"):
+        agent_over(models.make("mlp"), SGD, run_dir=tmp_path / "run")
+    with pytest.raises(MissingExtra, match="dux-agent\\[store\\]"):
+        train("digits", epochs=1, run_dir=tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_disk_that_refuses_epochs_does_not_end_the_training(
+    tmp_path, monkeypatch, caplog
+):
+    def full(self, line):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RunFolder, "_append", full)
+
+    result = train("digits", epochs=1, control=True, run_dir=tmp_path / "run")
+
+    assert 1 == len(result.epochs) == len(result.control)
+    assert "Training goes on without the record." in caplog.text
+
+
+def test_runs_that_share_a_checkpointer_do_not_continue_each_others_decisions():
+    class Died(BaseException):
+        pass
+
+    class Dying(Scripted):
+        def _generate(self, messages, stop=None, run_manager=None, **options):
+            if self.asked:
+                raise Died
+            return super()._generate(messages, stop, run_manager, **options)
+
+    shared = InMemorySaver()
+    first = Dying(replies=[fenced("import os\n" + SGD)])
+    with agent_over(models.make("mlp"), lm=first, checkpointer=shared) as agent:
+        run(agent, 5)
+        with pytest.raises(Died):
+            agent.decide()
+    second = scripted(SGD)
+    other = {"lm": second, "checkpointer": shared, "task": "another project"}
+    with agent_over(models.make("dropout"), **other) as agent:
+        run(agent, 5)
+        decision = agent.decide()
+
+    assert ("applied", 1) == (decision.verdict, len(second.asked))
+    assert "another project" in str(second.asked[0])
 
 
 def test_a_user_may_override_a_prompt(tmp_path):

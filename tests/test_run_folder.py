@@ -217,6 +217,67 @@ def test_opening_mends_a_torn_last_line_and_goes_on(tmp_path):
     assert [first, second] == read(tmp_path / "run")
 
 
+def test_opening_cuts_a_last_line_that_is_no_event(tmp_path):
+    with RunFolder.create(tmp_path / "run", FACTS) as folder:
+        first = folder.event("loss", step=1, data={"loss": 1.0})
+    with (tmp_path / "run" / "trace.jsonl").open("ab") as trace:
+        trace.write(b'{"time":17{"time":18}\n')
+
+    with RunFolder.open(tmp_path / "run") as again:
+        second = again.event("loss", step=2, data={"loss": 0.5})
+
+    assert [first, second] == read(tmp_path / "run")
+
+
+def test_what_a_full_disk_cut_short_is_taken_back(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    chat = [{"role": "user", "content": text} for text in "abc"]
+
+    def prompt(step):
+        told = {"messages": chat[:step], "digest": str(step)}
+        return folder.event("prompt", step=step, decision=step, data=told)
+
+    with RunFolder.create(tmp_path / "run", FACTS) as folder:
+        prompt(1)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (folder.position + 20, before[1]))
+        try:
+            with pytest.raises(RunFolderUnusable, match="make room on the disk"):
+                prompt(2)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        prompt(3)
+
+    events = read(tmp_path / "run")
+    assert [1, 3] == [event.step for event in events]
+    assert chat == events[-1].data["messages"]
+
+
+def test_a_known_reply_can_be_looked_up_while_events_are_told_again(tmp_path):
+    data = {"prompt": "p", "content": "!", "usage": {}}
+    with RunFolder.create(tmp_path / "run", FACTS) as folder:
+        for step in range(1500):
+            folder.event("loss", step=step, data={"loss": 1.0})
+        folder.event("reply", step=9, decision=1, data=data)
+    found = []
+
+    with RunFolder.open(tmp_path / "run") as again:
+        over = threading.Event()
+
+        def look():
+            while not over.is_set():
+                found.append(again.known_reply(1, "p"))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        for step in range(1500):
+            again.event("loss", step=step, data={"loss": 1.0})
+        over.set()
+        thread.join()
+
+    assert found and all(reply.data == data for reply in found)
+
+
 def test_opening_ends_a_whole_line_that_lacks_its_end(tmp_path):
     with RunFolder.create(tmp_path / "run", FACTS) as folder:
         first = folder.event("loss", step=1, data={"loss": 1.0})

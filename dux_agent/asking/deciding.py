@@ -18,7 +18,7 @@ from dux_agent.asking.observing import Observer
 from dux_agent.asking.trials import Trials
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
-from dux_agent.errors import DuxError
+from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.building import Builder
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.swap import swap
@@ -234,7 +234,8 @@ class Decider:
             if isinstance(ports.callers_error, Cancelled):
                 return {"verdict": "kept", "reason": "the agent was closed first"}
             raise as_callers_error(ports.callers_error) from error
-        if isinstance(error, DuxError):
+        # A disk that refuses a decision's states costs that decision, not the run.
+        if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):
             raise error
         log.warning("a decision failed: %s", cause_of(error), exc_info=error)
         return {

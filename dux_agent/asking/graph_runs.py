@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ class GraphRuns:
         run = self._recorder.name or f"run-{settings.seed}"
         thread = f"{run}:{decision.step}"
         if self._graph.checkpointer:
+            thread = self._own(thread, observation)
             known = self._outcome_of_the_run_before(thread, observation, ports)
             if known is not None:
                 return known
@@ -60,6 +62,17 @@ class GraphRuns:
             prompts=settings.prompts,
         )
         return decide(self._graph, observation, made, thread)
+
+    def _own(self, thread: str, observation: Observation) -> str:
+        """This thread, or a new one where another decision was left half done in it.
+
+        A checkpointer may serve many runs, and their names may be the same.
+        """
+        state = self._graph.get_state({"configurable": {"thread_id": thread}})
+        values = dict(state.values)
+        if not state.next or _same(values.get("observation"), observation):
+            return thread
+        return f"{thread}:{uuid.uuid4().hex[:12]}"
 
     def _outcome_of_the_run_before(
         self, thread: str, observation: Observation, ports: DecisionPorts
@@ -84,7 +97,7 @@ class GraphRuns:
         return values
 
 
-def _same(kept: Mapping[str, Any], observation: Observation) -> bool:
+def _same(kept: Mapping[str, Any] | None, observation: Observation) -> bool:
     """Whether two observations say the same; NaN is the same as NaN here."""
     return json.dumps(kept, sort_keys=True) == json.dumps(
         observation.as_dict(), sort_keys=True

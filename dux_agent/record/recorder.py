@@ -76,14 +76,14 @@ class Recorder:
         """The reply that a run which died got to this prompt: content and usage."""
         if self.folder is None:
             return None
-        found = self.folder.tail.reply_to(decision, prompt)
+        found = self.folder.known_reply(decision, prompt)
         return None if found is None else found.data
 
     def known_replies(self, decision: int) -> list[Mapping[str, Any]]:
         """Every reply that a run which died got in this decision."""
         if self.folder is None:
             return []
-        return [reply.data for reply in self.folder.tail.replies(decision)]
+        return [reply.data for reply in self.folder.known_replies(decision)]
 
     def event(
         self, kind: str, *, step: int, decision: int | None, data: dict[str, Any]

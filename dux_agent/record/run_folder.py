@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,16 @@ class RunFolder:
         with self._lock:
             self.tail = tail_after(self.path, position)
 
+    def known_reply(self, decision: int, prompt: str) -> Event | None:
+        """The reply that stands in the trace from a run that died; see `Tail`."""
+        with self._lock:
+            return self.tail.reply_to(decision, prompt)
+
+    def known_replies(self, decision: int) -> list[Event]:
+        """All of them that belong to this decision, in order."""
+        with self._lock:
+            return self.tail.replies(decision)
+
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event from now on, after it was written.
 
@@ -207,8 +218,9 @@ class RunFolder:
         self._write(Event(event.time, event.step, event.decision, "error", data))
 
     def _write(self, event: Event) -> Event:
-        """One line; returns the event as readers get it."""
-        line = event
+        """One line, whole or not at all; returns the event as readers get it."""
+        line, told = event, copy(self._chain)
+        length = os.fstat(self._trace.fileno()).st_size
         if event.kind == "prompt":
             line = replace(event, data=self._chain.shorten(event.data))
             event = replace(event, data={**line.data, **event.data})
@@ -219,6 +231,10 @@ class RunFolder:
             if event.kind in _SYNCED:
                 os.fsync(self._trace.fileno())
         except OSError as error:
+            # What is written next must neither follow half a line nor build on it.
+            self._chain = told
+            with suppress(OSError):
+                os.ftruncate(self._trace.fileno(), length)
             raise RunFolderUnusable(
                 f"the trace in {self.path} cannot be written: "
                 f"{error.strerror or error}; make room on the disk."
@@ -248,14 +264,9 @@ class RunFolder:
             MissingExtra: langgraph-checkpoint-sqlite is not installed.
             RunFolderUnusable: the file is no database, or cannot be written.
         """
-        try:
-            from dux_agent.record.decision_store import open_store
-        except ImportError:
-            raise MissingExtra.of(
-                "langgraph-checkpoint-sqlite",
-                extra="store",
-                purpose="a run folder that keeps its decisions",
-            ) from None
+        require_store()
+        from dux_agent.record.decision_store import open_store
+
         with self._lock:
             if self._saver is None:
                 self._connection, self._saver = open_store(
@@ -294,3 +305,15 @@ class RunFolder:
         # An unbuffered write may take only a part, on a full disk or at a signal.
         while line:
             line = line[self._trace.write(line) :]
+
+
+def require_store() -> None:
+    """Raise MissingExtra where no run folder could keep its decisions."""
+    try:
+        import langgraph.checkpoint.sqlite  # noqa: F401
+    except ImportError:
+        raise MissingExtra.of(
+            "langgraph-checkpoint-sqlite",
+            extra="store",
+            purpose="a run folder that keeps its decisions",
+        ) from None

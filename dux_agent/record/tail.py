@@ -141,15 +141,17 @@ def tail_after(folder: Path, position: int) -> Tail:
 
 
 def mend(trace: Path) -> None:
-    """Cut a torn last line off, or end it where only its line end is missing."""
+    """Cut a last line off that is no event; end it where its line end is missing."""
     with trace.open("rb+") as held:
         content = held.read()
-        _, _, rest = content.rpartition(b"\n")
-        if not rest:
+        body = content.removesuffix(b"\n")
+        last = body[body.rfind(b"\n") + 1 :]
+        if not content:
             return
         try:
-            Event.from_line(rest.decode("utf-8"))
+            Event.from_line(last.decode("utf-8"))
         except (ValueError, TypeError):
-            held.truncate(len(content) - len(rest))
+            held.truncate(len(body) - len(last))
         else:
-            held.write(b"\n")
+            if body == content:
+                held.write(b"\n")

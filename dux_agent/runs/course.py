@@ -10,8 +10,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.live.snapshot import RandomState
+from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_checkpoint import Keeper
-from dux_agent.record.run_folder import RunFolder
 from dux_agent.runs.progress import Epoch, Listening
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Course:
         decide: asks for a rule, before every epoch but the first; None: nobody asks.
         decisions: how many there are so far.
         watch: hears of every step and epoch.
-        folder: where epochs are recorded, or None.
+        recorder: where epochs are recorded, if anywhere.
         keeper: writes checkpoints.
         position: where it begins, and is.
         random: torch's random numbers at that place; None at the beginning.
@@ -76,7 +76,7 @@ class Course:
     decide: Callable[[], object] | None
     decisions: Callable[[], int]
     watch: Listening
-    folder: RunFolder | None
+    recorder: Recorder
     keeper: Keeper
     position: Position
     random: RandomState | None = None
@@ -148,11 +148,10 @@ class Course:
         here.over += [here.epoch - 1] * (self.decisions() - len(here.over))
 
     def _record(self, epoch: Epoch) -> None:
-        if self.folder is None:
-            return
-        self.folder.event(
+        self.recorder.event(
             "loss",
             step=epoch.number * self.task.steps_per_epoch,
+            decision=None,
             data={
                 "scope": self.scope,
                 "epoch": epoch.number,

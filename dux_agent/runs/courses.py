@@ -14,6 +14,7 @@ from dux_agent.errors import RunFolderUnusable
 from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.live.snapshot import RandomState
 from dux_agent.record import run_checkpoint
+from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_folder import RunFolder
 from dux_agent.runs.course import Course, Position
 from dux_agent.runs.plan import Plan
@@ -158,7 +159,7 @@ class Courses:
             decide=decide,
             decisions=decisions,
             watch=self._watch,
-            folder=self._folder,
+            recorder=Recorder(self._folder, owned=False),
             keeper=self._keeper,
             position=position,
             random=self._random,
