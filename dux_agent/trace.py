@@ -147,7 +147,7 @@ def _plain(value: Any, clean: Callable[[str], str], depth: int) -> Any:
         return {
             _key(key, clean): (
                 REDACTED
-                if isinstance(key, str) and is_secret_field(key) and held
+                if isinstance(key, str) and is_secret_field(key) and _holds_text(held)
                 else _plain(held, clean, depth + 1)
             )
             for key, held in value.items()
@@ -162,6 +162,15 @@ def _plain(value: Any, clean: Callable[[str], str], depth: int) -> Any:
     if scalar is not None:
         return _plain(scalar, clean, depth + 1)
     return f"<{type(value).__name__}>"
+
+
+def _holds_text(value: Any) -> bool:
+    """A secret is text; `cls_token` may as well be the shape of a parameter."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_text, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_text, value))
+    return bool(value) and not isinstance(value, int | float)
 
 
 def number(value: float) -> float | str:

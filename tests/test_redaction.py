@@ -46,6 +46,8 @@ def test_a_secret_is_found_percent_encoded_as_in_an_address():
         "https://user:SECRETSECRET@host/v1",
         "Incorrect API key provided: SECRETSECRET.",
         "the key sk-SECRETSECRETSECRETSECRET is wrong",
+        "lsv2_pt_0SECRETSECRETSECRET_1, hf_aSECRETSECRETSECRET",
+        "sent with bearer SECRETSECRETSECRETSECRET",
     ],
 )
 def test_a_secret_is_known_by_its_form_alone(text):
@@ -63,6 +65,8 @@ def test_a_secret_is_known_by_its_form_alone(text):
         "see https://arxiv.org/abs/1412.6980",
         "risk-averse task-informed sk-learn",
         "the tokens: 1,200",
+        "rk_residual_norm_squared += float(r) / sk_norms_of_each_direction",
+        "the bearer momentum is kept",
     ],
 )
 def test_ordinary_text_stays_as_it_is(text):

@@ -62,6 +62,16 @@ def test_a_number_that_json_lacks_is_written_as_text_that_float_reads(loss, writ
     assert repr(loss) == repr(float(held["loss"]))
 
 
+def test_a_field_named_like_a_secret_is_hidden_where_it_holds_text():
+    held = plain({"cls_token": [1, 64], "api_key": ["told"], "hf_token": "told"})
+
+    assert {
+        "cls_token": [1, 64],
+        "api_key": "[redacted]",
+        "hf_token": "[redacted]",
+    } == held
+
+
 def test_scalars_of_torch_become_numbers_and_tensors_only_a_name():
     held = plain({"loss": torch.tensor(0.5), "weights": torch.zeros(3)})
 

@@ -44,7 +44,11 @@ _SECRET_FORMS = (
     ),
     (
         ("bearer",),
-        re.compile(r"(?P<keep>\bbearer\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE),
+        # A word alone is none: sources may well speak of a bearer.
+        re.compile(
+            r"(?P<keep>\bbearer\s+)(?=\S*\d|\S{20})[A-Za-z0-9._~+/=-]{6,}",
+            re.IGNORECASE,
+        ),
     ),
     (
         ("key", "token"),
@@ -60,7 +64,11 @@ _SECRET_FORMS = (
     ),
     (
         ("sk-", "sk_", "pk_", "rk_", "lsv2_", "hf_", "ghp_", "gho_", "xoxb-", "xoxp-"),
-        re.compile(r"(?P<keep>)\b(?:sk|pk|rk|lsv2|hf|ghp|gho|xox[bp])[-_][\w-]{16,}"),
+        # Names in a source, as rk_residual_norm_squared, are words in lower case.
+        re.compile(
+            r"(?P<keep>)\b(?:sk|pk|rk|lsv2|hf|ghp|gho|xox[bp])[-_]"
+            r"(?=[\w-]*[0-9A-Z])(?=[\w-]*[A-Za-z0-9]{10})[\w-]{16,}"
+        ),
     ),
 )
 
