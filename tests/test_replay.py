@@ -44,6 +44,19 @@ def test_a_run_replayed_is_the_same_to_the_last_bit_and_its_folder_untouched(rec
     assert before == contents(recorded)
 
 
+def test_of_a_run_that_died_right_after_a_decision_the_decision_is_replayed(
+    recorded, tmp_path
+):
+    folder = shutil.copytree(recorded, tmp_path / "cut")
+    lines = (folder / "trace.jsonl").read_text().splitlines(keepends=True)
+    end = next(at for at, line in enumerate(lines) if '"kind":"apply"' in line)
+    (folder / "trace.jsonl").write_text("".join(lines[: end + 1]))
+
+    result = dux("replay", folder)
+
+    assert 0 == result.exit_code, result.stdout
+
+
 def test_what_somebody_changed_in_a_trace_is_listed_with_exit_code_1(
     recorded, tmp_path
 ):

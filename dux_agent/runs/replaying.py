@@ -84,7 +84,8 @@ def replay(
             return
         course = 0 if progress.course == "control" else 1
         steps = (progress.epoch - 1) * progress.steps + progress.step
-        if (course, steps) >= last:
+        # Not at the last step itself: the decision that is made there comes after it.
+        if (course, steps) > last:
             raise _Enough
 
     model = ReplayedModel(answers=answers_in(recorded), model_name=plan.model)
