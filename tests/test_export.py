@@ -8,6 +8,7 @@ import torch
 from typer.testing import CliRunner
 
 from dux_agent import tasks
+from dux_agent.asking.structure import describe_optimizer
 from dux_agent.cli import app
 from dux_agent.errors import DuxError
 from dux_agent.exporting.best import best_rule
@@ -275,6 +276,20 @@ def test_a_base_optimizer_that_is_not_torchs_has_to_be_given(tmp_path):
     weight = torch.nn.Parameter(torch.ones(1))
 
     with pytest.raises(NotImplementedError, match="pass base="):
+        exported.Schedule([weight])
+    exported.Schedule([weight], base=torch.optim.SGD)
+
+
+def test_a_base_optimizer_of_more_groups_than_are_recorded_has_to_be_given(tmp_path):
+    groups = [{"lr": 0.1 / (place + 1)} for place in range(10)]
+    base = describe_optimizer("SGD", groups, {"lr": 0.1})
+    with Writer(tmp_path / "run") as run:
+        run.event("observation", 1, 2, base_optimizer=base, source=None)
+        run.conclude(1, 2, run.propose(1, 2, source(1)))
+    exported = module(tmp_path, export(run.path, schedule=True))
+    weight = torch.nn.Parameter(torch.ones(1))
+
+    with pytest.raises(NotImplementedError, match="had more groups than the 8"):
         exported.Schedule([weight])
     exported.Schedule([weight], base=torch.optim.SGD)
 

@@ -124,7 +124,8 @@ def describe_optimizer(
     """An optimizer's class name and the hyperparameters of each group.
 
     Returns:
-        `{"name": "SGD", "groups": [{"lr": 0.01, "momentum": 0.9, ...}]}`
+        `{"name": "SGD", "groups": [{"lr": 0.01, "momentum": 0.9, ...}]}`; of more than
+        eight groups the first eight, and "groups_left_out" says how many are not there.
     """
     shown = [
         {
@@ -134,7 +135,10 @@ def describe_optimizer(
         }
         for group in groups[:_MOST_GROUPS]
     ]
-    return {"name": name, "groups": shown}
+    left_out = len(groups) - len(shown)
+    return {"name": name, "groups": shown} | (
+        {"groups_left_out": left_out} if left_out else {}
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -208,14 +208,9 @@ def _base(described: Mapping[str, Any]) -> str:
     kind = getattr(torch.optim, name, None) if name.isidentifier() else None
     groups = described.get("groups")
     if not isinstance(kind, type) or not isinstance(groups, list) or not groups:
-        return (
-            "def base_optimizer(groups):\n"
-            '    """The base optimizer of the run, which is none of torch\'s own."""\n'
-            "    raise NotImplementedError(\n"
-            "        'the base optimizer of the run is not known to torch; '\n"
-            "        'pass base=, a function that builds it from groups'\n"
-            "    )\n"
-        )
+        return _no_base("is not known to torch")
+    if described.get("groups_left_out"):
+        return _no_base(f"had more groups than the {len(groups)} that are recorded")
     held = [_options(group) for group in groups if isinstance(group, Mapping)]
     options = "\n".join(f"    {each}," for each in held)
     return (
@@ -231,6 +226,17 @@ def _base(described: Mapping[str, Any]) -> str:
         f"    for group, options in zip(groups, BASE_OPTIONS):\n"
         f"        group.update(options)\n"
         f"    return torch.optim.{name}(groups, lr=BASE_OPTIONS[0].get('lr', 1e-3))\n"
+    )
+
+
+def _no_base(why: str) -> str:
+    return (
+        "def base_optimizer(groups):\n"
+        '    """The base optimizer of the run, which has to be given."""\n'
+        "    raise NotImplementedError(\n"
+        f"        'the base optimizer of the run {why}; '\n"
+        "        'pass base=, a function that builds it from groups'\n"
+        "    )\n"
     )
 
 
