@@ -335,10 +335,15 @@ def test_help_imports_neither_torch_nor_langgraph():
 
 
 def test_ctrl_c_ends_in_130_with_a_trace_that_can_be_read(tmp_path):
-    process = in_a_process(
-        "-m", "dux_agent", "run", "sine", "--epochs", "500", "--run-dir", "run",
-        "--every", "100000", cwd=tmp_path,
-    )  # fmt: skip
+    # A shell starts what runs behind it with SIGINT ignored, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        process = in_a_process(
+            "-m", "dux_agent", "run", "sine", "--epochs", "500", "--run-dir", "run",
+            "--every", "100000", cwd=tmp_path,
+        )  # fmt: skip
+    finally:
+        signal.signal(signal.SIGINT, before)
     trace = tmp_path / "run" / "trace.jsonl"
     waited = time.monotonic() + 120
     while not (trace.exists() and trace.stat().st_size) and time.monotonic() < waited:
