@@ -262,7 +262,7 @@ class _Trial:
         Raises:
             Unjudged: it does not even get that far, which is for `accepts` to say.
         """
-        gradients = (("ones",) * len(case.parameters),) * 2
+        gradients = (("steady",) * len(case.parameters),) * 2
         control = Training(self._factory, "", self._facts)
         plain = replace(case, gradients=gradients)
         control.begin(plain)

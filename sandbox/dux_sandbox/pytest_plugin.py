@@ -48,7 +48,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     from dux_sandbox.laws import LAWS
 
-    skipped = mark.kwargs.get("skip", ())
+    skipped = _skipped(mark)
     names = [law.name for law in LAWS if law.name not in skipped]
     metafunc.parametrize("law", names)
 
@@ -68,7 +68,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
             f"takes a fixture that returns a factory: parameters in, optimizer out.",
             pytrace=False,
         )
-    skip = set(mark.kwargs.get("skip", ()))
+    skip = set(_skipped(mark))
     law = pyfuncitem.funcargs.get("law")
     if law is not None:
         skip |= {each.name for each in LAWS} - {law}
@@ -82,3 +82,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     if broken:
         told = [f"{each.name}: {each.message}\n\n{each.example}" for each in broken]
         pytest.fail("\n".join(told), pytrace=False)
+
+
+def _skipped(mark: pytest.Mark) -> set[str]:
+    """The laws that a mark leaves out; one may be given as its bare name."""
+    given = mark.kwargs.get("skip", ())
+    return {given} if isinstance(given, str) else set(given)

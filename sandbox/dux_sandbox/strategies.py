@@ -133,9 +133,9 @@ def cases(draw: st.DrawFn, drawn: Drawn | None = None) -> Case:
     gradients = tuple(draw(rows) for _ in range(length))
     count = draw(st.integers(1, min(drawn.groups, size))) if drawn.groups > 1 else 1
     groups = tuple(sorted(at % count for at in range(size)))
-    options = draw(group_options(decaying=drawn.decaying))
+    options = tuple(draw(group_options(decaying=drawn.decaying)) for _ in range(count))
     variant = draw(_variants(drawn.variants, drawn.moves))
-    return Case(held, gradients, groups, (options,) * count, variant)
+    return Case(held, gradients, groups, options, variant)
 
 
 @cache

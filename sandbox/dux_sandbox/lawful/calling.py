@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dux_sandbox.lawful.cases import Case
+from dux_sandbox.lawful.cases import DTYPES, Case
 from dux_sandbox.lawful.law import DECAYING, LR, MATRIX, Drawn, Law, case, listed
 from dux_sandbox.lawful.training import Training
 
@@ -42,6 +42,16 @@ def closure(training: Training, held: Case) -> None:
         "step(closure) returned another loss than the closure did at first",
     )
     training.claim("torch.is_grad_enabled()", "gradients are switched off afterwards")
+    training.run(f"reached = [p.detach().clone() for p in ({names})]")
+    for _ in range(2):
+        training.run("calls = len(losses)")
+        training.seed()
+        training.run("result = optimizer.step(closure)")
+        training.claim("len(losses) > calls", "a later step never called the closure")
+        training.claim(
+            "result is not None and float(result) == losses[calls]",
+            "a later step returned another loss than the closure did at first",
+        )
     if training.facts.by_closure or training.facts.line_search:
         return
     second = listed(training.names(held, "2"))
@@ -50,7 +60,7 @@ def closure(training: Training, held: Case) -> None:
     training.seed()
     training.run("optimizer2.step()")
     training.claim(
-        f"all(map(torch.equal, ({names}), ({second})))",
+        f"all(map(torch.equal, reached, ({second})))",
         "the step is another than with the same gradients and no closure",
     )
 
@@ -72,15 +82,16 @@ def bare_step(training: Training, held: Case) -> None:
     """step() needs no closure."""
     training.begin(held)
     training.accuse()
-    training.keep(held)
+    names = listed(training.names(held))
+    training.run(f"path = [[p.detach().clone() for p in ({names})]]")
     for step in range(len(held.gradients)):
         training.give(held, step)
         training.seed()
         training.run("result = optimizer.step()")
         training.claim("result is None", "step() returned a loss that nobody computed")
-    names = listed(training.names(held))
+        training.run(f"path.append([p.detach().clone() for p in ({names})])")
     training.claim(
-        f"not all(map(torch.equal, ({names}), before))",
+        "not all(all(map(torch.equal, now, path[0])) for now in path)",
         "step() without a closure moves nothing",
     )
 
@@ -151,6 +162,10 @@ def rng(training: Training, held: Case) -> None:
                 training.run(f"optimizer{suffix}.step({call})")
             else:
                 training.run(f"optimizer{suffix}.step()")
+        training.run(f"optimizer{suffix}.zero_grad()")
+        training.run(
+            f"optimizer{suffix}.load_state_dict(optimizer{suffix}.state_dict())"
+        )
         training.claim(
             "torch.equal(drawn[0], torch.get_rng_state())",
             "the rule draws from torch's global random numbers",
@@ -173,8 +188,8 @@ RNG = Law(
     catches="noise from `torch.randn` without a generator; `torch.manual_seed` or "
     "`random` in a rule (a rule that must draw declares `stochastic`).",
     experiment=rng,
-    corners=(case(MATRIX, (3,)), case((), steps=6)),
-    drawn=Drawn(gradients=("mixed", "zeros", "none")),
+    corners=(case(MATRIX, (3,)), case((), steps=6), case(MATRIX, dtype="bfloat16")),
+    drawn=Drawn(gradients=("mixed", "zeros", "none"), dtypes=DTYPES),
     relaxed_by="stochastic",
 )
 

@@ -18,7 +18,7 @@ _CONSTANT = {"zeros": 0.0, "ones": 1.0, "tiny": 1e-30, "small": 1e-10}
 
 DTYPES = ("float32", "float64", "bfloat16")
 LAYOUTS = ("contiguous", "transposed", "strided")
-GRADIENTS = ("mixed", "ones", "zeros", "tiny", "small", "huge", "sparse", "none")
+GRADIENTS = ("mixed", "steady", "zeros", "tiny", "small", "huge", "sparse", "none")
 VALUES = ("mixed", "zeros", "ones", "large")
 
 
@@ -93,7 +93,11 @@ def tensor_text(shape: Shape, kind: str, phase: int, dtype: str = "float32") -> 
             return f"torch.ones({_shape_text(shape)}{tail})"
         return f"torch.full({_shape_text(shape)}, {value!r}{tail})"
     values = [_MIXED[(phase + at) % len(_MIXED)] for at in range(size)]
-    if kind == "huge":
+    if kind == "steady":
+        # All down, the same at every step, and no two neighbours alike: what is left
+        # of it when a mean is subtracted still points somewhere.
+        values = [1.0 + 0.25 * (at % 5) for at in range(size)]
+    elif kind == "huge":
         values = [1e12 if value > 0 else -1e12 for value in values]
     elif kind == "large":
         values = [1e3 * value for value in values]

@@ -35,7 +35,7 @@ ORDER = Law(
     experiment=order,
     corners=(
         case(MATRIX, MATRIX),
-        case((3,), (3,), MATRIX, gradients="ones"),
+        case((3,), (3,), MATRIX, gradients="steady"),
         case((3,), (3,), groups=(0, 1), options=(LR, LR)),
         case((3,), MATRIX, (3,), groups=(0, 1, 1), options=(DECAYING, DECAYING)),
         case(
@@ -48,10 +48,10 @@ ORDER = Law(
             (3,),
             gradients=(("mixed", "none"), ("mixed", "mixed"), ("mixed", "mixed")),
         ),
-        case(MATRIX, (), gradients="ones", steps=6),
+        case(MATRIX, (), gradients="steady", steps=6),
     ),
     drawn=Drawn(
-        gradients=("mixed", "ones", "none", "sparse"),
+        gradients=("mixed", "steady", "none", "sparse"),
         parameters=(2, 3),
         groups=2,
     ),
@@ -61,10 +61,21 @@ ORDER = Law(
 
 def missing(training: Training, held: Case) -> None:
     """Without a gradient a parameter stays, and the others do not notice."""
+    if held.variant == "companion":
+        training.begin(held)
+        training.train(held)
+        training.accuse()
+        training.begin(held, "2", only=[0])
+        training.train(held, "2", only=[0])
+        training.claim(
+            f"torch.allclose(a, a2, {_CLOSE})",
+            "a ends elsewhere because an empty parameter is trained beside it",
+        )
+        return
     whole = replace(
         held,
         gradients=tuple(
-            tuple("ones" if kind == "none" else kind for kind in row)
+            tuple("steady" if kind == "none" else kind for kind in row)
             for row in held.gradients
         ),
     )
@@ -127,9 +138,10 @@ MISSING = Law(
             options=(LR, LR),
         ),
         case((3,), (3,), (2,), gradients=(("mixed", "none", "mixed"),) * 3),
+        case(MATRIX, (0,), steps=4, variant="companion"),
     ),
     drawn=Drawn(
-        gradients=("mixed", "none", "ones"), groups=2, variants=("", "unasked")
+        gradients=("mixed", "none", "steady"), groups=2, variants=("", "unasked")
     ),
 )
 
@@ -138,11 +150,12 @@ _PACE_STEPS = 8
 
 def add_group(training: Training, held: Case) -> None:
     """A group that joins late is trained as the rule trains."""
+    training.run("given = torch.tensor([[1.0, 1.5], [1.25, 1.75]])")
     training.run("pace, a = [], torch.nn.Parameter(torch.ones(2, 2))")
     lr = training.options_text(LR)
     training.run(f'optimizer = factory([{{"params": [a]{lr}}}])')
     for _ in range(_PACE_STEPS + 1):
-        training.run("a.grad, before = torch.ones(2, 2), a.detach().clone()")
+        training.run("a.grad, before = given, a.detach().clone()")
         training.step(held)
         training.run("pace.append(float((a.detach() - before).abs().max()))")
     training.accuse()
@@ -150,18 +163,27 @@ def add_group(training: Training, held: Case) -> None:
     training.run("b2 = torch.nn.Parameter(torch.ones(3, 2))")
     training.run(f'optimizer2 = factory([{{"params": [b2]{lr}}}])')
     for _ in range(late):
-        training.run("b2.grad = torch.ones(3, 2)")
+        training.run("b2.grad = torch.cat([given, given[:1]])")
         training.step(held, "2")
     training.run("a2 = torch.nn.Parameter(torch.ones(2, 2))")
+    training.run("kept = len(optimizer2.state)")
     training.run(f'optimizer2.add_param_group({{"params": [a2]{lr}}})')
+    training.claim("len(optimizer2.state) >= kept", "what was remembered is gone")
     training.claim(
         "optimizer2.defaults.keys() <= optimizer2.param_groups[-1].keys()",
         "the new group lacks options that have a default",
     )
-    training.run("a2.grad, b2.grad = torch.ones(2, 2), None")
+    training.run("a2.grad, b2.grad = given, None")
     training.step(held, "2")
     training.run("moved = float((a2.detach() - 1).abs().max())")
     training.claim("moved > 0", "the parameter of the new group never moves")
+    if lr:
+        training.run("c2 = torch.nn.Parameter(torch.ones(2))")
+        training.run('optimizer2.add_param_group({"params": [c2], "lr": 0.025})')
+        training.claim(
+            '[0.1, 0.1, 0.025] == [g["lr"] for g in optimizer2.param_groups]',
+            "a new group comes with another rate, or changes those of the others",
+        )
     training.claim(
         "min(pace) / 1.25 <= moved <= 1.25 * max(pace)",
         "the first step of the new group is none that the rule would take alone",

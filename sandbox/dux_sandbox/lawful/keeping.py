@@ -19,6 +19,7 @@ def surroundings_kept() -> Iterator[None]:
     precision = torch.get_float32_matmul_precision()
     strict = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    flushes = _flushes_denormals()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -35,5 +36,11 @@ def surroundings_kept() -> Iterator[None]:
             torch.set_float32_matmul_precision(precision)
         if torch.are_deterministic_algorithms_enabled() != strict:
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
+        if _flushes_denormals() != flushes:
+            torch.set_flush_denormal(flushes)
         torch.set_rng_state(numbers)
         random.setstate(drawn)
+
+
+def _flushes_denormals() -> bool:
+    return float(torch.tensor(1e-40, dtype=torch.float32) * 1.0) == 0

@@ -10,6 +10,9 @@ from dux_sandbox.lawful.training import Training
 
 MATRIX = (2, 3)
 LR: tuple[tuple[str, object], ...] = (("lr", 0.1),)
+# What schedules and users set; other options a rule may use for notes of its own.
+KNOWN_OPTIONS = ("lr", "weight_decay", "momentum", "betas", "eps")
+CALM: tuple[tuple[str, object], ...] = (("lr", 0.1), ("weight_decay", 0.0))
 DECAYING: tuple[tuple[str, object], ...] = (("lr", 0.1), ("weight_decay", 0.1))
 
 
@@ -33,7 +36,7 @@ class Drawn:
 
     shapes: str = "ordinary"
     dtypes: tuple[str, ...] = ("float32",)
-    gradients: tuple[str, ...] = ("mixed", "ones", "sparse")
+    gradients: tuple[str, ...] = ("mixed", "steady", "sparse")
     layouts: tuple[str, ...] = ("contiguous",)
     values: tuple[str, ...] = ("mixed",)
     parameters: tuple[int, int] = (1, 3)

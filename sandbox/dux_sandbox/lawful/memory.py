@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from dux_sandbox.lawful.cases import DTYPES, Case
-from dux_sandbox.lawful.law import DECAYING, LR, MATRIX, Drawn, Law, case, listed
+from dux_sandbox.lawful.law import (
+    DECAYING,
+    KNOWN_OPTIONS,
+    LR,
+    MATRIX,
+    Drawn,
+    Law,
+    case,
+    listed,
+)
 from dux_sandbox.lawful.training import Training
 
 _SAVED_AFTER = 2  # steps until a checkpoint is made
@@ -20,8 +29,16 @@ def checkpoint(training: Training, held: Case) -> None:
         training.run('optimizer.add_param_group({"params": [d]})')
         training.run("d.grad = torch.ones(2, 2)")
     training.train(held, until=_SAVED_AFTER)
-    if "lr" in training.facts.options:
-        training.set_option("lr", 0.05)
+    for option, value in (("lr", 0.05), ("weight_decay", 0.2)):
+        if training.facts.number(option) is not None:
+            training.set_option(option, value)
+    if training.facts.number("momentum"):
+        training.set_option("momentum", 0.8)
+    if isinstance(training.facts.options.get("betas"), tuple):
+        training.run(
+            'for group in optimizer.param_groups: group["betas"] = '
+            'tuple(0.9 * beta for beta in group["betas"])'
+        )
     if held.variant.endswith("grown"):
         training.run("d.grad = None")
     training.run("saved = copy.deepcopy(optimizer.state_dict())")
@@ -36,8 +53,8 @@ def checkpoint(training: Training, held: Case) -> None:
         pairs = f"zip(({listed(names)}), reached)"
     else:
         training.accuse()
-        if "lr" in training.facts.options:
-            training.run("rates = [group['lr'] for group in optimizer.param_groups]")
+        told = "[[g.get(name) for name in {}] for g in optimizer{}.param_groups]"
+        training.run(f"options = {told.format(KNOWN_OPTIONS, '')}")
         # Values are copied, not tensors: deepcopy would keep what a rule hung on them.
         training.make(held, "2")
         second = listed(training.names(held, "2"))
@@ -52,11 +69,10 @@ def checkpoint(training: Training, held: Case) -> None:
             'same(saved["state"], optimizer2.state_dict()["state"])',
             "the state is another after it was saved and loaded",
         )
-        if "lr" in training.facts.options:
-            training.claim(
-                "rates == [group['lr'] for group in optimizer2.param_groups]",
-                "the learning rate is another after it was saved and loaded",
-            )
+        training.claim(
+            f"options == {told.format(KNOWN_OPTIONS, '2')}",
+            "an option of a group is another after it was saved and loaded",
+        )
         # The first training goes on as well: saving is only looking.
         training.train(held, start=_SAVED_AFTER)
         training.train(held, "2", start=_SAVED_AFTER)
@@ -83,12 +99,12 @@ CHECKPOINT = Law(
     corners=(
         case(MATRIX, (3,), steps=4, options=(DECAYING,)),
         case(MATRIX, (3,), steps=4, variant="same"),
-        case(MATRIX, (), steps=4, gradients="ones"),
-        case(MATRIX, (), steps=4, gradients="ones", variant="same"),
+        case(MATRIX, (), steps=4, gradients="steady"),
+        case(MATRIX, (), steps=4, gradients="steady", variant="same"),
         case(MATRIX, steps=4, dtype="float64"),
         case(MATRIX, steps=4, dtype="bfloat16"),
         case(MATRIX, (3,), steps=5, variant="grown"),
-        case(MATRIX, steps=10, gradients="ones"),
+        case(MATRIX, steps=10, gradients="steady"),
         case(MATRIX, (3,), steps=4, groups=(0, 1), options=(LR, DECAYING)),
         case(
             MATRIX,
@@ -102,7 +118,7 @@ CHECKPOINT = Law(
         ),
     ),
     drawn=Drawn(
-        gradients=("mixed", "ones", "sparse", "none"),
+        gradients=("mixed", "steady", "sparse", "none"),
         dtypes=("float32", "float64"),
         groups=2,
         steps=(3, 6),
@@ -176,11 +192,11 @@ DETERMINISTIC = Law(
     experiment=deterministic,
     corners=(
         case(MATRIX, (3,)),
-        case(MATRIX, (3,), gradients="ones", steps=4),
+        case(MATRIX, (3,), gradients="steady", steps=4),
         case(MATRIX, (), variant="poisoned"),
     ),
     drawn=Drawn(
-        gradients=("mixed", "none", "ones"), groups=2, variants=("", "poisoned")
+        gradients=("mixed", "none", "steady"), groups=2, variants=("", "poisoned")
     ),
 )
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from dux_sandbox.lawful.cases import Case, Options
-from dux_sandbox.lawful.law import DECAYING, LR, MATRIX, Drawn, Law, case
+from dux_sandbox.lawful.cases import Case, Options, tensor_text
+from dux_sandbox.lawful.law import CALM, DECAYING, LR, MATRIX, Drawn, Law, case
 from dux_sandbox.lawful.script import Unjudged
 from dux_sandbox.lawful.training import Training
 
@@ -30,6 +30,9 @@ def options(training: Training, held: Case) -> None:
     option, _, place = which.partition(" ")
     if kind == "defaults":
         _defaults(training, held)
+        return
+    if kind == "alike":
+        _alike(training, held, int(which))
         return
     found = _value(training, option)
     if found is not None:
@@ -67,6 +70,9 @@ def _defaults(training: Training, held: Case) -> None:
         "for name, value in optimizer2.defaults.items():\n"
         "    if isinstance(value, float):\n"
         "        optimizer2.defaults[name] = value / 3 + 0.01\n"
+        "    if isinstance(value, int) and name != 'differentiable':\n"
+        "        optimizer2.defaults[name] = (\n"
+        "            not value if isinstance(value, bool) else value + 1)\n"
         "    if isinstance(value, tuple):\n"
         "        optimizer2.defaults[name] = (0.3,) * len(value)"
     )
@@ -79,6 +85,68 @@ def _defaults(training: Training, held: Case) -> None:
         )
 
 
+_ALIKE = "rtol=1e-4, atol=1e-6, equal_nan=True"
+
+
+def _alike(training: Training, held: Case, place: int) -> None:
+    """An option changed in the first group acts as it does changed in the second.
+
+    Both groups hold equal tensors. Any option will do, whatever it means.
+    """
+    options = [
+        (name, other)
+        for name, value in sorted(training.facts.options.items())
+        for other in [_another(value)]
+        if other is not None
+    ]
+    if place >= len(options) or training.facts.random or training.facts.line_search:
+        raise Unjudged("the rule has no such option")
+    option, value = options[place]
+    control = Training(training.script.look("factory"), "", training.facts)
+    both = f"for group in optimizer.param_groups: group[{option!r}] = {value!r}"
+    _two_groups(control, held, "", both)
+    if not control.script.look(f"torch.allclose(a, b, {_ALIKE})"):
+        raise Unjudged("equal tensors are not trained alike: `order` says so")
+    for suffix, group in (("", 0), ("2", 1)):
+        change = f"optimizer{suffix}.param_groups[{group}][{option!r}] = {value!r}"
+        _two_groups(training, held, suffix, change)
+    for one, other in (("a", "b2"), ("b", "a2")):
+        training.claim(
+            f"torch.allclose({one}, {other}, {_ALIKE})",
+            f"{option} set in the first group acts otherwise than in the second",
+        )
+
+
+def _two_groups(training: Training, held: Case, suffix: str, change: str) -> None:
+    """Train equal tensors on equal gradients in two groups, with a change at first."""
+    shape = held.parameters[0].shape
+    for name in "ab":
+        training.run(f"{name}{suffix} = {held.parameters[0].text(0)}")
+    training.run(
+        f'optimizer{suffix} = factory([{{"params": [a{suffix}]}}, '
+        f'{{"params": [b{suffix}]}}])'
+    )
+    training.run(change)
+    for step, kinds in enumerate(held.gradients):
+        for name in "ab":
+            given = tensor_text(shape, kinds[0], 5 * step)
+            training.run(f"{name}{suffix}.grad = {given}")
+        training.step(held, suffix)
+
+
+def _another(value: object) -> object:
+    """Another value for an option of this kind; None where there is none."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 3 + 0.01
+    if isinstance(value, tuple) and all(isinstance(each, float) for each in value):
+        return tuple(each / 3 + 0.01 for each in value) or None
+    return None
+
+
 def _one_option(
     training: Training, held: Case, kind: str, option: str, value: object, at: int
 ) -> None:
@@ -86,8 +154,8 @@ def _one_option(
         raise Unjudged("a line search has one step length for all groups")
     if option == "lr":
         # Steps of a fixed length come back to where they began when signs alternate.
-        ones = ("ones",) * len(held.parameters)
-        held = replace(held, gradients=(ones,) * len(held.gradients))
+        steady = ("steady",) * len(held.parameters)
+        held = replace(held, gradients=(steady,) * len(held.gradients))
     given = list(held.options)
     given[at] = _with(given[at], option, value)
     changed = replace(held, options=tuple(given))
@@ -135,6 +203,8 @@ def _one_option(
             f"a third of the lr of group {at} changes next to nothing there",
         )
         return
+    if option in ("alpha", "beta", "rho") and training.facts.remembers:
+        raise Unjudged("it may be of the average, which takes its time")
     unmoved = training.script.look(f"torch.equal({name}, {name}2)")
     # Decay turns a step that has a direction, were it of fixed length.
     straight = option != "weight_decay" or training.script.look(f"{name}.numel() == 1")
@@ -162,7 +232,7 @@ def _grows(training: Training, held: Case, name: str) -> bool:
     """Whether the steps of a rule grow by themselves under a constant gradient."""
     factory = training.script.look("factory")
     probe = Training(factory, "", training.facts)
-    constant = replace(held, gradients=(("ones",) * len(held.parameters),) * 3)
+    constant = replace(held, gradients=(("steady",) * len(held.parameters),) * 3)
     probe.begin(constant)
     paces = []
     for step in range(3):
@@ -186,9 +256,6 @@ OPTION_VARIANTS = (
 )
 
 
-_CALM: Options = (("lr", 0.1), ("weight_decay", 0.0))
-
-
 def _option_corner(option: str, at: int) -> Case:
     steps = _OTHER_VALUES[option][1]
     return case(
@@ -197,7 +264,7 @@ def _option_corner(option: str, at: int) -> Case:
         steps=steps,
         groups=(0, 1),
         # Weight decay depends on lr too: it must not stand in for the step.
-        options=(_CALM, _CALM) if option != "weight_decay" else (LR, LR),
+        options=(CALM, CALM) if option != "weight_decay" else (LR, LR),
         variant=f"given {option} {at}",
     )
 
@@ -212,14 +279,20 @@ OPTIONS = Law(
     "construction; an option that does nothing.",
     experiment=options,
     corners=(
+        # A short run tries the first four.
+        _option_corner("lr", 1),
+        case(MATRIX, (3,), steps=4, options=((),), variant="defaults"),
+        _option_corner("weight_decay", 1),
+        case(MATRIX, steps=_OTHER_VALUES["lr"][1], variant="set lr"),
         *(
             case(MATRIX, steps=_OTHER_VALUES[o][1], variant=f"set {o}")
             for o in _OTHER_VALUES
+            if o != "lr"
         ),
         *(_option_corner(option, at) for option in _OTHER_VALUES for at in (0, 1)),
-        case(MATRIX, (3,), steps=4, options=((),), variant="defaults"),
+        *(case(MATRIX, steps=7, variant=f"alike {place}") for place in range(16)),
         case(MATRIX, steps=4, options=(DECAYING,), variant="defaults"),
-        case(MATRIX, steps=4, options=(_CALM,), variant="late lr"),
+        case(MATRIX, steps=4, options=(CALM,), variant="late lr"),
     ),
     drawn=Drawn(
         shapes="matrix",

@@ -33,6 +33,7 @@ def probe(factory: Callable[[Any], Any], traits: frozenset[str]) -> tuple[Facts,
         by_closure=by_closure,
         line_search=called is not None and called[0] > 1,
         random=_reads_random_numbers(factory, by_closure),
+        remembers=_remembers_weights(factory, by_closure),
     )
     return facts, built
 
@@ -80,6 +81,25 @@ def _step(
     except (Exception, Runaway):  # generated code: the laws say what is wrong
         return None
     return calls, weight.detach().clone()
+
+
+def _remembers_weights(factory: Callable[[Any], Any], by_closure: bool) -> bool:
+    """Whether its state holds the weights after a step that cannot have moved them."""
+    try:
+        built, weight = _build(factory)
+        for group in built.param_groups:
+            group["lr"] = 0.0
+        weight.grad = torch.zeros_like(weight)
+        built.step(lambda: (weight.detach() * 0).sum()) if by_closure else built.step()
+        state = built.state.get(weight, {})
+        return any(
+            isinstance(held, torch.Tensor)
+            and held.shape == weight.shape
+            and torch.equal(held, weight)
+            for held in state.values()
+        )
+    except (Exception, Runaway):  # generated code: the laws say what is wrong
+        return False
 
 
 def _reads_random_numbers(factory: Callable[[Any], Any], by_closure: bool) -> bool:

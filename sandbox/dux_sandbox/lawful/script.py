@@ -48,6 +48,7 @@ def modes():
         torch.get_default_dtype(), torch.get_num_threads(),
         torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled(),
         torch.get_float32_matmul_precision(), str(torch.get_default_device()),
+        float(torch.tensor(1e-40) * 1.0) == 0,  # whether denormals are flushed
     )
 ''',
 }

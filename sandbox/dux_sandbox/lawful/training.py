@@ -22,6 +22,7 @@ class Facts:
         by_closure: it is stepped with a closure, because it must be.
         line_search: it calls the closure more than once in a step.
         random: it reads torch's global random numbers.
+        remembers: it keeps weights to go back to, as Lookahead and averages do.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Facts:
     by_closure: bool = False
     line_search: bool = False
     random: bool = False
+    remembers: bool = False
 
     def number(self, option: str) -> float | None:
         """The value of an option that is one plain number, else None."""
