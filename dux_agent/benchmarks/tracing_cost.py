@@ -1,8 +1,8 @@
 """What a run folder adds to a training step: the trace, and checkpoints beside it.
 
 Two agents that never decide train turn and turn about, one with a run folder and one
-without, so that whatever else the machine does falls on both. The figure is the ratio
-of their median times, and the share of the time that checkpoints take on top.
+without, so that whatever else the machine does falls on both. The figure is the median
+ratio of neighbouring turns, and the share of the time that checkpoints take on top.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def measure(rounds: int = ROUNDS, steps: int = STEPS_A_ROUND) -> Measurement:
             saving = _checkpoint_seconds(recorded, folder)
     without, with_trace = (statistics.median(times[each]) for each in (plain, recorded))
     share = 100 * saving / run_checkpoint.seconds_between(saving)
-    trace = 100 * (with_trace / without - 1)
+    ratios = (b / a for a, b in zip(times[plain], times[recorded], strict=True))
+    trace = 100 * (statistics.median(ratios) - 1)
     return Measurement(
         name="a run folder",
         value=trace + share,

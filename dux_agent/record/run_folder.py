@@ -219,8 +219,10 @@ class RunFolder:
 
     def _write(self, event: Event) -> Event:
         """One line, whole or not at all; returns the event as readers get it."""
-        line, told = event, copy(self._chain)
+        line, told = event, self._chain
         length = os.fstat(self._trace.fileno()).st_size
+        if event.kind in ("prompt", "reply"):
+            self._chain = copy(told)
         if event.kind == "prompt":
             line = replace(event, data=self._chain.shorten(event.data))
             event = replace(event, data={**line.data, **event.data})
