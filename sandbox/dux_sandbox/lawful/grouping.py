@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dux_sandbox.lawful.cases import Case
 from dux_sandbox.lawful.law import DECAYING, LR, MATRIX, Drawn, Law, case
+from dux_sandbox.lawful.script import Unjudged
 from dux_sandbox.lawful.training import Training
 
 _CLOSE = "rtol=1e-4, atol=1e-5"
@@ -13,6 +14,8 @@ _CLOSE = "rtol=1e-4, atol=1e-5"
 
 def order(training: Training, held: Case) -> None:
     """Parameters and groups in the opposite order end where they ended before."""
+    if training.facts.line_search and len(set(held.options)) > 1:
+        raise Unjudged("a line search takes the options of its first group for all")
     training.begin(held)
     training.train(held)
     training.accuse()
