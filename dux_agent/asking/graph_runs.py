@@ -16,6 +16,7 @@ from dux_prompts.observation import Observation
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
+    from langgraph.types import StateSnapshot
 
 
 class GraphRuns:
@@ -52,10 +53,16 @@ class GraphRuns:
         run = self._recorder.name or f"run-{settings.seed}"
         thread = f"{run}:{decision.step}"
         if self._graph.checkpointer:
-            thread = self._own(thread, observation)
-            known = self._outcome_of_the_run_before(thread, observation, ports)
-            if known is not None:
-                return known
+            state = self._graph.get_state({"configurable": {"thread_id": thread}})
+            left = state.values.get("observation")
+            if state.next and not _same(left, observation):
+                # Another run left a decision half done here: a checkpointer may serve
+                # many, and their names may be the same.
+                thread = f"{thread}:{uuid.uuid4().hex[:12]}"
+            else:
+                known = self._outcome_of_the_run_before(state, observation, ports)
+                if known is not None:
+                    return known
         made = ports.ports(
             max_attempts=settings.max_attempts,
             candidates=settings.candidates,
@@ -63,26 +70,14 @@ class GraphRuns:
         )
         return decide(self._graph, observation, made, thread)
 
-    def _own(self, thread: str, observation: Observation) -> str:
-        """This thread, or a new one where another decision was left half done in it.
-
-        A checkpointer may serve many runs, and their names may be the same.
-        """
-        state = self._graph.get_state({"configurable": {"thread_id": thread}})
-        values = dict(state.values)
-        if not state.next or _same(values.get("observation"), observation):
-            return thread
-        return f"{thread}:{uuid.uuid4().hex[:12]}"
-
     def _outcome_of_the_run_before(
-        self, thread: str, observation: Observation, ports: DecisionPorts
+        self, state: StateSnapshot, observation: Observation, ports: DecisionPorts
     ) -> dict[str, Any] | None:
         """The outcome of this very decision, if a run that died had reached it.
 
         Where it had come half way, `ports` learn what that has cost, and the graph
         goes on from there.
         """
-        state = self._graph.get_state({"configurable": {"thread_id": thread}})
         values = dict(state.values)
         over = bool(values.get("verdict"))
         if over and not (self.resumed and _same(values["observation"], observation)):
