@@ -289,7 +289,12 @@ OPTIONS = Law(
             for o in _OTHER_VALUES
             if o != "lr"
         ),
-        *(_option_corner(option, at) for option in _OTHER_VALUES for at in (0, 1)),
+        *(
+            _option_corner(option, at)
+            for option in _OTHER_VALUES
+            for at in (0, 1)
+            if (option, at) not in (("lr", 1), ("weight_decay", 1))
+        ),
         *(case(MATRIX, steps=7, variant=f"alike {place}") for place in range(16)),
         case(MATRIX, steps=4, options=(DECAYING,), variant="defaults"),
         case(MATRIX, steps=4, options=(CALM,), variant="late lr"),
