@@ -37,6 +37,7 @@ KINDS: tuple[str, ...] = get_args(Kind)
 _DEEPEST = 24
 # Python refuses to turn an int of more than 4300 digits into text; this is below.
 _WIDEST_INTEGER_BITS = 10_000
+_JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Event:
             "kind": self.kind,
             "data": self.data,
         }
-        return json.dumps(record, allow_nan=False, separators=(",", ":"))
+        return _JSON.encode(record)
 
     @classmethod
     def from_line(cls, line: str) -> Event:

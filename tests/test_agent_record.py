@@ -8,6 +8,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 
 from dux_agent import attach, trace
 from dux_agent.errors import MissingExtra
+from dux_agent.record import trace_file
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_facts import read_facts
 from dux_agent.record.run_folder import RunFolder
@@ -124,7 +125,7 @@ def test_a_full_disk_ends_the_record_and_not_the_training(tmp_path, caplog):
     from dux_agent.errors import RunFolderUnusable
 
     class Full(RunFolder):
-        def event(self, kind, *, step, decision=None, data=None):
+        def _tell(self, *_):
             raise RunFolderUnusable("no room on the disk; make room.")
 
     RunFolder.create(tmp_path / "run", {}).close()
@@ -150,10 +151,10 @@ def test_without_the_store_no_run_folder_is_begun(tmp_path, monkeypatch):
 def test_a_disk_that_refuses_epochs_does_not_end_the_training(
     tmp_path, monkeypatch, caplog
 ):
-    def full(self, line):
+    def full(file, events):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(RunFolder, "_append", full)
+    monkeypatch.setattr(trace_file, "_write_all", full)
 
     result = train("digits", epochs=1, control=True, run_dir=tmp_path / "run")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,15 @@ class _Timed(RunFolder):
     spent = 0.0
 
     def event(self, *args: Any, **options: Any) -> Event:
+        return self._timed(super().event, *args, **options)
+
+    def loss(self, *args: Any) -> Event:
+        return self._timed(super().loss, *args)
+
+    def _timed(self, tell: Callable[..., Event], *args: Any, **options: Any) -> Event:
         began = time.perf_counter()
         try:
-            return super().event(*args, **options)
+            return tell(*args, **options)
         finally:
             self.spent += time.perf_counter() - began
 

@@ -59,7 +59,13 @@ class Recorder:
     @property
     def position(self) -> int | None:
         """Length of the trace, bytes; None without a run folder."""
-        return None if self.folder is None else self.folder.position
+        if self.folder is None:
+            return None
+        try:
+            return self.folder.position
+        except RunFolderUnusable as error:
+            self._warn(error)
+            return self.folder.position  # now without what the disk refused
 
     def go_on_from(self, position: int | None) -> None:
         """What was recorded after this is about to be told again; see `Tail`.
@@ -107,8 +113,12 @@ class Recorder:
         stride = 1
         while step > _EACH_OF * stride:
             stride *= 2
-        if step % stride == 0:
-            self.event("loss", step=step, decision=None, data={"loss": loss})
+        if step % stride:
+            return
+        try:
+            self.folder.loss(step, loss)
+        except RunFolderUnusable as error:
+            self._warn(error)
 
     def keep_source(self, source: str) -> None:
         """Store a source by its digest."""

@@ -9,12 +9,11 @@ sources/<digest>.py every source, named by the SHA-256 of its bytes
 
 from __future__ import annotations
 
-import os
+import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -27,13 +26,16 @@ from dux_agent.record.new_folder import make_folder, remove_empty
 from dux_agent.record.prompt_chain import PromptChain
 from dux_agent.record.run_facts import read_facts, read_kept_source
 from dux_agent.record.tail import Tail, mend, tail_after
-from dux_agent.trace import Event, check_kind, placed, plain, whole
+from dux_agent.record.trace_file import TraceFile
+from dux_agent.trace import Event, check_kind, number, placed, plain, whole
 from dux_sandbox.findings import digest_of
 
 if TYPE_CHECKING:
     import sqlite3
 
     from langgraph.checkpoint.sqlite import SqliteSaver
+
+log = logging.getLogger(__name__)
 
 # What a decision cannot do without after a power cut; the others reach the disk with
 # the next of these, or when the system likes.
@@ -63,8 +65,7 @@ class RunFolder:
         self._saver: SqliteSaver | None = None
         self._closed = False
         self._chain = PromptChain()
-        # Unbuffered: one write a line, so that a line is torn only by a dying system.
-        self._trace = (path / "trace.jsonl").open("ab", buffering=0)
+        self._trace = TraceFile(path / "trace.jsonl")
 
     @classmethod
     def create(cls, path: str | Path, facts: Mapping[str, Any]) -> RunFolder:
@@ -137,12 +138,16 @@ class RunFolder:
 
         That is its length, and all of it is on the disk then; while a resumed run still
         meets what it had told before, the place of the first of that.
+
+        Raises:
+            RunFolderUnusable: the disk refused what was not written yet; that is lost.
         """
         with self._lock:
-            if not self._closed:
-                os.fsync(self._trace.fileno())
+            if self._closed:
+                length = (self.path / "trace.jsonl").stat().st_size
+            else:
+                length = self._trace.length()
             first = self.tail.first
-            length = (self.path / "trace.jsonl").stat().st_size
             return length if first is None else first
 
     def go_on_from(self, position: int) -> None:
@@ -192,16 +197,45 @@ class RunFolder:
             RunFolderUnusable: the disk refused it, as when it is full.
         """
         check_kind(kind)
+        return self._tell(kind, step, decision, plain(data or {}), self._write)
+
+    def loss(self, step: int, loss: float) -> Event:
+        """As `event`, for the loss of one step: a third of its cost.
+
+        It is written with the next event, or with a loss about a second later; what
+        kills the process before that loses it.
+
+        Args:
+            step: steps of the live optimizer taken so far.
+            loss: any float; NaN and infinities are recorded as text.
+
+        Raises:
+            RunFolderUnusable: as for `event`.
+        """
+        return self._tell("loss", step, None, {"loss": number(loss)}, self._gather)
+
+    def _tell(
+        self,
+        kind: str,
+        step: int,
+        decision: int | None,
+        data: dict[str, Any],
+        write: Callable[[Event], Event],
+    ) -> Event:
         with self._lock:
-            event = Event(time.time(), int(step), decision, kind, plain(data or {}))
+            event = Event(time.time(), int(step), decision, kind, data)
             if self._closed:
                 return event
             recorded = self.tail.take(event)
             if recorded is None:
                 self._tell_of_contradiction(event)
-                event = self._write(event)
+                event = write(event)
         for listener in self._listeners:
             listener(event)
+        return event
+
+    def _gather(self, event: Event) -> Event:
+        self._trace.gather(event)
         return event
 
     def _tell_of_contradiction(self, event: Event) -> None:
@@ -220,7 +254,6 @@ class RunFolder:
     def _write(self, event: Event) -> Event:
         """One line, whole or not at all; returns the event as readers get it."""
         line, told = event, self._chain
-        length = os.fstat(self._trace.fileno()).st_size
         if event.kind in ("prompt", "reply"):
             self._chain = copy(told)
         if event.kind == "prompt":
@@ -229,18 +262,10 @@ class RunFolder:
         elif event.kind == "reply":
             self._chain.replied(event.data.get("content"))
         try:
-            self._append(line.line().encode("ascii") + b"\n")
-            if event.kind in _SYNCED:
-                os.fsync(self._trace.fileno())
-        except OSError as error:
-            # What is written next must neither follow half a line nor build on it.
-            self._chain = told
-            with suppress(OSError):
-                os.ftruncate(self._trace.fileno(), length)
-            raise RunFolderUnusable(
-                f"the trace in {self.path} cannot be written: "
-                f"{error.strerror or error}; make room on the disk."
-            ) from None
+            self._trace.append(line, sync=event.kind in _SYNCED)
+        except RunFolderUnusable:
+            self._chain = told  # no later prompt builds on one that is not there
+            raise
         return event
 
     def keep_source(self, source: str) -> str:
@@ -282,9 +307,10 @@ class RunFolder:
             if self._closed:
                 return
             self._closed = True
-            with suppress(OSError):
-                os.fsync(self._trace.fileno())
-            self._trace.close()
+            try:
+                self._trace.close()
+            except RunFolderUnusable as error:
+                log.warning("%s The last losses are lost.", error)
             if self._connection is not None:
                 self._connection.close()
 
@@ -302,11 +328,6 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _append(self, line: bytes) -> None:
-        # An unbuffered write may take only a part, on a full disk or at a signal.
-        while line:
-            line = line[self._trace.write(line) :]
 
 
 def require_store() -> None:

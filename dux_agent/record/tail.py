@@ -58,6 +58,8 @@ class Tail:
 
     def take(self, event: Event) -> Event | None:
         """The recorded twin of this event, once for each time it was recorded."""
+        if not self._held:
+            return None
         if event.kind == "observation":
             self._drop_before(event)
         identity = _identity(event)

@@ -1,0 +1,139 @@
+"""Losses are written together, and none is lost but by what kills the process."""
+
+import math
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from dux_agent.errors import RunFolderUnusable
+from dux_agent.record import trace_file
+from dux_agent.record.recorder import Recorder
+from dux_agent.record.run_folder import RunFolder
+from dux_agent.trace import read
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A hand that is moved by hand: a list of one number, seconds."""
+    now = [100.0]
+    monkeypatch.setattr(trace_file.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def folder(tmp_path, clock):
+    with RunFolder.create(tmp_path / "run", {"task": "t", "seed": 0}) as folder:
+        yield folder
+
+
+def steps_in(folder):
+    return [event.step for event in read(folder.path)]
+
+
+def test_losses_of_one_second_are_written_together(folder, clock):
+    folder.loss(1, 0.5)
+    assert [1] == steps_in(folder)
+
+    clock[0] += 0.6
+    folder.loss(2, 0.4)
+    assert [1] == steps_in(folder)
+
+    clock[0] += 0.6
+    folder.loss(3, 0.3)
+    assert [1, 2, 3] == steps_in(folder)
+
+
+def test_any_other_event_comes_after_the_losses_before_it(folder):
+    folder.loss(1, 0.5)
+    folder.loss(2, 0.4)
+    folder.event("error", step=2, data={"error": "e", "message": "m"})
+
+    assert ["loss", "loss", "error"] == [event.kind for event in read(folder.path)]
+
+
+def test_a_loss_is_told_at_once_and_read_as_told(folder):
+    told = []
+    folder.subscribe(told.append)
+
+    for step, loss in enumerate([0.5, math.nan, -math.inf], start=1):
+        folder.loss(step, loss)
+
+    assert [0.5, "NaN", "-Infinity"] == [event.data["loss"] for event in told]
+    folder.close()
+    assert told == read(folder.path)
+
+
+def test_the_position_is_the_length_of_the_whole_trace(folder):
+    folder.loss(1, 0.5)
+    folder.loss(2, 0.4)
+
+    position = folder.position
+
+    assert [1, 2] == steps_in(folder)
+    assert (folder.path / "trace.jsonl").stat().st_size == position
+
+
+def test_losses_of_a_script_that_closes_nothing_are_written_when_it_ends(tmp_path):
+    script = f"""
+        import os, sys
+        from dux_agent.record.run_folder import RunFolder
+        folder = RunFolder.create({str(tmp_path / "run")!r}, {{}})
+        for step in range(40):
+            folder.loss(step, 0.5)
+        if os.fork() == 0:
+            sys.exit()
+        os.wait()
+        raise RuntimeError("the training is broken")
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert ended.stderr.endswith("RuntimeError: the training is broken\n")
+    assert list(range(40)) == [event.step for event in read(tmp_path / "run")]
+
+
+def test_losses_that_the_disk_refuses_are_lost_with_one_warning(
+    folder, monkeypatch, caplog
+):
+    recorder = Recorder(folder, owned=True)
+    recorder.loss(1, 0.5)
+    recorder.loss(2, 0.4)
+    length = os.stat(folder.path / "trace.jsonl").st_size
+    with monkeypatch.context() as patched:
+        patched.setattr(trace_file, "_write_all", refuse)
+        assert length == recorder.position
+        recorder.loss(3, 0.3)
+        with pytest.raises(RunFolderUnusable, match="No space left .*; make room"):
+            folder.event("error", step=3, data={"error": "e", "message": "m"})
+    recorder.loss(4, 0.2)
+    recorder.close()
+
+    assert [1, 4] == steps_in(folder)
+    assert 1 == caplog.text.count("Training goes on without the record.")
+
+
+def test_a_disk_that_refuses_the_last_losses_does_not_stop_the_closing(
+    folder, monkeypatch, caplog
+):
+    folder.loss(1, 0.5)
+    folder.loss(2, 0.4)
+    monkeypatch.setattr(trace_file, "_write_all", refuse)
+
+    folder.close()
+    folder.close()
+
+    assert [1] == steps_in(folder)
+    assert 1 == caplog.text.count("The last losses are lost.")
+
+
+def refuse(file, events):
+    if events:
+        raise OSError(28, "No space left on device")
