@@ -1,10 +1,12 @@
 import io
 import math
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from dux_agent.decisions import Decision
+from dux_agent.story.reading import story_of
 from dux_agent.terminal.table import (
     comparison,
     decisions_table,
@@ -112,6 +114,10 @@ def test_brackets_of_a_model_are_text_and_no_markup():
     )
 
 
+def told(events):
+    return story_of(Path(), {}, events, lambda digest: None)
+
+
 def test_a_rollback_after_apply_is_the_verdict_that_counts():
     events = [
         Event(0.0, 10, 1, "reply", {}),
@@ -120,7 +126,7 @@ def test_a_rollback_after_apply_is_the_verdict_that_counts():
         Event(0.0, 31, None, "loss", {"loss": 1.0}),
     ]
 
-    text = shown(trace_table(events))
+    text = shown(trace_table(told(events)))
 
     assert "rolled_back" in text
     assert "loss is NaN" in text
@@ -129,4 +135,4 @@ def test_a_rollback_after_apply_is_the_verdict_that_counts():
 
 
 def test_without_decisions_the_table_is_empty_and_still_a_table():
-    assert "verdict" in shown(trace_table([]))
+    assert "verdict" in shown(trace_table(told([])))

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from dux_agent.cli import app
 from dux_agent.errors import DuxError
 from dux_agent.record.run_folder import RunFolder
+from dux_agent.story.reading import read_story, story_of
 from dux_agent.terminal import following
-from dux_agent.terminal.decision_stories import stories
 from dux_agent.terminal.following import Follower
 from dux_agent.terminal.tracing import show
 from dux_agent.trace import Event, read
@@ -58,34 +58,30 @@ def folder(tmp_path):
 
 
 def test_a_story_tells_the_losses_around_a_decision_and_what_was_live_before(folder):
-    first, second = stories(read(folder))
+    run = read_story(folder)
+    first, second = run.decisions
 
-    assert (1, 67, 1, 3.0, 1.5) == (
-        first.number,
-        first.step,
-        first.epoch,
-        first.before,
-        first.after,
-    )
-    assert ("", first.digest) == (first.incumbent, second.incumbent)
-    assert (2.5, 1234, 1) == (second.seconds, second.tokens, second.tries)
+    assert (1, 67) == (first.number, first.step)
+    assert (1, (3.0, 1.5)) == (run.epochs_before(first), run.losses_around(first))
+    assert (2, (1.5, 1.0)) == (run.epochs_before(second), run.losses_around(second))
+    assert ("", first.digest) == (first.incumbent_digest, second.incumbent_digest)
+    assert (2.5, 1) == (second.seconds, second.replies)
 
 
-def test_after_a_rollback_the_rule_before_is_the_incumbent_again():
+def test_after_a_rollback_the_rule_before_is_the_incumbent_again(tmp_path):
     def event(kind, number, **data):
         return Event(0.0, number, number, kind, data)
 
-    told = stories(
-        [
-            event("apply", 1, digest="a", verdict="applied"),
-            event("apply", 2, digest="b", verdict="applied"),
-            event("rollback", 2, digest="b", reason="harm"),
-            event("apply", 3, digest="c", verdict="kept"),
-            event("observation", 4),
-        ]
-    )
+    events = [
+        event("apply", 1, digest="a", verdict="applied"),
+        event("apply", 2, digest="b", verdict="applied"),
+        event("rollback", 2, digest="b", reason="harm"),
+        event("apply", 3, digest="c", verdict="kept"),
+        event("observation", 4),
+    ]
+    told = story_of(tmp_path, {}, events, lambda digest: None).decisions
 
-    assert ["", "a", "a", "a"] == [story.incumbent for story in told]
+    assert ["", "a", "a", "a"] == [story.incumbent_digest for story in told]
     assert ["applied", "rolled_back", "kept", "unfinished"] == [
         story.verdict for story in told
     ]
@@ -96,10 +92,10 @@ def test_without_epochs_the_losses_are_those_of_the_observations(tmp_path):
         decided(held, 1, 10, OLD)
         decided(held, 2, 20, NEW)
 
-    first, second = stories(read(tmp_path / "run"))
+    run = read_story(tmp_path / "run")
 
-    assert (2.0, 1.0) == (first.before, first.after)
-    assert (1.0, None) == (second.before, second.after)
+    assert [(2.0, 1.0), (1.0, None)] == list(map(run.losses_around, run.decisions))
+    assert [None, None] == list(map(run.epochs_before, run.decisions))
 
 
 def test_the_table_has_losses_seconds_and_tokens(folder, monkeypatch):
@@ -130,7 +126,10 @@ def test_json_is_one_object_with_everything(folder):
     assert "digits" == held["run"]["task"]
     assert [1, 2] == [each["number"] for each in held["decisions"]]
     assert NEW == held["decisions"][1]["source"]
-    assert 3 == len(held["epochs"])
+    assert [3.0, 1.5, 1.0] == [epoch["val"] for epoch in held["epochs"]]
+    assert [(3.0, 1.5), (1.5, 1.0)] == [
+        (each["before"], each["after"]) for each in held["decisions"]
+    ]
 
 
 def test_a_decision_that_is_not_there_is_refused(folder):
@@ -158,7 +157,7 @@ def test_following_ends_with_the_run_and_has_told_everything(tmp_path):
         decided(held, 1, 5, OLD)
         held.event("rollback", step=9, decision=1, data={"reason": "harm"})
 
-    following.follow(screen, tmp_path / "run", lambda digest: OLD, sleep=sleep)
+    following.follow(screen, tmp_path / "run", sleep=sleep)
 
     said = screen.file.getvalue()
     assert "decision 1: applied Old" in said
@@ -168,7 +167,7 @@ def test_following_ends_with_the_run_and_has_told_everything(tmp_path):
 def test_on_a_terminal_following_draws_the_table(folder):
     screen = Console(file=io.StringIO(), width=100, force_terminal=True)
 
-    following.follow(screen, folder, lambda digest: None)
+    following.follow(screen, folder)
 
     assert "Decisions" in screen.file.getvalue()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,7 @@ from dux_agent.report.wording import (
     seconds_text,
     verdict_class,
 )
-from dux_agent.story.records import DecisionStory, EpochLosses, ProposalTold
+from dux_agent.story.records import DecisionStory, ProposalTold, RunStory
 from dux_agent.terminal.summary import summary
 
 _MOST_PROPOSALS = 24
@@ -56,7 +55,7 @@ class Told:
 
 def view_of(
     decision: DecisionStory,
-    epochs: Sequence[EpochLosses],
+    run: RunStory,
     prices: Prices,
     told: Told,
 ) -> View:
@@ -73,7 +72,7 @@ def view_of(
         "verdict_class": verdict_class(decision.verdict),
         "title": summary(best, 110) or "no source was proposed",
         "reason": told.sentence(decision.reason),
-        "facts": _facts(decision, epochs),
+        "facts": _facts(decision, run),
         "troubles": [
             {"error": told.sentence(each.error), "message": told.sentence(each.message)}
             for each in decision.troubles[:_MOST_TROUBLES]
@@ -95,14 +94,14 @@ def _left_out(held: int, most: int, name: str) -> str:
     return f"{plural(held - most, name)} more are not shown." if held > most else ""
 
 
-def _facts(decision: DecisionStory, epochs: Sequence[EpochLosses]) -> list[str]:
+def _facts(decision: DecisionStory, run: RunStory) -> list[str]:
     facts = [f"step {decision.step:,}"]
     if decision.decided_at > decision.step:
         facts.append(f"decided at {decision.decided_at:,}")
-    before = [epoch.val for epoch in epochs if epoch.step <= decision.decided_at]
-    after = [epoch.val for epoch in epochs if epoch.step > decision.decided_at]
-    if before and after and before[-1] is not None and after[0] is not None:
-        facts.append(f"val loss {loss_text(before[-1])} → {loss_text(after[0])}")
+    before, after = run.losses_around(decision)
+    if before is not None and after is not None:
+        name = "val loss" if run.epochs else "loss"
+        facts.append(f"{name} {loss_text(before)} → {loss_text(after)}")
     if len(decision.proposals) > 1:
         facts.append(plural(len(decision.proposals), "proposal"))
     if decision.seconds is not None:

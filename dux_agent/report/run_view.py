@@ -62,7 +62,7 @@ def run_view(run: RunStory, prices: Prices, most: int) -> View:
         "has_control": bool(run.control),
         "timeline": _timeline(run),
         "decisions": [
-            view_of(decision, run.epochs, prices, told) for decision in run.decisions
+            view_of(decision, run, prices, told) for decision in run.decisions
         ],
         "source_line": _versions(run),
         "rule": (

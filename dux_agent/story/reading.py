@@ -18,8 +18,12 @@ from dux_agent.story.records import (
 )
 from dux_agent.story.values import count, items, mapping, number, numbers, text
 from dux_agent.trace import Event, iterate
+from dux_sandbox.findings import digest_of
 
 SourceOf = Callable[[str], str | None]
+"""Digest -> the source kept under it, or None."""
+
+_Rule = tuple[str, str | None]
 
 # What the time until an event of this kind was spent on.
 _SPENT_ON = {
@@ -112,9 +116,9 @@ def _decisions(
 ) -> tuple[DecisionStory, ...]:
     """In order; the incumbent of each is what was live before it."""
     decisions: list[DecisionStory] = []
-    # What is live, and what would be live again after a rollback.
-    live: str | None = None
-    ends: list[tuple[int, str | None]] = []
+    # Digest and source of what is live, and of what is live again after a rollback.
+    live: _Rule = ("", None)
+    ends: list[tuple[int, _Rule]] = []
     for place in sorted(told):
         events = told[place]
         step = max(events[0].step, 0)
@@ -125,13 +129,13 @@ def _decisions(
         if decision.went_live:
             if decision.rolled_back_at is not None:
                 ends.append((decision.rolled_back_at, live))
-            live = decision.source
+            live = (decision.digest, decision.source)
         decisions.append(decision)
     return tuple(decisions)
 
 
 def _decision(
-    place: int, events: list[Event], live: str | None, source_of: SourceOf
+    place: int, events: list[Event], live: _Rule, source_of: SourceOf
 ) -> DecisionStory:
     ended = next((each for each in reversed(events) if each.kind == "apply"), events[0])
     data = _last(events, "apply")
@@ -141,13 +145,14 @@ def _decision(
     reason = text(data.get("reason"))
     if back and verdict == "applied":
         verdict, reason = "rolled_back", text(back[-1].data.get("reason"))
+    elif verdict == "unfinished":
+        reason = f"the last event is {events[-1].kind}"
     digest = text(data.get("digest"))
     carry = mapping(data.get("carry"))
     replies = [event.data.get("usage") for event in events if event.kind == "reply"]
     usage = _counts(data.get("usage")) or _added(map(_counts, replies))
     own = [event for event in events if event.kind != "rollback"] or events
-    # What the model was told is what was live; a torn trace may lack it.
-    incumbent = text(observed.get("source")) or None if observed else live
+    incumbent_digest, incumbent = _incumbent(observed, live)
     return DecisionStory(
         number=place,
         step=max(events[0].step, 0),
@@ -157,6 +162,8 @@ def _decision(
         digest=digest,
         source=source_of(digest),
         incumbent=incumbent,
+        incumbent_digest=incumbent_digest,
+        loss=_observed_loss(observed),
         base=mapping(observed.get("base_optimizer")),
         prompts=tuple(_messages(event) for event in events if event.kind == "prompt"),
         proposals=proposals_of(events, source_of),
@@ -175,7 +182,23 @@ def _decision(
         rates=tuple(numbers(data.get("learning_rates"))),
         rolled_back_at=max(back[-1].step, 0) if back else None,
         stages=_stages(own),
+        events=tuple(events),
     )
+
+
+def _incumbent(observed: Mapping[str, Any], live: _Rule) -> _Rule:
+    """What the model was told is what was live; a torn trace may lack it."""
+    source = text(observed.get("source"))
+    if "source" not in observed or source == live[1]:
+        return live
+    return (digest_of(source), source) if source else ("", None)
+
+
+def _observed_loss(observed: Mapping[str, Any]) -> float | None:
+    """The last of validation, else that of the newest fifth of the interval."""
+    validated = [items(pair)[-1:] for pair in items(observed.get("validation_losses"))]
+    shown = validated[-1] if validated else items(observed.get("loss_fifths"))
+    return number(shown[-1]) if shown else None
 
 
 def _last(events: Iterable[Event], kind: str) -> dict[str, Any]:

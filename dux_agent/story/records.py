@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dux_agent.trace import Event
+
 
 @dataclass(frozen=True)
 class EpochLosses:
@@ -100,10 +102,14 @@ class DecisionStory:
             than `step` where it was made in the background.
         verdict: "applied", "kept", "failed", "rolled_back", or "unfinished" where
             the trace holds none (yet).
-        reason: why, in a sentence; of a rollback, why it was rolled back.
+        reason: why, in a sentence; of a rollback, why it was rolled back; of an
+            unfinished one, what was done last.
         digest: of the source that it is about; may be empty.
         source: that source; None where there is none, or it is not kept.
         incumbent: the source that was live; None for the base optimizer.
+        incumbent_digest: of that source; empty for the base optimizer.
+        loss: the newest loss that its observation shows, the validation's where there
+            is one; None where it shows none.
         base: the base optimizer, as the observation describes it.
         prompts: the messages of each call to the model: `(role, content)` pairs.
         proposals: in the order in which they were read.
@@ -115,6 +121,7 @@ class DecisionStory:
         rates_before, rates: learning rates of each group, around the swap.
         rolled_back_at: the step of the rollback, if there was one.
         stages: where the wall time went.
+        events: everything the trace holds of it, in order.
     """
 
     number: int
@@ -125,6 +132,8 @@ class DecisionStory:
     digest: str
     source: str | None
     incumbent: str | None
+    incumbent_digest: str
+    loss: float | None
     base: Mapping[str, Any]
     prompts: tuple[tuple[tuple[str, str], ...], ...]
     proposals: tuple[ProposalTold, ...]
@@ -139,11 +148,17 @@ class DecisionStory:
     rates: tuple[float, ...] = ()
     rolled_back_at: int | None = None
     stages: tuple[Stage, ...] = ()
+    events: tuple[Event, ...] = ()
 
     @property
     def went_live(self) -> bool:
         """Whether its rule was live, if only until it was rolled back."""
         return self.verdict in ("applied", "rolled_back") and bool(self.digest)
+
+    @property
+    def replies(self) -> int:
+        """How often the model answered."""
+        return sum(event.kind == "reply" for event in self.events)
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,29 @@ class RunStory:
         arguments = self.facts.get("arguments")
         planned = arguments.get("epochs") if isinstance(arguments, dict) else None
         return planned if type(planned) is int and planned > 0 else None
+
+    def epochs_before(self, decision: DecisionStory) -> int | None:
+        """How many epochs were over at its verdict; None in a run without epochs."""
+        if not self.epochs:
+            return None
+        return sum(epoch.step <= decision.decided_at for epoch in self.epochs)
+
+    def losses_around(
+        self, decision: DecisionStory
+    ) -> tuple[float | None, float | None]:
+        """The losses before a decision and after it; None where there is none (yet).
+
+        Those of validation at the end of an epoch; in a run without epochs what the
+        observations of this decision and the next one show.
+        """
+        over = self.epochs_before(decision)
+        if over is None:
+            losses = [each.loss for each in self.decisions]
+            over = self.decisions.index(decision) + 1
+        else:
+            losses = [epoch.val for epoch in self.epochs]
+        before = losses[over - 1] if over else None
+        return before, losses[over] if over < len(losses) else None
 
     @property
     def steps(self) -> int:

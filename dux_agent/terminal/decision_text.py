@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from dux_agent.terminal.decision_stories import Story
+from dux_agent.story.records import DecisionStory
+from dux_agent.story.values import number
 from dux_agent.terminal.summary import one_line
-from dux_agent.terminal.table import plain_table, told_loss, verdict_text
-
-SourceOf = Callable[[str], str | None]
+from dux_agent.terminal.table import loss_text, plain_table, verdict_text
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -34,19 +33,13 @@ def clean_lines(text: str) -> list[str]:
     ]
 
 
-def print_decision(console: Console, story: Story, source_of: SourceOf) -> None:
-    """Everything a trace tells of one decision.
-
-    Args:
-        console: where to.
-        story: the decision.
-        source_of: digest -> the source kept under it, or None.
-    """
-    head = Text(f"Decision {story.number} at step {story.step}: ", style="bold")
-    console.print(head + verdict_text(story.verdict))
-    if story.reason:
-        _plain(console, [one_line(story.reason)])
-    for event in story.events:
+def print_decision(console: Console, decision: DecisionStory) -> None:
+    """Everything a trace tells of one decision."""
+    head = Text(f"Decision {decision.number} at step {decision.step}: ", style="bold")
+    console.print(head + verdict_text(decision.verdict))
+    if decision.reason:
+        _plain(console, [one_line(decision.reason)])
+    for event in decision.events:
         told = event.data
         if event.kind == "prompt":
             _print_prompt(console, told)
@@ -64,9 +57,8 @@ def print_decision(console: Console, story: Story, source_of: SourceOf) -> None:
             _plain(console, [one_line(str(said))])
         elif event.kind == "apply":
             _print_apply(console, told)
-    source = source_of(story.digest)
-    if source is not None:
-        _print_diff(console, source_of(story.incumbent) or "", source, story)
+    if decision.source is not None:
+        _print_diff(console, decision.source, decision)
 
 
 def _title(console: Console, text: str) -> None:
@@ -128,7 +120,7 @@ def _print_curves(console: Console, told: dict[str, Any]) -> None:
     for key, name in (("losses", "proposal "), ("incumbent_losses", "incumbent")):
         losses = told.get(key)
         if isinstance(losses, list) and losses:
-            shown = " ".join(told_loss(loss) for loss in losses)
+            shown = " ".join(loss_text(number(loss)) for loss in losses)
             _plain(console, [one_line(f"{name}  {shown}")])
 
 
@@ -144,13 +136,13 @@ def _print_apply(console: Console, told: dict[str, Any]) -> None:
                 _plain(console, [one_line(f"{name}: {carry[name]}")])
 
 
-def _print_diff(console: Console, before: str, after: str, story: Story) -> None:
+def _print_diff(console: Console, source: str, decision: DecisionStory) -> None:
     _title(console, "What changed in the source")
     lines = difflib.unified_diff(
-        clean_lines(before),
-        clean_lines(after),
-        story.incumbent[:12] or "base optimizer",
-        story.digest[:12],
+        clean_lines(decision.incumbent or ""),
+        clean_lines(source),
+        decision.incumbent_digest[:12] or "base optimizer",
+        decision.digest[:12],
         lineterm="",
     )
     for line in lines:

@@ -11,11 +11,12 @@ from rich.live import Live
 
 from dux_agent.record.folder_lock import is_locked
 from dux_agent.record.prompt_chain import PromptChain
+from dux_agent.record.run_facts import read_kept_source
+from dux_agent.story.reading import SourceOf, story_of
+from dux_agent.story.values import number
 from dux_agent.terminal.summary import one_line, summary
 from dux_agent.terminal.table import loss_text, trace_table
 from dux_agent.trace import Event, whole
-
-SourceOf = Callable[[str], str | None]
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -57,7 +58,6 @@ class Follower:
 def follow(
     console: Console,
     folder: Path,
-    source_of: SourceOf,
     *,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
@@ -69,9 +69,12 @@ def follow(
     Args:
         console: where to.
         folder: the run folder.
-        source_of: digest -> the source kept under it, or None.
         sleep: waits that many seconds.
     """
+
+    def source_of(digest: str) -> str | None:
+        return read_kept_source(folder, digest)
+
     follower = Follower(folder)
     kept: list[Event] = []
     with Live(console=console, auto_refresh=False, transient=False) as live:
@@ -82,7 +85,8 @@ def follow(
             kept += news
             if console.is_terminal:
                 if news:
-                    live.update(trace_table(kept, source_of), refresh=True)
+                    run = story_of(folder, {}, kept, source_of)
+                    live.update(trace_table(run), refresh=True)
             else:
                 for event in news:
                     _say(console, event, source_of)
@@ -102,7 +106,7 @@ def _say(console: Console, event: Event, source_of: SourceOf) -> None:
     if event.kind == "loss":
         who = "control" if data.get("scope") == "control" else "agent"
         losses = " ".join(
-            f"{name} {_loss(data.get(key))}"
+            f"{name} {loss_text(number(data.get(key)))}"
             for name, key in (("train", "loss"), ("val", "val"), ("test", "test"))
         )
         text = f"{who} epoch {data.get('epoch')}: {losses}"
@@ -115,10 +119,3 @@ def _say(console: Console, event: Event, source_of: SourceOf) -> None:
         text = f"decision {event.decision}: error {data.get('message')}"
     if text:
         console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
-
-
-def _loss(value: object) -> str:
-    try:
-        return loss_text(float(value))  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return "-"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.text import Text
 
 from dux_agent.runs.progress import Result
+from dux_agent.story.records import RunStory
 from dux_agent.terminal.summary import one_line
 from dux_agent.terminal.table import (
     comparison,
@@ -17,10 +18,8 @@ from dux_agent.terminal.table import (
     loss_text,
     model_title,
     plain_table,
-    told_loss,
     trace_table,
 )
-from dux_agent.trace import Event
 
 if TYPE_CHECKING:
     from dux_agent.runs.replaying import Replay
@@ -64,22 +63,19 @@ def print_facts(console: Console, facts: Mapping[str, Any]) -> None:
 
 def print_trace(
     console: Console,
-    facts: Mapping[str, Any],
-    events: Sequence[Event],
-    source_of: Callable[[str], str | None],
+    run: RunStory,
 ) -> None:
     """A run folder: what was run, its epochs, its decisions."""
-    print_facts(console, facts)
-    epochs = [event.data for event in events if event.data.get("scope") == "epoch"]
-    if epochs:
+    print_facts(console, run.facts)
+    if run.epochs:
         table = plain_table("Losses")
         for column in ("epoch", "train", "val", "test"):
             table.add_column(column, justify="right")
-        for epoch in epochs:
-            losses = (told_loss(epoch.get(key)) for key in ("loss", "val", "test"))
-            table.add_row(one_line(str(epoch.get("epoch", "?"))), *losses)
+        for epoch in run.epochs:
+            losses = (epoch.train, epoch.val, epoch.test)
+            table.add_row(str(epoch.number), *map(loss_text, losses))
         console.print(table)
-    console.print(trace_table(events, source_of))
+    console.print(trace_table(run))
 
 
 _MOST_DIFFERENCES = 40

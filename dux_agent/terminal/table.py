@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from dux_agent.runs.progress import Change, Epoch, Result
-from dux_agent.terminal.decision_stories import stories
+from dux_agent.story.records import RunStory
 from dux_agent.terminal.summary import one_line, summary
-from dux_agent.trace import Event
 
 OFFLINE = "offline rules (rule-based, not a language model)"
 
@@ -39,14 +37,6 @@ def loss_text(loss: float | None) -> str:
     if loss is None:
         return "-"
     return f"{loss:.4f}" if math.isfinite(loss) else str(loss)
-
-
-def told_loss(value: Any) -> str:
-    """A loss as a trace tells it; a dash for what is no number."""
-    try:
-        return loss_text(float(value))
-    except (TypeError, ValueError):
-        return "-"
 
 
 def verdict_text(verdict: str) -> Text:
@@ -120,15 +110,8 @@ def comparison(result: Result) -> str:
     return f"{beside}: {abs(change):.1f} % {side} the control"
 
 
-def trace_table(
-    events: Sequence[Event], source_of: Callable[[str], str | None] = lambda _: None
-) -> Table:
-    """The decisions that a trace tells of, finished or not.
-
-    Args:
-        events: the trace.
-        source_of: digest -> the source kept under it, or None.
-    """
+def trace_table(run: RunStory) -> Table:
+    """The decisions that a run folder tells of, finished or not."""
     table = plain_table("Decisions")
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("step\nepoch", justify="right", no_wrap=True)
@@ -136,17 +119,20 @@ def trace_table(
     table.add_column("what changed", ratio=1, overflow="fold")
     table.add_column("loss\n→ after", justify="right", no_wrap=True)
     table.add_column("seconds\ntokens", justify="right", no_wrap=True)
-    for story in stories(events):
-        epoch = "-" if story.epoch is None else str(story.epoch)
-        seconds = "-" if story.seconds is None else f"{story.seconds:.1f}"
-        tokens = "-" if story.tokens is None else str(story.tokens)
-        source = Text(f"\n{one_line(story.digest[:12])}", style="dim")
+    for decision in run.decisions:
+        before, after = run.losses_around(decision)
+        source = Text(f"\n{one_line(decision.digest[:12])}", style="dim")
         table.add_row(
-            str(story.number),
-            f"{story.step}\n{epoch}",
-            verdict_text(story.verdict) + source,
-            Text(_what(story.verdict, source_of(story.digest), story.reason)),
-            f"{loss_text(story.before)}\n→ {loss_text(story.after)}",
-            f"{seconds}\n{tokens}",
+            str(decision.number),
+            f"{decision.step}\n{_or_dash(run.epochs_before(decision))}",
+            verdict_text(decision.verdict) + source,
+            Text(_what(decision.verdict, decision.source, decision.reason)),
+            f"{loss_text(before)}\n→ {loss_text(after)}",
+            f"{_or_dash(decision.seconds, '.1f')}\n"
+            f"{_or_dash(decision.usage.get('total_tokens'))}",
         )
     return table
+
+
+def _or_dash(value: float | None, form: str = "") -> str:
+    return "-" if value is None else format(value, form)

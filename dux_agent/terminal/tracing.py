@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from dux_agent.errors import BadArgument
-from dux_agent.record.run_facts import read_facts, read_kept_source
-from dux_agent.terminal.decision_stories import epochs_in, stories
+from dux_agent.story.reading import read_story
+from dux_agent.story.records import DecisionStory, RunStory
 from dux_agent.terminal.decision_text import print_decision
 from dux_agent.terminal.following import follow
 from dux_agent.terminal.report_text import print_facts, print_trace
-from dux_agent.trace import plain, read
+from dux_agent.trace import plain
 
 
 def show(
@@ -36,25 +38,19 @@ def show(
     Raises:
         DuxError: there is no such run or decision; these options cannot be combined.
     """
-
-    def source_of(digest: str) -> str | None:
-        return read_kept_source(folder, digest)
-
-    facts = read_facts(folder)
     if live:
         if as_json or decision is not None:
             raise BadArgument(
                 "--follow was given with --json or --decision; it shows the whole "
                 "table as it grows; leave one of them out."
             )
-        next(iter(read(folder)), None)  # a damaged trace is said at once
-        print_facts(console, facts)
-        follow(console, folder, source_of)
+        print_facts(console, read_story(folder).facts)  # damage is said at once
+        follow(console, folder)
         return
-    events = read(folder)
-    told = stories(events)
+    run = read_story(folder)
+    told = run.decisions
     if decision is not None:
-        told = [story for story in told if story.number == decision]
+        told = tuple(each for each in told if each.number == decision)
         if not told:
             raise BadArgument(
                 f"the run in {folder} has no decision {decision}; one of its decisions "
@@ -62,24 +58,38 @@ def show(
             )
     if as_json:
         record = {
-            "run": facts,
-            "epochs": [event.data for event in epochs_in(events)],
-            "control": [event.data for event in epochs_in(events, "control")],
-            "decisions": [
-                {
-                    **story.as_dict(),
-                    "source": source_of(story.digest),
-                    "events": [
-                        {"kind": event.kind, "time": event.time, "data": event.data}
-                        for event in story.events
-                    ],
-                }
-                for story in told
-            ],
+            "run": run.facts,
+            "epochs": [asdict(epoch) for epoch in run.epochs],
+            "control": [asdict(epoch) for epoch in run.control],
+            "decisions": [_record(run, each) for each in told],
         }
         text = json.dumps(plain(record), indent=2, allow_nan=False)
         console.file.write(text + "\n")
     elif decision is not None:
-        print_decision(console, told[0], source_of)
+        print_decision(console, told[0])
     else:
-        print_trace(console, facts, events, source_of)
+        print_trace(console, run)
+
+
+def _record(run: RunStory, decision: DecisionStory) -> dict[str, Any]:
+    before, after = run.losses_around(decision)
+    return {
+        "number": decision.number,
+        "step": decision.step,
+        "decided_at": decision.decided_at,
+        "epoch": run.epochs_before(decision),
+        "verdict": decision.verdict,
+        "reason": decision.reason,
+        "digest": decision.digest,
+        "incumbent": decision.incumbent_digest,
+        "before": before,
+        "after": after,
+        "seconds": decision.seconds,
+        "usage": decision.usage,
+        "tries": decision.replies,
+        "source": decision.source,
+        "events": [
+            {"kind": event.kind, "time": event.time, "data": event.data}
+            for event in decision.events
+        ],
+    }
