@@ -22,8 +22,8 @@ from dux_agent.report.comparison import (
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import NARROW, WIDE
 from dux_agent.report.run_view import run_state
-from dux_agent.report.wording import loss_text, plural, seconds_text
 from dux_agent.story.records import RunStory
+from dux_agent.story.wording import loss_text, plural, seconds_text
 from dux_agent.terminal.table import model_title
 
 _COLOURS = 5

@@ -9,7 +9,9 @@ from dux_agent.report.difference import changes, difference
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import dry_run_chart
 from dux_agent.report.thinning import shortened
-from dux_agent.report.wording import (
+from dux_agent.story.records import DecisionStory, ProposalTold, RunStory
+from dux_agent.story.summary import summary
+from dux_agent.story.wording import (
     bytes_text,
     counts_text,
     loss_text,
@@ -18,8 +20,6 @@ from dux_agent.report.wording import (
     seconds_text,
     verdict_class,
 )
-from dux_agent.story.records import DecisionStory, ProposalTold, RunStory
-from dux_agent.terminal.summary import summary
 
 _MOST_PROPOSALS = 24
 _MOST_FINDINGS = 40

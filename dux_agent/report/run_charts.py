@@ -15,8 +15,8 @@ from dux_agent.report.chart import (
     series,
 )
 from dux_agent.report.thinning import not_finite, thinned
-from dux_agent.report.wording import verdict_class
 from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
+from dux_agent.story.wording import verdict_class
 
 WIDE = Size(880, 360, right=14, top=34)
 NARROW = Size(360, 300, left=40, right=14, top=34)

@@ -9,7 +9,9 @@ from dux_agent.report.decision_view import Told, View, view_of
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
 from dux_agent.report.thinning import not_finite
-from dux_agent.report.wording import (
+from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
+from dux_agent.story.summary import one_line
+from dux_agent.story.wording import (
     VERDICTS,
     loss_text,
     moment_text,
@@ -17,8 +19,6 @@ from dux_agent.report.wording import (
     seconds_text,
     verdict_class,
 )
-from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
-from dux_agent.terminal.summary import one_line
 from dux_agent.terminal.table import model_title
 
 _LEGEND = {

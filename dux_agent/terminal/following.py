@@ -13,8 +13,8 @@ from dux_agent.record.folder_lock import is_locked
 from dux_agent.record.prompt_chain import PromptChain
 from dux_agent.record.run_facts import read_kept_source
 from dux_agent.story.reading import SourceOf, story_of
+from dux_agent.story.summary import one_line, summary
 from dux_agent.story.values import number
-from dux_agent.terminal.summary import one_line, summary
 from dux_agent.terminal.table import loss_text, trace_table
 from dux_agent.trace import Event, whole
 

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from dux_agent.runs.progress import Result
 from dux_agent.story.records import RunStory
-from dux_agent.terminal.summary import one_line
+from dux_agent.story.summary import one_line
 from dux_agent.terminal.table import (
     comparison,
     decisions_table,

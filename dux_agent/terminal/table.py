@@ -11,7 +11,7 @@ from rich.text import Text
 
 from dux_agent.runs.progress import Change, Epoch, Result
 from dux_agent.story.records import RunStory
-from dux_agent.terminal.summary import one_line, summary
+from dux_agent.story.summary import one_line, summary
 
 OFFLINE = "offline rules (rule-based, not a language model)"
 

@@ -1,4 +1,4 @@
-"""Figures and names as the page says them."""
+"""Figures and names as tables and pages say them."""
 
 from __future__ import annotations
 
