@@ -7,12 +7,11 @@ from rich.console import Console
 
 from dux_agent.decisions import Decision
 from dux_agent.story.reading import story_of
+from dux_agent.story.wording import loss_text, model_title
 from dux_agent.terminal.table import (
     comparison,
     decisions_table,
     epochs_table,
-    loss_text,
-    model_title,
     trace_table,
 )
 from dux_agent.trace import Event
@@ -55,7 +54,7 @@ def test_another_model_goes_by_its_name():
 
 
 @pytest.mark.parametrize(
-    ("loss", "text"), [(0.12345, "0.1235"), (None, "-"), (math.nan, "nan")]
+    ("loss", "text"), [(0.12345, "0.1235"), (None, "–"), (math.nan, "nan")]
 )
 def test_a_loss_has_four_digits_or_says_what_it_is(loss, text):
     assert text == loss_text(loss)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from dux_agent.story.records import EpochLosses, RunStory
 from dux_agent.story.summary import one_line
-from dux_agent.terminal.table import model_title
+from dux_agent.story.wording import model_title
 
 MEASURES = {"val": "validation loss", "test": "test loss", "train": "training loss"}
 

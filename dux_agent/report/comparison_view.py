@@ -23,8 +23,7 @@ from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import NARROW, WIDE
 from dux_agent.report.run_view import run_state
 from dux_agent.story.records import RunStory
-from dux_agent.story.wording import loss_text, plural, seconds_text
-from dux_agent.terminal.table import model_title
+from dux_agent.story.wording import loss_text, model_title, plural, seconds_text
 
 _COLOURS = 5
 _MOST_RUNS = 500

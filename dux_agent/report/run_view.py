@@ -14,12 +14,12 @@ from dux_agent.story.summary import one_line
 from dux_agent.story.wording import (
     VERDICTS,
     loss_text,
+    model_title,
     moment_text,
     plural,
     seconds_text,
     verdict_class,
 )
-from dux_agent.terminal.table import model_title
 
 _LEGEND = {
     "train": "training, step by step; the band spans the steps drawn as one point",

@@ -6,6 +6,10 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 
+from dux_agent.story.summary import one_line
+
+OFFLINE = "offline rules (rule-based, not a language model)"
+
 VERDICTS = {
     "applied": "applied: the proposal went live",
     "kept": "kept: the incumbent went on",
@@ -14,6 +18,15 @@ VERDICTS = {
     "unfinished": "unfinished: the trace ends before a verdict",
 }
 """The verdicts that a style exists for, and what each means."""
+
+
+def model_title(name: str) -> str:
+    """The model's name as every summary says it.
+
+    >>> model_title("offline")
+    'offline rules (rule-based, not a language model)'
+    """
+    return OFFLINE if name in ("offline", "OfflineRules") else one_line(name)
 
 
 def loss_text(loss: float | None) -> str:

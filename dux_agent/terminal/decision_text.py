@@ -13,7 +13,8 @@ from rich.text import Text
 from dux_agent.story.records import DecisionStory
 from dux_agent.story.summary import one_line
 from dux_agent.story.values import number
-from dux_agent.terminal.table import loss_text, plain_table, verdict_text
+from dux_agent.story.wording import loss_text
+from dux_agent.terminal.table import plain_table, verdict_text
 
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 

@@ -15,7 +15,8 @@ from dux_agent.record.run_facts import read_kept_source
 from dux_agent.story.reading import SourceOf, story_of
 from dux_agent.story.summary import one_line, summary
 from dux_agent.story.values import number
-from dux_agent.terminal.table import loss_text, trace_table
+from dux_agent.story.wording import loss_text
+from dux_agent.terminal.table import trace_table
 from dux_agent.trace import Event, whole
 
 _SECONDS_BETWEEN_LOOKS = 0.5

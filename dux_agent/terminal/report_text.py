@@ -11,12 +11,11 @@ from rich.text import Text
 from dux_agent.runs.progress import Result
 from dux_agent.story.records import RunStory
 from dux_agent.story.summary import one_line
+from dux_agent.story.wording import loss_text, model_title
 from dux_agent.terminal.table import (
     comparison,
     decisions_table,
     epochs_table,
-    loss_text,
-    model_title,
     plain_table,
     trace_table,
 )

@@ -12,8 +12,7 @@ from rich.text import Text
 from dux_agent.runs.progress import Change, Epoch, Result
 from dux_agent.story.records import RunStory
 from dux_agent.story.summary import one_line, summary
-
-OFFLINE = "offline rules (rule-based, not a language model)"
+from dux_agent.story.wording import loss_text
 
 _COLOURS = {
     "applied": "green",
@@ -21,22 +20,6 @@ _COLOURS = {
     "failed": "red",
     "rolled_back": "magenta",
 }
-
-
-def model_title(name: str) -> str:
-    """The model's name as every summary says it.
-
-    >>> model_title("offline")
-    'offline rules (rule-based, not a language model)'
-    """
-    return OFFLINE if name in ("offline", "OfflineRules") else one_line(name)
-
-
-def loss_text(loss: float | None) -> str:
-    """A loss with four digits after the point, or a dash where there is none."""
-    if loss is None:
-        return "-"
-    return f"{loss:.4f}" if math.isfinite(loss) else str(loss)
 
 
 def verdict_text(verdict: str) -> Text:
@@ -135,4 +118,4 @@ def trace_table(run: RunStory) -> Table:
 
 
 def _or_dash(value: float | None, form: str = "") -> str:
-    return "-" if value is None else format(value, form)
+    return "–" if value is None else format(value, form)
