@@ -91,7 +91,7 @@ def run(
     """Train a task while an agent writes, checks, tries and applies optimizers."""
     with one_line_errors():
         if resume is not None:
-            from dux_agent.runs.resuming import go_on
+            from dux_agent.terminal.resuming import go_on
 
             go_on(resume, _given(context))
             return
