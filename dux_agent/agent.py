@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dux_agent import arguments
+from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.deciding import Decider
 from dux_agent.asking.looking import kept_batches
@@ -19,7 +20,6 @@ from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
-from dux_agent.live.building import Builder
 from dux_agent.live.guard_state import pack_guard, restore_guard
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.record.recorder import Recorder

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from dux_agent.errors import BadArgument, RunFolderUnusable
-from dux_agent.record.prompt_chain import PromptChain
+from dux_agent.prompt_chain import PromptChain
 from dux_graphs.redaction import REDACTED, is_secret_field, redactor
 
 Kind = Literal[
@@ -212,7 +212,7 @@ def read(path: str | Path) -> list[Event]:
     """The events of a run folder, or of a `trace.jsonl`, in the order written.
 
     A last line that a crash tore is passed over. Prompts are whole, see
-    `dux_agent.record.prompt_chain`.
+    `dux_agent.prompt_chain`.
 
     Raises:
         RunFolderUnusable: there is no trace, or a line before the last is no event.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from dux_agent.asking.background import BackgroundWork, Cancelled
+from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.graph_runs import GraphRuns
 from dux_agent.asking.live_ports import DecisionPorts, as_callers_error
@@ -19,7 +20,6 @@ from dux_agent.asking.trials import Trials
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
-from dux_agent.live.building import Builder
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.swap import swap
 from dux_agent.record.recorder import Recorder

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from dux_agent.live.gradients import gradient_norm
+
 _MOST_BLOCKS = 512
 _FIFTHS = 5
 _RECENT = 128
@@ -200,26 +202,3 @@ class Watch:
         self.norms.load_state_dict(state["norms"])
         self._stride = int(state["stride"])
         self._steps_to_norm = int(state["steps_to_norm"])
-
-
-@torch.no_grad()
-def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
-    """Norm of the whole gradient; None where no parameter has one.
-
-    Sparse gradients count with the values they hold.
-    """
-    held = []
-    for parameter in parameters:
-        gradient = parameter.grad
-        if gradient is None or not gradient.numel():
-            continue
-        gradient = gradient.detach()
-        held.append(
-            gradient if gradient.layout is torch.strided else gradient.to_dense()
-        )
-    if not held:
-        return None
-    norms = torch._foreach_norm(held)
-    device = norms[0].device
-    stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
-    return float(torch.linalg.vector_norm(stacked))

@@ -150,7 +150,7 @@ def replay(
     replayed. DIR is not changed.
     """
     with one_line_errors():
-        from dux_agent.runs.replaying import replay as run_again
+        from dux_agent.replaying import replay as run_again
         from dux_agent.terminal.display import TrainingDisplay
         from dux_agent.terminal.report_text import print_replay
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dux_agent.asking.watch import gradient_norm
+from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.group_options import Options, give_back, options_of
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import MissingExtra, RunFolderUnusable
+from dux_agent.prompt_chain import PromptChain
 from dux_agent.record.atomic import remove_parts, write_atomically
 from dux_agent.record.folder_lock import lock
 from dux_agent.record.new_folder import make_folder, remove_empty
-from dux_agent.record.prompt_chain import PromptChain
 from dux_agent.record.run_facts import read_facts, read_kept_source
 from dux_agent.record.tail import Tail, mend, tail_after
 from dux_agent.record.trace_file import TraceFile

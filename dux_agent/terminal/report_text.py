@@ -21,7 +21,7 @@ from dux_agent.terminal.table import (
 )
 
 if TYPE_CHECKING:
-    from dux_agent.runs.replaying import Replay
+    from dux_agent.replaying import Replay
     from dux_agent.terminal.vetting import Vetted
     from dux_sandbox.jail import Layer
 

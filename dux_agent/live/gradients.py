@@ -1,0 +1,28 @@
+"""How large the gradients are that a backward pass left."""
+
+from __future__ import annotations
+
+import torch
+
+
+@torch.no_grad()
+def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
+    """Norm of the whole gradient; None where no parameter has one.
+
+    Sparse gradients count with the values they hold.
+    """
+    held = []
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is None or not gradient.numel():
+            continue
+        gradient = gradient.detach()
+        held.append(
+            gradient if gradient.layout is torch.strided else gradient.to_dense()
+        )
+    if not held:
+        return None
+    norms = torch._foreach_norm(held)
+    device = norms[0].device
+    stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
+    return float(torch.linalg.vector_norm(stacked))
