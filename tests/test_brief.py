@@ -14,7 +14,7 @@ from dux_prompts.brief import (
     render_update,
 )
 from dux_prompts.figures import cell, fenced, figure, line, options
-from dux_sandbox.vocabulary import ALLOWED
+from dux_sandbox.language.vocabulary import ALLOWED
 from tests.observations import MODEL, first, later
 
 GOLDEN = Path(__file__).parent / "golden"

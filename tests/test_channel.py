@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from dux_sandbox.channel import Channel, ChannelBroken, new_nonce
+from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
 
 HEADER = struct.Struct("<16sIQ")
 

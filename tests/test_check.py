@@ -10,8 +10,8 @@ import warnings
 
 import pytest
 
-from dux_sandbox import vocabulary
 from dux_sandbox.findings import digest_of
+from dux_sandbox.language import vocabulary
 from dux_sandbox.static_check import check
 from tests.rule_sources import corpus, rule
 

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from dux_sandbox import lookups, vocabulary
-from dux_sandbox.guards import RESERVED, Guards
+from dux_sandbox.language import vocabulary
 from dux_sandbox.loading import load
-from dux_sandbox.standins import Inert, Namespace, StandIn
+from dux_sandbox.runtime import lookups
+from dux_sandbox.runtime.guards import RESERVED, Guards
+from dux_sandbox.runtime.standins import Inert, Namespace, StandIn
 from tests.rule_sources import one_parameter, rule
 
 

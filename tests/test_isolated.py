@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dux_sandbox import Limits, RuleFailed, SourceRejected
-from dux_sandbox.isolated import IsolatedRule
+from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import InlineRule
 from tests import sources
 

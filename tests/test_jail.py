@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from dux_sandbox import jail
+from dux_sandbox.process import jail
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's")

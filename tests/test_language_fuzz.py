@@ -15,12 +15,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dux_sandbox import python_names, torch_names, vocabulary
-from dux_sandbox.bindings import collect
 from dux_sandbox.findings import SourceRejected
-from dux_sandbox.guards import Guards
+from dux_sandbox.language import python_names, torch_names, vocabulary
+from dux_sandbox.language.bindings import collect
+from dux_sandbox.language.policy import Policy
 from dux_sandbox.loading import load
-from dux_sandbox.policy import Policy
+from dux_sandbox.runtime.guards import Guards
 from dux_sandbox.static_check import check
 from tests.rule_sources import corpus, one_parameter, rule
 

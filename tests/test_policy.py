@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from dux_sandbox.bindings import Bindings
-from dux_sandbox.decisions import GUARDED, PLAIN, REFUSED
+from dux_sandbox.language.bindings import Bindings
+from dux_sandbox.language.decisions import GUARDED, PLAIN, REFUSED
+from dux_sandbox.language.policy import Policy
 from dux_sandbox.loading import load
-from dux_sandbox.policy import Policy
 from dux_sandbox.static_check import check
 from tests.rule_sources import one_parameter, rule
 

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from dux_sandbox.slab import CannotShare, Slab
+from dux_sandbox.process.slab import CannotShare, Slab
 
 
 def model():

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from dux_sandbox.spawning import Zygote, zygote
+from dux_sandbox.process.spawning import Zygote, zygote
 
 
 def alive(pid):
@@ -77,8 +77,8 @@ def test_nothing_survives_the_trainer_however_it_ends(ending, tmp_path):
         import sys, time
         sys.path[:0] = {sys.path!r}
         import torch
-        from dux_sandbox.isolated import IsolatedRule
-        from dux_sandbox.spawning import zygote
+        from dux_sandbox.process.isolated import IsolatedRule
+        from dux_sandbox.process.spawning import zygote
         from tests import sources
         weight = torch.nn.Parameter(torch.ones(1))
         rule = IsolatedRule.build(sources.SGD, [{{"params": [weight]}}])

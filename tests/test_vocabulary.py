@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from dux_sandbox import constants, facade, python_names, tensor_caps, vocabulary
-from dux_sandbox.guards import Guards
-from dux_sandbox.standins import Namespace
-from dux_sandbox.torch_names import OPTIMIZER_OWN
+from dux_sandbox.language import constants, python_names, vocabulary
+from dux_sandbox.language.torch_names import OPTIMIZER_OWN
+from dux_sandbox.runtime import facade, tensor_caps
+from dux_sandbox.runtime.guards import Guards
+from dux_sandbox.runtime.standins import Namespace
 
 ROOT = Path(__file__).parent.parent
 # The newest torch knows every name; an older one may lack a few.
@@ -23,7 +24,7 @@ NEWEST = tuple(int(n) for n in torch.__version__.split("+")[0].split(".")[:2]) >
 def test_the_page_is_what_the_policy_generates() -> None:
     written = (ROOT / "docs" / "language.md").read_text()
 
-    # Mend it by: python -m dux_sandbox.vocabulary > docs/language.md
+    # Mend it by: python -m dux_sandbox.language.vocabulary > docs/language.md
     assert vocabulary.page() == written
 
 

@@ -54,9 +54,9 @@ def _isolated(
     limits: Limits,
     seed: int,
 ) -> RunningRule:
-    from dux_sandbox.isolated import IsolatedRule
-    from dux_sandbox.slab import CannotShare, Slab
-    from dux_sandbox.spawning import IsolationUnavailable
+    from dux_sandbox.process.isolated import IsolatedRule
+    from dux_sandbox.process.slab import CannotShare, Slab
+    from dux_sandbox.process.spawning import IsolationUnavailable
 
     parameters = parameters_of(groups)
     slab = getattr(predecessor, "slab", None)

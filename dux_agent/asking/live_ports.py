@@ -232,7 +232,7 @@ def _tokens(usage: Any) -> dict[str, int]:
 
 def as_callers_error(error: Exception) -> Exception:
     """What the dry run raised, as the error that the caller is to see."""
-    from dux_sandbox.scratch import CannotClone
+    from dux_sandbox.trying.scratch import CannotClone
 
     if isinstance(error, CannotClone):
         return BadArgument(str(error))

@@ -7,10 +7,10 @@ import time
 
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.two_steps import ADAMW, groups_of
-from dux_sandbox.isolated import IsolatedRule
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.process.slab import Slab
 from dux_sandbox.running import parameters_of
-from dux_sandbox.slab import Slab
 
 ROUNDS = 20
 BAR = 60.0  # milliseconds

@@ -7,10 +7,10 @@ import time
 
 import torch
 
-from dux_sandbox.isolated import IsolatedRule
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.process.slab import Slab
 from dux_sandbox.running import InlineRule, ParamGroups, RunningRule, parameters_of
-from dux_sandbox.slab import Slab
 
 ADAMW = """\
 import torch

@@ -16,8 +16,8 @@ def doctor() -> None:
     """Show which layers of the jail hold on this system, and what each costs."""
     with one_line_errors():
         from dux_agent.terminal.report_text import print_layers
-        from dux_sandbox.jail import layers
-        from dux_sandbox.spawning import IsolationUnavailable
+        from dux_sandbox.process.jail import layers
+        from dux_sandbox.process.spawning import IsolationUnavailable
 
         try:
             found = layers()

@@ -6,7 +6,7 @@ import ast
 import io
 import tokenize
 
-from dux_sandbox.policy import without_main
+from dux_sandbox.language.policy import without_main
 
 FUTURE = "from __future__ import annotations\n"
 

@@ -94,7 +94,7 @@ def fuzz(
     from dux_sandbox.findings import SourceRejected
     from dux_sandbox.law_trial import try_laws
     from dux_sandbox.lawful.traits import UnknownTrait, declared_by
-    from dux_sandbox.spawning import IsolationUnavailable
+    from dux_sandbox.process.spawning import IsolationUnavailable
 
     results = []
     try:

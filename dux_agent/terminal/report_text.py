@@ -23,7 +23,7 @@ from dux_agent.terminal.table import (
 if TYPE_CHECKING:
     from dux_agent.replaying import Replay
     from dux_agent.terminal.vetting import Vetted
-    from dux_sandbox.jail import Layer
+    from dux_sandbox.process.jail import Layer
 
 
 def _say(console: Console, text: str) -> None:

@@ -83,7 +83,7 @@ def vet(file: str, source: str, *, static: bool = False) -> Vetted:
         DuxError: no process for the dry run can be had on this system.
     """
     from dux_sandbox import check
-    from dux_sandbox.spawning import IsolationUnavailable
+    from dux_sandbox.process.spawning import IsolationUnavailable
 
     report = check(source)
     if static or not report.ok:

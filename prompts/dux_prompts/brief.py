@@ -16,7 +16,7 @@ import jinja2
 from dux_prompts.figures import FILTERS
 from dux_prompts.observation import Observation
 from dux_prompts.reply import cleaned
-from dux_sandbox.vocabulary import ALLOWED
+from dux_sandbox.language.vocabulary import ALLOWED
 
 HOME = Path(__file__).parent / "templates"
 NAMES = ("system.md", "update.md", "repair.md", "another.md")

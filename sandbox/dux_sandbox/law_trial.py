@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 
-from dux_sandbox.channel import ChannelBroken
 from dux_sandbox.findings import Finding, SourceRejected
 from dux_sandbox.lawful.header import RULE, without_torch
 from dux_sandbox.lawful.traits import declared_by
 from dux_sandbox.laws import LAWS, LawResult, laws_to_try
 from dux_sandbox.limits import Limits
-from dux_sandbox.reported import report_of
-from dux_sandbox.spawning import zygote
+from dux_sandbox.process.channel import ChannelBroken
+from dux_sandbox.process.reported import report_of
+from dux_sandbox.process.spawning import zygote
 from dux_sandbox.static_check import check
 
 _START_SECONDS = 120.0  # hypothesis is imported in the child: 3 s on a busy machine

@@ -222,7 +222,7 @@ class _Trial:
             for case in law.corners:
                 self.try_one(case)
             if examples:
-                from dux_sandbox.lawful.drawing import draw
+                from dux_sandbox.drawing import draw
                 from dux_sandbox.strategies import cases
 
                 draw(cases(law.drawn), self.try_one, examples, seed)

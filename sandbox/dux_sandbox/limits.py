@@ -17,7 +17,7 @@ class Limits:
         step_seconds: the longest a single live step may take, seconds. The live
             optimizer narrows it from the dry run's times.
         closure_calls: how often one step may call its closure.
-        require: names of jail layers (see `dux_sandbox.jail`) without which no
+        require: names of jail layers (see `dux_sandbox.process.jail`) without which no
             rule is run at all.
     """
 

@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import torch
 
-from dux_sandbox.attributes import attributes_of as attributes_of
-from dux_sandbox.attributes import restore_attributes as restore_attributes
-from dux_sandbox.context import Runaway
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected
-from dux_sandbox.guards import Guards
+from dux_sandbox.runtime.attributes import attributes_of as attributes_of
+from dux_sandbox.runtime.attributes import restore_attributes as restore_attributes
+from dux_sandbox.runtime.context import Runaway
+from dux_sandbox.runtime.guards import Guards
+from dux_sandbox.runtime.text import plain
 from dux_sandbox.static_check import judge
-from dux_sandbox.text import plain
 
 __all__ = ["attributes_of", "load", "restore_attributes"]
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import torch
 
-from dux_sandbox.classes import check_values
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.runtime.classes import check_values
 
 ParamGroups = list[dict[str, Any]]
 Closure = Callable[[], Any]

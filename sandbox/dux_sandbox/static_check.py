@@ -9,12 +9,12 @@ import warnings
 from dataclasses import dataclass
 from types import CodeType
 
-from dux_sandbox import vocabulary
-from dux_sandbox.before_parsing import limits_passed
-from dux_sandbox.bindings import collect, levels
-from dux_sandbox.contract import find_rule
 from dux_sandbox.findings import CheckReport, Finding, digest_of
-from dux_sandbox.policy import Policy, without_main
+from dux_sandbox.language import vocabulary
+from dux_sandbox.language.before_parsing import limits_passed
+from dux_sandbox.language.bindings import collect, levels
+from dux_sandbox.language.contract import find_rule
+from dux_sandbox.language.policy import Policy, without_main
 
 _MOST_FINDINGS = 20
 _WARNINGS = threading.Lock()

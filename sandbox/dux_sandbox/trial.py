@@ -13,18 +13,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from dux_sandbox.acceptance import ACCEPT, judge
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
-from dux_sandbox.incumbent import Clone, Frozen, running_of
-from dux_sandbox.isolated import IsolatedRule
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.process.slab import Slab
 from dux_sandbox.running import (
     ParamGroups,
     parameters_of,
 )
-from dux_sandbox.scratch import gradients_aside
-from dux_sandbox.slab import Slab
-from dux_sandbox.twin_training import Objective, TwinTraining
+from dux_sandbox.trying.acceptance import ACCEPT, judge
+from dux_sandbox.trying.incumbent import Clone, Frozen, running_of
+from dux_sandbox.trying.scratch import gradients_aside
+from dux_sandbox.trying.twin_training import Objective, TwinTraining
 
 
 def dry_run(

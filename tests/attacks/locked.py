@@ -116,7 +116,7 @@ def attempt(libc, call, places):
 def main(trainer: int) -> None:
     import pyseccomp  # noqa: F401  (as the warm process does, before it forks)
 
-    from dux_sandbox import jail
+    from dux_sandbox.process import jail
 
     channel = socket.socket(fileno=0)
     slab = os.memfd_create("slab")

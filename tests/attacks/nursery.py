@@ -1,8 +1,8 @@
 """Warm processes for the plays, forked from one: each takes seconds to start.
 
 The warm process of dux-agent belongs to one trainer, and every play is a trainer of
-its own. This one warms up once, exactly as `dux_sandbox.zygote` does, and forks a
-process that serves like it for each play. Nothing else differs.
+its own. This one warms up once, exactly as `dux_sandbox.process.zygote` does, and forks
+a process that serves like it for each play. Nothing else differs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BOOT = (
 
 def main(descriptor: int) -> None:
     """Warm up, then fork one server for every socket that comes in."""
-    from dux_sandbox import zygote
+    from dux_sandbox.process import zygote
 
     requests = socket.socket(fileno=descriptor)
     zygote.warm()
@@ -97,7 +97,7 @@ class Process:
 
 def use(nursery: socket.socket) -> list[Process]:
     """Let this process get its warm processes from the nursery; the list of them."""
-    from dux_sandbox import spawning
+    from dux_sandbox.process import spawning
 
     made: list[Process] = []
 

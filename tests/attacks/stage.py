@@ -131,7 +131,8 @@ class Play:
     def run(self) -> dict[str, Any]:
         """Train, decide, train on, and look at everything."""
         from dux_agent import attach
-        from dux_sandbox import check, spawning
+        from dux_sandbox import check
+        from dux_sandbox.process import spawning
 
         seen = self.seen
         seen["static"] = check(self.source).ok

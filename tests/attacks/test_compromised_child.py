@@ -16,12 +16,12 @@ import time
 import pytest
 import torch
 
-from dux_sandbox.channel import Channel, ChannelBroken, new_nonce
 from dux_sandbox.findings import RuleFailed, SourceRejected
-from dux_sandbox.isolated import IsolatedRule
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.process.slab import Slab
 from dux_sandbox.running import RuleState
-from dux_sandbox.slab import Slab
 
 HEADER = struct.Struct("<16sIQ")
 DEEP = json.loads('{"list":[' * 60 + "1" + "]}" * 60)

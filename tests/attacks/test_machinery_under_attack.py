@@ -11,7 +11,7 @@ import time
 import pytest
 import torch
 
-from dux_sandbox import spawning
+from dux_sandbox.process import spawning
 from tests import models, sources
 from tests.talking import agent_over, run
 

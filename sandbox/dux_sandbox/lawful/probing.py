@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.context import Runaway
 from dux_sandbox.lawful.training import Facts
-from dux_sandbox.text import plain
+from dux_sandbox.runtime.context import Runaway
+from dux_sandbox.runtime.text import plain
 
 
 class CannotJudge(Exception):

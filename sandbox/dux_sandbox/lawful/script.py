@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.context import Runaway
-from dux_sandbox.text import plain
+from dux_sandbox.runtime.context import Runaway
+from dux_sandbox.runtime.text import plain
 
 # Longer definitions that a script may use, by name.
 _DEFINITIONS = {

@@ -1,0 +1,1 @@
+"""What a source may say: names, size, syntax, the contract of its class."""

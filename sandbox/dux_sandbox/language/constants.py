@@ -1,0 +1,170 @@
+"""What can be known of an expression without running it: its size, and if it grows."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import string
+from collections.abc import Callable
+
+from dux_sandbox.language import torch_names, vocabulary
+
+# Results of these are floats or tensors: they cannot grow like integers and lists.
+_FLOAT_FUNCTIONS = frozenset(
+    f"math.{name}"
+    for name in """acos asin atan atan2 cbrt copysign cos cosh degrees erf exp expm1
+    fabs fmod hypot log log10 log1p log2 pow radians sin sinh sqrt tan tanh""".split()
+)
+_TENSOR_FUNCTIONS = frozenset(
+    f"torch.{name}"
+    for name in (
+        *torch_names.ELEMENTWISE,
+        *"zeros_like ones_like full_like randn_like rand_like matmul mm".split(),
+    )
+)
+_TENSOR_METHODS = frozenset(
+    [*torch_names.ELEMENTWISE, *torch_names.IN_PLACE, "clone", "detach", "norm", "t"]
+)
+_SIMPLE_FIELD = re.compile(r"(?:[A-Za-z]\w*|\d*)\Z")
+_NUMBER = re.compile(r"\d+")
+
+# Constructors whose integer arguments multiply to the number of elements.
+SIZED = frozenset(
+    """torch.zeros torch.ones torch.empty torch.rand torch.randn torch.full torch.eye
+    torch.arange torch.randperm torch.linspace torch.nn.functional.one_hot""".split()
+)
+SIZED_METHODS = frozenset("expand new_zeros new_ones new_empty new_full repeat".split())
+
+
+def number(node: ast.AST) -> int | float | None:
+    """The value of arithmetic on number literals, or None where it is not that.
+
+    Stops short of anything larger than `INTEGER_BITS`: that gives infinity.
+    """
+    if isinstance(node, ast.Constant):
+        value = node.value
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            return None
+        return value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        inner = number(node.operand)
+        return None if inner is None else -inner
+    if not isinstance(node, ast.BinOp):
+        return None
+    left, right = number(node.left), number(node.right)
+    if left is None or right is None:
+        return None
+    try:
+        return _compute(node.op, left, right)
+    except (ArithmeticError, ValueError, TypeError):
+        return None
+
+
+def _compute(op: ast.operator, left: float, right: float) -> int | float | None:
+    limit = vocabulary.INTEGER_BITS
+    if isinstance(op, (ast.Pow, ast.LShift)):
+        if not (type(left) is int and type(right) is int):
+            return None
+        if isinstance(op, ast.LShift):
+            return left << right if right <= limit else math.inf
+        if right > limit or abs(left).bit_length() * max(right, 0) > limit:
+            return math.inf
+        return int(left**right) if right >= 0 else None
+    actions: dict[type[ast.operator], Callable[[float, float], float]] = {
+        ast.Add: lambda a, b: a + b,
+        ast.Sub: lambda a, b: a - b,
+        ast.Mult: lambda a, b: a * b,
+        ast.FloorDiv: lambda a, b: a // b,
+    }
+    action = actions.get(type(op))
+    return None if action is None else action(left, right)
+
+
+def too_large(node: ast.BinOp) -> str | None:
+    """Why this arithmetic on literals is too large, or None."""
+    value = number(node)
+    if isinstance(value, float) and math.isinf(value):
+        return f"an integer of more than {vocabulary.INTEGER_BITS} bits"
+    if isinstance(node.op, ast.Mult):
+        for items, times in ((node.left, node.right), (node.right, node.left)):
+            count = number(times)
+            if count is None:
+                continue
+            size: int | None = None
+            if isinstance(items, (ast.List, ast.Tuple)):
+                size = len(items.elts)
+            elif isinstance(items, ast.Constant) and isinstance(items.value, str):
+                size = len(items.value)
+            if size is not None and size * count > vocabulary.ITEMS:
+                return f"a repetition to {int(size * count)} items"
+    return None
+
+
+def elements(node: ast.Call) -> float:
+    """How many elements the literal arguments of a sized constructor ask for."""
+    total = 1.0
+    for argument in node.args:
+        inner = argument.elts if isinstance(argument, (ast.Tuple, ast.List)) else None
+        for part in inner if inner is not None else [argument]:
+            value = number(part)
+            if value is not None:
+                total *= max(1.0, abs(float(value)))
+    return total
+
+
+def never_grows(
+    node: ast.AST, path: Callable[[ast.AST], str | None], defined: set[str]
+) -> bool:
+    """Whether `node` is surely a float or a tensor, so that `*`, `+` and `**` with it
+    cannot build a huge integer, string or list.
+
+    Args:
+        path: gives the dotted path of an imported name, or None.
+        defined: attributes that the source defines itself, whose type is unknown.
+    """
+    if isinstance(node, ast.Constant):
+        return type(node.value) in (float, complex)
+    if isinstance(node, ast.UnaryOp):
+        return isinstance(node.op, (ast.USub, ast.UAdd)) and never_grows(
+            node.operand, path, defined
+        )
+    if isinstance(node, ast.BinOp):
+        if isinstance(node.op, ast.Div):
+            return True
+        left = never_grows(node.left, path, defined)
+        if isinstance(node.op, ast.Mod):
+            return left
+        return left or never_grows(node.right, path, defined)
+    if isinstance(node, ast.Call):
+        found = path(node.func)
+        if found is not None:
+            return found in _FLOAT_FUNCTIONS or found in _TENSOR_FUNCTIONS
+        return (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr in _TENSOR_METHODS
+            and node.func.attr not in defined
+        )
+    return False
+
+
+def wide(spec: str) -> bool:
+    """Whether a format asks for a width or precision beyond the cap."""
+    return any(
+        len(digits) > 4 or int(digits) > vocabulary.FORMAT_WIDTH
+        for digits in _NUMBER.findall(spec)
+    )
+
+
+def bad_format(text: str) -> str | None:
+    """Why `text` may not be used with `.format(...)`, or None."""
+    try:
+        fields = list(string.Formatter().parse(text))
+    except ValueError as error:
+        return f"a malformed format: {error}"
+    for _, name, spec, _ in fields:
+        if name is not None and _SIMPLE_FIELD.match(name) is None:
+            return f"a format field {name!r} that reaches into its value"
+        if spec and ("{" in spec or wide(spec)):
+            return f"a format width over {vocabulary.FORMAT_WIDTH}"
+    return None

@@ -1,0 +1,186 @@
+"""How calls, items, arithmetic and formats are judged and rewritten."""
+
+from __future__ import annotations
+
+import ast
+
+from dux_sandbox.language import constants, vocabulary
+from dux_sandbox.language.judging import Judging
+
+_GROWING: dict[type[ast.operator], str] = {
+    ast.Add: "@add",
+    ast.Mult: "@mul",
+    ast.Pow: "@pow",
+    ast.LShift: "@lshift",
+    ast.Mod: "@mod",
+}
+
+
+class Expressions(Judging):
+    """Calls, items, arithmetic and formats."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Stars are checked, `out=` refused, `"...".format(...)` made safe."""
+        for keyword in node.keywords:
+            if keyword.arg == "out":
+                self.found(
+                    "call",
+                    node,
+                    "the argument out= (it can resize a parameter)",
+                    "assign the result, or use target.copy_(result)",
+                )
+        self._check_builtin_call(node)
+        self._check_size(node)
+        literal = self._literal_format(node)
+        arguments = [self.visit(argument) for argument in node.args]
+        for keyword in node.keywords:
+            keyword.value = self.visit(keyword.value)
+            if keyword.arg is None:
+                keyword.value = self.call("@kwargs", [keyword.value], keyword.value)
+        node.args = arguments
+        if literal is not None:
+            node.args.insert(0, literal)
+            node.func = self.load("@format_literal", node)
+        else:
+            node.func = self.visit(node.func)
+        return node
+
+    def _check_builtin_call(self, node: ast.Call) -> None:
+        if not isinstance(node.func, ast.Name) or node.func.id in self.bindings.names:
+            return
+        name, count = node.func.id, len(node.args)
+        starred = any(isinstance(a, ast.Starred) for a in node.args)
+        if name == "type" and (count != 1 or starred or node.keywords):
+            self.found(
+                "call", node, "type() that makes a class", "write a class statement"
+            )
+        elif name == "iter" and count != 1:
+            self.found(
+                "call", node, "iter() that may never end", "write a bounded for loop"
+            )
+        elif name in ("getattr", "hasattr", "setattr") and count > 1:
+            asked = node.args[1]
+            text = asked.value if isinstance(asked, ast.Constant) else None
+            if isinstance(text, str) and text.startswith("__"):
+                instead = "name a plain attribute"
+                self.found("attribute", node, f"{name} of {text}", instead)
+        elif name == "range":
+            longest = max((constants.number(a) or 0 for a in node.args), default=0)
+            if longest > vocabulary.ITEMS:
+                self.found(
+                    "size",
+                    node,
+                    f"a range of more than {vocabulary.ITEMS}",
+                    "use tensor operations in place of a long Python loop",
+                )
+
+    def _check_size(self, node: ast.Call) -> None:
+        method = isinstance(node.func, ast.Attribute) and node.func.attr
+        sized = (
+            self.path(node.func) in constants.SIZED or method in constants.SIZED_METHODS
+        )
+        if sized and constants.elements(node) > vocabulary.ELEMENTS:
+            self.found(
+                "size",
+                node,
+                f"a tensor of more than {vocabulary.ELEMENTS} elements",
+                "build tensors of a parameter's own shape: torch.zeros_like(p)",
+            )
+
+    def _literal_format(self, node: ast.Call) -> ast.expr | None:
+        if not isinstance(node.func, ast.Attribute) or node.func.attr != "format":
+            return None
+        if "format" in self.bindings.attributes:
+            return None
+        text = node.func.value
+        if not isinstance(text, ast.Constant) or not isinstance(text.value, str):
+            self.found(
+                "format",
+                node,
+                "str.format on something that is not a literal",
+                'use an f-string: f"{value:.3f}"',
+            )
+            return self.text("", node)
+        fault = constants.bad_format(text.value)
+        if fault is not None:
+            self.found("format", node, fault, 'use an f-string: f"{value:.3f}"')
+        return text
+
+    def visit_Starred(self, node: ast.Starred) -> ast.AST:
+        """`*x` in a call or display: x is judged by type and its size is capped."""
+        value = self.visit(node.value)
+        if isinstance(node.ctx, ast.Load):
+            value = self.call("@spread", [value], node)
+        node.value = value
+        return node
+
+    def visit_Dict(self, node: ast.Dict) -> ast.AST:
+        """`**x` in a dict display: as `*x`."""
+        made = self.node_contents_visit(node)
+        for index, key in enumerate(made.keys):
+            if key is None:
+                value = made.values[index]
+                made.values[index] = self.call("@spread", [value], value)
+        return made
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """Items are read and written by exact type."""
+        value, index = self.visit(node.value), self.visit(node.slice)
+        if isinstance(node.ctx, ast.Load):
+            return self.call("@getitem", [value, index], node)
+        node.value, node.slice = self.call("@write", [value], node), index
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """`*`, `**`, `+`, `<<` and `%` are capped where they could grow."""
+        fault = constants.too_large(node)
+        if fault is not None:
+            self.found("size", node, fault, "use a smaller number, or a float: 1e12")
+        guard = _GROWING.get(type(node.op))
+        attributes = self.bindings.attributes
+        if guard is not None:
+            left = constants.never_grows(node.left, self.path, attributes)
+            right = constants.never_grows(node.right, self.path, attributes)
+            if left or (right and not isinstance(node.op, ast.Mod)):
+                guard = None
+            elif constants.number(node) is not None:
+                guard = None
+        made = self.node_contents_visit(node)
+        if guard is None:
+            return made
+        return self.call(guard, [made.left, made.right], node)
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        """Numbers and strings; no bytes, no giant integers."""
+        if isinstance(node.value, bytes):
+            self.found("name", node, "bytes", vocabulary.INSTEAD["bytes"])
+        elif isinstance(node.value, int) and node.value.bit_length() > 256:
+            self.found("size", node, "an integer of over 256 bits", "use a float: 1e80")
+        return node
+
+    def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
+        """Values in f-strings are formatted by a guard, with a literal format."""
+        spec = ""
+        if node.format_spec is not None:
+            assert isinstance(node.format_spec, ast.JoinedStr)
+            for part in node.format_spec.values:
+                if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                    spec += part.value
+                else:
+                    self.found(
+                        "format",
+                        node,
+                        "a format width that is computed",
+                        'write the width as a number: f"{x:.3f}"',
+                    )
+        if constants.wide(spec):
+            self.found(
+                "format",
+                node,
+                f"a format width over {vocabulary.FORMAT_WIDTH}",
+                'use a small width: f"{x:.3f}"',
+            )
+        how = [self.text(node.conversion, node), self.text(spec, node)]
+        value = self.call("@format", [self.visit(node.value), *how], node)
+        made = ast.FormattedValue(value=value, conversion=-1, format_spec=None)
+        return ast.copy_location(made, node)

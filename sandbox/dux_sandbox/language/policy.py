@@ -1,0 +1,92 @@
+"""The language policy: judges a syntax tree and turns it into its guarded form."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable
+from typing import Any
+
+from dux_sandbox.language.decisions import GUARDED, PLAIN, REFUSED
+from dux_sandbox.language.definitions import Definitions
+
+# By the name of the node; filled as they are met.
+_VISITORS: dict[str, Callable[[Any, Any], Any]] = {}
+
+
+class Policy(Definitions):
+    """Judge and rewrite a whole module; faults are collected in `findings`.
+
+    The upper classes say how single nodes are treated. Here stands what comes first:
+    that the kind of node was decided on at all.
+    """
+
+    def visit(self, node: ast.AST) -> Any:
+        """Refuse nodes that are refused, and nodes that nobody has decided on."""
+        name = type(node).__name__
+        if name in GUARDED or name in PLAIN:
+            if name not in _VISITORS:
+                plain = Policy.node_contents_visit
+                _VISITORS[name] = getattr(Policy, f"visit_{name}", plain)
+            return _VISITORS[name](self, node)
+        message, instead = REFUSED.get(
+            name, (f"the unknown syntax {name}", "write plain Python 3.11")
+        )
+        self.found("statement", node, message, instead)
+        return node
+
+    def node_contents_visit(self, node: Any) -> Any:
+        """Visit the parts of a node: NodeTransformer's, at half its cost."""
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if type(value) is list:
+                parts: list[Any] = []
+                for item in value:
+                    if not isinstance(item, ast.AST):
+                        parts.append(item)
+                        continue
+                    made = self.visit(item)
+                    if type(made) is list:
+                        parts.extend(made)
+                    elif made is not None:
+                        parts.append(made)
+                value[:] = parts
+            elif isinstance(value, ast.AST) and (
+                value._fields or type(value).__name__ not in PLAIN
+            ):
+                setattr(node, name, self.visit(value))
+        return node
+
+    def visit_Module(self, node: ast.Module) -> Any:
+        """The top level; `if __name__ == "__main__":` has been dropped before."""
+        return self.node_contents_visit(node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
+        """The literal parts stay; the values are guarded one by one."""
+        return self.node_contents_visit(node)
+
+    def visit_withitem(self, node: ast.withitem) -> Any:
+        """The context and the name it is bound to."""
+        return self.node_contents_visit(node)
+
+
+def without_main(tree: ast.Module) -> None:
+    """Drop `if __name__ == "__main__":` blocks of the top level, in place."""
+    kept: list[ast.stmt] = []
+    for statement in tree.body:
+        if isinstance(statement, ast.If) and _is_main(statement.test):
+            kept.extend(statement.orelse)
+        else:
+            kept.append(statement)
+    tree.body = kept
+
+
+def _is_main(test: ast.expr) -> bool:
+    return (
+        isinstance(test, ast.Compare)
+        and isinstance(test.left, ast.Name)
+        and test.left.id == "__name__"
+        and len(test.ops) == 1
+        and isinstance(test.ops[0], ast.Eq)
+        and isinstance(test.comparators[0], ast.Constant)
+        and test.comparators[0].value == "__main__"
+    )

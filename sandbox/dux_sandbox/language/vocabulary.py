@@ -1,0 +1,248 @@
+"""What a rule may say: the one table that the policy, the prompt and the docs share.
+
+`python -m dux_sandbox.language.vocabulary` prints the page `docs/language.md`.
+Torch-free, so that a static check is quick to import.
+"""
+
+from __future__ import annotations
+
+from dux_sandbox.language import python_names, torch_names
+
+# Caps before parsing. CPython's parser is safe to about 200 brackets and crashes or
+# crawls far beyond; no optimizer that anybody wrote comes near these.
+SOURCE_BYTES = 65_536
+SOURCE_LINES = 2_000
+LINE_TOKENS = 2_000
+BRACKET_DEPTH = 40
+PREFIX_RUN = 20
+TREE_DEPTH = 90
+
+# Caps while a rule runs.
+ELEMENTS = 2**28  # of one tensor a rule asks for: 1 GiB in float32
+ITEMS = 1_000_000  # of one list, string, range
+TURNS = 100_000  # of all `while` loops in one step
+INTEGER_BITS = 4_096  # of one Python integer
+FORMAT_WIDTH = 200  # width or precision of one formatted value
+LIST_ELEMENTS = 1_000_000  # of one tensor turned into a list
+
+_TENSOR = (
+    *torch_names.ELEMENTWISE,
+    *torch_names.WHOLE_TENSOR,
+    *torch_names.IN_PLACE,
+    *torch_names.TENSOR_ONLY,
+)
+_OF_TORCH = (
+    *torch_names.ELEMENTWISE,
+    *torch_names.WHOLE_TENSOR,
+    *torch_names.FACTORIES,
+    *torch_names.TORCH_ONLY,
+    *torch_names.FOREACH,
+    *torch_names.CONSTANTS,
+)
+
+# Modules a source may import, and the names it finds there. Submodules are listed like
+# any other name.
+MODULES: dict[str, tuple[str, ...]] = {
+    "torch": (*sorted({*_OF_TORCH, "linalg", "nn", "optim"}),),
+    "torch.linalg": tuple(sorted(torch_names.LINALG)),
+    "torch.nn": ("Module", "Parameter", "functional", "utils"),
+    "torch.nn.functional": tuple(sorted(torch_names.FUNCTIONAL)),
+    "torch.nn.parameter": ("Parameter",),
+    "torch.nn.utils": tuple(sorted([*torch_names.NN_UTILS, "clip_grad"])),
+    "torch.nn.utils.clip_grad": ("clip_grad_norm_", "clip_grad_value_"),
+    "torch.optim": (*torch_names.BASES, "optimizer"),
+    "torch.optim.optimizer": ("Optimizer", "ParamsT"),
+    "math": tuple(python_names.MATH),
+    "typing": tuple(python_names.TYPING),
+    "collections": tuple(python_names.COLLECTIONS),
+    "collections.abc": tuple(python_names.COLLECTIONS_ABC),
+    "functools": tuple(python_names.FUNCTOOLS),
+    "itertools": tuple(python_names.ITERTOOLS),
+}
+
+TENSOR: tuple[str, ...] = tuple(sorted({*_TENSOR}))
+BUILTINS: tuple[str, ...] = tuple(python_names.BUILTINS)
+SUPER: tuple[str, ...] = tuple(torch_names.SUPER)
+
+# One flat table of everything, as the prompt shows it.
+ALLOWED: dict[str, tuple[str, ...]] = {
+    **MODULES,
+    "Tensor": TENSOR,
+    "builtins": BUILTINS,
+    "self": tuple(sorted(torch_names.OPTIMIZER_READABLE)),
+    "super()": SUPER,
+    **{name: tuple(sorted(found)) for name, found in python_names.METHODS.items()},
+}
+
+# Any attribute whose name is in none of these is refused before anything runs.
+ATTRIBUTES: frozenset[str] = frozenset(
+    name
+    for key, names in ALLOWED.items()
+    if key != "builtins"
+    for name in (*names, *python_names.RESULT_FIELDS)
+)
+
+# What to write instead, by the name that was found. Said to a language model.
+INSTEAD: dict[str, str] = {
+    "numpy": "compute with torch and math; tensors never leave torch",
+    "np": "compute with torch and math; tensors never leave torch",
+    "scipy": "compute with torch and torch.linalg",
+    "random": "draw from a generator: self.rng = torch.Generator().manual_seed(0)",
+    "copy": "copy a tensor with .clone(), a dict with dict(d), a list with list(x)",
+    "warnings": "leave the warning out, or raise ValueError in __init__",
+    "logging": "leave the message out; losses are recorded for you",
+    "os": "leave it out; a rule touches no files, processes or environment",
+    "sys": "leave it out; a rule touches no files, processes or environment",
+    "time": "count steps: self.t += 1",
+    "dataclasses": "write a plain class with __init__",
+    "dataclass": "write a plain class with __init__",
+    "enum": "use plain strings or integers",
+    "abc": "write a plain class without ABC",
+    "namedtuple": "use a dict or a tuple",
+    "Counter": "use a dict",
+    "operator": "write the operator itself, or a lambda",
+    "wraps": "leave the decorator out",
+    "contextlib": "use with torch.no_grad(): or with torch.enable_grad():",
+    "jit": "leave @torch.jit.script out and write the function plainly",
+    "compile": "leave torch.compile out and write the function plainly",
+    "set_grad_enabled": "use with torch.no_grad(): or with torch.enable_grad():",
+    "inference_mode": "use torch.no_grad()",
+    "manual_seed": "draw from a generator: torch.Generator().manual_seed(0)",
+    "backward": "call loss = closure(); it runs the backward pass itself",
+    "autocast": "use x.float() or x.to(torch.bfloat16)",
+    "amp": "use x.float() or x.to(torch.bfloat16)",
+    "autograd": "use p.grad; call loss = closure() where a new gradient is needed",
+    "requires_grad_": "leave it out; the training loop decides what is trained",
+    "detach_": "use .detach()",
+    "data_ptr": "use the tensor itself as the key: self.state[p]",
+    "set_": "use .copy_(other)",
+    "resize_": "build a new tensor of the shape you need",
+    "resize_as_": "build a new tensor of the shape you need",
+    "t_": "use .t()",
+    "transpose_": "use .transpose(a, b)",
+    "squeeze_": "use .squeeze()",
+    "unsqueeze_": "use .unsqueeze(dim)",
+    "as_strided": "use .view, .reshape, .transpose or slicing",
+    "storage": "use the tensor itself",
+    "untyped_storage": "use the tensor itself",
+    "apply_": "use tensor operations, for example torch.where",
+    "map_": "use tensor operations, for example torch.where",
+    "register_hook": "do the work in step()",
+    "share_memory_": "leave it out",
+    "pin_memory": "leave it out",
+    "format_map": 'use an f-string: f"{value:.3f}"',
+    "save": "keep what must last in self.state[p]; it is saved for you",
+    "load": "keep what must last in self.state[p]; it is restored for you",
+    "cuda": "use p.device and torch.zeros_like(p)",
+    "distributed": "leave it out; one process trains",
+    "utils": "use torch.nn.utils.clip_grad_norm_, or plain tensor operations",
+    "lr_scheduler": "compute the learning rate inside step() from a step count",
+    "__dict__": "name the attributes you need",
+    "__class__": "use type(x), or self.__class__.__name__",
+    "open": "leave it out; a rule touches no files",
+    "eval": "write the expression itself",
+    "exec": "write the statements themselves",
+    "vars": "name the attributes you need",
+    "dir": "name the attributes you need",
+    "globals": "keep values on self",
+    "locals": "keep values in variables",
+    "input": "leave it out; nobody answers",
+    "bytes": "use strings or integers",
+    "bytearray": "use a list of integers",
+    "memoryview": "use tensor slicing",
+    "BaseException": "except Exception:",
+    "SystemExit": "raise ValueError(...) or return",
+    "KeyboardInterrupt": "except Exception:",
+    "GeneratorExit": "except Exception:",
+    "breakpoint": "leave it out",
+    "__import__": "write an import statement at the top",
+    "required": "give the argument a default value",
+    "delattr": "write del self.name",
+    "_use_grad_for_differentiable": "decorate step with @torch.no_grad()",
+}
+
+
+def instead_of(name: str, default: str = "") -> str:
+    """What to write where `name` was found; `default` where nothing better is known."""
+    return INSTEAD.get(name, default)
+
+
+_DENIED = """
+- files, the network, processes, the environment, clocks, threads
+- other modules than those above; `from x import *`
+- names with two leading underscores, save `__init__`, `__repr__` (accepted and left
+  out), `__setstate__`, `__call__` of a helper class, `x.__class__.__name__`
+- hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`, `out=`
+- global modes: default dtype and device, seeds, `set_grad_enabled`, `inference_mode`
+- `.backward()` and `torch.autograd`: a closure does the backward pass
+- `async`, `await`, `global`, `except*`, class patterns in `match`, class keywords,
+  class decorators, `yield` inside `with`, and `return`, `break` or `continue` in
+  `finally`
+- writing `p.grad = None`, `p.requires_grad`, `self.param_groups`, `self.state`,
+  `self.defaults`, or the parameters of a group
+""".strip()
+
+_CONTRACT = """
+The last class at the top level that is built on `torch.optim.Optimizer`, or on one of
+torch's own optimizers in the table, is the *rule*. It is built as `Rule(params)`, so
+every other argument of `__init__` needs a default. It has a `step(self, closure=None)`,
+its own or its base's. Of the methods it may override, `step` alone is called by the
+training loop; `zero_grad`, `state_dict`, `load_state_dict` and `add_param_group` of the
+loop are torch's. Two class attributes are read: `carry = True` asks for the state of
+the rule before it, where names, shapes and dtypes match; `requires_closure = True` says
+that `step` cannot work without a closure.
+
+Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
+`p.grad = x` copy the values of a tensor of the same shape and dtype. Values of groups
+and of `self.state` are numbers, strings, booleans, None, tensors, and lists, tuples and
+dicts of them.
+""".strip()
+
+
+def page() -> str:
+    """The page `docs/language.md`, whole, ending in a newline."""
+    caps = [
+        ("source", f"{SOURCE_BYTES} bytes, {SOURCE_LINES} lines"),
+        ("nested brackets", f"{BRACKET_DEPTH}"),
+        ("nested expressions and blocks", f"{TREE_DEPTH}"),
+        ("elements of a tensor the rule asks for", f"{ELEMENTS}"),
+        ("items of a list, string or range", f"{ITEMS}"),
+        ("turns of `while` in one step", f"{TURNS}"),
+        ("bits of a Python integer", f"{INTEGER_BITS}"),
+        ("width in a format", f"{FORMAT_WIDTH}"),
+    ]
+    lines = [
+        "# The language of a rule",
+        "",
+        "Generated by `python -m dux_sandbox.language.vocabulary`; do not edit.",
+        "A source is Python, less what could reach beyond its tensors. What is not",
+        "listed here is refused, by name before anything runs and by exact type",
+        "while it runs.",
+        "",
+        "## The contract",
+        "",
+        _CONTRACT,
+        "",
+        "## Caps",
+        "",
+        "| what | at most |",
+        "| --- | --- |",
+        *(f"| {what} | {most} |" for what, most in caps),
+        "",
+        "## Never",
+        "",
+        _DENIED,
+        "",
+        "## Names",
+        "",
+        "Attributes that the source itself defines are always its own to use.",
+        "",
+    ]
+    for key, names in ALLOWED.items():
+        title = key if key in MODULES or key in ("builtins", "super()") else f"of {key}"
+        lines += [f"### {title}", "", " ".join(f"`{name}`" for name in names), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,114 @@
+"""Questions to a rule's process and its answers, within a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.process.channel import MAX_JSON, ChannelBroken
+from dux_sandbox.process.reported import finding_of
+from dux_sandbox.process.spawning import Child
+
+log = logging.getLogger(__name__)
+
+_INSTEAD = {
+    "time": "no unbounded loop, no large matrix factorisation at every step",
+    "died": "stay within memory; use only what the table of names allows",
+    "channel": "use only what the table of names allows",
+    "memory": "keep at most a few tensors of each parameter's shape",
+}
+
+Reply = tuple[dict[str, Any], bytearray]
+
+
+class Conversation:
+    """The trainer's side of the talk with one child.
+
+    Every fault of the child ends it and comes out as RuleFailed: a rule that failed
+    once is not asked again.
+
+    Attributes:
+        child: the process.
+        seconds: time the child has used to answer so far.
+    """
+
+    def __init__(self, child: Child, digest: str) -> None:
+        self.child = child
+        self.seconds = 0.0
+        self._digest = digest
+        self._number = 0
+
+    def ask(
+        self,
+        request: dict[str, Any],
+        seconds: float,
+        *,
+        closure: Callable[[], dict[str, Any]] | None = None,
+        blobs: list[bytes | memoryview] | None = None,
+        max_json: int = MAX_JSON,
+        max_blob: int = 0,
+    ) -> Reply:
+        """Send one request and wait for its answer.
+
+        Args:
+            request: plain data with an "op".
+            seconds: time the child may use; what `closure` uses does not count.
+            closure: called when the child asks for the loss; its return value is
+                the answer. What it raises comes out, and the child is ended.
+            blobs: raw bytes that go with the request.
+            max_json: the longest answer accepted, bytes of text.
+            max_blob: the most raw bytes accepted with it.
+
+        Returns:
+            The answer and its raw bytes; see `require_ok` for a fault it reports.
+
+        Raises:
+            RuleFailed: late, gone, or nonsense.
+        """
+        self._number += 1
+        request["id"] = self._number
+        left = seconds
+        try:
+            self.child.channel.send(request, blobs, seconds)
+            while True:
+                began = time.perf_counter()
+                reply, blob = self.child.channel.receive(left, max_json, max_blob)
+                spent = time.perf_counter() - began
+                left -= spent
+                self.seconds += spent
+                if reply.get("id") != self._number:
+                    raise ChannelBroken("channel", "an answer repeats no question")
+                if reply.get("call") != "closure" or closure is None:
+                    break
+                answer = {"id": self._number, **closure()}
+                self.child.channel.send(answer, None, seconds)
+            if self.child.channel.surplus:
+                raise ChannelBroken("channel", "it said more than it was asked")
+        except ChannelBroken as error:
+            raise self.broken(error, seconds) from None
+        return reply, blob
+
+    def require_ok(self, reply: dict[str, Any]) -> None:
+        """Raise RuleFailed when an answer reports a fault; the child ends."""
+        if "error" in reply:
+            raise self.fail_with(finding_of(reply["error"]))
+
+    def broken(self, error: ChannelBroken, seconds: float) -> RuleFailed:
+        """The finding for a channel that broke; the child ends."""
+        if error.rule == "time":
+            return self.fail("time", f"it used more than {seconds:.2f} s")
+        return self.fail(error.rule, str(error))
+
+    def fail(self, rule: str, message: str) -> RuleFailed:
+        """A finding on this rule, to raise; the child ends."""
+        instead = _INSTEAD.get(rule, "keep to plain values")
+        return self.fail_with(Finding(rule, None, message, instead))
+
+    def fail_with(self, finding: Finding) -> RuleFailed:
+        """The same with a finding already made."""
+        log.debug("rule %s failed: %s", self._digest[:12], finding)
+        self.child.kill()
+        return RuleFailed(finding)

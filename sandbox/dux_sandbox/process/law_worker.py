@@ -1,0 +1,114 @@
+"""What runs in the process that tries the laws on a source, before and in the jail.
+
+What it needs is imported and exercised first: nothing can be opened afterwards, and
+no line of the source is read before.
+"""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import torch
+
+from dux_sandbox.findings import SourceRejected
+from dux_sandbox.lawful.header import RULE
+from dux_sandbox.lawful.script import provide
+from dux_sandbox.laws import LAWS, check_laws, iter_laws
+from dux_sandbox.loading import load
+from dux_sandbox.process import jail
+from dux_sandbox.process.channel import Channel, ChannelBroken
+from dux_sandbox.runtime.text import plain
+
+
+def serve(channel: Channel, request: dict[str, Any]) -> None:
+    """Rehearse, lock this process, then answer one request with one result a law.
+
+    Args:
+        channel: to the trainer.
+        request: "memory" (bytes it may add) and "draws" (whether examples are drawn).
+    """
+    torch.set_num_threads(1)
+    provide("pickle", _Pickle)
+    # Pickling, copying and asking for the device import at their first use.
+    others = [law.name for law in LAWS if law.name not in ("copies", "surroundings")]
+    check_laws(torch.optim.SGD, examples=int(request["draws"]), skip=others)
+    if request["draws"]:
+        _rehearse()
+    held = jail.lock(request["memory"])
+    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
+    channel.send({"layers": rows})
+    try:
+        message, _ = channel.receive(None)
+    except ChannelBroken:
+        return
+    try:
+        rule: Any = load(message["source"])
+    except SourceRejected as error:
+        channel.send({"refused": error.report.as_dict()})
+        return
+    traits = set(message["traits"])
+    if rule.requires_closure:
+        traits.add("needs-closure")
+    results = iter_laws(
+        lambda params: rule(params),
+        examples=message["examples"],
+        skip=message["skip"],
+        seed=message["seed"],
+        traits=traits,
+        source=RULE,
+        quick=message["quick"],
+    )
+    try:
+        for result in results:
+            row = [result.name, result.ok, result.message, result.example]
+            channel.send({"law": row})
+    except Exception as error:  # the rule's doing or the jail's: the trainer is told
+        channel.send({"error": f"{type(error).__name__}: {plain(error)[:300]}"})
+
+
+def _rehearse() -> None:
+    """Shrink once: hypothesis imports and opens files as it goes."""
+    from dux_sandbox.drawing import rehearse
+
+    rehearse()
+
+
+class _Pickle:
+    """pickle without torch's own way to store tensors, which the jail does not let it
+    go: a tensor travels as its dtype, shape and numbers."""
+
+    @staticmethod
+    def dumps(held: Any) -> bytes:
+        """As pickle.dumps."""
+        return pickle.dumps(_without_tensors(held))
+
+    @staticmethod
+    def loads(data: bytes) -> Any:
+        """As pickle.loads, of what this class wrote."""
+        return _with_tensors(pickle.loads(data))
+
+
+_TENSOR = "a tensor"
+
+
+def _without_tensors(held: Any) -> Any:
+    if isinstance(held, torch.Tensor):
+        flat = held.detach().double().flatten().tolist()
+        return (_TENSOR, str(held.dtype)[6:], tuple(held.shape), flat)
+    if isinstance(held, dict):
+        return {key: _without_tensors(value) for key, value in held.items()}
+    if type(held) in (list, tuple):
+        return type(held)(_without_tensors(each) for each in held)
+    return held
+
+
+def _with_tensors(held: Any) -> Any:
+    if type(held) is tuple and len(held) == 4 and held[0] == _TENSOR:
+        flat = torch.tensor(held[3], dtype=torch.float64)
+        return flat.to(getattr(torch, held[1])).reshape(held[2])
+    if isinstance(held, dict):
+        return {key: _with_tensors(value) for key, value in held.items()}
+    if type(held) in (list, tuple):
+        return type(held)(_with_tensors(each) for each in held)
+    return held

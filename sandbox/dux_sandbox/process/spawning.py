@@ -1,0 +1,226 @@
+"""The trainer's handle on the warm process, and on each child it forks."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from typing import Any
+
+from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
+from dux_sandbox.process.jail import Layer
+
+_START_SECONDS = 120.0  # importing torch from a cold disk took 13 s here
+_FORK_SECONDS = 10.0
+# Nothing of the trainer's. A rule's threads must not spin while they wait: the trainer
+# needs the cores for its next forward pass.
+_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from dux_sandbox.process.zygote import main; main(int(sys.argv[2]))"
+)
+
+
+# A DataLoader's workers are forks of the trainer: they must not keep these open, or
+# a child would outlive a trainer that was killed.
+_open_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+
+def _close_sockets_of_parent() -> None:
+    for connection in list(_open_sockets):
+        connection.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_sockets_of_parent)
+
+
+class IsolationUnavailable(RuntimeError):
+    """This system cannot run a rule in a process of its own; says what to do."""
+
+
+class Child:
+    """One forked process: its channel, and the means to end it."""
+
+    def __init__(self, pid: int, channel: Channel) -> None:
+        self.pid = pid
+        self.channel = channel
+        self._handle = -1
+        self._alive = True
+        if hasattr(os, "pidfd_open"):
+            try:
+                self._handle = os.pidfd_open(pid)
+            except ProcessLookupError:
+                self._alive = False  # dead already: its channel will say so
+        _open_sockets.add(channel.socket)
+
+    def kill(self) -> None:
+        """End the process at once; can be called twice."""
+        self.channel.close()
+        if not self._alive:
+            return
+        self._alive = False
+        try:
+            if self._handle >= 0:
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+            else:
+                os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        finally:
+            if self._handle >= 0:
+                os.close(self._handle)
+
+    def resident_bytes(self) -> int:
+        """Memory the process holds now, in bytes; 0 where the system does not tell."""
+        try:
+            with open(f"/proc/{self.pid}/statm") as figures:
+                fields = figures.read().split()
+            return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+        except (OSError, IndexError, ValueError):
+            return 0
+
+
+class Zygote:
+    """The warm process. One is enough for a trainer; see `zygote`."""
+
+    def __init__(self) -> None:
+        """Start the process; `fork` waits until it is warm.
+
+        Raises:
+            IsolationUnavailable: on a system without fork and socket passing.
+        """
+        if not hasattr(os, "fork") or not hasattr(socket, "send_fds"):
+            raise IsolationUnavailable(
+                "isolated execution needs fork and descriptor passing, which this "
+                "system has not; pass execution='inline'."
+            )
+        self._lock = threading.Lock()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            paths = json.dumps([path for path in sys.path if path])
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-c", _BOOT, paths, str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                env=_ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,
+            )
+        self._control = ours
+        _open_sockets.add(ours)
+        self._ready = False
+        self._owner = os.getpid()
+
+    @property
+    def usable(self) -> bool:
+        """Whether this process made it, and it still lives."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def fork(self, request: dict[str, Any], descriptors: tuple[int, ...] = ()) -> Child:
+        """A fresh child that serves one rule.
+
+        Raises:
+            IsolationUnavailable: the warm process died or cannot start.
+        """
+        ours, theirs = socket.socketpair()
+        nonce = new_nonce()
+        request = {**request, "nonce": nonce.hex()}
+        with self._lock, theirs:
+            self._wait_until_ready()
+            try:
+                self._control.settimeout(_FORK_SECONDS)
+                data = json.dumps(request).encode()
+                socket.send_fds(self._control, [data], [theirs.fileno(), *descriptors])
+                answer = self._line(_FORK_SECONDS)
+            except OSError:
+                ours.close()
+                raise IsolationUnavailable(
+                    "the warm process for rules has died; it is started anew at the "
+                    "next try."
+                ) from None
+        return Child(int(answer["pid"]), Channel(ours, nonce))
+
+    def layers(self) -> list[Layer]:
+        """Which layers of the jail hold, tried in a child."""
+        child = self.fork({"purpose": "layers"})
+        try:
+            message, _ = child.channel.receive(_FORK_SECONDS)
+            return [Layer(*row) for row in message["layers"]]
+        except ChannelBroken as error:
+            raise RuleFailed(Finding("jail", None, str(error))) from None
+        finally:
+            child.kill()
+
+    def close(self) -> None:
+        """End the warm process and with it every child."""
+        if self._owner != os.getpid():
+            return
+        try:
+            self._control.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is gone already
+        self._control.close()
+        try:
+            self._process.wait(2.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait_until_ready(self) -> None:
+        if self._ready:
+            return
+        try:
+            answer = self._line(_START_SECONDS)
+        except OSError:
+            raise IsolationUnavailable(
+                "the warm process for rules did not start; run `dux doctor`, or pass "
+                "execution='inline'."
+            ) from None
+        if "error" in answer:
+            raise IsolationUnavailable(
+                f"the warm process for rules did not start: {answer['error']}"
+            )
+        self._ready = True
+
+    def _line(self, seconds: float) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        data = b""
+        while not data.endswith(b"\n"):
+            self._control.settimeout(max(0.001, deadline - time.monotonic()))
+            piece = self._control.recv(4096)
+            if not piece:
+                raise ConnectionError("the warm process is gone")
+            data += piece
+        answer: dict[str, Any] = json.loads(data)
+        return answer
+
+
+_zygote: Zygote | None = None
+_making = threading.Lock()
+
+
+def zygote() -> Zygote:
+    """The warm process of this trainer: started at first use, anew when it died."""
+    global _zygote
+    with _making:
+        if _zygote is None or not _zygote.usable:
+            if _zygote is not None:
+                _zygote.close()
+            _zygote = Zygote()
+            atexit.register(_zygote.close)
+        return _zygote

@@ -1,0 +1,263 @@
+"""What runs in a rule's process, after the jail is locked: one rule, on request."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import socket
+from typing import Any
+
+import torch
+
+from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
+from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.process import jail
+from dux_sandbox.process.channel import Channel, ChannelBroken
+from dux_sandbox.process.slab import Place, view
+from dux_sandbox.running import failure, number_of, same_options, without_params
+from dux_sandbox.runtime.classes import check_values
+from dux_sandbox.values import Decoder, ValueRefused, encode
+
+# A thread of torch's pool reserves a stack and an arena of address space.
+_THREAD_BYTES = 160 << 20
+
+_REHEARSAL = """
+import math
+import torch
+
+
+class Rehearsal(torch.optim.Optimizer):
+    def __init__(self, params, lr=1e-3, betas=(0.9, 0.99)):
+        super().__init__(params, dict(lr=lr, betas=betas))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t += 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if len(state) == 0:
+                    state["m"] = torch.zeros_like(p)
+                g = p.grad.clone().detach()
+                state["m"].mul_(group["betas"][0]).add_(g, alpha=0.1)
+                x = g / (g.norm() + 1e-12)
+                x = 1.5 * x - 0.5 * (x @ x.t()) @ x
+                values, vectors = torch.linalg.eigh(x @ x.t())
+                torch.linalg.qr(x)
+                torch.linalg.svd(x)
+                torch.linalg.svdvals(x)
+                torch._foreach_mul_([g], 0.5)
+                torch._foreach_norm([g])
+                denominator = (g * g).sqrt().add_(1e-8)
+                p.addcdiv_(state["m"], denominator, value=-group["lr"])
+                float(torch.where(g > 0, g, -g).sum())
+                torch.randn(2, generator=torch.Generator().manual_seed(0))
+        return None
+"""
+
+
+def rehearse() -> None:
+    """Run a small rule once in this process, so that every lazy path is warm."""
+    weight = torch.nn.Parameter(torch.eye(4))
+    weight.grad = torch.ones(4, 4)
+    rule = load(_REHEARSAL)([{"params": [weight]}])  # type: ignore[call-arg]
+    for _ in range(2):
+        rule.step()
+    rule.zero_grad()
+    for name in ("SGD", "Adam", "AdamW", "RMSprop"):
+        weight.grad = torch.ones(4, 4)
+        getattr(torch.optim, name)([weight]).step()
+    blobs: list[bytes | memoryview] = []
+    described = encode({"w": weight, "n": (1, 2.5, None)}, blobs)
+    Decoder(bytearray(b"".join(blobs))).decode(described)
+
+
+def serve(request: dict[str, Any], descriptors: list[int]) -> None:
+    """Lock this process, then answer the trainer until it goes away.
+
+    Args:
+        request: "purpose" ("layers", "rule" or "laws"), "nonce", and for a rule "slab"
+            (bytes), "memory" (bytes it may add) and "threads".
+        descriptors: the channel's socket, then the slab's memory.
+    """
+    channel = Channel(
+        socket.socket(fileno=descriptors[0]), bytes.fromhex(request["nonce"])
+    )
+    if request["purpose"] == "laws":
+        from dux_sandbox.process import law_worker
+
+        law_worker.serve(channel, request)
+        return
+    block = torch.empty(0, dtype=torch.uint8)
+    memory = None
+    if request["purpose"] == "rule":
+        shared = mmap.mmap(descriptors[1], request["slab"])
+        os.close(descriptors[1])
+        block = torch.frombuffer(shared, dtype=torch.uint8)
+        memory = request["memory"] + request["threads"] * _THREAD_BYTES
+    held = jail.lock(memory)
+    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
+    channel.send({"layers": rows})
+    if request["purpose"] != "rule":
+        return
+    torch.set_num_threads(request["threads"])
+    server = _Server(channel, block)
+    while True:
+        try:
+            message, blob = channel.receive(None)
+        except ChannelBroken:
+            return
+        server.answer(message, blob)
+
+
+class _Server:
+    def __init__(self, channel: Channel, block: torch.Tensor) -> None:
+        self._channel = channel
+        self._block = block
+        self._parameters: list[torch.Tensor] = []
+        self._gradients: list[torch.Tensor] = []
+        self._rule: Any = None
+        self._told: list[dict[str, Any]] = []
+        self._number = 0
+        self._stopped: Finding | None = None  # the closure raised in this step
+
+    def answer(self, message: dict[str, Any], blob: bytearray) -> None:
+        """Carry out one request; a fault of the rule becomes an "error" answer."""
+        self._number = message["id"]
+        blobs: list[bytes | memoryview] = []
+        try:
+            operation = getattr(self, f"_do_{message['op']}")
+            reply = operation(message, blob, blobs)
+        except RuleFailed as error:
+            reply, blobs = {"error": error.finding.as_dict()}, []
+        except SourceRejected as error:
+            reply, blobs = {"refused": error.report.as_dict()}, []
+        except MemoryError:
+            reply, blobs = {"error": _memory_finding().as_dict()}, []
+        except Exception as error:  # generated code: whatever it raises is a finding
+            reply, blobs = {"error": _finding_of(error).as_dict()}, []
+        reply["id"] = self._number
+        self._channel.send(reply, blobs)
+
+    def _do_build(self, message: dict[str, Any], _: bytearray, __: Any) -> Any:
+        torch.manual_seed(message["seed"])
+        for row in message["places"]:
+            place = Place(tuple(row[0]), tuple(row[1]), *row[2:])
+            values = view(self._block, place, place.at)
+            parameter = torch.nn.Parameter(values, requires_grad=place.requires_grad)
+            self._parameters.append(parameter)
+            self._gradients.append(view(self._block, place, place.grad_at))
+        rule_class = load(message["source"])
+        groups = [
+            {"params": [self._parameters[index] for index in indices]}
+            for indices in message["groups"]
+        ]
+        self._rule = rule_class(groups)  # type: ignore[call-arg]
+        check_values(self._rule)
+        options = [without_params(group) for group in self._rule.param_groups]
+        self._told = [dict(group) for group in options]
+        return {
+            "defaults": encode(dict(self._rule.defaults), []),
+            "options": encode(options, []),
+            "carry": bool(rule_class.carry),  # type: ignore[attr-defined]
+            "requires_closure": bool(rule_class.requires_closure),  # type: ignore[attr-defined]
+        }
+
+    def _do_step(self, message: dict[str, Any], _: bytearray, __: Any) -> Any:
+        self._hear(message)
+        self._stopped = None
+        closure = self._ask if message.get("closure") else None
+        loss = self._rule.step(closure)
+        reply: dict[str, Any] = {}
+        if loss is not None:
+            reply["loss"] = encode(number_of(loss), [])
+        changed = self._changed_options()
+        if changed:
+            reply["options"] = changed
+        return reply
+
+    def _do_snapshot(self, _: Any, __: bytearray, blobs: list[Any]) -> Any:
+        return self._learned(blobs)
+
+    def _do_describe(self, _: Any, __: bytearray, ___: list[Any]) -> Any:
+        self._learned(None)
+        return {}
+
+    def _learned(self, blobs: list[Any] | None) -> dict[str, Any]:
+        state = {
+            index: dict(self._rule.state[parameter])
+            for index, parameter in enumerate(self._parameters)
+            if parameter in self._rule.state
+        }
+        return {
+            "state": encode(state, blobs),
+            "attributes": encode(attributes_of(self._rule), blobs),
+        }
+
+    def _do_restore(self, message: dict[str, Any], blob: bytearray, _: Any) -> Any:
+        decoder = Decoder(blob)
+        state = decoder.decode(message["state"])
+        attributes = decoder.decode(message["attributes"])
+        self._rule.state.clear()
+        for index, entry in state.items():
+            self._rule.state[self._parameters[index]] = entry
+        restore_attributes(self._rule, attributes)
+        return {}
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        """Take over which gradients are present, and changed option values."""
+        for index, present in enumerate(message.get("present", ())):
+            self._parameters[index].grad = self._gradients[index] if present else None
+        for index, described in message.get("options", ()):
+            values = Decoder(bytearray()).decode(described)
+            group = self._rule.param_groups[index]
+            for name in [name for name in group if name != "params"]:
+                if name not in values:
+                    del group[name]
+            group.update(values)
+            self._told[index] = dict(values)
+
+    def _changed_options(self) -> list[Any]:
+        changed = []
+        for index, group in enumerate(self._rule.param_groups):
+            if index >= len(self._told):
+                break
+            now = without_params(group)
+            if not same_options(now, self._told[index]):
+                changed.append([index, encode(now, [])])
+                self._told[index] = dict(now)
+        return changed
+
+    def _ask(self) -> torch.Tensor:
+        """The closure, as the rule sees it: one round trip to the trainer."""
+        if self._stopped is not None:
+            raise RuleFailed(self._stopped)
+        self._channel.send({"id": self._number, "call": "closure"})
+        message, _ = self._channel.receive(None)
+        self._hear(message)
+        if "stop" in message:
+            self._stopped = Finding(*message["stop"])
+            raise RuleFailed(self._stopped)
+        loss = Decoder(bytearray()).decode(message["loss"])
+        return torch.tensor(loss, dtype=getattr(torch, message["dtype"]))
+
+
+def _memory_finding() -> Finding:
+    return Finding(
+        "memory",
+        None,
+        "the rule asked for more memory than it may use",
+        "keep at most a few tensors of each parameter's shape",
+    )
+
+
+def _finding_of(error: Exception) -> Finding:
+    text = str(error)[:300]
+    if isinstance(error, RuntimeError) and "allocate memory" in text:
+        return _memory_finding()
+    if isinstance(error, ValueRefused):
+        return Finding("state", None, text, "keep numbers, strings and tensors")
+    return failure(error).finding

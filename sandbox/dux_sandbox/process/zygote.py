@@ -1,0 +1,136 @@
+"""The warm process: torch is loaded once, and every rule gets a fresh fork of it.
+
+It is started by the trainer with an empty environment, holds no user data, never
+runs generated code itself, and ends when the trainer's end of its socket closes.
+Run as `python -I -c "..." PATHS SOCKET` by `dux_sandbox.process.spawning`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+_MESSAGE_BYTES = 1 << 16
+
+
+def warm() -> None:
+    """Load and exercise what a rule may use, so that no child has to."""
+    import types
+
+    # torch.optim's own classes import torch._dynamo at their first use, only to
+    # ask it not to compile them: two seconds and 200 MB that no rule needs.
+    stand_in = types.ModuleType("torch._dynamo")
+    stand_in.graph_break = lambda *_, **__: None  # type: ignore[attr-defined]
+    stand_in.disable = lambda fn=None, *_, **__: fn  # type: ignore[attr-defined]
+
+    import torch
+
+    sys.modules["torch._dynamo"] = stand_in
+    torch._dynamo = stand_in
+    # One thread here, always: a process with an OpenMP team must not be forked.
+    torch.set_num_threads(1)
+    from dux_sandbox.process import worker
+
+    worker.rehearse()
+    try:
+        import pyseccomp  # noqa: F401  (14 ms that each child would pay)
+    except (ImportError, RuntimeError, OSError):
+        pass
+
+
+def serve(control: socket.socket) -> None:
+    """Fork children on request until the trainer is gone.
+
+    A request is one JSON object with the descriptors of the child's socket and,
+    for a rule, its shared memory; the answer holds the child's process id.
+    """
+    children: set[int] = set()
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    poll = select.poll()
+    poll.register(control, select.POLLIN)
+    poll.register(wake_read, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if wake_read in ready:
+            os.read(wake_read, 4096)
+            _reap(children)
+        if control.fileno() not in ready:
+            continue
+        data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 4)
+        if not data:
+            break
+        request = json.loads(data)
+        pid = os.fork()
+        if pid == 0:
+            _become_child(request, descriptors)
+        children.add(pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.sendall(json.dumps({"pid": pid}).encode() + b"\n")
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    while children:
+        pid, _ = os.waitpid(-1, 0)
+        children.discard(pid)
+
+
+def _reap(children: set[int]) -> None:
+    while children:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        children.discard(pid)
+
+
+def _become_child(request: dict[str, Any], descriptors: list[int]) -> None:
+    """The first moments of a fork: keep two descriptors, then serve one rule."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # Descriptors are moved to 3 and up, and nothing else survives.
+        kept = []
+        for position, descriptor in enumerate(descriptors):
+            target = 100 + position
+            os.dup2(descriptor, target, inheritable=False)
+            kept.append(target)
+        os.closerange(3, 100)
+        os.closerange(100 + len(kept), 4096)
+        os.chdir("/")
+        from dux_sandbox.process import worker
+
+        worker.serve(request, kept)
+        status = 0
+    except BaseException:  # a fork must never return into the zygote's loop
+        status = 1
+    finally:
+        os._exit(status)
+
+
+def main(control_descriptor: int) -> None:
+    """Warm up, say so, and serve."""
+    control = socket.socket(fileno=control_descriptor)
+    control.set_inheritable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    try:
+        warm()
+    except ImportError as error:
+        control.sendall(json.dumps({"error": str(error)}).encode() + b"\n")
+        return
+    # What is shared now stays shared: a collection in a child would copy it all.
+    gc.collect()
+    gc.freeze()
+    control.sendall(b'{"ready": true}\n')
+    serve(control)

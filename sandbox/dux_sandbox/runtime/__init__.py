@@ -1,0 +1,1 @@
+"""What a rule meets when it runs: guards, a facade for torch, builtins, classes."""

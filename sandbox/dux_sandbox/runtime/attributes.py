@@ -1,0 +1,204 @@
+"""What a rule keeps on itself, as plain data: models keep step counts on `self`.
+
+torch's own `state_dict` forgets it. A tagged dict stands for what plain data cannot
+say: `{"dux": "parameter", ...}` a parameter of the rule, `"generator"` a random
+generator, `"object"` a helper object, `"items"` a dict with odd keys.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from dux_sandbox.language import torch_names
+from dux_sandbox.runtime.arithmetic import TENSORS
+from dux_sandbox.values import DTYPE_NAMES
+
+_SCALARS: frozenset[type] = frozenset([int, float, bool, str, type(None)])
+_MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
+_TAG = "dux"
+# Containers inside each other: what `dux_sandbox.values` carries, tags included.
+_MOST_DEPTH = 3
+_MOST_ITEMS = 100_000
+
+
+class _Unsaved(Exception):
+    """A value that no plain data can stand for."""
+
+
+def _parameters(rule: torch.optim.Optimizer) -> list[torch.Tensor]:
+    return [p for group in rule.param_groups for p in group["params"]]
+
+
+def _own_names(rule: torch.optim.Optimizer) -> list[str]:
+    return [
+        name
+        for name in vars(rule)
+        if not name.startswith("__") and name not in torch_names.OPTIMIZER_OWN
+    ]
+
+
+def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
+    """The plain attributes of a rule that are not torch's own; tensors are cloned.
+
+    Numbers, strings, None, tensors, generators, parameters of the rule, and lists,
+    tuples, sets, dicts and helper objects of them. What cannot be saved (a function,
+    an open iterator) is left out, and so is all beyond 100,000 items.
+    """
+    saver = _Saver(rule)
+    saved: dict[str, Any] = {}
+    for name in _own_names(rule):
+        try:
+            saved[name] = saver.plain(vars(rule)[name])
+        except (_Unsaved, TypeError):  # plain data that is no key any more
+            continue
+    return saved
+
+
+class _Saver:
+    """Turns one rule's attributes into plain data, up to a number of items."""
+
+    def __init__(self, rule: torch.optim.Optimizer) -> None:
+        self._places = {id(p): index for index, p in enumerate(_parameters(rule))}
+        self._module = type(rule).__module__
+        self._left = _MOST_ITEMS
+
+    def plain(self, value: Any, depth: int = 0) -> Any:
+        """The plain form of a value; raises _Unsaved where there is none."""
+        # Lists that share one list cost nothing to make and all of it to write.
+        self._left -= 1
+        if depth > _MOST_DEPTH or self._left < 0:
+            raise _Unsaved
+        kind = type(value)
+        if kind in _SCALARS:
+            return value
+        if kind in TENSORS:
+            if id(value) in self._places:
+                return {_TAG: "parameter", "index": self._places[id(value)]}
+            if value.dtype not in DTYPE_NAMES or value.layout is not torch.strided:
+                raise _Unsaved
+            return value.detach().clone()
+        if kind is torch.Generator:
+            device = str(value.device)
+            return {_TAG: "generator", "device": device, "state": value.get_state()}
+        if kind is deque or kind is list:
+            return [self.plain(item, depth + 1) for item in value]
+        if kind is tuple or kind is torch.Size:
+            return tuple(self.plain(item, depth + 1) for item in value)
+        if kind is set or kind is frozenset:
+            items = [self.plain(item, depth + 1) for item in value]
+            if any(isinstance(item, torch.Tensor) for item in items):
+                raise _Unsaved  # its hash is its place in memory
+            return kind(items)
+        if kind in _MAPPINGS:
+            return self._plain_dict(value, depth)
+        own = kind.__module__ == self._module
+        if own and not isinstance(value, torch.optim.Optimizer):
+            fields = {
+                name: self.plain(item, depth + 1) for name, item in vars(value).items()
+            }
+            return {_TAG: "object", "fields": fields}
+        raise _Unsaved
+
+    def _plain_dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
+        items = {key: self.plain(item, depth + 1) for key, item in value.items()}
+        if all(type(key) is str for key in items) and _TAG not in items:
+            return items
+        pairs = []
+        for key, item in items.items():
+            if type(key) in TENSORS:
+                if id(key) not in self._places:
+                    raise _Unsaved
+                place = {_TAG: "parameter", "index": self._places[id(key)]}
+                pairs.append([place, item])
+            elif type(key) is int and key in self._places:
+                # Written as d[id(p)]: the number is another one after a restart.
+                pairs.append([{_TAG: "id", "index": self._places[key]}, item])
+            else:
+                pairs.append([self.plain(key, depth + 1), item])
+        return {_TAG: "items", "pairs": pairs}
+
+
+def restore_attributes(
+    rule: torch.optim.Optimizer, attributes: Mapping[str, Any]
+) -> None:
+    """Give a rule back what `attributes_of` saved; changes the rule in place.
+
+    Names that belong to Python or to torch's Optimizer are passed over: saved
+    attributes come from checkpoints, and checkpoints are input.
+
+    Raises:
+        ValueError: an attribute is not what `attributes_of` gives.
+    """
+    parameters = _parameters(rule)
+    for name, value in attributes.items():
+        if name.startswith("__") or name in torch_names.OPTIMIZER_OWN:
+            continue
+        descriptor = getattr(type(rule), name, None)
+        if isinstance(descriptor, property) or callable(descriptor):
+            continue
+        current = vars(rule).get(name)
+        try:
+            revived = _revived(value, current, parameters, type(rule).__module__)
+        except (LookupError, TypeError, RuntimeError, AttributeError) as error:
+            raise ValueError(
+                f"the saved attribute {name} is malformed ({error}); "
+                f"it must come from attributes_of; leave it out"
+            ) from None
+        vars(rule)[name] = revived
+
+
+def _revived(
+    value: Any, current: Any, parameters: list[torch.Tensor], module: str
+) -> Any:
+    """The live form of a saved value; `current` is what a fresh rule has there."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    if type(value) is tuple:
+        return tuple(_revived(item, None, parameters, module) for item in value)
+    if type(value) in (set, frozenset):
+        return type(value)(_revived(item, None, parameters, module) for item in value)
+    if type(value) is list:
+        items = [_revived(item, None, parameters, module) for item in value]
+        return deque(items, current.maxlen) if type(current) is deque else items
+    if not isinstance(value, dict):
+        return value
+    tag = value.get(_TAG)
+    if tag in ("parameter", "id"):
+        parameter = parameters[value["index"]]
+        return parameter if tag == "parameter" else id(parameter)
+    if tag == "generator":
+        generator = torch.Generator(value["device"])
+        generator.set_state(value["state"].cpu())
+        return generator
+    if tag == "object":
+        return _revived_object(value["fields"], current, parameters, module)
+    pairs = value["pairs"] if tag == "items" else value.items()
+    kept = current if type(current) in _MAPPINGS else {}
+    made = {
+        _revived(key, None, parameters, module): _revived(
+            item, kept.get(key) if type(key) is str else None, parameters, module
+        )
+        for key, item in pairs
+    }
+    if type(current) is defaultdict:
+        return defaultdict(current.default_factory, made)
+    return OrderedDict(made) if type(current) is OrderedDict else made
+
+
+def _revived_object(
+    fields: Mapping[str, Any],
+    current: Any,
+    parameters: list[torch.Tensor],
+    module: str,
+) -> Any:
+    if type(current).__module__ != module:
+        return current  # the fresh rule has no such object to fill
+    for name, item in fields.items():
+        if not name.startswith("__"):
+            before = vars(current).get(name)
+            vars(current)[name] = _revived(item, before, parameters, module)
+    return current

@@ -1,0 +1,239 @@
+"""Guards on everything that writes: items, attributes, in-place operators."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+
+from dux_sandbox.runtime.arithmetic import GROWING, IN_PLACE, TENSORS, check_items
+from dux_sandbox.runtime.context import Context
+from dux_sandbox.runtime.plain_builtins import bounded
+
+_DICTS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
+
+
+class Writer:
+    """What a target like `a[b]` or `a.b` is written through in odd statements."""
+
+    __slots__ = ("_guards", "_target")
+    _guards: Writing
+    _target: Any
+
+    def __init__(self, guards: Writing, target: Any) -> None:
+        object.__setattr__(self, "_guards", guards)
+        object.__setattr__(self, "_target", target)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._guards.set_item(value, self._target, key)
+
+    def __delitem__(self, key: Any) -> None:
+        self._guards.delete_item(self._target, key)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._guards.set_attribute(value, self._target, name)
+
+    def __delattr__(self, name: str) -> None:
+        self._guards.delete_attribute(self._target, name)
+
+
+class Writing:
+    """The write guards of one source.
+
+    Args:
+        reserved: names of torch's Optimizer that a rule may not write on itself.
+    """
+
+    def __init__(self, context: Context, reserved: frozenset[str]) -> None:
+        self._context = context
+        self._reserved = reserved
+
+    def writer(self, target: Any) -> Writer:
+        """The proxy for targets of tuple assignments, `for` and `del`."""
+        return Writer(self, target)
+
+    # Items
+
+    def set_item(self, value: Any, target: Any, key: Any) -> None:
+        """target[key] = value, by the exact type of the target."""
+        kind = type(target)
+        if kind in TENSORS:
+            target[key] = value
+        elif kind in _DICTS:
+            if type(key) is str and key == "params":
+                self._context.check_group(target)
+            target[key] = value
+        elif kind is list:
+            self._context.check_list(target)
+            if type(key) is slice:
+                value = bounded(value)
+                check_items(len(target) + len(value))
+            target[key] = value
+        elif kind is deque:
+            target[key] = value
+        else:
+            self._refuse(target, "item assignment")
+
+    def delete_item(self, target: Any, key: Any) -> None:
+        """del target[key], by the exact type of the target."""
+        kind = type(target)
+        if kind in _DICTS:
+            if type(key) is str and key == "params":
+                self._context.check_group(target)
+        elif kind is list:
+            self._context.check_list(target)
+        elif kind is not deque:
+            self._refuse(target, "item deletion")
+        del target[key]
+
+    def _refuse(self, target: Any, what: str) -> NoReturn:
+        raise TypeError(f"{what} on a {type(target).__name__} is not available")
+
+    # Attributes
+
+    def set_attribute(self, value: Any, target: Any, name: str) -> None:
+        """target.name = value: on the source's own objects, and .data of a tensor."""
+        kind = type(target)
+        if type(name) is not str:
+            raise TypeError("an attribute's name must be a string")
+        if kind in TENSORS:
+            self._set_on_tensor(target, name, value)
+            return
+        self._check_own(target, name)
+        setattr(target, name, value)
+
+    def delete_attribute(self, target: Any, name: str) -> None:
+        """del target.name, on the source's own objects."""
+        self._check_own(target, name)
+        delattr(target, name)
+
+    def _check_own(self, target: Any, name: str) -> None:
+        kind = target if isinstance(target, type) else type(target)
+        if kind not in self._context.classes:
+            raise AttributeError(
+                f"writing {kind.__name__}.{name} is not available; keep it on self"
+            )
+        optimizer = issubclass(kind, torch.optim.Optimizer)
+        if name.startswith("__") or (optimizer and name in self._reserved):
+            raise AttributeError(
+                f"{name} belongs to torch's Optimizer; choose another name"
+            )
+
+    def _set_on_tensor(self, target: torch.Tensor, name: str, value: Any) -> None:
+        """`.data` and `.grad` keep their tensor and take the values of another."""
+        if name == "grad" and value is target.grad and value is not None:
+            return  # p.grad *= 2 has changed it in place already
+        current = target if name == "data" else target.grad if name == "grad" else None
+        if current is None or type(value) not in TENSORS:
+            advice = {
+                "data": "use p.copy_(values)",
+                "grad": "leave gradients to the training loop's zero_grad()",
+            }
+            raise AttributeError(
+                f"writing .{name} of a tensor is not available; "
+                + advice.get(name, "keep it in self.state[p]")
+            )
+        if value.shape != current.shape or value.dtype != current.dtype:
+            raise TypeError(
+                f".{name} is {tuple(current.shape)} {current.dtype}; the value is "
+                f"{tuple(value.shape)} {value.dtype}; it must be the same"
+            )
+        same = value.data_ptr() == current.data_ptr()
+        if same and value.stride() == current.stride():
+            return  # p.data -= x has changed it in place already
+        with torch.no_grad():
+            current.copy_(value)
+
+    # In-place operators
+
+    def in_place(self, operator: str, left: Any, right: Any) -> Any:
+        """left <operator> right: tensors and containers change in place."""
+        kind = type(left)
+        if kind in TENSORS:
+            return IN_PLACE[operator](left, right)
+        if kind is list or kind is deque:
+            if kind is list:
+                self._context.check_list(left)
+            if operator == "+=":
+                right = bounded(right)
+                check_items(len(left) + len(right))
+            elif operator == "*=" and isinstance(right, int):
+                check_items(len(left) * right)
+            return IN_PLACE[operator](left, right)
+        if kind in _DICTS:
+            right = dict(bounded(right))
+            if "params" in right:
+                self._context.check_group(left)
+            return IN_PLACE[operator](left, right)
+        return GROWING.get(operator, IN_PLACE[operator])(left, right)
+
+    # Methods of containers that write
+
+    def dict_methods(self) -> dict[str, Callable[[Any], Callable[..., Any]]]:
+        """Methods of a dict that could change the parameters of a group."""
+        return {
+            "clear": lambda target: self._on_group(target, target.clear),
+            "popitem": lambda target: self._on_group(target, target.popitem),
+            "pop": self._pop,
+            "update": self._update,
+        }
+
+    def _on_group(self, target: Any, method: Callable[[], Any]) -> Callable[[], Any]:
+        def change() -> Any:
+            self._context.check_group(target)
+            return method()
+
+        return change
+
+    def _pop(self, target: Any) -> Callable[..., Any]:
+        def pop(key: Any, *default: Any) -> Any:
+            if type(key) is str and key == "params":
+                self._context.check_group(target)
+            return target.pop(key, *default)
+
+        return pop
+
+    def _update(self, target: Any) -> Callable[..., None]:
+        def update(*items: Any, **options: Any) -> None:
+            incoming = dict(*(bounded(part) for part in items), **options)
+            if "params" in incoming:
+                self._context.check_group(target)
+            target.update(incoming)
+
+        return update
+
+    def list_methods(self) -> dict[str, Callable[[Any], Callable[..., Any]]]:
+        """Methods of a list that could change a group's parameters, or grow it."""
+        plain = ("append", "clear", "insert", "pop", "remove", "reverse", "sort")
+        found = {name: self._list_method(name) for name in plain}
+        found["extend"] = self._extend("extend")
+        return found
+
+    def deque_methods(self) -> dict[str, Callable[[Any], Callable[..., Any]]]:
+        """Methods of a deque that could grow it at one blow."""
+        return {name: self._extend(name) for name in ("extend", "extendleft")}
+
+    def _list_method(self, name: str) -> Callable[[Any], Callable[..., Any]]:
+        def method(target: Any) -> Callable[..., Any]:
+            def change(*arguments: Any, **options: Any) -> Any:
+                self._context.check_list(target)
+                check_items(len(target))
+                return getattr(target, name)(*arguments, **options)
+
+            return change
+
+        return method
+
+    def _extend(self, name: str) -> Callable[[Any], Callable[..., Any]]:
+        def method(target: Any) -> Callable[[Any], None]:
+            def extend(items: Any) -> None:
+                self._context.check_list(target)
+                added = bounded(items)
+                check_items(len(target) + len(added))
+                getattr(target, name)(added)
+
+            return extend
+
+        return method

@@ -1,0 +1,128 @@
+"""The incumbent, continued on a copy: now, or from a picture taken earlier."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.process.slab import Slab
+from dux_sandbox.running import (
+    InlineRule,
+    ParamGroups,
+    RuleState,
+    RunningRule,
+    parameters_of,
+    without_params,
+)
+from dux_sandbox.trying.scratch import clone_model
+
+Clone = Callable[[nn.Module], nn.Module]
+TwinOf = dict[int, torch.Tensor]
+
+
+def running_of(optimizer: torch.optim.Optimizer | Frozen) -> RunningRule:
+    running: RunningRule | None = getattr(optimizer, "running", None)
+    if running is not None:
+        return running
+    assert isinstance(optimizer, torch.optim.Optimizer)
+    return InlineRule(optimizer)
+
+
+def continue_on_copy(
+    running: RunningRule, groups: ParamGroups, twin_of: TwinOf, limits: Limits
+) -> RunningRule:
+    """The incumbent over a copy's parameters, with all that it has learned."""
+    if running.source is None:
+        assert isinstance(running, InlineRule)
+        return InlineRule(copy_of_trusted(running.optimizer, twin_of))
+    rule: RunningRule
+    if running.isolated:
+        slab = Slab(parameters_of(groups), mirror=True)
+        rule = IsolatedRule.build(running.source, groups, limits=limits, slab=slab)
+    else:
+        rule = InlineRule.build(running.source, groups)
+    try:
+        rule.restore(running.snapshot())
+    except RuleFailed:
+        rule.close()
+        raise
+    rule.bind(groups)
+    return rule
+
+
+def copy_of_trusted(
+    optimizer: torch.optim.Optimizer, twin_of: TwinOf
+) -> torch.optim.Optimizer:
+    """A torch optimizer with its state, over the parameters of a copy."""
+    memo: dict[int, Any] = dict(twin_of)
+    twin = copy.deepcopy(optimizer, memo)
+    for name, value in vars(optimizer).items():
+        # Optimizer.__getstate__ drops all else that a class keeps on itself, and
+        # LBFGS cannot step without it. A scheduler's wrapper of `step` stays out.
+        if name in vars(twin) or name == "step" or callable(value):
+            continue
+        setattr(twin, name, copy.deepcopy(value, memo))
+    return twin
+
+
+class FrozenRule:
+    """What a running rule had learned at one moment, for a dry run made later."""
+
+    def __init__(self, running: RunningRule, twin_of: TwinOf) -> None:
+        self.source = running.source
+        self.isolated = running.isolated
+        self._state = running.snapshot() if running.source is not None else RuleState()
+        if isinstance(running, InlineRule) and running.source is None:
+            self.optimizer = copy_of_trusted(running.optimizer, twin_of)
+
+    def snapshot(self) -> RuleState:
+        """The state at that moment."""
+        return self._state
+
+
+class Frozen:
+    """A model and its optimizer as they were at one moment; see `freeze`.
+
+    Attributes:
+        model: the copy.
+        param_groups: option values of then, over the copy's parameters.
+        running: the rule of then.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        clone: Clone | None = None,
+    ) -> None:
+        self.model, twin_of = clone_model(model, clone)
+        running = running_of(optimizer)
+        self.param_groups = [
+            {
+                **without_params(group),
+                "params": [twin_of[id(each)] for each in group["params"]],
+            }
+            for group in optimizer.param_groups
+        ]
+        frozen = FrozenRule(running, twin_of)
+        self.running: Any = (
+            InlineRule(frozen.optimizer) if running.source is None else frozen
+        )
+
+
+def freeze(
+    model: nn.Module, optimizer: torch.optim.Optimizer, clone: Clone | None = None
+) -> Frozen:
+    """A picture of training that a dry run in another thread can work from.
+
+    Call it between two steps, on the training thread; then
+    `dry_run(source, frozen.model, frozen, ...)` anywhere, as often as wanted.
+    """
+    return Frozen(model, optimizer, clone)
