@@ -16,11 +16,10 @@ def doctor() -> None:
     """Show which layers of the jail hold on this system, and what each costs."""
     with one_line_errors():
         from dux_agent.terminal.report_text import print_layers
-        from dux_sandbox.process.jail import layers
-        from dux_sandbox.process.spawning import IsolationUnavailable
+        from dux_sandbox.process.spawning import IsolationUnavailable, zygote
 
         try:
-            found = layers()
+            found = zygote().layers()
         except IsolationUnavailable as error:
             raise DuxError(str(error)) from None
         print_layers(Console(), found)

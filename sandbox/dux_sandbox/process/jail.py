@@ -219,10 +219,3 @@ def address_space() -> int:
             return int(figures.read().split()[0]) * resource.getpagesize()
     except OSError:
         return 0
-
-
-def layers() -> list[Layer]:
-    """Which layers hold on this system, tried in a child that ends at once."""
-    from dux_sandbox.process.spawning import zygote
-
-    return zygote().layers()
