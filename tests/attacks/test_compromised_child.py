@@ -21,6 +21,7 @@ from dux_sandbox.limits import Limits
 from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.process.slab import Slab
+from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.running import RuleState
 
 HEADER = struct.Struct("<16sIQ")
@@ -106,9 +107,9 @@ class Taken:
         nonce = new_nonce()
         self.child = Puppet(Channel(ours, nonce))
         slab = Slab([parameter])
-        self.rule = IsolatedRule("", self.groups, slab, self.child)
-        self.rule._told, self.rule._owned = [{"lr": 0.1}], [{"lr"}]
-        self.rule.step_seconds = 1.0
+        limits = Limits(step_seconds=1.0)
+        self.rule = IsolatedRule("", self.groups, slab, self.child, limits)
+        self.rule._groups = ToldGroups(self.groups, [{"lr": 0.1}])
         slab.hold()
         slab.adopt()
 
@@ -225,7 +226,7 @@ def test_a_snapshot_answered_with_nonsense_is_a_finding(index):
 def test_a_jail_reported_with_nonsense_is_a_finding(index):
     for fields in ({"layers": VALUES[index]}, {"layers": [VALUES[index]]}, {}):
         with Taken(lambda channel, *_, said=fields: channel.send(said)) as taken:
-            taken.outcome(taken.rule._check_jail, Limits(require=("seccomp",)))
+            taken.outcome(taken.rule._talk.require_layers, ("seccomp",))
 
 
 @pytest.mark.parametrize("number", [None, 0, 2, -1, "1", [1], 1e300, {"int": "1"}])

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.process.channel import MAX_JSON, ChannelBroken
-from dux_sandbox.process.reported import finding_of
+from dux_sandbox.process.reported import NONSENSE, finding_of
 from dux_sandbox.process.spawning import Child
 
 log = logging.getLogger(__name__)
 
+_JAIL_SECONDS = 10.0
 _INSTEAD = {
     "time": "no unbounded loop, no large matrix factorisation at every step",
     "died": "stay within memory; use only what the table of names allows",
@@ -40,6 +41,32 @@ class Conversation:
         self.seconds = 0.0
         self._digest = digest
         self._number = 0
+
+    def require_layers(self, names: Sequence[str]) -> None:
+        """Hear which layers of the jail hold, before the child has read any source.
+
+        Raises:
+            RuleFailed: one of `names` does not; or the child is late, gone, or tells
+                nonsense.
+        """
+        try:
+            message, _ = self.child.channel.receive(_JAIL_SECONDS)
+        except ChannelBroken as error:
+            raise self.broken(error, _JAIL_SECONDS) from None
+        try:
+            held = {row[0] for row in message["layers"] if row[1] is True}
+        except NONSENSE:
+            raise self.fail("channel", "its layers are malformed") from None
+        missing = [name for name in names if name not in held]
+        if missing:
+            raise RuleFailed(
+                Finding(
+                    "jail",
+                    None,
+                    f"required layers are missing here: {', '.join(missing)}",
+                    "run `dux doctor`; this is the host's fault, not the rule's",
+                )
+            )
 
     def ask(
         self,

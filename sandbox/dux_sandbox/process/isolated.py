@@ -10,20 +10,19 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.findings import Finding, RuleFailed, SourceRejected, digest_of
+from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.limits import Limits
-from dux_sandbox.process.channel import ChannelBroken
 from dux_sandbox.process.conversation import Conversation
 from dux_sandbox.process.reported import (
     NONSENSE,
     built_of,
-    options_to_send,
     report_of,
     state_of,
-    take_options,
 )
 from dux_sandbox.process.slab import Slab
 from dux_sandbox.process.spawning import Child, zygote
+from dux_sandbox.process.step_watch import StepWatch
+from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.running import (
     Closure,
     CountedClosure,
@@ -31,12 +30,9 @@ from dux_sandbox.running import (
     RuleState,
     number_of,
     parameters_of,
-    same_options,
-    without_params,
 )
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
-_JAIL_SECONDS = 10.0
 _BUILD_SECONDS = 2.0
 _TRANSFER_SECONDS = 60.0
 _MAX_STEP_JSON = 1 << 20
@@ -45,8 +41,6 @@ _SNAPSHOT_SECONDS = 5.0
 _BYTES_PER_SECOND = 50e6
 # State may be several times the parameters (Shampoo: four matrices a weight).
 _STATE_PER_PARAMETER_BYTE = 8
-_WATCH_EVERY = 8  # steps between two looks at the child's memory
-_WATCH_FROM = 16  # steps until a rule's state counts as settled
 _GROWTH_BYTES = 128 << 20
 
 
@@ -56,14 +50,17 @@ class IsolatedRule:
     Attributes:
         slab: the shared memory that holds the parameters.
         step_seconds: the longest a step may take, seconds; may be narrowed.
-        longest_step: the longest step after the first, seconds.
-        first_step: the first step, seconds.
     """
 
     isolated = True
 
     def __init__(
-        self, source: str, param_groups: ParamGroups, slab: Slab, child: Child
+        self,
+        source: str,
+        param_groups: ParamGroups,
+        slab: Slab,
+        child: Child,
+        limits: Limits,
     ) -> None:
         """For `build`; use that."""
         self.source: str | None = source
@@ -73,19 +70,14 @@ class IsolatedRule:
         self.requires_closure = False
         self.defaults: dict[str, Any] = {}
         self.options: list[dict[str, Any]] = []
-        self.step_seconds = Limits().step_seconds
-        self.closure_calls = Limits().closure_calls
-        self.longest_step = 0.0
-        self.first_step = 0.0
-        self._groups = param_groups
+        self.step_seconds = limits.step_seconds
+        self.closure_calls = limits.closure_calls
+        self._groups = ToldGroups(param_groups, [])
         self._talk = Conversation(child, digest_of(source))
+        held = _bytes_of(slab.parameters)
+        self._watch = StepWatch(max(_GROWTH_BYTES, min(limits.memory, 4 * held)))
         self._closed = False
-        self._steps = 0
-        self._settled_bytes = 0
-        self._most_bytes = 0
         self._present: list[bool] | None = None
-        self._told: list[dict[str, Any]] = []
-        self._owned: list[set[str]] = []
 
     @classmethod
     def build(
@@ -116,47 +108,23 @@ class IsolatedRule:
         limits = limits or Limits()
         parameters = parameters_of(param_groups)
         slab = slab or Slab(parameters)
-        held = sum(each.numel() * each.element_size() for each in parameters)
+        state = _STATE_PER_PARAMETER_BYTE * _bytes_of(parameters)
         request = {
             "purpose": "rule",
             "slab": slab.size,
-            "memory": limits.memory + _STATE_PER_PARAMETER_BYTE * held,
+            "memory": limits.memory + state,
             "threads": torch.get_num_threads(),
         }
         child = zygote().fork(request, (slab.descriptor,))
-        rule = cls(source, param_groups, slab, child)
-        rule.step_seconds = limits.step_seconds
-        rule.closure_calls = limits.closure_calls
-        rule._most_bytes = max(_GROWTH_BYTES, min(limits.memory, 4 * held))
+        rule = cls(source, param_groups, slab, child, limits)
         slab.hold()
         try:
-            rule._check_jail(limits)
+            rule._talk.require_layers(limits.require)
             rule._build(source, param_groups, parameters, seed, limits)
         except BaseException:
             rule.close()
             raise
         return rule
-
-    def _check_jail(self, limits: Limits) -> None:
-        """The child reports its layers before it has read any source."""
-        try:
-            message, _ = self._talk.child.channel.receive(_JAIL_SECONDS)
-        except ChannelBroken as error:
-            raise self._talk.broken(error, _JAIL_SECONDS) from None
-        try:
-            held = {row[0] for row in message["layers"] if row[1] is True}
-        except NONSENSE:
-            raise self._talk.fail("channel", "its layers are malformed") from None
-        missing = [name for name in limits.require if name not in held]
-        if missing:
-            raise RuleFailed(
-                Finding(
-                    "jail",
-                    None,
-                    f"required layers are missing here: {', '.join(missing)}",
-                    "run `dux doctor`; this is the host's fault, not the rule's",
-                )
-            )
 
     def _build(
         self,
@@ -189,8 +157,7 @@ class IsolatedRule:
             self.requires_closure = reply["requires_closure"] is True
         except NONSENSE as error:
             raise self._talk.fail("init", str(error)) from None
-        self._told = [dict(options) for options in self.options]
-        self._owned = [set(options) for options in self.options]
+        self._groups = ToldGroups(param_groups, self.options)
 
     @property
     def pid(self) -> int:
@@ -203,13 +170,23 @@ class IsolatedRule:
         return self._talk.seconds
 
     @property
+    def first_step(self) -> float:
+        """The first step, seconds."""
+        return self._watch.first
+
+    @property
+    def longest_step(self) -> float:
+        """The longest step after the first, seconds."""
+        return self._watch.longest
+
+    @property
     def resident_bytes(self) -> int:
         """Memory the child holds now, bytes."""
         return self._talk.child.resident_bytes()
 
     def bind(self, param_groups: ParamGroups) -> None:
         """Read and write the option values of these groups from the next step on."""
-        self._groups = param_groups
+        self._groups.groups = param_groups
 
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step in the child; see `RunningRule.step`."""
@@ -233,7 +210,10 @@ class IsolatedRule:
         self._talk.require_ok(reply)
         self._count_step(self.seconds - before)
         self.slab.scatter()
-        self._take_options(reply.get("options", ()))
+        try:
+            self._groups.take(reply.get("options", ()))
+        except NONSENSE as error:
+            raise self._talk.fail("group", str(error)) from None
         return self._loss(reply, counted)
 
     def _tell(self, request: dict[str, Any]) -> None:
@@ -245,22 +225,9 @@ class IsolatedRule:
         if present != self._present:
             request["present"] = present
             self._present = present
-        changed = []
-        for index, group in enumerate(self._groups):
-            now = without_params(group)
-            if not same_options(now, self._told[index]):
-                changed.append([index, options_to_send(now)])
-                self._told[index] = now
+        changed = self._groups.news()
         if changed:
             request["options"] = changed
-
-    def _take_options(self, changes: Any) -> None:
-        try:
-            for index, described in changes:
-                group, told = self._groups[index], self._told[index]
-                take_options(described, group, told, self._owned[index])
-        except NONSENSE as error:
-            raise self._talk.fail("group", str(error)) from None
 
     def _loss(self, reply: dict[str, Any], counted: CountedClosure | None) -> Any:
         if "loss" not in reply:
@@ -336,17 +303,13 @@ class IsolatedRule:
         return answer
 
     def _count_step(self, seconds: float) -> None:
-        self._steps += 1
-        if self._steps == 1:
-            self.first_step = seconds
-        else:
-            self.longest_step = max(self.longest_step, seconds)
-        if self._steps % _WATCH_EVERY == 0 and self._steps >= _WATCH_FROM:
-            resident = self.resident_bytes
-            if self._steps == _WATCH_FROM or not self._settled_bytes:
-                self._settled_bytes = resident
-            elif resident > self._settled_bytes + self._most_bytes:
-                grown = (resident - self._settled_bytes) >> 20
-                raise self._talk.fail(
-                    "memory", f"its memory has grown by {grown} MiB and goes on growing"
-                )
+        grown = self._watch.grown_after(seconds, self._talk.child.resident_bytes)
+        if grown is not None:
+            raise self._talk.fail(
+                "memory",
+                f"its memory has grown by {grown >> 20} MiB and goes on growing",
+            )
+
+
+def _bytes_of(parameters: list[torch.Tensor]) -> int:
+    return sum(each.numel() * each.element_size() for each in parameters)
