@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.base import empty_checkpoint
 
 from dux_agent.errors import BadArgument, RunFolderExists, RunFolderUnusable
-from dux_agent.record.run_facts import read_facts, read_kept_source
+from dux_agent.record.kept_sources import read_kept_source
+from dux_agent.record.run_facts import read_facts
 from dux_agent.record.run_folder import RunFolder
 from dux_agent.trace import read
 

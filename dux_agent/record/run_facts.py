@@ -1,10 +1,9 @@
-"""What a run folder says of its run, and the sources it keeps; for reading alone."""
+"""What the `run.json` of a run folder says."""
 
 from __future__ import annotations
 
 import json
 import platform
-import re
 import time
 from contextlib import suppress
 from importlib import metadata
@@ -12,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import RunFolderUnusable
-from dux_sandbox.findings import digest_of
 
 FORMAT = 1
-
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 _PACKAGES = (
     "dux-agent",
@@ -48,22 +44,6 @@ def read_facts(path: str | Path) -> dict[str, Any]:
             f"read it with the dux-agent that wrote it."
         )
     return facts
-
-
-def read_kept_source(path: str | Path, digest: str) -> str | None:
-    """The source kept under a digest; None where there is none.
-
-    Nothing outside the folder's sources is ever read, whatever the digest says, and
-    nothing is handed out that does not have this digest.
-    """
-    if not _DIGEST.fullmatch(digest):
-        return None
-    try:
-        content = (Path(path) / "sources" / f"{digest}.py").read_bytes()
-        source = content.decode("utf-8", "surrogatepass")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return source if digest_of(source) == digest else None
 
 
 def surroundings() -> dict[str, Any]:

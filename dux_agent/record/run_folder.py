@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import MissingExtra, RunFolderUnusable
 from dux_agent.prompt_chain import PromptChain
-from dux_agent.record.atomic import remove_parts, write_atomically
+from dux_agent.record.atomic import remove_parts
 from dux_agent.record.folder_lock import lock
+from dux_agent.record.kept_sources import keep
 from dux_agent.record.new_folder import make_folder, remove_empty
-from dux_agent.record.run_facts import read_facts, read_kept_source
+from dux_agent.record.run_facts import read_facts
 from dux_agent.record.tail import Tail, mend, tail_after
 from dux_agent.record.trace_file import TraceFile
 from dux_agent.trace import Event, check_kind, number, placed, plain, whole
@@ -103,10 +104,7 @@ class RunFolder:
         try:
             folder = cls(path)
         except OSError as error:
-            raise RunFolderUnusable(
-                f"the run folder {path} cannot be written: "
-                f"{error.strerror or error}; it must be yours to write; copy it."
-            ) from None
+            raise _not_writable(path, error) from None
         try:
             lock(folder._trace.fileno(), path)
             events = list(placed(path))
@@ -121,10 +119,7 @@ class RunFolder:
             folder.close()
             if isinstance(error, RunFolderUnusable):
                 raise
-            raise RunFolderUnusable(
-                f"the run folder {path} cannot be written: "
-                f"{error.strerror or error}; it must be yours to write; copy it."
-            ) from None
+            raise _not_writable(path, error) from None
         return folder
 
     @property
@@ -269,20 +264,15 @@ class RunFolder:
         return event
 
     def keep_source(self, source: str) -> str:
-        """Store a source once, byte for byte, and return its digest."""
-        digest = digest_of(source)
-        target = self.path / "sources" / f"{digest}.py"
+        """Store a source once, byte for byte, and return its digest.
+
+        After `close` nothing is stored any more.
+
+        Raises:
+            RunFolderUnusable: the disk refused it.
+        """
         with self._lock:
-            if self._closed or read_kept_source(self.path, digest) is not None:
-                return digest
-            try:
-                write_atomically(target, source.encode("utf-8", "surrogatepass"))
-            except OSError as error:
-                raise RunFolderUnusable(
-                    f"the source {digest[:12]} cannot be kept in {self.path}: "
-                    f"{error.strerror or error}; make room on the disk."
-                ) from None
-        return digest
+            return digest_of(source) if self._closed else keep(self.path, source)
 
     def checkpointer(self) -> SqliteSaver:
         """LangGraph's saver over `decisions.sqlite`; closed with the folder.
@@ -328,6 +318,13 @@ class RunFolder:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _not_writable(path: Path, error: OSError) -> RunFolderUnusable:
+    return RunFolderUnusable(
+        f"the run folder {path} cannot be written: {error.strerror or error}; "
+        f"it must be yours to write; copy it."
+    )
 
 
 def require_store() -> None:

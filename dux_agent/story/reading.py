@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dux_agent.record.run_facts import read_facts, read_kept_source
+from dux_agent.record.kept_sources import read_kept_source
+from dux_agent.record.run_facts import read_facts
 from dux_agent.story.proposals import proposals_of
 from dux_agent.story.records import (
     DecisionStory,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import MissingExtra
-from dux_agent.record.run_facts import read_kept_source
+from dux_agent.record.kept_sources import read_kept_source
 from dux_agent.story.values import count, mapping, number, text
 from dux_agent.trace import Event
 

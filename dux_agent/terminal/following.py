@@ -11,7 +11,7 @@ from rich.live import Live
 
 from dux_agent.prompt_chain import PromptChain
 from dux_agent.record.folder_lock import is_locked
-from dux_agent.record.run_facts import read_kept_source
+from dux_agent.record.kept_sources import read_kept_source
 from dux_agent.story.reading import SourceOf, story_of
 from dux_agent.story.summary import one_line, summary
 from dux_agent.story.values import number
