@@ -11,7 +11,6 @@ from dux_agent.errors import BadArgument
 from dux_graphs.models import cause_of, text_of
 from dux_graphs.nodes import REPEATED
 from dux_graphs.recorded import digest_of_chat
-from dux_graphs.redaction import REDACTED
 from dux_graphs.state import Ports
 from dux_prompts.reply import cleaned, read
 from dux_sandbox import check
@@ -100,8 +99,6 @@ class DecisionPorts:
         asked = [*system, *self.earlier, *others]
         digest = digest_of_chat([(each["role"], each["content"]) for each in asked])
         known = self.recall(digest)
-        if known is not None and REDACTED in str(known["content"]):
-            known = None  # it held what looked like a secret: it is not what was said
         if known is None:
             self.budget.require()
         self.tell("prompt", {"messages": asked, "digest": digest})

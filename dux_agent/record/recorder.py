@@ -11,6 +11,7 @@ from typing import Any
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.record.run_folder import RunFolder
 from dux_agent.settings import Settings
+from dux_graphs.redaction import REDACTED
 
 log = logging.getLogger(__name__)
 
@@ -79,11 +80,17 @@ class Recorder:
             self.folder.go_on_from(position)
 
     def known_reply(self, decision: int, prompt: str) -> Mapping[str, Any] | None:
-        """The reply that a run which died got to this prompt: content and usage."""
+        """The reply that a run which died got to this prompt: content and usage.
+
+        None also where it held what looked like a secret: what is recorded is then not
+        what was said.
+        """
         if self.folder is None:
             return None
         found = self.folder.known_reply(decision, prompt)
-        return None if found is None else found.data
+        if found is None or REDACTED in str(found.data.get("content")):
+            return None
+        return found.data
 
     def known_replies(self, decision: int) -> list[Mapping[str, Any]]:
         """Every reply that a run which died got in this decision."""
