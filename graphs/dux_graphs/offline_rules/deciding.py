@@ -204,7 +204,11 @@ def _said(figures: Figures, situation: Situation | None) -> tuple[str, ...]:
         said.append(f"Validation loss: {row}.")
     if situation is not None:
         said.append(
-            f"Over the interval the loss fell by {situation.fall:.0%}, in its later"
-            f" half by {situation.late_fall:.0%}."
+            f"Over the interval the loss fell by {_percent(situation.fall)}, in its"
+            f" later half by {_percent(situation.late_fall)}."
         )
     return tuple(said)
+
+
+def _percent(part: float) -> str:
+    return f"{round(part, 2) + 0.0:.0%}"  # nothing is 0%, never -0%
