@@ -151,7 +151,7 @@ def test_without_the_store_no_run_folder_is_begun(tmp_path, monkeypatch):
 def test_a_disk_that_refuses_epochs_does_not_end_the_training(
     tmp_path, monkeypatch, caplog
 ):
-    def full(file, events):
+    def full(file, events, *, sync):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(trace_file, "_write_all", full)

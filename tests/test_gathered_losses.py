@@ -120,6 +120,21 @@ def test_losses_that_the_disk_refuses_are_lost_with_one_warning(
     assert 1 == caplog.text.count("Training goes on without the record.")
 
 
+def test_what_cannot_be_synced_is_taken_back(folder, monkeypatch):
+    def fail(handle):
+        raise OSError(5, "Input/output error")
+
+    reply = {"content": "!", "prompt": "p", "usage": {}}
+    folder.loss(1, 0.5)
+    with monkeypatch.context() as patched:
+        patched.setattr(trace_file.os, "fsync", fail)
+        with pytest.raises(RunFolderUnusable, match="Input/output error"):
+            folder.event("reply", step=1, decision=1, data=reply)
+    folder.event("reply", step=2, decision=1, data=reply)
+
+    assert [1, 2] == steps_in(folder)
+
+
 def test_a_disk_that_refuses_the_last_losses_does_not_stop_the_closing(
     folder, monkeypatch, caplog
 ):
@@ -134,6 +149,6 @@ def test_a_disk_that_refuses_the_last_losses_does_not_stop_the_closing(
     assert 1 == caplog.text.count("The last losses are lost.")
 
 
-def refuse(file, events):
+def refuse(file, events, *, sync):
     if events:
         raise OSError(28, "No space left on device")

@@ -92,9 +92,7 @@ class TraceFile:
 
     def _write(self, sync: bool) -> None:
         try:
-            _write_all(self._file, self._gathered)
-            if sync:
-                os.fsync(self._file.fileno())
+            _write_all(self._file, self._gathered, sync=sync)
         except OSError as error:
             raise RunFolderUnusable(
                 f"the trace {self._path} cannot be written: "
@@ -105,7 +103,7 @@ class TraceFile:
             self._written = time.monotonic()
 
 
-def _write_all(file: FileIO, events: list[Event]) -> None:
+def _write_all(file: FileIO, events: list[Event], *, sync: bool) -> None:
     """Write their lines, all or none."""
     left = b"".join(event.line().encode("ascii") + b"\n" for event in events)
     begin = os.fstat(file.fileno()).st_size
@@ -113,6 +111,8 @@ def _write_all(file: FileIO, events: list[Event]) -> None:
         # An unbuffered write may take only a part, on a full disk or at a signal.
         while left:
             left = left[file.write(left) or 0 :]
+        if sync:
+            os.fsync(file.fileno())
     except OSError:
         # What is written next must not follow half a line.
         with suppress(OSError):
@@ -123,5 +123,5 @@ def _write_all(file: FileIO, events: list[Event]) -> None:
 def _write_the_last(file: FileIO, events: list[Event], process: int) -> None:
     if os.getpid() == process:  # a fork holds the same events
         with suppress(OSError, ValueError):
-            _write_all(file, events)
+            _write_all(file, events, sync=False)
             file.close()
