@@ -81,7 +81,13 @@ class Event:
         Raises:
             ValueError: the line is no event; its message says what is wrong.
         """
-        record = json.loads(line)
+        try:
+            return cls._of(json.loads(line))
+        except (OverflowError, RecursionError) as error:
+            raise ValueError(f"it holds what no event holds: {error}") from None
+
+    @classmethod
+    def _of(cls, record: Any) -> Event:
         if not isinstance(record, dict):
             raise ValueError("it is no JSON object")
         missing = {"time", "step", "decision", "kind", "data"} - record.keys()

@@ -153,3 +153,24 @@ def test_events_come_one_by_one_in_the_order_written(tmp_path):
     path.write_text("".join(event(loss=i).line() + "\n" for i in range(5)))
 
     assert [0, 1, 2, 3, 4] == [one.data["loss"] for one in iterate(path)]
+
+
+def a_line(step="1", time="1", data="{}"):
+    start = f'{{"time":{time},"step":{step},"decision":null'
+    return f'{start},"kind":"loss","data":{data}}}'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        a_line(step="Infinity"),
+        a_line(time="1" + "0" * 400),
+        a_line(data='{"a":' + "[" * 100_000 + "]" * 100_000 + "}"),
+    ],
+    ids=["no step", "no time", "too deep"],
+)
+def test_a_line_that_python_cannot_hold_is_damage_and_no_crash(tmp_path, line):
+    (tmp_path / "trace.jsonl").write_text(f"{a_line()}\n{line}\n{a_line()}\n")
+
+    with pytest.raises(RunFolderUnusable, match="damaged in line 2: it holds what no"):
+        read(tmp_path)

@@ -184,3 +184,30 @@ def test_a_follower_waits_for_the_rest_of_a_line(folder):
 
     assert 1 == len(first)
     assert read(folder) == first + rest
+
+
+def test_a_finding_with_a_hostile_line_is_shown_as_text(tmp_path):
+    finding = {"rule": "r", "line": "[/x]\x1b[31m", "message": "m", "instead": ""}
+    with RunFolder.create(tmp_path / "run", {}) as held:
+        data = {"digest": "", "ok": False, "findings": [finding]}
+        held.event("static_check", step=1, decision=1, data=data)
+
+    result = dux("trace", tmp_path / "run", "--decision", 1)
+
+    assert 0 == result.exit_code, result.stderr
+    assert "[/x]" in result.stdout
+    assert "\x1b" not in result.stdout
+
+
+def test_a_rollback_counts_also_where_the_verdict_is_lost(tmp_path):
+    with RunFolder.create(tmp_path / "run", {}) as held:
+        data = {"digest": "a" * 64, "reason": "harm"}
+        held.event("rollback", step=9, decision=1, data=data)
+
+    [story] = read_story(tmp_path / "run").decisions
+
+    assert ("rolled_back", "harm", "a" * 64) == (
+        story.verdict,
+        story.reason,
+        story.digest,
+    )

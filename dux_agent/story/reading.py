@@ -144,11 +144,11 @@ def _decision(
     observed = _last(events, "observation")
     verdict = text(data.get("verdict")) or "unfinished"
     reason = text(data.get("reason"))
-    if back and verdict == "applied":
+    if back and verdict in ("applied", "unfinished"):
         verdict, reason = "rolled_back", text(back[-1].data.get("reason"))
     elif verdict == "unfinished":
         reason = f"the last event is {events[-1].kind}"
-    digest = text(data.get("digest"))
+    digest = text((data or _last(back, "rollback")).get("digest"))
     carry = mapping(data.get("carry"))
     replies = [event.data.get("usage") for event in events if event.kind == "reply"]
     usage = _counts(data.get("usage")) or _added(map(_counts, replies))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +77,8 @@ class Stage:
     """A stretch of wall time within a decision.
 
     Attributes:
-        name: "prompt", "model", "static check", "dry run", "apply", "trouble".
+        name: "observe", "prepare", "model", "static check", "dry run", "apply",
+            "trouble".
         seconds: how long it took, seconds.
     """
 
@@ -211,12 +214,13 @@ class RunStory:
         """
         over = self.epochs_before(decision)
         if over is None:
-            losses = [each.loss for each in self.decisions]
-            over = self.decisions.index(decision) + 1
-        else:
-            losses = [epoch.val for epoch in self.epochs]
-        before = losses[over - 1] if over else None
-        return before, losses[over] if over < len(losses) else None
+            return decision.loss, self._loss_after.get(decision.number)
+        before, after = self.epochs[:over][-1:], self.epochs[over : over + 1]
+        return before[0].val if before else None, after[0].val if after else None
+
+    @cached_property
+    def _loss_after(self) -> dict[int, float | None]:
+        return {one.number: then.loss for one, then in pairwise(self.decisions)}
 
     @property
     def steps(self) -> int:

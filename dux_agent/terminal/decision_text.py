@@ -108,7 +108,7 @@ def _print_check(console: Console, name: str, told: dict[str, Any]) -> None:
         if isinstance(finding, dict):
             line = finding.get("line")
             table.add_row(
-                "" if line is None else str(line),
+                "" if line is None else Text(one_line(str(line))),
                 *(
                     Text(one_line(str(finding.get(key, ""))))
                     for key in ("rule", "message", "instead")
