@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import fields
+from io import FileIO
 
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
@@ -151,10 +152,11 @@ def test_without_the_store_no_run_folder_is_begun(tmp_path, monkeypatch):
 def test_a_disk_that_refuses_epochs_does_not_end_the_training(
     tmp_path, monkeypatch, caplog
 ):
-    def full(file, events, *, sync):
-        raise OSError(28, "No space left on device")
+    class Full(FileIO):
+        def write(self, content):
+            raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(trace_file, "_write_all", full)
+    monkeypatch.setattr(trace_file, "FileIO", Full)
 
     result = train("digits", epochs=1, control=True, run_dir=tmp_path / "run")
 

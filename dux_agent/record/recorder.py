@@ -60,13 +60,7 @@ class Recorder:
     @property
     def position(self) -> int | None:
         """Length of the trace, bytes; None without a run folder."""
-        if self.folder is None:
-            return None
-        try:
-            return self.folder.position
-        except RunFolderUnusable as error:
-            self._warn(error)
-            return self.folder.position  # now without what the disk refused
+        return None if self.folder is None else self.folder.position
 
     def go_on_from(self, position: int | None) -> None:
         """What was recorded after this is about to be told again; see `Tail`.

@@ -132,18 +132,15 @@ class RunFolder:
         """How far the run has come in the trace, bytes; for `go_on_from`.
 
         That is its length, and all of it is on the disk then; while a resumed run still
-        meets what it had told before, the place of the first of that.
-
-        Raises:
-            RunFolderUnusable: the disk refused what was not written yet; that is lost.
+        meets what it had told before, the place of the first of that. What the disk
+        refuses now is lost with a warning.
         """
         with self._lock:
-            if self._closed:
-                length = (self.path / "trace.jsonl").stat().st_size
-            else:
-                length = self._trace.length()
+            self._sync()
             first = self.tail.first
-            return length if first is None else first
+            if first is not None:
+                return first
+            return (self.path / "trace.jsonl").stat().st_size
 
     def go_on_from(self, position: int) -> None:
         """A resumed run begins as it was when the trace was `position` bytes long.
@@ -154,6 +151,7 @@ class RunFolder:
             RunFolderUnusable: no line of the trace begins there.
         """
         with self._lock:
+            self._sync()
             self.tail = tail_after(self.path, position)
 
     def known_reply(self, decision: int, prompt: str) -> Event | None:
@@ -228,6 +226,14 @@ class RunFolder:
         for listener in self._listeners:
             listener(event)
         return event
+
+    def _sync(self) -> None:
+        if self._closed:
+            return
+        try:
+            self._trace.sync()
+        except RunFolderUnusable as error:
+            log.warning("%s The last losses are lost.", error)
 
     def _gather(self, event: Event) -> Event:
         self._trace.gather(event)

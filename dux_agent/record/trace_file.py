@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
 import os
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -12,16 +15,20 @@ from pathlib import Path
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.trace import Event
 
+log = logging.getLogger(__name__)
+
 # A system call for every step's loss would be most of what a trace costs.
 _GATHERED_SECONDS = 1.0
 
+_open: weakref.WeakSet[TraceFile] = weakref.WeakSet()
+
 
 class TraceFile:
-    """Appends events to a trace; one thread at a time.
+    """Appends events to a trace; safe to use from several threads.
 
-    What was gathered is written at the latest when it is collected as garbage or the
-    process ends; only what kills a process loses it, and the steps that a resumed run
-    repeats tell it again.
+    What was gathered is written at the latest when the file is collected as garbage or
+    the interpreter ends. What ends a process without that, as a signal does, loses it;
+    the steps that a resumed run repeats tell it again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,11 +40,11 @@ class TraceFile:
         self._path = path
         # Unbuffered: one write for whole lines, which only a dying system tears.
         self._file = FileIO(path, "ab")
+        self._lock = threading.Lock()
         self._gathered: list[Event] = []
         self._written = 0.0
-        self._last = weakref.finalize(
-            self, _write_the_last, self._file, self._gathered, os.getpid()
-        )
+        self._ending = False
+        _open.add(self)
 
     def fileno(self) -> int:
         """The open file's number, for locks."""
@@ -47,14 +54,18 @@ class TraceFile:
         """Write an event now, after all that was gathered.
 
         Args:
+            event: with data that JSON can hold.
             sync: have it on the disk before this returns.
 
         Raises:
             RunFolderUnusable: the disk refused it, as when it is full; it is lost with
                 what was gathered, and no half line is left.
+            ValueError: it is no event that could be read again; it alone is lost.
+            TypeError: the same.
         """
-        self._gathered.append(event)
-        self._write(sync)
+        line = _line(event)
+        with self._lock:
+            self._write(line, sync=sync)
 
     def gather(self, event: Event) -> None:
         """Write an event with the next one, or now if the last write is a second ago.
@@ -64,18 +75,20 @@ class TraceFile:
         Raises:
             RunFolderUnusable: as for `append`.
         """
-        self._gathered.append(event)
-        if time.monotonic() - self._written >= _GATHERED_SECONDS:
-            self._write(sync=False)
+        with self._lock:
+            self._gathered.append(event)
+            waited = time.monotonic() - self._written
+            if self._ending or waited >= _GATHERED_SECONDS:
+                self._write()
 
-    def length(self) -> int:
-        """Bytes of the trace, all of them on the disk.
+    def sync(self) -> None:
+        """Have all of it on the disk.
 
         Raises:
             RunFolderUnusable: as for `append`.
         """
-        self._write(sync=True)
-        return os.fstat(self._file.fileno()).st_size
+        with self._lock:
+            self._write(sync=True)
 
     def close(self) -> None:
         """Write what is left and close the file; may be called twice.
@@ -83,45 +96,74 @@ class TraceFile:
         Raises:
             RunFolderUnusable: as for `append`; it is closed nevertheless.
         """
-        if self._last.detach() is None:
-            return
-        try:
-            self._write(sync=True)
-        finally:
-            self._file.close()
+        with self._lock:
+            if self._file.closed:
+                return
+            _open.discard(self)
+            try:
+                self._write(sync=True)
+            finally:
+                self._file.close()
 
-    def _write(self, sync: bool) -> None:
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            with suppress(OSError):
+                self.close()
+
+    def _write(self, line: bytes = b"", *, sync: bool = False) -> None:
+        """What was gathered and this line, all or none."""
+        left = b"".join(map(_line, self._gathered)) + line
+        self._gathered.clear()
+        self._written = time.monotonic()
         try:
-            _write_all(self._file, self._gathered, sync=sync)
+            begin = os.fstat(self._file.fileno()).st_size
+            try:
+                # An unbuffered write may take only a part, on a full disk or at a
+                # signal.
+                while left:
+                    left = left[self._file.write(left) or 0 :]
+                if sync:
+                    os.fsync(self._file.fileno())
+            except OSError:
+                # What is written next must not follow half a line.
+                with suppress(OSError):
+                    os.ftruncate(self._file.fileno(), begin)
+                raise
         except OSError as error:
             raise RunFolderUnusable(
                 f"the trace {self._path} cannot be written: "
                 f"{error.strerror or error}; make room on the disk."
             ) from None
-        finally:
-            self._gathered.clear()
-            self._written = time.monotonic()
+
+    def _end(self) -> None:
+        """The interpreter ends: nothing waits any more."""
+        with self._lock:
+            self._ending = True
+            try:
+                self._write()
+            except RunFolderUnusable as error:
+                log.warning("%s The last losses are lost.", error)
+
+    def _forget(self) -> None:
+        """In a fork: what was gathered is its parent's to write."""
+        self._lock = threading.Lock()
+        self._gathered.clear()
 
 
-def _write_all(file: FileIO, events: list[Event], *, sync: bool) -> None:
-    """Write their lines, all or none."""
-    left = b"".join(event.line().encode("ascii") + b"\n" for event in events)
-    begin = os.fstat(file.fileno()).st_size
-    try:
-        # An unbuffered write may take only a part, on a full disk or at a signal.
-        while left:
-            left = left[file.write(left) or 0 :]
-        if sync:
-            os.fsync(file.fileno())
-    except OSError:
-        # What is written next must not follow half a line.
-        with suppress(OSError):
-            os.ftruncate(file.fileno(), begin)
-        raise
+def _line(event: Event) -> bytes:
+    return event.line().encode("ascii") + b"\n"
 
 
-def _write_the_last(file: FileIO, events: list[Event], process: int) -> None:
-    if os.getpid() == process:  # a fork holds the same events
-        with suppress(OSError, ValueError):
-            _write_all(file, events, sync=False)
-            file.close()
+@atexit.register
+def _end_all() -> None:
+    for each in list(_open):
+        each._end()
+
+
+def _forget_all() -> None:
+    for each in list(_open):
+        each._forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)
