@@ -124,7 +124,7 @@ class TraceFile:
                     left = left[self._file.write(left) or 0 :]
                 if sync:
                     os.fsync(self._file.fileno())
-            except OSError:
+            except BaseException:
                 # What is written next must not follow half a line.
                 with suppress(OSError):
                     os.ftruncate(self._file.fileno(), begin)
@@ -139,6 +139,8 @@ class TraceFile:
         """The interpreter ends: nothing waits any more."""
         with self._lock:
             self._ending = True
+            if self._file.closed:
+                return
             try:
                 self._write()
             except RunFolderUnusable as error:
