@@ -9,7 +9,6 @@ sources/<digest>.py every source, named by the SHA-256 of its bytes
 
 from __future__ import annotations
 
-import logging
 import shutil
 import threading
 import time
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     import sqlite3
 
     from langgraph.checkpoint.sqlite import SqliteSaver
-
-log = logging.getLogger(__name__)
 
 # What a decision cannot do without after a power cut; the others reach the disk with
 # the next of these, or when the system likes.
@@ -136,7 +133,7 @@ class RunFolder:
         refuses now is lost with a warning.
         """
         with self._lock:
-            self._sync()
+            self._trace.sync()
             first = self.tail.first
             if first is not None:
                 return first
@@ -151,7 +148,7 @@ class RunFolder:
             RunFolderUnusable: no line of the trace begins there.
         """
         with self._lock:
-            self._sync()
+            self._trace.sync()
             self.tail = tail_after(self.path, position)
 
     def known_reply(self, decision: int, prompt: str) -> Event | None:
@@ -227,14 +224,6 @@ class RunFolder:
             listener(event)
         return event
 
-    def _sync(self) -> None:
-        if self._closed:
-            return
-        try:
-            self._trace.sync()
-        except RunFolderUnusable as error:
-            log.warning("%s The last losses are lost.", error)
-
     def _gather(self, event: Event) -> Event:
         self._trace.gather(event)
         return event
@@ -303,10 +292,7 @@ class RunFolder:
             if self._closed:
                 return
             self._closed = True
-            try:
-                self._trace.close()
-            except RunFolderUnusable as error:
-                log.warning("%s The last losses are lost.", error)
+            self._trace.close()
             if self._connection is not None:
                 self._connection.close()
 

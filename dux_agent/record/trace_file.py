@@ -82,33 +82,20 @@ class TraceFile:
                 self._write()
 
     def sync(self) -> None:
-        """Have all of it on the disk.
-
-        Raises:
-            RunFolderUnusable: as for `append`.
-        """
+        """Have all of it on the disk; what that refuses is lost with a warning."""
         with self._lock:
-            self._write(sync=True)
+            self._write_rest(sync=True)
 
     def close(self) -> None:
-        """Write what is left and close the file; may be called twice.
-
-        Raises:
-            RunFolderUnusable: as for `append`; it is closed nevertheless.
-        """
+        """As `sync`, and close the file; may be called twice."""
+        _open.discard(self)
         with self._lock:
-            if self._file.closed:
-                return
-            _open.discard(self)
-            try:
-                self._write(sync=True)
-            finally:
-                self._file.close()
+            self._write_rest(sync=True)
+            self._file.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_file"):
-            with suppress(OSError):
-                self.close()
+        if hasattr(self, "_lock"):
+            self.close()
 
     def _write(self, line: bytes = b"", *, sync: bool = False) -> None:
         """What was gathered and this line, all or none."""
@@ -139,12 +126,16 @@ class TraceFile:
         """The interpreter ends: nothing waits any more."""
         with self._lock:
             self._ending = True
-            if self._file.closed:
-                return
-            try:
-                self._write()
-            except RunFolderUnusable as error:
-                log.warning("%s The last losses are lost.", error)
+            self._write_rest(sync=False)
+
+    def _write_rest(self, *, sync: bool) -> None:
+        """What was gathered, where nobody can be told that it failed."""
+        if self._file.closed:
+            return
+        try:
+            self._write(sync=sync)
+        except RunFolderUnusable as error:
+            log.warning("%s The last losses are lost.", error)
 
     def _forget(self) -> None:
         """In a fork: what was gathered is its parent's to write."""

@@ -148,7 +148,7 @@ def _decision(
         verdict, reason = "rolled_back", text(back[-1].data.get("reason"))
     elif verdict == "unfinished":
         reason = f"the last event is {events[-1].kind}"
-    digest = text((data or _last(back, "rollback")).get("digest"))
+    digest = text((data or (back[-1].data if back else {})).get("digest"))
     carry = mapping(data.get("carry"))
     replies = [event.data.get("usage") for event in events if event.kind == "reply"]
     usage = _counts(data.get("usage")) or _added(map(_counts, replies))
