@@ -3,7 +3,8 @@ import json
 import pytest
 from langchain_core.messages import AIMessage
 
-from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble, status_of, text_of
+from dux_graphs.http_status import status_of
+from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble, text_of
 
 
 class WithStatus(Exception):

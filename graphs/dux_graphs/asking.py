@@ -10,6 +10,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from dux_graphs.state import Ports
+from dux_graphs.too_long import is_too_long
 from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble
 from dux_prompts.brief import render_another
 from dux_prompts.reply import cleaned
@@ -35,7 +36,8 @@ def ask(
     """The replies of one try: one for each candidate that could be written.
 
     Args:
-        ports: `write` is asked; `fallback` once the retries are spent.
+        ports: `write` is asked; `fallback` once the retries are spent, or at once
+            where the prompt is too long for `write`.
         runtime: tells which attempt of the node this is, and carries events out.
         system: the system message.
         conversation: the messages before; extended in place by each prompt and reply.
@@ -55,11 +57,13 @@ def ask(
     # The providers' clients raise what they like, and a training must not end
     # because of a language model.
     except Exception as error:
-        if not is_trouble(error):
+        # Another model may have more room; the same one will not, however often asked.
+        full = ports.fallback is not None and is_too_long(error)
+        if not full and not is_trouble(error):
             tell(runtime, "error", {"cause": cause_of(error)})
             logger.debug("the language model failed", exc_info=error)
             raise NotWritten(f"no proposal was written: {cause_of(error)}") from error
-        if attempt < calls:
+        if not full and attempt < calls:
             raise
         reason = f"the language model failed {attempt} times: {cause_of(error)}"
         if ports.fallback is None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
+from dux_graphs.http_status import status_of
 from dux_graphs.redaction import REDACTED, redactor
+from dux_graphs.too_long import is_too_long
 
 _LATER = {408, 409, 425, 429}
 """HTTP statuses below 500 that ask the client to come back later."""
@@ -26,7 +27,14 @@ _NAMES_OF_TROUBLE = {
 }
 """Exceptions of the providers' clients, which are not imported only to be named."""
 
-_CUT_SHORT = {"length", "max_tokens", "MAX_TOKENS", "model_length", "content_filter"}
+_CUT_SHORT = {
+    "MAX_TOKENS",
+    "content_filter",
+    "length",
+    "max_tokens",
+    "model_context_window_exceeded",
+    "model_length",
+}
 _SECRET = re.compile(
     r"\b(?:sk|pk|key|rk)-[\w*.-]{3,}|(?i:bearer)\s+\S+|\b[A-Za-z0-9_-]{40,}\b"
 )
@@ -54,23 +62,15 @@ def text_of(message: BaseMessage) -> str:
     return text
 
 
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status that an error of any provider's client carries, if any."""
-    for holder in (error, getattr(error, "response", None)):
-        for name in ("status_code", "http_status", "code", "status"):
-            value: Any = getattr(holder, name, None)
-            if isinstance(value, int) and 100 <= value < 600:
-                return value
-    return None
-
-
 def is_trouble(error: BaseException) -> bool:
     """Whether the same call may do better a little later.
 
     True of timeouts, lost connections, 429 and its like, 5xx, and of replies that are
-    empty, cut short or no JSON. False of 401, 403, 404 and everything else: asking
-    again would only cost time.
+    empty, cut short or no JSON. False of 401, 403, 404, of a prompt that is too long
+    and everything else: asking the same again would only cost time.
     """
+    if is_too_long(error):
+        return False
     if isinstance(error, ReplyTrouble):
         return True
     status = status_of(error)
@@ -114,6 +114,8 @@ def cause_of(error: BaseException) -> str:
     # Before it is cut: half a key is no longer recognised.
     said = redactor()(" ".join(str(error).split()))
     said = _SECRET.sub(REDACTED, said)[:_REASON_CHARACTERS]
+    if is_too_long(error):
+        return f"the prompt is too long: {said}"
     if isinstance(error, ReplyTrouble):
         return said
     status = status_of(error)
