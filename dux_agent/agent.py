@@ -75,7 +75,7 @@ class Agent:
             watch=self._watch,
             batches=self._batches,
             decisions=self.decisions,
-            chronicle=Chronicle(settings.history),
+            chronicle=Chronicle(settings.history, settings.history_characters),
             chats=chats,
             budget=budget,
             recorder=recorder,

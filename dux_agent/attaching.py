@@ -51,6 +51,7 @@ def attach(
     steps_per_epoch: int | None = None,
     guard_steps: int = 100,
     history: str = "chat",
+    history_characters: int = 60_000,
     limits: Limits | Mapping[str, Any] | None = None,
     fallback: str | BaseChatModel | None = None,
     fuzz: bool = False,
@@ -90,7 +91,9 @@ def attach(
         loss_name: what the loss is called, for the model.
         steps_per_epoch: of the loop, if it has epochs.
         guard_steps: steps after a swap with the dear checks.
-        history: "chat": the model sees the whole conversation; "compressed": a table.
+        history: "chat": the model sees the conversation, older decisions as rows of a
+            table; "compressed": a table alone.
+        history_characters: how much of the conversation it sees word for word.
         limits: time and memory that a rule may use.
         fallback: a chat model that is asked when the retries of `lm` are spent.
         fuzz: try the laws of an optimizer on each proposal, in a jailed process,
@@ -116,6 +119,7 @@ def attach(
         ("candidates", candidates, 1, False),
         ("dry_run_steps", dry_run_steps, 1, False),
         ("guard_steps", guard_steps, 0, False),
+        ("history_characters", history_characters, 0, False),
         ("seed", seed, 0, False),
     ):
         arguments.check_number(name, value, least=least, optional=optional)
@@ -142,6 +146,7 @@ def attach(
         lr_owner=cast(Any, lr_owner),
         carry_over=cast(Any, carry_over),
         history=history,
+        history_characters=history_characters,
         limits=arguments.read_limits(limits),
         validate=validate,
         background=bool(background),

@@ -36,6 +36,7 @@ class Settings:
     lr_owner: LrOwner
     carry_over: CarryOver
     history: str
+    history_characters: int
     limits: Limits
     validate: Validate | None
     background: bool

@@ -9,6 +9,7 @@ from dux_prompts.brief import (
     MOST_LAYERS,
     BriefError,
     render_another,
+    render_earlier,
     render_repair,
     render_system,
     render_update,
@@ -66,6 +67,7 @@ CASES = {
     "repair": lambda: render_repair(ATTEMPTS[:1], tries_left=1),
     "repair_two": lambda: render_repair(ATTEMPTS, tries_left=2),
     "another": lambda: render_another(2, 3),
+    "earlier": lambda: render_earlier(later().history, count=4),
 }
 
 

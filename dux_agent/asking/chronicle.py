@@ -1,12 +1,16 @@
-"""What later prompts are told of earlier decisions: the chat, or a table."""
+"""What later prompts are told of earlier decisions: the newest chat, and a table."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dux_agent.decisions import Decision
+from dux_prompts.brief import render_earlier
+
+Message = dict[str, str]
 
 _MOST_ROWS = 100
 _SUMMARY_CHARACTERS = 160
@@ -14,19 +18,39 @@ _CLASS = re.compile(r"^class\s+(\w+)", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*#+\s*(\S.*)$", re.MULTILINE)
 
 
+@dataclass(frozen=True)
+class _Talk:
+    """The messages of one decision, without the system message."""
+
+    decision: int
+    messages: list[Message]
+
+    @property
+    def characters(self) -> int:
+        return sum(len(message["content"]) for message in self.messages)
+
+
 class Chronicle:
     """Earlier decisions, for the prompts.
 
-    Attributes:
-        chat: messages of earlier decisions without system messages (history="chat").
-        rows: one row a decision (history="compressed").
+    With history="chat" the talk of the newest decisions is kept word for word, whole
+    decisions at a time, up to `most_characters`; what is older is told by the rows of
+    a table. Past that bound the older half goes at once, so that the beginning of a
+    prompt, which providers keep and traces write once, stays the same for long.
     """
 
-    def __init__(self, history: str) -> None:
+    def __init__(self, history: str, most_characters: int) -> None:
         self._history = history
-        self.chat: list[dict[str, str]] = []
-        self.rows: list[dict[str, Any]] = []
+        self._most = most_characters
+        self._talks: list[_Talk] = []
+        self._rows: list[dict[str, Any]] = []
         self._open: tuple[dict[str, Any], Decision] | None = None
+        self._by_rows = 0  # number of the last decision that only its row tells of
+
+    @property
+    def characters(self) -> int:
+        """Length of the talk that is kept word for word."""
+        return sum(talk.characters for talk in self._talks)
 
     def complete(self, loss_fifths: list[float], validation: float | None) -> None:
         """The interval after the last decision is over, and this is how it went."""
@@ -38,13 +62,16 @@ class Chronicle:
             "loss_fifths": loss_fifths,
             "validation_loss": validation,
         }
-        self.rows = [*self.rows, row][-_MOST_ROWS:]
+        self._rows = [*self._rows, row][-_MOST_ROWS:]
         self._open = None
 
-    def add(self, decision: Decision, messages: list[dict[str, str]]) -> None:
+    def add(self, decision: Decision, messages: list[Message]) -> None:
         """A decision has been made."""
-        if self._history == "chat":
-            self.chat.extend(dict(message) for message in messages)
+        if self._history == "chat" and messages:
+            copies = [dict(message) for message in messages]
+            self._talks = [*self._talks, _Talk(decision.number, copies)]
+            if self.characters > self._most:
+                self._keep(self._most // 2, or_newest_of=self._most)
         row = {
             "decision": decision.number,
             "step": decision.step,
@@ -52,24 +79,88 @@ class Chronicle:
         }
         self._open = (row, decision)
 
+    def shorten(self, *, to_rows: bool = False) -> bool:
+        """The model has no room for so much talk: keep half of it, now and later.
+
+        Args:
+            to_rows: keep none of it; the next decisions are kept again.
+
+        Returns:
+            Whether there was anything to leave out.
+        """
+        held = self.characters
+        if not self._talks:
+            return False
+        if to_rows:
+            self._keep(0)
+        else:
+            self._most = held // 2
+            self._keep(self._most)
+        return True
+
+    def _keep(self, most: int, *, or_newest_of: int = 0) -> None:
+        """Keep the newest talks that have room in `most` characters.
+
+        The very newest may also stay alone, up to `or_newest_of` characters.
+        """
+        talks = list(self._talks)
+        held = self.characters
+        while talks and held > (or_newest_of if len(talks) == 1 else most):
+            gone = talks.pop(0)
+            held -= gone.characters
+            self._by_rows = gone.decision
+        self._talks = talks
+
+    def before(self, asked: list[Message], prompts: str | None = None) -> list[Message]:
+        """Messages of this decision with those of earlier ones in front.
+
+        Rows of decisions whose talk is not kept stand above the first message of the
+        user, so that roles still take turns.
+
+        Args:
+            asked: without a system message.
+            prompts: folder of templates of the user's own.
+        """
+        talk = [message for each in self._talks for message in each.messages]
+        messages = [dict(message) for message in (*talk, *asked)]
+        rows = [row for row in self._rows if row["decision"] <= self._by_rows]
+        if self._history != "chat" or not rows or not messages:
+            return messages
+        told = render_earlier(rows, count=self._by_rows, folder=prompts)
+        messages[0]["content"] = f"{told}\n{messages[0]['content']}"
+        return messages
+
     def table(self) -> list[dict[str, Any]]:
         """The rows a prompt shows: none where the chat itself is the history."""
-        return [] if self._history == "chat" else [dict(row) for row in self.rows]
+        return [] if self._history == "chat" else [dict(row) for row in self._rows]
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Messages, rows and how many characters are kept, as plain data."""
         return {
-            "chat": [dict(message) for message in self.chat],
-            "rows": [dict(row) for row in self.rows],
+            "chat": [
+                dict(message) for talk in self._talks for message in talk.messages
+            ],
+            "talks": [[talk.decision, len(talk.messages)] for talk in self._talks],
+            "by_rows": self._by_rows,
+            "most": self._most,
+            "rows": [dict(row) for row in self._rows],
             "open": None if self._open is None else dict(self._open[0]),
         }
 
     def load_state_dict(
         self, state: Mapping[str, Any], decisions: list[Decision]
     ) -> None:
-        """Go on from what `state_dict` gave."""
-        self.chat = [dict(message) for message in state["chat"]]
-        self.rows = [dict(row) for row in state["rows"]]
+        """Go on from what `state_dict` gave, now or before talks were told apart."""
+        chat = [dict(message) for message in state["chat"]]
+        last = decisions[-1].number if decisions else 0
+        talks: list[_Talk] = []
+        for decision, count in state.get("talks", [[last, len(chat)]]):
+            talks.append(_Talk(int(decision), chat[:count]))
+            chat = chat[count:]
+        self._talks = [talk for talk in talks if talk.messages]
+        self._by_rows = int(state.get("by_rows", 0))
+        self._most = min(self._most, int(state.get("most", self._most)))
+        self._rows = [dict(row) for row in state["rows"]]
         self._open = None
         if state["open"] is not None and decisions:
             self._open = (dict(state["open"]), decisions[-1])

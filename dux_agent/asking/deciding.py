@@ -219,12 +219,13 @@ class Decider:
         return DecisionPorts(
             chat=chat,
             fallback=fallback,
-            earlier=list(self._chronicle.chat),
+            chronicle=self._chronicle,
             budget=self._budget,
             try_out=lambda source, losses: self._trials.run(decision, source, losses),
             harmful=self._harmful,
             tell=lambda kind, data: self._tell(decision, kind, data),
             keep=self._recorder.keep_source,
+            prompts=self._settings.prompts,
             recall=lambda prompt: self._recorder.known_reply(decision.number, prompt),
         )
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dux_agent.asking.chronicle import Chronicle, Message
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
 from dux_graphs.models import cause_of, text_of
 from dux_graphs.nodes import REPEATED
 from dux_graphs.recorded import digest_of_chat
 from dux_graphs.state import Ports
+from dux_graphs.too_long import is_too_long
 from dux_prompts.reply import cleaned, read
 from dux_sandbox import check
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding, digest_of
@@ -19,7 +22,10 @@ from dux_sandbox.findings import CheckReport, DryRunReport, Finding, digest_of
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
-Message = dict[str, str]
+log = logging.getLogger(__name__)
+
+_MOST_HALVINGS = 2
+
 DryRun = Callable[[str, Sequence[float] | None], DryRunReport]
 
 
@@ -36,10 +42,11 @@ class DecisionPorts:
     Attributes:
         chat: the language model that writes.
         fallback: the one asked when the retries of `chat` are spent.
-        earlier: the chat of earlier decisions, put behind the system message.
+        chronicle: what is told of earlier decisions, behind the system message.
         budget: what all decisions of the run may use.
         try_out: runs a source for a few steps; is handed the incumbent's losses of
             an earlier dry run of this decision, or None.
+        prompts: folder of templates of the user's own.
         recall: the reply that this run got to a prompt of that digest before it died.
         harmful: digests that were rolled back in this run, with the reason.
         tell: writes trace events.
@@ -53,12 +60,13 @@ class DecisionPorts:
 
     chat: BaseChatModel
     fallback: BaseChatModel | None
-    earlier: list[Message]
+    chronicle: Chronicle
     budget: Budget
     try_out: DryRun
     harmful: dict[str, str]
     tell: Tell
     keep: Callable[[str], None]
+    prompts: str | None = None
     recall: Callable[[str], Mapping[str, Any] | None] = lambda digest: None
     usage: dict[str, int] = field(
         default_factory=lambda: {
@@ -93,10 +101,29 @@ class DecisionPorts:
         )
 
     def write(self, chat: BaseChatModel, messages: list[Message]) -> str:
-        """One call to the language model; raises what it raises, and BudgetSpent."""
+        """A reply of the language model; raises what it raises, and BudgetSpent.
+
+        Where the prompt is too long for the model, it is asked again with half of the
+        chat of earlier decisions, twice at most, and then with none of it.
+        """
+        shortened = 0
+        while True:
+            try:
+                return self._write(chat, messages)
+            except Exception as error:
+                to_rows = shortened >= _MOST_HALVINGS
+                if not is_too_long(error) or not self.chronicle.shorten(
+                    to_rows=to_rows
+                ):
+                    raise
+                shortened += 1
+                log.info("the chat is shortened: %s", cause_of(error))
+
+    def _write(self, chat: BaseChatModel, messages: list[Message]) -> str:
+        """One call to the language model."""
         system = [each for each in messages if each["role"] == "system"]
         others = [each for each in messages if each["role"] != "system"]
-        asked = [*system, *self.earlier, *others]
+        asked = [*system, *self.chronicle.before(others, self.prompts)]
         digest = digest_of_chat([(each["role"], each["content"]) for each in asked])
         known = self.recall(digest)
         if known is None:

@@ -19,7 +19,7 @@ from dux_prompts.reply import cleaned
 from dux_sandbox.language.vocabulary import ALLOWED
 
 HOME = Path(__file__).parent / "templates"
-NAMES = ("system.md", "update.md", "repair.md", "another.md")
+NAMES = ("system.md", "update.md", "repair.md", "another.md", "earlier.md")
 
 # A prompt stays readable and affordable however large the model and long the run.
 MOST_LAYERS = 60
@@ -43,6 +43,17 @@ _STAGES = {
     "static_check": "static check",
     "dry_run": "dry run",
     "apply": "trainer",
+}
+
+
+# What an entry of the history may lack.
+_ROW: dict[str, Any] = {
+    "decision": None,
+    "step": None,
+    "verdict": "",
+    "loss_fifths": [],
+    "validation_loss": None,
+    "summary": "",
 }
 
 
@@ -90,15 +101,7 @@ def render_update(observation: Observation, *, folder: str | Path | None = None)
     Raises:
         BriefError: the folder or one of its templates cannot be used.
     """
-    row: dict[str, Any] = {
-        "decision": None,
-        "step": None,
-        "verdict": "",
-        "loss_fifths": [],
-        "validation_loss": None,
-        "summary": "",
-    }
-    history = [row | entry for entry in observation.history]
+    history = [_ROW | entry for entry in observation.history]
     last = observation.last
     if last is not None:
         last = {"verdict": "", "reason": "", "findings": []} | last
@@ -172,6 +175,32 @@ def render_another(
         BriefError: the folder or one of its templates cannot be used.
     """
     return _render("another.md", folder, number=number, candidates=candidates)
+
+
+def render_earlier(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    count: int,
+    folder: str | Path | None = None,
+) -> str:
+    """What stands in place of decisions whose chat is left out of a prompt.
+
+    Args:
+        rows: one a decision, oldest first, as in `Observation.history`; the newest
+            are shown.
+        count: how many decisions are left out, those without a row included.
+
+    Raises:
+        BriefError: the folder or one of its templates cannot be used.
+    """
+    shown = [_ROW | dict(row) for row in rows][-MOST_HISTORY:]
+    return _render(
+        "earlier.md",
+        folder,
+        count=count,
+        history=shown,
+        history_left_out=max(0, count - len(shown)),
+    )
 
 
 def _base_optimizer(observation: Observation) -> dict[str, Any]:
