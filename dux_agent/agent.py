@@ -22,8 +22,10 @@ from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.guard_state import pack_guard, restore_guard
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.saved_checkpoint import refused
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
+from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import parameters_of
 
 if TYPE_CHECKING:
@@ -169,7 +171,8 @@ class Agent:
 
         Take it between two steps and save it beside `model.state_dict()`. The last
         batches are in it where they are made of tensors and plain values and come to
-        no more than 64 MiB: a decision right after a load tries rules on them.
+        no more than 64 MiB: a decision right after a load tries rules on them. So are
+        the random numbers of the process (torch, Python, NumPy), in 20 kB.
         """
         return {
             "version": 1,
@@ -178,6 +181,7 @@ class Agent:
             "batches": kept_batches(self._batches),
             "guard": pack_guard(self.optimizer),
             "rates": [trail.state_dict() for trail in self.optimizer.trails],
+            "random": RandomState.take().state_dict(),
             "trace": self._recorder.position,
             **self._decider.state_dict(),
         }
@@ -187,13 +191,18 @@ class Agent:
 
         Load the model's weights first. With the run folder of the run that died
         (`run_dir=RunFolder.open(DIR)`) replies that were paid are used again, and what
-        is recorded already is not recorded twice.
+        is recorded already is not recorded twice. The random numbers of the process go
+        on from there too: seed them after this where others are wanted.
 
         Raises:
             CheckpointRefused: its source was tampered with; nothing was changed.
             RunFolderUnusable: the run folder is another run's.
         """
         self._require_open()
+        try:
+            random = RandomState.of(state.get("random", {}))
+        except ValueError as error:
+            raise refused(str(error)) from None
         self._recorder.go_on_from(state.get("trace"))
         self.optimizer.load_state_dict(state["optimizer"])
         restore_guard(self.optimizer, state.get("guard"))
@@ -205,6 +214,7 @@ class Agent:
         self._batches.clear()
         self._batches.extend(copy.deepcopy(state["batches"]))
         self._decider.load_state_dict(state)
+        random.restore()
 
     def close(self) -> None:
         """End threads and processes, move parameters out of shared memory.

@@ -12,22 +12,23 @@ from torch import nn
 
 from dux_agent.arguments import loss_value
 from dux_agent.errors import BadArgument
-from dux_agent.live.snapshot import Buffers, RandomState
+from dux_agent.live.snapshot import Buffers
 from dux_agent.settings import Objective, Validate
+from dux_sandbox.random_state import random_numbers_kept
 
 
 @contextmanager
 def as_it_was(model: nn.Module) -> Iterator[None]:
     """Put modes, buffers and random numbers back afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    buffers, random = Buffers(model), RandomState.take()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        buffers.restore()
-        random.restore()
+    buffers = Buffers(model)
+    with random_numbers_kept():
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            buffers.restore()
 
 
 def require_scalar_objective(

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from dux_agent.live.snapshot import RandomState, clones, write_back
+from dux_agent.live.snapshot import clones, write_back
+from dux_sandbox.random_state import random_numbers_kept
 from dux_sandbox.running import ParamGroups, RuleState, RunningRule, parameters_of
 
 
@@ -78,23 +79,22 @@ def carry_over(old: RuleState, rule: RunningRule, groups: ParamGroups) -> CarryR
     values = clones(parameters)
     gradients = [parameter.grad for parameter in parameters]
     options = [dict(group) for group in groups]
-    random = RandomState.take()
-    try:
-        for index, parameter in enumerate(parameters):
-            if parameter.requires_grad and index in old.state:
-                parameter.grad = torch.zeros_like(parameter)
-            else:
-                parameter.grad = None
-        rule.step()
-        made = rule.snapshot()
-    finally:
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        write_back(parameters, values)
-        random.restore()
-        for group, held in zip(groups, options, strict=True):
-            group.clear()
-            group.update(held)
+    with random_numbers_kept():
+        try:
+            for index, parameter in enumerate(parameters):
+                if parameter.requires_grad and index in old.state:
+                    parameter.grad = torch.zeros_like(parameter)
+                else:
+                    parameter.grad = None
+            rule.step()
+            made = rule.snapshot()
+        finally:
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            write_back(parameters, values)
+            for group, held in zip(groups, options, strict=True):
+                group.clear()
+                group.update(held)
     merged, record = match(old, RuleState(made.state, fresh.attributes))
     # A name that fitted for no parameter would be state of a step that never was.
     rule.restore(merged if record.carried else fresh)

@@ -8,30 +8,8 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import ParamGroups, parameters_of
-
-
-@dataclass(frozen=True)
-class RandomState:
-    """The states of torch's global generators: CPU, and CUDA where it is in use."""
-
-    cpu: torch.Tensor
-    cuda: tuple[torch.Tensor, ...] = ()
-
-    @classmethod
-    def take(cls) -> RandomState:
-        """The states now."""
-        cuda: tuple[torch.Tensor, ...] = ()
-        # Asking a CUDA that nobody uses would start it.
-        if torch.cuda.is_initialized():
-            cuda = tuple(torch.cuda.get_rng_state_all())
-        return cls(torch.get_rng_state(), cuda)
-
-    def restore(self) -> None:
-        """Put them back."""
-        torch.set_rng_state(self.cpu)
-        if self.cuda:
-            torch.cuda.set_rng_state_all(list(self.cuda))
 
 
 def clones(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -102,7 +80,7 @@ class Snapshot:
         step: steps the rule had taken when it was made.
         values: clones of the parameters, in the order of the groups.
         buffers: clones of all buffers.
-        random: the global generators.
+        random: every global generator.
     """
 
     step: int
@@ -129,8 +107,7 @@ class Snapshot:
             "healthy": self.healthy,
             "values": list(self.values),
             "buffers": self.buffers.values(),
-            "cpu": self.random.cpu,
-            "cuda": list(self.random.cuda),
+            "random": self.random.state_dict(),
         }
 
     @classmethod
@@ -154,7 +131,8 @@ class Snapshot:
         ]
         buffers = Buffers(model)
         buffers.take_over(list(state["buffers"]))
-        random = RandomState(state["cpu"], tuple(state["cuda"]))
+        # Before "random" there was, torch's states lay beside the tensors.
+        random = RandomState.of(state.get("random", state))
         step, healthy = int(state["step"]), int(state["healthy"])
         return cls(step, parameters, values, buffers, random, healthy)
 

@@ -1,6 +1,6 @@
 """The file in a run folder that a training goes on from after it died.
 
-`checkpoint.pt` holds the position, the weights, the agent's whole state, torch's random
+`checkpoint.pt` holds the position, the weights, the agent's whole state, the random
 numbers and how long the trace was. It is replaced as a whole; reading it runs no code
 (`torch.load(weights_only=True)`), and the sources in it are checked again.
 """

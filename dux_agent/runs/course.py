@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from dux_agent.live.snapshot import RandomState
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_checkpoint import Keeper
 from dux_agent.runs.progress import Epoch, Listening
+from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
     from dux_agent.tasks.task import Task
@@ -66,7 +66,7 @@ class Course:
         recorder: where epochs are recorded, if anywhere.
         keeper: writes checkpoints.
         position: where it begins, and is.
-        random: torch's random numbers at that place; None at the beginning.
+        random: the random numbers at that place; None at the beginning.
     """
 
     task: Task

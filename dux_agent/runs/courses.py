@@ -12,13 +12,13 @@ import torch
 from dux_agent import tasks
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.live.saved_checkpoint import CheckpointRefused
-from dux_agent.live.snapshot import RandomState
 from dux_agent.record import run_checkpoint
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_folder import RunFolder
 from dux_agent.runs.course import Course, Position
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Listening
+from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
@@ -74,7 +74,7 @@ class Courses:
         try:
             self.controls = Position.of(saved["positions"]["control"])
             self.agents = Position.of(saved["positions"]["agent"])
-            self._random = RandomState(saved["random"]["cpu"])
+            self._random = RandomState.of(saved["random"])
             self._course = saved["course"]
             self._began -= saved["seconds"]
             if self._course == "agent":
@@ -181,6 +181,6 @@ class Courses:
             "model": {name: value.detach().clone() for name, value in weights.items()},
             "optimizer": None if optimizer is None else optimizer.state_dict(),
             "agent": self._agent.state_dict() if self._course == "agent" else None,
-            "random": {"cpu": torch.get_rng_state()},
+            "random": RandomState.take().state_dict(),
             "seconds": self.seconds,
         }

@@ -4,7 +4,7 @@ Rules that every task follows, so that its figures are the same everywhere:
 
 * The data never depend on the seed. The seed decides the initial weights, the order
   of the batches and the dropout masks.
-* `train_batches(epoch)` reseeds torch's global generator, so that what an optimizer
+* `train_batches(epoch)` reseeds the global generators, so that what an optimizer
   draws in one epoch cannot change the batches or masks of the next.
 * The training loss of an epoch is the mean of its mini-batch losses, each taken
   before the step on that batch, with the model in train mode.
@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
+
+from dux_sandbox.random_state import seed_all
 
 # Fixes subsets, noise and permutations of every task.
 DATA_SEED = 20241101
@@ -70,9 +72,9 @@ class Task:
         return self.loss(model(inputs), targets)
 
     def train_batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of one epoch, counted from 0; reseeds torch's generator."""
+        """The batches of one epoch, counted from 0; reseeds every generator."""
         inputs, targets = self.splits["train"]
-        torch.manual_seed(1_000_003 * (self.seed + 1) + epoch)
+        seed_all(1_000_003 * (self.seed + 1) + epoch)
         order = torch.randperm(len(inputs))
         for rows in torch.split(order, self.batch_size)[: self.steps_per_epoch]:
             yield inputs[rows], targets[rows]

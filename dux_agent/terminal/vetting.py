@@ -101,9 +101,9 @@ def _try(source: str) -> DryRunReport:
     from torch.nn import functional
 
     from dux_sandbox import dry_run
+    from dux_sandbox.random_state import same_random_numbers
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with same_random_numbers(0):
         model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 4))
         inputs = torch.randn(10, 32, 8)
         targets = (inputs @ torch.randn(8, 4)).argmax(-1)

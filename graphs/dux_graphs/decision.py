@@ -11,6 +11,7 @@ out["verdict"]                  # "applied", "kept" or "failed"
 from __future__ import annotations
 
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from dux_graphs.served import Served, ports_of_served
 from dux_graphs.state import DecisionState, ObservationInput, Ports, PortsError
 from dux_graphs.trouble import is_trouble
 from dux_prompts.observation import Observation
+from dux_sandbox.random_state import random_numbers_kept
 
 __all__ = [
     "Ports",
@@ -113,7 +115,7 @@ def decide(
     if isinstance(observation, Observation):
         observation = observation.as_dict()
     fresh: dict[str, Any] | None = {"observation": dict(observation)}
-    with _random_numbers_kept():
+    with _training_keeps_its_random_numbers():
         if not graph.checkpointer:
             return cast(dict[str, Any], graph.invoke(fresh, config, context=ports))
         if graph.get_state(config).next:
@@ -122,20 +124,26 @@ def decide(
         return cast(dict[str, Any], out)
 
 
-@contextmanager
-def _random_numbers_kept() -> Iterator[None]:
-    """Leave Python's random numbers as they were: they belong to training.
+# LangGraph names its checkpoints by random numbers. They are none of training's.
+_NAMES = random.Random()
 
-    LangGraph draws from them for the names of its checkpoints. Beside a training that
-    goes on in the main thread they are left alone: setting them back would repeat
-    what training has drawn meanwhile.
+
+@contextmanager
+def _training_keeps_its_random_numbers() -> Iterator[None]:
+    """Leave the process's random numbers as they were: they belong to training.
+
+    LangGraph draws from Python's; it gets a generator of its own. What else may draw
+    (a chat model, a tracer) is put back afterwards, but not beside a training that
+    goes on in the main thread: that would repeat what training has drawn meanwhile.
     """
-    before = random.getstate()
-    try:
+    for name, module in list(sys.modules.items()):
+        if name.startswith("langgraph.") and vars(module).get("random") is random:
+            vars(module)["random"] = _NAMES
+    if threading.current_thread() is not threading.main_thread():
         yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            random.setstate(before)
+        return
+    with random_numbers_kept():
+        yield
 
 
 def _ports(context: Any) -> Ports:

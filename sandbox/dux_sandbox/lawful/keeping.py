@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from dux_sandbox.random_state import random_numbers_kept
+
 
 @contextmanager
 def surroundings_kept() -> Iterator[None]:
     """Global modes and random numbers are afterwards what they were before."""
-    numbers, drawn = torch.get_rng_state(), random.getstate()
     grad, dtype = torch.is_grad_enabled(), torch.get_default_dtype()
     threads, anomaly = torch.get_num_threads(), torch.is_anomaly_enabled()
     precision = torch.get_float32_matmul_precision()
@@ -21,7 +21,7 @@ def surroundings_kept() -> Iterator[None]:
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     flushes = _flushes_denormals()
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), random_numbers_kept():
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -38,8 +38,6 @@ def surroundings_kept() -> Iterator[None]:
             torch.use_deterministic_algorithms(strict, warn_only=warn_only)
         if _flushes_denormals() != flushes:
             torch.set_flush_denormal(flushes)
-        torch.set_rng_state(numbers)
-        random.setstate(drawn)
 
 
 def _flushes_denormals() -> bool:

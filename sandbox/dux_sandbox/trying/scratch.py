@@ -1,10 +1,8 @@
-"""A copy of a model to try things on, and random numbers that come out the same."""
+"""A copy of a model to try things on."""
 
 from __future__ import annotations
 
 import copy
-import random
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -68,29 +66,6 @@ def clone_model(
                 "return an independent copy."
             )
     return twin, {id(one): other for one, other in zip(originals, twins, strict=True)}
-
-
-@contextmanager
-def same_random_numbers(seed: int) -> Iterator[None]:
-    """Seed every generator that training may use, and put them back afterwards."""
-    torch_state = torch.get_rng_state()
-    cuda_states = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    python_state = random.getstate()
-    numpy = sys.modules.get("numpy")
-    numpy_state = numpy.random.get_state() if numpy else None
-    try:
-        torch.manual_seed(seed)
-        random.seed(seed)
-        if numpy:
-            numpy.random.seed(seed % 2**32)
-        yield
-    finally:
-        torch.set_rng_state(torch_state)
-        if cuda_states:
-            torch.cuda.set_rng_state_all(cuda_states)
-        random.setstate(python_state)
-        if numpy:
-            numpy.random.set_state(numpy_state)
 
 
 @contextmanager
