@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,14 @@ from dux_agent.decisions import Decision
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_graphs.decision import build_graph, decide
+from dux_graphs.sound_states import refuse_unsound
 from dux_prompts.observation import Observation
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.types import StateSnapshot
+
+log = logging.getLogger(__name__)
 
 
 class GraphRuns:
@@ -53,9 +57,10 @@ class GraphRuns:
         run = self._recorder.name or f"run-{settings.seed}"
         thread = f"{run}:{decision.step}"
         if self._graph.checkpointer:
-            state = self._graph.get_state({"configurable": {"thread_id": thread}})
-            left = state.values.get("observation")
-            if state.next and not _same(left, observation):
+            state = self._left_at(thread)
+            if state is None or (
+                state.next and not _same(state.values.get("observation"), observation)
+            ):
                 # Another run left a decision half done here: a checkpointer may serve
                 # many, and their names may be the same.
                 thread = f"{thread}:{uuid.uuid4().hex[:12]}"
@@ -69,6 +74,28 @@ class GraphRuns:
             prompts=settings.prompts,
         )
         return decide(self._graph, observation, made, thread)
+
+    def _left_at(self, thread: str) -> StateSnapshot | None:
+        """What a checkpointer keeps of a decision; None where it is not of our making.
+
+        It is input, as a file is: a database may have been written by an older version
+        or by somebody else, and none of what stands there is gone on with then.
+        """
+        try:
+            state: StateSnapshot = self._graph.get_state(
+                {"configurable": {"thread_id": thread}}
+            )
+            refuse_unsound(state.values)
+        # Whatever LangGraph meets in a checkpoint that it did not write.
+        except Exception as error:
+            log.warning(
+                "the decision %s that a checkpointer keeps cannot be gone on with: %s; "
+                "it is made anew",
+                thread,
+                error,
+            )
+            return None
+        return state
 
     def _outcome_of_the_run_before(
         self, state: StateSnapshot, observation: Observation, ports: DecisionPorts

@@ -1,47 +1,55 @@
-"""The file in a run folder where LangGraph keeps the states of its decisions."""
+"""The file in a run folder where LangGraph keeps the states of its decisions.
+
+A folder may come from anybody, so a file that is there is looked at before it is used:
+reading it must run nothing, not even SQL.
+"""
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from dux_agent.errors import RunFolderUnusable
-from dux_graphs.redaction import redactor
+from dux_graphs.plain_states import KIND, PlainStates
+
+_TABLES = {"checkpoints", "writes"}
+_OWN_INDEX = re.compile(r"sqlite_autoindex_(checkpoints|writes)_\d+")
+_WORD = re.compile(r"\w+|'[^']*'|\S")
+
+# A state is no larger, see `dux_graphs.plain_states`; metadata name a step.
+_LARGEST_BLOB = 64 * 2**20
+_LARGEST_METADATA = 2**16
 
 
-class CleanSerializer(JsonPlusSerializer):
-    """LangGraph's own, but for errors: what they say may quote a key.
-
-    The rest of a decision's state is made of prompts, replies and figures, and of
-    reasons that are clean before they enter it; it comes back to the last bit.
-    """
-
-    def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
-        """The kind and the bytes of a value."""
-        if isinstance(obj, BaseException):
-            obj = redactor()(repr(obj))
-        return super().dumps_typed(obj)
+class _Foreign(Exception):
+    """What a file holds beside the states of decisions."""
 
 
 def open_store(file: Path) -> tuple[sqlite3.Connection, SqliteSaver]:
     """A connection to `file`, which is made where it is missing, and its saver.
 
     Raises:
-        RunFolderUnusable: the file is no database, or cannot be written.
+        RunFolderUnusable: the file is no database, holds anything but states that this
+            version wrote, or cannot be written. Nothing was changed then.
     """
     connection: sqlite3.Connection | None = None
     try:
+        _refuse_links(file)
+        if file.exists():
+            with closing(_look(file)) as looking:
+                _refuse_foreign(looking)
         connection = sqlite3.connect(file, check_same_thread=False)
-        saver = SqliteSaver(connection, serde=CleanSerializer())
+        _distrust(connection)
+        saver = SqliteSaver(connection, serde=PlainStates())
         saver.setup()
         # Measured: 1.7 ms instead of 30 to 40 ms a decision on a busy disk. A power
         # cut may lose the last checkpoint, never damage the file.
         connection.execute("PRAGMA synchronous=NORMAL")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, _Foreign, OSError) as error:
         if connection is not None:
             connection.close()
         raise RunFolderUnusable(
@@ -49,3 +57,65 @@ def open_store(file: Path) -> tuple[sqlite3.Connection, SqliteSaver]:
             f"restore it, or take it away: the trace holds every reply too."
         ) from None
     return connection, saver
+
+
+def _refuse_links(file: Path) -> None:
+    """SQLite would write whatever file a link, also one beside it, leads to."""
+    for end in ("", "-wal", "-shm", "-journal"):
+        beside = file.with_name(file.name + end)
+        if beside.is_symlink() or (beside.exists() and not beside.is_file()):
+            raise _Foreign(f"{beside.name} is no file of its own")
+
+
+def _look(file: Path) -> sqlite3.Connection:
+    """A connection that writes nothing."""
+    # Without a log nothing waits to be read beside the file, and SQLite need not make
+    # files of its own there to find out.
+    log = file.with_name(f"{file.name}-wal")
+    how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
+    connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)
+    _distrust(connection)
+    return connection
+
+
+def _distrust(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA trusted_schema=OFF")
+    connection.execute("PRAGMA cell_size_check=ON")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_BLOB)
+
+
+def _refuse_foreign(connection: sqlite3.Connection) -> None:
+    """Only the saver's own tables, and in them only states that this version wrote."""
+    known = _words_of_a_new_store()
+    names = set()
+    for kind, name, table, sql in connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master"
+    ):
+        own_table = kind == "table" and name in _TABLES and name == table
+        own_index = kind == "index" and sql is None and _OWN_INDEX.fullmatch(name)
+        foreign = set(_WORD.findall(sql or "")) - known
+        if foreign or not (own_table or own_index):
+            raise _Foreign(f"it holds the {str(kind)[:20]} {str(name)[:40]!r}")
+        names.add(name)
+    for table in sorted(names & _TABLES):
+        for (kind,) in connection.execute(f"SELECT DISTINCT type FROM {table}"):
+            if kind != KIND:
+                raise _Foreign(
+                    f"its states are kept as {str(kind)[:40]!r} and not as {KIND!r}, "
+                    f"as dux-agent 0.1.0 kept them: those may run code when read"
+                )
+    if "checkpoints" in names:
+        huge = "SELECT count(*) FROM checkpoints WHERE length(metadata) > ?"
+        if connection.execute(huge, (_LARGEST_METADATA,)).fetchone() != (0,):
+            raise _Foreign("it holds metadata that no run writes")
+
+
+def _words_of_a_new_store() -> set[str]:
+    """The words with which this version of LangGraph makes its tables.
+
+    None of a view, a trigger, a virtual table, a computed column or a check is there.
+    """
+    with closing(sqlite3.connect(":memory:", check_same_thread=False)) as fresh:
+        SqliteSaver(fresh).setup()
+        made = fresh.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        return {word for (sql,) in made for word in _WORD.findall(sql)}

@@ -23,6 +23,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer, RetryPolicy
 
 from dux_graphs.nodes import nodes_of
+from dux_graphs.plain_states import with_plain_states
 from dux_graphs.served import Served, ports_of_served
 from dux_graphs.state import DecisionState, ObservationInput, Ports, PortsError
 from dux_graphs.trouble import is_trouble
@@ -62,7 +63,9 @@ def build_graph(
     checkpointer), and `context=Ports(...)`; `decide` does that, and resumes.
 
     Args:
-        checkpointer: any LangGraph saver; None keeps nothing.
+        checkpointer: any LangGraph saver; None keeps nothing. Of this graph it keeps
+            plain states, see `dux_graphs.plain_states`, whatever its own serializer
+            is: reading them runs no code.
         retry: how trouble with the language model is retried; its `retry_on` is
             always `dux_graphs.models.is_trouble`.
 
@@ -179,7 +182,8 @@ def _compile(
     machine.add_node("apply", nodes["apply"])
     machine.add_edge(START, "propose")
     machine.add_edge("apply", END)
-    return cast(DecisionGraph, machine.compile(checkpointer=checkpointer))
+    saver = with_plain_states(checkpointer)
+    return cast(DecisionGraph, machine.compile(checkpointer=saver))
 
 
 graph = _compile(ports_of_served, Served)

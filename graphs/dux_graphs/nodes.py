@@ -12,6 +12,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send
 
 from dux_graphs.asking import NotWritten, ask, tell
+from dux_graphs.sound_states import refuse_unsound_candidate
 from dux_graphs.state import CandidateState, DecisionState, Ports
 from dux_prompts.brief import render_repair, render_system, render_update
 from dux_prompts.observation import Observation, ObservationError
@@ -82,6 +83,7 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
     def static_check(state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
         """Read the source without running it; refuse what was refused before."""
         ports = ports_of(runtime.context)
+        refuse_unsound_candidate(state)
         findings = list(state["findings"])
         stage = "reply" if findings else "static_check"
         if not findings and state["digest"] in state["refused"]:
@@ -99,6 +101,7 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
     def dry_run(state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
         """Try the source for a few steps on a copy of the model."""
         ports = ports_of(runtime.context)
+        refuse_unsound_candidate(state)
         with ports.turn:
             report = ports.dry_run(state["source"])
         tell(runtime, "dry_run", {"digest": state["digest"]} | report.as_dict())
