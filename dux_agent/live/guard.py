@@ -29,8 +29,9 @@ from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.snapshot import BeforeStep, Snapshot
 from dux_agent.live.standing import CallersClosure, Standing
+from dux_sandbox.closures import Closure
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import Closure, InlineRule, parameters_of
+from dux_sandbox.running import InlineRule, parameters_of
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer

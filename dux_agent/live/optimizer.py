@@ -14,9 +14,9 @@ from dux_agent.live.guard import Guard
 from dux_agent.live.rates import RateTrail
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.standing import Standing
+from dux_sandbox.closures import Closure
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running import (
-    Closure,
     InlineRule,
     RuleState,
     RunningRule,

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dux_agent.live.group_options import Options
-from dux_sandbox.running import Closure, RunningRule
+from dux_sandbox.closures import Closure
+from dux_sandbox.running import RunningRule
 
 
 @dataclass

@@ -6,22 +6,18 @@ that it makes no difference to them where a rule's code is executed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
 
+from dux_sandbox.closures import Closure, CountedClosure
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.runtime.classes import check_values
 
 ParamGroups = list[dict[str, Any]]
-Closure = Callable[[], Any]
-
-# One step of a line search needs a handful of losses; a rule that asks for more
-# is training on the side (measured: the corpus's Armijo rule asks for up to 9).
-CLOSURE_CALLS = 10
 _MESSAGE_CHARACTERS = 300
 
 
@@ -135,11 +131,6 @@ def failure(error: BaseException, rule: str = "raised") -> RuleFailed:
     )
 
 
-def number_of(loss: Any) -> float:
-    """The value of a loss, a tensor of one element or a number."""
-    return float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
-
-
 def clone_value(value: Any) -> Any:
     """A deep copy of plain data with tensors; tensors are detached clones."""
     if isinstance(value, torch.Tensor):
@@ -149,41 +140,6 @@ def clone_value(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(clone_value(item) for item in value)
     return value
-
-
-class CountedClosure:
-    """The caller's closure, counted, with its own errors told apart.
-
-    A rule may swallow an exception or dress it up; the caller still gets the one
-    that the closure raised.
-    """
-
-    def __init__(self, closure: Closure, most: int = CLOSURE_CALLS) -> None:
-        self._closure = closure
-        self._most = most
-        self.losses: list[Any] = []
-        self.error: BaseException | None = None
-
-    def __call__(self) -> Any:
-        if self.error is not None:
-            raise self.error
-        if len(self.losses) >= self._most:
-            raise RuleFailed(
-                Finding(
-                    "closure",
-                    None,
-                    f"step called its closure more than {self._most} times",
-                    f"call closure() at most {self._most} times in one step",
-                )
-            )
-        try:
-            with torch.enable_grad():
-                loss = self._closure()
-        except BaseException as error:
-            self.error = error
-            raise
-        self.losses.append(loss)
-        return loss
 
 
 class InlineRule:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.closures import Closure, CountedClosure, number_of
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.conversation import Conversation
@@ -24,11 +25,8 @@ from dux_sandbox.process.spawning import Child, zygote
 from dux_sandbox.process.step_watch import StepWatch
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.running import (
-    Closure,
-    CountedClosure,
     ParamGroups,
     RuleState,
-    number_of,
     parameters_of,
 )
 from dux_sandbox.values import Decoder, ValueRefused, encode

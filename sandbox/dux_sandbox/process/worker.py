@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.closures import number_of
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.slab import Place, view
-from dux_sandbox.running import failure, number_of, same_options, without_params
+from dux_sandbox.running import failure, same_options, without_params
 from dux_sandbox.runtime.classes import check_values
 from dux_sandbox.values import Decoder, ValueRefused, encode
 

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from dux_sandbox.closures import Closure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.random_state import same_random_numbers
-from dux_sandbox.running import Closure, ParamGroups, RunningRule, without_params
+from dux_sandbox.running import ParamGroups, RunningRule, without_params
 from dux_sandbox.trying.incumbent import Clone, Frozen, TwinOf, continue_on_copy
 from dux_sandbox.trying.scratch import clone_model
 
