@@ -93,7 +93,7 @@ class Agent:
             ),
         )
         self.optimizer.guard.on_rollback = self._decider.rolled_back
-        self.optimizer.before_step = self._look_at_gradients
+        self.optimizer.gradients_ready = self._look_at_gradients
 
     @property
     def step_count(self) -> int:
@@ -226,7 +226,7 @@ class Agent:
         self._closed = True
         self._decider.close()
         self.optimizer.close()
-        self.optimizer.before_step = None
+        self.optimizer.gradients_ready = None
         self._recorder.close()
 
     def __enter__(self) -> Self:

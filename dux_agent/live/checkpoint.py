@@ -8,7 +8,7 @@ does not know lies in `param_groups[0]["dux"]`, since a key at the top is droppe
     source        the live rule's text, or None while the base optimizer is live
     digest        its SHA-256
     kept          JSON: the rule's plain attributes, the base optimizer's options,
-                  which options are the rule's own
+                  which options are the rule's own, what it does with closures
     tensors       the tensors that `kept` refers to
 """
 
@@ -67,6 +67,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
         "base_options": bases,
         "owned": [sorted(names) for names in live.owned],
         "steps": live.steps,
+        "closure_use": str(rule.closure_use),
     }
     groups: list[dict[str, Any]] = []
     first = 0
@@ -187,6 +188,7 @@ def _load_rule(
     try:
         rule = live.build(source, live.param_groups, live.running)
         rule.restore(learned)
+        rule.closure_use = saved.closure_use
     except (RuleFailed, SourceRejected) as error:
         if rule is not None:
             rule.close()

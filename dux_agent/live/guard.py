@@ -28,8 +28,8 @@ from dux_agent.live.group_options import Options, give_back, options_of
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.snapshot import BeforeStep, Snapshot
-from dux_agent.live.standing import CallersClosure, Standing
-from dux_sandbox.closures import Closure
+from dux_agent.live.standing import Standing
+from dux_sandbox.closures import HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running import InlineRule, parameters_of
 
@@ -130,8 +130,10 @@ class Guard:
         """Guard nothing: the base optimizer is live."""
         self._watch = None
 
-    def step(self, closure: Closure | None) -> Any:
+    def step(self, closure: LoopClosure | None) -> Any:
         """One step of the live rule, or of the incumbent when the rule fails.
+
+        The closure is evaluated whatever the rule makes of it.
 
         Raises:
             Whatever the caller's closure raises, and nothing of a rule's.
@@ -145,9 +147,16 @@ class Guard:
         before: BeforeStep | None = None
         if first:
             before = BeforeStep(self._parameters(), self.model, self._present())
-            watch.gradient_norm = gradient_norm(self._parameters())
         elif watch.steps % self._renew_every == 0:
             watch.pending = self.snapshot(watch.steps)
+        handed = None
+        if closure is not None:
+            handed = HandedClosure(self._live.running, closure, self._parameters())
+        call = None if handed is None else handed.before_step()
+        if first:
+            # Of gradients that only the closure computes nothing is known before it.
+            known = closure is None or closure.values
+            watch.gradient_norm = gradient_norm(self._parameters()) if known else None
         dear = watch.steps < self._guard_steps or watch.steps % DEAR_EVERY == 0
         inline = isinstance(self._live.running, InlineRule)
         if watch.makes.changed() is not None:
@@ -156,7 +165,6 @@ class Guard:
         # Only a rule that runs in this process can reach hooks and modes.
         modes = Modes() if inline else None
         hooks = Hooks(self._parameters(), self.model if dear else None, inline)
-        call = None if closure is None else CallersClosure(closure)
         reason: str | None = None
         result: Any = None
         try:
@@ -178,16 +186,16 @@ class Guard:
             reason = f"a parameter was not finite after {watch.steps} steps"
         if reason is None:
             self._promote_unseen(watch)
-            if call is not None and call.error is not None:
-                raise call.error
-            return result
+            if closure is not None and closure.error is not None:
+                raise closure.error
+            return result if handed is None else handed.after_step(result)
         hooks.restore()
         makes.restore()
-        if call is not None and call.error is not None:
+        if closure is not None and closure.error is not None:
             # The caller's own error may have ended the rule's process with the step.
             if not self._still_runs():
                 self._roll_back(reason, before, first=first)
-            raise call.error
+            raise closure.error
         return self._incumbent_steps(reason, before, closure, first=first)
 
     def observed(self, loss: float) -> None:
@@ -247,7 +255,7 @@ class Guard:
         self,
         reason: str,
         before: BeforeStep | None,
-        closure: Closure | None,
+        closure: LoopClosure | None,
         *,
         first: bool,
     ) -> Any:

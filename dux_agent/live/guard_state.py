@@ -15,7 +15,12 @@ import torch
 
 from dux_agent.live.loss_bound import LossJudge, pack_bound, unpack_bound
 from dux_agent.live.plain_data import decode_each, encode_each
-from dux_agent.live.saved_checkpoint import CheckpointRefused, refused, source_of
+from dux_agent.live.saved_checkpoint import (
+    CheckpointRefused,
+    closure_use,
+    refused,
+    source_of,
+)
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.standing import Standing
 from dux_sandbox.findings import RuleFailed, SourceRejected
@@ -129,6 +134,7 @@ def _pack_standing(standing: Standing) -> dict[str, Any]:
         **_pack_rule(standing.rule),
         "source": standing.rule.source,
         "digest": standing.rule.digest,
+        "closure_use": str(standing.rule.closure_use),
         "owned": [sorted(names) for names in standing.owned],
         "options": _pack_options(standing.options),
     }
@@ -142,6 +148,7 @@ def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
         # Building it checks the source again.
         rule = live.build(source, live.param_groups, live.running)
         rule.restore(_rule_state(packed))
+        rule.closure_use = closure_use(packed)
     except SourceRejected as error:
         raise CheckpointRefused(digest, error.report.findings) from None
     except BaseException:

@@ -14,7 +14,7 @@ from dux_agent.live.guard import Guard
 from dux_agent.live.rates import RateTrail
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.standing import Standing
-from dux_sandbox.closures import Closure
+from dux_sandbox.closures import Closure, LoopClosure
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running import (
     InlineRule,
@@ -37,7 +37,9 @@ class DuxOptimizer(torch.optim.Optimizer):
         owned: per group, the names of the options that belong to the live rule.
         trails: per group, what schedulers did to its rate.
         guard: watches the live rule; see `dux_agent.live.guard`.
-        before_step: called before every step, if set.
+        gradients_ready: called once in every step, if set: before it, or where the
+            loop computes its gradients in a closure, when that was first called.
+        passes_closure: the loop's last step had a closure that gave a loss.
 
     >>> weight = torch.nn.Parameter(torch.ones(1))
     >>> live = DuxOptimizer(torch.optim.SGD([weight], lr=0.5))
@@ -69,7 +71,7 @@ class DuxOptimizer(torch.optim.Optimizer):
         self.running: RunningRule = self.base_rule
         self.build = build
         self.steps = 0
-        self.before_step: Callable[[], None] | None = None
+        self.gradients_ready: Callable[[], None] | None = None
         self.passes_closure = False
         self.closed = False
         self._last_state: RuleState | None = None
@@ -174,9 +176,6 @@ class DuxOptimizer(torch.optim.Optimizer):
             )
         # A scheduler made over the base before attach() looks for this.
         self.base._opt_called = True  # type: ignore[attr-defined]
-        self.passes_closure = closure is not None
-        if self.before_step is not None:
-            self.before_step()
         groups = self.param_groups
         if len(groups) != len(self.owned):
             self._meet_new_groups()
@@ -184,7 +183,7 @@ class DuxOptimizer(torch.optim.Optimizer):
             trail.look(group.get("lr"))
         rule = self.running
         known = [set(group) for group in groups] if self.guard.armed else []
-        result = self.guard.step(closure)
+        result = self._step(closure)
         self.steps += 1
         if known and rule is self.running:
             for index, group in enumerate(groups):
@@ -192,6 +191,18 @@ class DuxOptimizer(torch.optim.Optimizer):
                 if len(group) != len(known[index]):
                     # What appears in a step is the rule's own, never a scheduler's.
                     self.owned[index].update(set(group) - known[index])
+        return result
+
+    def _step(self, closure: Closure | None) -> Any:
+        """The live rule's step, with the loop's closure or without."""
+        if closure is None:
+            self.passes_closure = False
+            if self.gradients_ready is not None:
+                self.gradients_ready()
+            return self.guard.step(None)
+        loop = LoopClosure(closure, self.gradients_ready)
+        result = self.guard.step(loop)
+        self.passes_closure = loop.gives_loss
         return result
 
     def _meet_new_groups(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from dux_agent.errors import DuxError
 from dux_agent.live.plain_data import NotPlain, decode_each
+from dux_sandbox.closures import ClosureUse
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected, digest_of
 
 
@@ -46,6 +47,7 @@ class SavedCheckpoint:
         base_options: the base optimizer's options of each group.
         owned: per group, the names of options that are the rule's own.
         steps: steps taken when it was saved.
+        closure_use: what the rule was seen to do with closures.
     """
 
     state: dict[Any, Any]
@@ -55,6 +57,7 @@ class SavedCheckpoint:
     base_options: list[dict[str, Any]]
     owned: list[list[str]]
     steps: int
+    closure_use: ClosureUse = ClosureUse.UNKNOWN
 
 
 def opened(state_dict: Any) -> SavedCheckpoint:
@@ -95,7 +98,15 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         base_options=bases,
         owned=[[name for name in names if name not in _OURS] for names in owned],
         steps=steps if type(steps) is int and steps >= 0 else 0,
+        closure_use=closure_use(kept),
     )
+
+
+def closure_use(record: Mapping[str, Any]) -> ClosureUse:
+    """What a record says of a rule and closures; older ones say nothing."""
+    name = record.get("closure_use")
+    known = isinstance(name, str) and name in set(ClosureUse)
+    return ClosureUse(str(name)) if known else ClosureUse.UNKNOWN
 
 
 def refused(message: str, digest: str = "") -> CheckpointRefused:

@@ -150,6 +150,7 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     try:
         rule = live.build(source, groups, old)
         rule.restore(learned)
+        rule.closure_use = old.closure_use
     except RuleFailed as failed:
         _fall_back(live, before, f"the rule failed: {failed.finding}")
         return

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 
+from dux_sandbox.closures import place_of_closure
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected
 from dux_sandbox.runtime.attributes import attributes_of as attributes_of
 from dux_sandbox.runtime.attributes import restore_attributes as restore_attributes
@@ -21,7 +22,8 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     """The guarded class of a source.
 
     The class has, beside what the source gives it, `dux_source`, `dux_digest`,
-    `carry` and `requires_closure`.
+    `dux_closure` (where its step takes a closure), `carry` and `requires_closure`. A
+    step whose closure has no default requires one.
 
     Args:
         guards: the guards it runs under; fresh ones by default.
@@ -58,6 +60,8 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     rule.dux_source, rule.dux_digest = source, report.digest
     for name in ("carry", "requires_closure"):
         setattr(rule, name, getattr(rule, name, False) is True)
+    rule.dux_closure, demanded = place_of_closure(rule)
+    rule.requires_closure = rule.requires_closure or demanded
     return cast("type[torch.optim.Optimizer]", rule)
 
 

@@ -12,7 +12,13 @@ from typing import Any, Protocol
 
 import torch
 
-from dux_sandbox.closures import Closure, CountedClosure
+from dux_sandbox.closures import (
+    Closure,
+    ClosurePlace,
+    ClosureUse,
+    CountedClosure,
+    call_step,
+)
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.runtime.classes import check_values
@@ -44,6 +50,8 @@ class RunningRule(Protocol):
         digest: the digest of `source`, or None.
         carry: the rule asks for matching state of its predecessor.
         requires_closure: the rule cannot step without a closure.
+        takes_closure: its step has an argument for one.
+        closure_use: what it was seen to do with one; see `dux_sandbox.closures`.
         defaults: the rule's own defaults.
         options: option values of each group as the rule was built, no "params".
         isolated: its code runs in a process of its own.
@@ -54,6 +62,8 @@ class RunningRule(Protocol):
     digest: str | None
     carry: bool
     requires_closure: bool
+    takes_closure: bool
+    closure_use: ClosureUse
     defaults: dict[str, Any]
     options: list[dict[str, Any]]
 
@@ -170,6 +180,9 @@ class InlineRule:
         self.digest: str | None = getattr(kind, "dux_digest", None) if source else None
         self.carry = bool(source and getattr(kind, "carry", False))
         self.requires_closure = bool(getattr(kind, "requires_closure", False))
+        place = getattr(kind, "dux_closure", ClosurePlace.POSITIONAL)
+        self.takes_closure = place is not ClosurePlace.NOWHERE
+        self.closure_use = ClosureUse.UNKNOWN
         self.defaults: dict[str, Any] = dict(optimizer.defaults)
         self.options = [without_params(group) for group in optimizer.param_groups]
 
@@ -202,7 +215,7 @@ class InlineRule:
             return self.optimizer.step(closure)
         counted = None if closure is None else CountedClosure(closure)
         try:
-            loss = self.optimizer.step(counted)
+            loss = call_step(self.optimizer, counted)
         except RuleFailed:
             raise
         except Exception as error:  # generated code: whatever it raises is a finding

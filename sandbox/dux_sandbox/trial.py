@@ -113,7 +113,8 @@ def _try_proposal(
                     "closure",
                     None,
                     "the rule requires a closure; this training loop passes none",
-                    "a rule that works from p.grad alone",
+                    "a rule that works from p.grad alone, with "
+                    "def step(self, closure=None):",
                 )
             )
         _take_options(groups, rule.options)

@@ -187,7 +187,12 @@ def test_a_build_answered_with_nonsense_is_a_finding(index):
         {**sound, "defaults": value},
         {**sound, "options": value},
         {**sound, "options": {"list": [value]}},
-        {**sound, "carry": value, "requires_closure": value},
+        {
+            **sound,
+            "carry": value,
+            "requires_closure": value,
+            "takes_closure": value,
+        },
         {"refused": value},
         {"refused": {"findings": value, "digest": value}},
         {"refused": {"findings": [value]}},

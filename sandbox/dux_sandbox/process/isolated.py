@@ -10,7 +10,13 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.closures import Closure, CountedClosure, number_of
+from dux_sandbox.closures import (
+    Closure,
+    ClosureUse,
+    CountedClosure,
+    is_loss,
+    number_of,
+)
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.conversation import Conversation
@@ -66,6 +72,8 @@ class IsolatedRule:
         self.slab = slab
         self.carry = False
         self.requires_closure = False
+        self.takes_closure = True
+        self.closure_use = ClosureUse.UNKNOWN
         self.defaults: dict[str, Any] = {}
         self.options: list[dict[str, Any]] = []
         self.step_seconds = limits.step_seconds
@@ -153,6 +161,7 @@ class IsolatedRule:
             self.defaults, self.options = built_of(reply, len(param_groups))
             self.carry = reply["carry"] is True
             self.requires_closure = reply["requires_closure"] is True
+            self.takes_closure = reply["takes_closure"] is not False
         except NONSENSE as error:
             raise self._talk.fail("init", str(error)) from None
         self._groups = ToldGroups(param_groups, self.options)
@@ -235,7 +244,7 @@ class IsolatedRule:
         except NONSENSE as error:
             raise self._talk.fail("channel", str(error)) from None
         for given in counted.losses if counted is not None else ():
-            if number_of(given) == loss:
+            if is_loss(given) and number_of(given) == loss:
                 return given
         return loss
 
@@ -296,7 +305,7 @@ class IsolatedRule:
             return {"stop": ["closure", None, "the closure raised", ""]}
         is_double = getattr(loss, "dtype", None) == torch.float64
         answer: dict[str, Any] = {"dtype": "float64" if is_double else "float32"}
-        answer["loss"] = encode(number_of(loss), [])
+        answer["loss"] = encode(number_of(loss), []) if is_loss(loss) else None
         self._tell(answer)
         return answer
 

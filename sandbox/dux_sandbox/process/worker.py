@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.closures import number_of
+from dux_sandbox.closures import ClosurePlace, call_step, number_of
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.process import jail
@@ -165,13 +165,14 @@ class _Server:
             "options": encode(options, []),
             "carry": bool(rule_class.carry),  # type: ignore[attr-defined]
             "requires_closure": bool(rule_class.requires_closure),  # type: ignore[attr-defined]
+            "takes_closure": rule_class.dux_closure is not ClosurePlace.NOWHERE,  # type: ignore[attr-defined]
         }
 
     def _do_step(self, message: dict[str, Any], _: bytearray, __: Any) -> Any:
         self._hear(message)
         self._stopped = None
         closure = self._ask if message.get("closure") else None
-        loss = self._rule.step(closure)
+        loss = call_step(self._rule, closure)
         reply: dict[str, Any] = {}
         if loss is not None:
             reply["loss"] = encode(number_of(loss), [])
@@ -232,8 +233,11 @@ class _Server:
                 self._told[index] = dict(now)
         return changed
 
-    def _ask(self) -> torch.Tensor:
-        """The closure, as the rule sees it: one round trip to the trainer."""
+    def _ask(self) -> torch.Tensor | None:
+        """The closure, as the rule sees it: one round trip to the trainer.
+
+        None where the trainer's own returns nothing that is a loss.
+        """
         if self._stopped is not None:
             raise RuleFailed(self._stopped)
         self._channel.send({"id": self._number, "call": "closure"})
@@ -243,6 +247,8 @@ class _Server:
             self._stopped = Finding(*message["stop"])
             raise RuleFailed(self._stopped)
         loss = Decoder(bytearray()).decode(message["loss"])
+        if loss is None:
+            return None
         return torch.tensor(loss, dtype=getattr(torch, message["dtype"]))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dux_sandbox.closures import Closure
+from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
@@ -87,27 +87,33 @@ class TwinTraining:
         losses: list[float],
         seconds: float,
     ) -> None:
-        """Train the copy; `losses` grows, so that it holds what was reached."""
-        trusted = 0.0
+        """Train the copy; `losses` grows, so that it holds what was reached.
+
+        Gradients are computed where the training loop computes them: before the step,
+        or in the closure that is passed to it.
+        """
+        passes = _Passes(self, twin, rule, losses)
         with same_random_numbers(self.seed):
             for step in range(self.steps + 1):
-                began = time.perf_counter()
-                batch = self.batches[step % len(self.batches)]
-                rule.zero_grad()
-                loss = self._loss(twin, batch, step)
-                losses.append(float(loss.detach()))
-                if step == self.steps or not math.isfinite(losses[-1]):
-                    return
-                loss.backward()
-                if step == 0:
-                    self._check_gradients(twin)
-                trusted += time.perf_counter() - began
-                closure = self._closure(twin, batch, rule) if self.closure else None
+                passes.begin(step)
+                last = step == self.steps
+                call: HandedClosure | None = None
+                if self.closure and not last:
+                    call = passes.handed()
+                else:
+                    loss = passes.forward()
+                    if last or not math.isfinite(losses[-1]):
+                        return
+                    passes.backward(loss)
+                closure = None if call is None else call.before_step()
                 if isinstance(rule, IsolatedRule):
-                    passes = trusted / (step + 1)
-                    self._step_in_time(rule, closure, step, seconds, passes)
+                    self._step_in_time(rule, closure, step, seconds, passes.seconds)
                 else:
                     rule.step(closure)
+                if call is not None:
+                    call.after_step(None)
+                    if not math.isfinite(losses[-1]):
+                        return
 
     def _step_in_time(
         self,
@@ -132,40 +138,89 @@ class TwinTraining:
                 message = f"its first {step + 1} steps used more than {most:.2f} s"
             raise RuleFailed(replace(failed.finding, message=message)) from None
 
-    def _closure(
-        self, twin: nn.Module, batch: Any, rule: RunningRule
-    ) -> Callable[[], torch.Tensor]:
-        def closure() -> torch.Tensor:
-            rule.zero_grad()
-            loss = self.objective(twin, batch)
-            loss.backward()
-            return loss
 
-        return closure
+class _Passes:
+    """Forward and backward passes on the copy: before a step, or as its closure."""
 
-    def _loss(self, twin: nn.Module, batch: Any, step: int) -> torch.Tensor:
+    def __init__(
+        self,
+        training: TwinTraining,
+        twin: nn.Module,
+        rule: RunningRule,
+        losses: list[float],
+    ) -> None:
+        self._training = training
+        self._twin = twin
+        self._rule = rule
+        self._losses = losses
+        self._step = 0
+        self._in_step = 0
+        self._count = 0
+        self._spent = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """What one forward and backward pass take here."""
+        return self._spent / max(1, self._count)
+
+    def begin(self, step: int) -> None:
+        """The passes of another step, on its batch."""
+        self._step, self._in_step = step, 0
+
+    def handed(self) -> HandedClosure:
+        """These passes as the closure of a training loop, for one step."""
+        loop = LoopClosure(self)
+        return HandedClosure(self._rule, loop, list(self._twin.parameters()))
+
+    def __call__(self) -> torch.Tensor:
+        loss = self.forward()
+        self.backward(loss)
+        return loss
+
+    def forward(self) -> torch.Tensor:
+        """The loss; the first of a step is noted down."""
+        began = time.perf_counter()
+        batches = self._training.batches
+        self._rule.zero_grad()
         try:
-            loss = self.objective(twin, batch)
+            loss = self._training.objective(
+                self._twin, batches[self._step % len(batches)]
+            )
         except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
-            if step == 0:
+            if self._step == 0 and not self._in_step:
                 raise  # before any step of a rule: the caller's own error
             raise RuleFailed(
                 Finding(
                     "objective",
                     None,
-                    f"after {step} steps the objective raised {type(error).__name__}",
+                    f"after {self._step} steps the objective raised "
+                    f"{type(error).__name__}",
                     "smaller steps that keep the model's outputs in range",
                 )
             ) from error
         require_scalar(loss)
+        if not self._in_step:
+            self._losses.append(float(loss.detach()))
+        self._in_step += 1
+        self._spent += time.perf_counter() - began
         return loss
 
-    def _check_gradients(self, twin: nn.Module) -> None:
-        if all(parameter.grad is None for parameter in twin.parameters()):
-            raise ValueError(
-                "the objective gave no gradient to the model it was handed; it must "
-                "compute the loss from its argument `model`, not from another one."
-            )
+    def backward(self, loss: torch.Tensor) -> None:
+        """The gradients of a loss that `forward` gave."""
+        began = time.perf_counter()
+        loss.backward()
+        if self._step == 0 and self._in_step == 1:
+            _check_gradients(self._twin)
+        self._count += 1
+        self._spent += time.perf_counter() - began
+
+
+def _check_gradients(twin: nn.Module) -> None:
+    if all(parameter.grad is None for parameter in twin.parameters()):
+        raise ValueError(
+            "the objective gave no gradient to the model it was handed; it must "
+            "compute the loss from its argument `model`, not from another one."
+        )
 
 
 def patience(
