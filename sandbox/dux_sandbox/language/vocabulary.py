@@ -190,7 +190,8 @@ its own or its base's. Of the methods it may override, `step` alone is called by
 training loop; `zero_grad`, `state_dict`, `load_state_dict` and `add_param_group` of the
 loop are torch's. Two class attributes are read: `carry = True` asks for the state of
 the rule before it, where names, shapes and dtypes match; `requires_closure = True` says
-that `step` cannot work without a closure.
+that `step` cannot work without a closure, and so does a closure without a default. A
+loop's closure is evaluated once in each step, also for a rule that ignores it.
 
 Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
 `p.grad = x` copy the values of a tensor of the same shape and dtype. Values of groups
