@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -25,6 +25,7 @@ from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.saved_checkpoint import refused
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
+from dux_agent.showing import named
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import parameters_of
 
@@ -69,7 +70,7 @@ class Agent:
         )
         self._batches: deque[Any] = deque(maxlen=settings.dry_run_steps)
         self._recorder = recorder
-        self._closed = False
+        self._closed: str | None = None
         self._decider = Decider(
             settings,
             self.optimizer,
@@ -216,14 +217,34 @@ class Agent:
         self._decider.load_state_dict(state)
         random.restore()
 
-    def close(self) -> None:
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed is not None
+
+    def __repr__(self) -> str:
+        rule = self.optimizer.running
+        name = named(rule.source, rule.digest) or type(self.optimizer.base).__name__
+        count = sum(parameter.numel() for parameter in self.model.parameters())
+        verdicts = Counter(decision.verdict for decision in self.decisions)
+        told = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
+        return (
+            f"<Agent of {type(self.model).__name__} with {count:,} weights: step "
+            f"{self.step_count}, live {name} ({self.settings.execution}), decisions: "
+            f"{told or 'none'}{', closed' if self.closed else ''}>"
+        )
+
+    def close(self, because: str = "") -> None:
         """End threads and processes, move parameters out of shared memory.
 
         Can be called twice. A decision that is still being made is dropped.
+
+        Args:
+            because: told to whoever uses the agent afterwards.
         """
-        if self._closed:
+        if self.closed:
             return
-        self._closed = True
+        self._closed = because
         self._decider.close()
         self.optimizer.close()
         self.optimizer.gradients_ready = None
@@ -245,8 +266,9 @@ class Agent:
             self._watch.see_gradients(parameters_of(self.optimizer.param_groups))
 
     def _require_open(self) -> None:
-        if self._closed:
+        if self._closed is not None:
+            why = f": {self._closed}" if self._closed else ""
             raise BadArgument(
-                "the agent is closed; an open one was wanted; attach a new one, or "
-                "close it after the last step."
+                f"the agent is closed{why}; an open one was wanted; attach a new one, "
+                f"or close it after the last step."
             )

@@ -7,11 +7,15 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from dux_agent.errors import BadArgument
+from dux_agent.showing import html_table, named, one_line
 
 Verdict = Literal["applied", "kept", "failed", "rolled_back"]
 
 
-@dataclass
+_REASON_CHARACTERS = 160
+
+
+@dataclass(repr=False)
 class Decision:
     """One decision and what became of it.
 
@@ -43,6 +47,30 @@ class Decision:
     usage: dict[str, int] = field(default_factory=dict)
     step: int = 0
     number: int = 0
+
+    def __repr__(self) -> str:
+        told = [f"<Decision {self.number} at step {self.step}: {self.verdict}"]
+        told += [each for each in (named(self.source, self.digest),) if each]
+        tries = len(self.attempts)
+        if tries:
+            told.append(f"{tries} {'try' if tries == 1 else 'tries'}")
+        told.append(f"{self.seconds:.3g} s")
+        reason = one_line(self.reason, _REASON_CHARACTERS)
+        return ", ".join(told) + (f"; {reason}>" if reason else ">")
+
+    def _repr_html_(self) -> str:
+        tokens = self.usage.get("total_tokens", 0)
+        return html_table(
+            [
+                ("decision", f"{self.number}, at step {self.step}"),
+                ("verdict", self.verdict),
+                ("reason", one_line(self.reason, 4 * _REASON_CHARACTERS)),
+                ("rule", named(self.source, self.digest)),
+                ("tries", len(self.attempts)),
+                ("calls, tokens", f"{self.usage.get('calls', 0)}, {tokens}"),
+                ("seconds", f"{self.seconds:.3g}"),
+            ]
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as checkpoints hold it."""

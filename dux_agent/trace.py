@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -40,7 +41,7 @@ _WIDEST_INTEGER_BITS = 10_000
 _JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Event:
     """One thing that happened in a run.
 
@@ -57,6 +58,13 @@ class Event:
     decision: int | None
     kind: str
     data: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        # The data may hold a whole prompt.
+        return (
+            f"Event(time={self.time!r}, step={self.step!r}, decision="
+            f"{self.decision!r}, kind={self.kind!r}, data={reprlib.repr(self.data)})"
+        )
 
     def line(self) -> str:
         """The event as one line of strict JSON without its line end, ASCII only.

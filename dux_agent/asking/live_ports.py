@@ -35,7 +35,7 @@ class Tell(Protocol):
     def __call__(self, kind: str, data: dict[str, Any]) -> None: ...
 
 
-@dataclass
+@dataclass(repr=False)
 class DecisionPorts:
     """The ports of one decision, and what they learned on the way.
 

@@ -9,8 +9,8 @@ from dux_agent.report.decision_view import Told, View, view_of
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
 from dux_agent.report.thinning import not_finite
+from dux_agent.showing import one_line
 from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
-from dux_agent.story.summary import one_line
 from dux_agent.story.wording import (
     VERDICTS,
     loss_text,

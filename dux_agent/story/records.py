@@ -60,8 +60,8 @@ class ProposalTold:
     """
 
     number: int
-    reply: str | None
-    source: str | None
+    reply: str | None = field(repr=False)
+    source: str | None = field(repr=False)
     digest: str
     stage: str
     ok: bool | None
@@ -133,12 +133,12 @@ class DecisionStory:
     verdict: str
     reason: str
     digest: str
-    source: str | None
-    incumbent: str | None
+    source: str | None = field(repr=False)
+    incumbent: str | None = field(repr=False)
     incumbent_digest: str
     loss: float | None
     base: Mapping[str, Any]
-    prompts: tuple[tuple[tuple[str, str], ...], ...]
+    prompts: tuple[tuple[tuple[str, str], ...], ...] = field(repr=False)
     proposals: tuple[ProposalTold, ...]
     troubles: tuple[Trouble, ...]
     usage: Mapping[str, int]
@@ -151,7 +151,7 @@ class DecisionStory:
     rates: tuple[float, ...] = ()
     rolled_back_at: int | None = None
     stages: tuple[Stage, ...] = ()
-    events: tuple[Event, ...] = ()
+    events: tuple[Event, ...] = field(default=(), repr=False)
 
     @property
     def went_live(self) -> bool:

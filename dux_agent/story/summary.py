@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-import unicodedata
+
+from dux_agent.showing import one_line
 
 # A class with a base; an ordinary helper class without one is no rule.
 _CLASS = re.compile(r"^\s*class\s+(\w+)\s*\(", re.MULTILINE)
@@ -20,25 +21,6 @@ _SENTENCE_END = re.compile(r"(?<=[.;!?])\s|\n\s*\n")
 
 # More is never looked at: a source may be anything, of any size.
 _LOOKED_AT = 65_536
-
-
-def one_line(text: str, width: int | None = None) -> str:
-    """`text` on one line, without control characters, cut to `width` characters.
-
-    What a model wrote goes to a terminal only through here: an escape sequence in a
-    docstring would otherwise act on it.
-
-    >>> one_line("keep\\n\\x1b[31m going", 10)
-    'keep [31m…'
-    """
-    clean = "".join(
-        " " if unicodedata.category(sign).startswith(("C", "Z")) else sign
-        for sign in text
-    )
-    clean = " ".join(clean.split())
-    if width is not None and len(clean) > width:
-        clean = clean[: width - 1].rstrip() + "…"
-    return clean
 
 
 def summary(source: str | None, width: int = 60) -> str:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 
-from dux_agent.story.summary import one_line
+from dux_agent.showing import one_line
 
 OFFLINE = "offline rules (rule-based, not a language model)"
 

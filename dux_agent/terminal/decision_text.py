@@ -10,8 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from dux_agent.showing import one_line
 from dux_agent.story.records import DecisionStory
-from dux_agent.story.summary import one_line
 from dux_agent.story.values import number
 from dux_agent.story.wording import loss_text
 from dux_agent.terminal.table import plain_table, verdict_text

@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 from dux_agent import train
-from dux_agent.story.summary import one_line
+from dux_agent.showing import one_line
 from dux_agent.trace import Event
 
 # Redrawing more often than the eye sees costs steps.

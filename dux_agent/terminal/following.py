@@ -12,8 +12,9 @@ from rich.live import Live
 from dux_agent.prompt_chain import PromptChain
 from dux_agent.record.folder_lock import is_locked
 from dux_agent.record.kept_sources import read_kept_source
+from dux_agent.showing import one_line
 from dux_agent.story.reading import SourceOf, story_of
-from dux_agent.story.summary import one_line, summary
+from dux_agent.story.summary import summary
 from dux_agent.story.values import number
 from dux_agent.story.wording import loss_text
 from dux_agent.terminal.table import trace_table

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.runs.progress import Result
+from dux_agent.showing import one_line
 from dux_agent.story.records import RunStory
-from dux_agent.story.summary import one_line
 from dux_agent.story.wording import loss_text, model_title
 from dux_agent.terminal.table import (
     comparison,

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from dux_agent.runs.progress import Change, Epoch, Result
+from dux_agent.showing import one_line
 from dux_agent.story.records import RunStory
-from dux_agent.story.summary import one_line, summary
+from dux_agent.story.summary import summary
 from dux_agent.story.wording import loss_text
 
 _COLOURS = {

@@ -64,7 +64,7 @@ class Observation:
     gradient_norm_fifths: list[float] = field(default_factory=list)
     validation_losses: list[list[float]] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
-    source: str | None = None
+    source: str | None = field(default=None, repr=False)
     history: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dux_sandbox.findings import Finding
 
@@ -28,7 +28,7 @@ class Proposal:
         why: the prose around it, often empty (the reasons stand in the comments).
     """
 
-    source: str
+    source: str = field(repr=False)
     why: str = ""
 
 
