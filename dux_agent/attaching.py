@@ -10,6 +10,7 @@ from torch import nn
 
 from dux_agent import arguments
 from dux_agent.agent import Agent
+from dux_agent.attached import remember, take_over
 from dux_agent.decisions import Budget
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_folder import RunFolder, require_store
@@ -57,6 +58,10 @@ def attach(
     fuzz: bool = False,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
+
+    A former agent over any of the same parameters is closed, with a warning in the
+    log where it was still open: two cannot train the same weights. An optimizer that
+    it was made over has its own options again then.
 
     Args:
         model: the module that is trained.
@@ -159,9 +164,10 @@ def attach(
     chats = arguments.chat_models(lm, fallback, seed)
     if run_dir is not None and checkpointer is None:
         require_store()
-    # Last of all: it writes.
+    # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, lm)
-    return Agent(
+    take_over(optimizer)
+    agent = Agent(
         model,
         optimizer,
         settings,
@@ -171,3 +177,5 @@ def attach(
         checkpointer=checkpointer,
         guard_steps=guard_steps,
     )
+    remember(agent)
+    return agent

@@ -1,0 +1,71 @@
+"""Which agents are there, so that no two of them train the same parameters.
+
+A notebook cell that attaches is run again, or a trainer asks for its optimizers a
+second time: without this the former agent's process would live on beside the new one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from weakref import WeakSet
+
+import torch
+
+from dux_agent.agent import Agent
+from dux_agent.live.retiring import retire
+from dux_sandbox.running import parameters_of
+
+log = logging.getLogger(__name__)
+
+_agents: WeakSet[Agent] = WeakSet()
+_NAME = "_dux_agent"
+
+
+class _Attached:
+    """The agent behind an optimizer; a copy or a pickle of the optimizer has none.
+
+    While a rule is live its options stand in the optimizer's own groups. So the agent
+    is kept for as long as the optimizer: a dropped one can still take them out.
+    """
+
+    def __init__(self, agent: Agent | None = None) -> None:
+        self._agent = agent
+
+    def __call__(self) -> Agent | None:
+        """The agent, if it is not a copy that is asked."""
+        return self._agent
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Attached, ()
+
+
+def remember(agent: Agent) -> None:
+    """One more agent; it is forgotten when nobody holds its optimizer any more."""
+    _agents.add(agent)
+    setattr(agent.optimizer.base, _NAME, _Attached(agent))
+
+
+def take_over(optimizer: torch.optim.Optimizer) -> None:
+    """Close every agent over any of the parameters of `optimizer`.
+
+    An open one is closed with a warning in the log. If it was made over this very
+    optimizer, its groups hold the optimizer's own options again.
+    """
+    parameters = {id(each) for each in parameters_of(optimizer.param_groups)}
+    for agent in list(_agents):
+        held = parameters_of(agent.optimizer.param_groups)
+        shared = sum(id(parameter) in parameters for parameter in held)
+        if not shared or agent.closed:
+            continue
+        log.warning(
+            "%r is closed: another agent is attached to %d of its parameters; close "
+            "an agent when its training is over",
+            agent,
+            shared,
+        )
+        agent.close(because="another one was attached to the same parameters")
+    former = getattr(optimizer, _NAME, None)
+    agent_before = former() if isinstance(former, _Attached) else None
+    if agent_before is not None:
+        retire(agent_before.optimizer)
