@@ -235,7 +235,7 @@ class Agent:
         )
 
     def close(self, because: str = "") -> None:
-        """End threads and processes, move parameters out of shared memory.
+        """End threads and processes.
 
         Can be called twice. A decision that is still being made is dropped.
 

@@ -345,7 +345,7 @@ def test_a_rule_that_cannot_be_built_live_is_kept_out(monkeypatch):
         group = dict(agent.optimizer.param_groups[0])
         weights = [p.detach().clone() for p in model.parameters()]
 
-        def refuse(source, groups, predecessor):
+        def refuse(source, groups):
             raise RuleFailed(Finding("init", 3, "it broke"))
 
         agent.optimizer.build = refuse

@@ -233,7 +233,7 @@ def test_closing_leaves_no_process_no_memory_and_ordinary_parameters():
     rule, _ = build(IsolatedRule, sources.SGD, model)
     train(rule, model, inputs, targets, 2)
     pid = rule.pid
-    assert "dux-slab" in maps()
+    assert "dux-mirror" in maps()
 
     rule.close()
     rule.close()
@@ -241,7 +241,7 @@ def test_closing_leaves_no_process_no_memory_and_ordinary_parameters():
     gc.collect()
 
     wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
-    assert "dux-slab" not in maps()
+    assert "dux-mirror" not in maps()
 
 
 def maps():

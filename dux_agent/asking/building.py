@@ -7,7 +7,7 @@ from dataclasses import replace
 from dux_agent.settings import Settings
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed
 from dux_sandbox.limits import Limits
-from dux_sandbox.running import InlineRule, ParamGroups, RunningRule, parameters_of
+from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
 
 # A live step may take this many times the longest step of the dry run, and three
 # seconds in any case: a busy machine is no fault of a rule's.
@@ -38,42 +38,21 @@ class Builder:
             seconds = max(min(seconds, wanted), _TIMES_SLOWER * longest)
         self.limits = replace(most, step_seconds=seconds)
 
-    def build(
-        self, source: str, groups: ParamGroups, predecessor: RunningRule
-    ) -> RunningRule:
+    def build(self, source: str, groups: ParamGroups) -> RunningRule:
         """A rule over these parameters; see `dux_agent.live.optimizer.RuleBuilder`."""
         if self._settings.execution == "inline":
             return InlineRule.build(source, groups)
-        return _isolated(source, groups, predecessor, self.limits, self._settings.seed)
+        return _isolated(source, groups, self.limits, self._settings.seed)
 
 
 def _isolated(
-    source: str,
-    groups: ParamGroups,
-    predecessor: RunningRule,
-    limits: Limits,
-    seed: int,
+    source: str, groups: ParamGroups, limits: Limits, seed: int
 ) -> RunningRule:
     from dux_sandbox.process.isolated import IsolatedRule
-    from dux_sandbox.process.slab import CannotShare, Slab
+    from dux_sandbox.process.places import CannotMirror
     from dux_sandbox.process.spawning import IsolationUnavailable
 
-    parameters = parameters_of(groups)
-    slab = getattr(predecessor, "slab", None)
-    held = [] if slab is None else slab.parameters
-    if (
-        slab is None
-        or not slab.adopted
-        or list(map(id, held)) != list(map(id, parameters))
-    ):
-        slab = None
     try:
-        return IsolatedRule.build(
-            source,
-            groups,
-            limits=limits,
-            slab=slab or Slab(parameters, mirror=True),
-            seed=seed,
-        )
-    except (CannotShare, IsolationUnavailable) as error:
+        return IsolatedRule.build(source, groups, limits=limits, seed=seed)
+    except (CannotMirror, IsolationUnavailable) as error:
         raise RuleFailed(Finding("isolation", None, str(error))) from None

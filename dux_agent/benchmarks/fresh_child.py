@@ -9,8 +9,6 @@ from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.two_steps import ADAMW, groups_of
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.process.slab import Slab
-from dux_sandbox.running import parameters_of
 
 ROUNDS = 20
 BAR = 60.0  # milliseconds
@@ -25,9 +23,8 @@ def measure(rounds: int = ROUNDS) -> Measurement:
     groups = groups_of(10_000, 4)
     times = []
     for _ in range(rounds + 1):
-        slab = Slab(parameters_of(groups), mirror=True)
         began = time.perf_counter()
-        rule = IsolatedRule.build(ADAMW, groups, limits=Limits(), slab=slab)
+        rule = IsolatedRule.build(ADAMW, groups, limits=Limits())
         times.append(time.perf_counter() - began)
         rule.close()
     return Measurement(

@@ -9,17 +9,50 @@ import torch
 
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.process.slab import Slab
-from dux_sandbox.running import InlineRule, ParamGroups, RunningRule, parameters_of
+from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
 
-ADAMW = """\
+ADAMW = '''
 import torch
 
 
-class Rule(torch.optim.AdamW):
-    def __init__(self, params, lr=1e-3):
-        super().__init__(params, lr=lr)
-"""
+class AdamW(torch.optim.Optimizer):
+    """AdamW as a language model writes it: one parameter after the other."""
+
+    def __init__(
+        self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01
+    ):
+        super().__init__(
+            params, dict(lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        )
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if len(state) == 0:
+                    state["step"] = 0
+                    state["exp_avg"] = torch.zeros_like(p)
+                    state["exp_avg_sq"] = torch.zeros_like(p)
+                state["step"] += 1
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                state["exp_avg"].mul_(beta1).add_(p.grad, alpha=1 - beta1)
+                state["exp_avg_sq"].mul_(beta2).addcmul_(
+                    p.grad, p.grad, value=1 - beta2
+                )
+                first = 1 - beta1 ** state["step"]
+                second = 1 - beta2 ** state["step"]
+                denominator = (state["exp_avg_sq"] / second).sqrt().add_(group["eps"])
+                p.addcdiv_(state["exp_avg"], denominator, value=-group["lr"] / first)
+        return loss
+'''
 _WARM_UP = 3
 
 
@@ -36,7 +69,6 @@ def median_steps(weights: int, *, tensors: int, rounds: int) -> tuple[float, flo
         ADAMW,
         there,
         limits=Limits(step_seconds=60.0, seconds=600.0),
-        slab=Slab(parameters_of(there), mirror=True),
     )
     inline = InlineRule.build(ADAMW, here)
     rules: list[tuple[RunningRule, ParamGroups]] = [(inline, here), (isolated, there)]

@@ -186,7 +186,7 @@ def _load_rule(
     snapshot = live.guard.snapshot()
     rule = None
     try:
-        rule = live.build(source, live.param_groups, live.running)
+        rule = live.build(source, live.param_groups)
         rule.restore(learned)
         rule.closure_use = saved.closure_use
     except (RuleFailed, SourceRejected) as error:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -146,7 +145,7 @@ class Guard:
         first = watch.steps == watch.snapshot.step
         before: BeforeStep | None = None
         if first:
-            before = BeforeStep(self._parameters(), self.model, self._present())
+            before = BeforeStep(self._parameters(), self.model)
         elif watch.steps % self._renew_every == 0:
             watch.pending = self.snapshot(watch.steps)
         handed = None
@@ -222,14 +221,6 @@ class Guard:
 
     def _parameters(self) -> list[torch.Tensor]:
         return parameters_of(self._live.param_groups)
-
-    def _present(self) -> list[bool]:
-        """Which parameters have a gradient; shared memory keeps absent ones as zero."""
-        slab = getattr(self._live.running, "slab", None)
-        if slab is not None and slab.adopted:
-            with suppress(ValueError):  # an odd gradient: the step will say so
-                return list(slab.gather_gradients())
-        return [parameter.grad is not None for parameter in self._parameters()]
 
     def _still_runs(self) -> bool:
         try:

@@ -146,7 +146,7 @@ def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
     rule: RunningRule | None = None
     try:
         # Building it checks the source again.
-        rule = live.build(source, live.param_groups, live.running)
+        rule = live.build(source, live.param_groups)
         rule.restore(_rule_state(packed))
         rule.closure_use = closure_use(packed)
     except SourceRejected as error:

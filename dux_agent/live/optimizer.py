@@ -147,6 +147,8 @@ class DuxOptimizer(torch.optim.Optimizer):
 
     def make_live(self, rule: RunningRule, owned: list[set[str]]) -> None:
         """From now on `rule` takes the steps; the groups already hold its options."""
+        if self.running is not rule:
+            self.running.rest()
         self.running = rule
         self.owned = [set(names) for names in owned]
         rule.bind(self.param_groups)
@@ -224,7 +226,7 @@ class DuxOptimizer(torch.optim.Optimizer):
                 delattr(self.base, name)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients; of an isolated rule they stay in shared memory."""
+        """Set the gradients to None, or to zero in place."""
         if self.running is self.base_rule:
             self.base.zero_grad(set_to_none)
             return
@@ -291,7 +293,7 @@ class DuxOptimizer(torch.optim.Optimizer):
             hook_after(self)
 
     def close(self) -> None:
-        """End rules' processes and move parameters out of shared memory.
+        """End rules' processes.
 
         `state_dict` still works afterwards; `step` does too unless an isolated rule
         was live.

@@ -6,14 +6,11 @@ from collections.abc import Callable
 
 from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
 
-RuleBuilder = Callable[[str, ParamGroups, RunningRule], RunningRule]
-"""The rule of a source over the parameters of these groups. The third argument is the
-rule that it will follow, whose shared memory it may go on using. Raises RuleFailed or
+RuleBuilder = Callable[[str, ParamGroups], RunningRule]
+"""The rule of a source over the parameters of these groups. Raises RuleFailed or
 SourceRejected."""
 
 
-def build_inline(
-    source: str, groups: ParamGroups, predecessor: RunningRule
-) -> RunningRule:
+def build_inline(source: str, groups: ParamGroups) -> RunningRule:
     """A rule that runs in this process."""
     return InlineRule.build(source, groups)

@@ -156,13 +156,11 @@ class BeforeStep:
         self,
         parameters: list[torch.Tensor],
         model: torch.nn.Module | None,
-        present: list[bool],
     ) -> None:
-        """Clone gradients (where `present`), buffers and the generators' states."""
+        """Clone gradients, buffers and the generators' states."""
         self._parameters = parameters
         self._gradients = [
-            p.grad.detach().clone() if there and p.grad is not None else None
-            for p, there in zip(parameters, present, strict=True)
+            None if p.grad is None else p.grad.detach().clone() for p in parameters
         ]
         self._buffers = Buffers(model)
         self._random = RandomState.take()

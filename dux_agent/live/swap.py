@@ -86,7 +86,7 @@ def swap(
         learned = live.rule_state() if carry != "never" else RuleState()
         if live.running is not old:
             raise RuleFailed(_gone())
-        rule = live.build(source, groups, old)
+        rule = live.build(source, groups)
         for group, owned, options in zip(groups, live.owned, rule.options, strict=True):
             keep = {"lr"} if lr_owner == "scheduler" and has_scheduler(group) else set()
             put = {k: v for k, v in options.items() if k not in keep}
@@ -148,7 +148,7 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     )
     before = [options_of(each) for each in groups]
     try:
-        rule = live.build(source, groups, old)
+        rule = live.build(source, groups)
         rule.restore(learned)
         rule.closure_use = old.closure_use
     except RuleFailed as failed:

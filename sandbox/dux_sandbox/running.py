@@ -20,6 +20,7 @@ from dux_sandbox.closures import (
     call_step,
 )
 from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.gradients import DenseGradients, forget
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.runtime.classes import check_values
 
@@ -86,6 +87,9 @@ class RunningRule(Protocol):
 
     def restore(self, state: RuleState) -> None:
         """Put back what `snapshot` gave. Raises RuleFailed."""
+
+    def rest(self) -> None:
+        """Let go of what only stepping needs: another rule is live."""
 
     def close(self) -> None:
         """Let go of processes and shared memory. Can be called twice."""
@@ -215,7 +219,9 @@ class InlineRule:
             return self.optimizer.step(closure)
         counted = None if closure is None else CountedClosure(closure)
         try:
-            loss = call_step(self.optimizer, counted)
+            with DenseGradients(self._parameters()) as gradients:
+                call = counted and gradients.around(counted)
+                loss = call_step(self.optimizer, call)
         except RuleFailed:
             raise
         except Exception as error:  # generated code: whatever it raises is a finding
@@ -228,14 +234,7 @@ class InlineRule:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
-        for parameter in self._parameters():
-            if parameter.grad is None:
-                continue
-            if set_to_none:
-                parameter.grad = None
-            else:
-                with torch.no_grad():
-                    parameter.grad.zero_()
+        forget(self._parameters(), set_to_none)
 
     def snapshot(self) -> RuleState:
         """Clone state and plain attributes."""
@@ -255,6 +254,9 @@ class InlineRule:
                 self.optimizer.state[parameter] = clone_value(state.state[index])
         if self.source:
             restore_attributes(self.optimizer, clone_value(state.attributes))
+
+    def rest(self) -> None:
+        """Nothing to let go of."""
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -1,7 +1,7 @@
 """The dry run: a proposal and the incumbent on copies of the model, side by side.
 
 Forward and backward run here, on a copy; only the rule's own step runs in a jailed
-child, on the copy's shared memory. So no user code or data is pickled, and a rule
+child, on a mirror of the copy. So no user code or data is pickled, and a rule
 that hangs, crashes or eats memory harms nothing.
 """
 
@@ -16,7 +16,6 @@ from torch import nn
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.process.slab import Slab
 from dux_sandbox.running import (
     ParamGroups,
     parameters_of,
@@ -103,10 +102,7 @@ def _try_proposal(
     rule: IsolatedRule | None = None
     began = peak = 0
     try:
-        slab = Slab(parameters_of(groups), mirror=True)
-        rule = IsolatedRule.build(
-            source, groups, limits=limits, slab=slab, seed=trial.seed
-        )
+        rule = IsolatedRule.build(source, groups, limits=limits, seed=trial.seed)
         if rule.requires_closure and not trial.closure:
             raise RuleFailed(
                 Finding(

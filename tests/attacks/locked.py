@@ -48,8 +48,8 @@ CALLS = {
     "rename": (82, b"/tmp/dux_escape_victim\0", b"/tmp/dux_escape_sentinel_locked\0"),
     "chmod": (90, b"/tmp/dux_escape_victim\0", 0o777),
     "truncate": (76, b"/tmp/dux_escape_victim\0", 0),
-    "ftruncate_slab": (77, "slab", 0),
-    "fallocate_slab": (285, "slab", 3, 0, 4096),
+    "ftruncate_mirror": (77, "mirror", 0),
+    "fallocate_mirror": (285, "mirror", 3, 0, 4096),
     "getdents": (78, 0, 0, 0),
     "chdir": (80, b"/tmp\0"),
     "chroot": (161, b"/tmp\0"),
@@ -119,11 +119,11 @@ def main(trainer: int) -> None:
     from dux_sandbox.process import jail
 
     channel = socket.socket(fileno=0)
-    slab = os.memfd_create("slab")
-    os.ftruncate(slab, 1 << 16)
+    mirror = os.memfd_create("mirror")
+    os.ftruncate(mirror, 1 << 16)
     libc = ctypes.CDLL(None, use_errno=True)
     held = {layer.name: layer.active for layer in jail.lock(1 << 30)}
-    places = {"trainer": trainer, "channel": 0, "slab": slab}
+    places = {"trainer": trainer, "channel": 0, "mirror": mirror}
     found = {name: attempt(libc, call, places) for name, call in CALLS.items()}
     # A signal by the back door: ask the kernel to tell the trainer of every message.
     for name, request in (

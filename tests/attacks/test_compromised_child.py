@@ -20,7 +20,7 @@ from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.process.slab import Slab
+from dux_sandbox.process.mirror import Mirror
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.running import RuleState
 
@@ -106,12 +106,10 @@ class Taken:
         ours, theirs = socket.socketpair()
         nonce = new_nonce()
         self.child = Puppet(Channel(ours, nonce))
-        slab = Slab([parameter])
         limits = Limits(step_seconds=1.0)
-        self.rule = IsolatedRule("", self.groups, slab, self.child, limits)
+        mirror = Mirror([parameter])
+        self.rule = IsolatedRule("", self.groups, mirror, self.child, limits)
         self.rule._groups = ToldGroups(self.groups, [{"lr": 0.1}])
-        slab.hold()
-        slab.adopt()
 
         def run():
             with theirs:
@@ -165,6 +163,8 @@ def place_in_step(value):
     yield {"error": value}
     yield {"error": {"rule": value, "line": value, "message": value, "instead": value}}
     yield {"call": value}
+    yield {"gradients": value}
+    yield {"gradients": [value]}
 
 
 @pytest.mark.parametrize("index", range(len(VALUES)))

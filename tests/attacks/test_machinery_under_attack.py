@@ -110,7 +110,7 @@ def test_a_child_that_dies_in_zero_grad_or_decide_does_not_raise(isolated):
 
 def memory_of_shared_blocks():
     with open("/proc/self/maps") as held:
-        return held.read().count("dux-slab")
+        return held.read().count("dux-mirror")
 
 
 def descriptors():

@@ -1,7 +1,8 @@
-"""A rule whose code runs in a jailed process of its own, on shared memory.
+"""A rule whose code runs in a jailed process of its own, on a mirror of the parameters.
 
 The trainer's process never executes generated code here: a step is one message
-there and one back, and the parameters change where they lie.
+there and one back, with values and gradients copied into the mirror before it and the
+values copied out of it afterwards.
 """
 
 from __future__ import annotations
@@ -18,15 +19,17 @@ from dux_sandbox.closures import (
     number_of,
 )
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
+from dux_sandbox.gradients import forget
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.conversation import Conversation
+from dux_sandbox.process.mirror import Mirror
 from dux_sandbox.process.reported import (
     NONSENSE,
     built_of,
+    indices_of,
     report_of,
     state_of,
 )
-from dux_sandbox.process.slab import Slab
 from dux_sandbox.process.spawning import Child, zygote
 from dux_sandbox.process.step_watch import StepWatch
 from dux_sandbox.process.told_groups import ToldGroups
@@ -52,7 +55,7 @@ class IsolatedRule:
     """A rule in a child process; see `RunningRule` for the interface.
 
     Attributes:
-        slab: the shared memory that holds the parameters.
+        mirror: what the child sees of the parameters.
         step_seconds: the longest a step may take, seconds; may be narrowed.
     """
 
@@ -62,14 +65,14 @@ class IsolatedRule:
         self,
         source: str,
         param_groups: ParamGroups,
-        slab: Slab,
+        mirror: Mirror,
         child: Child,
         limits: Limits,
     ) -> None:
         """For `build`; use that."""
         self.source: str | None = source
         self.digest: str | None = digest_of(source)
-        self.slab = slab
+        self.mirror = mirror
         self.carry = False
         self.requires_closure = False
         self.takes_closure = True
@@ -80,10 +83,10 @@ class IsolatedRule:
         self.closure_calls = limits.closure_calls
         self._groups = ToldGroups(param_groups, [])
         self._talk = Conversation(child, digest_of(source))
-        held = _bytes_of(slab.parameters)
+        held = _bytes_of(mirror.parameters)
         self._watch = StepWatch(max(_GROWTH_BYTES, min(limits.memory, 4 * held)))
         self._closed = False
-        self._present: list[bool] | None = None
+        self._told: dict[str, list[bool]] = {}
 
     @classmethod
     def build(
@@ -92,38 +95,39 @@ class IsolatedRule:
         param_groups: ParamGroups,
         *,
         limits: Limits | None = None,
-        slab: Slab | None = None,
         seed: int = 0,
     ) -> IsolatedRule:
-        """Start a child, move the parameters into shared memory, build the rule.
+        """Start a child with a mirror of the parameters, and build the rule there.
 
         Args:
             source: the text of the rule.
             param_groups: the live groups; only their parameters are used here.
             limits: bounds on time and memory.
-            slab: shared memory that already holds exactly these parameters.
             seed: seeds torch's generator in the child.
 
         Raises:
             SourceRejected: the static check refuses the source.
             RuleFailed: building the rule raised, hung or broke a limit, or the
                 jail lacks a layer that `limits.require` names.
-            CannotShare: the parameters cannot live in shared memory.
+            CannotMirror: a parameter that no process can be shown.
             IsolationUnavailable: this system cannot isolate.
         """
         limits = limits or Limits()
         parameters = parameters_of(param_groups)
-        slab = slab or Slab(parameters)
+        mirror = Mirror(parameters)
         state = _STATE_PER_PARAMETER_BYTE * _bytes_of(parameters)
         request = {
             "purpose": "rule",
-            "slab": slab.size,
+            "mirror": mirror.size,
             "memory": limits.memory + state,
             "threads": torch.get_num_threads(),
         }
-        child = zygote().fork(request, (slab.descriptor,))
-        rule = cls(source, param_groups, slab, child, limits)
-        slab.hold()
+        try:
+            child = zygote().fork(request, (mirror.descriptor,))
+        except BaseException:
+            mirror.close()
+            raise
+        rule = cls(source, param_groups, mirror, child, limits)
         try:
             rule._talk.require_layers(limits.require)
             rule._build(source, param_groups, parameters, seed, limits)
@@ -140,7 +144,6 @@ class IsolatedRule:
         seed: int,
         limits: Limits,
     ) -> None:
-        self.slab.adopt()
         index_of = {id(parameter): at for at, parameter in enumerate(parameters)}
         groups = [
             [index_of[id(parameter)] for parameter in group["params"]]
@@ -150,9 +153,10 @@ class IsolatedRule:
             "op": "build",
             "source": source,
             "seed": seed,
-            "places": [place.as_list() for place in self.slab.places],
+            "places": [place.as_list() for place in self.mirror.places],
             "groups": groups,
         }
+        self._show(request)
         reply, _ = self._talk.ask(request, min(_BUILD_SECONDS, limits.seconds))
         self._talk.require_ok(reply)
         if "refused" in reply:
@@ -216,25 +220,37 @@ class IsolatedRule:
                 raise counted.error from None
         self._talk.require_ok(reply)
         self._count_step(self.seconds - before)
-        self.slab.scatter()
         try:
             self._groups.take(reply.get("options", ()))
+            changed = indices_of(reply.get("gradients", ()), self.mirror.parameters)
         except NONSENSE as error:
             raise self._talk.fail("group", str(error)) from None
-        return self._loss(reply, counted)
+        loss = self._loss(reply, counted)
+        # Last of all: of a step that failed nothing is copied out.
+        self.mirror.copy_out()
+        self.mirror.copy_gradients_out(changed)
+        return loss
 
     def _tell(self, request: dict[str, Any]) -> None:
-        """Put into a request what has changed on this side since the last one."""
-        try:
-            present = self.slab.gather_gradients()
-        except ValueRefused as error:
-            raise self._talk.fail("gradient", str(error)) from None
-        if present != self._present:
-            request["present"] = present
-            self._present = present
+        """Fill the mirror; put into a request what else has changed on this side."""
+        self._show(request)
         changed = self._groups.news()
         if changed:
             request["options"] = changed
+
+    def _show(self, request: dict[str, Any]) -> None:
+        """Fill the mirror; put into a request what has changed of its make."""
+        try:
+            moved = self.mirror.follow()
+            present = self.mirror.copy_in()
+        except ValueRefused as error:
+            raise self._talk.fail("parameter", str(error)) from None
+        if moved:
+            request["moved"] = moved
+        trainable = [parameter.requires_grad for parameter in self.mirror.parameters]
+        for name, flags in (("present", present), ("trainable", trainable)):
+            if self._told.get(name) != flags:
+                request[name] = self._told[name] = flags
 
     def _loss(self, reply: dict[str, Any], counted: CountedClosure | None) -> Any:
         if "loss" not in reply:
@@ -249,20 +265,17 @@ class IsolatedRule:
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients; their memory stays where it is."""
-        if set_to_none:
-            self.slab.forget_gradients()
-        else:
-            self.slab.zero_gradients()
+        """Set the gradients to None, or to zero in place."""
+        forget(self.mirror.parameters, set_to_none)
 
     def snapshot(self) -> RuleState:
         """Fetch what the rule has learned from its process."""
-        most = _BLOB_BYTES + _STATE_PER_PARAMETER_BYTE * self.slab.size
-        seconds = _SNAPSHOT_SECONDS + self.slab.size / _BYTES_PER_SECOND
+        most = _BLOB_BYTES + _STATE_PER_PARAMETER_BYTE * self.mirror.size
+        seconds = _SNAPSHOT_SECONDS + self.mirror.size / _BYTES_PER_SECOND
         reply, blob = self._talk.ask({"op": "snapshot"}, seconds, max_blob=most)
         self._talk.require_ok(reply)
         try:
-            return state_of(reply, blob, len(self.slab.parameters))
+            return state_of(reply, blob, len(self.mirror.parameters))
         except NONSENSE as error:
             raise self._talk.fail("state", str(error)) from None
 
@@ -282,19 +295,23 @@ class IsolatedRule:
         reply, _ = self._talk.ask(request, _TRANSFER_SECONDS, blobs=blobs)
         self._talk.require_ok(reply)
 
+    def rest(self) -> None:
+        """Let go of what the mirror holds; the next step fills it again."""
+        self.mirror.rest()
+
     def close(self) -> None:
-        """End the process; the last one to hold the slab moves the parameters out."""
+        """End the process and let go of the mirror."""
         if self._closed:
             return
         self._closed = True
         self._talk.child.kill()
-        self.slab.drop()
+        self.mirror.close()
 
     def _answer_closure(self, counted: CountedClosure) -> dict[str, Any]:
         """Run the caller's closure here; what it gave is the answer to the child."""
         if counted.error is not None:
             raise self._talk.fail("closure", "it asked again after the closure raised")
-        self.slab.scatter()
+        self.mirror.copy_out()
         try:
             loss = counted()
         except RuleFailed as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -123,6 +124,20 @@ def state_of(reply: dict[str, Any], blob: bytearray, count: int) -> RuleState:
         if type(entry) is not dict:
             raise ValueRefused("the state of a parameter is no dict")
     return RuleState(state, attributes)
+
+
+def indices_of(data: Any, things: Sequence[Any]) -> list[int]:
+    """The places in `things` that a child names.
+
+    Raises:
+        ValueRefused: they are no list of such places.
+    """
+    listed = type(data) in (list, tuple) and len(data) <= len(things)
+    if not listed or any(
+        type(index) is not int or not 0 <= index < len(things) for index in data
+    ):
+        raise ValueRefused("the places it names are malformed")
+    return list(data)
 
 
 def take_options(

@@ -14,7 +14,7 @@ from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
-from dux_sandbox.process.slab import Place, view
+from dux_sandbox.process.places import Place
 from dux_sandbox.running import failure, same_options, without_params
 from dux_sandbox.runtime.classes import check_values
 from dux_sandbox.values import Decoder, ValueRefused, encode
@@ -80,9 +80,9 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     """Lock this process, then answer the trainer until it goes away.
 
     Args:
-        request: "purpose" ("layers", "rule" or "laws"), "nonce", and for a rule "slab"
-            (bytes), "memory" (bytes it may add) and "threads".
-        descriptors: the channel's socket, then the slab's memory.
+        request: "purpose" ("layers", "rule" or "laws"), "nonce", and for a rule
+            "mirror" (bytes), "memory" (bytes it may add) and "threads".
+        descriptors: the channel's socket, then the mirror's memory.
     """
     channel = Channel(
         socket.socket(fileno=descriptors[0]), bytes.fromhex(request["nonce"])
@@ -95,7 +95,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     block = torch.empty(0, dtype=torch.uint8)
     memory = None
     if request["purpose"] == "rule":
-        shared = mmap.mmap(descriptors[1], request["slab"])
+        shared = mmap.mmap(descriptors[1], request["mirror"])
         os.close(descriptors[1])
         block = torch.frombuffer(shared, dtype=torch.uint8)
         memory = request["memory"] + request["threads"] * _THREAD_BYTES
@@ -120,6 +120,7 @@ class _Server:
         self._block = block
         self._parameters: list[torch.Tensor] = []
         self._gradients: list[torch.Tensor] = []
+        self._versions: list[int] = []
         self._rule: Any = None
         self._told: list[dict[str, Any]] = []
         self._number = 0
@@ -146,11 +147,11 @@ class _Server:
     def _do_build(self, message: dict[str, Any], _: bytearray, __: Any) -> Any:
         torch.manual_seed(message["seed"])
         for row in message["places"]:
-            place = Place(tuple(row[0]), tuple(row[1]), *row[2:])
-            values = view(self._block, place, place.at)
-            parameter = torch.nn.Parameter(values, requires_grad=place.requires_grad)
-            self._parameters.append(parameter)
-            self._gradients.append(view(self._block, place, place.grad_at))
+            place = Place.of(row)
+            values = place.values(self._block)
+            self._parameters.append(torch.nn.Parameter(values, requires_grad=False))
+            self._gradients.append(place.gradient(self._block))
+        self._hear(message)
         rule_class = load(message["source"])
         groups = [
             {"params": [self._parameters[index] for index in indices]}
@@ -179,6 +180,9 @@ class _Server:
         changed = self._changed_options()
         if changed:
             reply["options"] = changed
+        written = self._written_gradients()
+        if written:
+            reply["gradients"] = written
         return reply
 
     def _do_snapshot(self, _: Any, __: bytearray, blobs: list[Any]) -> Any:
@@ -210,9 +214,18 @@ class _Server:
         return {}
 
     def _hear(self, message: dict[str, Any]) -> None:
-        """Take over which gradients are present, and changed option values."""
+        """Take over what has changed on the trainer's side since the last message."""
+        for index, row in message.get("moved", ()):
+            place, parameter = Place.of(row), self._parameters[index]
+            self._gradients[index] = place.gradient(self._block)
+            parameter.data = place.values(self._block)
+            if parameter.grad is not None:
+                parameter.grad = self._gradients[index]
+        for index, trainable in enumerate(message.get("trainable", ())):
+            self._parameters[index].requires_grad_(trainable)
         for index, present in enumerate(message.get("present", ())):
             self._parameters[index].grad = self._gradients[index] if present else None
+        self._versions = [gradient._version for gradient in self._gradients]
         for index, described in message.get("options", ()):
             values = Decoder(bytearray()).decode(described)
             group = self._rule.param_groups[index]
@@ -221,6 +234,15 @@ class _Server:
                     del group[name]
             group.update(values)
             self._told[index] = dict(values)
+
+    def _written_gradients(self) -> list[int]:
+        """Which present gradients the rule has written to in this step."""
+        return [
+            index
+            for index, parameter in enumerate(self._parameters)
+            if parameter.grad is not None
+            and parameter.grad._version != self._versions[index]
+        ]
 
     def _changed_options(self) -> list[Any]:
         changed = []

@@ -99,5 +99,8 @@ def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
     tables[str]["replace"], tables[str]["join"] = _replace, _join
     tensor: dict[str, Maker | None] = dict.fromkeys(vocabulary.TENSOR)
     tensor.update({name: _tensor_method(name) for name in tensor_caps.METHODS})
+    # `.data` keeps a count of changes of its own: who asks whether a gradient was
+    # written to would not hear of `p.grad.data.mul_(0.5)`.
+    tensor["data"] = torch.Tensor.detach
     tables[torch.Tensor] = tables[torch.nn.Parameter] = tensor
     return tables

@@ -12,13 +12,11 @@ from torch import nn
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.process.slab import Slab
 from dux_sandbox.running import (
     InlineRule,
     ParamGroups,
     RuleState,
     RunningRule,
-    parameters_of,
     without_params,
 )
 from dux_sandbox.trying.scratch import clone_model
@@ -44,8 +42,7 @@ def continue_on_copy(
         return InlineRule(copy_of_trusted(running.optimizer, twin_of))
     rule: RunningRule
     if running.isolated:
-        slab = Slab(parameters_of(groups), mirror=True)
-        rule = IsolatedRule.build(running.source, groups, limits=limits, slab=slab)
+        rule = IsolatedRule.build(running.source, groups, limits=limits)
     else:
         rule = InlineRule.build(running.source, groups)
     try:
