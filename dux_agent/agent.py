@@ -20,6 +20,7 @@ from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
+from dux_agent.live.checkpoint import copy_of
 from dux_agent.live.guard_state import pack_guard, restore_guard
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.saved_checkpoint import refused
@@ -177,7 +178,7 @@ class Agent:
         """
         return {
             "version": 1,
-            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "optimizer": copy_of(self.optimizer.state_dict()),
             "watch": self._watch.state_dict(),
             "batches": kept_batches(self._batches),
             "guard": pack_guard(self.optimizer),

@@ -9,6 +9,7 @@ from torch import nn
 
 from dux_agent.asking.chronicle import Chronicle, told_to_the_model
 from dux_agent.asking.looking import require_scalar_objective, validation_loss
+from dux_agent.asking.structure import describe_groups
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Decision
 from dux_agent.live.group_options import learning_rates
@@ -81,6 +82,7 @@ class Observer:
             gradient_norm_fifths=watch.norms.fifths(),
             validation_losses=[list(pair) for pair in self.validations],
             learning_rates=learning_rates(self._live.param_groups),
+            groups=describe_groups(self._live.param_groups, self._live.shares()),
             source=self._live.running.source,
             history=self._chronicle.table(),
             last=told_to_the_model(last),

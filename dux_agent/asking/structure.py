@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+
+from dux_sandbox.group_shares import Share
 
 _MOST_LAYERS = 60
 _DETAIL_CHARACTERS = 100
@@ -139,6 +141,29 @@ def describe_optimizer(
     return {"name": name, "groups": shown} | (
         {"groups_left_out": left_out} if left_out else {}
     )
+
+
+def describe_groups(
+    groups: list[dict[str, Any]], shares: Sequence[Share]
+) -> list[dict[str, Any]]:
+    """How the parameters are split into groups; nothing where they are not.
+
+    Returns:
+        `[{"tensors": int, "parameters": int, "rate": 1.0, "decay": 0.0}]`: how many
+        tensors and weights a group has, and its part of a rule's learning rate and
+        weight decay, relative to the largest.
+    """
+    if len(groups) < 2:
+        return []
+    return [
+        {
+            "tensors": len(group["params"]),
+            "parameters": sum(each.numel() for each in group["params"]),
+            "rate": share.rate,
+            "decay": share.decay,
+        }
+        for group, share in zip(groups, shares, strict=True)
+    ]
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from torch import nn
 
 from dux_agent.decisions import Decision
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.swap import settle
 from dux_agent.settings import Settings
 from dux_sandbox import dry_run
 from dux_sandbox.findings import DryRunReport, Finding, SourceRejected
@@ -63,6 +64,7 @@ class Trials:
                 closure=self._live.passes_closure,
                 clone=settings.clone,
                 seed=settings.seed + decision.number,
+                settle=lambda options: settle(self._live, options, settings.lr_owner),
             )
 
     def _unlawful(self, source: str) -> list[Finding]:

@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dux_agent.live.group_options import options_of, rewrite
+from dux_agent.live.group_options import copy_of_groups, options_of, rewrite
 from dux_agent.live.plain_data import encode_each
 from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
@@ -85,6 +86,14 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
         "tensors": tensors,
     }
     return {"state": state, "param_groups": groups}
+
+
+def copy_of(packed: dict[str, Any]) -> dict[str, Any]:
+    """A copy of what `pack` gave that later steps do not reach."""
+    return {
+        name: copy_of_groups(value) if name == "param_groups" else deepcopy(value)
+        for name, value in packed.items()
+    }
 
 
 def _plain(value: Any) -> Any:
@@ -206,8 +215,9 @@ def _load_rule(
     for group, options in zip(live.param_groups, saved.groups, strict=True):
         rewrite(group, {k: v for k, v in options.items() if k != "params"})
     owned = [set(rule.defaults) & set(group) for group in live.param_groups]
-    for names, more in zip(owned, saved.owned, strict=False):
-        names.update(more)
+    if len(saved.owned) == len(owned):
+        # A name may be in the group and be the user's: what was written down counts.
+        owned = [set(names) for names in saved.owned]
     live.make_live(rule, owned)
 
 

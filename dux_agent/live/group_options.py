@@ -8,13 +8,16 @@ itself; everything else (`initial_lr`, `max_lr`, a user's "name") stays.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
 
-from dux_agent.live.rates import RateTrail, rate_of
+from dux_agent.live.rates import RateTrail
+from dux_sandbox.group_shares import number_in
 
 Options = dict[str, Any]
+Held = list[tuple[str, Any, Any]]
 
 # What OneCycleLR and CyclicLR keep in a group when they also drive the momentum;
 # they write it at every step and read "betas" before they do.
@@ -34,6 +37,35 @@ def options_of(group: Options, names: set[str] | None = None) -> Options:
         for name, value in group.items()
         if name != "params" and (names is None or name in names)
     }
+
+
+def copy_of_groups(groups: Sequence[Options]) -> list[Options]:
+    """Deep copies of the groups of a checkpoint.
+
+    What a user keeps in a group may be anything; what does not copy is shared, as in
+    torch's own `state_dict`.
+    """
+    return [
+        {name: _copy_or_itself(value) for name, value in group.items()}
+        for group in groups
+    ]
+
+
+def _copy_or_itself(value: Any) -> Any:
+    try:
+        return deepcopy(value)
+    except Exception:  # a user's object may raise anything when it is copied
+        return value
+
+
+def foreign_names(group: Options, base: set[str], owned: set[str]) -> set[str]:
+    """The names in a group that belong to no rule: a scheduler's and the user's own.
+
+    Args:
+        base: names of the base optimizer's defaults.
+        owned: names of the live rule's options.
+    """
+    return set(group) - base - owned - {"params", "lr"}
 
 
 def has_scheduler(group: Options) -> bool:
@@ -62,6 +94,24 @@ def replace_options(group: Options, owned: set[str], options: Options) -> None:
     for name, value in options.items():
         if name != "params":
             group[name] = copied(value)
+
+
+def held(group: Options) -> Held:
+    """What `put_back` needs: each name, the very value, a copy of a tensor rate."""
+    return [
+        (name, value, copied(value) if name == "lr" else value)
+        for name, value in group.items()
+    ]
+
+
+def put_back(group: Options, was: Held) -> None:
+    """Make a group hold the very values that it had when `held` looked, in place."""
+    group.clear()
+    for name, value, copy in was:
+        group[name] = value
+        if copy is not value:
+            with torch.no_grad():
+                value.copy_(copy)
 
 
 def rewrite(group: Options, options: Options) -> None:
@@ -104,5 +154,5 @@ def give_back(
 
 def learning_rates(groups: Sequence[Options]) -> list[float]:
     """`lr` of each group in which it is a number."""
-    rates = [rate_of(group.get("lr")) for group in groups]
+    rates = [number_in(group.get("lr")) for group in groups]
     return [rate for rate in rates if rate is not None]

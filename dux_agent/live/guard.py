@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dux_agent.live.gradients import gradient_norm
-from dux_agent.live.group_options import Options, give_back, options_of
+from dux_agent.live.group_options import Options, give_back, options_of, scheduled
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.snapshot import BeforeStep, Snapshot
@@ -119,7 +119,9 @@ class Guard:
         self._watch = _Watch(
             incumbent=incumbent,
             snapshot=snapshot,
-            at_swap=[options_of(group) for group in self._live.param_groups],
+            at_swap=[
+                options_of(group, scheduled(group)) for group in self._live.param_groups
+            ],
             judge=LossJudge(bound, reach=reach),
             bound_at_snapshot=bound,
             makes=Makes(self._live.param_groups),

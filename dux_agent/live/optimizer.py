@@ -16,6 +16,7 @@ from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.standing import Standing
 from dux_sandbox.closures import Closure, LoopClosure
 from dux_sandbox.findings import RuleFailed
+from dux_sandbox.group_shares import Share, shares_of
 from dux_sandbox.running import (
     InlineRule,
     RuleState,
@@ -82,7 +83,7 @@ class DuxOptimizer(torch.optim.Optimizer):
         self.owned: list[set[str]] = [
             set(base.defaults) & set(group) for group in self.param_groups
         ]
-        self._base_options = [options_of(group) for group in self.param_groups]
+        self._base_options = self._options_of_base()
         self.trails: list[RateTrail] = [
             RateTrail(group.get("lr")) for group in self.param_groups
         ]
@@ -127,13 +128,29 @@ class DuxOptimizer(torch.optim.Optimizer):
     def base_standing(self) -> Standing:
         """The base optimizer as what would be live after everything else failed."""
         if self.running is self.base_rule:
-            self._base_options = [options_of(group) for group in self.param_groups]
+            self._base_options = self._options_of_base()
         owned = [set(self.base.defaults) & set(each) for each in self._base_options]
         options = [
             {name: value for name, value in each.items() if name in names}
             for each, names in zip(self._base_options, owned, strict=True)
         ]
         return Standing(self.base_rule, owned, options)
+
+    def _options_of_base(self) -> list[Options]:
+        names = set(self.base.defaults)
+        return [options_of(group, names) for group in self.param_groups]
+
+    def shares(self) -> list[Share]:
+        """Each group's part of a rule's rate and decay, as the user split them.
+
+        Taken from the base optimizer's own values, so that a rule without one of the
+        two, or any number of rules one after the other, lose nothing of it.
+        """
+        scheduled = [options_of(group, {"initial_lr"}) for group in self.param_groups]
+        options = self.base_standing.options
+        return shares_of(
+            [{**each, **more} for each, more in zip(options, scheduled, strict=True)]
+        )
 
     def standing(self) -> Standing:
         """The live rule as what would be live again after a rollback."""
@@ -151,7 +168,7 @@ class DuxOptimizer(torch.optim.Optimizer):
             self.running.rest()
         self.running = rule
         self.owned = [set(names) for names in owned]
-        rule.bind(self.param_groups)
+        rule.bind(self.param_groups, self.owned)
         self.follow_rates()
 
     def follow_rates(self) -> None:
@@ -209,9 +226,10 @@ class DuxOptimizer(torch.optim.Optimizer):
 
     def _meet_new_groups(self) -> None:
         """Somebody has called `add_param_group` of the base optimizer itself."""
+        names = set(self.base.defaults)
         for group in self.param_groups[len(self.owned) :]:
-            self.owned.append(set(self.base.defaults) & set(group))
-            self._base_options.append(options_of(group))
+            self.owned.append(names & set(group))
+            self._base_options.append(options_of(group, names))
         self.follow_rates()
 
     def trusted_step(self, closure: Closure | None) -> Any:

@@ -13,6 +13,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from dux_sandbox.group_shares import number_in
+
 
 class RateTrail:
     """The changes that the loop and its schedulers made to one group's rate.
@@ -21,7 +23,7 @@ class RateTrail:
     """
 
     def __init__(self, rate: Any) -> None:
-        self._last = rate_of(rate)
+        self._last = number_in(rate)
         self._first: float | None = None  # the rate after the first change
         self._usual: float | None = None  # factor of the last change before the swap
         self._factors: list[float] = []  # of the first two changes after it
@@ -45,7 +47,7 @@ class RateTrail:
 
     def look(self, rate: Any) -> None:
         """Before a step: take note of what happened to the rate since the last."""
-        now = rate_of(rate)
+        now = number_in(rate)
         if now == self._last or now is None:
             return
         factor = None
@@ -64,7 +66,7 @@ class RateTrail:
 
     def skip(self, rate: Any) -> None:
         """After a step: whatever the rule made of its rate is its own business."""
-        self._last = rate_of(rate)
+        self._last = number_in(rate)
 
     def swapped(self, rate: Any) -> None:
         """Another rule is live, with this rate."""
@@ -72,7 +74,7 @@ class RateTrail:
             self._usual = self._factors[-1]
         self._factors = []
         self._product = 1.0
-        self._last = rate_of(rate)
+        self._last = number_in(rate)
 
     def due(self, incumbent: Any, now: Any, *, overwrites: bool = False) -> Any:
         """The rate that an incumbent gets when it comes back.
@@ -86,7 +88,7 @@ class RateTrail:
             `incumbent` itself where nobody changed the rate in between.
         """
         self.look(now)
-        before = rate_of(incumbent)
+        before = number_in(incumbent)
         if not self._factors or before is None or before <= 0:
             return incumbent
         if overwrites or self._jumped_back(before):
@@ -104,14 +106,3 @@ class RateTrail:
         as_factor = abs(math.log(first / usual))
         as_return = abs(math.log(self._first / before / usual))
         return as_return < as_factor
-
-
-def rate_of(rate: Any) -> float | None:
-    """A group's `lr` as a number; None where it is none, or not finite."""
-    if rate is None:
-        return None
-    try:
-        value = float(rate)
-    except (TypeError, ValueError, OverflowError, RuntimeError):
-        return None
-    return value if math.isfinite(value) else None

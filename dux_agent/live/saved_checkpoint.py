@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from dux_agent.errors import DuxError
+from dux_agent.live.group_options import copy_of_groups
 from dux_agent.live.plain_data import NotPlain, decode_each
 from dux_sandbox.closures import ClosureUse
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected, digest_of
@@ -76,7 +76,7 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         raise refused(
             "its `param_groups` are no list of dicts with a list of `params` each"
         )
-    groups = deepcopy(groups)
+    groups = copy_of_groups(groups)
     record = groups[0].pop("dux", None)
     if record is None:
         return SavedCheckpoint(state, groups, None, {}, [], [], 0)

@@ -1,7 +1,8 @@
 """Puts a new rule behind the live optimizer, at the edge of a step, or does nothing.
 
-The rule is built with its own defaults, which the model chose. Then the group dicts
-are changed in place: the old rule's keys go, a scheduler's stay, the new rule's come.
+The rule is built with its own defaults, which the model chose. Each group gets its
+share of the rate and of the weight decay among them. Then the group dicts are changed
+in place: the old rule's keys go, a scheduler's and the user's stay, its own come.
 """
 
 from __future__ import annotations
@@ -12,16 +13,20 @@ from typing import Any, Literal
 
 from dux_agent.live.carry_over import CarryRecord, carry_over
 from dux_agent.live.group_options import (
+    Held,
     Options,
+    foreign_names,
     has_scheduler,
+    held,
     learning_rates,
     options_of,
+    put_back,
     replace_options,
-    rewrite,
 )
 from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.group_shares import share_out
 from dux_sandbox.running import RuleState, RunningRule
 
 LrOwner = Literal["proposal", "scheduler"]
@@ -77,7 +82,8 @@ def swap(
     """
     groups = live.param_groups
     snapshot = live.guard.snapshot()
-    before = [options_of(group) for group in groups]
+    before = [held(group) for group in groups]
+    rates_before = learning_rates(groups)
     standing = live.standing()
     old = live.running
     rule: RunningRule | None = None
@@ -87,11 +93,17 @@ def swap(
         if live.running is not old:
             raise RuleFailed(_gone())
         rule = live.build(source, groups)
-        for group, owned, options in zip(groups, live.owned, rule.options, strict=True):
-            keep = {"lr"} if lr_owner == "scheduler" and has_scheduler(group) else set()
-            put = {k: v for k, v in options.items() if k not in keep}
-            replace_options(group, owned - keep, put)
-        rule.bind(groups)
+        settled = settle(live, rule.options, lr_owner)
+        owned_now = []
+        for group, owned, options in zip(groups, live.owned, settled, strict=True):
+            foreign = foreign_names(group, set(live.base.defaults), owned)
+            own = set(options) - foreign
+            put = {name: options[name] for name in own}
+            if put.get("lr") is group.get("lr"):
+                put.pop("lr", None)  # the scheduler's own stays, the very tensor
+            replace_options(group, owned, put)
+            owned_now.append(own)
+        rule.bind(groups, owned_now)
         record = CarryRecord()
         if wanted or (carry == "asked" and rule.carry):
             record = carry_over(learned, rule, groups)
@@ -99,20 +111,14 @@ def swap(
         # Whatever it was, the run goes on as if this rule had never been tried.
         if live.running is old:
             snapshot.restore()
-            for group, options in zip(groups, before, strict=True):
-                rewrite(group, options)
-            old.bind(groups)
+            for group, was in zip(groups, before, strict=True):
+                put_back(group, was)
+            old.bind(groups, live.owned)
         if rule is not None:
             rule.close()
         raise
     snapshot.restore()  # what building the rule may have written
-    made = SwapRecord(
-        rule.digest, record, learning_rates(before), learning_rates(groups)
-    )
-    owned_now = [
-        set(rule.defaults) & set(group) | (set(options) - set(earlier))
-        for group, options, earlier in zip(groups, rule.options, before, strict=True)
-    ]
+    made = SwapRecord(rule.digest, record, rates_before, learning_rates(groups))
     superseded = live.guard.incumbent
     live.make_live(rule, owned_now)
     live.guard.arm(
@@ -124,6 +130,24 @@ def swap(
     if superseded is not None and superseded.rule is not live.base_rule:
         superseded.rule.close()
     return made
+
+
+def settle(
+    live: DuxOptimizer, options: Sequence[Options], lr_owner: LrOwner
+) -> list[Options]:
+    """What each group gets of a rule's own option values, in a dry run and live.
+
+    Args:
+        options: of each group, as the rule was built.
+        lr_owner: "scheduler": a group that a scheduler has been made over keeps the
+            rate that it has.
+    """
+    settled = share_out(options, live.shares())
+    for group, each in zip(live.param_groups, settled, strict=True):
+        owned = lr_owner == "scheduler" and has_scheduler(group)
+        if owned and "lr" in group and "lr" in each:
+            each["lr"] = group["lr"]
+    return settled
 
 
 def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
@@ -146,7 +170,7 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     live.set_base_options(
         [*standing.options, options_of(group, set(base.defaults) & set(group))]
     )
-    before = [options_of(each) for each in groups]
+    before = [held(each) for each in groups]
     try:
         rule = live.build(source, groups)
         rule.restore(learned)
@@ -154,9 +178,9 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     except RuleFailed as failed:
         _fall_back(live, before, f"the rule failed: {failed.finding}")
         return
-    strange = set(base.defaults) - set(rule.defaults) - {"lr"}
-    rewrite(group, {k: v for k, v in before[-1].items() if k not in strange})
-    for name, value in rule.options[-1].items():
+    for name in set(base.defaults) - set(rule.defaults) - {"lr"}:
+        group.pop(name, None)
+    for name, value in share_out(rule.options, live.shares())[-1].items():
         if name not in given:
             group[name] = value
     owned = [*live.owned, set(rule.defaults) & set(group)]
@@ -166,14 +190,14 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     _close(live, old, incumbent.rule if incumbent is not None else None)
 
 
-def _fall_back(live: DuxOptimizer, options: list[Options], reason: str) -> None:
+def _fall_back(live: DuxOptimizer, before: list[Held], reason: str) -> None:
     """The rule cannot live over the new groups: the base optimizer takes over."""
     old, incumbent = live.running, live.guard.incumbent
     standing = live.base_standing
-    for group, held, due, owned in zip(
-        live.param_groups, options, standing.options, [*live.owned, set()], strict=True
+    for group, was, due, owned in zip(
+        live.param_groups, before, standing.options, [*live.owned, set()], strict=True
     ):
-        rewrite(group, held)
+        put_back(group, was)
         replace_options(group, owned, due)
     live.make_live(live.base_rule, standing.owned)
     live.guard.disarm()

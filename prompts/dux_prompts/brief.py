@@ -82,6 +82,8 @@ def render_system(
         for layer in observation.model.get("layers", [])
     ]
     task = observation.task
+    unknown = {"tensors": None, "parameters": None, "rate": 1.0, "decay": 1.0}
+    groups = [unknown | group for group in observation.groups]
     return _render(
         "system.md",
         folder,
@@ -89,6 +91,9 @@ def render_system(
         layers=layers[:MOST_LAYERS],
         layers_left_out=max(0, len(layers) - MOST_LAYERS),
         base_optimizer=_base_optimizer(observation),
+        groups=groups[:MOST_GROUPS],
+        groups_left_out=max(0, len(groups) - MOST_GROUPS),
+        split_decay=len({group["decay"] for group in groups}) > 1,
         loss_name=observation.loss_name,
         task=None if task is None else task[:TASK_CHARACTERS],
         allowed=list(allowed.items()),

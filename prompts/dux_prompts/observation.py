@@ -39,6 +39,9 @@ class Observation:
         gradient_norm_fifths: the same by fifth of the interval.
         validation_losses: `[step, loss]` pairs of the whole run so far.
         learning_rates: `lr` of each parameter group of the live optimizer.
+        groups: where the parameters are split into several groups, each group's
+            `{"tensors", "parameters", "rate", "decay"}`: how many it has, and its part
+            of a rule's learning rate and weight decay, relative to the largest.
         source: the live source; None while the base optimizer is live.
         history: earlier intervals, oldest first: `{"decision", "step", "verdict",
             "loss_fifths", "validation_loss", "summary"}`.
@@ -64,6 +67,7 @@ class Observation:
     gradient_norm_fifths: list[float] = field(default_factory=list)
     validation_losses: list[list[float]] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
+    groups: list[dict[str, Any]] = field(default_factory=list)
     source: str | None = field(default=None, repr=False)
     history: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] | None = None

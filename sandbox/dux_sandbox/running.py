@@ -6,7 +6,7 @@ that it makes no difference to them where a rule's code is executed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from dux_sandbox.closures import (
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.gradients import DenseGradients, forget
 from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.runtime.classes import check_values
 
 ParamGroups = list[dict[str, Any]]
@@ -55,6 +56,8 @@ class RunningRule(Protocol):
         closure_use: what it was seen to do with one; see `dux_sandbox.closures`.
         defaults: the rule's own defaults.
         options: option values of each group as the rule was built, no "params".
+        owned: per group, the names of the options that are the rule's own; what else
+            a group holds is the loop's, and the rule does not meet it.
         isolated: its code runs in a process of its own.
     """
 
@@ -68,8 +71,17 @@ class RunningRule(Protocol):
     defaults: dict[str, Any]
     options: list[dict[str, Any]]
 
-    def bind(self, param_groups: ParamGroups) -> None:
-        """From now on the rule's groups are these dicts, read and written live."""
+    @property
+    def owned(self) -> list[set[str]]: ...
+
+    def bind(
+        self, param_groups: ParamGroups, owned: Sequence[set[str]] | None = None
+    ) -> None:
+        """From now on the rule's options are in these dicts, read and written live.
+
+        Args:
+            owned: per group, the names that are the rule's own; None: as before.
+        """
 
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step; returns the loss as the rule returned it, or None.
@@ -189,6 +201,16 @@ class InlineRule:
         self.closure_use = ClosureUse.UNKNOWN
         self.defaults: dict[str, Any] = dict(optimizer.defaults)
         self.options = [without_params(group) for group in optimizer.param_groups]
+        # A trusted optimizer shares its groups with the loop, as in torch.
+        self._own = OwnGroups(optimizer.param_groups) if source is not None else None
+
+    @property
+    def owned(self) -> list[set[str]]:
+        """Per group, the names of the options that are the rule's own."""
+        if self._own is not None:
+            return self._own.owned
+        defaults = set(self.optimizer.defaults)
+        return [defaults & set(group) for group in self.optimizer.param_groups]
 
     @classmethod
     def build(cls, source: str, param_groups: ParamGroups) -> InlineRule:
@@ -207,9 +229,14 @@ class InlineRule:
             raise failure(error, "init") from None
         return cls(rule, source)
 
-    def bind(self, param_groups: ParamGroups) -> None:
-        """Share these group dicts with the optimizer."""
-        self.optimizer.param_groups = param_groups
+    def bind(
+        self, param_groups: ParamGroups, owned: Sequence[set[str]] | None = None
+    ) -> None:
+        """Share these groups with the optimizer; see `RunningRule.bind`."""
+        if self._own is None:
+            self.optimizer.param_groups = param_groups
+        else:
+            self._own.bind(param_groups, owned)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step in this process; see `RunningRule.step`."""
@@ -218,6 +245,8 @@ class InlineRule:
                 return self.optimizer.step()
             return self.optimizer.step(closure)
         counted = None if closure is None else CountedClosure(closure)
+        if self._own is not None:
+            self._own.fetch()
         try:
             with DenseGradients(self._parameters()) as gradients:
                 call = counted and gradients.around(counted)
@@ -228,6 +257,9 @@ class InlineRule:
             if counted is not None and counted.error is not None:
                 raise counted.error from None
             raise failure(error) from None
+        finally:
+            if self._own is not None:
+                self._own.hand_over()
         if counted is not None and counted.error is not None:
             raise counted.error
         return loss

@@ -7,23 +7,23 @@ that hangs, crashes or eats memory harms nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
+from dux_sandbox.group_shares import share_out, shares_of
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.running import (
-    ParamGroups,
-    parameters_of,
-)
+from dux_sandbox.running import parameters_of
 from dux_sandbox.trying.acceptance import ACCEPT, judge
 from dux_sandbox.trying.incumbent import Clone, Frozen, running_of
 from dux_sandbox.trying.scratch import gradients_aside
 from dux_sandbox.trying.twin_training import Objective, TwinTraining
+
+Options = list[dict[str, Any]]
 
 
 def dry_run(
@@ -40,6 +40,7 @@ def dry_run(
     closure: bool = False,
     clone: Clone | None = None,
     seed: int = 0,
+    settle: Callable[[Options], Options] | None = None,
 ) -> DryRunReport:
     """Try a source for a few steps on a copy of the model; the model is untouched.
 
@@ -62,6 +63,9 @@ def dry_run(
         closure: the training loop passes a closure to `step`.
         clone: makes the copy of the model instead of `copy.deepcopy`.
         seed: seeds the random numbers of both runs.
+        settle: makes of the option values of each group, as the rule was built, those
+            that it would have live. None: each group gets its share of the rule's
+            rate and weight decay; see `dux_sandbox.group_shares`.
 
     Returns:
         What happened; `report.ok` when nothing speaks against the proposal.
@@ -83,10 +87,18 @@ def dry_run(
     trial = TwinTraining(
         model, optimizer, objective, batches, steps, closure, clone, seed
     )
+    shares = shares_of(optimizer.param_groups)
     with gradients_aside(live), torch.enable_grad():
         if incumbent_losses is None:
             incumbent_losses = trial.incumbent(running, limits)
-        return _try_proposal(source, trial, limits, accept, list(incumbent_losses))
+        return _try_proposal(
+            source,
+            trial,
+            limits,
+            accept,
+            list(incumbent_losses),
+            settle or (lambda options: share_out(options, shares)),
+        )
 
 
 def _try_proposal(
@@ -95,6 +107,7 @@ def _try_proposal(
     limits: Limits,
     accept: str,
     incumbent_losses: list[float],
+    settle: Callable[[Options], Options],
 ) -> DryRunReport:
     twin, groups, _ = trial.copies()
     losses: list[float] = []
@@ -113,7 +126,8 @@ def _try_proposal(
                     "def step(self, closure=None):",
                 )
             )
-        _take_options(groups, rule.options)
+        for group, options in zip(groups, settle(rule.options), strict=True):
+            group.update(options)
         rule.bind(groups)
         began = rule.resident_bytes
         trial.run(twin, rule, losses, limits.seconds)
@@ -152,8 +166,3 @@ def _not_finite(parameters: list[torch.Tensor]) -> list[Finding]:
                 )
             ]
     return []
-
-
-def _take_options(groups: ParamGroups, options: list[dict[str, Any]]) -> None:
-    for group, values in zip(groups, options, strict=True):
-        group.update(values)

@@ -81,7 +81,7 @@ class Situation:
 
 def live_of(figures: Figures) -> Live:
     """The live optimizer, from its source, or from the base optimizer's line."""
-    said = figures.rates[0] if figures.rates else None
+    said = max(figures.rates, default=None)  # groups get parts of the largest
     if said is not None and not 0.0 < said <= HIGHEST_BELIEVED:
         said = None
     if not figures.source:

@@ -7,6 +7,7 @@ values copied out of it afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -195,9 +196,16 @@ class IsolatedRule:
         """Memory the child holds now, bytes."""
         return self._talk.child.resident_bytes()
 
-    def bind(self, param_groups: ParamGroups) -> None:
+    @property
+    def owned(self) -> list[set[str]]:
+        """Per group, the names of the options that are the rule's own."""
+        return self._groups.owned
+
+    def bind(
+        self, param_groups: ParamGroups, owned: Sequence[set[str]] | None = None
+    ) -> None:
         """Read and write the option values of these groups from the next step on."""
-        self._groups.groups = param_groups
+        self._groups.bind(param_groups, owned)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step in the child; see `RunningRule.step`."""

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.findings import CheckReport, Finding
+from dux_sandbox.group_shares import number_in
 from dux_sandbox.running import RuleState
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
@@ -20,6 +21,10 @@ def options_to_send(options: dict[str, Any]) -> Any:
         try:
             described = encode(value, blobs)
         except ValueRefused:
+            # A rate that a loop computed with NumPy is a number of another type.
+            number = number_in(value)
+            if number is not None:
+                kept[name] = number
             continue
         if not blobs and described is not None or value is None:
             kept[name] = value
@@ -141,7 +146,11 @@ def indices_of(data: Any, things: Sequence[Any]) -> list[int]:
 
 
 def take_options(
-    described: Any, group: dict[str, Any], told: dict[str, Any], owned: set[str]
+    described: Any,
+    group: dict[str, Any],
+    told: dict[str, Any],
+    owned: set[str],
+    private: dict[str, Any],
 ) -> None:
     """Take over the option values that a rule wrote to one of its groups.
 
@@ -150,6 +159,7 @@ def take_options(
         group: the live group; changed in place.
         told: the values both sides know; changed in place.
         owned: names that the rule made; grows. Others are the trainer's.
+        private: the rule's values under names that are the trainer's; grows.
 
     Raises:
         ValueRefused: a name or a value that a rule may not write.
@@ -160,7 +170,8 @@ def take_options(
     for name, value in now.items():
         _check_option(name, value)
         if name in group and name not in owned:
-            continue  # a scheduler's key
+            private[name] = told[name] = value  # a scheduler's key, or the user's
+            continue
         if _is_number(group.get(name)) and not _is_number(value):
             raise ValueRefused(f"group[{name!r}] must stay a number")
         owned.add(name)

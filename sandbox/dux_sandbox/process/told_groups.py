@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from dux_sandbox.process.reported import options_to_send, take_options
-from dux_sandbox.running import ParamGroups, same_options, without_params
+from dux_sandbox.running import ParamGroups, same_options
 
 
 class ToldGroups:
     """The live groups, and what the child was told of them last.
+
+    The child is told of the rule's own options and of nothing else that a group holds.
+
+    Attributes:
+        groups: the live groups.
+        owned: per group, the names of the rule's own options.
 
     >>> told = ToldGroups([{"params": [], "lr": 0.1}], [{"lr": 0.1}])
     >>> told.groups[0]["lr"] = 0.2
@@ -21,13 +28,30 @@ class ToldGroups:
         """The child built its groups with these options, one dict a group."""
         self.groups = groups
         self._told = [dict(one) for one in options]
-        self._owned = [set(one) for one in options]
+        self.owned = [set(one) for one in options]
+        self._private: list[dict[str, Any]] = [{} for _ in options]
+
+    def bind(
+        self, groups: ParamGroups, owned: Sequence[set[str]] | None = None
+    ) -> None:
+        """From now on these are the live groups; `owned` as before where it is None."""
+        self.groups = groups
+        if owned is not None:
+            self.owned = [set(names) - {"params"} for names in owned]
+        # An option of a name that the loop uses for something else stays the child's.
+        self._private = [
+            {name: value for name, value in told.items() if name not in names}
+            for told, names in zip(self._told, self.owned, strict=False)
+        ]
 
     def news(self) -> list[list[Any]]:
         """`[index, options]` of each group that changed here since the last call."""
         changed = []
-        for index, group in enumerate(self.groups):
-            now = without_params(group)
+        for index, (group, names, private) in enumerate(
+            zip(self.groups, self.owned, self._private, strict=False)
+        ):
+            shared = {name: value for name, value in group.items() if name in names}
+            now = {**private, **shared}
             if not same_options(now, self._told[index]):
                 changed.append([index, options_to_send(now)])
                 self._told[index] = now
@@ -41,4 +65,5 @@ class ToldGroups:
         """
         for index, described in changes:
             group, told = self.groups[index], self._told[index]
-            take_options(described, group, told, self._owned[index])
+            owned, private = self.owned[index], self._private[index]
+            take_options(described, group, told, owned, private)

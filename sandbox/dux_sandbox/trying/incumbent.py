@@ -50,7 +50,7 @@ def continue_on_copy(
     except RuleFailed:
         rule.close()
         raise
-    rule.bind(groups)
+    rule.bind(groups, getattr(running, "owned", None))
     return rule
 
 
@@ -59,6 +59,10 @@ def copy_of_trusted(
 ) -> torch.optim.Optimizer:
     """A torch optimizer with its state, over the parameters of a copy."""
     memo: dict[int, Any] = dict(twin_of)
+    for group in optimizer.param_groups:
+        for name in set(group) - set(optimizer.defaults) - {"params"}:
+            if not _is_data(group[name]):
+                memo[id(group[name])] = group[name]
     twin = copy.deepcopy(optimizer, memo)
     for name, value in vars(optimizer).items():
         # Optimizer.__getstate__ drops all else that a class keeps on itself, and
@@ -69,12 +73,26 @@ def copy_of_trusted(
     return twin
 
 
+def _is_data(value: Any) -> bool:
+    """Whether an optimizer could keep this in a group; else it is the user's own.
+
+    A user's function, module or lock is shared by the copy: it may not copy at all.
+    """
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(_is_data, value))
+    if isinstance(value, dict):
+        return all(map(_is_data, value.values()))
+    plain = (int, float, complex, str, bytes, type(None), torch.Tensor)
+    return isinstance(value, plain)
+
+
 class FrozenRule:
     """What a running rule had learned at one moment, for a dry run made later."""
 
     def __init__(self, running: RunningRule, twin_of: TwinOf) -> None:
         self.source = running.source
         self.isolated = running.isolated
+        self.owned = running.owned
         self._state = running.snapshot() if running.source is not None else RuleState()
         if isinstance(running, InlineRule) and running.source is None:
             self.optimizer = copy_of_trusted(running.optimizer, twin_of)
