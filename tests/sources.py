@@ -78,8 +78,54 @@ class Rule(torch.optim.Optimizer):
 """
 
 
-HANGS = with_step("        while self.t > 0:\n            self.t += 1")
-HANGS_LATE = with_step("        while self.t > 5:\n            self.t += 1")
+# Work without end, that no limit but a clock ends, however fast the machine: it would
+# go on for longer than the machine will stand. Each on the lines that it names.
+ENDLESS = {
+    "ranges": """
+for _ in range(1_000_000):
+    for _ in range(1_000_000):
+        for _ in range(1_000_000):
+            self.t += 0
+""",
+    "recursion": """
+def down(n):
+    if n:
+        down(n - 1)
+        down(n - 1)
+down(200)
+""",
+    "one call": """
+rows = range(1_000_000)
+sum(0 for _ in rows for _ in rows for _ in rows)
+""",
+    "matrices": """
+x = torch.eye(64)
+for _ in range(1_000_000):
+    for _ in range(1_000_000):
+        x = x @ x
+""",
+}
+
+
+def endless(kind="ranges", since=0):
+    """A rule that comes to no end in the steps after so many."""
+    lines = "\n".join(" " * 12 + line for line in ENDLESS[kind].split("\n"))
+    return with_step(f"        if self.t > {since}:\n{lines}")
+
+
+HANGS = endless()
+HANGS_LATE = endless(since=5)
+# Ended by the limit on turns, at the same turn on every machine: no clock is in it.
+TURNS = with_step("        while self.t > 0:\n            self.t += 1")
+
+
+def lines_of_body(source):
+    """The lines, from 1, that `with_step` was given."""
+    lines = source.split("\n")
+    first = lines.index("        self.t += 1") + 2
+    return range(first, lines.index("        for group in self.param_groups:") + 1)
+
+
 RAISES = with_step('        raise ValueError("no good")')
 HOARDS = with_step(
     "        self.kept.append(torch.ones(4_000_000))", "        self.kept = []"

@@ -2,24 +2,24 @@
 
 import os
 import sys
-import time
 
 import pytest
 import torch
 
 from dux_agent import attach
 from dux_sandbox import Limits
-from tests import models
+from tests import models, sources
 from tests.swapping import MOMENTUM, SGD, after, train
 from tests.talking import agent_over, run, scripted, sgd
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="isolated execution by default is for Linux"
 )
 
 
-def isolated(model, *sources, **options):
-    return agent_over(model, *sources, execution="isolated", **options)
+def isolated(model, *replies, **options):
+    return agent_over(model, *replies, execution="isolated", **options)
 
 
 @pytest.mark.parametrize("kind", ["mlp", "batch norm", "tied", "parametrised"])
@@ -64,11 +64,7 @@ def test_closing_ends_the_process_and_leaves_the_parameters_where_they_are():
     assert all(map(torch.equal, before, model.parameters()))
     assert pointers == [p.data_ptr() for p in model.parameters()]
     assert not any(p.is_shared() for p in model.parameters())
-    for _ in range(100):
-        if not os.path.exists(f"/proc/{child}"):
-            break
-        time.sleep(0.02)
-    assert not os.path.exists(f"/proc/{child}")
+    wait_until(lambda: not os.path.exists(f"/proc/{child}"))
     assert 4 == len(state["state"])
     with pytest.raises(RuntimeError, match="the agent is closed"):
         agent.optimizer.step()
@@ -107,21 +103,30 @@ def test_an_isolated_rule_that_dies_in_its_first_live_step_leaves_no_trace():
     assert torch.equal(ended, torch.get_rng_state())
 
 
-def test_a_rule_that_hangs_in_the_live_run_is_ended_within_its_deadline():
+@pytest.mark.parametrize("kind", sources.ENDLESS)
+def test_a_rule_without_an_end_in_the_live_run_is_ended_by_its_deadline(kind):
     model = models.make("mlp")
-    hangs = after(15, "while self.t > 0:\n                        self.t = self.t + 1")
+    hangs = sources.endless(kind, since=15)
     limits = Limits(step_seconds=1.0)
     with isolated(model, hangs, limits=limits) as agent:
         run(agent, 5)
         decision = agent.decide()
-        run(agent, 15)
-        began = time.monotonic()
-        run(agent, 1)
-        held = time.monotonic() - began
-        run(agent, 5)
+        run(agent, 21)
 
     assert "rolled_back" == decision.verdict
-    assert held < 5.0
+    assert "[time] it used more than 1.00 s" in decision.reason
+
+
+def test_a_rule_that_turns_too_often_in_the_live_run_is_ended_without_a_clock():
+    model = models.make("mlp")
+    turns = after(15, "while self.t > 0:\n                        self.t = self.t + 1")
+    with isolated(model, turns, limits=Limits(step_seconds=600.0)) as agent:
+        run(agent, 5)
+        decision = agent.decide()
+        run(agent, 21)
+
+    assert "rolled_back" == decision.verdict
+    assert "[turns] its while loops took more than 100000 turns" in decision.reason
 
 
 def test_a_child_that_is_killed_gives_way_to_the_incumbent():

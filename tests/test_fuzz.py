@@ -1,6 +1,7 @@
 """`dux fuzz`, `attach(fuzz=True)`, and the laws in a process of their own."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ from dux_agent.cli import app
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.law_trial import findings_of, try_laws
 from dux_sandbox.laws import LAWS, LawResult
-from tests import models
+from tests import models, sources
 from tests.law_mutants import SGD, source_of
 from tests.talking import agent_over, run
 
@@ -98,13 +99,22 @@ def test_a_source_that_is_refused_is_never_run(write):
 
 
 def test_a_rule_that_hangs_is_ended():
-    rows = "        for _ in range(9000):\n            for _ in range(9000):\n"
-    loop = rows + "                torch.ones(9)\n"
-    source = SGD.replace("        for group in", loop + "        for group in")
+    source = sources.HANGS
 
-    results = list(try_laws(source, examples=0, seconds=2.0))
+    *_, last = try_laws(source, examples=0, seconds=2.0)
 
-    assert not all(result.ok for result in results)
+    assert not last.ok
+    told = re.fullmatch(r"it used more than 2 s and was at line (\d+)", last.message)
+    assert int(told[1]) in sources.lines_of_body(source)
+
+
+def test_a_rule_that_turns_too_often_breaks_a_law_and_not_a_deadline():
+    others = [law.name for law in LAWS if law.name != "accepts"]
+
+    [result] = try_laws(sources.TURNS, examples=0, seconds=600.0, skip=others)
+
+    assert not result.ok
+    assert "its while loops took more than 100000 turns" in result.message
 
 
 def test_drawing_works_in_the_jail():

@@ -2,7 +2,6 @@
 
 import copy
 import random
-import time
 
 import pytest
 import torch
@@ -124,37 +123,38 @@ def test_a_generated_incumbent_goes_on_with_its_state(execution):
     assert report.losses == later.losses
 
 
-def test_a_hanging_proposal_is_refused_in_time():
+def tried(source, **limits):
     model, optimizer = trained("mlp")
-    warm = (model, optimizer, models.objective, models.batches())
-    dry_run(sources.SGD, *warm, steps=1)  # from now on the warm process is there
-    began = time.monotonic()
+    limits = Limits(**limits) if limits else None
+    batches = models.batches()
+    return dry_run(source, model, optimizer, models.objective, batches, limits=limits)
 
-    report = dry_run(
-        sources.HANGS,
-        model,
-        optimizer,
-        models.objective,
-        models.batches(),
-        limits=Limits(seconds=0.5),
-    )
+
+@pytest.mark.parametrize("kind", sources.ENDLESS)
+def test_a_proposal_without_an_end_is_refused_by_the_limit_on_time(kind):
+    source = sources.endless(kind)
+
+    report = tried(source, seconds=0.5)
 
     assert not report.ok
-    assert ["time"] == [finding.rule for finding in report.findings]
-    assert time.monotonic() - began < 5.0
+    [finding] = report.findings
+    assert ("time", "used more than 0.50 s") == (finding.rule, finding.message[-21:])
+    assert "turns are known and few" in finding.instead
+    assert finding.line in sources.lines_of_body(source)
+
+
+def test_a_proposal_that_turns_too_often_is_refused_by_the_limit_on_turns():
+    report = tried(sources.TURNS, seconds=600.0)
+
+    assert not report.ok
+    [finding] = report.findings
+    assert ("turns", "more than 100000 turns") == (finding.rule, finding.message[-22:])
+    assert "for _ in range(a_small_number)" in finding.instead
+    assert "while" in sources.TURNS.split("\n")[finding.line - 1]
 
 
 def test_a_proposal_that_hangs_later_has_the_losses_up_to_there():
-    model, optimizer = trained("mlp")
-
-    report = dry_run(
-        sources.HANGS_LATE,
-        model,
-        optimizer,
-        models.objective,
-        models.batches(),
-        limits=Limits(seconds=0.5),
-    )
+    report = tried(sources.HANGS_LATE, seconds=2.0)
 
     assert 6 == len(report.losses)
     assert "time" == report.findings[0].rule

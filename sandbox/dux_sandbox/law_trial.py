@@ -41,8 +41,8 @@ def try_laws(
         examples: drawn for each law; see `check_laws`.
         skip: names of laws that are left out.
         seed: of what is drawn.
-        seconds: time for each law; a rule that needs longer breaks it, and the laws
-            after it are not tried.
+        seconds: time for each law; a rule that needs longer breaks it, the line it
+            was at is named, and the laws after it are not tried.
         limits: `memory` is used.
         quick: try only a few of the cases made by hand.
 
@@ -97,11 +97,12 @@ def _answers(
                     result.example.replace(RULE, source, 1),
                 )
         except ChannelBroken as error:
-            late = f"it used more than {seconds:.0f} s"
-            gone = f"its process ended: {error}"
-            yield LawResult(
-                at or wanted[0], False, late if error.rule == "time" else gone
-            )
+            message = f"its process ended: {error}"
+            if error.rule == "time":
+                line = child.last_line()
+                where = "" if line is None else f" and was at line {line}"
+                message = f"it used more than {seconds:.0f} s{where}"
+            yield LawResult(at or wanted[0], False, message)
     finally:
         child.kill()
 

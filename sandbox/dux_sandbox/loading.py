@@ -10,7 +10,7 @@ from dux_sandbox.closures import place_of_closure
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected
 from dux_sandbox.runtime.attributes import attributes_of as attributes_of
 from dux_sandbox.runtime.attributes import restore_attributes as restore_attributes
-from dux_sandbox.runtime.context import Runaway
+from dux_sandbox.runtime.context import Runaway, TurnsUsedUp
 from dux_sandbox.runtime.guards import Guards
 from dux_sandbox.runtime.text import plain
 from dux_sandbox.static_check import judge
@@ -75,11 +75,23 @@ def line_of(error: BaseException, digest: str) -> int | None:
     return line
 
 
-def _raised(report: CheckReport, error: BaseException) -> CheckReport:
-    message = f"{type(error).__name__} while the classes are made: {plain(error)[:300]}"
-    finding = Finding(
-        "load", line_of(error, report.digest), message, "mend the line, or leave it out"
+def turns_used_up(line: int | None) -> Finding:
+    """The finding for `while` loops that took too many turns; no clock is in it."""
+    return Finding(
+        "turns",
+        line,
+        str(TurnsUsedUp()),
+        "write for _ in range(a_small_number): in place of the while",
     )
+
+
+def _raised(report: CheckReport, error: BaseException) -> CheckReport:
+    line = line_of(error, report.digest)
+    name = type(error).__name__
+    message = f"{name} while the classes are made: {plain(error)[:300]}"
+    finding = Finding("load", line, message, "mend the line, or leave it out")
+    if isinstance(error, Runaway | TurnsUsedUp):
+        finding = turns_used_up(line)
     return CheckReport(False, report.digest, (finding,))
 
 

@@ -21,9 +21,15 @@ from dux_sandbox.closures import (
 )
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.gradients import DenseGradients, forget
-from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.loading import (
+    attributes_of,
+    load,
+    restore_attributes,
+    turns_used_up,
+)
 from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.runtime.classes import check_values
+from dux_sandbox.runtime.context import Runaway, TurnsUsedUp
 
 ParamGroups = list[dict[str, Any]]
 _MESSAGE_CHARACTERS = 300
@@ -146,6 +152,8 @@ def failure(error: BaseException, rule: str = "raised") -> RuleFailed:
         if trace.tb_frame.f_code.co_filename.startswith("<rule"):
             line = trace.tb_lineno
         trace = trace.tb_next
+    if isinstance(error, Runaway | TurnsUsedUp):
+        return RuleFailed(turns_used_up(line))
     text = str(error)[:_MESSAGE_CHARACTERS]
     return RuleFailed(
         Finding(
@@ -225,7 +233,8 @@ class InlineRule:
         try:
             rule = rule_class(groups)  # type: ignore[call-arg]
             check_values(rule)
-        except Exception as error:  # generated code: whatever it raises is a finding
+        # Generated code: whatever it raises is a finding.
+        except (Exception, Runaway) as error:
             raise failure(error, "init") from None
         return cls(rule, source)
 
@@ -253,7 +262,8 @@ class InlineRule:
                 loss = call_step(self.optimizer, call)
         except RuleFailed:
             raise
-        except Exception as error:  # generated code: whatever it raises is a finding
+        # Generated code: whatever it raises is a finding.
+        except (Exception, Runaway) as error:
             if counted is not None and counted.error is not None:
                 raise counted.error from None
             raise failure(error) from None

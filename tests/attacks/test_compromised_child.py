@@ -95,6 +95,9 @@ class Puppet:
     def resident_bytes(self):
         return 0
 
+    def last_line(self):
+        return None
+
 
 class Taken:
     """A rule whose child is a thread that runs `liar(channel, socket, nonce)`."""
@@ -129,9 +132,8 @@ class Taken:
         self._thread.join(10.0)
         assert not self._thread.is_alive()
 
-    def outcome(self, function, *arguments, seconds=3.0):
+    def outcome(self, function, *arguments):
         """The finding's rule, or "quiet"; anything else that comes out is a failure."""
-        began = time.monotonic()
         try:
             function(*arguments)
             result = "quiet"
@@ -139,7 +141,6 @@ class Taken:
             result = error.finding.rule
         except SourceRejected:
             result = "refused"
-        assert time.monotonic() - began < seconds
         return result
 
 
@@ -257,16 +258,22 @@ def flood_of_answers(channel, connection, nonce):
         connection.sendall((HEADER.pack(nonce, len(text), 0) + text) * 1000)
 
 
+def until_closed(connection):
+    while connection.recv(1 << 16):
+        pass
+
+
 def stall(channel, connection, nonce):
     channel.receive(5.0)
-    time.sleep(2.0)
+    until_closed(connection)
 
 
 def dribble(channel, connection, nonce):
     channel.receive(5.0)
-    for byte in HEADER.pack(nonce, 1000, 0) + b" " * 1000:
-        connection.sendall(bytes([byte]))
-        time.sleep(0.05)
+    connection.sendall(HEADER.pack(nonce, 1 << 19, 0))
+    while True:  # a deadline that began anew with each byte would never come
+        connection.sendall(b" ")
+        time.sleep(0.01)
 
 
 def die_in_the_middle(channel, connection, nonce):
@@ -277,7 +284,7 @@ def die_in_the_middle(channel, connection, nonce):
 def claim_a_terabyte(channel, connection, nonce):
     channel.receive(5.0)
     connection.sendall(HEADER.pack(nonce, 2, 1 << 39) + b"{}")
-    time.sleep(2.0)
+    until_closed(connection)
 
 
 def forged_nonce(channel, connection, nonce):
@@ -354,54 +361,48 @@ def test_a_child_that_ignores_a_failed_closure_does_not_hold_the_trainer():
             connection.sendall(said * 500)
 
     def drain(connection):
-        try:
-            while connection.recv(1 << 16):
-                pass
-        except OSError:
-            pass
+        with contextlib.suppress(OSError):
+            until_closed(connection)
 
     def closure():
         raise KeyError("mine")
 
     with Taken(liar) as taken:
-        began = time.monotonic()
         with pytest.raises((KeyError, RuleFailed)):
             taken.rule.step(closure)
-
-        assert time.monotonic() - began < 4.0
 
 
 def test_keys_that_collide_do_not_hold_the_trainer():
     pairs = [[(2**61 - 1) * index, 0] for index in range(1, 60_000)]
     state = {"dict": [[0, {"dict": pairs}]]}
     with Taken(answers(state=state, attributes={"dict": []})) as taken:
-        taken.outcome(taken.rule.snapshot, seconds=40.0)  # it was minutes
+        # Refused before they are put into a dict, which would take minutes.
+        assert "state" == taken.outcome(taken.rule.snapshot)
 
 
 def test_a_child_that_takes_its_state_in_sips_does_not_stretch_the_deadline():
-    def sip(channel, connection, nonce):
+    def sip(connection):
         with contextlib.suppress(OSError):  # the test closes it
-            while connection.recv(1 << 15):
-                time.sleep(0.1)
+            while connection.recv(1 << 12):
+                time.sleep(0.01)
 
     ours, theirs = socket.socketpair()
     channel = Channel(ours, new_nonce())
-    thread = threading.Thread(target=sip, args=(None, theirs, None), daemon=True)
+    thread = threading.Thread(target=sip, args=(theirs,), daemon=True)
     thread.start()
-    began = time.monotonic()
 
-    with pytest.raises(ChannelBroken):
-        channel.send({"id": 1}, [bytes(4 << 20)], 0.4)
-    held = time.monotonic() - began
+    # A deadline that began anew with each sip would see the last of 256 MiB go.
+    with pytest.raises(ChannelBroken) as caught:
+        channel.send({"id": 1}, [bytes(256 << 20)], 0.4)
     channel.close()
     theirs.close()
 
-    assert held < 2.0
+    assert "time" == caught.value.rule
 
 
 def test_a_state_that_is_not_taken_is_a_finding():
     def silent(channel, connection, nonce):
-        time.sleep(0.5)
+        pass
 
     with Taken(silent) as taken:
         state = RuleState({0: {"m": torch.zeros(1_000_000)}}, {})

@@ -16,7 +16,10 @@ log = logging.getLogger(__name__)
 
 _JAIL_SECONDS = 10.0
 _INSTEAD = {
-    "time": "no unbounded loop, no large matrix factorisation at every step",
+    "time": (
+        "loops whose turns are known and few, also inside one another; matrix "
+        "factorisations at every tenth step or so, and of small matrices"
+    ),
     "died": "stay within memory; use only what the table of names allows",
     "channel": "use only what the table of names allows",
     "memory": "keep at most a few tensors of each parameter's shape",
@@ -126,7 +129,9 @@ class Conversation:
     def broken(self, error: ChannelBroken, seconds: float) -> RuleFailed:
         """The finding for a channel that broke; the child ends."""
         if error.rule == "time":
-            return self.fail("time", f"it used more than {seconds:.2f} s")
+            line = self.child.last_line()
+            message = f"it used more than {seconds:.2f} s"
+            return self.fail_with(Finding("time", line, message, _INSTEAD["time"]))
         return self.fail(error.rule, str(error))
 
     def fail(self, rule: str, message: str) -> RuleFailed:

@@ -15,8 +15,10 @@ from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
+from dux_sandbox.process.whereabouts import tell_when_asked
 from dux_sandbox.running import failure, same_options, without_params
 from dux_sandbox.runtime.classes import check_values
+from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
 # A thread of torch's pool reserves a stack and an arena of address space.
@@ -87,6 +89,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     channel = Channel(
         socket.socket(fileno=descriptors[0]), bytes.fromhex(request["nonce"])
     )
+    tell_when_asked(descriptors[0])
     if request["purpose"] == "laws":
         from dux_sandbox.process import law_worker
 
@@ -139,7 +142,8 @@ class _Server:
             reply, blobs = {"refused": error.report.as_dict()}, []
         except MemoryError:
             reply, blobs = {"error": _memory_finding().as_dict()}, []
-        except Exception as error:  # generated code: whatever it raises is a finding
+        # Generated code: whatever it raises is a finding.
+        except (Exception, Runaway) as error:
             reply, blobs = {"error": _finding_of(error).as_dict()}, []
         reply["id"] = self._number
         self._channel.send(reply, blobs)
@@ -283,7 +287,7 @@ def _memory_finding() -> Finding:
     )
 
 
-def _finding_of(error: Exception) -> Finding:
+def _finding_of(error: BaseException) -> Finding:
     text = str(error)[:300]
     if isinstance(error, RuntimeError) and "allocate memory" in text:
         return _memory_finding()

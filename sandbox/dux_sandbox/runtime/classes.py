@@ -14,9 +14,8 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.language import vocabulary
 from dux_sandbox.runtime.arithmetic import TENSORS
-from dux_sandbox.runtime.context import Context, Runaway
+from dux_sandbox.runtime.context import Context, Runaway, TurnsUsedUp
 from dux_sandbox.runtime.facade import BASES
 
 _ALLOWED_DUNDERS = frozenset(
@@ -100,11 +99,9 @@ class Classes:
                 if name == "step":
                     check_values(self)
                 return result
-            except Runaway:
-                raise RuntimeError(
-                    f"a while loop took more than {vocabulary.TURNS} turns; "
-                    f"write for _ in range(a_small_number):"
-                ) from None
+            except Runaway as error:
+                # With its frames: they hold the line that is to blame.
+                raise TurnsUsedUp().with_traceback(error.__traceback__) from None
             finally:
                 context.depth = 0
                 if torch.is_grad_enabled() is not grad_mode:

@@ -13,7 +13,17 @@ from dux_sandbox.language import vocabulary
 
 class Runaway(BaseException):
     """A loop used up its turns. No `except` of a source can name or catch it; it
-    becomes a RuntimeError before it leaves the rule."""
+    becomes a `TurnsUsedUp` before it leaves the rule."""
+
+
+class TurnsUsedUp(RuntimeError):
+    """The `while` loops of one step took more turns than they may.
+
+    This is a limit without a clock: it is reached at the same turn on every machine.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(f"its while loops took more than {vocabulary.TURNS} turns")
 
 
 class Context:

@@ -135,7 +135,8 @@ class TwinTraining:
             message = f"one step used more than {one:.2f} s"
             if left < one:
                 most = left + spent
-                message = f"its first {step + 1} steps used more than {most:.2f} s"
+                first = "step" if step == 0 else f"{step + 1} steps"
+                message = f"its first {first} used more than {most:.2f} s"
             raise RuleFailed(replace(failed.finding, message=message)) from None
 
 
