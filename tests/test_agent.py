@@ -1,5 +1,6 @@
 """The agent watches a training, asks, and swaps; whatever happens, training goes on."""
 
+import contextlib
 import io
 import threading
 
@@ -12,6 +13,7 @@ from dux_agent.errors import BadArgument
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD, after, train
 from tests.talking import Scripted, agent_over, fenced, run, scripted, sgd
+from tests.waiting import wait_until
 
 FORBIDDEN = "import os\n" + SGD
 EXPLODES = SGD.replace("lr=0.1", "lr=1e9")
@@ -227,7 +229,7 @@ def test_in_the_background_training_goes_on_and_the_swap_waits_for_a_step(tmp_pa
 
     class Slow(Scripted):
         def _generate(self, messages, stop=None, run_manager=None, **options):
-            waits.wait(20)
+            waits.wait()
             return super()._generate(messages, stop, run_manager, **options)
 
     lm = Slow(replies=[fenced(MOMENTUM)])
@@ -239,11 +241,12 @@ def test_in_the_background_training_goes_on_and_the_swap_waits_for_a_step(tmp_pa
         run(agent, 5)
         during = agent.optimizer.running.source
         waits.set()
-        for _ in range(1000):
+
+        def decided():
             run(agent, 1)
-            if agent.decisions:
-                break
-            threading.Event().wait(0.01)
+            return agent.decisions
+
+        wait_until(decided)
         swapped_at = agent.step_count
 
     assert during is None
@@ -259,7 +262,7 @@ def test_closing_drops_a_decision_that_is_being_made():
 
     class Slow(Scripted):
         def _generate(self, messages, stop=None, run_manager=None, **options):
-            waits.wait(1)
+            waits.wait()
             return super()._generate(messages, stop, run_manager, **options)
 
     lm = Slow(replies=[fenced(MOMENTUM)])
@@ -267,7 +270,16 @@ def test_closing_drops_a_decision_that_is_being_made():
     run(agent, 5)
     agent.decide()
 
-    agent.close()
+    def closed():
+        with contextlib.suppress(BadArgument):
+            return not agent.decide()
+        return True
+
+    closing = threading.Thread(target=agent.close)
+    closing.start()
+    wait_until(closed)
+    waits.set()  # the model answers only now
+    closing.join()
     agent.close()
 
     assert "the agent was closed first" == agent.decisions[-1].reason

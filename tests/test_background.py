@@ -6,15 +6,15 @@ import time
 import pytest
 
 from dux_agent.asking.background import BackgroundWork, Cancelled
+from tests.waiting import wait_until
 
 
 def finish(work):
-    for _ in range(500):
+    def over():
         work.serve()
-        if work.over:
-            return
-        time.sleep(0.005)
-    raise AssertionError("the work never ended")
+        return work.over
+
+    wait_until(over)
 
 
 def test_an_errand_is_done_by_the_thread_that_serves():

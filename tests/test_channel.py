@@ -52,13 +52,11 @@ def test_a_forged_message_breaks_the_channel(pair, payload, message):
 
 def test_a_silent_peer_is_late(pair):
     channel, _, _ = pair
-    began = time.monotonic()
 
     with pytest.raises(ChannelBroken) as caught:
         channel.receive(0.1)
 
     assert "time" == caught.value.rule
-    assert time.monotonic() - began >= 0.1
 
 
 def test_a_peer_that_stops_in_the_middle_is_late(pair):
@@ -94,25 +92,22 @@ def test_a_second_answer_is_seen(pair):
 
 def test_a_peer_that_dribbles_does_not_stretch_the_deadline(pair):
     channel, theirs, nonce = pair
-    payload = HEADER.pack(nonce, 100, 0) + b" " * 100
 
     def dribble():
         with contextlib.suppress(OSError):
-            for at in range(60):
-                theirs.send(payload[at : at + 1])
-                time.sleep(0.05)
+            theirs.sendall(HEADER.pack(nonce, 1 << 20, 0))
+            while True:  # a deadline that began anew with each byte would never come
+                theirs.send(b" ")
+                time.sleep(0.01)
 
     thread = threading.Thread(target=dribble)
     thread.start()
-    began = time.monotonic()
     with pytest.raises(ChannelBroken) as caught:
         channel.receive(0.3)
-    held = time.monotonic() - began
     theirs.shutdown(socket.SHUT_RDWR)
     thread.join()
 
     assert "time" == caught.value.rule
-    assert held < 1.5
 
 
 @pytest.mark.parametrize("size", [0, 1, 5_000_000])

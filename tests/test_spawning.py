@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 
 import pytest
 
 from dux_sandbox.process.spawning import Zygote, zygote
+from tests.waiting import wait_until
 
 
 def alive(pid):
@@ -18,13 +18,6 @@ def alive(pid):
             return figures.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def wait_until(condition, seconds=10.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_there_is_one_warm_process_and_a_new_one_after_its_death():
