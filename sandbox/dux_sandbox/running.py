@@ -28,8 +28,8 @@ from dux_sandbox.loading import (
     turns_used_up,
 )
 from dux_sandbox.own_groups import OwnGroups
-from dux_sandbox.runtime.classes import check_values
 from dux_sandbox.runtime.context import Runaway, TurnsUsedUp
+from dux_sandbox.runtime.kept import check_values
 
 ParamGroups = list[dict[str, Any]]
 _MESSAGE_CHARACTERS = 300

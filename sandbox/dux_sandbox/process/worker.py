@@ -17,8 +17,8 @@ from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
 from dux_sandbox.process.whereabouts import tell_when_asked
 from dux_sandbox.running import failure, same_options, without_params
-from dux_sandbox.runtime.classes import check_values
 from dux_sandbox.runtime.context import Runaway
+from dux_sandbox.runtime.kept import check_values
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
 # A thread of torch's pool reserves a stack and an arena of address space.
