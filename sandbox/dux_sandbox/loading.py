@@ -7,10 +7,10 @@ from typing import Any, cast
 import torch
 
 from dux_sandbox.closures import place_of_closure
+from dux_sandbox.faults import is_the_rules, turns_used_up, used_up_its_turns
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected
 from dux_sandbox.runtime.attributes import attributes_of as attributes_of
 from dux_sandbox.runtime.attributes import restore_attributes as restore_attributes
-from dux_sandbox.runtime.context import Runaway, TurnsUsedUp
 from dux_sandbox.runtime.guards import Guards
 from dux_sandbox.runtime.text import plain
 from dux_sandbox.static_check import judge
@@ -50,7 +50,9 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     try:
         exec(judgement.code, namespace)
     # The wall round generated code: whatever it raises is a finding.
-    except (Exception, Runaway) as error:
+    except BaseException as error:
+        if not is_the_rules(error):
+            raise
         raise SourceRejected(_raised(report, error)) from None
     rule: Any = namespace.get(judgement.rule)
     # The name may have been bound again to anything, by now.
@@ -75,22 +77,12 @@ def line_of(error: BaseException, digest: str) -> int | None:
     return line
 
 
-def turns_used_up(line: int | None) -> Finding:
-    """The finding for `while` loops that took too many turns; no clock is in it."""
-    return Finding(
-        "turns",
-        line,
-        str(TurnsUsedUp()),
-        "write for _ in range(a_small_number): in place of the while",
-    )
-
-
 def _raised(report: CheckReport, error: BaseException) -> CheckReport:
     line = line_of(error, report.digest)
     name = type(error).__name__
     message = f"{name} while the classes are made: {plain(error)[:300]}"
     finding = Finding("load", line, message, "mend the line, or leave it out")
-    if isinstance(error, Runaway | TurnsUsedUp):
+    if used_up_its_turns(error):
         finding = turns_used_up(line)
     return CheckReport(False, report.digest, (finding,))
 

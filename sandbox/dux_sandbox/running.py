@@ -19,20 +19,14 @@ from dux_sandbox.closures import (
     CountedClosure,
     call_step,
 )
-from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.faults import failure, is_the_rules
+from dux_sandbox.findings import RuleFailed
 from dux_sandbox.gradients import DenseGradients, forget
-from dux_sandbox.loading import (
-    attributes_of,
-    load,
-    restore_attributes,
-    turns_used_up,
-)
+from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.own_groups import OwnGroups
-from dux_sandbox.runtime.context import Runaway, TurnsUsedUp
 from dux_sandbox.runtime.kept import check_values
 
 ParamGroups = list[dict[str, Any]]
-_MESSAGE_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -141,30 +135,6 @@ def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return True
 
 
-def failure(error: BaseException, rule: str = "raised") -> RuleFailed:
-    """An exception that left generated code, as a finding with its line.
-
-    Only the type's name and plain text are used: the message may be anything.
-    """
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename.startswith("<rule"):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    if isinstance(error, Runaway | TurnsUsedUp):
-        return RuleFailed(turns_used_up(line))
-    text = str(error)[:_MESSAGE_CHARACTERS]
-    return RuleFailed(
-        Finding(
-            rule,
-            line,
-            f"{type(error).__name__}: {text}",
-            "make the step hold for every parameter shape, dtype and missing gradient",
-        )
-    )
-
-
 def clone_value(value: Any) -> Any:
     """A deep copy of plain data with tensors; tensors are detached clones."""
     if isinstance(value, torch.Tensor):
@@ -233,8 +203,10 @@ class InlineRule:
         try:
             rule = rule_class(groups)  # type: ignore[call-arg]
             check_values(rule)
-        # Generated code: whatever it raises is a finding.
-        except (Exception, Runaway) as error:
+        # The wall round generated code: whatever it raises is a finding.
+        except BaseException as error:
+            if not is_the_rules(error):
+                raise
             raise failure(error, "init") from None
         return cls(rule, source)
 
@@ -262,10 +234,12 @@ class InlineRule:
                 loss = call_step(self.optimizer, call)
         except RuleFailed:
             raise
-        # Generated code: whatever it raises is a finding.
-        except (Exception, Runaway) as error:
+        # The wall round generated code: whatever it raises is a finding.
+        except BaseException as error:
             if counted is not None and counted.error is not None:
                 raise counted.error from None
+            if not is_the_rules(error):
+                raise
             raise failure(error) from None
         finally:
             if self._own is not None:

@@ -32,7 +32,7 @@ ATTACKS = sorted((HERE.parent / "corpus" / "escapes").glob("*.py")) + sorted(
     (HERE / "arsenal").glob("*.py")
 )
 # In the trainer's own process only these are promised; see docs/security.md.
-INLINE = ("fs", "net", "exec", "introspection", "torch")
+INLINE = ("fs", "net", "exec", "introspection", "torch", "native")
 
 
 def header(path: Path) -> dict[str, str]:

@@ -10,15 +10,17 @@ from typing import Any
 import torch
 
 from dux_sandbox.closures import ClosurePlace, call_step, number_of
+from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
 from dux_sandbox.process.whereabouts import tell_when_asked
-from dux_sandbox.running import failure, same_options, without_params
+from dux_sandbox.running import same_options, without_params
 from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.runtime.kept import check_values
+from dux_sandbox.runtime.text import plain
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
 # A thread of torch's pool reserves a stack and an arena of address space.
@@ -288,7 +290,7 @@ def _memory_finding() -> Finding:
 
 
 def _finding_of(error: BaseException) -> Finding:
-    text = str(error)[:300]
+    text = plain(error)[:300]
     if isinstance(error, RuntimeError) and "allocate memory" in text:
         return _memory_finding()
     if isinstance(error, ValueRefused):

@@ -31,6 +31,8 @@ class Context:
 
     Attributes:
         classes: the classes that the source has made.
+        mixins: those of them that are no optimizers but stand among an optimizer's
+            bases: what is written on them appears on rules.
         building: ids of rules whose `__init__` is running.
         regrouping: ids of rules whose own `add_param_group` or `load_state_dict` the
             training loop has called.
@@ -40,6 +42,7 @@ class Context:
 
     def __init__(self) -> None:
         self.classes: set[type] = set()
+        self.mixins: set[type] = set()
         self.building: set[int] = set()
         self.regrouping: set[int] = set()
         self.restoring: set[int] = set()

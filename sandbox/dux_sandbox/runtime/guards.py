@@ -134,9 +134,7 @@ class Guards:
                 return self._read(target, name)
             refuse(target, name)
         if name == "__setstate__":
-            method = self._read(target, name)
-            own = getattr(method, "dux_door", False)
-            return method if own else _nothing
+            return self._classes.asked_by_rule(rule, self._read(target, name))
         if name == "__init__" or name in _BUILDING_ONLY:
             return self._while_building(rule, name, self._read(target, name))
         if name in _SUPER or not (name.startswith("__") or name in RESERVED):
@@ -159,13 +157,13 @@ class Guards:
     def _unbound(self, kind: type, name: str) -> Callable[..., Any]:
         """`Optimizer.__init__(self, params, defaults)`: as super() would give it."""
         method = self._read(kind, name)
-        own = getattr(method, "dux_door", False)
 
         def call(rule: Any, *arguments: Any, **options: Any) -> Any:
             if type(rule) not in self.context.classes or not isinstance(rule, kind):
                 raise TypeError(f"{kind.__name__}.{name} wants self as first argument")
             if name == "__setstate__":
-                return method(rule, *arguments) if own else None
+                bound = method.__get__(rule)
+                return self._classes.asked_by_rule(rule, bound)(*arguments)
             if name == "__init__" or name in _BUILDING_ONLY:
                 self.context.check_building(rule, name)
             return method(rule, *arguments, **options)
@@ -237,10 +235,6 @@ class Guards:
             "@Exception": Exception,
             **{f"@{path}": value for path, value in PATHS.items()},
         }
-
-
-def _nothing(*arguments: Any) -> None:
-    """super().__setstate__: the base's part was done before the rule's began."""
 
 
 def refuse(target: Any, name: str) -> NoReturn:

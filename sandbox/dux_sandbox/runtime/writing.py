@@ -116,6 +116,7 @@ class Writing:
                 f"writing {kind.__name__}.{name} is not available; keep it on self"
             )
         optimizer = issubclass(kind, torch.optim.Optimizer)
+        optimizer = optimizer or kind in self._context.mixins
         if name.startswith("__") or (optimizer and name in self._reserved):
             raise AttributeError(
                 f"{name} belongs to torch's Optimizer; choose another name"
