@@ -1,5 +1,4 @@
 import io
-import math
 import sys
 
 import pytest
@@ -49,7 +48,7 @@ def test_the_overhead_is_measured_against_a_bare_loop():
     held = attach_overhead.measure(rounds=2, steps=2)
 
     assert ("%", attach_overhead.BAR) == (held.unit, held.bar)
-    assert math.isfinite(held.value)
+    assert -90 < held.value < 1000
     assert "2 rounds of 2 steps" in held.detail
 
 
@@ -57,7 +56,7 @@ def test_the_cost_of_a_run_folder_is_the_time_that_is_spent_in_it():
     held = tracing_cost.measure(steps=4)
 
     assert ("%", tracing_cost.BAR) == (held.unit, held.bar)
-    assert math.isfinite(held.value)
+    assert -90 < held.value < 1000
     assert "checkpoints" in held.detail
 
 
@@ -99,10 +98,12 @@ def test_a_rule_of_the_benchmarks_is_checked_and_not_remembered():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="isolated rules need Linux")
 def test_isolated_steps_are_measured_beside_inline_ones():
-    ratio = isolated_step.measure(weights=50_000, rounds=3)
+    ratio = isolated_step.measure(weights=50_000, rounds=3, others=((1_000, 4, 2),))
     added = isolated_message.measure(weights=1000, rounds=3)
     child = fresh_child.measure(rounds=1)
 
     assert ("times", "us", "ms") == (ratio.unit, added.unit, child.unit)
     assert 0 < ratio.value and 0 < child.value
     assert "50,000 weights" in ratio.detail
+    assert "; 1,000: " in ratio.detail
+    assert 1.5 == isolated_step.BAR
