@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections import Counter, deque
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -95,6 +96,10 @@ class Agent:
             ),
         )
         self.optimizer.guard.on_rollback = self._decider.rolled_back
+        self.optimizer.on_replaced = self._tell_of_replaced
+        self.optimizer.guard.on_outgrown = partial(
+            self._decider.rolled_back, harmful=False
+        )
         self.optimizer.gradients_ready = self._look_at_gradients
 
     @property
@@ -265,6 +270,14 @@ class Agent:
     def _look_at_gradients(self) -> None:
         if self._watch.norm_is_due():
             self._watch.see_gradients(parameters_of(self.optimizer.param_groups))
+
+    def _tell_of_replaced(self, message: str) -> None:
+        self._recorder.event(
+            "error",
+            step=self._watch.step,
+            decision=None,
+            data={"error": "replaced", "message": message},
+        )
 
     def _require_open(self) -> None:
         if self._closed is not None:

@@ -136,15 +136,20 @@ class Decider:
             out = self._failed(work.error, ports)
         self._conclude(decision, ports, out, began)
 
-    def rolled_back(self, reason: str) -> None:
-        """The guard has put everything back; say so wherever it is looked for."""
+    def rolled_back(self, reason: str, *, harmful: bool = True) -> None:
+        """The guard has taken a rule out; say so wherever it is looked for.
+
+        Args:
+            reason: why.
+            harmful: the very same source is not to be tried again.
+        """
         decision, self._applied = self._applied, self._before
         self._before = None
         if decision is None:
             return
         decision.verdict = "rolled_back"
         decision.reason = reason
-        if decision.digest is not None:
+        if harmful and decision.digest is not None:
             self._harmful[decision.digest] = reason
         self._recorder.event(
             "rollback",
@@ -197,6 +202,7 @@ class Decider:
 
     def _observe(self, decision: Decision) -> Observation | None:
         """What training looks like now; None when there is nothing to decide on."""
+        self._live.guard.follow()
         if not self._batches:
             decision.reason = _NO_BATCH
             return None

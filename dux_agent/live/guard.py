@@ -15,6 +15,7 @@ ten healthy losses at and after it.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ from dux_sandbox.running import InlineRule, parameters_of
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
+
+log = logging.getLogger(__name__)
 
 DEAR_EVERY = 32
 RENEW_EVERY = 130
@@ -64,6 +67,8 @@ class Guard:
 
     Attributes:
         on_rollback: called with the reason after everything was put back.
+        on_outgrown: called with the reason after a rule was taken out of a model that
+            the loop has changed; None: `on_rollback` is.
         model: whose buffers and module hooks are guarded too; None: parameters only.
     """
 
@@ -76,6 +81,7 @@ class Guard:
     ) -> None:
         self.model = model
         self.on_rollback: Callable[[str], None] | None = None
+        self.on_outgrown: Callable[[str], None] | None = None
         self._live = live
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
@@ -107,6 +113,7 @@ class Guard:
         bound: LossBound | None = None,
         *,
         reach: float = 0.0,
+        makes: Makes | None = None,
     ) -> None:
         """Guard the rule that has just become live.
 
@@ -115,6 +122,7 @@ class Guard:
             snapshot: what is put back; None: the model as the first step finds it.
             bound: how high the loss may go.
             reach: the highest mean loss of the run so far.
+            makes: the parameters as they were when it was built; None: as they are.
         """
         self._watch = _Watch(
             incumbent=incumbent,
@@ -124,7 +132,7 @@ class Guard:
             ],
             judge=LossJudge(bound, reach=reach),
             bound_at_snapshot=bound,
-            makes=Makes(self._live.param_groups),
+            makes=makes or Makes(self._live.param_groups),
         )
 
     def disarm(self) -> None:
@@ -139,6 +147,7 @@ class Guard:
         Raises:
             Whatever the caller's closure raises, and nothing of a rule's.
         """
+        self.follow()
         watch = self._watch
         if watch is None:
             return self._live.trusted_step(closure)
@@ -160,9 +169,13 @@ class Guard:
             watch.gradient_norm = gradient_norm(self._parameters()) if known else None
         dear = watch.steps < self._guard_steps or watch.steps % DEAR_EVERY == 0
         inline = isinstance(self._live.running, InlineRule)
-        if watch.makes.changed() is not None:
-            watch.makes = Makes(self._live.param_groups)  # the caller's own doing
         makes = watch.makes
+        if handed is not None:
+            self.follow()
+            if self._watch is not watch:
+                return self.step(closure)
+        if call is not None:
+            call = makes.around(call)
         # Only a rule that runs in this process can reach hooks and modes.
         modes = Modes() if inline else None
         hooks = Hooks(self._parameters(), self.model if dear else None, inline)
@@ -198,6 +211,19 @@ class Guard:
                 self._roll_back(reason, before, first=first)
             raise closure.error
         return self._incumbent_steps(reason, before, closure, first=first)
+
+    def follow(self) -> None:
+        """Take over, between two steps, what the loop did to its parameters.
+
+        A rule that the model has grown away from gives way to its incumbent. The model
+        stays as the loop has made it: nothing is put back.
+        """
+        while self._watch is not None:
+            reason = self._watch.makes.follow(self.model)
+            if reason is None:
+                return
+            log.warning("%s; its incumbent goes on", reason)
+            self._roll_back(reason, None, blame=False)
 
     def observed(self, loss: float) -> None:
         """A loss under the live rule; rolls back when it is a breach."""
@@ -271,8 +297,14 @@ class Guard:
         return usual > 0 and norm > _STRAY_GRADIENT * usual
 
     def _roll_back(
-        self, reason: str, before: BeforeStep | None, *, first: bool = False
+        self,
+        reason: str,
+        before: BeforeStep | None,
+        *,
+        first: bool = False,
+        blame: bool = True,
     ) -> None:
+        """Make the incumbent live; a rule that is to `blame` leaves no trace."""
         watch = self._watch
         if watch is None:
             return
@@ -280,7 +312,7 @@ class Guard:
         failed = live.running
         # First the process: a rule that still runs could write on into the weights.
         failed.close()
-        if watch.snapshot is not None:
+        if watch.snapshot is not None and blame:
             watch.snapshot.restore(only_parameters=first)
         if before is not None:
             before.restore()
@@ -297,11 +329,13 @@ class Guard:
         if incumbent.rule is live.base_rule:
             self.disarm()
         else:
-            kept = watch.snapshot
+            kept = watch.snapshot if blame else None
             self.arm(
                 live.base_standing,
                 None if kept is None else replace(kept, step=0, healthy=0),
                 watch.bound_at_snapshot,
+                makes=watch.makes,
             )
-        if self.on_rollback is not None:
-            self.on_rollback(reason)
+        tell = self.on_rollback if blame else self.on_outgrown or self.on_rollback
+        if tell is not None:
+            tell(reason)

@@ -1,7 +1,8 @@
 """What a rule must leave alone: the parameters' make, hooks, torch's global modes.
 
 Read before a step and after it; only what changed in between is the rule's doing,
-so a loop that freezes a layer or sets a thread count between steps is free to.
+so a loop that freezes a layer or sets a thread count between steps is free to, and so
+is its closure in the middle of one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch.nn.modules import module as torch_module
 
 ParamGroups = list[dict[str, Any]]
+Closure = Callable[[], Any]
 
 
 def _set_default_device(device: torch.device) -> None:
@@ -134,22 +136,56 @@ class Makes:
 
     def __init__(self, groups: ParamGroups) -> None:
         self._groups = groups
-        self._lists = [list(group["params"]) for group in groups]
+        self._found: str | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """From now on the parameters as they are now are what must stay."""
+        self._lists = [list(group["params"]) for group in self._groups]
         parameters = [p for parameters in self._lists for p in parameters]
         # Aliases of the memory: restoring a swapped `.data` needs the old one.
         self._held = [(p, _make(p), p.data) for p in parameters]
 
+    def follow(self, model: torch.nn.Module | None = None) -> str | None:
+        """Take over what the loop has changed since the last step.
+
+        A parameter may lie in other memory, be frozen or unfrozen. No rule's state can
+        follow to another shape, dtype or device, or to other parameters in the groups.
+
+        Args:
+            model: names its parameters; without one they are numbered.
+
+        Returns:
+            What cannot be followed, without a capital and a stop, or None.
+        """
+        if self.changed() is None:
+            return None
+        reason = self._outgrown(model)
+        if reason is None:
+            self.renew()
+        return reason
+
+    def _outgrown(self, model: torch.nn.Module | None) -> str | None:
+        if self._regrouped():
+            return "the loop put other parameters into the optimizer's groups"
+        for index, (parameter, make, _) in enumerate(self._held):
+            for before, now in zip(make[2:], _make(parameter)[2:], strict=True):
+                if before != now:
+                    name = _name_of(parameter, model) or str(index)
+                    return (
+                        f"the loop changed parameter {name} from {_words(before)} to "
+                        f"{_words(now)}, which nothing that the rule has learned fits"
+                    )
+        return None
+
     def changed(self) -> str | None:
         """What is no longer as it was, as a sentence, or None."""
+        if self._found is not None:
+            return self._found
         if len(self._groups) != len(self._lists):
             return "the step changed the number of parameter groups"
-        for group, before in zip(self._groups, self._lists, strict=True):
-            now = group.get("params")
-            if type(now) is not list or len(now) != len(before):
-                return "the step changed which parameters a group holds"
-            for one, other in zip(now, before, strict=True):
-                if one is not other:
-                    return "the step changed which parameters a group holds"
+        if self._regrouped():
+            return "the step changed which parameters a group holds"
         for index, (parameter, make, _) in enumerate(self._held):
             if _make(parameter) != make:
                 return (
@@ -158,21 +194,67 @@ class Makes:
                 )
         return None
 
+    def around(self, closure: Closure) -> Closure:
+        """The loop's closure as a rule may call it: what it changes is the loop's."""
+
+        def call() -> Any:
+            self._found = self.changed()
+            try:
+                return closure()
+            finally:
+                if self._found is None:
+                    self.renew()
+
+        return call
+
+    def _regrouped(self) -> bool:
+        if len(self._groups) != len(self._lists):
+            return True
+        for group, before in zip(self._groups, self._lists, strict=True):
+            now = group.get("params")
+            if type(now) is not list or len(now) != len(before):
+                return True
+            if any(one is not other for one, other in zip(now, before, strict=True)):
+                return True
+        return False
+
     def restore(self) -> None:
         """Put the parameter lists and the old memory back; values are another's."""
+        self._found = None
         del self._groups[len(self._lists) :]
         for group, before in zip(self._groups, self._lists, strict=False):
             group["params"] = list(before)
         for parameter, make, alias in self._held:
             if _make(parameter) != make:
                 parameter.data = alias
-                parameter.requires_grad_(make[3])
+                parameter.requires_grad_(make[1])
 
 
-def _make(parameter: torch.Tensor) -> tuple[int, torch.Size, torch.dtype, bool]:
+_Make = tuple[int, bool, torch.Size, torch.dtype, torch.device, torch.layout]
+
+
+def _make(parameter: torch.Tensor) -> _Make:
     # Sparse and opaque layouts have no one place in memory.
     pointer = parameter.data_ptr() if parameter.layout is torch.strided else 0
-    return pointer, parameter.shape, parameter.dtype, parameter.requires_grad
+    return (
+        pointer,
+        parameter.requires_grad,
+        parameter.shape,
+        parameter.dtype,
+        parameter.device,
+        parameter.layout,
+    )
+
+
+def _words(value: Any) -> str:
+    return f"shape {tuple(value)}" if isinstance(value, torch.Size) else str(value)
+
+
+def _name_of(parameter: torch.Tensor, model: torch.nn.Module | None) -> str | None:
+    for name, one in model.named_parameters() if model is not None else ():
+        if one is parameter:
+            return name
+    return None
 
 
 @torch.no_grad()

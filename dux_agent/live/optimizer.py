@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ from dux_agent.live.checkpoint import load_checkpoint, pack
 from dux_agent.live.group_options import Options, options_of
 from dux_agent.live.guard import Guard
 from dux_agent.live.rates import RateTrail
+from dux_agent.live.replaced import HeldParameters
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.standing import Standing
 from dux_sandbox.closures import Closure, LoopClosure
@@ -23,6 +25,8 @@ from dux_sandbox.running import (
     RunningRule,
     parameters_of,
 )
+
+log = logging.getLogger(__name__)
 
 
 class DuxOptimizer(torch.optim.Optimizer):
@@ -40,6 +44,8 @@ class DuxOptimizer(torch.optim.Optimizer):
         guard: watches the live rule; see `dux_agent.live.guard`.
         gradients_ready: called once in every step, if set: before it, or where the
             loop computes its gradients in a closure, when that was first called.
+        on_replaced: called with what is wrong when the model has lost a parameter that
+            is stepped, once for each.
         passes_closure: the loop's last step had a closure that gave a loss.
 
     >>> weight = torch.nn.Parameter(torch.ones(1))
@@ -88,6 +94,10 @@ class DuxOptimizer(torch.optim.Optimizer):
             RateTrail(group.get("lr")) for group in self.param_groups
         ]
         self.guard = Guard(self, model, guard_steps=guard_steps)
+        self.on_replaced: Callable[[str], None] | None = None
+        self._model = model
+        self._held: HeldParameters | None = None
+        self._hold()
 
     @property
     def defaults(self) -> dict[str, Any]:
@@ -193,6 +203,7 @@ class DuxOptimizer(torch.optim.Optimizer):
                 "the agent is closed and its rule's process has ended; an open one "
                 "was wanted; close it after the last step."
             )
+        self._look_for_replaced()
         # A scheduler made over the base before attach() looks for this.
         self.base._opt_called = True  # type: ignore[attr-defined]
         groups = self.param_groups
@@ -224,8 +235,29 @@ class DuxOptimizer(torch.optim.Optimizer):
         self.passes_closure = loop.gives_loss
         return result
 
+    def _hold(self) -> None:
+        """Note where the model holds the parameters that are stepped."""
+        if self._model is not None:
+            self._held = HeldParameters(self._model, parameters_of(self.param_groups))
+
+    def _look_for_replaced(self) -> None:
+        lost = [] if self._held is None else self._held.lost()
+        if not lost:
+            return
+        named = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
+        message = (
+            f"the model no longer holds {len(lost)} of the parameters that the "
+            f"optimizer steps ({named}); as with any torch optimizer, what has taken "
+            f"their place is not trained; attach again with an optimizer over it, or "
+            f"add it as a group."
+        )
+        log.warning("%s", message)
+        if self.on_replaced is not None:
+            self.on_replaced(message)
+
     def _meet_new_groups(self) -> None:
         """Somebody has called `add_param_group` of the base optimizer itself."""
+        self._hold()
         names = set(self.base.defaults)
         for group in self.param_groups[len(self.owned) :]:
             self.owned.append(names & set(group))
@@ -266,6 +298,7 @@ class DuxOptimizer(torch.optim.Optimizer):
         from dux_agent.live.swap import add_group
 
         add_group(self, param_group)
+        self._hold()
 
     def set_base_options(self, options: list[Options]) -> None:
         """The values that the base optimizer's groups get when it is live again."""

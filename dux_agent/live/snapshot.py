@@ -19,9 +19,13 @@ def clones(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
 
 @torch.no_grad()
 def write_back(targets: list[torch.Tensor], values: list[torch.Tensor]) -> None:
-    """Copy `values` into `targets` in place, pair by pair, bit for bit."""
+    """Copy `values` into `targets` in place, pair by pair, bit for bit.
+
+    A target that has another shape by now is its owner's business and stays.
+    """
     for target, value in zip(targets, values, strict=True):
-        target.detach().copy_(value)
+        if target.shape == value.shape:
+            target.detach().copy_(value)
 
 
 class Buffers:
@@ -169,11 +173,10 @@ class BeforeStep:
     def restore(self) -> None:
         """Put gradients, buffers and random numbers back."""
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
-            if gradient is None:
-                parameter.grad = None
-            elif parameter.grad is None:
-                parameter.grad = gradient.clone()
+            now = parameter.grad
+            if gradient is None or now is None or now.layout != gradient.layout:
+                parameter.grad = None if gradient is None else gradient.clone()
             else:
-                parameter.grad.copy_(gradient)
+                now.copy_(gradient)
         self._buffers.restore()
         self._random.restore()

@@ -80,6 +80,7 @@ def swap(
         RuleFailed: it could not be built.
             After either everything is bit for bit as it was.
     """
+    live.guard.follow()
     groups = live.param_groups
     snapshot = live.guard.snapshot()
     before = [held(group) for group in groups]

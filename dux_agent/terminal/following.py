@@ -118,6 +118,7 @@ def _say(console: Console, event: Event, source_of: SourceOf) -> None:
     elif event.kind == "rollback":
         text = f"decision {event.decision}: rolled_back {data.get('reason')}"
     elif event.kind == "error":
-        text = f"decision {event.decision}: error {data.get('message')}"
+        where = "" if event.decision is None else f"decision {event.decision}: "
+        text = f"{where}error {data.get('message')}"
     if text:
         console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)

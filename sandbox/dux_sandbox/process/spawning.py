@@ -17,6 +17,7 @@ from typing import Any
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
 from dux_sandbox.process.jail import Layer
+from dux_sandbox.process.whereabouts import line_reached
 
 _START_SECONDS = 120.0  # importing torch from a cold disk took 13 s here
 _FORK_SECONDS = 10.0
@@ -70,6 +71,15 @@ class Child:
                 self._alive = False  # dead already: its channel will say so
         _open_sockets.add(channel.socket)
 
+    def last_line(self) -> int | None:
+        """The line of its source that the process is at, or None; breaks the channel.
+
+        For a process that is late; it has to be ended afterwards.
+        """
+        if not self._alive:
+            return None
+        return line_reached(self.channel.socket, self._send_signal)
+
     def kill(self) -> None:
         """End the process at once; can be called twice."""
         self.channel.close()
@@ -77,15 +87,18 @@ class Child:
             return
         self._alive = False
         try:
-            if self._handle >= 0:
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
-            else:
-                os.kill(self.pid, signal.SIGKILL)
+            self._send_signal(signal.SIGKILL)
         except ProcessLookupError:
             pass
         finally:
             if self._handle >= 0:
                 os.close(self._handle)
+
+    def _send_signal(self, number: int) -> None:
+        if self._handle >= 0:
+            signal.pidfd_send_signal(self._handle, number)
+        else:
+            os.kill(self.pid, number)
 
     def resident_bytes(self) -> int:
         """Memory the process holds now, in bytes; 0 where the system does not tell."""
