@@ -16,7 +16,9 @@ from dux_agent import arguments
 from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.deciding import Decider
+from dux_agent.asking.intake import Intake
 from dux_agent.asking.looking import kept_batches
+from dux_agent.asking.loop import Loop
 from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
@@ -29,7 +31,6 @@ from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.showing import named
 from dux_sandbox.random_state import RandomState
-from dux_sandbox.running import parameters_of
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -44,7 +45,7 @@ class Agent:
         model: the module that is trained.
         decisions: every `Decision` so far; one whose rule is rolled back changes to
             "rolled_back".
-        step_count: losses observed since the run began.
+        step_count: optimizer steps observed since the run began.
     """
 
     def __init__(
@@ -73,12 +74,14 @@ class Agent:
         self._batches: deque[Any] = deque(maxlen=settings.dry_run_steps)
         self._recorder = recorder
         self._closed: str | None = None
+        intake = Intake(settings, model, self.optimizer)
         self._decider = Decider(
             settings,
             self.optimizer,
             model,
             watch=self._watch,
             batches=self._batches,
+            intake=intake,
             decisions=self.decisions,
             chronicle=Chronicle(settings.history, settings.history_characters),
             chats=chats,
@@ -95,44 +98,51 @@ class Agent:
                 ),
             ),
         )
+        self._loop = Loop(
+            settings,
+            self.optimizer,
+            intake,
+            watch=self._watch,
+            batches=self._batches,
+            recorder=recorder,
+            decider=self._decider,
+        )
         self.optimizer.guard.on_rollback = self._decider.rolled_back
+        self.optimizer.listener = self._loop
         self.optimizer.on_replaced = self._tell_of_replaced
         self.optimizer.guard.on_outgrown = partial(
             self._decider.rolled_back, harmful=False
         )
-        self.optimizer.gradients_ready = self._look_at_gradients
 
     @property
     def step_count(self) -> int:
-        """Losses observed since the run began."""
+        """Optimizer steps observed since the run began."""
         return self._watch.step
 
-    def observe(self, loss: Any, batch: Any = None) -> None:
+    def observe(
+        self, loss: Any, batch: Any = None, *, scale: float | None = None
+    ) -> None:
         """Tell the agent of a step: its loss, and the batch for later dry runs.
 
-        Call it after `optimizer.step()`. Cheap; it decides when `every` is due.
+        Call it after `optimizer.step()`. Cheap; it decides when `every` is due. A loop
+        that accumulates gradients may call it for every batch: losses between two
+        steps are averaged, steps are counted where the optimizer takes them.
 
         Args:
             loss: a scalar tensor or a number.
             batch: what `objective` takes; the last `dry_run_steps` are kept as they
                 are. None keeps nothing.
+            scale: loss = scale * objective, as where a loop divides its losses by the
+                number of batches it accumulates. None: found by calling the objective
+                once, on the first batch; see docs/loops.md.
 
         Raises:
-            BadArgument: the loss is no scalar.
+            BadArgument: the loss is no scalar, or the scale not above 0.
         """
         self._require_open()
-        value = arguments.loss_value(loss)
-        if batch is not None:
-            self._batches.append(batch)
-        self._watch.see(value)
-        self._recorder.loss(self._watch.step, value)
-        self.optimizer.guard.observed(value)
-        self._decider.at_the_edge_of_a_step()
-        every, total = self.settings.every, self.settings.total_steps
-        if every is None or self._watch.step % every:
-            return
-        if total is None or self._watch.step < total:
-            self._decide()
+        if scale is not None:
+            arguments.check_scale(scale)
+        self._loop.observe(arguments.loss_value(loss), batch, scale)
 
     def decide(self) -> Decision:
         """Ask the model once, now; see `Decision` for what may come of it.
@@ -145,13 +155,7 @@ class Agent:
             Whatever `objective`, `validate` or `clone` raise.
         """
         self._require_open()
-        self._decider.at_the_edge_of_a_step()
-        return self._decide()
-
-    def _decide(self) -> Decision:
-        if self.settings.background:
-            return self._decider.begin()
-        return self._decider.decide()
+        return self._loop.decide()
 
     def step(self, batch: Any) -> torch.Tensor:
         """One step of training on `batch`; returns its loss, detached.
@@ -160,6 +164,7 @@ class Agent:
             BadArgument: the objective returned no scalar tensor.
         """
         self._require_open()
+        self._loop.intake.scale.given(1.0)
         self.optimizer.zero_grad()
         loss = self.settings.objective(self.model, batch)
         if not isinstance(loss, torch.Tensor):
@@ -170,7 +175,7 @@ class Agent:
         arguments.loss_value(loss)
         loss.backward()
         self.optimizer.step()
-        self.observe(loss, batch)
+        self.observe(loss, batch, scale=1.0)
         return loss.detach()
 
     def state_dict(self) -> dict[str, Any]:
@@ -185,6 +190,7 @@ class Agent:
             "version": 1,
             "optimizer": copy_of(self.optimizer.state_dict()),
             "watch": self._watch.state_dict(),
+            "loop": self._loop.state_dict(),
             "batches": kept_batches(self._batches),
             "guard": pack_guard(self.optimizer),
             "rates": [trail.state_dict() for trail in self.optimizer.trails],
@@ -218,6 +224,7 @@ class Agent:
         ):
             trail.load_state_dict(kept)
         self._watch.load_state_dict(state["watch"])
+        self._loop.load_state_dict(state.get("loop", {}))
         self._batches.clear()
         self._batches.extend(copy.deepcopy(state["batches"]))
         self._decider.load_state_dict(state)
@@ -253,7 +260,7 @@ class Agent:
         self._closed = because
         self._decider.close()
         self.optimizer.close()
-        self.optimizer.gradients_ready = None
+        self.optimizer.listener = None
         self._recorder.close()
 
     def __enter__(self) -> Self:
@@ -266,10 +273,6 @@ class Agent:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _look_at_gradients(self) -> None:
-        if self._watch.norm_is_due():
-            self._watch.see_gradients(parameters_of(self.optimizer.param_groups))
 
     def _tell_of_replaced(self, message: str) -> None:
         self._recorder.event(

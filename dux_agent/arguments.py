@@ -146,6 +146,16 @@ def choose_execution(wanted: str, parameters: list[torch.Tensor]) -> Execution:
     return "isolated" if on_cpu and sys.platform == "linux" else "inline"
 
 
+def check_scale(scale: Any) -> None:
+    """Raise BadArgument unless a loss can be `scale` times an objective's."""
+    number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
+    if not number or not 0 < scale < float("inf"):
+        raise BadArgument(
+            f"scale is {scale!r}; a number above 0 was wanted, loss = scale * "
+            f"objective; pass 1/n where the loop divides by n, or leave it out."
+        )
+
+
 def loss_value(loss: Any) -> float:
     """A loss as a number.
 

@@ -14,6 +14,7 @@ from dux_agent.asking.background import BackgroundWork, Cancelled
 from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.graph_runs import GraphRuns
+from dux_agent.asking.intake import Intake
 from dux_agent.asking.live_ports import DecisionPorts, as_callers_error
 from dux_agent.asking.observing import Observer
 from dux_agent.asking.trials import Trials
@@ -54,6 +55,7 @@ class Decider:
         *,
         watch: Watch,
         batches: deque[Any],
+        intake: Intake,
         decisions: list[Decision],
         chronicle: Chronicle,
         chats: tuple[BaseChatModel, BaseChatModel | None],
@@ -77,7 +79,7 @@ class Decider:
         self._recorder = recorder
         self._builder = builder
         self._observer = Observer(settings, model, live, watch, chronicle, described)
-        self._trials = Trials(settings, model, live, batches)
+        self._trials = Trials(settings, model, live, batches, intake)
         self._graph = GraphRuns(settings, recorder, checkpointer)
         self._applied: Decision | None = None  # whose rule is live
         self._before: Decision | None = None  # whose rule is the incumbent
@@ -118,6 +120,11 @@ class Decider:
         self._work, self._pending = work, (decision, ports, began)
         work.start()
         return decision
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a decision is being made in the background."""
+        return self._work is not None
 
     def at_the_edge_of_a_step(self) -> None:
         """Between two steps: do errands of the thread, take over what it decided."""

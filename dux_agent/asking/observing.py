@@ -80,6 +80,7 @@ class Observer:
             loss_fifths=fifths,
             gradient_norm=watch.norms.mean(),
             gradient_norm_fifths=watch.norms.fifths(),
+            gradient_clip=watch.clipping.bound,
             validation_losses=[list(pair) for pair in self.validations],
             learning_rates=learning_rates(self._live.param_groups),
             groups=describe_groups(self._live.param_groups, self._live.shares()),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dux_agent.asking.intake import Intake
 from dux_agent.decisions import Decision
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.swap import settle
@@ -27,12 +28,14 @@ class Trials:
         model: nn.Module,
         live: DuxOptimizer,
         batches: Sequence[Any],
+        intake: Intake,
     ) -> None:
         """For `Decider`; `batches` is the agent's own row, which goes on growing."""
         self._settings = settings
         self._model = model
         self._live = live
         self._batches = batches
+        self._intake = intake
 
     def run(
         self,
@@ -62,6 +65,8 @@ class Trials:
                 accept=settings.accept,
                 incumbent_losses=incumbent_losses,
                 closure=self._live.passes_closure,
+                accumulate=self._intake.accumulated,
+                weight=self._intake.weight,
                 clone=settings.clone,
                 seed=settings.seed + decision.number,
                 settle=lambda options: settle(self._live, options, settings.lr_owner),

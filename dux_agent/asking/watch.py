@@ -20,6 +20,10 @@ from dux_agent.live.gradients import gradient_norm
 _MOST_BLOCKS = 512
 _FIFTHS = 5
 _RECENT = 128
+# clip_grad_norm_ leaves max_norm * norm / (norm + 1e-6); norms that nobody clips do
+# not meet so closely, three of them, at their highest.
+_SAME_NORM = 1e-4
+_CLIPPED = 3
 _NORMS_WANTED = 15  # per interval: three a fifth
 
 
@@ -87,12 +91,48 @@ class Thinned:
         self._counts = [int(value) for value in state["counts"]]
 
 
+class Clipping:
+    """Tells from norms alone whether the loop clips its gradients.
+
+    >>> clipping = Clipping()
+    >>> for norm in (0.3, 0.9999996, 0.9999998, 0.7, 0.9999997):
+    ...     clipping.see(norm)
+    >>> round(clipping.bound, 3)
+    1.0
+    """
+
+    def __init__(self) -> None:
+        self._highest = 0.0
+        self._count = 0
+
+    def see(self, norm: float) -> None:
+        """One more norm, as a step found it."""
+        if norm > self._highest * (1 + _SAME_NORM):
+            self._highest, self._count = norm, 1
+        elif norm >= self._highest * (1 - _SAME_NORM):
+            self._count += 1
+
+    @property
+    def bound(self) -> float | None:
+        """What the norm is cut to; None where no clipping shows."""
+        return self._highest if self._count >= _CLIPPED and self._highest else None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"highest": self._highest, "count": self._count}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._highest = float(state.get("highest", 0.0))
+        self._count = int(state.get("count", 0))
+
+
 class Watch:
     """What is seen of training between two decisions.
 
     Attributes:
-        step: losses observed since the run began.
-        interval: losses observed since the last decision.
+        step: optimizer steps observed since the run began.
+        interval: optimizer steps observed since the last decision.
         recent: the newest 128 losses, for the guard's bounds.
         reach: the highest mean over 32 losses yet, or None.
     """
@@ -118,8 +158,10 @@ class Watch:
 
     def _begin(self) -> None:
         self.interval = 0
+        self._seen = 0  # losses in the interval
         self.losses = Thinned()
         self.norms = Thinned()
+        self.clipping = Clipping()
         self._drawn: list[list[float]] = []
         self._stride = max(1, (self._expected or 100) // _NORMS_WANTED)
         self._steps_to_norm = self._stride
@@ -129,14 +171,16 @@ class Watch:
         self._expected = self.interval or self._expected
         self._begin()
 
-    def see(self, loss: float) -> None:
-        """One more loss."""
-        self.step += 1
-        self.interval += 1
+    def see(self, loss: float, steps: int = 1) -> None:
+        """One more loss, after so many optimizer steps."""
+        turn = (self.step + steps) // 32 > self.step // 32
+        self.step += steps
+        self.interval += steps
+        self._seen += 1
         self.recent.append(loss)
         if math.isfinite(loss):
             self.losses.add(loss)
-        if self.step % 32 == 0 or self.reach is None:
+        if turn or self.reach is None:
             newest = [x for x in list(self.recent)[-32:] if math.isfinite(x)]
             if newest:
                 mean = math.fsum(newest) / len(newest)
@@ -144,7 +188,7 @@ class Watch:
         if len(self._drawn) < self._draws:
             self._drawn.append([self.step, loss])
             return
-        place = self._random.randrange(self.interval)
+        place = self._random.randrange(self._seen)
         if place < self._draws:
             self._drawn[place] = [self.step, loss]
 
@@ -160,11 +204,19 @@ class Watch:
         self._steps_to_norm = self._stride
         return True
 
-    def see_gradients(self, parameters: list[torch.Tensor]) -> None:
-        """Take the norm of the whole gradient, if there is any."""
+    def see_gradients(self, parameters: list[torch.Tensor], scale: float = 1.0) -> None:
+        """Take the norm of the whole gradient, if there is any.
+
+        Args:
+            parameters: those of the optimizer, with their gradients as its step finds
+                them, after whatever the loop does to them.
+            scale: by which they are multiplied still.
+        """
         norm = gradient_norm(parameters)
-        if norm is not None and math.isfinite(norm):
-            self.norms.add(norm)
+        if norm is None or not math.isfinite(norm / scale):
+            return
+        self.norms.add(norm / scale)
+        self.clipping.see(norm / scale)
 
     def draw(self) -> list[list[float]]:
         """`[step, loss]` pairs drawn at random from the interval, by step."""
@@ -176,12 +228,14 @@ class Watch:
         return {
             "step": self.step,
             "interval": self.interval,
+            "seen": self._seen,
             "recent": list(self.recent),
             "reach": self.reach,
             "random": [version, list(numbers), gauss],
             "drawn": [list(pair) for pair in self._drawn],
             "losses": self.losses.state_dict(),
             "norms": self.norms.state_dict(),
+            "clipping": self.clipping.state_dict(),
             "expected": self._expected,
             "stride": self._stride,
             "steps_to_norm": self._steps_to_norm,
@@ -193,6 +247,7 @@ class Watch:
         self._begin()
         self.step = int(state["step"])
         self.interval = int(state["interval"])
+        self._seen = int(state.get("seen", self.interval))
         self.recent = deque(state["recent"], maxlen=_RECENT)
         self.reach = state["reach"]
         version, numbers, gauss = state["random"]
@@ -200,5 +255,6 @@ class Watch:
         self._drawn = [list(pair) for pair in state["drawn"]]
         self.losses.load_state_dict(state["losses"])
         self.norms.load_state_dict(state["norms"])
+        self.clipping.load_state_dict(state.get("clipping", {}))
         self._stride = int(state["stride"])
         self._steps_to_norm = int(state["steps_to_norm"])

@@ -283,6 +283,10 @@ class Guard:
         self._roll_back(reason, before, first=first)
         if closure is None and not first and self._gradients_stray(norm):
             return None
+        if closure is not None and closure.values and not first:
+            # It is evaluated again, on the weights that were put back; one that does
+            # not zero gradients itself would add to those of the weights that failed.
+            self._live.running.zero_grad()
         # The incumbent may be a generated rule too, guarded in its turn: when it
         # fails, the base optimizer takes the step.
         return self.step(closure)

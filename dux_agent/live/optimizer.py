@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -29,6 +29,26 @@ from dux_sandbox.running import (
 log = logging.getLogger(__name__)
 
 
+class StepListener(Protocol):
+    """Is told what a training loop does with its live optimizer."""
+
+    def step_begins(self) -> None:
+        """It is about to step."""
+
+    def gradients_ready(self) -> None:
+        """The gradients of the step are there.
+
+        Called once in every step: before it, or where the loop computes its gradients
+        in a closure, when that was first called.
+        """
+
+    def step_ends(self) -> None:
+        """It has stepped; what is raised here comes out of `step`."""
+
+    def gradients_forgotten(self) -> None:
+        """The loop zeroes its gradients."""
+
+
 class DuxOptimizer(torch.optim.Optimizer):
     """A `torch.optim.Optimizer` whose rule can be replaced while it is in use.
 
@@ -42,10 +62,9 @@ class DuxOptimizer(torch.optim.Optimizer):
         owned: per group, the names of the options that belong to the live rule.
         trails: per group, what schedulers did to its rate.
         guard: watches the live rule; see `dux_agent.live.guard`.
-        gradients_ready: called once in every step, if set: before it, or where the
-            loop computes its gradients in a closure, when that was first called.
         on_replaced: called with what is wrong when the model has lost a parameter that
             is stepped, once for each.
+        listener: is told of every step, if set.
         passes_closure: the loop's last step had a closure that gave a loss.
 
     >>> weight = torch.nn.Parameter(torch.ones(1))
@@ -78,7 +97,7 @@ class DuxOptimizer(torch.optim.Optimizer):
         self.running: RunningRule = self.base_rule
         self.build = build
         self.steps = 0
-        self.gradients_ready: Callable[[], None] | None = None
+        self.listener: StepListener | None = None
         self.passes_closure = False
         self.closed = False
         self._last_state: RuleState | None = None
@@ -198,6 +217,7 @@ class DuxOptimizer(torch.optim.Optimizer):
             Whatever `closure` raises.
             RuntimeError: `close` has ended the rule's process.
         """
+        listener = self.listener
         if self.closed:
             raise RuntimeError(
                 "the agent is closed and its rule's process has ended; an open one "
@@ -206,6 +226,8 @@ class DuxOptimizer(torch.optim.Optimizer):
         self._look_for_replaced()
         # A scheduler made over the base before attach() looks for this.
         self.base._opt_called = True  # type: ignore[attr-defined]
+        if listener is not None:
+            listener.step_begins()
         groups = self.param_groups
         if len(groups) != len(self.owned):
             self._meet_new_groups()
@@ -221,16 +243,19 @@ class DuxOptimizer(torch.optim.Optimizer):
                 if len(group) != len(known[index]):
                     # What appears in a step is the rule's own, never a scheduler's.
                     self.owned[index].update(set(group) - known[index])
+        if listener is not None:
+            listener.step_ends()
         return result
 
     def _step(self, closure: Closure | None) -> Any:
         """The live rule's step, with the loop's closure or without."""
         if closure is None:
             self.passes_closure = False
-            if self.gradients_ready is not None:
-                self.gradients_ready()
+            if self.listener is not None:
+                self.listener.gradients_ready()
             return self.guard.step(None)
-        loop = LoopClosure(closure, self.gradients_ready)
+        ready = None if self.listener is None else self.listener.gradients_ready
+        loop = LoopClosure(closure, ready)
         result = self.guard.step(loop)
         self.passes_closure = loop.gives_loss
         return result
@@ -277,6 +302,8 @@ class DuxOptimizer(torch.optim.Optimizer):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
+        if self.listener is not None:
+            self.listener.gradients_forgotten()
         if self.running is self.base_rule:
             self.base.zero_grad(set_to_none)
             return

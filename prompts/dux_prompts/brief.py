@@ -125,6 +125,7 @@ def render_update(observation: Observation, *, folder: str | Path | None = None)
         loss_fifths=observation.loss_fifths,
         gradient_norm=observation.gradient_norm,
         gradient_norm_fifths=observation.gradient_norm_fifths,
+        gradient_clip=observation.gradient_clip,
         validation_losses=observation.validation_losses[-MOST_VALIDATION_LOSSES:],
         learning_rates=observation.learning_rates[:MOST_GROUPS],
         history=history[-MOST_HISTORY:],

@@ -35,8 +35,10 @@ class Observation:
         decisions_left: how many more times the model is asked after this one.
         losses: `[step, loss]` pairs drawn at random from the interval, by step.
         loss_fifths: mean training loss by fifth of the interval.
-        gradient_norm: mean over the interval of the norm of the whole gradient.
+        gradient_norm: mean over the interval of the norm of the whole gradient, as
+            the steps found it: after whatever clipping the loop does.
         gradient_norm_fifths: the same by fifth of the interval.
+        gradient_clip: what the loop seems to cut that norm to; None: no such bound.
         validation_losses: `[step, loss]` pairs of the whole run so far.
         learning_rates: `lr` of each parameter group of the live optimizer.
         groups: where the parameters are split into several groups, each group's
@@ -65,6 +67,7 @@ class Observation:
     loss_fifths: list[float] = field(default_factory=list)
     gradient_norm: float | None = None
     gradient_norm_fifths: list[float] = field(default_factory=list)
+    gradient_clip: float | None = None
     validation_losses: list[list[float]] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)

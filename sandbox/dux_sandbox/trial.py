@@ -20,8 +20,9 @@ from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import parameters_of
 from dux_sandbox.trying.acceptance import ACCEPT, judge
 from dux_sandbox.trying.incumbent import Clone, Frozen, running_of
+from dux_sandbox.trying.passes import Objective
 from dux_sandbox.trying.scratch import gradients_aside
-from dux_sandbox.trying.twin_training import Objective, TwinTraining
+from dux_sandbox.trying.twin_training import TwinTraining
 
 Options = list[dict[str, Any]]
 
@@ -38,6 +39,8 @@ def dry_run(
     accept: str = "harmless",
     incumbent_losses: Sequence[float] | None = None,
     closure: bool = False,
+    accumulate: int = 1,
+    weight: float = 1.0,
     clone: Clone | None = None,
     seed: int = 0,
     settle: Callable[[Options], Options] | None = None,
@@ -61,6 +64,9 @@ def dry_run(
         incumbent_losses: the incumbent's losses from an earlier dry run of the same
             state, batches and seed; spares running it again.
         closure: the training loop passes a closure to `step`.
+        accumulate: batches whose gradients the loop adds up for one step.
+        weight: by what it multiplies each of their losses before its backward pass;
+            1 / accumulate for their mean.
         clone: makes the copy of the model instead of `copy.deepcopy`.
         seed: seeds the random numbers of both runs.
         settle: makes of the option values of each group, as the rule was built, those
@@ -85,7 +91,16 @@ def dry_run(
     running = running_of(optimizer)
     live = parameters_of(optimizer.param_groups)
     trial = TwinTraining(
-        model, optimizer, objective, batches, steps, closure, clone, seed
+        model,
+        optimizer,
+        objective,
+        batches,
+        steps,
+        closure,
+        clone,
+        seed,
+        accumulate=accumulate,
+        weight=weight,
     )
     shares = shares_of(optimizer.param_groups)
     with gradients_aside(live), torch.enable_grad():

@@ -251,6 +251,31 @@ def test_a_rule_that_fails_in_its_first_step_leaves_the_incumbents_run(execution
 
 
 @both_modes
+def test_a_closure_that_zeroes_nothing_is_not_added_up_when_the_rule_fails(execution):
+    fails = rules.CALLS.replace("return loss", "return loss if self.t < 5 else 1 // 0")
+    model = models.make("mlp")
+    with agent_over(model, rules.CALLS, execution=execution) as agent:
+        live = agent.optimizer
+        swap(live, fails)
+        seen = []
+
+        def closure():
+            loss = models.objective(model, models.batches()[0])
+            loss.backward()
+            seen.append([parameter.grad.clone() for parameter in model.parameters()])
+            return loss
+
+        for _ in range(5):
+            live.zero_grad()
+            live.step(closure)
+
+    assert live.running is live.base_rule
+    # Five steps of the rule; then the base's, on the weights of the first.
+    assert 6 == len(seen)
+    assert all(map(torch.equal, seen[0], seen[-1]))
+
+
+@both_modes
 def test_gradient_norms_are_those_that_the_closure_leaves(execution):
     said = []
     for closure in (False, True):

@@ -43,15 +43,17 @@ class Module(lightning.LightningModule):
 
     def on_train_batch_end(self, outputs, batch, index):
         (agent,) = self._agent
-        if agent is not None:
+        if self.automatic_optimization:
+            agent.observe(outputs["loss"], batch)
+        else:
             agent.observe(self.losses[-1], batch)
-            if len(self.losses) == DECISION:
-                agent.decide()
+        if agent.step_count == DECISION and not agent.decisions:
+            agent.decide()
 
 
-def fit(module, **options):
+def fit(module, batches=None, epochs=STEPS // 3, **options):
     trainer = lightning.Trainer(
-        max_epochs=STEPS // 3,
+        max_epochs=epochs,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
@@ -59,7 +61,8 @@ def fit(module, **options):
         enable_model_summary=False,
         **options,
     )
-    trainer.fit(module, torch.utils.data.DataLoader(models.batches(), batch_size=None))
+    data = models.batches() if batches is None else batches
+    trainer.fit(module, torch.utils.data.DataLoader(data, batch_size=None))
     return module.losses
 
 
@@ -109,3 +112,21 @@ def test_a_rule_that_demands_a_loss_is_refused_in_manual_optimization(execution)
     _, losses, verdicts = trained(rules.DEMANDS, execution, manual=True)
 
     assert (STEPS, ["kept"]) == (len(losses), verdicts)
+
+
+@pytest.mark.parametrize("execution", MODES)
+def test_lightnings_divided_losses_are_told_in_the_objectives_scale(execution):
+    model = models.make("mlp")
+    batches = models.batches(24)
+    with agent_over(model, rules.IGNORES, execution=execution) as agent:
+        module = Module(model, agent.optimizer, agent)
+        losses = fit(
+            module, batches, epochs=2, accumulate_grad_batches=4, gradient_clip_val=0.1
+        )
+        decision, steps = agent.decisions[0], agent.step_count
+        kept = agent.state_dict()
+
+    means = [sum(losses[i : i + 4]) / 4 for i in range(0, len(losses), 4)]
+    assert ("applied", 5, 12) == (decision.verdict, decision.step, steps)
+    assert 1 / 4 == kept["loop"]["scale"]
+    assert list(kept["watch"]["recent"]) == pytest.approx(means, rel=1e-4)

@@ -1,0 +1,154 @@
+"""What a loop tells of its losses, as one loss for each optimizer step.
+
+A loop may tell a loss for every batch that it accumulates, one a step, or one now and
+then; after its step or before it. Losses that belong to one step are averaged, and
+steps are counted where they are taken.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from dux_agent.asking.edges import GradientMarks
+from dux_agent.asking.loss_scale import LossScale
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.settings import Settings
+from dux_sandbox.group_shares import number_in
+from dux_sandbox.running import parameters_of
+
+_REMEMBERED = 9
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one optimizer step, in the objective's own scale.
+
+    Attributes:
+        loss: mean over its batches.
+        steps: optimizer steps taken since the last one was told of.
+    """
+
+    loss: float
+    steps: int
+
+
+class Intake:
+    """Gathers losses until the step they belong to has been taken.
+
+    Attributes:
+        at_edge: the loop stands between two steps: no gradient waits for a step.
+        scale: how the loop's losses are scaled.
+    """
+
+    def __init__(
+        self, settings: Settings, model: nn.Module, live: DuxOptimizer
+    ) -> None:
+        """Gather losses of the training that `live` steps."""
+        self._live = live
+        self.scale = LossScale(
+            settings.objective, model, parameters_of(live.param_groups)
+        )
+        self.at_edge = True
+        self._steps = 0
+        self._sum, self._count = 0.0, 0
+        self._marks: GradientMarks | None = None
+        self._counts: deque[int] = deque(maxlen=_REMEMBERED)
+
+    @property
+    def accumulated(self) -> int:
+        """Batches whose gradients the loop adds up for one step, as it was seen."""
+        return statistics.median_low(self._counts) if self._counts else 1
+
+    @property
+    def weight(self) -> float:
+        """By what the loop multiplies each of their losses before its backward pass."""
+        return max(self.scale.value or 1.0, 1 / self.accumulated)
+
+    def step_taken(self, *, decision_near: bool) -> None:
+        """An optimizer step is over.
+
+        Args:
+            decision_near: the next loss may bring a decision: look closely then.
+        """
+        self._steps += 1
+        self.scale.forward_may_begin()
+        parameters = parameters_of(self._live.param_groups)
+        self._marks = GradientMarks(parameters, every=decision_near)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken since a loss was last told of one."""
+        return self._steps
+
+    def take(self, loss: float, batch: Any, scale: float | None) -> StepLoss | None:
+        """One more loss; that of a whole step where one is complete."""
+        stepped = self._steps > 0
+        self.at_edge = stepped and not (
+            self._marks is not None and self._marks.backward_since()
+        )
+        if scale is None:
+            scale = self.scale.of(loss, batch, before_step=self.at_edge)
+        else:
+            self.scale.given(scale)
+        value = loss / scale
+        if self.at_edge or (stepped and not self._count):
+            self._add(value)
+            return self._close()
+        done = self._close() if stepped else None
+        self._add(value)
+        return done
+
+    def _add(self, loss: float) -> None:
+        self._sum += loss
+        self._count += 1
+
+    def _close(self) -> StepLoss:
+        done = StepLoss(self._sum / self._count, self._steps)
+        self._counts.append(max(1, round(self._count / self._steps)))
+        self._sum, self._count, self._steps = 0.0, 0, 0
+        self._marks = None
+        return done
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "sum": self._sum,
+            "count": self._count,
+            "steps": self._steps,
+            "counts": list(self._counts),
+            **self.scale.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; an empty one begins anew."""
+        self._sum, self._count = float(state.get("sum", 0)), int(state.get("count", 0))
+        self._steps = int(state.get("steps", 0))
+        self._counts = deque(state.get("counts", ()), maxlen=_REMEMBERED)
+        self._marks = None
+        self.scale.load_state_dict(state)
+
+
+def moved_nothing(live: DuxOptimizer) -> bool:
+    """Whether the step that `live` has just taken was none.
+
+    `torch.distributed.checkpoint` steps at a rate of zero on gradients of zero to see
+    what the state looks like; a fused optimizer steps over what GradScaler found to be
+    infinite.
+    """
+    found = getattr(live, "found_inf", None)
+    if isinstance(found, torch.Tensor) and bool(found.item()):
+        return True
+    if any(number_in(group.get("lr")) != 0 for group in live.param_groups):
+        return False
+    gradients = [each.grad for each in parameters_of(live.param_groups)]
+    held = [each for each in gradients if each is not None]
+    return all(
+        each.layout is torch.strided and not bool(each.detach().any()) for each in held
+    )
