@@ -15,14 +15,10 @@ import torch
 
 from dux_agent.live.rates import RateTrail
 from dux_sandbox.group_shares import number_in
+from dux_sandbox.option_values import CYCLED, can_be_cycled, is_cycled
 
 Options = dict[str, Any]
 Held = list[tuple[str, Any, Any]]
-
-# What OneCycleLR and CyclicLR keep in a group when they also drive the momentum;
-# they write it at every step and read "betas" before they do.
-_MOMENTUM_BOUNDS = ("max_momentum", "base_momentum")
-_CYCLED = ("momentum", "betas")
 
 
 def copied(value: Any) -> Any:
@@ -76,9 +72,18 @@ def has_scheduler(group: Options) -> bool:
 def scheduled(group: Options) -> set[str]:
     """The names in this group that a scheduler may read or write at any step."""
     names = {"lr"} if has_scheduler(group) else set()
-    if any(bound in group for bound in _MOMENTUM_BOUNDS):
-        names.update(_CYCLED)
+    if is_cycled(group):
+        names.update(CYCLED)
     return names
+
+
+def unreadable(group: Options, options: Options) -> set[str]:
+    """The names of options that a scheduler over this group could not go on from."""
+    if not is_cycled(group):
+        return set()
+    return {
+        name for name in CYCLED & set(options) if not can_be_cycled(name, options[name])
+    }
 
 
 def replace_options(group: Options, owned: set[str], options: Options) -> None:

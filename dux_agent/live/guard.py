@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.group_options import Options, give_back, options_of, scheduled
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.option_judge import OptionJudge
 from dux_agent.live.snapshot import BeforeStep, Snapshot
 from dux_agent.live.standing import Standing
 from dux_sandbox.closures import HandedClosure, LoopClosure
@@ -179,6 +180,7 @@ class Guard:
         # Only a rule that runs in this process can reach hooks and modes.
         modes = Modes() if inline else None
         hooks = Hooks(self._parameters(), self.model if dear else None, inline)
+        options = OptionJudge(self._live.param_groups)
         reason: str | None = None
         result: Any = None
         try:
@@ -189,13 +191,17 @@ class Guard:
             # A running rule raises RuleFailed or what the closure raised; anything
             # else is a fault of ours that must not end a training.
             reason = f"the rule failed: {type(error).__name__}: {error}"
+        except BaseException:
+            options.put_back()  # an interrupt; a scheduler may step before the next
+            raise
         finally:
             if modes is not None:
                 changed = modes.changed()
                 modes.restore()
                 reason = reason or changed
         watch.steps += 1
-        reason = reason or makes.changed() or hooks.changed()
+        reason = reason or options.fault(self._memory) or makes.changed()
+        reason = reason or hooks.changed()
         if reason is None and dear and not all_finite(self._parameters()):
             reason = f"a parameter was not finite after {watch.steps} steps"
         if reason is None:
@@ -204,6 +210,7 @@ class Guard:
                 raise closure.error
             return result if handed is None else handed.after_step(result)
         hooks.restore()
+        options.put_back()
         makes.restore()
         if closure is not None and closure.error is not None:
             # The caller's own error may have ended the rule's process with the step.
@@ -249,6 +256,18 @@ class Guard:
 
     def _parameters(self) -> list[torch.Tensor]:
         return parameters_of(self._live.param_groups)
+
+    def _memory(self) -> Iterator[torch.Tensor]:
+        """Every tensor that a rate must not be a part of."""
+        for parameter in self._parameters():
+            yield parameter
+            if parameter.grad is not None:
+                yield parameter.grad
+        rule = self._live.running
+        state = rule.optimizer.state if isinstance(rule, InlineRule) else {}
+        for entry in state.values():
+            if isinstance(entry, Mapping):
+                yield from (v for v in entry.values() if isinstance(v, torch.Tensor))
 
     def _still_runs(self) -> bool:
         try:

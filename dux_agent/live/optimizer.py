@@ -19,6 +19,7 @@ from dux_agent.live.standing import Standing
 from dux_sandbox.closures import Closure, LoopClosure
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.group_shares import Share, shares_of
+from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import (
     InlineRule,
     RuleState,
@@ -196,7 +197,7 @@ class DuxOptimizer(torch.optim.Optimizer):
         if self.running is not rule:
             self.running.rest()
         self.running = rule
-        self.owned = [set(names) for names in owned]
+        self.owned = [set(names) - SCHEDULERS for names in owned]
         rule.bind(self.param_groups, self.owned)
         self.follow_rates()
 

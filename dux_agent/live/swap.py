@@ -22,11 +22,13 @@ from dux_agent.live.group_options import (
     options_of,
     put_back,
     replace_options,
+    unreadable,
 )
 from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.group_shares import share_out
+from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import RuleState, RunningRule
 
 LrOwner = Literal["proposal", "scheduler"]
@@ -98,7 +100,7 @@ def swap(
         owned_now = []
         for group, owned, options in zip(groups, live.owned, settled, strict=True):
             foreign = foreign_names(group, set(live.base.defaults), owned)
-            own = set(options) - foreign
+            own = set(options) - foreign - SCHEDULERS - unreadable(group, options)
             put = {name: options[name] for name in own}
             if put.get("lr") is group.get("lr"):
                 put.pop("lr", None)  # the scheduler's own stays, the very tensor
@@ -182,7 +184,7 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     for name in set(base.defaults) - set(rule.defaults) - {"lr"}:
         group.pop(name, None)
     for name, value in share_out(rule.options, live.shares())[-1].items():
-        if name not in given:
+        if name not in given and name not in SCHEDULERS:
             group[name] = value
     owned = [*live.owned, set(rule.defaults) & set(group)]
     incumbent = live.guard.incumbent

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.group_shares import number_in
+from dux_sandbox.option_values import CYCLED, SCHEDULERS, is_cycled
 
 Groups = list[dict[str, Any]]
 
@@ -47,7 +48,7 @@ class OwnGroups:
         """
         self.shared = shared
         if owned is not None:
-            self.owned = [set(names) - {"params"} for names in owned]
+            self.owned = [set(names) - SCHEDULERS - {"params"} for names in owned]
         for own, group in zip(self.groups, shared, strict=False):
             own["params"] = group["params"]
 
@@ -63,17 +64,21 @@ class OwnGroups:
                     own.pop(name, None)
 
     def hand_over(self) -> None:
-        """After a step: give the loop's groups what the rule wrote to its options."""
+        """After a step: give the loop's groups what the rule wrote to its options.
+
+        What a scheduler reads stays where the rule deletes it, and comes back.
+        """
         for own, group, names in zip(
             self.groups, self.shared or (), self.owned, strict=False
         ):
             for name, value in own.items():
-                if name != "params" and (name in names or name not in group):
+                if name in names or (name not in group and name not in SCHEDULERS):
                     names.add(name)
                     group[name] = value
+            stay = {"lr", *CYCLED} if is_cycled(group) else {"lr"}
             for name in [name for name in names if name not in own]:
-                names.discard(name)
-                if name != "lr":
+                if name not in stay:
+                    names.discard(name)
                     group.pop(name, None)
 
 

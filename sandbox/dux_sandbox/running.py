@@ -23,6 +23,7 @@ from dux_sandbox.faults import failure, is_the_rules
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.gradients import DenseGradients, forget
 from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.option_values import check_options
 from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.runtime.kept import check_values
 
@@ -203,6 +204,8 @@ class InlineRule:
         try:
             rule = rule_class(groups)  # type: ignore[call-arg]
             check_values(rule)
+            for group in rule.param_groups:
+                check_options(group)
         # The wall round generated code: whatever it raises is a finding.
         except BaseException as error:
             if not is_the_rules(error):

@@ -156,6 +156,8 @@ class Play:
             },
         )
         self.live = self.agent.optimizer
+        # It changes nothing but calculates with what it finds in the groups.
+        self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.live, 1.0)
         # Everything that is imported at first use is imported before `world`.
         repr(self.live), copy.deepcopy(self.live.state_dict())
         made = self.make()
@@ -215,6 +217,7 @@ class Play:
             for gradient, p in zip(kept, self.model.parameters(), strict=True):
                 if p.grad is None or not torch.equal(gradient, p.grad):
                     self.seen["grad_mutated"] = True
+        self.call("scheduler", self.scheduler.step)
         self.call("observe", self.agent.observe, loss.detach(), batch)
         if not self.finite():
             self.seen["was_nonfinite"] = True

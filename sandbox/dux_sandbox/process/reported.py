@@ -9,7 +9,8 @@ import torch
 
 from dux_sandbox.findings import CheckReport, Finding
 from dux_sandbox.group_shares import number_in
-from dux_sandbox.running import RuleState
+from dux_sandbox.option_values import SCHEDULERS, check_options, rate_fault
+from dux_sandbox.running import RuleState, same_options
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
 
@@ -94,14 +95,16 @@ def built_of(
             raise ValueRefused("option values are no dict")
         for name, value in each.items():
             _check_option(name, value)
+        check_options(each)
     return defaults, options
 
 
 def _check_option(name: Any, value: Any) -> None:
     if type(name) is not str or name in ("params", "dux"):
         raise ValueRefused(f"group[{name!r:.40}] may not be written")
-    if name == "lr" and not _is_number(value) and not isinstance(value, torch.Tensor):
-        raise ValueRefused("group['lr'] must be a number")
+    fault = rate_fault(value) if name == "lr" else None
+    if fault is not None:
+        raise ValueRefused(fault)
 
 
 def state_of(reply: dict[str, Any], blob: bytearray, count: int) -> RuleState:
@@ -168,8 +171,10 @@ def take_options(
     if type(now) is not dict:
         raise ValueRefused("option values are no dict")
     for name, value in now.items():
+        if name in told and same_options({name: value}, {name: told[name]}):
+            continue
         _check_option(name, value)
-        if name in group and name not in owned:
+        if name in SCHEDULERS or (name in group and name not in owned):
             private[name] = told[name] = value  # a scheduler's key, or the user's
             continue
         if _is_number(group.get(name)) and not _is_number(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.process.reported import options_to_send, take_options
 from dux_sandbox.running import ParamGroups, same_options
 
@@ -37,7 +38,7 @@ class ToldGroups:
         """From now on these are the live groups; `owned` as before where it is None."""
         self.groups = groups
         if owned is not None:
-            self.owned = [set(names) - {"params"} for names in owned]
+            self.owned = [set(names) - SCHEDULERS - {"params"} for names in owned]
         # An option of a name that the loop uses for something else stays the child's.
         self._private = [
             {name: value for name, value in told.items() if name not in names}

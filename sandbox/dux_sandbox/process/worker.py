@@ -13,6 +13,7 @@ from dux_sandbox.closures import ClosurePlace, call_step, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.option_values import as_numbers
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
@@ -165,10 +166,11 @@ class _Server:
         ]
         self._rule = rule_class(groups)  # type: ignore[call-arg]
         check_values(self._rule)
-        options = [without_params(group) for group in self._rule.param_groups]
+        groups = self._rule.param_groups
+        options = [as_numbers(without_params(group)) for group in groups]
         self._told = [dict(group) for group in options]
         return {
-            "defaults": encode(dict(self._rule.defaults), []),
+            "defaults": encode(as_numbers(self._rule.defaults), []),
             "options": encode(options, []),
             "carry": bool(rule_class.carry),  # type: ignore[attr-defined]
             "requires_closure": bool(rule_class.requires_closure),  # type: ignore[attr-defined]
@@ -255,7 +257,7 @@ class _Server:
         for index, group in enumerate(self._rule.param_groups):
             if index >= len(self._told):
                 break
-            now = without_params(group)
+            now = as_numbers(without_params(group))
             if not same_options(now, self._told[index]):
                 changed.append([index, encode(now, [])])
                 self._told[index] = dict(now)

@@ -15,7 +15,6 @@ _VALUES: frozenset[type] = frozenset([int, float, bool, str, type(None), *TENSOR
 _MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 _LISTS: frozenset[type] = frozenset([list, tuple, set, frozenset, torch.Size])
 _MOST_DEPTH = 8
-_LARGEST_RATE = 10**300
 
 
 def check_values(rule: torch.optim.Optimizer) -> None:
@@ -26,8 +25,6 @@ def check_values(rule: torch.optim.Optimizer) -> None:
             or a key of the state is a tensor that is no parameter of the rule.
     """
     for group in rule.param_groups:
-        if type(group.get("lr", 0.0)) is not float:
-            _check_rate(group["lr"])
         for option, value in group.items():
             if type(option) is not str:
                 raise TypeError(
@@ -57,18 +54,6 @@ def check_values(rule: torch.optim.Optimizer) -> None:
                     f"self.state has a key of type {type(key).__name__} that is no "
                     f"parameter; write self.state[p] with p from group['params']"
                 )
-
-
-def _check_rate(rate: Any) -> None:
-    """Schedulers calculate with it: anything but a number would end the training."""
-    if type(rate) is int and abs(rate) < _LARGEST_RATE:
-        return
-    if isinstance(rate, torch.Tensor) and rate.numel() == 1:
-        return
-    raise TypeError(
-        f"group['lr'] is a {type(rate).__name__}; it must be a float; "
-        f"keep anything else under another name"
-    )
 
 
 def _check_value(value: Any, where: str, depth: int = 0) -> None:

@@ -1,0 +1,145 @@
+"""What a rule may leave in a parameter group: the judge of option values.
+
+LR schedulers calculate with `lr`, write into it where it is a tensor, and keep names
+of their own in a group. A value that they cannot read would end `scheduler.step()`,
+and one that shares memory with a weight would have them write into the weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+# Where torch's schedulers keep their own bounds. A rule may have options of these
+# names, for itself alone.
+SCHEDULERS = frozenset(
+    "initial_lr max_lr min_lr max_momentum base_momentum swa_lr".split()
+)
+# What OneCycleLR and CyclicLR write at every step when they also drive the momentum;
+# they read "betas" before they do.
+CYCLED = frozenset(["momentum", "betas"])
+MOST_OPTIONS = 1_000
+
+
+def rate_fault(rate: Any, shared: Iterable[torch.Tensor] = ()) -> str | None:
+    """Why `rate` cannot be a group's learning rate, or None.
+
+    It may be a finite real number, or a real, finite, 0-d tensor of its own storage.
+
+    Args:
+        shared: tensors whose memory it must not lie in.
+
+    >>> rate_fault(0.1), rate_fault(math.inf)
+    (None, "group['lr'] is inf; it must be finite")
+    """
+    if type(rate) is float:
+        return None if math.isfinite(rate) else _not_finite(str(rate))
+    if type(rate) is int:
+        return None if _fits(rate) else _not_finite("beyond the largest float")
+    if not isinstance(rate, torch.Tensor):
+        return (
+            f"group['lr'] is a {type(rate).__name__}; it must be a number; "
+            f"keep anything else under another name"
+        )
+    return _tensor_fault(rate, shared)
+
+
+def _not_finite(found: str) -> str:
+    return f"group['lr'] is {found}; it must be finite"
+
+
+def _fits(number: int) -> bool:
+    try:
+        float(number)
+    except OverflowError:
+        return False
+    return True
+
+
+def _tensor_fault(rate: torch.Tensor, shared: Iterable[torch.Tensor]) -> str | None:
+    wanted = "a real, finite tensor of no dimensions and of its own"
+    found = None
+    if type(rate) is not torch.Tensor or rate.requires_grad:
+        found = "a parameter or a part of a graph"
+    elif rate.dim() != 0:
+        found = f"a tensor of shape {tuple(rate.shape)}"
+    elif rate.is_meta or rate.layout is not torch.strided or rate.is_quantized:
+        found = "a tensor that holds no value"
+    elif rate.is_complex() or rate.dtype is torch.bool:
+        found = f"a tensor of {rate.dtype}"
+    elif _shares(rate, shared):
+        found = "a part of another tensor"
+    elif not math.isfinite(float(rate)):
+        return _not_finite(f"a tensor that holds {float(rate)}")
+    if found is None:
+        return None
+    return f"group['lr'] is {found}; it must be a number, or {wanted}"
+
+
+def _shares(rate: torch.Tensor, others: Iterable[torch.Tensor]) -> bool:
+    """Whether the memory of a 0-d tensor is anybody else's too."""
+    storage = rate.untyped_storage()
+    if storage.nbytes() != rate.element_size():
+        return True
+    place = storage.data_ptr()
+    return any(
+        other.layout is torch.strided and other.untyped_storage().data_ptr() == place
+        for other in others
+    )
+
+
+def is_cycled(group: dict[str, Any]) -> bool:
+    """Whether a scheduler drives the momentum of this group as well."""
+    return "max_momentum" in group or "base_momentum" in group
+
+
+def can_be_cycled(name: str, value: Any) -> bool:
+    """Whether a scheduler that drives the momentum can go on from this value."""
+    if name == "momentum":
+        return type(value) in (int, float)
+    return (
+        type(value) in (tuple, list)
+        and len(value) > 0
+        and all(type(each) in (int, float) for each in value)
+    )
+
+
+def check_options(options: dict[str, Any]) -> None:
+    """Refuse the option values of one group of a rule as it was built.
+
+    Raises:
+        ValueError: with what was found and what was wanted.
+    """
+    if len(options) > MOST_OPTIONS:
+        raise ValueError(f"a group has {len(options)} options; at most {MOST_OPTIONS}")
+    fault = rate_fault(options["lr"]) if "lr" in options else None
+    if fault is not None:
+        raise ValueError(fault)
+
+
+def as_numbers(options: dict[str, Any]) -> dict[str, Any]:
+    """The option values of one group as they cross between processes.
+
+    A real 0-d tensor crosses as its number; it stays a tensor on the rule's side until
+    the loop writes the option.
+
+    Raises:
+        ValueError: an option is any other tensor.
+    """
+    numbers = dict(options)
+    for name, value in options.items():
+        if not isinstance(value, torch.Tensor):
+            continue
+        fault = rate_fault(value) if name == "lr" else None
+        if fault is None and (value.dim() or value.is_meta or value.is_complex()):
+            fault = (
+                f"group[{name!r}] is a tensor of shape {tuple(value.shape)}; an option "
+                f"is a plain value; keep tensors in self.state[p] or on self"
+            )
+        if fault is not None:
+            raise ValueError(fault)
+        numbers[name] = value.item()
+    return numbers

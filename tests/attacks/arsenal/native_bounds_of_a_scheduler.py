@@ -1,0 +1,23 @@
+# attack: the scheduler finds text where it keeps its numbers; category: native
+# observable: raised; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t > 9:
+            group = self.param_groups[0]
+            for name in ("initial_lr", "max_lr", "min_lr", "betas", "momentum"):
+                group[name] = "x"
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

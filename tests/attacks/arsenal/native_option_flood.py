@@ -1,0 +1,23 @@
+# attack: a group grows by a thousand names in every step; category: native
+# observable: megabytes; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t > 9:
+            group = self.param_groups[0]
+            for index in range(1500):
+                group[str(self.t) + "x" + str(index)] = index
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None
