@@ -6,7 +6,6 @@ rule steps the model from the same moment on.
 
 import copy
 import itertools
-import sys
 
 import pytest
 import torch
@@ -16,21 +15,10 @@ from torch.nn.utils import parameters_to_vector, prune, vector_to_parameters
 from dux_agent import attach
 from dux_sandbox import load
 from tests import models
+from tests.executions import both
 from tests.swapping import ADAM, MOMENTUM
 from tests.talking import scripted, sgd
 
-both = pytest.mark.parametrize(
-    "execution",
-    [
-        "inline",
-        pytest.param(
-            "isolated",
-            marks=pytest.mark.skipif(
-                sys.platform != "linux", reason="isolated rules need Linux"
-            ),
-        ),
-    ],
-)
 SWAP_AT, CHANGE_AT, STEPS = 3, 6, 14
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 
 import pytest
 import torch
@@ -11,21 +10,9 @@ from torch import nn
 from dux_agent import attach
 from dux_sandbox import load
 from tests import models
+from tests.executions import both
 from tests.swapping import MOMENTUM, SGD, after
 from tests.talking import scripted, sgd
-
-both = pytest.mark.parametrize(
-    "execution",
-    [
-        "inline",
-        pytest.param(
-            "isolated",
-            marks=pytest.mark.skipif(
-                sys.platform != "linux", reason="isolated rules need Linux"
-            ),
-        ),
-    ],
-)
 
 
 def plain(model):
