@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dux_agent.errors import BadArgument
 from dux_agent.showing import html_table, named, one_line
@@ -78,8 +78,29 @@ class Decision:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Decision:
-        """The decision that `as_dict` gave."""
+        """The decision that `as_dict` gave.
+
+        Raises:
+            ValueError: it was not given by it; a checkpoint may be anybody's.
+        """
+        for name, kinds in _KINDS.items():
+            if name in data and type(data[name]) not in kinds:
+                raise ValueError(f"a decision has the {name} {str(data[name])[:40]!r}")
+        if data.get("verdict") not in get_args(Verdict):
+            raise ValueError(f"a decision ended as {str(data.get('verdict'))[:40]!r}")
         return cls(**data)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "source": (str, type(None)),
+    "digest": (str, type(None)),
+    "attempts": (list,),
+    "reason": (str,),
+    "seconds": (float, int),
+    "usage": (dict,),
+    "step": (int,),
+    "number": (int,),
+}
 
 
 class BudgetSpent(Exception):

@@ -13,6 +13,11 @@ from typing import Any
 
 Message = dict[str, Any]
 
+# A file may be anybody's: a few bytes of it could ask for the whole chat again and
+# again. Chats are bounded in characters, so no run comes near either of these.
+_LONGEST = 20_000
+_MOST_HANDED_OUT = 4_000_000
+
 
 class PromptChain:
     """The chat as far as a trace has told it; for one writer or one reader.
@@ -28,6 +33,7 @@ class PromptChain:
 
     def __init__(self) -> None:
         self._told: list[Message] = []
+        self._handed_out = 0
 
     def shorten(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The data of a prompt as they stand in the file; the next one goes on here."""
@@ -39,22 +45,31 @@ class PromptChain:
             if known != message:
                 break
             same += 1
-        self._told = list(messages)
+        self._keep(list(messages))
         return {**data, "messages": messages[same:], "same": same}
 
     def whole(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """The data of a prompt with every message; `same` still counts the old ones.
 
-        What cannot be made whole, as in a file that somebody cut, stays as it is.
+        What cannot be made whole, as in a file that somebody cut, stays as it is; so
+        does what comes after some millions of messages.
         """
         messages, same = data.get("messages"), data.get("same", 0)
         if not isinstance(messages, list) or not isinstance(same, int):
             return dict(data)
         if not 0 <= same <= len(self._told):
             return dict(data)
-        self._told = [*self._told[:same], *messages]
-        return {**data, "messages": list(self._told)}
+        made = [*self._told[:same], *messages]
+        self._keep(made)
+        self._handed_out += len(made)
+        if self._handed_out > _MOST_HANDED_OUT:
+            return dict(data)
+        return {**data, "messages": list(made)}
 
     def replied(self, content: Any) -> None:
         """The model answered the last prompt with this text."""
-        self._told = [*self._told, {"role": "assistant", "content": content}]
+        self._keep([*self._told, {"role": "assistant", "content": content}])
+
+    def _keep(self, told: list[Message]) -> None:
+        # Writer and readers begin again at the same message.
+        self._told = told if len(told) <= _LONGEST else []

@@ -14,11 +14,14 @@ import math
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 from dux_agent.errors import BadArgument, RunFolderUnusable
+from dux_agent.folder_files import open_own
 from dux_agent.prompt_chain import PromptChain
+from dux_graphs.plain_json import MOST_BYTES, NoPlainJson, read_json
 from dux_graphs.redaction import REDACTED, is_secret_field, redactor
 
 Kind = Literal[
@@ -38,6 +41,8 @@ KINDS: tuple[str, ...] = get_args(Kind)
 _DEEPEST = 24
 # Python refuses to turn an int of more than 4300 digits into text; this is below.
 _WIDEST_INTEGER_BITS = 10_000
+# More steps or decisions than any run has; numbers of any width cost any time.
+_BEYOND = 2**63
 _JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
@@ -90,8 +95,8 @@ class Event:
             ValueError: the line is no event; its message says what is wrong.
         """
         try:
-            return cls._of(json.loads(line))
-        except (OverflowError, RecursionError) as error:
+            return cls._of(read_json(line))
+        except (OverflowError, NoPlainJson) as error:
             raise ValueError(f"it holds what no event holds: {error}") from None
 
     @classmethod
@@ -103,10 +108,16 @@ class Event:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         if not isinstance(record["data"], dict):
             raise ValueError("its data are no JSON object")
+        decision = record["decision"]
+        if decision is not None and type(decision) is not int:
+            raise ValueError("its decision is no number")
+        moment, step = float(record["time"]), int(record["step"])
+        if not math.isfinite(moment) or max(abs(step), abs(decision or 0)) >= _BEYOND:
+            raise ValueError("it holds a number that no event holds")
         return cls(
-            time=float(record["time"]),
-            step=int(record["step"]),
-            decision=record["decision"],
+            time=moment,
+            step=step,
+            decision=decision,
             kind=str(record["kind"]),
             data=record["data"],
         )
@@ -260,14 +271,13 @@ def placed(path: str | Path) -> Iterator[tuple[int, Event]]:
     if path.is_dir():
         path = path / "trace.jsonl"
     try:
-        with path.open("rb") as lines:
+        with BufferedReader(open_own(path)) as lines:
             torn, begin = "", 0
-            for position, raw in enumerate(lines, start=1):
+            for position, raw in enumerate(_lines(lines), start=1):
                 if torn:
-                    raise RunFolderUnusable(
-                        f"{path} is damaged in line {position - 1}: {torn}; "
-                        f"every line but the last must be an event; restore the file."
-                    )
+                    raise _damaged(path, position - 1, torn)
+                if len(raw) > MOST_BYTES:
+                    raise _damaged(path, position, f"it has over {MOST_BYTES} bytes")
                 place, begin = begin, begin + len(raw)
                 if not raw.strip():
                     continue
@@ -287,6 +297,19 @@ def placed(path: str | Path) -> Iterator[tuple[int, Event]]:
             f"{path} cannot be read: {error.strerror or error}; a run folder was "
             f"wanted; name a folder that `dux run` printed."
         ) from None
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Line by line; of one that is too long for an event only the beginning."""
+    while raw := file.readline(MOST_BYTES + 1):
+        yield raw
+
+
+def _damaged(path: Path, line: int, why: str) -> RunFolderUnusable:
+    return RunFolderUnusable(
+        f"{path} is damaged in line {line}: {why}; "
+        f"every line but the last must be an event; restore the file."
+    )
 
 
 def schema() -> dict[str, Any]:

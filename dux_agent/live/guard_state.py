@@ -23,6 +23,7 @@ from dux_agent.live.saved_checkpoint import (
 )
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.standing import Standing
+from dux_graphs.plain_json import read_json
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
 
@@ -116,7 +117,8 @@ def _pack_rule(rule: RunningRule) -> dict[str, Any]:
 
 
 def _rule_state(packed: Mapping[str, Any]) -> RuleState:
-    attributes = decode_each(json.loads(packed["attributes"]), list(packed["tensors"]))
+    kept = read_json(packed["attributes"], nan=True)
+    attributes = decode_each(kept, list(packed["tensors"]))
     return RuleState(dict(packed["state"]), attributes)
 
 
@@ -169,4 +171,6 @@ def _pack_options(options: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _options(packed: Mapping[str, Any]) -> list[dict[str, Any]]:
     tensors = list(packed["tensors"])
-    return [decode_each(each, tensors) for each in json.loads(packed["options"])]
+    return [
+        decode_each(each, tensors) for each in read_json(packed["options"], nan=True)
+    ]

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dux_graphs.plain_json import read_json
 from dux_sandbox.values import MAX_BITS
 
 _DEEPEST = 32
@@ -24,6 +25,10 @@ _NONSENSE = (
     RuntimeError,
     OverflowError,
 )
+# By name and not by asking torch for it, which imports parts of itself when asked.
+_DTYPES = {
+    name: held for name, held in vars(torch).items() if isinstance(held, torch.dtype)
+}
 _MARK = "~"  # first letter of the names that stand for what JSON does not know
 
 
@@ -71,7 +76,7 @@ def decode(text: str, tensors: list[torch.Tensor]) -> Any:
         NotPlain: the text was not written by `encode`.
     """
     try:
-        return _raise(json.loads(text), tensors, 0)
+        return _raise(read_json(text, nan=True), tensors, 0)
     except _NONSENSE as error:
         raise NotPlain(f"this text was not written by encode: {error}") from None
 
@@ -143,10 +148,9 @@ def _raise(value: Any, tensors: list[torch.Tensor], depth: int) -> Any:
     if mark == "~device":
         return torch.device(held)
     if mark == "~dtype":
-        dtype = getattr(torch, held)
-        if not isinstance(dtype, torch.dtype):
+        if held not in _DTYPES:
             raise NotPlain(f"{held!r} is no dtype")
-        return dtype
+        return _DTYPES[held]
     items = [_raise(item, tensors, depth + 1) for item in held]
     if mark == "~dict":
         return dict(items)

@@ -6,7 +6,6 @@ in it is checked as if a model had just written it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from dux_agent.errors import DuxError
 from dux_agent.live.group_options import copy_of_groups
 from dux_agent.live.plain_data import NotPlain, decode_each
+from dux_graphs.plain_json import read_json
 from dux_sandbox.closures import ClosureUse
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected, digest_of
 
@@ -143,7 +143,7 @@ def _kept(
     if not isinstance(tensors, list | tuple):
         raise refused("its `tensors` are no list")
     try:
-        kept = json.loads(record.get("kept", "{}"))
+        kept = read_json(record.get("kept", "{}"), nan=True)
         attributes = decode_each(kept.get("attributes", {}), list(tensors))
         bases = [
             decode_each(each, list(tensors)) for each in kept.get("base_options", ())

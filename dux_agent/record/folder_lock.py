@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.folder_files import open_own
 
 # The children of a trainer that was killed hold its files for a moment longer.
 _PATIENCE_SECONDS = 2.0
@@ -39,13 +39,10 @@ def lock(handle: int, folder: Path) -> None:
 def is_locked(trace: Path) -> bool:
     """Whether a process writes this trace now; False where nobody can tell."""
     try:
-        handle = os.open(trace, os.O_RDONLY)
+        with open_own(trace) as held:
+            return not _taken(held.fileno())
     except OSError:
         return False
-    try:
-        return not _taken(handle)
-    finally:
-        os.close(handle)
 
 
 def _taken(handle: int) -> bool:

@@ -6,8 +6,14 @@ import re
 from pathlib import Path
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.folder_files import own_folder, read_own
 from dux_agent.record.atomic import write_atomically
+from dux_prompts.reply import REPLY_CHARACTERS
 from dux_sandbox.findings import digest_of
+
+# A reply of more is not looked at, see `dux_prompts.reply`, and UTF-8 takes no more
+# than four bytes for a character.
+_MOST_BYTES = 4 * REPLY_CHARACTERS
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -21,7 +27,9 @@ def read_kept_source(path: str | Path, digest: str) -> str | None:
     if not _DIGEST.fullmatch(digest):
         return None
     try:
-        content = (Path(path) / "sources" / f"{digest}.py").read_bytes()
+        sources = Path(path) / "sources"
+        own_folder(sources)
+        content = read_own(sources / f"{digest}.py", _MOST_BYTES)
         source = content.decode("utf-8", "surrogatepass")
     except (OSError, UnicodeDecodeError):
         return None

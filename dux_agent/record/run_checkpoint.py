@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
-import pickle
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,17 @@ from typing import Any
 import torch
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.folder_files import read_own
 from dux_agent.record.atomic import write_atomically
+from dux_agent.record.plain_archive import NoPlainArchive, read_archive
 
 log = logging.getLogger(__name__)
 
 FILE = "checkpoint.pt"
 VERSION = 1
+
+# The tasks of `dux run` take some megabytes.
+_MOST_BYTES = 8 * 2**30
 
 # Writing one may cost this part of the time that training takes.
 _SHARE = 1 / 250
@@ -58,27 +61,15 @@ def load(folder: Path) -> dict[str, Any] | None:
         RunFolderUnusable: it is no checkpoint of ours.
     """
     try:
-        content = (folder / FILE).read_bytes()
+        content = read_own(folder / FILE, _MOST_BYTES)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unusable(folder, str(error.strerror or error)) from None
     try:
-        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    # Whatever somebody put there: a torn archive, a pickle that wants to run code.
-    except (
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        ValueError,
-        EOFError,
-        LookupError,
-        AttributeError,
-        TypeError,
-        UnicodeDecodeError,
-    ) as error:
-        said = str(error).split("\n", 1)[0][:120] or type(error).__name__
-        raise _unusable(folder, said) from None
+        state = read_archive(content)
+    except NoPlainArchive as error:
+        raise _unusable(folder, str(error)) from None
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise _unusable(folder, f"version {VERSION} was wanted")
     for name, kind in _WANTED.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from contextlib import suppress
@@ -11,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.folder_files import read_own
+from dux_graphs.plain_json import NoPlainJson, read_json
 
 FORMAT = 1
+
+_MOST_BYTES = 2**20
 
 _PACKAGES = (
     "dux-agent",
@@ -32,18 +35,26 @@ def read_facts(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        facts = json.loads((path / "run.json").read_bytes())
-    except (OSError, ValueError):
-        raise RunFolderUnusable(
-            f"{path} is no run folder: it holds no readable run.json; "
-            f"name a folder that `dux run` printed."
-        ) from None
+        facts = read_json(read_own(path / "run.json", _MOST_BYTES))
+    except FileNotFoundError:
+        raise _no_run_folder(path, "there is none") from None
+    except OSError as error:
+        raise _no_run_folder(path, error.strerror or str(error)) from None
+    except NoPlainJson as error:
+        raise _no_run_folder(path, str(error)) from None
     if not isinstance(facts, dict) or facts.get("format") != FORMAT:
         raise RunFolderUnusable(
             f"{path} is a run folder of another format; format {FORMAT} was wanted; "
             f"read it with the dux-agent that wrote it."
         )
     return facts
+
+
+def _no_run_folder(path: Path, why: str) -> RunFolderUnusable:
+    return RunFolderUnusable(
+        f"{path} is no run folder: it holds no readable run.json ({why}); "
+        f"name a folder that `dux run` printed."
+    )
 
 
 def surroundings() -> dict[str, Any]:

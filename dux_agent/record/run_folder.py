@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import MissingExtra, RunFolderUnusable
+from dux_agent.folder_files import own_folder
 from dux_agent.prompt_chain import PromptChain
 from dux_agent.record.atomic import remove_parts
 from dux_agent.record.folder_lock import lock
@@ -99,6 +100,7 @@ class RunFolder:
         read_facts(path)
         next(placed(path), None)  # there must be one: opening it would make it
         try:
+            own_folder(path / "sources")
             folder = cls(path)
         except OSError as error:
             raise _not_writable(path, error) from None

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.folder_files import open_own
 from dux_agent.trace import Event, placed
 
 # By kind, the entries of `data` that tell one event of a step from another. Losses are
@@ -144,8 +145,8 @@ def tail_after(folder: Path, position: int) -> Tail:
 
 def mend(trace: Path) -> None:
     """Cut a last line off that is no event; end it where its line end is missing."""
-    with trace.open("rb+") as held:
-        content = held.read()
+    with open_own(trace, "rb+") as held:
+        content = held.readall()
         body = content.removesuffix(b"\n")
         last = body[body.rfind(b"\n") + 1 :]
         if not content:

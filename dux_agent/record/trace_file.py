@@ -13,6 +13,7 @@ from io import FileIO
 from pathlib import Path
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.folder_files import carefully
 from dux_agent.trace import Event
 
 log = logging.getLogger(__name__)
@@ -35,11 +36,11 @@ class TraceFile:
         """Open it, made where there is none.
 
         Raises:
-            OSError: it cannot be opened.
+            OSError: it cannot be opened, or leads out of its folder.
         """
         self._path = path
         # Unbuffered: one write for whole lines, which only a dying system tears.
-        self._file = FileIO(path, "ab")
+        self._file = FileIO(path, "ab", opener=carefully)
         self._lock = threading.Lock()
         self._gathered: list[Event] = []
         self._written = 0.0

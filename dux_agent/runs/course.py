@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -46,9 +46,36 @@ class Position:
 
     @classmethod
     def of(cls, data: Mapping[str, Any]) -> Position:
-        """What `as_dict` gave."""
-        done = [Epoch(**each) for each in data["done"]]
-        return cls(**{**data, "done": done, "losses": list(data["losses"])})
+        """What `as_dict` gave.
+
+        Raises:
+            ValueError: it was not given by it; a checkpoint may be anybody's.
+        """
+        try:
+            here = cls(**{**data, "done": [Epoch(**each) for each in data["done"]]})
+        except TypeError as error:
+            raise ValueError(f"its position is none: {error}") from None
+        over = len(here.done)
+        sound = (
+            here.epoch == over + 1
+            and type(here.decided) is bool
+            and _are(float, [*here.losses, here.seconds])
+            and _are(int, here.over)
+            and all(0 <= count <= over for count in here.over)
+            and _are(int, [epoch.number for epoch in here.done])
+            and all(_are(float, _figures(epoch)) for epoch in here.done)
+        )
+        if not sound:
+            raise ValueError("its position is none of a run")
+        return here
+
+
+def _are(kind: type, values: Sequence[Any]) -> bool:
+    return all(type(value) is kind for value in values)
+
+
+def _figures(epoch: Epoch) -> list[float]:
+    return [epoch.train, epoch.val, epoch.test, epoch.seconds]
 
 
 @dataclass

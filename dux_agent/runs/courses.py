@@ -80,6 +80,8 @@ class Courses:
             if self._course == "agent":
                 self._built.model.load_state_dict(saved["model"])
                 self._agent.load_state_dict(saved["agent"])
+                if len(self.agents.over) > len(self._agent.decisions):
+                    raise ValueError("it counts decisions that it does not hold")
             elif self._course == "control" and self._plan.control:
                 self._kept = saved
             else:

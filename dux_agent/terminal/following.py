@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from io import BufferedReader
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
+from dux_agent.folder_files import open_own
 from dux_agent.prompt_chain import PromptChain
 from dux_agent.record.folder_lock import is_locked
 from dux_agent.record.kept_sources import read_kept_source
@@ -19,6 +21,7 @@ from dux_agent.story.values import number
 from dux_agent.story.wording import loss_text
 from dux_agent.terminal.table import trace_table
 from dux_agent.trace import Event, whole
+from dux_graphs.plain_json import MOST_BYTES
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -40,21 +43,25 @@ class Follower:
 
     def news(self) -> list[Event]:
         """The events since the last call; lines that are no events are passed over."""
-        with self.trace.open("rb") as file:
-            file.seek(self._place)
-            content = file.read()
-        lines, _, _ = content.rpartition(b"\n")
         found: list[Event] = []
-        if not lines:
-            return found
-        self._place += len(lines) + 1
+        with BufferedReader(open_own(self.trace)) as file:
+            file.seek(self._place)
+            while content := file.read(MOST_BYTES):
+                lines, _, rest = content.rpartition(b"\n")
+                if not lines and len(rest) < MOST_BYTES:
+                    break  # the beginning of a line; of one without an end, a part
+                self._place += len(content) - len(rest) * bool(lines)
+                file.seek(self._place)
+                found += self._events(lines or rest)
+        return found
+
+    def _events(self, lines: bytes) -> Iterator[Event]:
         for line in lines.split(b"\n"):
             try:
                 event = Event.from_line(line.decode("utf-8"))
             except (ValueError, TypeError):
                 continue
-            found.append(whole(event, self._chain))
-        return found
+            yield whole(event, self._chain)
 
 
 def follow(

@@ -17,6 +17,7 @@ from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
 from langgraph.types import Checkpointer, Overwrite, Send
 
+from dux_graphs.plain_json import NoPlainJson, read_json, refuse_huge
 from dux_graphs.redaction import redactor
 
 KIND = "json"
@@ -25,12 +26,6 @@ KIND = "json"
 LangGraph's own serializer reads it too, so a caller's own saver still lists what it
 keeps; it never writes it.
 """
-
-# A decision of three tries with replies of 64 KiB keeps less than 1 MiB. Values are
-# counted by their separators, also those inside texts: an empty list takes two bytes
-# of JSON and some sixty of memory.
-_MOST_BYTES = 64 * 2**20
-_MOST_VALUES = 4_000_000
 
 _SEND, _OVERWRITE, _ESCAPED = "$send", "$overwrite", "$$"
 
@@ -62,7 +57,10 @@ class PlainStates(SerializerProtocol):
         except RecursionError:
             raise TypeError("a state of a decision is nested too deep") from None
         content = text.encode("ascii")
-        _refuse_huge(content)
+        try:
+            refuse_huge(content)
+        except NoPlainJson as error:
+            raise _unreadable(error) from None
         return KIND, content
 
     def loads_typed(self, data: tuple[str, bytes]) -> Any:
@@ -78,16 +76,10 @@ class PlainStates(SerializerProtocol):
                 f"{KIND!r} was wanted: others may run code when they are read; "
                 f"begin the decision anew"
             )
-        content = bytes(content)
-        _refuse_huge(content)
         try:
-            return _read(json.loads(content.decode("ascii"), object_pairs_hook=_once))
-        except RecursionError:
-            raise UnreadableState("a state is nested too deep") from None
-        except ValueError as error:
-            if isinstance(error, UnreadableState):
-                raise
-            raise UnreadableState(f"a state is no JSON of ours: {error}") from None
+            return _read(read_json(bytes(content), nan=True))
+        except NoPlainJson as error:
+            raise _unreadable(error) from None
 
 
 def with_plain_states(checkpointer: Checkpointer) -> Checkpointer:
@@ -106,13 +98,8 @@ def with_plain_states(checkpointer: Checkpointer) -> Checkpointer:
     return plain
 
 
-def _refuse_huge(content: bytes) -> None:
-    values = sum(map(content.count, (b",", b"[", b"{")))
-    if len(content) > _MOST_BYTES or values > _MOST_VALUES:
-        raise UnreadableState(
-            f"a state of a decision takes {len(content)} bytes with {values} values; "
-            f"at most {_MOST_BYTES} with {_MOST_VALUES} are kept"
-        )
+def _unreadable(error: NoPlainJson) -> UnreadableState:
+    return UnreadableState(f"a state of a decision cannot be kept: {error}")
 
 
 def _told(value: Any) -> Any:
@@ -139,14 +126,6 @@ def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise TypeError(f"a state of a decision has the key {key!r}; wanted a str")
     return f"$${key[1:]}" if key.startswith("$") else key
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs; two of one name are nothing that we wrote."""
-    held = dict(pairs)
-    if len(held) != len(pairs):
-        raise UnreadableState("a state names something twice")
-    return held
 
 
 def _read(value: Any) -> Any:

@@ -16,8 +16,11 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
+import stat
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,11 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
+from dux_graphs.plain_json import read_json
+
 _HINT_CHARACTERS = 200
+_COMPARED = 1000  # recorded prompts that a strange one is compared with
+_MOST_BYTES = 2**29
 _ROLES = {"human": "user", "ai": "assistant", "chat": "user"}
 
 
@@ -77,7 +84,7 @@ class RecordedChatModel(BaseChatModel):
         """
         path = Path(file)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = _text_of(path)
         except (OSError, UnicodeDecodeError) as error:
             raise RecordingError(
                 f"recording {str(path)!r} cannot be read ({error}); pass a JSONL file"
@@ -89,9 +96,8 @@ class RecordedChatModel(BaseChatModel):
             if not line.strip():
                 continue
             try:
-                entry = json.loads(line)
-                entry["prompt_digest"], entry["reply"]
-            except (ValueError, KeyError, TypeError) as error:
+                entry = _entry_of(line)
+            except ValueError as error:
                 if number == len(lines):
                     continue
                 raise RecordingError(
@@ -128,9 +134,9 @@ class RecordedChatModel(BaseChatModel):
 
     def _miss(self, digest: str, hint: str) -> str:
         hints = [
-            str(entry.get("hint", ""))
-            for entries in self.replies.values()
-            for entry in entries
+            str(entry.get("hint", ""))[:_HINT_CHARACTERS]
+            for entries in islice(self.replies.values(), _COMPARED)
+            for entry in entries[:1]
         ]
         near = difflib.get_close_matches(hint, hints, n=1, cutoff=0.0) or [""]
         return (
@@ -179,6 +185,34 @@ class RecordingChatModel(BaseChatModel):
             with self._turn:
                 append_reply(self.file, entry)
         return result
+
+
+def _text_of(path: Path) -> str:
+    """The text of an ordinary file: a device would never end."""
+    # Opening a pipe without this waits for somebody to write to it.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(handle, "rb") as held:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError("it is no ordinary file")
+        content = held.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(f"it holds more than {_MOST_BYTES} bytes")
+    return content.decode("utf-8")
+
+
+def _entry_of(line: str) -> dict[str, Any]:
+    """One reply of a recording, which may be anybody's.
+
+    Raises:
+        ValueError: it is none.
+    """
+    entry = read_json(line, nan=True)
+    if not isinstance(entry, dict):
+        raise ValueError("no JSON object")
+    for name in ("prompt_digest", "reply"):
+        if not isinstance(entry.get(name), str):
+            raise ValueError(f"no {name}")
+    return entry
 
 
 def append_reply(file: str | Path, entry: Mapping[str, Any]) -> None:
