@@ -55,12 +55,20 @@ class _Enough(Exception):
 
 
 def replay(
-    folder: str | Path, *, on_event: Callable[[Progress], None] | None = None
+    folder: str | Path,
+    *,
+    execution: str | None = None,
+    on_event: Callable[[Progress], None] | None = None,
 ) -> Replay:
     """Run what a run folder records once more and compare.
 
     Nothing in the folder is changed; the replay has a temporary folder of its own. Of
     a run that died as much is replayed as there is.
+
+    Args:
+        folder: a run folder.
+        execution: how accepted rules run, as `dux_agent.train.resume` takes it.
+        on_event: as `dux_agent.train.train` takes it.
 
     Raises:
         DuxError: it is no run of `dux run`, or its trace is damaged.
@@ -69,7 +77,7 @@ def replay(
     from dux_agent.train import train
 
     folder = Path(folder).expanduser().absolute()
-    plan = Plan.of(folder, read_facts(folder))
+    plan = Plan.of(folder, read_facts(folder)).running(execution)
     recorded = read(folder)
     last = max((_place(event, plan) for event in recorded), default=(0, 0))
     complete = any(

@@ -110,6 +110,7 @@ def resume(
     run_dir: str | Path,
     *,
     lm: str | BaseChatModel | None = None,
+    execution: str | None = None,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Go on with a run that died, from its last checkpoint, and return its figures.
@@ -121,6 +122,9 @@ def resume(
     Args:
         run_dir: its run folder.
         lm: the language model, where the run was given one without a name.
+        execution: how accepted rules run. None: as they did, but that a folder alone
+            has no rule run in this process where it can run in its own: "inline" is
+            said by whoever trusts the folder. The figures are the same.
         on_event: as for `train`; the first steps it hears of are those that the run had
             taken after its last checkpoint.
 
@@ -132,7 +136,7 @@ def resume(
 
     began = time.monotonic()
     path = Path(run_dir).expanduser().absolute()
-    plan = Plan.of(path, read_facts(path))
+    plan = Plan.of(path, read_facts(path)).running(execution)
     with ExitStack() as stack:
         stack.enter_context(torch_threads(plan.threads))
         built = tasks.build(plan.task, plan.seed)

@@ -143,6 +143,13 @@ def _free_run_dir(task: str, seed: int) -> Path:
 
 def replay(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    execution: Annotated[
+        Execution | None,
+        typer.Option(
+            help="As of dux run.",
+            show_default="as recorded, but inline only where it is said here",
+        ),
+    ] = None,
 ) -> None:
     """Run a recorded run again from its replies, without a model, and compare.
 
@@ -155,7 +162,8 @@ def replay(
         from dux_agent.terminal.report_text import print_replay
 
         with TrainingDisplay(Console(stderr=True)) as display:
-            compared = run_again(folder, on_event=display)
+            how = None if execution is None else execution.value
+            compared = run_again(folder, execution=how, on_event=display)
         print_replay(Console(), compared)
         if compared.differences:
             raise typer.Exit(1)

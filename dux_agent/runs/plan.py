@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,16 @@ class Plan:
             },
         }
 
+    def running(self, execution: str | None) -> Plan:
+        """The same with rules that run as the caller says, not as a folder does.
+
+        Args:
+            execution: None: as here, but never in this process where it can be helped.
+        """
+        if execution is None:
+            execution = "auto" if self.execution == "inline" else self.execution
+        return replace(self, execution=execution)
+
     @classmethod
     def of(cls, folder: Path, facts: Mapping[str, Any]) -> Plan:
         """What the `run.json` of `folder` says.
@@ -69,11 +79,14 @@ class Plan:
                 isinstance(value, bool) and bool not in kinds
             ):
                 raise _foreign(folder, f"{name} {value!r}")
-        for name in ("epochs", "threads"):
-            if found[name] < 1:
+        for name, most in _MOST.items():
+            if not 1 <= (1 if found[name] is None else found[name]) <= most:
                 raise _foreign(folder, f"{name} {found[name]}")
         return cls(**found)
 
+
+# Numbers that a run was begun with; of others torch would make threads without end.
+_MOST = {"epochs": 1_000_000, "threads": 1024, "every": 2**40}
 
 _NONE = type(None)
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -43,5 +43,5 @@ def go_on(folder: Path, given: Mapping[str, Any]) -> None:
                 f"a resumed run goes on as it was begun; leave {option} out."
             )
     with TrainingDisplay(Console(stderr=True)) as display:
-        result = resume(path, on_event=display)
+        result = resume(path, execution=given.get("execution"), on_event=display)
     print_result(Console(), result)
