@@ -7,6 +7,8 @@ ours and never a fault of a rule: those are findings, not exceptions.
 
 from __future__ import annotations
 
+from dux_agent.showing import one_line
+
 
 class DuxError(Exception):
     """The parent of everything that a user can mend.
@@ -24,7 +26,8 @@ class DuxError(Exception):
 
     def __init__(self, message: str) -> None:
         # One line whatever was quoted in it: a library's message may hold several.
-        super().__init__(" ".join(message.split()))
+        # It may quote a file that anybody wrote, and a terminal obeys what it is shown.
+        super().__init__(one_line(message))
 
 
 class BadArgument(DuxError, ValueError):

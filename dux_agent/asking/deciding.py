@@ -251,7 +251,8 @@ class Decider:
         # A disk that refuses a decision's states costs that decision, not the run.
         if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):
             raise error
-        log.warning("a decision failed: %s", cause_of(error), exc_info=error)
+        log.warning("a decision failed: %s", cause_of(error))
+        log.debug("where it failed", exc_info=error)
         return {
             "verdict": "failed",
             "reason": f"the decision failed: {cause_of(error)}",

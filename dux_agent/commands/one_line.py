@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
 
 from dux_agent.errors import DuxError
+from dux_agent.showing import one_line
+
+
+class _OneLine(logging.Formatter):
+    """A warning as a terminal may show it: it may quote what a model wrote."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return one_line(super().format(record))
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """Exit code 2 for what a user can mend, 130 for Ctrl-C; never a traceback."""
+    before = logging.lastResort
+    # Only what nobody else handles: whoever set logging up gets it as it is.
+    logging.lastResort = logging.StreamHandler()
+    logging.lastResort.setLevel(logging.WARNING)
+    logging.lastResort.setFormatter(_OneLine())
     try:
         yield
     except DuxError as error:
@@ -21,3 +35,5 @@ def one_line_errors() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("dux: interrupted; what was recorded so far is kept.", err=True)
         raise typer.Exit(130) from None
+    finally:
+        logging.lastResort = before

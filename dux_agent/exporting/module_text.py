@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -22,6 +23,8 @@ from dux_agent.story.reading import read_story
 from dux_agent.story.records import DecisionStory, RunStory
 from dux_agent.story.wording import model_title
 from dux_sandbox.static_check import judge
+
+log = logging.getLogger(__name__)
 
 _WARNING = """\
 The model above wrote the rule. In the run it was guarded while it ran; here it is
@@ -55,6 +58,7 @@ def _alone(run: RunStory, best: Best) -> str:
         f"decision: {best.decision.number}, at step {best.decision.decided_at}",
         f"chosen by: {_why(best)}",
         f"digest: {best.decision.digest}",
+        *_unheard(best.decision),
         *_losses(run),
         "",
         *_WARNING.split("\n"),
@@ -91,6 +95,7 @@ def _scheduled(run: RunStory) -> str:
         "",
         *_origin(run),
         "rules: " + ", ".join(_switch(decision) for decision in decisions),
+        *(line for decision in decisions for line in _unheard(decision)),
         *_losses(run),
         *_left_out(run),
         "",
@@ -131,6 +136,22 @@ def _left_out(run: RunStory) -> list[str]:
         f"left out: decision {', '.join(back)}, rolled back; the run before it took "
         f"its steps, so that losses differ from there on"
     ]
+
+
+def _unheard(decision: DecisionStory) -> list[str]:
+    """A word on a source that no recorded reply proposes.
+
+    Its digest is that of its text, but whoever may write a run folder can change both.
+    """
+    for proposal in decision.proposals:
+        if proposal.reply is not None and proposal.digest == decision.digest:
+            return []
+    told = (
+        f"warning: no reply in the trace proposes the source of decision "
+        f"{decision.number}; somebody may have changed the run folder"
+    )
+    log.warning("%s.", told)
+    return [told]
 
 
 def _origin(run: RunStory) -> list[str]:

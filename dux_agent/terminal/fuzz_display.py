@@ -7,8 +7,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
+
+from dux_agent.showing import one_line
+from dux_agent.terminal.decision_text import clean_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +33,7 @@ def progress(
         TextColumn("laws"),
     )
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task(Text(file).plain.replace("[", "\\["), total=laws)
+        task = bar.add_task(escape(one_line(file)), total=laws)
         yield lambda _: bar.advance(task)
 
 
@@ -38,18 +42,21 @@ def print_fuzzed(console: Console, fuzzed: Fuzzed) -> None:
     kept = sum(result.ok for result in fuzzed.results)
     verdict = "[green]lawful[/]" if fuzzed.ok else "[red]broken[/]"
     head = Text.from_markup(verdict)
-    head.append(f"  {fuzzed.file}  {kept} of {len(fuzzed.results)} laws are kept")
+    file = one_line(fuzzed.file)
+    head.append(f"  {file}  {kept} of {len(fuzzed.results)} laws are kept")
     if fuzzed.traits:
-        head.append(f"  (declares {', '.join(fuzzed.traits)})")
+        head.append(f"  (declares {one_line(', '.join(fuzzed.traits))})")
     console.print(head, soft_wrap=True)
     for finding in fuzzed.findings:
-        console.print(Text(f"  {finding}"), soft_wrap=True)
+        _say(console, f"  {one_line(str(finding))}")
     for result in fuzzed.results:
-        if not result.ok:
-            console.print(Text(f"  {result.name}: {result.message}"), soft_wrap=True)
-        elif result.message.startswith("relaxed"):
-            console.print(Text(f"  {result.name}: {result.message}"), soft_wrap=True)
+        if not result.ok or result.message.startswith("relaxed"):
+            _say(console, f"  {result.name}: {one_line(result.message)}")
     for result in fuzzed.results:
         if result.example and not result.ok:
-            console.print(Text(f"\n# --- {result.name}: {result.message}"))
-            console.print(Text(result.example), soft_wrap=True)
+            _say(console, f"\n# --- {result.name}: {one_line(result.message)}")
+            _say(console, "\n".join(clean_lines(result.example)))
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(Text(text), soft_wrap=True)

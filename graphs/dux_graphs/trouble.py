@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from dux_graphs.http_status import status_of
 from dux_graphs.redaction import REDACTED, redactor
 from dux_graphs.too_long import is_too_long
+from dux_sandbox.findings import printable
 
 _LATER = {408, 409, 425, 429}
 """HTTP statuses below 500 that ask the client to come back later."""
@@ -112,7 +113,7 @@ def cause_of(error: BaseException) -> str:
     'empty reply: the model answered without any text'
     """
     # Before it is cut: half a key is no longer recognised.
-    said = redactor()(" ".join(str(error).split()))
+    said = redactor()(" ".join(printable(str(error)).split()))
     said = _SECRET.sub(REDACTED, said)[:_REASON_CHARACTERS]
     if is_too_long(error):
         return f"the prompt is too long: {said}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dis
 from types import TracebackType
 
-from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.runtime.context import Runaway, TurnsUsedUp
 from dux_sandbox.runtime.text import plain
 
@@ -45,7 +45,7 @@ def failure(error: BaseException, rule: str = "raised") -> RuleFailed:
         Finding(
             rule,
             line,
-            f"{type(error).__name__}: {plain(error)[:_MESSAGE_CHARACTERS]}",
+            f"{type(error).__name__}: {printable(plain(error)[:_MESSAGE_CHARACTERS])}",
             "make the step hold for every parameter shape, dtype and missing gradient",
         )
     )

@@ -16,6 +16,15 @@ def digest_of(source: str) -> str:
     return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def printable(text: str) -> str:
+    """`text` on one line, with a space for whatever a terminal would obey.
+
+    >>> printable("a\\x1b[31mb\\u202ec")
+    'a [31mb c'
+    """
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 @dataclass(frozen=True)
 class Finding:
     """One fault of a source, said so that a language model can mend it.

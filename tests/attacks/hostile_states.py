@@ -13,7 +13,7 @@ import ormsgpack
 Payload = Callable[[Path], tuple[str, bytes]]
 
 
-class _Touch:
+class Touch:
     """Makes a file when it is unpickled."""
 
     def __init__(self, marker: Path) -> None:
@@ -54,7 +54,7 @@ def reducing(marker):
 
 
 def pickled(marker):
-    return "pickle", pickle.dumps(_Touch(marker))
+    return "pickle", pickle.dumps(Touch(marker))
 
 
 PAYLOADS: list[Payload] = [

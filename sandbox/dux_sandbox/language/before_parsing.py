@@ -32,6 +32,12 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+# Control characters but for tab, line ends and form feed; what ends a line for some
+# readers and not for Python; what turns the direction of the text that follows.
+_HIDDEN = re.compile(
+    "[\x01-\x08\x0b\x0e-\x1f\x7f-\x9f\u2028\u2029"
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 _PREFIX_WORDS = frozenset(["not", "await", "lambda", "yield"])
 
 
@@ -140,6 +146,15 @@ def limits_passed(source: str) -> Finding | None:
     if "\0" in source:
         line = source.count("\n", 0, source.index("\0")) + 1
         return Finding("syntax", line, "a NUL character", "write plain text")
+    hidden = _HIDDEN.search(source)
+    if hidden is not None:
+        line = source.count("\n", 0, hidden.start()) + 1
+        return Finding(
+            "syntax",
+            line,
+            f"a character that a terminal obeys or hides: U+{ord(hidden[0]):04X}",
+            "leave it out, or write it as an escape in a string",
+        )
     lines = source.count("\n") + source.count("\r") + 1
     if lines > vocabulary.SOURCE_LINES:
         return Finding(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.findings import CheckReport, Finding
+from dux_sandbox.findings import CheckReport, Finding, printable
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.option_values import SCHEDULERS, check_options, rate_fault
 from dux_sandbox.running import RuleState, same_options
@@ -60,9 +60,7 @@ def finding_of(data: Any) -> Finding:
 
 
 def _clean(text: Any) -> str:
-    return "".join(
-        character if character.isprintable() else " " for character in str(text)[:500]
-    )
+    return printable(str(text)[:500])
 
 
 # What reading an answer can raise when a child sends anything at all.
