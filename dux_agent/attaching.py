@@ -14,6 +14,7 @@ from dux_agent.attached import remember, take_over
 from dux_agent.decisions import Budget
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_folder import RunFolder, require_store
+from dux_agent.refusals import check_model_kind
 from dux_agent.settings import Clone, Objective, Settings, Validate
 from dux_sandbox.limits import Limits
 
@@ -116,6 +117,7 @@ def attach(
     >>> agent.close()
     """
     arguments.check_model(model, optimizer, objective)
+    check_model_kind(model)
     for name, value, least, optional in (
         ("every", every, 1, True),
         ("total_steps", total_steps, 1, True),

@@ -1,0 +1,88 @@
+"""Models that cannot be tried on a copy are refused when an agent is attached."""
+
+import warnings
+
+import pytest
+import torch.distributed as dist
+from torch import nn
+
+from dux_agent import attach
+from dux_agent.errors import BadArgument
+from tests import models
+from tests.talking import agent_over, sgd
+
+
+@pytest.fixture
+def alone(tmp_path):
+    """A process group of one rank."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dist.init_process_group(
+            "gloo", init_method=f"file://{tmp_path}/group", rank=0, world_size=1
+        )
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("alone")
+def test_an_fsdp_model_is_refused_at_attach():
+    from torch.distributed.fsdp import fully_shard
+
+    model = models.make("mlp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
+        fully_shard(model, mesh=mesh)
+
+    with pytest.raises(BadArgument, match=r"FSDPSequential \(FSDP\); .* was wanted"):
+        attach(model, sgd(model), models.objective)
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_distributed_tensor_is_refused_at_attach():
+    from torch.distributed.tensor import Replicate, distribute_tensor
+
+    model = models.make("mlp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
+        spread = distribute_tensor(model[2].weight.data, mesh, [Replicate()])
+    model[2].weight = nn.Parameter(spread)
+
+    with pytest.raises(BadArgument, match="'2.weight' of the model is a DTensor"):
+        attach(model, sgd(model), models.objective)
+
+
+def lazy():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return nn.Sequential(nn.Linear(6, 2), nn.LazyLinear(1))
+
+
+def meta():
+    return nn.Sequential(nn.Linear(6, 2), nn.Linear(2, 1, device="meta"))
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lazy, "'1.weight' of the model is not initialised .*run the model once"),
+        (meta, "'1.weight' of the model is on the meta device"),
+    ],
+)
+def test_a_model_without_data_is_refused_at_attach(make, said):
+    model = make()
+
+    with pytest.raises(BadArgument, match=said):
+        attach(model, sgd(model), models.objective)
+
+
+def test_several_ranks_are_refused_at_attach(tmp_path):
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
+    try:
+        with pytest.raises(BadArgument, match="of 2 ranks .* one rank was wanted"):
+            agent_over(models.make("mlp"))
+    finally:
+        dist.destroy_process_group()
