@@ -17,7 +17,7 @@ from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.deciding import Decider
 from dux_agent.asking.intake import Intake
-from dux_agent.asking.looking import kept_batches
+from dux_agent.asking.looking import CallersFunctions, kept_batches
 from dux_agent.asking.loop import Loop
 from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
@@ -27,17 +27,19 @@ from dux_agent.live.checkpoint import copy_of
 from dux_agent.live.guard_state import pack_guard, restore_guard
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.saved_checkpoint import refused
+from dux_agent.live.uncopied import Uncopied
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.showing import named
 from dux_sandbox.random_state import RandomState
+from dux_sandbox.trying.scratch import made_for_a_trial
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
 
-class Agent:
+class Agent(Uncopied):
     """Made by `attach`; a context manager.
 
     Attributes:
@@ -74,7 +76,8 @@ class Agent:
         self._batches: deque[Any] = deque(maxlen=settings.dry_run_steps)
         self._recorder = recorder
         self._closed: str | None = None
-        intake = Intake(settings, model, self.optimizer)
+        functions = CallersFunctions(settings, model, self.optimizer)
+        intake = Intake(functions, self.optimizer)
         self._decider = Decider(
             settings,
             self.optimizer,
@@ -82,6 +85,7 @@ class Agent:
             watch=self._watch,
             batches=self._batches,
             intake=intake,
+            functions=functions,
             decisions=self.decisions,
             chronicle=Chronicle(settings.history, settings.history_characters),
             chats=chats,
@@ -262,6 +266,18 @@ class Agent:
         self.optimizer.close()
         self.optimizer.listener = None
         self._recorder.close()
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Self | None:
+        """Itself in a copy for a dry run; None in any other copy of what holds it.
+
+        A module may keep its agent, and the copy that an average of weights is made of
+        has none.
+
+        Raises:
+            TypeError: the agent itself was to be copied.
+        """
+        nested = memo and not made_for_a_trial(memo)
+        return None if nested else super().__deepcopy__(memo)
 
     def __enter__(self) -> Self:
         return self

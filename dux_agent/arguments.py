@@ -111,6 +111,18 @@ def read_limits(limits: Limits | Mapping[str, Any] | None) -> Limits:
         ) from None
 
 
+def read_also(also: Any) -> tuple[Any, ...]:
+    """The modules and tensors of the argument `also`, one or several."""
+    given = tuple(also) if isinstance(also, list | tuple | set) else (also,)
+    for each in given:
+        if not isinstance(each, nn.Module | torch.Tensor):
+            raise BadArgument(
+                f"also holds a {type(each).__name__}; modules and tensors were wanted; "
+                f"pass for instance also=[teacher]."
+            )
+    return given
+
+
 def check_prompts(prompts: str | Path | None) -> str | None:
     """The folder of the user's own templates, checked."""
     if prompts is None:

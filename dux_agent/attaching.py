@@ -57,6 +57,7 @@ def attach(
     limits: Limits | Mapping[str, Any] | None = None,
     fallback: str | BaseChatModel | None = None,
     fuzz: bool = False,
+    also: Any = (),
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -104,6 +105,9 @@ def attach(
         fallback: a chat model that is asked when the retries of `lm` are spent.
         fuzz: try the laws of an optimizer on each proposal, in a jailed process,
             before its dry run; a broken law goes back to the model as a finding.
+        also: a module, or several, that the objective or `validate` reach in a way
+            that their closures, globals and attributes do not show. Their gradients,
+            buffers, parameters and modes are kept as those of modules that are found.
 
     Raises:
         BadArgument: an argument cannot be meant; nothing was written.
@@ -161,6 +165,7 @@ def attach(
         clone=clone,
         prompts=arguments.check_prompts(prompts),
         fuzz=bool(fuzz),
+        also=arguments.read_also(also),
     )
     spending = Budget.of(budget)
     chats = arguments.chat_models(lm, fallback, seed)

@@ -44,6 +44,7 @@ class Settings:
     clone: Clone | None
     prompts: str | None
     fuzz: bool = False
+    also: tuple[Any, ...] = ()
 
     def decisions_left(self, step: int) -> int | None:
         """How often the model is asked again after a decision at `step`, if known."""

@@ -16,6 +16,7 @@ from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.graph_runs import GraphRuns
 from dux_agent.asking.intake import Intake
 from dux_agent.asking.live_ports import DecisionPorts, as_callers_error
+from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.observing import Observer
 from dux_agent.asking.trials import Trials
 from dux_agent.asking.watch import Watch
@@ -56,6 +57,7 @@ class Decider:
         watch: Watch,
         batches: deque[Any],
         intake: Intake,
+        functions: CallersFunctions,
         decisions: list[Decision],
         chronicle: Chronicle,
         chats: tuple[BaseChatModel, BaseChatModel | None],
@@ -78,8 +80,10 @@ class Decider:
             hide_secrets_of(chat)
         self._recorder = recorder
         self._builder = builder
-        self._observer = Observer(settings, model, live, watch, chronicle, described)
-        self._trials = Trials(settings, model, live, batches, intake)
+        self._observer = Observer(
+            settings, live, watch, chronicle, described, functions
+        )
+        self._trials = Trials(settings, model, live, batches, intake, functions.resting)
         self._graph = GraphRuns(settings, recorder, checkpointer)
         self._applied: Decision | None = None  # whose rule is live
         self._before: Decision | None = None  # whose rule is the incumbent

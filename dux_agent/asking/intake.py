@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
 
 from dux_agent.asking.edges import GradientMarks
+from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.loss_scale import LossScale
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.settings import Settings
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.running import parameters_of
 
@@ -47,14 +46,10 @@ class Intake:
         scale: how the loop's losses are scaled.
     """
 
-    def __init__(
-        self, settings: Settings, model: nn.Module, live: DuxOptimizer
-    ) -> None:
+    def __init__(self, functions: CallersFunctions, live: DuxOptimizer) -> None:
         """Gather losses of the training that `live` steps."""
         self._live = live
-        self.scale = LossScale(
-            settings.objective, model, parameters_of(live.param_groups)
-        )
+        self.scale = LossScale(functions, parameters_of(live.param_groups))
         self.at_edge = True
         self._steps = 0
         self._sum, self._count = 0.0, 0

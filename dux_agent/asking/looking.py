@@ -1,10 +1,9 @@
-"""Runs the caller's own functions on the live model and leaves it as it was."""
+"""Runs the caller's own functions and leaves everything as it was."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -12,52 +11,102 @@ from torch import nn
 
 from dux_agent.arguments import loss_value
 from dux_agent.errors import BadArgument
-from dux_agent.live.snapshot import Buffers
-from dux_agent.settings import Objective, Validate
-from dux_sandbox.random_state import random_numbers_kept
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.settings import Settings, Validate
+from dux_sandbox.random_state import RandomState, random_numbers_kept
+from dux_sandbox.running import parameters_of
+from dux_sandbox.trying.batch_copies import copy_of_batch
+from dux_sandbox.trying.bystanders import Bystanders
+from dux_sandbox.trying.resting import Resting
+from dux_sandbox.trying.scratch import CannotClone, clone_model, frozen_weights
 
 
-@contextmanager
-def as_it_was(model: nn.Module) -> Iterator[None]:
-    """Put modes, buffers and random numbers back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    buffers = Buffers(model)
-    with random_numbers_kept():
+class CallersFunctions:
+    """The objective and the validation of one training, called out of its order.
+
+    Whatever they touch is put back: modes, buffers, gradients and random numbers, of
+    the model and of every other module that they reach.
+
+    Attributes:
+        resting: knows which frozen weights do not move.
+    """
+
+    def __init__(self, settings: Settings, model: nn.Module, live: DuxOptimizer):
+        """Look at the frozen weights for the first time."""
+        self._settings = settings
+        self._model = model
+        self._live = live
+        self.resting = Resting(lambda: live.steps)
+        self._look(Bystanders(model, [settings.objective], settings.also))
+
+    def _look(self, bystanders: Bystanders) -> set[int]:
+        trained = parameters_of(self._live.param_groups)
+        frozen = frozen_weights(self._model, trained)
+        return self.resting.look([*frozen, *bystanders.others])
+
+    def require_scalar_objective(self, batch: Any) -> None:
+        """Run the objective once, on a copy; wants a scalar.
+
+        Before any language model is paid for a decision that cannot be tried.
+
+        Raises:
+            BadArgument: the objective returned no scalar, or the model cannot be
+                copied. Whatever the objective raises comes out as it is.
+        """
+        loss = self.objective_on_a_copy(batch)
+        if not isinstance(loss, torch.Tensor):
+            raise BadArgument(
+                f"the objective returned a {type(loss).__name__}; a scalar tensor was "
+                f"wanted; return the loss before .item()."
+            )
+        loss_value(loss)
+
+    def objective_on_a_copy(
+        self,
+        batch: Any,
+        weights: Mapping[int, torch.Tensor] | None = None,
+        random: RandomState | None = None,
+    ) -> Any:
+        """What the objective returns for a copy of the model.
+
+        The copy is the model without what is wrapped round it.
+
+        Args:
+            batch: it is handed a copy of it.
+            weights: values that the copy has instead, by the id of the live parameter.
+            random: the random numbers that it draws; None: as they are.
+
+        Raises:
+            BadArgument: the model cannot be copied. Whatever the objective raises.
+        """
+        settings = self._settings
+        bystanders = Bystanders(self._model, [settings.objective], settings.also)
+        resting = self._look(bystanders)
         try:
-            yield
-        finally:
-            for module, training in modes:
-                module.training = training
-            buffers.restore()
+            twin, twin_of = clone_model(self._model, settings.clone, shared=resting)
+        except CannotClone as error:
+            raise BadArgument(str(error)) from error
+        # Gradients are on: an objective may take some itself (a penalty, a residual).
+        kept = bystanders.kept(resting=resting)
+        with random_numbers_kept(), kept, torch.enable_grad():
+            for known, value in (weights or {}).items():
+                twin_of[known].detach().copy_(value)
+            if random is not None:
+                random.restore()
+            return settings.objective(twin, copy_of_batch(batch))
 
+    def validation_loss(self, validate: Validate) -> float:
+        """The validation loss in eval mode, without gradients.
 
-def require_scalar_objective(
-    objective: Objective, model: nn.Module, batch: Any
-) -> None:
-    """Run the objective once and raise BadArgument unless it returns a scalar.
-
-    Before any language model is paid for a decision that cannot be tried. Whatever
-    the objective raises comes out as it is.
-    """
-    with as_it_was(model), torch.no_grad():
-        loss = objective(model, batch)
-    if not isinstance(loss, torch.Tensor):
-        raise BadArgument(
-            f"the objective returned a {type(loss).__name__}; a scalar tensor was "
-            f"wanted; return the loss before .item()."
-        )
-    loss_value(loss)
-
-
-def validation_loss(validate: Validate, model: nn.Module) -> float:
-    """The validation loss in eval mode, without gradients.
-
-    Raises:
-        BadArgument: `validate` returned no number. What it raises comes out as it is.
-    """
-    with as_it_was(model), torch.no_grad():
-        model.eval()
-        return loss_value(validate(model))
+        Raises:
+            BadArgument: `validate` returned no number. What it raises comes out as it
+                is.
+        """
+        bystanders = Bystanders(self._model, [validate], self._settings.also)
+        kept = bystanders.kept(values=False)
+        with random_numbers_kept(), kept, torch.no_grad():
+            self._model.eval()
+            return loss_value(validate(self._model))
 
 
 _MOST_BYTES = 64 << 20

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
 from dux_agent.arguments import loss_value
-from dux_agent.asking.looking import as_it_was
-from dux_agent.live.snapshot import clones, write_back
-from dux_agent.settings import Objective
+from dux_agent.asking.looking import CallersFunctions
+from dux_agent.live.snapshot import clones
 from dux_sandbox.random_state import RandomState
 
 log = logging.getLogger(__name__)
@@ -40,12 +37,11 @@ class LossScale:
     """
 
     def __init__(
-        self, objective: Objective, model: nn.Module, parameters: list[torch.Tensor]
+        self, functions: CallersFunctions, parameters: list[torch.Tensor]
     ) -> None:
         """Watch from now on: no loss was computed yet that will be told of."""
         self.value: float | None = None
-        self._objective = objective
-        self._model = model
+        self._functions = functions
         self._parameters = parameters
         self._attempts = 0
         self._steps = 0
@@ -112,31 +108,19 @@ class LossScale:
         weights: list[torch.Tensor] | None,
     ) -> float | None:
         """`loss` as a multiple of the objective's; None where there is none."""
-        with as_it_was(self._model), self._at(weights), torch.enable_grad():
-            if random is not None:
-                random.restore()
-            try:
-                expected = loss_value(self._objective(self._model, batch))
-            # The caller's own: a decision will raise it where it can be mended.
-            except Exception as error:
-                log.debug("the objective cannot be compared with a loss: %s", error)
-                return None
+        known = None
+        if weights is not None:
+            known = dict(zip(map(id, self._parameters), weights, strict=True))
+        try:
+            found = self._functions.objective_on_a_copy(batch, known, random)
+            expected = loss_value(found)
+        # The caller's own: a decision will raise it where it can be mended.
+        except Exception as error:
+            log.debug("the objective cannot be compared with a loss: %s", error)
+            return None
         if not math.isfinite(expected) or expected == 0:
             return None
         return loss / expected
-
-    @contextmanager
-    def _at(self, weights: list[torch.Tensor] | None) -> Iterator[None]:
-        """With the weights of before the step; bit for bit as now afterwards."""
-        if weights is None:
-            yield
-            return
-        now = clones(self._parameters)
-        write_back(self._parameters, weights)
-        try:
-            yield
-        finally:
-            write_back(self._parameters, now)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
-
 from dux_agent.asking.chronicle import Chronicle, told_to_the_model
-from dux_agent.asking.looking import require_scalar_objective, validation_loss
+from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.structure import describe_groups
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Decision
@@ -30,15 +28,15 @@ class Observer:
     def __init__(
         self,
         settings: Settings,
-        model: nn.Module,
         live: DuxOptimizer,
         watch: Watch,
         chronicle: Chronicle,
         described: Described,
+        functions: CallersFunctions,
     ) -> None:
         """For `Decider`; `described` are the model and its base optimizer."""
         self._settings = settings
-        self._model = model
+        self._functions = functions
         self._live = live
         self._watch = watch
         self._chronicle = chronicle
@@ -57,11 +55,11 @@ class Observer:
         """
         settings, watch = self._settings, self._watch
         if not self._objective_checked:
-            require_scalar_objective(settings.objective, self._model, batches[-1])
+            self._functions.require_scalar_objective(batches[-1])
             self._objective_checked = True
         validation: float | None = None
         if settings.validate is not None:
-            validation = validation_loss(settings.validate, self._model)
+            validation = self._functions.validation_loss(settings.validate)
             self.validations.append([watch.step, validation])
         fifths = watch.losses.fifths()
         self._chronicle.complete(fifths, validation)

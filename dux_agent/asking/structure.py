@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dux_sandbox.group_shares import Share
+from dux_sandbox.trying.wrappers import unwrapped
 
 _MOST_LAYERS = 60
 _DETAIL_CHARACTERS = 100
@@ -30,7 +31,7 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
     >>> describe_model(nn.Sequential(nn.Linear(2, 3), nn.ReLU()))["layers"][0]["kind"]
     'Linear'
     """
-    model = getattr(model, "_orig_mod", model)  # torch.compile wraps it
+    model = unwrapped(model)
     signatures: dict[int, tuple[Any, ...]] = {}
     layers = list(_layers(model, "", 1, signatures, set()))
     if len(layers) > _MOST_LAYERS:

@@ -17,6 +17,7 @@ from dux_sandbox import dry_run
 from dux_sandbox.findings import DryRunReport, Finding, SourceRejected
 from dux_sandbox.law_trial import KEPT_BY_LIVE_OPTIMIZER, findings_of, try_laws
 from dux_sandbox.lawful.traits import UnknownTrait
+from dux_sandbox.trying.resting import Resting
 
 
 class Trials:
@@ -29,8 +30,10 @@ class Trials:
         live: DuxOptimizer,
         batches: Sequence[Any],
         intake: Intake,
+        resting: Resting,
     ) -> None:
         """For `Decider`; `batches` is the agent's own row, which goes on growing."""
+        self._resting = resting
         self._settings = settings
         self._model = model
         self._live = live
@@ -70,6 +73,8 @@ class Trials:
                 clone=settings.clone,
                 seed=settings.seed + decision.number,
                 settle=lambda options: settle(self._live, options, settings.lr_owner),
+                also=settings.also,
+                resting=self._resting,
             )
 
     def _unlawful(self, source: str) -> list[Finding]:

@@ -16,6 +16,7 @@ from dux_agent.live.rates import RateTrail
 from dux_agent.live.replaced import HeldParameters
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.standing import Standing
+from dux_agent.live.uncopied import Uncopied
 from dux_sandbox.closures import Closure, LoopClosure
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.group_shares import Share, shares_of
@@ -50,7 +51,7 @@ class StepListener(Protocol):
         """The loop zeroes its gradients."""
 
 
-class DuxOptimizer(torch.optim.Optimizer):
+class DuxOptimizer(Uncopied, torch.optim.Optimizer):
     """A `torch.optim.Optimizer` whose rule can be replaced while it is in use.
 
     It shares the list and the dicts of `param_groups` with the optimizer it was made
@@ -387,9 +388,3 @@ class DuxOptimizer(torch.optim.Optimizer):
         self.running.close()
         if incumbent is not None:
             incumbent.rule.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        raise TypeError(
-            "a DuxOptimizer was to be pickled or copied; its rule may live in another "
-            "process; take its state_dict() instead."
-        )

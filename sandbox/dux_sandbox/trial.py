@@ -7,6 +7,7 @@ that hangs, crashes or eats memory harms nothing.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,12 +20,16 @@ from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import parameters_of
 from dux_sandbox.trying.acceptance import ACCEPT, judge
+from dux_sandbox.trying.bystanders import Bystanders
 from dux_sandbox.trying.incumbent import Clone, Frozen, running_of
 from dux_sandbox.trying.passes import Objective
-from dux_sandbox.trying.scratch import gradients_aside
+from dux_sandbox.trying.resting import Resting
+from dux_sandbox.trying.scratch import frozen_weights, gradients_aside
 from dux_sandbox.trying.twin_training import TwinTraining
 
 Options = list[dict[str, Any]]
+
+log = logging.getLogger(__name__)
 
 
 def dry_run(
@@ -44,11 +49,14 @@ def dry_run(
     clone: Clone | None = None,
     seed: int = 0,
     settle: Callable[[Options], Options] | None = None,
+    also: Sequence[Any] = (),
+    resting: Resting | None = None,
 ) -> DryRunReport:
     """Try a source for a few steps on a copy of the model; the model is untouched.
 
     Parameters, buffers, gradients, optimizer state, random numbers and modes of the
-    live model are bit-identical afterwards.
+    live model are bit-identical afterwards, and so are the other modules that the
+    objective reaches: see `dux_sandbox.trying.bystanders`.
 
     Args:
         source: the text of the proposal.
@@ -72,6 +80,10 @@ def dry_run(
         settle: makes of the option values of each group, as the rule was built, those
             that it would have live. None: each group gets its share of the rule's
             rate and weight decay; see `dux_sandbox.group_shares`.
+        also: modules, or what holds some, that the objective reaches in a way that
+            cannot be seen from its closure, globals and attributes.
+        resting: what knows which frozen weights do not move; the copy shares those.
+            None: it shares none.
 
     Returns:
         What happened; `report.ok` when nothing speaks against the proposal.
@@ -90,6 +102,9 @@ def dry_run(
         raise ValueError("a dry run needs at least one batch; batches is empty.")
     running = running_of(optimizer)
     live = parameters_of(optimizer.param_groups)
+    bystanders = Bystanders(model, [objective], also)
+    frozen = [*frozen_weights(model, live), *bystanders.others]
+    still = set() if resting is None else resting.look(frozen)
     trial = TwinTraining(
         model,
         optimizer,
@@ -101,12 +116,14 @@ def dry_run(
         seed,
         accumulate=accumulate,
         weight=weight,
+        bystanders=bystanders,
+        resting=still,
     )
     shares = shares_of(optimizer.param_groups)
     with gradients_aside(live), torch.enable_grad():
         if incumbent_losses is None:
             incumbent_losses = trial.incumbent(running, limits)
-        return _try_proposal(
+        report = _try_proposal(
             source,
             trial,
             limits,
@@ -114,6 +131,13 @@ def dry_run(
             list(incumbent_losses),
             settle or (lambda options: share_out(options, shares)),
         )
+    if resting is not None and still - resting.look(frozen):
+        log.warning(
+            "the objective wrote into frozen weights in a dry run, and had not done so "
+            "in the steps before; the live model shares them with the copy, so they "
+            "have moved; pass clone= to copy all of the model."
+        )
+    return report
 
 
 def _try_proposal(

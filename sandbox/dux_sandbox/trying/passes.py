@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.trying.batch_copies import copy_of_batch
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]
 
@@ -91,7 +92,8 @@ class Passes:
     def _loss(self, place: int) -> torch.Tensor:
         batches = self._given.batches
         try:
-            loss = self._given.objective(self._twin, batches[place % len(batches)])
+            batch = copy_of_batch(batches[place % len(batches)])
+            loss = self._given.objective(self._twin, batch)
         except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
             if self._step == 0 and not self._in_step:
                 raise  # before any step of a rule: the caller's own error

@@ -6,7 +6,7 @@ Forward and backward run here; where the rule runs is its own affair.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.random_state import same_random_numbers
 from dux_sandbox.running import ParamGroups, RunningRule, without_params
+from dux_sandbox.trying.bystanders import Bystanders
 from dux_sandbox.trying.incumbent import Clone, Frozen, TwinOf, continue_on_copy
 from dux_sandbox.trying.passes import Objective, Passes
 from dux_sandbox.trying.scratch import clone_model
@@ -44,6 +45,8 @@ class TwinTraining:
         *,
         accumulate: int = 1,
         weight: float = 1.0,
+        bystanders: Bystanders,
+        resting: Collection[int] = (),
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -55,10 +58,12 @@ class TwinTraining:
         self.seed = seed
         self.accumulate = accumulate
         self.weight = weight
+        self.bystanders = bystanders
+        self.resting = resting
 
     def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
         """A copy of the model, and groups without options over its parameters."""
-        twin, twin_of = clone_model(self.model, self.clone)
+        twin, twin_of = clone_model(self.model, self.clone, shared=self.resting)
         groups = [
             {"params": [twin_of[id(parameter)] for parameter in group["params"]]}
             for group in self.optimizer.param_groups
@@ -96,7 +101,8 @@ class TwinTraining:
         or in the closure that is passed to it.
         """
         passes = Passes(self, twin, rule, losses)
-        with same_random_numbers(self.seed):
+        kept = self.bystanders.kept(resting=self.resting)
+        with same_random_numbers(self.seed), kept:
             for step in range(self.steps + 1):
                 passes.begin(step)
                 last = step == self.steps

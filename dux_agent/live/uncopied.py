@@ -1,0 +1,28 @@
+"""What has one life only: an agent and its live optimizer are not copied or pickled."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, Self
+
+from dux_sandbox.trying.scratch import made_for_a_trial
+
+
+class Uncopied:
+    """Stays the same in a dry run's copy of the module that holds it."""
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Self | None:
+        """Itself in a copy for a dry run.
+
+        Raises:
+            TypeError: it is any other copy.
+        """
+        if not made_for_a_trial(memo):
+            self.__getstate__()
+        return self
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError(
+            f"an object of {type(self).__name__} was to be pickled or copied; its rule "
+            f"may live in another process; take its state_dict() instead, and leave it "
+            f"out in the __getstate__ of a module that keeps it."
+        )
