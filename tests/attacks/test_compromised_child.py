@@ -92,6 +92,12 @@ class Puppet:
         self.killed = True
         self.channel.close()
 
+    def pause(self):
+        """A thread of this process cannot be stopped."""
+
+    def resume(self):
+        """Nor woken."""
+
     def resident_bytes(self):
         return 0
 

@@ -13,6 +13,7 @@ import selectors
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -47,10 +48,17 @@ class Channel:
 
     The kernel times what is received (SO_RCVTIMEO) and takes at once what is sent
     while there is room: a small message costs one system call each way.
+
+    Attributes:
+        text_received: bytes of JSON received so far.
+        on_full: called when the other side has to take something before more can be
+            sent, if set.
     """
 
     def __init__(self, connection: socket.socket, nonce: bytes) -> None:
         self.socket = connection
+        self.text_received = 0
+        self.on_full: Callable[[], None] | None = None
         self._nonce = nonce
         self._buffer = bytearray()
         # The kernel waits for ever unless told; a jailed child may not tell it.
@@ -105,6 +113,7 @@ class Channel:
             raise ChannelBroken("channel", "a message is longer than it may be")
         self._fill(text_size + blob_size, None, deadline)
         text, blob = self._take(text_size), self._take(blob_size)
+        self.text_received += text_size
         try:
             message = json.loads(text)
         except (ValueError, RecursionError):
@@ -136,6 +145,8 @@ class Channel:
                 left = left[self.socket.send(left, socket.MSG_DONTWAIT) :]
             if not left:
                 return
+            if self.on_full is not None:
+                self.on_full()
             with selectors.DefaultSelector() as selector:
                 selector.register(self.socket, selectors.EVENT_WRITE)
                 seconds = deadline - time.monotonic()

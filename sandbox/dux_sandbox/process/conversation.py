@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dux_sandbox.findings import Finding, RuleFailed
@@ -44,6 +45,8 @@ class Conversation:
         self.seconds = 0.0
         self._digest = digest
         self._number = 0
+        child.channel.on_full = child.resume
+        self._left = 0.0  # of the time for the answer that is being read
 
     def require_layers(self, names: Sequence[str]) -> None:
         """Hear which layers of the jail hold, before the child has read any source.
@@ -56,6 +59,7 @@ class Conversation:
             message, _ = self.child.channel.receive(_JAIL_SECONDS)
         except ChannelBroken as error:
             raise self.broken(error, _JAIL_SECONDS) from None
+        self.child.pause()
         try:
             held = {row[0] for row in message["layers"] if row[1] is True}
         except NONSENSE:
@@ -83,13 +87,15 @@ class Conversation:
     ) -> Reply:
         """Send one request and wait for its answer.
 
+        The process runs for as long as this takes, and is stopped before and after.
+
         Args:
             request: plain data with an "op".
             seconds: time the child may use; what `closure` uses does not count.
             closure: called when the child asks for the loss; its return value is
                 the answer. What it raises comes out, and the child is ended.
             blobs: raw bytes that go with the request.
-            max_json: the longest answer accepted, bytes of text.
+            max_json: the most text accepted, bytes; all messages of one answer count.
             max_blob: the most raw bytes accepted with it.
 
         Returns:
@@ -100,26 +106,47 @@ class Conversation:
         """
         self._number += 1
         request["id"] = self._number
-        left = seconds
+        self._left = seconds
+        channel = self.child.channel
+        most = channel.text_received + max_json
         try:
-            self.child.channel.send(request, blobs, seconds)
+            # It finds the question when it wakes: one change of process less.
+            channel.send(request, blobs, seconds)
+            self.child.resume()
             while True:
-                began = time.perf_counter()
-                reply, blob = self.child.channel.receive(left, max_json, max_blob)
-                spent = time.perf_counter() - began
-                left -= spent
-                self.seconds += spent
+                with self.clock():
+                    reply, blob = channel.receive(
+                        self._left, most - channel.text_received, max_blob
+                    )
                 if reply.get("id") != self._number:
                     raise ChannelBroken("channel", "an answer repeats no question")
                 if reply.get("call") != "closure" or closure is None:
                     break
                 answer = {"id": self._number, **closure()}
-                self.child.channel.send(answer, None, seconds)
-            if self.child.channel.surplus:
+                channel.send(answer, None, seconds)
+            self.child.pause()
+            if channel.surplus:
                 raise ChannelBroken("channel", "it said more than it was asked")
         except ChannelBroken as error:
             raise self.broken(error, seconds) from None
         return reply, blob
+
+    @contextmanager
+    def clock(self) -> Iterator[None]:
+        """What is done here counts as the process's time: reading what it sent, too.
+
+        Raises:
+            RuleFailed: it has used up the time that its request had.
+        """
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - began
+            self._left -= spent
+            self.seconds += spent
+        if self._left <= 0:
+            raise self.fail("time", "reading what it sent took longer than it had")
 
     def require_ok(self, reply: dict[str, Any]) -> None:
         """Raise RuleFailed when an answer reports a fault; the child ends."""

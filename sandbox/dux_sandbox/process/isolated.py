@@ -31,7 +31,7 @@ from dux_sandbox.process.reported import (
     report_of,
     state_of,
 )
-from dux_sandbox.process.spawning import Child, zygote
+from dux_sandbox.process.spawning import Child, Zygote, zygote
 from dux_sandbox.process.step_watch import StepWatch
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.running import (
@@ -97,6 +97,7 @@ class IsolatedRule:
         *,
         limits: Limits | None = None,
         seed: int = 0,
+        warm: Zygote | None = None,
     ) -> IsolatedRule:
         """Start a child with a mirror of the parameters, and build the rule there.
 
@@ -105,6 +106,7 @@ class IsolatedRule:
             param_groups: the live groups; only their parameters are used here.
             limits: bounds on time and memory.
             seed: seeds torch's generator in the child.
+            warm: the process that the child is a fork of; None: the trainer's own.
 
         Raises:
             SourceRejected: the static check refuses the source.
@@ -124,7 +126,7 @@ class IsolatedRule:
             "threads": torch.get_num_threads(),
         }
         try:
-            child = zygote().fork(request, (mirror.descriptor,))
+            child = (warm or zygote()).fork(request, (mirror.descriptor,))
         except BaseException:
             mirror.close()
             raise
@@ -163,7 +165,8 @@ class IsolatedRule:
         if "refused" in reply:
             raise SourceRejected(report_of(reply["refused"]))
         try:
-            self.defaults, self.options = built_of(reply, len(param_groups))
+            with self._talk.clock():
+                self.defaults, self.options = built_of(reply, len(param_groups))
             self.carry = reply["carry"] is True
             self.requires_closure = reply["requires_closure"] is True
             self.takes_closure = reply["takes_closure"] is not False
@@ -229,8 +232,9 @@ class IsolatedRule:
         self._talk.require_ok(reply)
         self._count_step(self.seconds - before)
         try:
-            self._groups.take(reply.get("options", ()))
-            changed = indices_of(reply.get("gradients", ()), self.mirror.parameters)
+            with self._talk.clock():
+                self._groups.take(reply.get("options", ()))
+                changed = indices_of(reply.get("gradients", ()), self.mirror.parameters)
         except NONSENSE as error:
             raise self._talk.fail("group", str(error)) from None
         loss = self._loss(reply, counted)
@@ -283,7 +287,8 @@ class IsolatedRule:
         reply, blob = self._talk.ask({"op": "snapshot"}, seconds, max_blob=most)
         self._talk.require_ok(reply)
         try:
-            return state_of(reply, blob, len(self.mirror.parameters))
+            with self._talk.clock():
+                return state_of(reply, blob, len(self.mirror.parameters))
         except NONSENSE as error:
             raise self._talk.fail("state", str(error)) from None
 

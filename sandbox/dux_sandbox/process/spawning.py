@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import json
+import logging
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -12,6 +14,7 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import suppress
 from typing import Any
 
 from dux_sandbox.findings import Finding, RuleFailed
@@ -19,8 +22,11 @@ from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
 from dux_sandbox.process.jail import Layer
 from dux_sandbox.process.whereabouts import line_reached
 
+log = logging.getLogger(__name__)
+
 _START_SECONDS = 120.0  # importing torch from a cold disk took 13 s here
 _FORK_SECONDS = 10.0
+_DEATH_SECONDS = 10.0  # a killed process has gigabytes to give back at most
 # Nothing of the trainer's. A rule's threads must not spin while they wait: the trainer
 # needs the cores for its next forward pass. And glibc must not give the memory of each
 # temporary back to fetch it anew for the next: a plain AdamW over tensors of a million
@@ -80,19 +86,30 @@ class Child:
             return None
         return line_reached(self.channel.socket, self._send_signal)
 
+    def pause(self) -> None:
+        """Stop every thread of the process until `resume`."""
+        self._try_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        self._try_signal(signal.SIGCONT)
+
     def kill(self) -> None:
-        """End the process at once; can be called twice."""
+        """End the process, and wait until it is dead; can be called twice."""
         self.channel.close()
         if not self._alive:
             return
+        self._try_signal(signal.SIGKILL)
         self._alive = False
-        try:
-            self._send_signal(signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        finally:
-            if self._handle >= 0:
-                os.close(self._handle)
+        if self._handle >= 0:
+            if not select.select([self._handle], [], [], _DEATH_SECONDS)[0]:
+                log.warning("process %d of a rule does not die", self.pid)
+            os.close(self._handle)
+
+    def _try_signal(self, number: int) -> None:
+        if self._alive:
+            with suppress(ProcessLookupError):
+                self._send_signal(number)
 
     def _send_signal(self, number: int) -> None:
         if self._handle >= 0:
@@ -113,8 +130,12 @@ class Child:
 class Zygote:
     """The warm process. One is enough for a trainer; see `zygote`."""
 
-    def __init__(self) -> None:
+    def __init__(self, boot: str = _BOOT) -> None:
         """Start the process; `fork` waits until it is warm.
+
+        Args:
+            boot: what the interpreter is told to run, with the module path and the
+                number of a socket as its arguments.
 
         Raises:
             IsolationUnavailable: on a system without fork and socket passing.
@@ -129,7 +150,7 @@ class Zygote:
         with theirs:
             paths = json.dumps([path for path in sys.path if path])
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _BOOT, paths, str(theirs.fileno())],
+                [sys.executable, "-I", "-c", boot, paths, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 env=_ENVIRONMENT,
                 stdin=subprocess.DEVNULL,

@@ -26,6 +26,7 @@ from dux_sandbox.values import Decoder, ValueRefused, encode
 
 # A thread of torch's pool reserves a stack and an arena of address space.
 _THREAD_BYTES = 160 << 20
+_SHARE_OF_A_THREAD = 1 << 16  # elements; torch splits at 32768
 
 _REHEARSAL = """
 import math
@@ -105,12 +106,11 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         os.close(descriptors[1])
         block = torch.frombuffer(shared, dtype=torch.uint8)
         memory = request["memory"] + request["threads"] * _THREAD_BYTES
-    held = jail.lock(memory)
+    held = jail.lock(memory, lambda: start_threads(request.get("threads", 1)))
     rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
     channel.send({"layers": rows})
     if request["purpose"] != "rule":
         return
-    torch.set_num_threads(request["threads"])
     server = _Server(channel, block)
     while True:
         try:
@@ -118,6 +118,13 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         except ChannelBroken:
             return
         server.answer(message, blob)
+
+
+def start_threads(count: int) -> None:
+    """Start torch's team of threads: after the jail is locked none can be."""
+    torch.set_num_threads(count)
+    # Large enough that every thread gets a share of it.
+    torch.zeros(count * _SHARE_OF_A_THREAD).add_(1.0)
 
 
 class _Server:

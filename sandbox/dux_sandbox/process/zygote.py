@@ -17,6 +17,7 @@ import sys
 from typing import Any
 
 _MESSAGE_BYTES = 1 << 16
+_TELLS_OF_DEATHS = hasattr(os, "pidfd_open")
 
 
 def warm() -> None:
@@ -50,20 +51,20 @@ def serve(control: socket.socket) -> None:
     A request is one JSON object with the descriptors of the child's socket and,
     for a rule, its shared memory; the answer holds the child's process id.
     """
-    children: set[int] = set()
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    children: dict[int, int] = {}  # what becomes readable at its end: process id
     poll = select.poll()
     poll.register(control, select.POLLIN)
-    poll.register(wake_read, select.POLLIN)
     while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
-        if wake_read in ready:
-            os.read(wake_read, 4096)
+        # Told of deaths by descriptor: a child is stopped and woken at every step, and
+        # a signal for each would wake this process too.
+        for descriptor, _ in poll.poll(None if _TELLS_OF_DEATHS else 1000):
+            if descriptor in children:
+                poll.unregister(descriptor)
+                os.close(descriptor)
+                os.waitpid(children.pop(descriptor), 0)
+        if not _TELLS_OF_DEATHS:
             _reap(children)
-        if control.fileno() not in ready:
+        if not select.select([control], [], [], 0)[0]:
             continue
         data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 4)
         if not data:
@@ -72,34 +73,32 @@ def serve(control: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             _become_child(request, descriptors)
-        children.add(pid)
+        if _TELLS_OF_DEATHS:
+            handle = os.pidfd_open(pid)
+            children[handle] = pid
+            poll.register(handle, select.POLLIN)
+        else:
+            children[-pid] = pid
         for descriptor in descriptors:
             os.close(descriptor)
         control.sendall(json.dumps({"pid": pid}).encode() + b"\n")
-    for pid in children:
+    for pid in children.values():
         os.kill(pid, signal.SIGKILL)
-    while children:
-        pid, _ = os.waitpid(-1, 0)
-        children.discard(pid)
+    for pid in children.values():
+        os.waitpid(pid, 0)
 
 
-def _reap(children: set[int]) -> None:
-    while children:
-        try:
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        children.discard(pid)
+def _reap(children: dict[int, int]) -> None:
+    """Where no descriptor tells of a death: ask after each child."""
+    for handle, pid in list(children.items()):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            del children[handle]
 
 
 def _become_child(request: dict[str, Any], descriptors: list[int]) -> None:
     """The first moments of a fork: keep two descriptors, then serve one rule."""
     status = 1
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # Descriptors are moved to 3 and up, and nothing else survives.
         kept = []
         for position, descriptor in enumerate(descriptors):
