@@ -16,6 +16,7 @@ from dux_agent import arguments
 from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.deciding import Decider
+from dux_agent.asking.guarding import go_on_guarding, guard_run
 from dux_agent.asking.intake import Intake
 from dux_agent.asking.looking import CallersFunctions, kept_batches
 from dux_agent.asking.loop import Loop
@@ -26,6 +27,7 @@ from dux_agent.errors import BadArgument
 from dux_agent.live.checkpoint import copy_of
 from dux_agent.live.guard_state import pack_guard, restore_guard
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.saved_checkpoint import refused
 from dux_agent.live.uncopied import Uncopied
 from dux_agent.record.recorder import Recorder
@@ -56,7 +58,7 @@ class Agent(Uncopied):
         optimizer: torch.optim.Optimizer,
         settings: Settings,
         *,
-        chats: tuple[BaseChatModel, BaseChatModel | None],
+        chats: tuple[BaseChatModel, BaseChatModel | None] | None,
         budget: Budget,
         recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
@@ -78,6 +80,7 @@ class Agent(Uncopied):
         self._closed: str | None = None
         functions = CallersFunctions(settings, model, self.optimizer)
         intake = Intake(functions, self.optimizer)
+        self._run_guard: RunGuard | None = None
         self._decider = Decider(
             settings,
             self.optimizer,
@@ -102,6 +105,16 @@ class Agent(Uncopied):
                 ),
             ),
         )
+        if chats is None:
+            self._run_guard = guard_run(
+                self.optimizer,
+                model,
+                settings,
+                guard_steps=guard_steps,
+                watch=self._watch,
+                recorder=recorder,
+            )
+            intake.scale.given(1.0)  # its bounds are taken from the same losses
         self._loop = Loop(
             settings,
             self.optimizer,
@@ -123,6 +136,11 @@ class Agent(Uncopied):
         """Optimizer steps observed since the run began."""
         return self._watch.step
 
+    @property
+    def rollbacks(self) -> int:
+        """How often the run of the base optimizer went back, with `lm=None`."""
+        return 0 if self._run_guard is None else self._run_guard.rollbacks
+
     def observe(
         self, loss: Any, batch: Any = None, *, scale: float | None = None
     ) -> None:
@@ -142,6 +160,7 @@ class Agent(Uncopied):
 
         Raises:
             BadArgument: the loss is no scalar, or the scale not above 0.
+            TrainingDiverged: without a language model, when no rollback is left.
         """
         self._require_open()
         if scale is not None:
@@ -190,6 +209,7 @@ class Agent(Uncopied):
         no more than 64 MiB: a decision right after a load tries rules on them. So are
         the random numbers of the process (torch, Python, NumPy), in 20 kB.
         """
+        run = self._run_guard
         return {
             "version": 1,
             "optimizer": copy_of(self.optimizer.state_dict()),
@@ -197,6 +217,7 @@ class Agent(Uncopied):
             "loop": self._loop.state_dict(),
             "batches": kept_batches(self._batches),
             "guard": pack_guard(self.optimizer),
+            "run_guard": None if run is None else run.state_dict(),
             "rates": [trail.state_dict() for trail in self.optimizer.trails],
             "random": RandomState.take().state_dict(),
             "trace": self._recorder.position,
@@ -223,6 +244,8 @@ class Agent(Uncopied):
         self._recorder.go_on_from(state.get("trace"))
         self.optimizer.load_state_dict(state["optimizer"])
         restore_guard(self.optimizer, state.get("guard"))
+        if self._run_guard is not None:
+            go_on_guarding(self._run_guard, state.get("run_guard"))
         for trail, kept in zip(
             self.optimizer.trails, state.get("rates", ()), strict=False
         ):
@@ -244,11 +267,15 @@ class Agent(Uncopied):
         name = named(rule.source, rule.digest) or type(self.optimizer.base).__name__
         count = sum(parameter.numel() for parameter in self.model.parameters())
         verdicts = Counter(decision.verdict for decision in self.decisions)
-        told = ", ".join(f"{number} {verdict}" for verdict, number in verdicts.items())
+        counts = ", ".join(f"{number} {each}" for each, number in verdicts.items())
+        where: str = self.settings.execution
+        told = f"decisions: {counts or 'none'}"
+        if self._run_guard is not None:
+            where, told = "no language model", f"rollbacks: {self.rollbacks}"
         return (
             f"<Agent of {type(self.model).__name__} with {count:,} weights: step "
-            f"{self.step_count}, live {name} ({self.settings.execution}), decisions: "
-            f"{told or 'none'}{', closed' if self.closed else ''}>"
+            f"{self.step_count}, live {name} ({where}), {told}"
+            f"{', closed' if self.closed else ''}>"
         )
 
     def close(self, because: str = "") -> None:

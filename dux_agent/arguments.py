@@ -76,6 +76,16 @@ def check_number(name: str, value: Any, *, least: int, optional: bool) -> None:
         )
 
 
+def check_share(name: str, value: Any) -> None:
+    """Raise BadArgument unless `value` is a number above 0 and at most 1."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value <= 1:
+        raise BadArgument(
+            f"{name} is {value!r}; a number above 0 and at most 1 was wanted; pass "
+            f"{name}=0.5 for half the rate."
+        )
+
+
 def check_choices(**given: str) -> None:
     """Raise BadArgument for a value that is none of its argument's choices."""
     for name, value in given.items():
@@ -135,8 +145,18 @@ def check_prompts(prompts: str | Path | None) -> str | None:
         raise BadArgument(str(error)) from None
 
 
-def chat_models(lm: Any, fallback: Any, seed: int) -> tuple[Any, Any]:
-    """The chat models of both names, or BadArgument for one that means nothing."""
+def chat_models(lm: Any, fallback: Any, seed: int) -> tuple[Any, Any] | None:
+    """The chat models of both names, or BadArgument for one that means nothing.
+
+    None where there is no language model.
+    """
+    if lm is None:
+        if fallback is not None:
+            raise BadArgument(
+                f"fallback is {fallback!r} and lm is None; a fallback of a model was "
+                f"wanted; pass it as lm, or leave it out."
+            )
+        return None
     from dux_graphs.models import ModelNameError, chat_model
 
     try:

@@ -30,7 +30,7 @@ def attach(
     optimizer: torch.optim.Optimizer,
     objective: Objective,
     *,
-    lm: str | BaseChatModel = "offline",
+    lm: str | BaseChatModel | None = "offline",
     task: str | None = None,
     every: int | None = None,
     total_steps: int | None = None,
@@ -58,6 +58,8 @@ def attach(
     fallback: str | BaseChatModel | None = None,
     fuzz: bool = False,
     also: Any = (),
+    rollback_lr: float = 0.5,
+    max_rollbacks: int = 3,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -73,7 +75,8 @@ def attach(
             keep working.
         objective: `(model, batch) -> loss`, a scalar tensor.
         lm: "offline" (rules, no language model), "recorded:FILE", "openai:NAME", any
-            "provider:NAME" of LangChain, or a LangChain chat model.
+            "provider:NAME" of LangChain, or a LangChain chat model. None: nobody is
+            asked, the guard watches the optimizer itself.
         task: a few words on the task for the model, such as "MNIST".
         every: steps between decisions; None: only when `decide` is called.
         total_steps: steps of the whole run, so that a schedule can be planned.
@@ -108,6 +111,9 @@ def attach(
         also: a module, or several, that the objective or `validate` reach in a way
             that their closures, globals and attributes do not show. Their gradients,
             buffers, parameters and modes are kept as those of modules that are found.
+        rollback_lr: with `lm=None`: what rates are times after each rollback.
+        max_rollbacks: with `lm=None`: how often the run goes back before a breach
+            raises `TrainingDiverged`.
 
     Raises:
         BadArgument: an argument cannot be meant; nothing was written.
@@ -131,9 +137,11 @@ def attach(
         ("dry_run_steps", dry_run_steps, 1, False),
         ("guard_steps", guard_steps, 0, False),
         ("history_characters", history_characters, 0, False),
+        ("max_rollbacks", max_rollbacks, 0, False),
         ("seed", seed, 0, False),
     ):
         arguments.check_number(name, value, least=least, optional=optional)
+    arguments.check_share("rollback_lr", rollback_lr)
     arguments.check_choices(
         accept=accept,
         execution=execution,
@@ -166,6 +174,8 @@ def attach(
         prompts=arguments.check_prompts(prompts),
         fuzz=bool(fuzz),
         also=arguments.read_also(also),
+        rollback_lr=float(rollback_lr),
+        max_rollbacks=max_rollbacks,
     )
     spending = Budget.of(budget)
     chats = arguments.chat_models(lm, fallback, seed)

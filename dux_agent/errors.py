@@ -18,7 +18,8 @@ class DuxError(Exception):
         ├── MissingExtra     (also ImportError)        an optional package is not there
         ├── DataMissing      (also FileNotFoundError)  a task's data cannot be found
         ├── RunFolderExists  (also FileExistsError)    a run folder would be overwritten
-        └── RunFolderUnusable  (also OSError)          it cannot be made, read, written
+        ├── RunFolderUnusable  (also OSError)          it cannot be made, read, written
+        └── TrainingDiverged  (also ArithmeticError)   no rollback helps any more
 
     >>> str(DuxError("every is 0;\\n  it must be >= 1"))
     'every is 0; it must be >= 1'
@@ -56,6 +57,13 @@ class DataMissing(DuxError, FileNotFoundError):
 
 class RunFolderExists(DuxError, FileExistsError):
     """A run folder of that name holds something already; nothing was written."""
+
+
+class TrainingDiverged(DuxError, ArithmeticError):
+    """A run without a language model did harm to itself again and again.
+
+    The weights are those of the last good snapshot.
+    """
 
 
 class RunFolderUnusable(DuxError, OSError):

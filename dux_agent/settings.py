@@ -45,6 +45,8 @@ class Settings:
     prompts: str | None
     fuzz: bool = False
     also: tuple[Any, ...] = ()
+    rollback_lr: float = 0.5
+    max_rollbacks: int = 3
 
     def decisions_left(self, step: int) -> int | None:
         """How often the model is asked again after a decision at `step`, if known."""

@@ -7,6 +7,7 @@ from dux_agent.errors import (
     MissingExtra,
     RunFolderExists,
     RunFolderUnusable,
+    TrainingDiverged,
 )
 
 
@@ -18,6 +19,7 @@ from dux_agent.errors import (
         (DataMissing, FileNotFoundError),
         (RunFolderExists, FileExistsError),
         (RunFolderUnusable, OSError),
+        (TrainingDiverged, ArithmeticError),
     ],
 )
 def test_every_error_is_of_the_family_and_of_pythons_own(kind, also):

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 
@@ -37,9 +37,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+Chats = tuple["BaseChatModel", "BaseChatModel | None"]
+
 _NO_BATCH = (
     "no batch has been seen yet, so nothing can be tried; call "
     "agent.observe(loss, batch) after each step"
+)
+_NO_MODEL = (
+    "there is no language model to ask (lm=None); the guard watches the base optimizer"
 )
 _PENDING = "it is being decided while training goes on"
 _CLOSE_SECONDS = 150.0  # a call to a language model ends after 120
@@ -60,7 +65,7 @@ class Decider:
         functions: CallersFunctions,
         decisions: list[Decision],
         chronicle: Chronicle,
-        chats: tuple[BaseChatModel, BaseChatModel | None],
+        chats: Chats | None,
         budget: Budget,
         recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
@@ -76,7 +81,7 @@ class Decider:
         self._chronicle = chronicle
         self._chats = chats
         self._budget = budget
-        for chat in chats:
+        for chat in chats or ():
             hide_secrets_of(chat)
         self._recorder = recorder
         self._builder = builder
@@ -124,6 +129,11 @@ class Decider:
         self._work, self._pending = work, (decision, ports, began)
         work.start()
         return decision
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is a language model to ask."""
+        return self._chats is not None
 
     @property
     def at_work(self) -> bool:
@@ -214,6 +224,9 @@ class Decider:
     def _observe(self, decision: Decision) -> Observation | None:
         """What training looks like now; None when there is nothing to decide on."""
         self._live.guard.follow()
+        if self._chats is None:
+            decision.reason = _NO_MODEL
+            return None
         if not self._batches:
             decision.reason = _NO_BATCH
             return None
@@ -232,7 +245,7 @@ class Decider:
         )
 
     def _ports(self, decision: Decision) -> DecisionPorts:
-        chat, fallback = self._chats
+        chat, fallback = cast(Chats, self._chats)  # else nothing was observed
         return DecisionPorts(
             chat=chat,
             fallback=fallback,

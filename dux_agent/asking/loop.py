@@ -50,7 +50,7 @@ class Loop:
 
     def observe(self, loss: float, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
-        if batch is not None:
+        if batch is not None and self._decider.asks:
             self._batches.append(batch)
         done = self.intake.take(loss, batch, scale)
         if done is not None:
@@ -84,7 +84,9 @@ class Loop:
     def _falls_due(self, before: int, now: int) -> bool:
         """Whether a decision falls into the steps after `before` up to `now`."""
         every, total = self._settings.every, self._settings.total_steps
-        if every is None or now // every == before // every:
+        if every is None or not self._decider.asks:
+            return False
+        if now // every == before // every:
             return False
         return total is None or now < total
 
@@ -94,7 +96,7 @@ class Loop:
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""
-        if self._watch.norm_is_due():
+        if self._decider.asks and self._watch.norm_is_due():
             parameters = parameters_of(self._live.param_groups)
             # A fused base optimizer gets them as GradScaler has multiplied them.
             scale = getattr(self._live, "grad_scale", None)

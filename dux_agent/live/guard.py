@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 DEAR_EVERY = 32
 RENEW_EVERY = 130
-_HEALTHY_LOSSES = 10
+HEALTHY_LOSSES = 10
 # Gradients taken under a rule that went astray tell little about the weights that
 # are put back; more than this many times the norm at the snapshot is not stepped on.
 _STRAY_GRADIENT = 10.0
@@ -246,7 +246,7 @@ class Guard:
             return
         if watch.pending is not None:
             watch.pending.healthy += 1
-            if watch.pending.healthy >= _HEALTHY_LOSSES:
+            if watch.pending.healthy >= HEALTHY_LOSSES:
                 self._promote(watch)
 
     def breach(self, reason: str) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dux_agent.live.group_options import give_back
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.run_guard import RunGuard
 
 
 def retire(live: DuxOptimizer) -> None:
     """Put the base optimizer's own options back into its groups, in place.
 
     While a rule is live the groups hold the rule's options, and may lack some of the
-    base's own. What schedulers did to a rate stays done. The weights stay as they
-    are, and the rules behind `live` are not ended here: close it first.
+    base's own; after a rollback without a language model they may hold a lowered
+    rate. What schedulers did to a rate stays done. The weights stay as they are, and
+    the rules behind `live` are not ended here: close it first.
     """
+    if isinstance(live.guard, RunGuard):
+        live.guard.rates.undo(live.param_groups)
     if live.running is live.base_rule:
         return
     standing, watch = live.base_standing, live.guard.watch

@@ -140,11 +140,18 @@ class Snapshot:
         step, healthy = int(state["step"]), int(state["healthy"])
         return cls(step, parameters, values, buffers, random, healthy)
 
-    def restore(self, *, only_parameters: bool = False) -> None:
-        """Put everything back, bit for bit, into the same tensors."""
+    def restore(self, *, only_parameters: bool = False, random: bool = True) -> None:
+        """Put everything back, bit for bit, into the same tensors.
+
+        Args:
+            only_parameters: leave the buffers and the random numbers.
+            random: put the random numbers back too.
+        """
         write_back(self.parameters, self.values)
-        if not only_parameters:
-            self.buffers.restore()
+        if only_parameters:
+            return
+        self.buffers.restore()
+        if random:
             self.random.restore()
 
 

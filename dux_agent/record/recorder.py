@@ -42,6 +42,8 @@ class Recorder:
         if run_dir is None or isinstance(run_dir, RunFolder):
             return cls(run_dir, owned=False)
         name = lm if isinstance(lm, str) else type(lm).__name__
+        if lm is None:
+            name = "none"
         facts = {
             "task": settings.task,
             "seed": settings.seed,

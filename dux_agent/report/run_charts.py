@@ -16,7 +16,7 @@ from dux_agent.report.chart import (
 )
 from dux_agent.report.thinning import not_finite, thinned
 from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
-from dux_agent.story.wording import verdict_class
+from dux_agent.story.wording import verdict_class, went_back_text
 
 WIDE = Size(880, 360, right=14, top=34)
 NARROW = Size(360, 300, left=40, right=14, top=34)
@@ -55,6 +55,7 @@ def _losses(run: RunStory, size: Size) -> Chart:
         losses += [loss for _, loss in points]
     decisions = run.decisions[:_MOST_MARKS]
     steps += [float(decision.decided_at) for decision in decisions]
+    steps += [float(back.step) for back in run.went_back]
     across, up = axes_of(size, steps, losses)
     lines = [
         series(name, points, across, up)
@@ -68,7 +69,7 @@ def _losses(run: RunStory, size: Size) -> Chart:
         across,
         up,
         lines,
-        marks=_marks(decisions, across),
+        marks=[*_marks(decisions, across), *_went_back(run, across)],
         broken=[
             round(across.place(step), 1)
             for step in not_finite(run.losses)[:_MOST_BROKEN]
@@ -110,6 +111,16 @@ def _marks(decisions: Iterable[DecisionStory], across: Axis) -> list[Mark]:
                     f"{told}{decision.rolled_back_at}",
                 )
             )
+    return marks
+
+
+def _went_back(run: RunStory, across: Axis) -> list[Mark]:
+    """Where a run without a language model went back, and to where."""
+    marks = []
+    for number, back in enumerate(run.went_back[:_MOST_MARKS], 1):
+        label = f"rollback {number}, step {back.step}: {went_back_text(back)}"
+        x = round(across.place(back.step), 1)
+        marks.append(Mark(number, "rollback", x, None, label))
     return marks
 
 

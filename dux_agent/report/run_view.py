@@ -19,6 +19,7 @@ from dux_agent.story.wording import (
     plural,
     seconds_text,
     verdict_class,
+    went_back_text,
 )
 
 _LEGEND = {
@@ -60,6 +61,10 @@ def run_view(run: RunStory, prices: Prices, most: int) -> View:
         "not_finite": len(not_finite(run.losses)),
         "epochs": _rows(run),
         "has_control": bool(run.control),
+        "rollbacks": [
+            [f"{back.step:,}", one_line(back.reason, 300), went_back_text(back)]
+            for back in run.went_back[:_MOST_ROWS]
+        ],
         "timeline": _timeline(run),
         "decisions": [
             view_of(decision, run, prices, told) for decision in run.decisions
@@ -89,6 +94,8 @@ def _fact(run: RunStory, name: str) -> str:
 def run_state(run: RunStory) -> tuple[bool, str]:
     """Whether all epochs that were planned are there, and a sentence on it."""
     planned, done = run.epochs_planned, len(run.epochs)
+    if run.ended_by:
+        return False, f"ended at step {run.steps:,}: {one_line(run.ended_by, 400)}"
     open_ones = [each for each in run.decisions if each.verdict == "unfinished"]
     if planned is None:
         told = f"{plural(run.steps, 'step')} recorded"
@@ -128,6 +135,15 @@ def _figures(run: RunStory, prices: Prices) -> list[View]:
             ),
         }
     )
+    if run.went_back:
+        back = run.went_back[-1]
+        figures.append(
+            {
+                "name": "rollbacks",
+                "value": f"{len(run.went_back):,}",
+                "note": f"the last at step {back.step:,}: {went_back_text(back)}",
+            }
+        )
     deciding = sum(each.seconds or 0.0 for each in run.decisions)
     figures.append(
         {
@@ -209,7 +225,9 @@ def _chart_label(run: RunStory) -> str:
             f"{loss_text(last.val)} after epoch {last.number}"
         )
     told = [f"{each.number} at step {each.step}" for each in run.decisions[:12]]
-    return f"{label}. Decisions: {', '.join(told) or 'none'}."
+    label = f"{label}. Decisions: {', '.join(told) or 'none'}."
+    back = [f"step {each.step}" for each in run.went_back[:12]]
+    return f"{label} Rollbacks: {', '.join(back)}." if back else label
 
 
 def _rows(run: RunStory) -> list[list[str]]:

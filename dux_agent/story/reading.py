@@ -16,6 +16,7 @@ from dux_agent.story.records import (
     RunStory,
     Stage,
     Trouble,
+    WentBackTold,
 )
 from dux_agent.story.values import count, items, mapping, number, numbers, text
 from dux_agent.trace import Event, iterate
@@ -24,6 +25,7 @@ from dux_sandbox.findings import digest_of
 SourceOf = Callable[[str], str | None]
 """Digest -> the source kept under it, or None."""
 
+_ENDED_BY = "TrainingDiverged"
 _Rule = tuple[str, str | None]
 
 # What the time until an event of this kind was spent on.
@@ -63,6 +65,8 @@ def story_of(
     epochs: dict[int, EpochLosses] = {}
     control: dict[int, EpochLosses] = {}
     told: dict[int, list[Event]] = {}
+    went_back: dict[int, WentBackTold] = {}
+    ended_by = ""
     began = ended = agent_began = 0.0
     total = 0
     for event in events:
@@ -76,6 +80,10 @@ def story_of(
         agent_began = agent_began or event.time
         if type(event.decision) is int:
             told.setdefault(event.decision, []).append(event)
+        elif event.kind == "rollback":
+            went_back[event.step] = _went_back(event)
+        elif event.kind == "error" and event.data.get("error") == _ENDED_BY:
+            ended_by = text(event.data.get("message"))
         elif scope == "epoch":
             _keep_epoch(epochs, event)
         elif event.kind == "loss":
@@ -94,6 +102,18 @@ def story_of(
         began=began,
         ended=ended,
         agent_began=agent_began,
+        went_back=tuple(went_back[step] for step in sorted(went_back)),
+        ended_by=ended_by,
+    )
+
+
+def _went_back(event: Event) -> WentBackTold:
+    data = event.data
+    return WentBackTold(
+        step=max(event.step, 0),
+        reason=text(data.get("reason")),
+        undone=count(data.get("steps")),
+        factor=number(data.get("factor")),
     )
 
 

@@ -95,6 +95,23 @@ class Trouble:
 
 
 @dataclass(frozen=True)
+class WentBackTold:
+    """A rollback of the base optimizer's own run, where there is no language model.
+
+    Attributes:
+        step: steps observed when it went back.
+        reason: what was seen.
+        undone: steps of training that were undone; None where it is not told.
+        factor: what the rates are times from then on; None where it is not told.
+    """
+
+    step: int
+    reason: str
+    undone: int | None
+    factor: float | None
+
+
+@dataclass(frozen=True)
 class DecisionStory:
     """One decision, from observation to verdict, and what became of it.
 
@@ -178,6 +195,8 @@ class RunStory:
         events: how many there are.
         began, ended: seconds since 1970, of the first and the last event.
         agent_began: of the first event that is not the control's.
+        went_back: rollbacks that belong to no decision, in order.
+        ended_by: what the guard of a run without a language model raised at last.
     """
 
     path: Path
@@ -190,6 +209,8 @@ class RunStory:
     began: float
     ended: float
     agent_began: float
+    went_back: tuple[WentBackTold, ...] = ()
+    ended_by: str = ""
 
     @property
     def epochs_planned(self) -> int | None:
@@ -228,4 +249,5 @@ class RunStory:
         ends = [epoch.step for epoch in self.epochs[-1:]]
         ends += [step for step, _ in self.losses[-1:]]
         ends += [decision.decided_at for decision in self.decisions[-1:]]
+        ends += [back.step for back in self.went_back[-1:]]
         return max(ends, default=0)

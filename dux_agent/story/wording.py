@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from dux_agent.showing import one_line
+from dux_agent.story.records import WentBackTold
 
 OFFLINE = "offline rules (rule-based, not a language model)"
 
@@ -26,7 +27,20 @@ def model_title(name: str) -> str:
     >>> model_title("offline")
     'offline rules (rule-based, not a language model)'
     """
+    if name == "none":
+        return "none (the guard alone)"
     return OFFLINE if name in ("offline", "OfflineRules") else one_line(name)
+
+
+def went_back_text(back: WentBackTold) -> str:
+    """What a rollback of a run without a language model did.
+
+    >>> went_back_text(WentBackTold(step=9, reason="", undone=3, factor=0.5))
+    '3 steps undone, on at 0.5 times the rate'
+    """
+    undone = "" if back.undone is None else f"{plural(back.undone, 'step')} undone"
+    rate = "" if back.factor is None else f"on at {back.factor:g} times the rate"
+    return ", ".join(part for part in (undone, rate) if part)
 
 
 def loss_text(loss: float | None) -> str:

@@ -81,10 +81,10 @@ class Spans:
     def __call__(self, event: Event) -> None:
         """Begin, end or fill a span."""
         number_of = event.decision
-        if type(number_of) is not int:
-            return
         if event.kind == "rollback":
             self._rollback(number_of, event)
+            return
+        if type(number_of) is not int:
             return
         held = self._open.get(number_of)
         if held is None:
@@ -204,15 +204,19 @@ class Spans:
         held.span.end(end_time=_nanoseconds(event.time))
         del self._open[number_of]
 
-    def _rollback(self, number_of: int, event: Event) -> None:
-        """A span of its own, linked to the decision that it undoes."""
-        context = self._made.get(number_of)
+    def _rollback(self, number_of: int | None, event: Event) -> None:
+        """A span of its own, linked to the decision that it undoes, if to any."""
+        attributes = {"dux.step": event.step}
+        context = None
+        if type(number_of) is int:
+            attributes["dux.decision"] = number_of
+            context = self._made.get(number_of)
         links = [] if context is None else [self._otel.Link(context)]
         span = self._tracer.start_span(
             "rollback",
             start_time=_nanoseconds(event.time),
             links=links,
-            attributes={"dux.decision": number_of, "dux.step": event.step},
+            attributes=attributes,
         )
         if self._content:
             span.set_attribute("dux.reason", text(event.data.get("reason")))

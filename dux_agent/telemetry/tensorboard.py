@@ -58,7 +58,10 @@ class TensorBoard:
                 self._scalar("decision/learning_rate", rates[0], event)
             self._text("decisions", self._told(event), event)
         elif event.kind == "rollback":
-            told = f"decision {event.decision} was rolled back: "
+            undone = "the run"
+            if event.decision is not None:
+                undone = f"decision {event.decision}"
+            told = f"{undone} was rolled back: "
             self._text("rollbacks", told + text(data.get("reason")), event)
         elif event.kind == "error":
             told = f"{text(data.get('error'))}: {text(data.get('message'))}"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 
 from dux_agent.folder_files import open_own
@@ -19,7 +19,7 @@ from dux_agent.story.reading import SourceOf, story_of
 from dux_agent.story.summary import summary
 from dux_agent.story.values import number
 from dux_agent.story.wording import loss_text
-from dux_agent.terminal.table import trace_table
+from dux_agent.terminal.table import trace_table, went_back_table
 from dux_agent.trace import Event, whole
 from dux_graphs.plain_json import MOST_BYTES
 
@@ -95,7 +95,10 @@ def follow(
             if console.is_terminal:
                 if news:
                     run = story_of(folder, {}, kept, source_of)
-                    live.update(trace_table(run), refresh=True)
+                    tables = [trace_table(run)]
+                    if run.went_back:
+                        tables.append(went_back_table(run))
+                    live.update(Group(*tables), refresh=True)
             else:
                 for event in news:
                     _say(console, event, source_of)
@@ -112,18 +115,19 @@ def _matters(event: Event) -> bool:
 def _say(console: Console, event: Event, source_of: SourceOf) -> None:
     data = event.data
     text = ""
+    who = "guard" if event.decision is None else f"decision {event.decision}"
     if event.kind == "loss":
-        who = "control" if data.get("scope") == "control" else "agent"
+        course = "control" if data.get("scope") == "control" else "agent"
         losses = " ".join(
             f"{name} {loss_text(number(data.get(key)))}"
             for name, key in (("train", "loss"), ("val", "val"), ("test", "test"))
         )
-        text = f"{who} epoch {data.get('epoch')}: {losses}"
+        text = f"{course} epoch {data.get('epoch')}: {losses}"
     elif event.kind == "apply":
         about = summary(source_of(str(data.get("digest") or "")), 60)
         text = f"decision {event.decision}: {data.get('verdict')} {about}"
     elif event.kind == "rollback":
-        text = f"decision {event.decision}: rolled_back {data.get('reason')}"
+        text = f"{who}: rolled_back {data.get('reason')}"
     elif event.kind == "error":
         where = "" if event.decision is None else f"decision {event.decision}: "
         text = f"{where}error {data.get('message')}"

@@ -18,6 +18,7 @@ from dux_agent.terminal.table import (
     epochs_table,
     plain_table,
     trace_table,
+    went_back_table,
 )
 
 if TYPE_CHECKING:
@@ -74,7 +75,12 @@ def print_trace(
             losses = (epoch.train, epoch.val, epoch.test)
             table.add_row(str(epoch.number), *map(loss_text, losses))
         console.print(table)
-    console.print(trace_table(run))
+    if run.decisions or not run.went_back:
+        console.print(trace_table(run))
+    if run.went_back:
+        console.print(went_back_table(run))
+    if run.ended_by:
+        _say(console, one_line(run.ended_by))
 
 
 _MOST_DIFFERENCES = 40

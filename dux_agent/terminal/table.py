@@ -13,7 +13,7 @@ from dux_agent.runs.progress import Change, Epoch, Result
 from dux_agent.showing import one_line
 from dux_agent.story.records import RunStory
 from dux_agent.story.summary import summary
-from dux_agent.story.wording import loss_text
+from dux_agent.story.wording import loss_text, went_back_text
 
 _COLOURS = {
     "applied": "green",
@@ -115,6 +115,19 @@ def trace_table(run: RunStory) -> Table:
             f"{_or_dash(decision.seconds, '.1f')}\n"
             f"{_or_dash(decision.usage.get('total_tokens'))}",
         )
+    return table
+
+
+def went_back_table(run: RunStory) -> Table:
+    """The rollbacks of a run without a language model."""
+    table = plain_table("Rollbacks")
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("what was seen", ratio=1, overflow="fold")
+    table.add_column("what was done", overflow="fold")
+    for number, back in enumerate(run.went_back, 1):
+        told = (str(number), str(back.step), one_line(back.reason, 200))
+        table.add_row(*map(Text, (*told, went_back_text(back))))
     return table
 
 

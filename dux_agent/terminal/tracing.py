@@ -62,6 +62,7 @@ def show(
             "epochs": [asdict(epoch) for epoch in run.epochs],
             "control": [asdict(epoch) for epoch in run.control],
             "decisions": [_record(run, each) for each in told],
+            "rollbacks": [asdict(back) for back in run.went_back],
         }
         text = json.dumps(plain(record), indent=2, allow_nan=False)
         console.file.write(text + "\n")

@@ -1,0 +1,341 @@
+"""Watches a run of the base optimizer itself: no language model, no rules.
+
+It is the guard of rules, turned on what is live without them. A loss that is not
+finite, losses above the bounds of `dux_agent.live.loss_bound`, or a parameter that is
+not finite take the run back to its last good snapshot: weights, buffers, the
+optimizer's state. Training goes on from there with the batches that come next, at
+`rollback_lr` times the rate; after `max_rollbacks` of it the next breach raises.
+
+The random numbers are not put back, as they are for a rule: a loop that draws its
+batches from them would draw the very batches again that did the harm.
+
+A snapshot is taken when the guard begins and renewed every `max(guard_steps, 130)`
+steps. A new one counts after ten healthy losses at and after it, and only if weights
+and optimizer are finite. The bounds are taken from the last 64 losses with each new
+snapshot (and at the start after 8, 16 and 32), twice as wide as for a rule.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dux_agent.errors import TrainingDiverged
+from dux_agent.live.gradients import gradient_norm
+from dux_agent.live.guard import DEAR_EVERY, HEALTHY_LOSSES, Guard
+from dux_agent.live.held_back import HeldBack
+from dux_agent.live.integrity import all_finite
+from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.run_snapshot import RunSnapshot
+from dux_sandbox.closures import LoopClosure
+
+if TYPE_CHECKING:
+    from dux_agent.live.optimizer import DuxOptimizer
+
+log = logging.getLogger(__name__)
+
+_LOSSES = 64
+_EARLY = (8, 16, 32)
+_REACH_OF = 32
+_WIDTH = 2.0
+
+
+@dataclass(frozen=True)
+class WentBack:
+    """One rollback of a run.
+
+    Attributes:
+        reason: what was seen.
+        number: which rollback it is, from 1.
+        steps: how many steps of training were undone.
+        factor: what the rates are times from now on.
+    """
+
+    reason: str
+    number: int
+    steps: int
+    factor: float
+
+
+class RunGuard(Guard):
+    """Guards the base optimizer's run, and rules like any guard while one is live.
+
+    Attributes:
+        rollbacks: how often the run went back.
+        rates: the rates that are held back since.
+        on_went_back: called after everything was put back.
+        on_diverged: called with the error before it is raised.
+    """
+
+    def __init__(
+        self,
+        live: DuxOptimizer,
+        model: torch.nn.Module | None = None,
+        *,
+        guard_steps: int = 100,
+        rollback_lr: float = 0.5,
+        max_rollbacks: int = 3,
+    ) -> None:
+        """Begin to guard: the run as it is now is the first that it can go back to.
+
+        Args:
+            live: the optimizer; its base is guarded.
+            model: whose buffers are kept too.
+            guard_steps: steps at the start and after a rollback with the dear checks.
+            rollback_lr: what rates are times after each rollback.
+            max_rollbacks: how many there are before the next breach raises.
+        """
+        super().__init__(live, model, guard_steps=guard_steps)
+        self.rollbacks = 0
+        self.rates = HeldBack()
+        self.on_went_back: Callable[[WentBack], None] | None = None
+        self.on_diverged: Callable[[TrainingDiverged], None] | None = None
+        self._rollback_lr = rollback_lr
+        self._max_rollbacks = max_rollbacks
+        self._begin()
+
+    def disarm(self) -> None:
+        """No rule is live any more: guard the run from here on."""
+        super().disarm()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._steps = 0  # since it began
+        self._quiet = 0  # since it began or last went back
+        self._sees_losses = False
+        self._losses: deque[float] = deque(maxlen=_LOSSES)
+        self._seen = 0
+        self._reach = 0.0
+        self._judge = LossJudge(None)
+        self._pending: RunSnapshot | None = None
+        self._stale: list[tuple[torch.Tensor, torch.Tensor, int]] | None = None
+        self._written: list[set[str]] = []
+        self._good = self._take()
+
+    def _take(self) -> RunSnapshot:
+        live, bound = self._live, self._judge.bound
+        return RunSnapshot.take(live.base, self.model, self._steps, bound)
+
+    def step(self, closure: LoopClosure | None) -> Any:
+        """One step of the base optimizer; goes back when it did harm.
+
+        Raises:
+            TrainingDiverged: it did harm again after the last rollback.
+            Whatever the base optimizer or the closure raise.
+        """
+        live = self._live
+        if self.armed:
+            return super().step(closure)
+        if self._steps == 0 or not self._same_parameters():
+            self._begin_where_it_differs()
+        elif self._quiet and self._quiet % self._renew_every == 0:
+            self._pending = self._take()
+        dear = self._quiet < self._guard_steps or self._quiet % DEAR_EVERY == 0
+        if closure is None and self._stale is not None and self._gradients_are_stale():
+            return None
+        self._stale = None
+        with self.rates.while_stepping(live.param_groups):
+            before = [dict(group) for group in live.param_groups] if dear else []
+            result = live.trusted_step(closure)
+            self._note_written(before)
+        self._steps += 1
+        self._quiet += 1
+        if dear and not all_finite(self._parameters()):
+            self._go_back(f"a parameter was not finite after step {live.steps + 1}")
+        else:
+            self._promote_in_a_loop_without_losses()
+        return result
+
+    def observed(self, loss: float) -> None:
+        """A loss of the run; goes back when it is a breach.
+
+        Raises:
+            TrainingDiverged: it is one again after the last rollback.
+        """
+        if self.armed:
+            super().observed(loss)
+            return
+        self._sees_losses = True
+        if self._quiet == 0:
+            return  # of a step that is undone already, or before any
+        reason = self._judge.see(loss)
+        if reason is not None:
+            self._go_back(reason)
+            return
+        self._losses.append(loss)
+        self._seen += 1
+        if self._seen % _REACH_OF == 0:
+            newest = list(self._losses)[-_REACH_OF:]
+            self._reach = max(self._reach, math.fsum(newest) / len(newest))
+        if self._seen in _EARLY:
+            self._take_bound()
+            self._good.bound = self._good.bound or self._judge.bound
+        if self._pending is not None:
+            self._pending.model.healthy += 1
+            if self._pending.model.healthy >= HEALTHY_LOSSES:
+                self._renew()
+
+    def _gradients_are_stale(self) -> bool:
+        """Whether they are of the weights that were undone.
+
+        A loop may tell of a loss between its backward pass and its step. It may clip
+        them in between too: NaN stays what it is.
+        """
+        if any(
+            each.grad is gradient and gradient._version == version
+            for each, gradient, version in self._stale or ()
+        ):
+            return True
+        norm = gradient_norm(self._parameters())
+        return norm is not None and not math.isfinite(norm)
+
+    def _take_bound(self) -> None:
+        bound = LossBound.of(list(self._losses), reach=self._reach, width=_WIDTH)
+        self._judge = LossJudge(bound, reach=self._reach)
+
+    def _promote_in_a_loop_without_losses(self) -> None:
+        pending = self._pending
+        if pending is None or self._sees_losses:
+            return
+        if self._steps - pending.model.step >= DEAR_EVERY:
+            self._renew()
+
+    def _renew(self) -> None:
+        """The pending snapshot counts from now on, if it is sound."""
+        pending, self._pending = self._pending, None
+        if pending is None or not all_finite(self._parameters()):
+            return
+        if not pending.sound():
+            return
+        self._take_bound()
+        pending.bound = self._judge.bound
+        self._good = pending
+
+    def _same_parameters(self) -> bool:
+        held = self._good.model.parameters
+        now = self._parameters()
+        return len(held) == len(now) and all(map(_is, held, now))
+
+    def _begin_where_it_differs(self) -> None:
+        """Weights that were loaded since are what there is to go back to.
+
+        Only then: a first batch may have spoilt the buffers already.
+        """
+        good = self._good.model
+        if not self._same_parameters() or not all(
+            torch.equal(held, value.detach())
+            for held, value in zip(good.values, self._parameters(), strict=True)
+        ):
+            self._begin()
+
+    def _note_written(self, before: list[dict[str, Any]]) -> None:
+        """Which values of its groups the optimizer writes in its own steps."""
+        groups = self._live.param_groups
+        self._written += [set() for _ in range(len(groups) - len(self._written))]
+        for held, group, names in zip(before, groups, self._written, strict=False):
+            names.update(
+                name
+                for name, value in group.items()
+                if name not in ("params", "lr") and value is not held.get(name)
+            )
+
+    def _go_back(self, reason: str) -> None:
+        live, good = self._live, self._good
+        good.restore(live.base, self._written)
+        self._stale = [
+            (each, each.grad, each.grad._version)
+            for each in self._parameters()
+            if each.grad is not None
+        ]
+        undone = self._steps - good.model.step
+        self._pending = None
+        self._quiet = 0
+        self._steps = good.model.step
+        self._judge = LossJudge(good.bound, reach=self._reach)
+        self._losses.clear()
+        self._seen = 0 if good.bound is None else _REACH_OF
+        if self.rollbacks >= self._max_rollbacks:
+            error = TrainingDiverged(
+                f"training diverged again after {self.rollbacks} rollbacks: {reason}; "
+                f"a run that goes on was wanted; the weights of {undone} steps before "
+                f"are back: look at the batches since, lower the rate, or raise "
+                f"max_rollbacks."
+            )
+            if self.on_diverged is not None:
+                self.on_diverged(error)
+            raise error
+        self.rollbacks += 1
+        self.rates.lower(live.param_groups, self._rollback_lr)
+        log.warning(
+            "%s; the run goes on from %d steps before at %g times the rate",
+            reason,
+            undone,
+            self.rates.factor,
+        )
+        if self.on_went_back is not None:
+            self.on_went_back(
+                WentBack(reason, self.rollbacks, undone, self.rates.factor)
+            )
+
+    def state_dict(self, *, snapshots: bool = True) -> dict[str, Any]:
+        """What it remembers: plain data and tensors of its own.
+
+        Args:
+            snapshots: with what it would go back to: weights, buffers and the
+                optimizer's state once more, twice while a snapshot is new.
+        """
+        return {
+            "rollbacks": self.rollbacks,
+            "rates": self.rates.state_dict(),
+            "good": self._packed(self._good, snapshots),
+            "pending": self._packed(self._pending, snapshots),
+            "judge": self._judge.state_dict(),
+            "losses": list(self._losses),
+            "seen": self._seen,
+            "reach": self._reach,
+            "steps": self._steps,
+            "quiet": self._quiet,
+            "sees_losses": self._sees_losses,
+            "written": [sorted(names) for names in self._written],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave, with the weights of then in the model.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is damaged, or of another model.
+        """
+        self.rollbacks = int(state["rollbacks"])
+        self.rates.load_state_dict(state["rates"])
+        parameters = self._parameters()
+        good, pending = (
+            None
+            if state[name] is None
+            else RunSnapshot.of(state[name], parameters, self.model)
+            for name in ("good", "pending")
+        )
+        self._begin()
+        self._written = [set(names) for names in state["written"]]
+        self._judge = LossJudge.of(state["judge"])
+        self._losses.extend(float(loss) for loss in state["losses"])
+        self._seen, self._reach = int(state["seen"]), float(state["reach"])
+        self._sees_losses = bool(state["sees_losses"])
+        self._quiet = int(state["quiet"])
+        if good is None:
+            self._good.bound = self._judge.bound
+            return
+        self._good, self._pending = good, pending
+        self._steps = int(state["steps"])
+
+    def _packed(self, held: RunSnapshot | None, wanted: bool) -> dict[str, Any] | None:
+        return held.state_dict(self._written) if wanted and held is not None else None
+
+
+def _is(one: object, other: object) -> bool:
+    return one is other
