@@ -389,3 +389,25 @@ def test_an_objectives_own_error_comes_out():
     with pytest.raises(ZeroDivisionError, match="the caller's own"):
         agent.decide()
     agent.close()
+
+
+def test_a_loss_that_is_not_finite_counts_though_its_step_is_left_out():
+    model = models.make("mlp")
+    scaler = torch.amp.GradScaler("cpu")
+    with agent_over(model, MOMENTUM) as agent:
+        run(agent, 8)
+        decision = agent.decide()
+        run(agent, 4, first=8)
+        with torch.no_grad():
+            next(model.parameters()).fill_(float("nan"))
+        for batch in models.batches():
+            agent.optimizer.zero_grad()
+            loss = models.objective(model, batch)
+            scaler.scale(loss).backward()
+            scaler.step(agent.optimizer)  # steps over what is not finite
+            scaler.update()
+            agent.observe(loss, batch)
+
+    assert "rolled_back" == decision.verdict
+    assert "the loss was not finite" in decision.reason
+    assert all(bool(value.isfinite().all()) for value in model.parameters())

@@ -446,13 +446,59 @@ def test_a_loop_with_a_gradient_scaler_is_guarded():
     assert 0 == agent.rollbacks
     assert same(everything(model, optimizer), everything(twin, other))
 
+    # From here on GradScaler leaves out every step: nothing would ever mend it.
     with torch.no_grad():
         model[0].weight.fill_(NAN)
+    agent.optimizer.zero_grad()
     loss = models.objective(model, batch_of(0))
+    scaler.scale(loss).backward()
+    scaler.step(agent.optimizer)
+    scaler.update()
     agent.observe(loss)
 
     assert 1 == agent.rollbacks
     assert all(bool(value.isfinite().all()) for value in model.parameters())
+    agent.close()
+
+
+@pytest.mark.parametrize("order", ["told before the step", "and clipped"])
+@pytest.mark.parametrize("base", ["SGD", "AdamW"])
+def test_a_loop_may_tell_of_its_loss_before_it_steps(order, base):
+    model, twin = models.make("mlp"), models.make("mlp")
+    optimizer, other = BASES[base](model), BASES[base](twin)
+    agent = attach(model, optimizer, models.objective, lm=None)
+    for step in range(40):
+        agent.optimizer.zero_grad()
+        loss = models.objective(model, batch_of(step, [(20, spoilt("NaN"))]))
+        loss.backward()
+        agent.observe(loss)
+        if order == "and clipped":
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)
+        agent.optimizer.step()
+    for group in other.param_groups:
+        group["lr"] *= 0.5
+    plain(twin, other, 19, first=21)
+
+    # The gradients of what was undone are not stepped on.
+    assert 1 == agent.rollbacks
+    assert same(everything(model, optimizer), everything(twin, other))
+    agent.close()
+
+
+def test_micro_batches_of_one_step_go_back_once():
+    model = models.make("mlp")
+    agent = attach(model, momentum(model), models.objective, lm=None)
+    for step in range(40):
+        agent.optimizer.zero_grad()
+        for micro in range(4):
+            batch = spoilt("NaN")(micro) if step == 20 else batch_of(micro)
+            loss = models.objective(model, batch) / 4
+            loss.backward()
+            agent.observe(loss, batch, scale=0.25)
+        agent.optimizer.step()
+
+    assert 1 == agent.rollbacks
+    assert 39 <= agent.step_count <= 40
     agent.close()
 
 

@@ -82,6 +82,11 @@ class Intake:
         """Optimizer steps taken since a loss was last told of one."""
         return self._steps
 
+    @property
+    def waits(self) -> bool:
+        """Whether a loss was told of whose step is not over."""
+        return self._count > 0
+
     def take(self, loss: float, batch: Any, scale: float | None) -> StepLoss | None:
         """One more loss; that of a whole step where one is complete."""
         stepped = self._steps > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -47,6 +48,7 @@ class Loop:
         self._decider = decider
         self._due = False
         self._waits_for_edge = False
+        self._told = False  # the guard knows that the loss that waits is not finite
 
     def observe(self, loss: float, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
@@ -57,12 +59,18 @@ class Loop:
             before = self._watch.step
             self._watch.see(done.loss, done.steps)
             self._recorder.loss(self._watch.step, done.loss)
-            self._live.guard.observed(done.loss)
+            if math.isfinite(done.loss) or not self._told:
+                self._live.guard.observed(done.loss)
+            self._told = False
             self._due = self._due or self._falls_due(before, self._watch.step)
             if self.intake.at_edge:
                 self._at_edge()
             else:
                 self._waits_for_edge = self._due or self._decider.at_work
+        if self.intake.waits and not math.isfinite(loss):
+            # GradScaler steps over what is not finite: its step might never come.
+            self._told = True
+            self._live.guard.observed(loss)
         self.intake.scale.forward_may_begin()
 
     def decide(self) -> Decision:

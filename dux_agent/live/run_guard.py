@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# A parameter, its gradient when the run went back, and what version that had.
+Mark = tuple[torch.Tensor, torch.Tensor, int]
+
 _LOSSES = 64
 _EARLY = (8, 16, 32)
 _REACH_OF = 32
@@ -114,7 +117,7 @@ class RunGuard(Guard):
         self._reach = 0.0
         self._judge = LossJudge(None)
         self._pending: RunSnapshot | None = None
-        self._stale: list[tuple[torch.Tensor, torch.Tensor, int]] | None = None
+        self._stale: list[Mark] = []
         self._written: list[set[str]] = []
         self._good = self._take()
 
@@ -137,9 +140,9 @@ class RunGuard(Guard):
         elif self._quiet and self._quiet % self._renew_every == 0:
             self._pending = self._take()
         dear = self._quiet < self._guard_steps or self._quiet % DEAR_EVERY == 0
-        if closure is None and self._stale is not None and self._gradients_are_stale():
+        stale, self._stale = self._stale, []
+        if closure is None and stale and self._are_stale(stale):
             return None
-        self._stale = None
         with self.rates.while_stepping(live.param_groups):
             before = [dict(group) for group in live.param_groups] if dear else []
             result = live.trusted_step(closure)
@@ -181,15 +184,15 @@ class RunGuard(Guard):
             if self._pending.model.healthy >= HEALTHY_LOSSES:
                 self._renew()
 
-    def _gradients_are_stale(self) -> bool:
-        """Whether they are of the weights that were undone.
+    def _are_stale(self, marks: list[Mark]) -> bool:
+        """Whether the gradients are of the weights that were undone.
 
         A loop may tell of a loss between its backward pass and its step. It may clip
         them in between too: NaN stays what it is.
         """
-        if any(
+        if all(
             each.grad is gradient and gradient._version == version
-            for each, gradient, version in self._stale or ()
+            for each, gradient, version in marks
         ):
             return True
         norm = gradient_norm(self._parameters())
