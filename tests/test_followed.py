@@ -364,3 +364,153 @@ def test_changes_in_any_order_are_followed(order, execution):
 
     assert "applied" == agent.decisions[0].verdict
     assert bits(twin) == bits(model)
+
+
+def sam_by_rebinding(model, gradients):
+    """The common hand-made SAM: up the slope in new memory, back in the old."""
+    gradients()
+    kept = [p.data for p in model.parameters()]
+    norm = sum(p.grad.square().sum() for p in model.parameters() if p.grad is not None)
+    for p in model.parameters():
+        if p.grad is not None:
+            p.data = p.data + 0.05 * p.grad / (norm.sqrt() + 1e-12)
+    loss = gradients()
+    for p, data in zip(model.parameters(), kept, strict=True):
+        p.data = data
+    return loss
+
+
+def sam_in_place(model, gradients):
+    gradients()
+    there = [p for p in model.parameters() if p.grad is not None]
+    moves = [0.05 * p.grad for p in there]
+    for p, move in zip(there, moves, strict=True):
+        p.data.add_(move)
+    loss = gradients()
+    for p, move in zip(there, moves, strict=True):
+        p.data.sub_(move)
+    return loss
+
+
+def sam_in_clones(model, gradients):
+    kept = [p.detach().clone() for p in model.parameters()]
+    loss = sam_by_rebinding(model, gradients)
+    for p, data in zip(model.parameters(), kept, strict=True):
+        p.data = data
+    return loss
+
+
+def clamps(model, gradients):
+    for p in model.parameters():
+        p.data = p.data.clamp(-0.3, 0.3)
+    return gradients()
+
+
+def freezes(model, gradients):
+    model.first.requires_grad_(False)
+    return gradients()
+
+
+LOOPS = [sam_by_rebinding, sam_in_place, sam_in_clones, clamps, freezes]
+TWICE = MOMENTUM.replace(
+    "                loss = closure()\n",
+    "                loss = closure()\n"
+    "            for group in self.param_groups:\n"
+    '                for p in group["params"]:\n'
+    "                    p.mul_(0.999)\n"
+    "            with torch.enable_grad():\n"
+    "                loss = closure()\n",
+)
+
+
+def loop_of(loop, model, optimizer_of, by_closure):
+    """Train; `optimizer_of(step)` is what steps."""
+    for step in range(STEPS):
+        optimizer = optimizer_of(step)
+
+        def gradients(step=step, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = models.objective(model, models.batches()[step % 3])
+            loss.backward()
+            return loss
+
+        if by_closure:
+            optimizer.step(lambda gradients=gradients: loop(model, gradients))
+        else:
+            loop(model, gradients)
+            optimizer.step()
+
+
+@both
+@pytest.mark.parametrize("manner", ["plain", "closure", "closure twice"])
+@pytest.mark.parametrize("loop", LOOPS, ids=lambda loop: loop.__name__)
+def test_what_a_loop_or_its_closure_does_to_weights_is_its_own(loop, manner, execution):
+    source = TWICE if manner == "closure twice" else MOMENTUM
+    by_closure = manner != "plain"
+    twin, model = make(), make()
+    base = sgd(twin)
+    rule = load(source)(twin.parameters())
+    loop_of(loop, twin, lambda step: base if step < SWAP_AT else rule, by_closure)
+
+    with attach(
+        model,
+        sgd(model),
+        models.objective,
+        lm=scripted(source),
+        execution=execution,
+        dry_run_steps=1,
+    ) as agent:
+
+        def optimizer_of(step):
+            if step == SWAP_AT:
+                agent.observe(1.0, models.batches()[0])
+                agent.decide()
+            return agent.optimizer
+
+        loop_of(loop, model, optimizer_of, by_closure)
+
+    assert ["applied"] == [decision.verdict for decision in agent.decisions]
+    assert bits(twin) == bits(model)
+
+
+HALVES = MOMENTUM.replace(
+    "                loss = closure()\n",
+    "                loss = closure()\n"
+    "            for group in self.param_groups:\n"
+    '                for p in group["params"]:\n'
+    "                    if p.grad is not None:\n"
+    "                        p.grad.mul_(0.5)\n"
+    "            with torch.enable_grad():\n"
+    "                loss = closure()\n",
+)
+
+
+@both
+def test_a_closure_finds_the_gradients_that_the_rule_has_changed(execution):
+    seen = []
+    model = make()
+    with attach(
+        model,
+        sgd(model),
+        models.objective,
+        lm=scripted(HALVES),
+        execution=execution,
+        dry_run_steps=1,
+    ) as agent:
+
+        def closure():
+            """Evaluates the loss; the gradients are the loop's."""
+            seen.append(float(model.gain.grad))
+            return models.objective(model, models.batches()[0])
+
+        for step in range(4):
+            if step == 2:
+                agent.observe(1.0, models.batches()[0])
+                assert "applied" == agent.decide().verdict
+            agent.optimizer.zero_grad()
+            gradients_of(model, step)
+            whole = float(model.gain.grad)
+            agent.optimizer.step(closure)
+
+    assert [whole, 0.5 * whole] == seen[-2:]
+    assert 0.5 * whole == float(model.gain.grad)

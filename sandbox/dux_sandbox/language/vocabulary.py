@@ -194,10 +194,11 @@ that `step` cannot work without a closure, and so does a closure without a defau
 loop's closure is evaluated once in each step, also for a rule that ignores it.
 
 Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
-`p.grad = x` copy the values of a tensor of the same shape and dtype. Values of groups
-and of `self.state` are numbers, strings, booleans, None, tensors, and lists, tuples and
-dicts of them. `group["lr"]` is a finite number, or a real, finite tensor of no
-dimensions that shares its memory with nothing.
+`p.grad = x` copy the values of a tensor of the same shape and dtype. Gradients are
+dense: a sparse one is handed over as a dense copy. Values of groups and of `self.state`
+are numbers, strings, booleans, None, tensors, and lists, tuples and dicts of them.
+`group["lr"]` is a finite number, or a real, finite tensor of no dimensions that shares
+its memory with nothing.
 """.strip()
 
 

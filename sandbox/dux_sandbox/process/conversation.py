@@ -80,7 +80,7 @@ class Conversation:
         request: dict[str, Any],
         seconds: float,
         *,
-        closure: Callable[[], dict[str, Any]] | None = None,
+        closure: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
         blobs: list[bytes | memoryview] | None = None,
         max_json: int = MAX_JSON,
         max_blob: int = 0,
@@ -92,8 +92,8 @@ class Conversation:
         Args:
             request: plain data with an "op".
             seconds: time the child may use; what `closure` uses does not count.
-            closure: called when the child asks for the loss; its return value is
-                the answer. What it raises comes out, and the child is ended.
+            closure: called with its message when the child asks for the loss; its
+                return value is the answer. What it raises comes out.
             blobs: raw bytes that go with the request.
             max_json: the most text accepted, bytes; all messages of one answer count.
             max_blob: the most raw bytes accepted with it.
@@ -122,7 +122,7 @@ class Conversation:
                     raise ChannelBroken("channel", "an answer repeats no question")
                 if reply.get("call") != "closure" or closure is None:
                     break
-                answer = {"id": self._number, **closure()}
+                answer = {"id": self._number, **closure(reply)}
                 channel.send(answer, None, seconds)
             self.child.pause()
             if channel.surplus:

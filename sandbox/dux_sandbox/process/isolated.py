@@ -8,6 +8,7 @@ values copied out of it afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -213,9 +214,10 @@ class IsolatedRule:
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step in the child; see `RunningRule.step`."""
         request: dict[str, Any] = {"op": "step"}
-        counted = None
+        counted = answer = None
         if closure is not None:
             counted = CountedClosure(closure, self.closure_calls)
+            answer = partial(self._answer_closure, counted)
             request["closure"] = True
         self._tell(request)
         before = self.seconds
@@ -223,7 +225,7 @@ class IsolatedRule:
             reply, _ = self._talk.ask(
                 request,
                 self.step_seconds,
-                closure=counted and (lambda: self._answer_closure(counted)),
+                closure=answer,
                 max_json=_MAX_STEP_JSON,
             )
         finally:
@@ -234,14 +236,21 @@ class IsolatedRule:
         try:
             with self._talk.clock():
                 self._groups.take(reply.get("options", ()))
-                changed = indices_of(reply.get("gradients", ()), self.mirror.parameters)
         except NONSENSE as error:
             raise self._talk.fail("group", str(error)) from None
         loss = self._loss(reply, counted)
         # Last of all: of a step that failed nothing is copied out.
-        self.mirror.copy_out()
-        self.mirror.copy_gradients_out(changed)
+        self._copy_out(reply)
         return loss
+
+    def _copy_out(self, message: dict[str, Any]) -> None:
+        """Take over what the rule did to parameters, and to gradients in place."""
+        try:
+            written = indices_of(message.get("gradients", ()), self.mirror.parameters)
+        except NONSENSE as error:
+            raise self._talk.fail("channel", str(error)) from None
+        self.mirror.copy_out()
+        self.mirror.copy_gradients_out(written)
 
     def _tell(self, request: dict[str, Any]) -> None:
         """Fill the mirror; put into a request what else has changed on this side."""
@@ -320,11 +329,13 @@ class IsolatedRule:
         self._talk.child.kill()
         self.mirror.close()
 
-    def _answer_closure(self, counted: CountedClosure) -> dict[str, Any]:
+    def _answer_closure(
+        self, counted: CountedClosure, asked: dict[str, Any]
+    ) -> dict[str, Any]:
         """Run the caller's closure here; what it gave is the answer to the child."""
         if counted.error is not None:
             raise self._talk.fail("closure", "it asked again after the closure raised")
-        self.mirror.copy_out()
+        self._copy_out(asked)
         try:
             loss = counted()
         except RuleFailed as error:

@@ -277,7 +277,11 @@ class _Server:
         """
         if self._stopped is not None:
             raise RuleFailed(self._stopped)
-        self._channel.send({"id": self._number, "call": "closure"})
+        asked: dict[str, Any] = {"id": self._number, "call": "closure"}
+        written = self._written_gradients()
+        if written:
+            asked["gradients"] = written
+        self._channel.send(asked)
         message, _ = self._channel.receive(None)
         self._hear(message)
         if "stop" in message:
