@@ -6,6 +6,7 @@ rule steps the model from the same moment on.
 
 import copy
 import itertools
+import random
 
 import pytest
 import torch
@@ -361,6 +362,29 @@ def test_changes_in_any_order_are_followed(order, execution):
     twin = train_twin(change)
 
     model, agent = train_agent(change, execution)
+
+    assert "applied" == agent.decisions[0].verdict
+    assert bits(twin) == bits(model)
+
+
+@both
+@pytest.mark.parametrize("seed", range(8))
+def test_six_changes_drawn_at_random_are_followed(seed, execution):
+    # These of torch take no transposed weight, which others of the changes leave.
+    narrow = (pruned, pruned_for_good, from_a_vector, vector_there_and_back)
+    rest = [one for one in CHANGES if one not in narrow]
+    drawn = random.Random(seed).sample(rest, 6)
+
+    def change(model):
+        for one in drawn:
+            going = one(model)
+            for _ in range(3):
+                next(going, None)
+                yield
+
+    twin = train_twin(change, ADAM, steps=26)
+
+    model, agent = train_agent(change, execution, ADAM, steps=26)
 
     assert "applied" == agent.decisions[0].verdict
     assert bits(twin) == bits(model)

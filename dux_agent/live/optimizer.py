@@ -13,7 +13,7 @@ from dux_agent.live.checkpoint import load_checkpoint, pack
 from dux_agent.live.group_options import Options, options_of
 from dux_agent.live.guard import Guard
 from dux_agent.live.rates import RateTrail
-from dux_agent.live.replaced import HeldParameters
+from dux_agent.live.replaced import HeldParameters, complaint
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.standing import Standing
 from dux_agent.live.uncopied import Uncopied
@@ -271,13 +271,7 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
         lost = [] if self._held is None else self._held.lost()
         if not lost:
             return
-        named = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
-        message = (
-            f"the model no longer holds {len(lost)} of the parameters that the "
-            f"optimizer steps ({named}); as with any torch optimizer, what has taken "
-            f"their place is not trained; attach again with an optimizer over it, or "
-            f"add it as a group."
-        )
+        message = complaint(lost)
         log.warning("%s", message)
         if self.on_replaced is not None:
             self.on_replaced(message)

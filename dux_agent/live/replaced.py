@@ -21,6 +21,8 @@ class HeldParameters:
     >>> model[0] = torch.nn.Linear(2, 1)
     >>> held.lost(), held.lost()
     (['0.weight', '0.bias'], [])
+    >>> complaint(["0.weight", "0.bias"])[:54]
+    'the model no longer holds 2 of the parameters that the'
     """
 
     def __init__(self, model: torch.nn.Module, parameters: list[torch.Tensor]) -> None:
@@ -57,3 +59,13 @@ class HeldParameters:
         for one in gone:
             del self._wanted[one]
         return [names[one] for one in gone if one in names]
+
+
+def complaint(lost: list[str]) -> str:
+    """What to say of parameters of these names that have left the model."""
+    named = ", ".join(lost[:5]) + (", ..." if len(lost) > 5 else "")
+    return (
+        f"the model no longer holds {len(lost)} of the parameters that the optimizer "
+        f"steps ({named}); as with any torch optimizer, what has taken their place is "
+        f"not trained; attach again with an optimizer over it, or add it as a group."
+    )

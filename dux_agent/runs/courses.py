@@ -170,7 +170,6 @@ class Courses:
     def _collect(self) -> dict[str, Any]:
         """Everything to go on from, as `run_checkpoint.save` takes it."""
         task, optimizer = self._trained
-        weights = task.model.state_dict()
         folder = self._folder
         return {
             "trace": 0 if folder is None else folder.position,
@@ -179,8 +178,7 @@ class Courses:
                 "control": self.controls.as_dict(),
                 "agent": self.agents.as_dict(),
             },
-            # Copies: a parameter in shared memory is a part of something larger.
-            "model": {name: value.detach().clone() for name, value in weights.items()},
+            "model": task.model.state_dict(),
             "optimizer": None if optimizer is None else optimizer.state_dict(),
             "agent": self._agent.state_dict() if self._course == "agent" else None,
             "random": RandomState.take().state_dict(),

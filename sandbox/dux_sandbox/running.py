@@ -105,7 +105,7 @@ class RunningRule(Protocol):
         """Let go of what only stepping needs: another rule is live."""
 
     def close(self) -> None:
-        """Let go of processes and shared memory. Can be called twice."""
+        """Let go of processes and their memory. Can be called twice."""
 
 
 def parameters_of(param_groups: ParamGroups) -> list[torch.Tensor]:

@@ -28,13 +28,13 @@ from dux_sandbox.process.mirror import Mirror
 from dux_sandbox.process.reported import (
     NONSENSE,
     built_of,
-    indices_of,
     report_of,
     state_of,
 )
 from dux_sandbox.process.spawning import Child, Zygote, zygote
 from dux_sandbox.process.step_watch import StepWatch
 from dux_sandbox.process.told_groups import ToldGroups
+from dux_sandbox.process.told_mirror import ToldMirror
 from dux_sandbox.running import (
     ParamGroups,
     RuleState,
@@ -88,7 +88,7 @@ class IsolatedRule:
         held = _bytes_of(mirror.parameters)
         self._watch = StepWatch(max(_GROWTH_BYTES, min(limits.memory, 4 * held)))
         self._closed = False
-        self._told: dict[str, list[bool]] = {}
+        self._shown = ToldMirror(mirror)
 
     @classmethod
     def build(
@@ -246,11 +246,9 @@ class IsolatedRule:
     def _copy_out(self, message: dict[str, Any]) -> None:
         """Take over what the rule did to parameters, and to gradients in place."""
         try:
-            written = indices_of(message.get("gradients", ()), self.mirror.parameters)
-        except NONSENSE as error:
+            self._shown.take(message.get("gradients", ()))
+        except ValueRefused as error:
             raise self._talk.fail("channel", str(error)) from None
-        self.mirror.copy_out()
-        self.mirror.copy_gradients_out(written)
 
     def _tell(self, request: dict[str, Any]) -> None:
         """Fill the mirror; put into a request what else has changed on this side."""
@@ -260,18 +258,10 @@ class IsolatedRule:
             request["options"] = changed
 
     def _show(self, request: dict[str, Any]) -> None:
-        """Fill the mirror; put into a request what has changed of its make."""
         try:
-            moved = self.mirror.follow()
-            present = self.mirror.copy_in()
+            request |= self._shown.news()
         except ValueRefused as error:
             raise self._talk.fail("parameter", str(error)) from None
-        if moved:
-            request["moved"] = moved
-        trainable = [parameter.requires_grad for parameter in self.mirror.parameters]
-        for name, flags in (("present", present), ("trainable", trainable)):
-            if self._told.get(name) != flags:
-                request[name] = self._told[name] = flags
 
     def _loss(self, reply: dict[str, Any], counted: CountedClosure | None) -> Any:
         if "loss" not in reply:

@@ -49,7 +49,7 @@ def serve(control: socket.socket) -> None:
     """Fork children on request until the trainer is gone.
 
     A request is one JSON object with the descriptors of the child's socket and,
-    for a rule, its shared memory; the answer holds the child's process id.
+    for a rule, its mirror's memory; the answer holds the child's process id.
     """
     children: dict[int, int] = {}  # what becomes readable at its end: process id
     poll = select.poll()
