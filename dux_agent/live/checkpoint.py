@@ -24,14 +24,13 @@ import torch
 
 from dux_agent.live.group_options import copy_of_groups, options_of, rewrite
 from dux_agent.live.plain_data import encode_each
+from dux_agent.live.plain_state import lowered, raised
 from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     SavedCheckpoint,
     opened,
-    refused,
 )
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
-from dux_sandbox.loading import attributes_of
 from dux_sandbox.running import InlineRule, RuleState, parameters_of
 
 if TYPE_CHECKING:
@@ -48,20 +47,21 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
     """
     rule = live.running
     if isinstance(rule, InlineRule):
-        optimizer = rule.optimizer
-        state: dict[int, Any] = {
-            index: _plain(optimizer.state[parameter])
-            for index, parameter in enumerate(parameters_of(live.param_groups))
-            if parameter in optimizer.state
-        }
-        own = attributes_of(optimizer) if rule.source is not None else {}
+        try:
+            learned = rule.learned()
+        except RuleFailed as failed:
+            live.guard.breach(f"the rule failed: {failed.finding}")
+            return pack(live)
+        state = learned.state
     else:
         learned = live.rule_state()
         if live.running is not rule:
             return pack(live)  # fetching its state has rolled the rule back
-        state, own = learned.state, learned.attributes
+        state = learned.state
+    lower = _plain if rule.source is None else lowered
+    state = {index: lower(entry) for index, entry in state.items()}
     tensors: list[torch.Tensor] = []
-    attributes, _ = encode_each(own, tensors)
+    attributes, _ = encode_each(learned.attributes, tensors)
     bases = [encode_each(each, tensors)[0] for each in live.base_standing.options]
     kept = {
         "attributes": attributes,
@@ -97,7 +97,7 @@ def copy_of(packed: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A rule's value without what cannot be copied or pickled; tensors are shared."""
+    """A trusted optimizer's value without what cannot be copied or pickled."""
     if isinstance(value, torch.Tensor):
         return value.detach() if value.requires_grad else value
     if isinstance(value, Mapping):  # a defaultdict's factory may be anything
@@ -153,25 +153,8 @@ def _state_by_index(
         if name not in place or not isinstance(entry, dict):
             continue
         index = place[name]
-        held[index] = _on_device(entry, parameters[index].device)
+        held[index] = raised(entry, parameters[index].device)
     return held
-
-
-def _on_device(value: Any, device: torch.device) -> Any:
-    """A deep copy on `device`; dtypes stay, a rule may keep wide state on purpose."""
-    if isinstance(value, torch.Tensor):
-        if value.is_meta:
-            raise refused("its state holds a tensor without data")
-        # Counters of no dimension stay where torch's own optimizers keep them.
-        where = value.device if value.ndim == 0 else device
-        return value.detach().to(where, copy=True)
-    if type(value) is dict:
-        return {key: _on_device(item, device) for key, item in value.items()}
-    if type(value) in (list, tuple, set, frozenset):
-        return type(value)(_on_device(item, device) for item in value)
-    if value is None or type(value) in (bool, int, float, str, bytes, complex):
-        return value
-    raise refused(f"its state holds a {type(value).__name__}, no plain data")
 
 
 def _load_base(live: DuxOptimizer, saved: SavedCheckpoint) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from dux_agent.live.loss_bound import LossJudge, pack_bound, unpack_bound
 from dux_agent.live.plain_data import decode_each, encode_each
+from dux_agent.live.plain_state import lowered, raised
 from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     closure_use,
@@ -109,17 +110,29 @@ def _pack_rule(rule: RunningRule) -> dict[str, Any]:
     learned = rule.snapshot()
     tensors: list[torch.Tensor] = []
     attributes, _ = encode_each(learned.attributes, tensors)
+    state = learned.state
+    if rule.source is not None:
+        state = {index: lowered(entry) for index, entry in state.items()}
     return {
-        "state": learned.state,
+        "state": state,
         "attributes": json.dumps(attributes),
         "tensors": tensors,
     }
 
 
-def _rule_state(packed: Mapping[str, Any]) -> RuleState:
+def _rule_state(
+    packed: Mapping[str, Any], parameters: list[torch.Tensor] | None = None
+) -> RuleState:
+    """What was learned; by a generated rule where its parameters are given."""
     kept = read_json(packed["attributes"], nan=True)
     attributes = decode_each(kept, list(packed["tensors"]))
-    return RuleState(dict(packed["state"]), attributes)
+    state = dict(packed["state"])
+    if parameters is not None:
+        state = {
+            index: raised(entry, parameters[index].device)
+            for index, entry in state.items()
+        }
+    return RuleState(state, attributes)
 
 
 def _pack_incumbent(live: DuxOptimizer, standing: Standing) -> dict[str, Any] | None:
@@ -149,7 +162,7 @@ def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
     try:
         # Building it checks the source again.
         rule = live.build(source, live.param_groups)
-        rule.restore(_rule_state(packed))
+        rule.restore(_rule_state(packed, parameters_of(live.param_groups)))
         rule.closure_use = closure_use(packed)
     except SourceRejected as error:
         raise CheckpointRefused(digest, error.report.findings) from None

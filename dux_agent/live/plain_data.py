@@ -105,6 +105,8 @@ def _lower(value: Any, tensors: list[torch.Tensor], depth: int) -> Any:
         return {"~tensor": len(tensors) - 1}
     if type(value) is list:
         return [_lower(item, tensors, depth + 1) for item in value]
+    if type(value) is torch.Size:
+        return {"~size": list(value)}
     if isinstance(value, tuple):
         return {"~tuple": [_lower(item, tensors, depth + 1) for item in value]}
     if isinstance(value, set | frozenset):
@@ -158,6 +160,8 @@ def _raise(value: Any, tensors: list[torch.Tensor], depth: int) -> Any:
         return set(items)
     if mark == "~frozenset":
         return frozenset(items)
+    if mark == "~size":
+        return torch.Size(items)
     if mark == "~tuple":
         return tuple(items)
     raise NotPlain(f"unknown entry {mark!r}")

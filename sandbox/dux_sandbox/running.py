@@ -6,7 +6,9 @@ that it makes no difference to them where a rule's code is executed.
 
 from __future__ import annotations
 
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -20,12 +22,13 @@ from dux_sandbox.closures import (
     call_step,
 )
 from dux_sandbox.faults import failure, is_the_rules
-from dux_sandbox.findings import RuleFailed
+from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.gradients import DenseGradients, forget
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.option_values import check_options
 from dux_sandbox.own_groups import OwnGroups
-from dux_sandbox.runtime.kept import check_values
+from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
+from dux_sandbox.values import ValueRefused, form_of, formed, whole
 
 ParamGroups = list[dict[str, Any]]
 
@@ -139,7 +142,13 @@ def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def clone_value(value: Any) -> Any:
     """A deep copy of plain data with tensors; tensors are detached clones."""
     if isinstance(value, torch.Tensor):
-        return value.detach().clone()
+        return whole(value.detach()).clone()
+    if isinstance(value, (OrderedDict, defaultdict)):
+        items = {key: clone_value(item) for key, item in value.items()}
+        # A trusted optimizer may keep any; a rule was refused by now.
+        with suppress(ValueRefused):
+            return formed(form_of(value), items)
+        return items
     if isinstance(value, dict):
         return {key: clone_value(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -257,13 +266,30 @@ class InlineRule:
 
     def snapshot(self) -> RuleState:
         """Clone state and plain attributes."""
+        learned = self.learned()
+        return RuleState(clone_value(learned.state), clone_value(learned.attributes))
+
+    def learned(self) -> RuleState:
+        """As `snapshot`, with the live tensors of the state instead of clones.
+
+        Raises:
+            RuleFailed: a generated rule keeps what cannot be saved.
+        """
+        optimizer = self.optimizer
+        attributes: dict[str, Any] = {}
+        if self.source is not None:
+            try:
+                require_saveable(optimizer)
+                attributes = attributes_of(optimizer)
+            except ValueRefused as error:
+                said = printable(str(error))
+                raise RuleFailed(Finding("state", None, said, KEEP)) from None
         state = {
-            index: clone_value(dict(self.optimizer.state[parameter]))
+            index: dict(optimizer.state[parameter])
             for index, parameter in enumerate(self._parameters())
-            if parameter in self.optimizer.state
+            if parameter in optimizer.state
         }
-        attributes = attributes_of(self.optimizer) if self.source else {}
-        return RuleState(state, clone_value(attributes))
+        return RuleState(state, attributes)
 
     def restore(self, state: RuleState) -> None:
         """Replace state and plain attributes by clones of these."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ctypes
 import math
+from collections import OrderedDict, defaultdict
+from collections.abc import Collection
 from typing import Any
 
 import torch
 
-MAX_DEPTH = 12
+# Tags take up to three levels for one of a rule's own containers.
+MAX_DEPTH = 18
 MAX_ITEMS = 2_000_000
 # Python refuses to print integers of more than 4300 digits (14,284 bits).
 MAX_BITS = 4096
@@ -35,6 +38,9 @@ DTYPES = {
         torch.complex128,
     )
 }
+_FACTORIES: dict[str, Any] = {
+    kind.__name__: kind for kind in (bool, dict, float, int, list, set, str, tuple)
+} | {"nothing": None}
 _CONTAINERS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 DTYPE_NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
@@ -56,7 +62,7 @@ def encode(value: Any, blobs: Blobs | None) -> Any:
             describes without copying them.
 
     Raises:
-        ValueRefused: for any other type, or nesting deeper than 12.
+        ValueRefused: for any other type, or nesting deeper than 18.
     """
     return _encode(value, blobs, 0)
 
@@ -75,30 +81,89 @@ def _encode(value: Any, blobs: Blobs | None, depth: int) -> Any:
         return value if math.isfinite(value) else {"float": repr(value)}
     if isinstance(value, torch.Tensor):
         return _encode_tensor(value, blobs)
-    if kind in (list, tuple, set, frozenset, torch.Size):
-        name = "tuple" if isinstance(value, tuple) else kind.__name__
-        return {name: [_encode(item, blobs, depth + 1) for item in value]}
+    if kind is torch.Size:
+        return {"size": list(value)}
+    if kind in (list, tuple, set, frozenset):
+        return {kind.__name__: [_encode(item, blobs, depth + 1) for item in value]}
     if isinstance(value, dict):
         pairs = [
             [_encode(key, blobs, depth + 1), _encode(item, blobs, depth + 1)]
             for key, item in value.items()
         ]
-        return {"dict": pairs}
+        form = form_of(value)
+        return {"dict": pairs} if form == "dict" else {"formed": [form, pairs]}
     raise ValueRefused(f"a {kind.__name__} cannot leave the rule's process")
 
 
 def _encode_tensor(tensor: torch.Tensor, blobs: Blobs | None) -> Any:
-    if tensor.dtype not in DTYPE_NAMES or tensor.layout is not torch.strided:
-        raise ValueRefused(f"a {tensor.dtype} {tensor.layout} tensor cannot cross")
-    if tensor.is_meta:
-        raise ValueRefused("a tensor on the meta device holds nothing to save")
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ValueRefused("an expanded tensor cannot cross; keep what it repeats")
+    fault = tensor_fault(tensor)
+    if fault is not None:
+        raise ValueRefused(fault)
     if blobs is not None and tensor.numel():
-        flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+        flat = whole(tensor.detach()).to("cpu").contiguous().reshape(-1)
         # frombuffer's inverse without numpy: the bytes of a uint8 view.
         blobs.append(bytes_of(flat))
     return {"tensor": [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]}
+
+
+def form_of(mapping: dict[Any, Any]) -> str:
+    """What a dict is: "dict", "ordered", or "default" and its factory's name.
+
+    Raises:
+        ValueRefused: another kind of dict, or a factory that is no plain class.
+
+    >>> form_of({}), form_of(defaultdict(list))
+    ('dict', 'default list')
+    """
+    kind = type(mapping)
+    if kind is dict:
+        return "dict"
+    if kind is OrderedDict:
+        return "ordered"
+    factory = getattr(mapping, "default_factory", None)
+    for name, known in _FACTORIES.items():
+        if kind is defaultdict and factory is known:
+            return f"default {name}"
+    raise ValueRefused(
+        f"a {kind.__name__} with a factory of its own cannot be kept; keep a dict and "
+        f"write d.setdefault(key, value)"
+    )
+
+
+def formed(form: str, items: dict[Any, Any]) -> dict[Any, Any]:
+    """The dict of that form with these items.
+
+    Raises:
+        ValueRefused: there is no such form.
+    """
+    if form == "ordered":
+        return OrderedDict(items)
+    name = form.removeprefix("default ") if isinstance(form, str) else ""
+    if name not in _FACTORIES or form == name:
+        raise ValueRefused(f"a dict of the unknown form {form!r:.40}")
+    return defaultdict(_FACTORIES[name], items)
+
+
+def tensor_fault(tensor: torch.Tensor) -> str | None:
+    """Why a tensor cannot be kept: saved, and carried between processes; or None.
+
+    >>> tensor_fault(torch.zeros(1).expand(3))
+    'an expanded tensor cannot be kept; keep what it repeats'
+    """
+    if tensor.dtype not in DTYPE_NAMES or tensor.layout is not torch.strided:
+        return f"a {tensor.dtype} {tensor.layout} tensor cannot be kept"
+    if tensor.is_meta:
+        return "a tensor on the meta device holds nothing to keep"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return "an expanded tensor cannot be kept; keep what it repeats"
+    return None
+
+
+def whole(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor itself, or one that holds what it only says of another's memory."""
+    if tensor.is_conj() or tensor.is_neg():
+        return tensor.resolve_conj().resolve_neg()
+    return tensor
 
 
 def bytes_of(flat: torch.Tensor) -> bytes:
@@ -107,7 +172,7 @@ def bytes_of(flat: torch.Tensor) -> bytes:
     return ctypes.string_at(int(flat.data_ptr()), size)
 
 
-def _check_hashes(keys: list[Any]) -> None:
+def check_hashes(keys: Collection[Any]) -> None:
     """Refuse many keys that could all have one hash: a dict of them takes for ever."""
     if len(keys) > _FEW_KEYS and not all(
         type(key) is str or (type(key) is int and abs(key) < _HASH_MODULUS)
@@ -157,14 +222,21 @@ class Decoder:
             return int(content, 16)
         if type(content) is not list:
             raise ValueRefused("a container's content is no list")
+        if tag == "formed":
+            form, content = content
+            if type(content) is not list:
+                raise ValueRefused("a container's content is no list")
+            return formed(form, self._tagged("dict", content, depth))
         if tag == "dict":
             keys = [self.decode(key, depth + 1) for key, _ in content]
-            _check_hashes(keys)
+            check_hashes(keys)
             items = [self.decode(item, depth + 1) for _, item in content]
             return dict(zip(keys, items, strict=True))
         items = [self.decode(item, depth + 1) for item in content]
+        if tag == "size":
+            return torch.Size(items)
         if tag in ("set", "frozenset"):
-            _check_hashes(items)
+            check_hashes(items)
         return _CONTAINERS[tag](items)
 
     def _tensor(self, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:

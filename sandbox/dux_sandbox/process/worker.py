@@ -20,7 +20,7 @@ from dux_sandbox.process.places import Place
 from dux_sandbox.process.whereabouts import tell_when_asked
 from dux_sandbox.running import same_options, without_params
 from dux_sandbox.runtime.context import Runaway
-from dux_sandbox.runtime.kept import check_values
+from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
 from dux_sandbox.runtime.text import plain
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
@@ -208,6 +208,7 @@ class _Server:
         return {}
 
     def _learned(self, blobs: list[Any] | None) -> dict[str, Any]:
+        require_saveable(self._rule)
         state = {
             index: dict(self._rule.state[parameter])
             for index, parameter in enumerate(self._parameters)
@@ -307,5 +308,5 @@ def _finding_of(error: BaseException) -> Finding:
     if isinstance(error, RuntimeError) and "allocate memory" in text:
         return _memory_finding()
     if isinstance(error, ValueRefused):
-        return Finding("state", None, text, "keep numbers, strings and tensors")
+        return Finding("state", None, text, KEEP)
     return failure(error).finding

@@ -9,19 +9,31 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict, deque
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
 
 from dux_sandbox.language import torch_names
 from dux_sandbox.runtime.arithmetic import TENSORS
-from dux_sandbox.values import DTYPE_NAMES
+from dux_sandbox.values import (
+    MAX_BITS,
+    ValueRefused,
+    form_of,
+    formed,
+    tensor_fault,
+    whole,
+)
 
 _SCALARS: frozenset[type] = frozenset([int, float, bool, str, type(None)])
 _MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 _TAG = "dux"
+# The name for entries of the state that belong to no parameter; no attribute of a rule
+# can have it, for torch's own has.
+_STATE = "state"
+_KEYS: frozenset[type] = frozenset([int, str])
 # Containers inside each other: what `dux_sandbox.values` carries, tags included.
-_MOST_DEPTH = 3
+_MOST_DEPTH = 5
 _MOST_ITEMS = 100_000
 
 
@@ -46,7 +58,11 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
 
     Numbers, strings, None, tensors, generators, parameters of the rule, and lists,
     tuples, sets, dicts and helper objects of them. What cannot be saved (a function,
-    an open iterator) is left out, and so is all beyond 100,000 items.
+    an open iterator) is left out, and so is all beyond 100,000 items. Entries of the
+    state that belong to no parameter are there as "state".
+
+    Raises:
+        ValueRefused: those entries cannot be saved.
     """
     saver = _Saver(rule)
     saved: dict[str, Any] = {}
@@ -55,6 +71,14 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
             saved[name] = saver.plain(vars(rule)[name])
         except (_Unsaved, TypeError):  # plain data that is no key any more
             continue
+    shared = {key: held for key, held in rule.state.items() if type(key) in _KEYS}
+    if shared:
+        try:
+            saved[_STATE] = saver.plain(shared)
+        except (_Unsaved, TypeError):
+            raise ValueRefused(
+                "self.state holds too much under keys that are no parameters"
+            ) from None
     return saved
 
 
@@ -73,20 +97,24 @@ class _Saver:
         if depth > _MOST_DEPTH or self._left < 0:
             raise _Unsaved
         kind = type(value)
+        if kind is int and value.bit_length() > MAX_BITS:
+            raise _Unsaved
         if kind in _SCALARS:
             return value
         if kind in TENSORS:
             if id(value) in self._places:
                 return {_TAG: "parameter", "index": self._places[id(value)]}
-            if value.dtype not in DTYPE_NAMES or value.layout is not torch.strided:
+            if tensor_fault(value) is not None:
                 raise _Unsaved
-            return value.detach().clone()
+            return whole(value.detach()).clone()
         if kind is torch.Generator:
             device = str(value.device)
             return {_TAG: "generator", "device": device, "state": value.get_state()}
         if kind is deque or kind is list:
             return [self.plain(item, depth + 1) for item in value]
-        if kind is tuple or kind is torch.Size:
+        if kind is torch.Size:
+            return value
+        if kind is tuple:
             return tuple(self.plain(item, depth + 1) for item in value)
         if kind is set or kind is frozenset:
             items = [self.plain(item, depth + 1) for item in value]
@@ -105,8 +133,16 @@ class _Saver:
 
     def _plain_dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
         items = {key: self.plain(item, depth + 1) for key, item in value.items()}
+        # A lambda as factory is what the fresh rule has at the same place.
+        with suppress(ValueRefused):
+            form = form_of(value)
+            if form != "dict":
+                return {_TAG: "items", "pairs": self._pairs(items, depth), "form": form}
         if all(type(key) is str for key in items) and _TAG not in items:
             return items
+        return {_TAG: "items", "pairs": self._pairs(items, depth)}
+
+    def _pairs(self, items: dict[Any, Any], depth: int) -> list[list[Any]]:
         pairs = []
         for key, item in items.items():
             if type(key) in TENSORS:
@@ -119,7 +155,7 @@ class _Saver:
                 pairs.append([{_TAG: "id", "index": self._places[key]}, item])
             else:
                 pairs.append([self.plain(key, depth + 1), item])
-        return {_TAG: "items", "pairs": pairs}
+        return pairs
 
 
 def restore_attributes(
@@ -134,6 +170,10 @@ def restore_attributes(
         ValueError: an attribute is not what `attributes_of` gives.
     """
     parameters = _parameters(rule)
+    module = type(rule).__module__
+    for key, entry in _shared_state(attributes, parameters, module).items():
+        if type(key) in _KEYS:
+            rule.state[key] = entry
     for name, value in attributes.items():
         if name.startswith("__") or name in torch_names.OPTIMIZER_OWN:
             continue
@@ -142,7 +182,7 @@ def restore_attributes(
             continue
         current = vars(rule).get(name)
         try:
-            revived = _revived(value, current, parameters, type(rule).__module__)
+            revived = _revived(value, current, parameters, module)
         except (LookupError, TypeError, RuntimeError, AttributeError) as error:
             raise ValueError(
                 f"the saved attribute {name} is malformed ({error}); "
@@ -151,12 +191,25 @@ def restore_attributes(
         vars(rule)[name] = revived
 
 
+def _shared_state(
+    attributes: Mapping[str, Any], parameters: list[torch.Tensor], module: str
+) -> dict[Any, Any]:
+    """The entries of a state that belong to no parameter."""
+    try:
+        held = _revived(attributes.get(_STATE, {}), None, parameters, module)
+    except (LookupError, TypeError, RuntimeError, AttributeError) as error:
+        raise ValueError(f"the saved state is malformed ({error})") from None
+    return held if isinstance(held, dict) else {}
+
+
 def _revived(
     value: Any, current: Any, parameters: list[torch.Tensor], module: str
 ) -> Any:
     """The live form of a saved value; `current` is what a fresh rule has there."""
     if isinstance(value, torch.Tensor):
         return value.detach().clone()
+    if type(value) is torch.Size:
+        return value
     if type(value) is tuple:
         return tuple(_revived(item, None, parameters, module) for item in value)
     if type(value) in (set, frozenset):
@@ -184,6 +237,8 @@ def _revived(
         )
         for key, item in pairs
     }
+    if tag == "items" and "form" in value:
+        return formed(value["form"], made)
     if type(current) is defaultdict:
         return defaultdict(current.default_factory, made)
     return OrderedDict(made) if type(current) is OrderedDict else made
