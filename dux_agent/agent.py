@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter, deque
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import nn
 
 from dux_agent import arguments
+from dux_agent.agent_state import AgentState
 from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.deciding import Decider
-from dux_agent.asking.guarding import go_on_guarding, guard_run
+from dux_agent.asking.guarding import guard_run
 from dux_agent.asking.intake import Intake
-from dux_agent.asking.looking import CallersFunctions, kept_batches
+from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.loop import Loop
 from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
-from dux_agent.live.checkpoint import copy_of
-from dux_agent.live.guard_state import pack_guard, restore_guard
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
-from dux_agent.live.saved_checkpoint import refused
 from dux_agent.live.uncopied import Uncopied
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.showing import named
-from dux_sandbox.random_state import RandomState
 from dux_sandbox.trying.scratch import made_for_a_trial
 
 if TYPE_CHECKING:
@@ -124,12 +120,12 @@ class Agent(Uncopied):
             recorder=recorder,
             decider=self._decider,
         )
-        self.optimizer.guard.on_rollback = self._decider.rolled_back
         self.optimizer.listener = self._loop
         self.optimizer.on_replaced = self._tell_of_replaced
-        self.optimizer.guard.on_outgrown = partial(
-            self._decider.rolled_back, harmful=False
-        )
+        guard, decider = self.optimizer.guard, self._decider
+        guard.on_rollback = decider.rolled_back
+        guard.on_outgrown = partial(decider.rolled_back, harmful=False)
+        guard.on_ended, guard.on_lost = decider.ended, decider.incumbent_lost
 
     @property
     def step_count(self) -> int:
@@ -201,28 +197,30 @@ class Agent(Uncopied):
         self.observe(loss, batch, scale=1.0)
         return loss.detach()
 
-    def state_dict(self) -> dict[str, Any]:
-        """Everything to go on from, but for the model's own weights: plain data.
+    def state_dict(self, *, snapshots: Literal["all"] | bool = True) -> dict[str, Any]:
+        """Everything to go on from, but for the model's own weights.
 
-        Take it between two steps and save it beside `model.state_dict()`. The last
-        batches are in it where they are made of tensors and plain values and come to
-        no more than 64 MiB: a decision right after a load tries rules on them. So are
-        the random numbers of the process (torch, Python, NumPy), in 20 kB.
+        Take it between two steps and save it beside `model.state_dict()`. It is plain
+        data and tensors, none of them in shared memory: `torch.load` reads it with
+        `weights_only=True`. By part, in bytes of the weights W, where optimizer and
+        rules keep what Adam keeps:
+
+            optimizer   the live rule: source, options, state             2 W
+            guard       what a rollback needs: the incumbent's state      2 W
+                        and the last snapshot of weights and buffers      1 W
+            batches     the last ones, where they are tensors and plain   64 MiB at
+                        values: the next decision tries rules on them     most
+            random      random numbers of torch, Python, NumPy            20 kB
+            the rest    losses, decisions, the talk with the model        text
+
+        Args:
+            snapshots: True: as above, 5 W in all. False: without what a rollback
+                needs, 2 W; after a load a rollback begins anew: it goes back to the
+                weights of the load and to the base optimizer without its state. "all":
+                with what is wanted only for a second rollback, and with a snapshot
+                that has not proved itself: 8 W at most.
         """
-        run = self._run_guard
-        return {
-            "version": 1,
-            "optimizer": copy_of(self.optimizer.state_dict()),
-            "watch": self._watch.state_dict(),
-            "loop": self._loop.state_dict(),
-            "batches": kept_batches(self._batches),
-            "guard": pack_guard(self.optimizer),
-            "run_guard": None if run is None else run.state_dict(),
-            "rates": [trail.state_dict() for trail in self.optimizer.trails],
-            "random": RandomState.take().state_dict(),
-            "trace": self._recorder.position,
-            **self._decider.state_dict(),
-        }
+        return self._state().state_dict(snapshots)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave, in this process or another.
@@ -233,29 +231,25 @@ class Agent(Uncopied):
         on from there too: seed them after this where others are wanted.
 
         Raises:
-            CheckpointRefused: its source was tampered with; nothing was changed.
+            CheckpointRefused: it is damaged, or a source in it may not run.
+            ValueError: it was taken over other groups or parameters, or ones of other
+                shapes or dtypes.
             RunFolderUnusable: the run folder is another run's.
+                After each of them nothing was changed.
         """
         self._require_open()
-        try:
-            random = RandomState.of(state.get("random", {}))
-        except ValueError as error:
-            raise refused(str(error)) from None
-        self._recorder.go_on_from(state.get("trace"))
-        self.optimizer.load_state_dict(state["optimizer"])
-        restore_guard(self.optimizer, state.get("guard"))
-        if self._run_guard is not None:
-            go_on_guarding(self._run_guard, state.get("run_guard"))
-        for trail, kept in zip(
-            self.optimizer.trails, state.get("rates", ()), strict=False
-        ):
-            trail.load_state_dict(kept)
-        self._watch.load_state_dict(state["watch"])
-        self._loop.load_state_dict(state.get("loop", {}))
-        self._batches.clear()
-        self._batches.extend(copy.deepcopy(state["batches"]))
-        self._decider.load_state_dict(state)
-        random.restore()
+        self._state().load_state_dict(state)
+
+    def _state(self) -> AgentState:
+        return AgentState(
+            live=self.optimizer,
+            watch=self._watch,
+            loop=self._loop,
+            batches=self._batches,
+            decider=self._decider,
+            recorder=self._recorder,
+            run_guard=self._run_guard,
+        )
 
     @property
     def closed(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
@@ -166,6 +167,12 @@ class Decider:
         """
         decision, self._applied = self._applied, self._before
         self._before = None
+        rule = self._live.guard.ended
+        if decision is None and rule is not None:
+            # It came from a checkpoint, without a decision of this run's.
+            decision = self._next()
+            decision.source, decision.digest = rule.source, rule.digest
+            self._decisions.append(decision)
         if decision is None:
             return
         decision.verdict = "rolled_back"
@@ -179,6 +186,22 @@ class Decider:
             data={"digest": decision.digest, "reason": reason},
         )
         log.info("decision %d was rolled back: %s", decision.number, reason)
+
+    def ended(self, reason: str) -> None:
+        """The live rule has given way to a checkpoint that holds another."""
+        self.rolled_back(reason, harmful=False)
+        self._applied = self._before = None
+
+    def incumbent_lost(self, reason: str) -> None:
+        """The rule that would have come back is gone; the base optimizer would."""
+        decision, self._before = self._before, None
+        message = f"the incumbent is lost: {reason}; the base optimizer is next"
+        self._recorder.event(
+            "error",
+            step=self._watch.step,
+            decision=None if decision is None else decision.number,
+            data={"error": "incumbent", "message": message},
+        )
 
     def close(self) -> None:
         """Drop a decision that is being made."""
@@ -205,20 +228,35 @@ class Decider:
             "before": None if self._before is None else self._before.number,
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        self._decisions[:] = [Decision.from_dict(each) for each in state["decisions"]]
-        self._chronicle.load_state_dict(state["chronicle"], self._decisions)
-        self._budget.spent = dict(state["budget"])
-        self._observer.load_validations(state)
-        self._harmful = dict(state["harmful"])
-        numbered = {each.number: each for each in self._decisions}
-        self._applied = numbered.get(state["applied"])
-        self._before = numbered.get(state.get("before", 0))  # numbers begin at 1
-        self._graph.resumed = True
+    def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Read what `state_dict` gave; what is returned makes it go on from there.
+
+        Call that when the rules are live again.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: it is damaged.
+        """
+        decisions = [Decision.from_dict(each) for each in state["decisions"]]
+        copy.copy(self._chronicle).load_state_dict(state["chronicle"], decisions)
+        spent, harmful = dict(state["budget"]), dict(state["harmful"])
+        validations = [list(pair) for pair in state["validations"]]
+        numbered = {each.number: each for each in decisions}
+        applied = numbered.get(state["applied"])
+        before = numbered.get(state.get("before", 0))  # numbers begin at 1
+
+        def take_over() -> None:
+            self._decisions[:] = decisions
+            self._chronicle.load_state_dict(state["chronicle"], decisions)
+            self._budget.spent, self._harmful = spent, harmful
+            self._observer.validations = validations
+            self._applied = applied
+            self._before = None if self._live.guard.waiting is None else before
+            self._graph.resumed = True
+
+        return take_over
 
     def _next(self) -> Decision:
-        number = self._decisions[-1].number + 1 if self._decisions else 1
+        number = max((each.number for each in self._decisions), default=0) + 1
         return Decision("kept", step=self._watch.step, number=number)
 
     def _observe(self, decision: Decision) -> Observation | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -49,16 +49,21 @@ def guard_run(
     return guard
 
 
-def go_on_guarding(guard: RunGuard, state: Mapping[str, Any] | None) -> None:
-    """Go on from what the guard of a run remembered, if it was one.
+def go_on_guarding(
+    guard: RunGuard | None, state: Mapping[str, Any] | None
+) -> Callable[[], None]:
+    """Read what the guard of a run remembered, if there was one.
+
+    Returns:
+        What makes `guard` go on from it.
 
     Raises:
         CheckpointRefused: it is damaged, or of another model.
     """
-    if state is None:
-        return
+    if guard is None or state is None:
+        return lambda: None
     try:
-        guard.load_state_dict(state)
+        return guard.prepare(state)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise refused(
             f"what the guard of the run remembered cannot be read: {error}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from dux_agent.asking.chronicle import Chronicle, told_to_the_model
@@ -88,7 +88,3 @@ class Observer:
         )
         watch.restart()
         return observation
-
-    def load_validations(self, state: Mapping[str, Any]) -> None:
-        """Go on from the validation losses of a checkpoint."""
-        self.validations = [list(pair) for pair in state["validations"]]

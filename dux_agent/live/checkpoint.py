@@ -1,4 +1,4 @@
-"""A live optimizer as a checkpoint, and back.
+"""A live optimizer as a checkpoint; `dux_agent.live.loading` is the way back.
 
 The layout is torch's, `{"state": {index: {...}}, "param_groups": [...]}`. What torch
 does not know lies in `param_groups[0]["dux"]`, since a key at the top is dropped by
@@ -8,7 +8,8 @@ does not know lies in `param_groups[0]["dux"]`, since a key at the top is droppe
     source        the live rule's text, or None while the base optimizer is live
     digest        its SHA-256
     kept          JSON: the rule's plain attributes, the base optimizer's options,
-                  which options are the rule's own, what it does with closures
+                  which options are the rule's own, what it does with closures,
+                  shapes and dtypes of the parameters
     tensors       the tensors that `kept` refers to
 """
 
@@ -17,21 +18,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dux_agent.live.group_options import copy_of_groups, options_of, rewrite
+from dux_agent.live.group_options import copy_of_groups
+from dux_agent.live.parameter_makes import makes_of
 from dux_agent.live.plain_data import encode_each
-from dux_agent.live.plain_state import lowered, raised
-from dux_agent.live.saved_checkpoint import (
-    CheckpointRefused,
-    SavedCheckpoint,
-    opened,
-)
-from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
-from dux_sandbox.running import InlineRule, RuleState, parameters_of
+from dux_agent.live.plain_state import lowered
+
+# What loading raises is looked for here as well.
+from dux_agent.live.saved_checkpoint import CheckpointRefused as CheckpointRefused
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.running import InlineRule, parameters_of
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
@@ -69,6 +68,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
         "owned": [sorted(names) for names in live.owned],
         "steps": live.steps,
         "closure_use": str(rule.closure_use),
+        "makes": makes_of(parameters_of(live.param_groups)),
     }
     groups: list[dict[str, Any]] = []
     first = 0
@@ -88,10 +88,15 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
     return {"state": state, "param_groups": groups}
 
 
-def copy_of(packed: dict[str, Any]) -> dict[str, Any]:
-    """A copy of what `pack` gave that later steps do not reach."""
+def pack_for_later(live: DuxOptimizer) -> dict[str, Any]:
+    """What the live optimizer's `state_dict` gives, out of reach of later steps."""
+    packed = live.state_dict()
+    # An isolated rule's tensors have come through a channel: nobody else has them.
+    shared = isinstance(live.running, InlineRule)
     return {
-        name: copy_of_groups(value) if name == "param_groups" else deepcopy(value)
+        name: copy_of_groups(value)
+        if name == "param_groups"
+        else (deepcopy(value) if shared else value)
         for name, value in packed.items()
     }
 
@@ -105,108 +110,3 @@ def _plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(_plain(item) for item in value)
     return value
-
-
-def load_checkpoint(live: DuxOptimizer, state_dict: dict[str, Any]) -> None:
-    """Make `live` go on from `state_dict`; see `DuxOptimizer.load_state_dict`."""
-    saved = opened(state_dict)
-    _check_groups(live, saved.groups)
-    if saved.source is None:
-        _load_base(live, saved)
-    else:
-        learned = RuleState(_state_by_index(live, saved), saved.attributes)
-        _load_rule(live, saved.source, saved, learned)
-        if len(saved.base_options) == len(live.param_groups):
-            names = set(live.base.defaults)
-            live.set_base_options(
-                [
-                    {**here, **{n: v for n, v in each.items() if n in names}}
-                    for here, each in zip(
-                        live.base_standing.options, saved.base_options, strict=True
-                    )
-                ]
-            )
-        # The weights may be loaded after this: the guard looks at the first step.
-        live.guard.arm(live.base_standing, None)
-    live.steps = saved.steps
-
-
-def _check_groups(live: DuxOptimizer, saved: list[dict[str, Any]]) -> None:
-    here = [len(group["params"]) for group in live.param_groups]
-    there = [len(group["params"]) for group in saved]
-    if here != there:
-        raise ValueError(
-            f"the checkpoint has groups of {there} parameters and the optimizer of "
-            f"{here}; load it into an optimizer over the same parameter groups."
-        )
-
-
-def _state_by_index(
-    live: DuxOptimizer, saved: SavedCheckpoint
-) -> dict[int, dict[str, Any]]:
-    """The state keyed by place; a checkpoint may key it by any name it likes."""
-    parameters = parameters_of(live.param_groups)
-    names = list(chain.from_iterable(group["params"] for group in saved.groups))
-    place = {name: index for index, name in enumerate(names)}
-    held: dict[int, dict[str, Any]] = {}
-    for name, entry in saved.state.items():
-        if name not in place or not isinstance(entry, dict):
-            continue
-        index = place[name]
-        held[index] = raised(entry, parameters[index].device)
-    return held
-
-
-def _load_base(live: DuxOptimizer, saved: SavedCheckpoint) -> None:
-    groups = live.param_groups
-    live.base.load_state_dict({"state": saved.state, "param_groups": saved.groups})
-    _let_go(live)
-    for group, loaded in zip(groups, live.base.param_groups, strict=True):
-        rewrite(group, options_of(loaded))
-    # load_state_dict gave the base optimizer dicts of its own: share again.
-    owned = [set(live.base.defaults) & set(group) for group in groups]
-    live.make_live(live.base_rule, owned)
-    live.guard.disarm()
-
-
-def _load_rule(
-    live: DuxOptimizer,
-    source: str,
-    saved: SavedCheckpoint,
-    learned: RuleState,
-) -> None:
-    snapshot = live.guard.snapshot()
-    rule = None
-    try:
-        rule = live.build(source, live.param_groups)
-        rule.restore(learned)
-        rule.closure_use = saved.closure_use
-    except (RuleFailed, SourceRejected) as error:
-        if rule is not None:
-            rule.close()
-        snapshot.restore()
-        findings = (
-            (error.finding,)
-            if isinstance(error, RuleFailed)
-            else tuple(error.report.findings)
-        )
-        raise CheckpointRefused(digest_of(source), findings) from None
-    snapshot.restore()  # what building it may have written
-    standing = live.base_standing
-    _let_go(live)
-    live.set_base_options(standing.options)
-    for group, options in zip(live.param_groups, saved.groups, strict=True):
-        rewrite(group, {k: v for k, v in options.items() if k != "params"})
-    owned = [set(rule.defaults) & set(group) for group in live.param_groups]
-    if len(saved.owned) == len(owned):
-        # A name may be in the group and be the user's: what was written down counts.
-        owned = [set(names) for names in saved.owned]
-    live.make_live(rule, owned)
-
-
-def _let_go(live: DuxOptimizer) -> None:
-    """End the rules that the loaded one replaces."""
-    incumbent = live.guard.incumbent
-    for rule in (live.running, incumbent.rule if incumbent is not None else None):
-        if rule is not None and rule is not live.base_rule:
-            rule.close()

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from dux_agent.live.endings import Endings
 from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.group_options import Options, give_back, options_of, scheduled
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
@@ -32,7 +33,7 @@ from dux_agent.live.snapshot import BeforeStep, Snapshot
 from dux_agent.live.standing import Standing
 from dux_sandbox.closures import HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import InlineRule, parameters_of
+from dux_sandbox.running import InlineRule, RunningRule, parameters_of
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
@@ -63,13 +64,10 @@ class _Watch:
     sees_losses: bool = False
 
 
-class Guard:
+class Guard(Endings):
     """Guards one live optimizer; made by it.
 
-    Attributes:
-        on_rollback: called with the reason after everything was put back.
-        on_outgrown: called with the reason after a rule was taken out of a model that
-            the loop has changed; None: `on_rollback` is.
+    Attributes (`Endings` has more):
         model: whose buffers and module hooks are guarded too; None: parameters only.
     """
 
@@ -80,9 +78,8 @@ class Guard:
         *,
         guard_steps: int = 100,
     ) -> None:
+        super().__init__()
         self.model = model
-        self.on_rollback: Callable[[str], None] | None = None
-        self.on_outgrown: Callable[[str], None] | None = None
         self._live = live
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
@@ -102,6 +99,22 @@ class Guard:
     def incumbent(self) -> Standing | None:
         """What would be live again after a breach."""
         return None if self._watch is None else self._watch.incumbent
+
+    @property
+    def waiting(self) -> RunningRule | None:
+        """The generated rule that would come back; None where the base would."""
+        standing = self.incumbent
+        base = self._live.base_rule
+        return None if standing is None or standing.rule is base else standing.rule
+
+    def lose_incumbent(self, reason: str) -> None:
+        """The base optimizer takes the place of an incumbent that is gone."""
+        gone = self.waiting
+        if self._watch is not None and gone is not None:
+            self._watch.incumbent = self._live.base_standing
+            gone.close()
+        log.warning("the incumbent is lost: %s; the base optimizer is next", reason)
+        self.tell_lost(reason)
 
     def snapshot(self, step: int = 0) -> Snapshot:
         """A snapshot of the model as it is now, after `step` steps of the rule."""
@@ -359,6 +372,4 @@ class Guard:
                 watch.bound_at_snapshot,
                 makes=watch.makes,
             )
-        tell = self.on_rollback if blame else self.on_outgrown or self.on_rollback
-        if tell is not None:
-            tell(reason)
+        self.tell_rollback(failed, reason, blame=blame)

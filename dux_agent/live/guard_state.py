@@ -7,13 +7,14 @@ for the loss at first, and with the base optimizer as its only incumbent.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from dux_agent.live.loss_bound import LossJudge, pack_bound, unpack_bound
+from dux_agent.live.group_options import Options
+from dux_agent.live.loss_bound import LossBound, LossJudge, pack_bound, unpack_bound
 from dux_agent.live.plain_data import decode_each, encode_each
 from dux_agent.live.plain_state import lowered, raised
 from dux_agent.live.saved_checkpoint import (
@@ -31,24 +32,37 @@ from dux_sandbox.running import RuleState, RunningRule, parameters_of
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
 
-log = logging.getLogger(__name__)
+Snapshots = Literal["all"] | bool
 
 
-def pack_guard(live: DuxOptimizer) -> dict[str, Any] | None:
+def pack_guard(
+    live: DuxOptimizer, snapshots: Snapshots = "all"
+) -> dict[str, Any] | None:
     """The guard of `live` as plain data and tensors; None while it guards nothing.
 
     The tensors are the guard's own copies, or copies made here. An incumbent whose
-    process no longer answers is left out: the base optimizer takes its place.
+    process no longer answers gives way to the base optimizer.
+
+    Args:
+        live: the live optimizer.
+        snapshots: True: what is put back after a breach, and what the incumbent has
+            learned. "all": with it what only a second breach would want, the base
+            optimizer's state behind a generated incumbent, and a snapshot that has
+            not proved itself. False: none of these.
     """
     watch = live.guard.watch
     if watch is None:
         return None
+    incumbent = _pack_incumbent(live, watch.incumbent) if snapshots else None
+    base = snapshots == "all" or (snapshots and incumbent is None)
+    pending = watch.pending if snapshots == "all" else None
+    snapshot = watch.snapshot if snapshots else None
     return {
-        "base": _pack_rule(live.base_rule),
-        "incumbent": _pack_incumbent(live, watch.incumbent),
+        "base": _pack_rule(live.base_rule) if base else None,
+        "incumbent": incumbent,
         "at_swap": _pack_options(watch.at_swap),
-        "snapshot": None if watch.snapshot is None else watch.snapshot.state_dict(),
-        "pending": None if watch.pending is None else watch.pending.state_dict(),
+        "snapshot": None if snapshot is None else snapshot.state_dict(),
+        "pending": None if pending is None else pending.state_dict(),
         "judge": watch.judge.state_dict(),
         "bound_at_snapshot": pack_bound(watch.bound_at_snapshot),
         "gradient_norm": watch.gradient_norm,
@@ -57,53 +71,96 @@ def pack_guard(live: DuxOptimizer) -> dict[str, Any] | None:
     }
 
 
-def restore_guard(live: DuxOptimizer, state: Mapping[str, Any] | None) -> None:
-    """Make the guard of `live` go on from `state`.
+@dataclass
+class PreparedGuard:
+    """What a guard remembered, read and built; nothing of the live one has changed.
 
-    Call it after `live.load_state_dict`, which has armed the guard anew, and after
-    the weights were loaded. The incumbent is checked and built again.
+    Attributes:
+        base: what the base optimizer had learned; empty where that was left out.
+        incumbent: built again; None: the base optimizer is.
+        lost: why an incumbent could not be built again.
+    """
+
+    live: DuxOptimizer
+    base: RuleState
+    at_swap: list[Options]
+    snapshot: Snapshot | None
+    pending: Snapshot | None
+    judge: LossJudge
+    bound_at_snapshot: LossBound | None
+    gradient_norm: float | None
+    steps: int
+    sees_losses: bool
+    incumbent: Standing | None = None
+    lost: str | None = None
+
+    def take_over(self) -> None:
+        """Make the guard, which was armed anew for the loaded rule, go on from it."""
+        live, watch = self.live, self.live.guard.watch
+        if watch is None:
+            return
+        live.base_rule.restore(self.base)
+        watch.at_swap = self.at_swap
+        watch.snapshot, watch.pending = self.snapshot, self.pending
+        watch.judge = self.judge
+        watch.bound_at_snapshot = self.bound_at_snapshot
+        watch.gradient_norm = self.gradient_norm
+        watch.steps, watch.sees_losses = self.steps, self.sees_losses
+        if self.incumbent is not None:
+            watch.incumbent = self.incumbent
+        if self.lost is not None:
+            live.guard.lose_incumbent(self.lost)
+
+    def drop(self) -> None:
+        """End the incumbent that was built."""
+        if self.incumbent is not None:
+            self.incumbent.rule.close()
+
+
+def prepare_guard(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
+    """Read what `pack_guard` gave; the incumbent is checked and built again.
 
     Raises:
         CheckpointRefused: the incumbent's source may not run, or it is damaged.
     """
-    if state is None or live.guard.watch is None:
-        return
     try:
-        _restore(live, state)
+        return _prepared(live, state)
     except CheckpointRefused:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise refused(f"what the guard remembered cannot be read: {error}") from None
 
 
-def _restore(live: DuxOptimizer, state: Mapping[str, Any]) -> None:
-    watch = live.guard.watch
-    if watch is None:
-        return
+def _prepared(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
     parameters = parameters_of(live.param_groups)
-    live.base_rule.restore(_rule_state(state["base"]))
-    watch.at_swap = _options(state["at_swap"])
-    for name in ("snapshot", "pending"):
-        kept = state[name]
-        made = None
-        if kept is not None:
-            made = Snapshot.of(kept, parameters, live.guard.model)
-        setattr(watch, name, made)
-    watch.judge = LossJudge.of(state["judge"])
-    watch.bound_at_snapshot = unpack_bound(state["bound_at_snapshot"])
-    watch.gradient_norm = state["gradient_norm"]
-    watch.steps = int(state["steps"])
-    watch.sees_losses = bool(state["sees_losses"])
-    if state["incumbent"] is None:
-        return
-    try:
-        watch.incumbent = _standing(live, state["incumbent"])
-    except RuleFailed as failed:
-        log.warning(
-            "the incumbent could not be built again: %s; the base optimizer takes its "
-            "place.",
-            failed.finding,
-        )
+    snapshots = [
+        None
+        if state[name] is None
+        else Snapshot.of(state[name], parameters, live.guard.model)
+        for name in ("snapshot", "pending")
+    ]
+    at_swap = _options(state["at_swap"])
+    if len(at_swap) != len(live.param_groups):
+        raise ValueError("it is of other groups")
+    base = RuleState() if state["base"] is None else _rule_state(state["base"])
+    prepared = PreparedGuard(
+        live=live,
+        base=base,
+        at_swap=at_swap,
+        snapshot=snapshots[0],
+        pending=snapshots[1],
+        judge=LossJudge.of(state["judge"]),
+        bound_at_snapshot=unpack_bound(state["bound_at_snapshot"]),
+        gradient_norm=state["gradient_norm"],
+        steps=int(state["steps"]),
+        sees_losses=bool(state["sees_losses"]),
+    )
+    if state["incumbent"] is not None:
+        try:
+            prepared.incumbent = _standing(live, state["incumbent"])
+        except RuleFailed as failed:
+            prepared.lost = f"it could not be built again: {failed.finding}"
+    return prepared
 
 
 def _pack_rule(rule: RunningRule) -> dict[str, Any]:
@@ -140,7 +197,8 @@ def _pack_incumbent(live: DuxOptimizer, standing: Standing) -> dict[str, Any] | 
         return None
     try:
         return _pack_standing(standing)
-    except RuleFailed:
+    except RuleFailed as failed:
+        live.guard.lose_incumbent(f"it failed while it waited: {failed.finding}")
         return None
 
 
@@ -157,12 +215,15 @@ def _pack_standing(standing: Standing) -> dict[str, Any]:
 
 def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
     source, digest = source_of(packed)
+    learned = _rule_state(packed, parameters_of(live.param_groups))
+    options = _options(packed["options"])
+    owned = [{str(name) for name in names} for names in packed["owned"]]
     here = live.guard.snapshot()
     rule: RunningRule | None = None
     try:
         # Building it checks the source again.
         rule = live.build(source, live.param_groups)
-        rule.restore(_rule_state(packed, parameters_of(live.param_groups)))
+        rule.restore(learned)
         rule.closure_use = closure_use(packed)
     except SourceRejected as error:
         raise CheckpointRefused(digest, error.report.findings) from None
@@ -172,8 +233,7 @@ def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
         raise
     finally:
         here.restore()  # what building it may have written
-    owned = [{str(name) for name in names} for names in packed["owned"]]
-    return Standing(rule, owned, _options(packed["options"]))
+    return Standing(rule, owned, options)
 
 
 def _pack_options(options: list[dict[str, Any]]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import torch
 
-from dux_agent.live.checkpoint import load_checkpoint, pack
+from dux_agent.live.checkpoint import pack
 from dux_agent.live.group_options import Options, options_of
 from dux_agent.live.guard import Guard
 from dux_agent.live.rates import RateTrail
@@ -356,13 +356,16 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
         Raises:
             CheckpointRefused: the source is not what its digest says, the static
                 check refuses it, or its rule cannot be built. Nothing was changed.
-            ValueError: it was taken over other groups or parameters.
+            ValueError: it was taken over other groups or parameters, or ones of
+                other shapes or dtypes. Nothing was changed.
         """
         state_dict = dict(state_dict)
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             changed = hook(self, state_dict)
             state_dict = state_dict if changed is None else changed
-        load_checkpoint(self, state_dict)
+        from dux_agent.live.loading import prepare
+
+        prepare(self, state_dict).take_over()
         for hook_after in self._optimizer_load_state_dict_post_hooks.values():
             hook_after(self)
 

@@ -29,6 +29,7 @@ import torch
 from dux_agent.errors import TrainingDiverged
 from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.guard import DEAR_EVERY, HEALTHY_LOSSES, Guard
+from dux_agent.live.guard_state import Snapshots
 from dux_agent.live.held_back import HeldBack
 from dux_agent.live.integrity import all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
@@ -286,18 +287,18 @@ class RunGuard(Guard):
                 WentBack(reason, self.rollbacks, undone, self.rates.factor)
             )
 
-    def state_dict(self, *, snapshots: bool = True) -> dict[str, Any]:
+    def state_dict(self, *, snapshots: Snapshots = "all") -> dict[str, Any]:
         """What it remembers: plain data and tensors of its own.
 
         Args:
             snapshots: with what it would go back to: weights, buffers and the
-                optimizer's state once more, twice while a snapshot is new.
+                optimizer's state once more; "all": twice while a snapshot is new.
         """
         return {
             "rollbacks": self.rollbacks,
             "rates": self.rates.state_dict(),
-            "good": self._packed(self._good, snapshots),
-            "pending": self._packed(self._pending, snapshots),
+            "good": self._packed(self._good, bool(snapshots)),
+            "pending": self._packed(self._pending, snapshots == "all"),
             "judge": self._judge.state_dict(),
             "losses": list(self._losses),
             "seen": self._seen,
@@ -314,8 +315,16 @@ class RunGuard(Guard):
         Raises:
             LookupError, TypeError, ValueError: it is damaged, or of another model.
         """
-        self.rollbacks = int(state["rollbacks"])
-        self.rates.load_state_dict(state["rates"])
+        self.prepare(state)()
+
+    def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Read what `state_dict` gave; what is returned makes the guard go on from it.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is damaged, or of another model.
+        """
+        rates = HeldBack()
+        rates.load_state_dict(state["rates"])
         parameters = self._parameters()
         good, pending = (
             None
@@ -323,18 +332,27 @@ class RunGuard(Guard):
             else RunSnapshot.of(state[name], parameters, self.model)
             for name in ("good", "pending")
         )
-        self._begin()
-        self._written = [set(names) for names in state["written"]]
-        self._judge = LossJudge.of(state["judge"])
-        self._losses.extend(float(loss) for loss in state["losses"])
-        self._seen, self._reach = int(state["seen"]), float(state["reach"])
-        self._sees_losses = bool(state["sees_losses"])
-        self._quiet = int(state["quiet"])
-        if good is None:
-            self._good.bound = self._judge.bound
-            return
-        self._good, self._pending = good, pending
-        self._steps = int(state["steps"])
+        written = [set(names) for names in state["written"]]
+        judge = LossJudge.of(state["judge"])
+        losses = [float(loss) for loss in state["losses"]]
+        seen, reach = int(state["seen"]), float(state["reach"])
+        rollbacks, quiet = int(state["rollbacks"]), int(state["quiet"])
+        steps, sees_losses = int(state["steps"]), bool(state["sees_losses"])
+
+        def take_over() -> None:
+            self._begin()
+            self.rollbacks, self.rates = rollbacks, rates
+            self._written, self._judge = written, judge
+            self._losses.extend(losses)
+            self._seen, self._reach = seen, reach
+            self._sees_losses, self._quiet = sees_losses, quiet
+            if good is None:
+                self._good.bound = judge.bound
+                return
+            self._good, self._pending = good, pending
+            self._steps = steps
+
+        return take_over
 
     def _packed(self, held: RunSnapshot | None, wanted: bool) -> dict[str, Any] | None:
         return held.state_dict(self._written) if wanted and held is not None else None

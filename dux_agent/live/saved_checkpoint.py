@@ -48,6 +48,7 @@ class SavedCheckpoint:
         owned: per group, the names of options that are the rule's own.
         steps: steps taken when it was saved.
         closure_use: what the rule was seen to do with closures.
+        makes: shape and dtype of each parameter; None where it does not say.
     """
 
     state: dict[Any, Any]
@@ -58,6 +59,7 @@ class SavedCheckpoint:
     owned: list[list[str]]
     steps: int
     closure_use: ClosureUse = ClosureUse.UNKNOWN
+    makes: list[Any] | None = None
 
 
 def opened(state_dict: Any) -> SavedCheckpoint:
@@ -99,6 +101,7 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         owned=[[name for name in names if name not in _OURS] for names in owned],
         steps=steps if type(steps) is int and steps >= 0 else 0,
         closure_use=closure_use(kept),
+        makes=_makes(kept.get("makes")),
     )
 
 
@@ -133,6 +136,20 @@ def _is_group(group: Any) -> bool:
         and all(isinstance(name, str) for name in group)
         and all(type(name) in (int, str) for name in group["params"])
     )
+
+
+def _makes(kept: Any) -> list[Any] | None:
+    if kept is None:
+        return None
+    if not isinstance(kept, list) or not all(
+        isinstance(make, list)
+        and len(make) == 2
+        and isinstance(make[0], list)
+        and isinstance(make[1], str)
+        for make in kept
+    ):
+        raise refused("its `makes` are no shapes and dtypes")
+    return kept
 
 
 def _kept(

@@ -187,15 +187,17 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
         if name not in given and name not in SCHEDULERS:
             group[name] = value
     owned = [*live.owned, set(rule.defaults) & set(group)]
-    incumbent = live.guard.incumbent
+    waited = live.guard.waiting
     live.make_live(rule, owned)
     live.guard.arm(live.base_standing, live.guard.snapshot())
-    _close(live, old, incumbent.rule if incumbent is not None else None)
+    _close(live, old, waited)
+    if waited is not None:
+        live.guard.tell_lost("a parameter group was added")
 
 
 def _fall_back(live: DuxOptimizer, before: list[Held], reason: str) -> None:
     """The rule cannot live over the new groups: the base optimizer takes over."""
-    old, incumbent = live.running, live.guard.incumbent
+    old, waited = live.running, live.guard.waiting
     standing = live.base_standing
     for group, was, due, owned in zip(
         live.param_groups, before, standing.options, [*live.owned, set()], strict=True
@@ -204,9 +206,10 @@ def _fall_back(live: DuxOptimizer, before: list[Held], reason: str) -> None:
         replace_options(group, owned, due)
     live.make_live(live.base_rule, standing.owned)
     live.guard.disarm()
-    _close(live, old, incumbent.rule if incumbent is not None else None)
-    if live.guard.on_rollback is not None:
-        live.guard.on_rollback(reason)
+    _close(live, old, waited)
+    live.guard.tell_rollback(old, reason)
+    if waited is not None:
+        live.guard.tell_lost("a parameter group was added")
 
 
 def _close(live: DuxOptimizer, *rules: RunningRule | None) -> None:

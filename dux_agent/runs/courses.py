@@ -180,7 +180,9 @@ class Courses:
             },
             "model": task.model.state_dict(),
             "optimizer": None if optimizer is None else optimizer.state_dict(),
-            "agent": self._agent.state_dict() if self._course == "agent" else None,
+            "agent": self._agent.state_dict(snapshots="all")
+            if self._course == "agent"
+            else None,
             "random": RandomState.take().state_dict(),
             "seconds": self.seconds,
         }

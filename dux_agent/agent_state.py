@@ -1,0 +1,129 @@
+"""All that an agent goes on from, gathered and given back.
+
+A load judges every part first and builds the rules; only then is anything changed.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from dux_agent.asking.deciding import Decider
+from dux_agent.asking.guarding import go_on_guarding
+from dux_agent.asking.looking import kept_batches
+from dux_agent.asking.loop import Loop
+from dux_agent.asking.watch import Watch
+from dux_agent.live.checkpoint import pack_for_later
+from dux_agent.live.guard_state import Snapshots, pack_guard
+from dux_agent.live.loading import prepare
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.rates import RateTrail
+from dux_agent.live.run_guard import RunGuard
+from dux_agent.live.saved_checkpoint import CheckpointRefused, refused
+from dux_agent.record.recorder import Recorder
+from dux_sandbox.random_state import RandomState
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class AgentState:
+    """The parts of one agent that change as it goes."""
+
+    live: DuxOptimizer
+    watch: Watch
+    loop: Loop
+    batches: deque[Any]
+    decider: Decider
+    recorder: Recorder
+    run_guard: RunGuard | None
+
+    def state_dict(self, snapshots: Snapshots) -> dict[str, Any]:
+        """See `Agent.state_dict`."""
+        run = self.run_guard
+        return {
+            "version": VERSION,
+            "snapshots": snapshots,
+            "optimizer": pack_for_later(self.live),
+            "watch": self.watch.state_dict(),
+            "loop": self.loop.state_dict(),
+            "batches": kept_batches(self.batches),
+            "guard": pack_guard(self.live, snapshots),
+            "run_guard": None if run is None else run.state_dict(snapshots=snapshots),
+            "rates": [trail.state_dict() for trail in self.live.trails],
+            "random": RandomState.take().state_dict(),
+            "trace": self.recorder.position,
+            **self.decider.state_dict(),
+        }
+
+    def load_state_dict(self, state: Any) -> None:
+        """See `Agent.load_state_dict`."""
+        if not isinstance(state, Mapping) or state.get("version") != VERSION:
+            raise refused(f"it is no agent's state of version {VERSION}")
+        with _readable("random"):
+            random = RandomState.of(state.get("random", {}))
+        with _readable("batches"):
+            batches = copy.deepcopy(list(state["batches"]))
+        with _readable("rates"):
+            for kept in state.get("rates", ()):
+                RateTrail(None).load_state_dict(kept)
+        with _readable("watch"):
+            copy.deepcopy(self.watch).load_state_dict(state["watch"])
+        with _readable("loop"):
+            self._try_loop(state)
+        with _readable("decisions"):
+            decide_from_there = self.decider.prepare(state)
+        guard_run_from_there = go_on_guarding(self.run_guard, state.get("run_guard"))
+        prepared = prepare(self.live, state.get("optimizer"), state.get("guard"))
+        try:
+            self.recorder.go_on_from(state.get("trace"))
+        except BaseException:
+            prepared.drop()
+            raise
+        self.watch.load_state_dict(state["watch"])
+        prepared.take_over()
+        guard_run_from_there()
+        for trail, kept in zip(self.live.trails, state.get("rates", ()), strict=False):
+            trail.load_state_dict(kept)
+        self.loop.load_state_dict(state.get("loop", {}))
+        self.batches.clear()
+        self.batches.extend(batches)
+        decide_from_there()
+        random.restore()
+        if state.get("snapshots", True) is False:
+            log.warning(
+                "the checkpoint was taken without snapshots: a rollback goes back to "
+                "the weights of this load, and to the base optimizer, which begins "
+                "without its state."
+            )
+
+    def _try_loop(self, state: Mapping[str, Any]) -> None:
+        loop = copy.copy(self.loop)
+        loop.intake = copy.copy(loop.intake)
+        loop.intake.scale = copy.copy(loop.intake.scale)
+        loop.load_state_dict(state.get("loop", {}))
+
+
+@contextmanager
+def _readable(part: str) -> Iterator[None]:
+    """Refuse the checkpoint where a part of it cannot be read."""
+    try:
+        yield
+    except CheckpointRefused:
+        raise
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise refused(f"its {part!r} cannot be read ({said})") from None

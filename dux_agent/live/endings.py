@@ -1,0 +1,53 @@
+"""How a rule ends, told to whoever wants to know: no rule goes without a word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dux_sandbox.running import RunningRule
+
+Told = Callable[[str], None]
+
+
+class Endings:
+    """The four ends of a rule, each with its reason.
+
+    Attributes:
+        on_rollback: called after a rule was taken out and everything was put back.
+        on_outgrown: called after a rule was taken out of a model that the loop has
+            changed; None: `on_rollback` is.
+        on_ended: called after a live rule gave way to a checkpoint.
+        on_lost: called after the incumbent was lost, and the base optimizer took its
+            place.
+        ended: the rule that the last of these calls was about, if it was live.
+    """
+
+    def __init__(self) -> None:
+        self.on_rollback: Told | None = None
+        self.on_outgrown: Told | None = None
+        self.on_ended: Told | None = None
+        self.on_lost: Told | None = None
+        self.ended: RunningRule | None = None
+
+    def tell_rollback(
+        self, rule: RunningRule, reason: str, *, blame: bool = True
+    ) -> None:
+        """A rule was taken out, for harm or because the model has changed."""
+        self.ended = rule
+        _tell(
+            self.on_rollback if blame else self.on_outgrown or self.on_rollback, reason
+        )
+
+    def tell_ended(self, rule: RunningRule, reason: str) -> None:
+        """A live rule has given way to a checkpoint."""
+        self.ended = rule
+        _tell(self.on_ended, reason)
+
+    def tell_lost(self, reason: str) -> None:
+        """The incumbent is gone."""
+        _tell(self.on_lost, reason)
+
+
+def _tell(told: Told | None, reason: str) -> None:
+    if told is not None:
+        told(reason)

@@ -1,0 +1,208 @@
+"""A checkpoint on its way in: judged and built whole before anything changes.
+
+`prepare` raises whatever there is to say against it and leaves the live optimizer bit
+for bit as it is; `PreparedLoad.take_over` raises nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from dux_agent.live.group_options import Options, options_of, rewrite
+from dux_agent.live.guard_state import PreparedGuard, prepare_guard
+from dux_agent.live.parameter_makes import require_same_makes
+from dux_agent.live.plain_state import raised
+from dux_agent.live.saved_checkpoint import (
+    CheckpointRefused,
+    SavedCheckpoint,
+    opened,
+)
+from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
+from dux_sandbox.running import RuleState, RunningRule, parameters_of
+
+if TYPE_CHECKING:
+    from dux_agent.live.optimizer import DuxOptimizer
+
+
+_LOADED = "a checkpoint was loaded"
+
+
+def prepare(
+    live: DuxOptimizer,
+    state_dict: Any,
+    guard: Mapping[str, Any] | None = None,
+) -> PreparedLoad:
+    """Judge and build what `DuxOptimizer.load_state_dict` is given.
+
+    Args:
+        live: left as it is.
+        state_dict: a checkpoint of a live optimizer or of its base.
+        guard: what `pack_guard` gave with it; None: the rule is guarded anew.
+
+    Raises:
+        CheckpointRefused: it is damaged, a source in it is not what its digest says,
+            the static check refuses it, or its rule cannot be built.
+        ValueError: it was taken over other groups or parameters.
+    """
+    saved = opened(state_dict)
+    _require_same_groups(live, saved.groups)
+    state = _state_by_index(live, saved)
+    require_same_makes(parameters_of(live.param_groups), saved.makes, state)
+    if saved.source is None:
+        return PreparedLoad(live, saved, None, _loaded_base(live, saved), None)
+    rule = _built(live, saved.source, saved, RuleState(state, saved.attributes))
+    try:
+        prepared = None if guard is None else prepare_guard(live, guard)
+    except BaseException:
+        rule.close()
+        raise
+    return PreparedLoad(live, saved, rule, {}, prepared)
+
+
+class PreparedLoad:
+    """A checkpoint whose rules run already; to take over, or to drop."""
+
+    def __init__(
+        self,
+        live: DuxOptimizer,
+        saved: SavedCheckpoint,
+        rule: RunningRule | None,
+        base: dict[str, Any],
+        guard: PreparedGuard | None,
+    ) -> None:
+        """For `prepare`; `base` are the base optimizer's attributes as loaded."""
+        self._live = live
+        self._saved = saved
+        self._rule = rule
+        self._base = base
+        self._guard = guard
+
+    def take_over(self) -> None:
+        """Make the live optimizer go on from it; ends the rules that it replaces."""
+        live = self._live
+        before, waited = live.running, live.guard.waiting
+        if self._rule is None:
+            self._take_base()
+        else:
+            self._take_rule(self._rule)
+        live.steps = self._saved.steps
+        if before is not live.base_rule:
+            before.close()
+            if before.digest != live.running.digest:
+                live.guard.tell_ended(before, _LOADED)
+        if waited is not None:
+            waited.close()
+            here = live.guard.waiting
+            if here is None or here.digest != waited.digest:
+                live.guard.tell_lost(_LOADED)
+
+    def drop(self) -> None:
+        """End the rules that were built for it."""
+        if self._rule is not None:
+            self._rule.close()
+        if self._guard is not None:
+            self._guard.drop()
+
+    def _take_base(self) -> None:
+        live, groups = self._live, self._live.param_groups
+        vars(live.base).update(self._base)
+        for group, loaded in zip(groups, live.base.param_groups, strict=True):
+            rewrite(group, options_of(loaded))
+        # load_state_dict gave the base optimizer dicts of its own: share again.
+        owned = [set(live.base.defaults) & set(group) for group in groups]
+        live.make_live(live.base_rule, owned)
+        live.guard.disarm()
+
+    def _take_rule(self, rule: RunningRule) -> None:
+        live, saved = self._live, self._saved
+        live.set_base_options(self._base_options(live.base_standing.options))
+        for group, options in zip(live.param_groups, saved.groups, strict=True):
+            rewrite(group, {k: v for k, v in options.items() if k != "params"})
+        owned = [set(rule.defaults) & set(group) for group in live.param_groups]
+        if len(saved.owned) == len(owned):
+            # A name may be in the group and be the user's: what was written down
+            # counts.
+            owned = [set(names) for names in saved.owned]
+        live.make_live(rule, owned)
+        # The weights may be loaded after this: the guard looks at the first step.
+        live.guard.arm(live.base_standing, None)
+        if self._guard is not None:
+            self._guard.take_over()
+
+    def _base_options(self, here: list[Options]) -> list[Options]:
+        there = self._saved.base_options
+        if len(there) != len(here):
+            return here
+        names = set(self._live.base.defaults)
+        return [
+            {**mine, **{name: each[name] for name in names & set(each)}}
+            for mine, each in zip(here, there, strict=True)
+        ]
+
+
+def _require_same_groups(live: DuxOptimizer, saved: list[dict[str, Any]]) -> None:
+    here = [len(group["params"]) for group in live.param_groups]
+    there = [len(group["params"]) for group in saved]
+    if here != there:
+        raise ValueError(
+            f"the checkpoint has groups of {there} parameters and the optimizer of "
+            f"{here}; load it into an optimizer over the same parameter groups."
+        )
+
+
+def _state_by_index(
+    live: DuxOptimizer, saved: SavedCheckpoint
+) -> dict[int, dict[str, Any]]:
+    """The state keyed by place; a checkpoint may key it by any name it likes."""
+    parameters = parameters_of(live.param_groups)
+    names = list(chain.from_iterable(group["params"] for group in saved.groups))
+    place = {name: index for index, name in enumerate(names)}
+    held: dict[int, dict[str, Any]] = {}
+    for name, entry in saved.state.items():
+        if name not in place or not isinstance(entry, dict):
+            continue
+        index = place[name]
+        # The base optimizer copies for itself, and may keep what is no plain data.
+        copied = saved.source is not None
+        held[index] = raised(entry, parameters[index].device) if copied else entry
+    return held
+
+
+def _loaded_base(live: DuxOptimizer, saved: SavedCheckpoint) -> dict[str, Any]:
+    """The attributes that the base optimizer has after a load; it has its own again.
+
+    torch gives it new dicts; the ones that it had are not written to.
+    """
+    base = live.base
+    before = dict(vars(base))
+    try:
+        base.load_state_dict({"state": saved.state, "param_groups": saved.groups})
+        return dict(vars(base))
+    finally:
+        vars(base).clear()
+        vars(base).update(before)
+
+
+def _built(
+    live: DuxOptimizer, source: str, saved: SavedCheckpoint, learned: RuleState
+) -> RunningRule:
+    here = live.guard.snapshot()
+    rule = None
+    try:
+        rule = live.build(source, live.param_groups)
+        rule.restore(learned)
+        rule.closure_use = saved.closure_use
+    except (RuleFailed, SourceRejected) as error:
+        if rule is not None:
+            rule.close()
+        findings = (
+            (error.finding,)
+            if isinstance(error, RuleFailed)
+            else tuple(error.report.findings)
+        )
+        raise CheckpointRefused(digest_of(source), findings) from None
+    finally:
+        here.restore()  # what building it may have written
+    return rule
