@@ -263,6 +263,17 @@ def loaded(model):
 
 
 @at_once
+def swapped_by_torch(model):
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        model.zero_grad()
+        model.load_state_dict({k: v * 0.5 for k, v in model.state_dict().items()})
+        model.double().float()
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+
+
+@at_once
 def begun_again(model):
     torch.manual_seed(5)
     model.first.reset_parameters()
@@ -322,6 +333,7 @@ CHANGES = [
     exchanged,
     set_over_other_memory,
     loaded,
+    swapped_by_torch,
     begun_again,
     frozen,
     frozen_and_unfrozen,

@@ -168,8 +168,8 @@ class Makes:
     def _outgrown(self, model: torch.nn.Module | None) -> str | None:
         if self._regrouped():
             return "the loop put other parameters into the optimizer's groups"
-        for index, (parameter, make, _) in enumerate(self._held):
-            for before, now in zip(make[2:], _make(parameter)[2:], strict=True):
+        for index, (parameter, _, alias) in enumerate(self._held):
+            for before, now in zip(_kind(alias), _kind(parameter), strict=True):
                 if before != now:
                     name = _name_of(parameter, model) or str(index)
                     return (
@@ -230,20 +230,15 @@ class Makes:
                 parameter.requires_grad_(make[1])
 
 
-_Make = tuple[int, bool, torch.Size, torch.dtype, torch.device, torch.layout]
-
-
-def _make(parameter: torch.Tensor) -> _Make:
+def _make(parameter: torch.Tensor) -> tuple[int, bool, torch.Size, torch.dtype]:
     # Sparse and opaque layouts have no one place in memory.
     pointer = parameter.data_ptr() if parameter.layout is torch.strided else 0
-    return (
-        pointer,
-        parameter.requires_grad,
-        parameter.shape,
-        parameter.dtype,
-        parameter.device,
-        parameter.layout,
-    )
+    return pointer, parameter.requires_grad, parameter.shape, parameter.dtype
+
+
+def _kind(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """What the state of a rule has to fit."""
+    return tensor.shape, tensor.dtype, tensor.device, tensor.layout
 
 
 def _words(value: Any) -> str:
