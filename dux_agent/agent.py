@@ -59,6 +59,7 @@ class Agent(Uncopied):
         recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
         guard_steps: int,
+        objective_checked: bool = False,
     ) -> None:
         """For `attach`; use that."""
         self.model = model
@@ -75,6 +76,8 @@ class Agent(Uncopied):
         self._recorder = recorder
         self._closed: str | None = None
         functions = CallersFunctions(settings, model, self.optimizer)
+        # Without a language model nothing is ever tried.
+        functions.objective_checked = objective_checked or chats is None
         intake = Intake(functions, self.optimizer)
         self._run_guard: RunGuard | None = None
         self._decider = Decider(
@@ -155,7 +158,10 @@ class Agent(Uncopied):
                 once, on the first batch; see docs/loops.md.
 
         Raises:
-            BadArgument: the loss is no scalar, or the scale not above 0.
+            BadArgument: the loss is no scalar, or the scale not above 0. With the
+                first batch: the objective returns no scalar, or gives the model no
+                gradient; nothing is counted or recorded then.
+            Whatever the objective raises, called once with the first batch.
             TrainingDiverged: without a language model, when no rollback is left.
         """
         self._require_open()
@@ -183,7 +189,7 @@ class Agent(Uncopied):
             BadArgument: the objective returned no scalar tensor.
         """
         self._require_open()
-        self._loop.intake.scale.given(1.0)
+        self._loop.intake.step_with(batch)
         self.optimizer.zero_grad()
         loss = self.settings.objective(self.model, batch)
         if not isinstance(loss, torch.Tensor):

@@ -10,6 +10,7 @@ from torch import nn
 
 from dux_agent import arguments
 from dux_agent.agent import Agent
+from dux_agent.asking.looking import BeforeSteps, CallersFunctions
 from dux_agent.attached import remember, take_over
 from dux_agent.decisions import Budget
 from dux_agent.record.recorder import Recorder
@@ -58,6 +59,7 @@ def attach(
     fallback: str | BaseChatModel | None = None,
     fuzz: bool = False,
     also: Any = (),
+    batch: Any = None,
     rollback_lr: float = 0.5,
     max_rollbacks: int = 3,
 ) -> Agent:
@@ -111,12 +113,21 @@ def attach(
         also: a module, or several, that the objective or `validate` reach in a way
             that their closures, globals and attributes do not show. Their gradients,
             buffers, parameters and modes are kept as those of modules that are found.
+        batch: one that `objective` takes, to call it once now, on a copy of the model;
+            None: that is done with the first batch that `observe` is given.
         rollback_lr: with `lm=None`: what rates are times after each rollback.
         max_rollbacks: with `lm=None`: how often the run goes back before a breach
             raises `TrainingDiverged`.
 
+    What every decision needs is tried once before anything is written: a copy of the
+    model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
+    modes and random numbers are bit for bit as before.
+
     Raises:
-        BadArgument: an argument cannot be meant; nothing was written.
+        BadArgument: an argument cannot be meant, the model cannot be copied, `validate`
+            returns no number, the objective no scalar or no gradient; nothing was
+            written.
+        Whatever `clone`, `validate` or `objective` raise.
         RunFolderExists: `run_dir` holds something already.
 
     >>> net = nn.Linear(2, 1)
@@ -181,6 +192,9 @@ def attach(
     chats = arguments.chat_models(lm, fallback, seed)
     if run_dir is not None and checkpointer is None:
         require_store()
+    functions = CallersFunctions(settings, model, BeforeSteps(optimizer.param_groups))
+    if chats is not None:
+        functions.look_first(batch)
     # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, lm)
     take_over(optimizer)
@@ -193,6 +207,7 @@ def attach(
         recorder=recorder,
         checkpointer=checkpointer,
         guard_steps=guard_steps,
+        objective_checked=functions.objective_checked,
     )
     remember(agent)
     return agent

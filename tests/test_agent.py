@@ -174,7 +174,7 @@ def test_a_budget_of_tokens_ends_a_decision_in_the_middle():
     assert "20 of 15 tokens" in decision.reason
 
 
-def test_validate_is_asked_once_a_decision_in_eval_mode_and_leaves_no_trace():
+def test_validate_is_asked_at_attach_and_once_a_decision_and_leaves_no_trace():
     model = models.make("dropout")
     modes = []
 
@@ -189,7 +189,7 @@ def test_validate_is_asked_once_a_decision_in_eval_mode_and_leaves_no_trace():
         random = torch.get_rng_state()
         agent.decide()
 
-    assert [False] == modes
+    assert [False, False] == modes
     assert model.training
     assert torch.equal(random, torch.get_rng_state())
     assert "0.5" in str(lm.asked[0][-1].content)
@@ -384,10 +384,9 @@ def test_an_objectives_own_error_comes_out():
         raise ZeroDivisionError("the caller's own")
 
     agent = dux_agent.attach(model, sgd(model), broken, lm=scripted(SGD))
-    agent.observe(1.0, models.batches()[0])
 
     with pytest.raises(ZeroDivisionError, match="the caller's own"):
-        agent.decide()
+        agent.observe(1.0, models.batches()[0])
     agent.close()
 
 

@@ -112,9 +112,9 @@ def test_an_objective_that_returns_a_vector_is_refused_wherever_it_is_first_seen
             agent.step(batch)
         with pytest.raises(BadArgument, match=r"shape \(12, 1\)"):
             agent.observe(vector(model, batch), batch)
-        agent.observe(0.5, batch)
         with pytest.raises(BadArgument, match=r"shape \(12, 1\)"):
-            agent.decide()
+            agent.observe(0.5, batch)
+        assert 0 == agent.step_count
 
     assert [] == lm.asked
 

@@ -49,12 +49,18 @@ class Intake:
     def __init__(self, functions: CallersFunctions, live: DuxOptimizer) -> None:
         """Gather losses of the training that `live` steps."""
         self._live = live
+        self._functions = functions
         self.scale = LossScale(functions, parameters_of(live.param_groups))
         self.at_edge = True
         self._steps = 0
         self._sum, self._count = 0.0, 0
         self._marks: GradientMarks | None = None
         self._counts: deque[int] = deque(maxlen=_REMEMBERED)
+
+    def step_with(self, batch: Any) -> None:
+        """The agent itself is about to step on this batch; see `take` for errors."""
+        self._functions.check_objective(batch)
+        self.scale.given(1.0)
 
     @property
     def accumulated(self) -> int:
@@ -88,7 +94,12 @@ class Intake:
         return self._count > 0
 
     def take(self, loss: float, batch: Any, scale: float | None) -> StepLoss | None:
-        """One more loss; that of a whole step where one is complete."""
+        """One more loss; that of a whole step where one is complete.
+
+        Raises:
+            BadArgument: with the first batch, as `CallersFunctions.check_objective`;
+                nothing was taken. Whatever the objective raises then.
+        """
         stepped = self._steps > 0
         self.at_edge = stepped and not (
             self._marks is not None and self._marks.backward_since()
@@ -97,6 +108,8 @@ class Intake:
             scale = self.scale.of(loss, batch, before_step=self.at_edge)
         else:
             self.scale.given(scale)
+        if batch is not None:
+            self._functions.check_objective(batch)
         value = loss / scale
         if self.at_edge or (stepped and not self._count):
             self._add(value)

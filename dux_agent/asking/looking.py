@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from dux_agent.arguments import loss_value
 from dux_agent.errors import BadArgument
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.settings import Settings, Validate
 from dux_sandbox.random_state import RandomState, random_numbers_kept
 from dux_sandbox.running import parameters_of
@@ -19,6 +19,25 @@ from dux_sandbox.trying.batch_copies import copy_of_batch
 from dux_sandbox.trying.bystanders import Bystanders
 from dux_sandbox.trying.resting import Resting
 from dux_sandbox.trying.scratch import CannotClone, clone_model, frozen_weights
+
+
+class Stepped(Protocol):
+    """An optimizer, as far as it matters here.
+
+    Attributes:
+        steps: how many it has taken.
+    """
+
+    param_groups: list[dict[str, Any]]
+    steps: int
+
+
+@dataclass
+class BeforeSteps:
+    """An optimizer that is about to be attached to: no step was seen yet."""
+
+    param_groups: list[dict[str, Any]]
+    steps: int = 0
 
 
 class CallersFunctions:
@@ -29,13 +48,15 @@ class CallersFunctions:
 
     Attributes:
         resting: knows which frozen weights do not move.
+        objective_checked: it gave a scalar, and the model a gradient.
     """
 
-    def __init__(self, settings: Settings, model: nn.Module, live: DuxOptimizer):
+    def __init__(self, settings: Settings, model: nn.Module, live: Stepped) -> None:
         """Look at the frozen weights for the first time."""
         self._settings = settings
         self._model = model
         self._live = live
+        self.objective_checked = False
         self.resting = Resting(lambda: live.steps)
         self._look(Bystanders(model, [settings.objective], settings.also))
 
@@ -44,22 +65,60 @@ class CallersFunctions:
         frozen = frozen_weights(self._model, trained)
         return self.resting.look([*frozen, *bystanders.others])
 
-    def require_scalar_objective(self, batch: Any) -> None:
-        """Run the objective once, on a copy; wants a scalar.
+    def look_first(self, batch: Any = None) -> None:
+        """Try once, before anything else, what every decision will need.
 
-        Before any language model is paid for a decision that cannot be tried.
+        Args:
+            batch: one that the objective takes; None: it is tried later.
 
         Raises:
-            BadArgument: the objective returned no scalar, or the model cannot be
-                copied. Whatever the objective raises comes out as it is.
+            BadArgument: the model cannot be copied, `validate` returns no number, or
+                the objective no scalar, or one that gives the model no gradient.
+            Whatever `clone`, `validate` or the objective raise.
         """
-        loss = self.objective_on_a_copy(batch)
+        if self._settings.validate is not None:
+            self.validation_loss(self._settings.validate)
+        if batch is None:
+            bystanders = Bystanders(self._model, [], self._settings.also)
+            self._copy(self._look(bystanders))
+        else:
+            self.check_objective(batch)
+
+    def check_objective(self, batch: Any) -> None:
+        """One forward and backward pass on a copy, unless there was one before.
+
+        Raises:
+            BadArgument: the objective returned no scalar, or gave the copy that it was
+                handed no gradient; or the model cannot be copied. Whatever the
+                objective raises comes out as it is.
+        """
+        if not self.objective_checked:
+            self.objective_on_a_copy(batch)
+
+    def _check(self, loss: Any, trained: list[torch.Tensor]) -> None:
+        """Judge what the objective returned for a copy with these weights."""
         if not isinstance(loss, torch.Tensor):
             raise BadArgument(
                 f"the objective returned a {type(loss).__name__}; a scalar tensor was "
                 f"wanted; return the loss before .item()."
             )
         loss_value(loss)
+        if loss.requires_grad:
+            loss.backward()
+        movable = [each for each in trained if each.requires_grad]
+        if movable and all(each.grad is None for each in movable):
+            raise BadArgument(
+                "the objective gave no gradient to the model it was handed; a loss "
+                "computed from its argument `model` was wanted; do not use another "
+                "model in it, nor detach the loss."
+            )
+        self.objective_checked = True
+
+    def _copy(self, resting: set[int]) -> tuple[nn.Module, dict[int, torch.Tensor]]:
+        try:
+            return clone_model(self._model, self._settings.clone, shared=resting)
+        except CannotClone as error:
+            raise BadArgument(str(error)) from error
 
     def objective_on_a_copy(
         self,
@@ -69,7 +128,8 @@ class CallersFunctions:
     ) -> Any:
         """What the objective returns for a copy of the model.
 
-        The copy is the model without what is wrapped round it.
+        The copy is the model without what is wrapped round it. The first time a
+        backward pass is made too, and the objective is judged by both.
 
         Args:
             batch: it is handed a copy of it.
@@ -77,15 +137,13 @@ class CallersFunctions:
             random: the random numbers that it draws; None: as they are.
 
         Raises:
-            BadArgument: the model cannot be copied. Whatever the objective raises.
+            BadArgument: the model cannot be copied, or as `check_objective`. Whatever
+                the objective raises.
         """
         settings = self._settings
         bystanders = Bystanders(self._model, [settings.objective], settings.also)
         resting = self._look(bystanders)
-        try:
-            twin, twin_of = clone_model(self._model, settings.clone, shared=resting)
-        except CannotClone as error:
-            raise BadArgument(str(error)) from error
+        twin, twin_of = self._copy(resting)
         # Gradients are on: an objective may take some itself (a penalty, a residual).
         kept = bystanders.kept(resting=resting)
         with random_numbers_kept(), kept, torch.enable_grad():
@@ -93,7 +151,11 @@ class CallersFunctions:
                 twin_of[known].detach().copy_(value)
             if random is not None:
                 random.restore()
-            return settings.objective(twin, copy_of_batch(batch))
+            loss = settings.objective(twin, copy_of_batch(batch))
+            if not self.objective_checked:
+                groups = self._live.param_groups
+                self._check(loss, [twin_of[id(each)] for each in parameters_of(groups)])
+            return loss.detach() if isinstance(loss, torch.Tensor) else loss
 
     def validation_loss(self, validate: Validate) -> float:
         """The validation loss in eval mode, without gradients.
@@ -106,7 +168,20 @@ class CallersFunctions:
         kept = bystanders.kept(values=False)
         with random_numbers_kept(), kept, torch.no_grad():
             self._model.eval()
-            return loss_value(validate(self._model))
+            returned = validate(self._model)
+            try:
+                return loss_value(returned)
+            except BadArgument:
+                shape = (
+                    f" of shape {tuple(returned.shape)}"
+                    if isinstance(returned, torch.Tensor)
+                    else ""
+                )
+                raise BadArgument(
+                    f"validate returned a {type(returned).__name__}{shape}; a number "
+                    f"or a scalar tensor was wanted; return the mean loss over your "
+                    f"validation data."
+                ) from None
 
 
 _MOST_BYTES = 64 << 20

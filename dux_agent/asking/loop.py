@@ -52,9 +52,9 @@ class Loop:
 
     def observe(self, loss: float, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
+        done = self.intake.take(loss, batch, scale)
         if batch is not None and self._decider.asks:
             self._batches.append(batch)
-        done = self.intake.take(loss, batch, scale)
         if done is not None:
             before = self._watch.step
             self._watch.see(done.loss, done.steps)

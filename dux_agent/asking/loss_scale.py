@@ -114,8 +114,11 @@ class LossScale:
         try:
             found = self._functions.objective_on_a_copy(batch, known, random)
             expected = loss_value(found)
-        # The caller's own: a decision will raise it where it can be mended.
+        # The caller's own. Once an objective was seen to be sound this is no reason to
+        # end a training: a decision will raise it where it can be mended.
         except Exception as error:
+            if not self._functions.objective_checked:
+                raise
             log.debug("the objective cannot be compared with a loss: %s", error)
             return None
         if not math.isfinite(expected) or expected == 0:

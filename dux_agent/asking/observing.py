@@ -41,7 +41,6 @@ class Observer:
         self._watch = watch
         self._chronicle = chronicle
         self._described = described
-        self._objective_checked = False
         self.validations: list[list[float]] = []
 
     def look(
@@ -54,9 +53,7 @@ class Observer:
             Whatever they raise.
         """
         settings, watch = self._settings, self._watch
-        if not self._objective_checked:
-            self._functions.require_scalar_objective(batches[-1])
-            self._objective_checked = True
+        self._functions.check_objective(batches[-1])
         validation: float | None = None
         if settings.validate is not None:
             validation = self._functions.validation_loss(settings.validate)
