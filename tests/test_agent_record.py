@@ -60,7 +60,7 @@ def test_what_the_agent_was_attached_with_is_in_the_run_folder(tmp_path):
         told["carry_over"],
         told["limits"]["seconds"],
     )
-    callables = {"objective", "validate", "clone"}
+    callables = {"objective", "validate", "clone", "also"}
     given = {each.name for each in fields(Settings)} - {"task", "seed"}
     assert given - callables == told.keys() - callables
 

@@ -148,6 +148,6 @@ def _arguments(settings: Settings) -> dict[str, Any]:
     told: dict[str, Any] = {"limits": asdict(settings.limits)}
     for each in fields(settings):
         value = getattr(settings, each.name)
-        if value is None or isinstance(value, str | int):
+        if value is None or isinstance(value, str | int | float):
             told[each.name] = value
     return {name: told[name] for name in told if name not in ("task", "seed")}
