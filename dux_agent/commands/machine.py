@@ -13,16 +13,25 @@ from dux_agent.errors import DuxError
 
 
 def doctor() -> None:
-    """Show which layers of the jail hold on this system, and what each costs."""
+    """Show which layers of the jail hold on this system, and see what they deny.
+
+    Everything that a rule's process may not do is tried in one, and in a process
+    without the layers, where it should work. Exit code 1 if any of it works in a
+    rule's process.
+    """
     with one_line_errors():
-        from dux_agent.terminal.report_text import print_layers
-        from dux_sandbox.process.spawning import IsolationUnavailable, zygote
+        from dux_agent.terminal.jail_text import print_jail
+        from dux_sandbox.findings import RuleFailed
+        from dux_sandbox.process.spawning import IsolationUnavailable
+        from dux_sandbox.process.witnessing import witness
 
         try:
-            found = zygote().layers()
-        except IsolationUnavailable as error:
+            seen = witness()
+        except (IsolationUnavailable, RuleFailed) as error:
             raise DuxError(str(error)) from None
-        print_layers(Console(), found)
+        print_jail(Console(), seen)
+        if any(one.inside for one in seen.tried):
+            raise typer.Exit(1)
 
 
 def bench(

@@ -24,7 +24,6 @@ from dux_agent.terminal.table import (
 if TYPE_CHECKING:
     from dux_agent.replaying import Replay
     from dux_agent.terminal.vetting import Vetted
-    from dux_sandbox.process.jail import Layer
 
 
 def _say(console: Console, text: str) -> None:
@@ -143,28 +142,3 @@ def print_vetted(console: Console, vetted: Sequence[Vetted]) -> None:
                 Text(one_line(finding.instead)),
             )
     console.print(table)
-
-
-def print_layers(console: Console, layers: Sequence[Layer]) -> None:
-    """The layers of the jail."""
-    table = plain_table("The jail")
-    table.add_column("layer", no_wrap=True)
-    table.add_column("active", no_wrap=True)
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("what it does, or why it is missing", ratio=1, overflow="fold")
-    for layer in layers:
-        table.add_row(
-            layer.name,
-            Text("yes", style="green") if layer.active else Text("no", style="red"),
-            f"{layer.milliseconds:.2f}",
-            Text(one_line(layer.detail)),
-        )
-    console.print(table)
-    missing = sum(not layer.active for layer in layers)
-    _say(
-        console,
-        "every layer is active"
-        if not missing
-        else f"{missing} of {len(layers)} layers are missing on this system; "
-        f"Limits(require=...) refuses to run without those you name",
-    )

@@ -13,7 +13,7 @@ import resource
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -179,7 +179,9 @@ LAYERS: dict[str, Callable[[], None]] = {
 
 
 def lock(
-    memory: int | None = None, start_threads: Callable[[], None] | None = None
+    memory: int | None = None,
+    start_threads: Callable[[], None] | None = None,
+    only: Collection[str] | None = None,
 ) -> list[Layer]:
     """Put every layer on this process; for good.
 
@@ -188,6 +190,7 @@ def lock(
         start_threads: starts every thread that this process will ever have. Called
             under all layers that a thread inherits, and before the last one, which
             holds for the threads there are and lets no other begin.
+        only: names of layers, to see what these do without the others; None: all.
 
     Returns:
         What holds now, in the order it was put on.
@@ -196,6 +199,8 @@ def lock(
         import pyseccomp  # noqa: F401  (no file can be read once Landlock holds)
     held = []
     for name, put_on in LAYERS.items():
+        if only is not None and name not in only:
+            continue
         began = time.perf_counter()
         detail = (put_on.__doc__ or "").splitlines()[0]
         active = True

@@ -219,6 +219,11 @@ class Zygote:
             self._process.kill()
             self._process.wait()
 
+    def kill(self) -> None:
+        """End the warm process alone, as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
     def _wait_until_ready(self) -> None:
         if self._ready:
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import socket
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.option_values import as_numbers
-from dux_sandbox.process import jail
+from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
 from dux_sandbox.process.whereabouts import tell_when_asked
@@ -86,8 +87,9 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     """Lock this process, then answer the trainer until it goes away.
 
     Args:
-        request: "purpose" ("layers", "rule" or "laws"), "nonce", and for a rule
-            "mirror" (bytes), "memory" (bytes it may add) and "threads".
+        request: "purpose" ("layers", "rule", "witness" or "laws"), "nonce", and for a
+            rule "mirror" (bytes), "memory" (bytes it may add) and "threads". A witness
+            is locked as a rule is, but for layers that "only" leaves out.
         descriptors: the channel's socket, then the mirror's memory.
     """
     channel = Channel(
@@ -101,14 +103,25 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         return
     block = torch.empty(0, dtype=torch.uint8)
     memory = None
-    if request["purpose"] == "rule":
+    if request["purpose"] in ("rule", "witness"):
         shared = mmap.mmap(descriptors[1], request["mirror"])
         os.close(descriptors[1])
         block = torch.frombuffer(shared, dtype=torch.uint8)
         memory = request["memory"] + request["threads"] * _THREAD_BYTES
-    held = jail.lock(memory, lambda: start_threads(request.get("threads", 1)))
+    around = None
+    if request["purpose"] == "witness":
+        around = attempts.prepare(request, descriptors[0])
+    held = jail.lock(
+        memory,
+        lambda: start_threads(request.get("threads", 1)),
+        only=request.get("only"),
+    )
     rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
     channel.send({"layers": rows})
+    if around is not None:
+        channel.send({"attempts": attempts.make(around)})
+        with suppress(ChannelBroken):
+            channel.receive(None)  # there is nothing more to do but to be there
     if request["purpose"] != "rule":
         return
     server = _Server(channel, block)
