@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from dux_agent.live.ending import end, end_all
 from dux_agent.live.endings import Endings
 from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.group_options import Options, give_back, options_of, scheduled
@@ -112,7 +113,7 @@ class Guard(Endings):
         gone = self.waiting
         if self._watch is not None and gone is not None:
             self._watch.incumbent = self._live.base_standing
-            gone.close()
+            end_all(self._live.param_groups, gone)
         log.warning("the incumbent is lost: %s; the base optimizer is next", reason)
         self.tell_lost(reason)
 
@@ -346,8 +347,8 @@ class Guard(Endings):
             return
         live = self._live
         failed = live.running
-        # First the process: a rule that still runs could write on into the weights.
-        failed.close()
+        # First the rule: what still runs of it could write on into the weights.
+        end(failed, live.param_groups)
         if watch.snapshot is not None and blame:
             watch.snapshot.restore(only_parameters=first)
         if before is not None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import Options, options_of, rewrite
 from dux_agent.live.guard_state import PreparedGuard, prepare_guard
 from dux_agent.live.parameter_makes import require_same_makes
@@ -88,12 +89,10 @@ class PreparedLoad:
         else:
             self._take_rule(self._rule)
         live.steps = self._saved.steps
-        if before is not live.base_rule:
-            before.close()
-            if before.digest != live.running.digest:
-                live.guard.tell_ended(before, _LOADED)
+        end_all(live.param_groups, before, waited)
+        if before is not live.base_rule and before.digest != live.running.digest:
+            live.guard.tell_ended(before, _LOADED)
         if waited is not None:
-            waited.close()
             here = live.guard.waiting
             if here is None or here.digest != waited.digest:
                 live.guard.tell_lost(_LOADED)

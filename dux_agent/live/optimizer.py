@@ -382,6 +382,7 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
             if self.running.isolated:  # fetching it has not rolled the rule back
                 self._last_state, self.closed = state, True
         incumbent = self.guard.incumbent
-        self.running.close()
-        if incumbent is not None:
+        if self.running.isolated:  # one that runs here goes on without us
+            self.running.close()
+        if incumbent is not None and incumbent.rule.isolated:
             incumbent.rule.close()

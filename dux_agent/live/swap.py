@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from dux_agent.live.carry_over import CarryRecord, carry_over
+from dux_agent.live.ending import end, end_all
 from dux_agent.live.group_options import (
     Held,
     Options,
@@ -112,17 +113,19 @@ def swap(
             record = carry_over(learned, rule, groups)
     except Exception:
         # Whatever it was, the run goes on as if this rule had never been tried.
+        if rule is not None:
+            rule.close()
         if live.running is old:
             snapshot.restore()
             for group, was in zip(groups, before, strict=True):
                 put_back(group, was)
             old.bind(groups, live.owned)
-        if rule is not None:
-            rule.close()
         raise
-    snapshot.restore()  # what building the rule may have written
-    made = SwapRecord(rule.digest, record, rates_before, learning_rates(groups))
     superseded = live.guard.incumbent
+    if superseded is not None and superseded.rule is not live.base_rule:
+        end(superseded.rule, groups)
+    snapshot.restore()  # what building the one and ending the other may have written
+    made = SwapRecord(rule.digest, record, rates_before, learning_rates(groups))
     live.make_live(rule, owned_now)
     live.guard.arm(
         standing,
@@ -130,8 +133,6 @@ def swap(
         LossBound.of(losses, dry_run=dry_run, reach=reach),
         reach=reach,
     )
-    if superseded is not None and superseded.rule is not live.base_rule:
-        superseded.rule.close()
     return made
 
 
@@ -190,7 +191,7 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     waited = live.guard.waiting
     live.make_live(rule, owned)
     live.guard.arm(live.base_standing, live.guard.snapshot())
-    _close(live, old, waited)
+    end_all(groups, old, waited)
     if waited is not None:
         live.guard.tell_lost("a parameter group was added")
 
@@ -206,16 +207,10 @@ def _fall_back(live: DuxOptimizer, before: list[Held], reason: str) -> None:
         replace_options(group, owned, due)
     live.make_live(live.base_rule, standing.owned)
     live.guard.disarm()
-    _close(live, old, waited)
+    end_all(live.param_groups, old, waited)
     live.guard.tell_rollback(old, reason)
     if waited is not None:
         live.guard.tell_lost("a parameter group was added")
-
-
-def _close(live: DuxOptimizer, *rules: RunningRule | None) -> None:
-    for rule in rules:
-        if rule is not None and rule is not live.base_rule:
-            rule.close()
 
 
 def _gone() -> Finding:

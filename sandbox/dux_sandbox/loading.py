@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -16,6 +17,10 @@ from dux_sandbox.runtime.text import plain
 from dux_sandbox.static_check import judge
 
 __all__ = ["attributes_of", "load", "restore_attributes"]
+
+_namespaces: WeakKeyDictionary[type[torch.optim.Optimizer], dict[str, Any]] = (
+    WeakKeyDictionary()
+)
 
 
 def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optimizer]:
@@ -60,11 +65,17 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     if not made or not issubclass(rule, torch.optim.Optimizer):
         raise SourceRejected(_replaced(report, judgement.rule))
     rule.dux_source, rule.dux_digest = source, report.digest
+    _namespaces[rule] = namespace
     for name in ("carry", "requires_closure"):
         setattr(rule, name, getattr(rule, name, False) is True)
     rule.dux_closure, demanded = place_of_closure(rule)
     rule.requires_closure = rule.requires_closure or demanded
     return cast("type[torch.optim.Optimizer]", rule)
+
+
+def namespace_of(rule: type[torch.optim.Optimizer]) -> dict[str, Any]:
+    """The globals of the source that `load` made this class of; no source sees them."""
+    return _namespaces[rule]
 
 
 def line_of(error: BaseException, digest: str) -> int | None:

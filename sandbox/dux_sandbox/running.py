@@ -21,6 +21,7 @@ from dux_sandbox.closures import (
     CountedClosure,
     call_step,
 )
+from dux_sandbox.dropping import drop
 from dux_sandbox.faults import failure, is_the_rules
 from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.gradients import DenseGradients, forget
@@ -108,7 +109,11 @@ class RunningRule(Protocol):
         """Let go of what only stepping needs: another rule is live."""
 
     def close(self) -> None:
-        """Let go of processes and their memory. Can be called twice."""
+        """End the rule for good: nothing of it runs afterwards. Can be called twice.
+
+        On the way out generated code may still write to what it reaches: call it
+        before anything is put back.
+        """
 
 
 def parameters_of(param_groups: ParamGroups) -> list[torch.Tensor]:
@@ -180,6 +185,7 @@ class InlineRule:
         """
         self.optimizer = optimizer
         self.source = source
+        self._dropped = False
         kind = type(optimizer)
         self.digest: str | None = getattr(kind, "dux_digest", None) if source else None
         self.carry = bool(source and getattr(kind, "carry", False))
@@ -304,7 +310,11 @@ class InlineRule:
         """Nothing to let go of."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Take a generated rule apart; a trusted optimizer stays as it is."""
+        if self.source is None or self._dropped:
+            return
+        self._dropped = True
+        drop(self.optimizer)
 
     def _parameters(self) -> Iterator[torch.Tensor]:
         yield from parameters_of(self.optimizer.param_groups)

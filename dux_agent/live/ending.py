@@ -1,0 +1,32 @@
+"""Ends rules that are no longer wanted, whatever they still do on their way out."""
+
+from __future__ import annotations
+
+from dux_agent.live.group_options import held, put_back
+from dux_agent.live.integrity import Modes
+from dux_agent.live.snapshot import Snapshot
+from dux_sandbox.running import ParamGroups, RunningRule
+
+
+def end(rule: RunningRule, groups: ParamGroups) -> None:
+    """Close a rule; groups and torch's modes are then as they were before.
+
+    Generated code that ran here may have written to the weights meanwhile (the
+    `finally` of a generator that it kept): put those back afterwards.
+    """
+    modes, before = Modes(), [held(group) for group in groups]
+    rule.close()
+    modes.restore()
+    for group, was in zip(groups, before, strict=True):
+        put_back(group, was)
+
+
+def end_all(groups: ParamGroups, *rules: RunningRule | None) -> None:
+    """Close rules that were live until now; weights and groups stay as they are."""
+    wanted = [rule for rule in rules if rule is not None and rule.source is not None]
+    here = any(not rule.isolated for rule in wanted)
+    snapshot = Snapshot.take(groups, None) if here else None
+    for rule in wanted:
+        end(rule, groups)
+    if snapshot is not None:
+        snapshot.restore()

@@ -1,0 +1,66 @@
+"""The end of a rule that ran in this process: nothing of it runs afterwards.
+
+Python runs the `finally` of a suspended generator whenever its last reference goes,
+which may be long after the weights were put back. So a rule is taken apart at a
+moment that the trainer chooses, before anything is restored.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any
+
+import torch
+
+from dux_sandbox.faults import is_the_rules
+from dux_sandbox.loading import namespace_of
+
+log = logging.getLogger(__name__)
+
+_SUSPENDABLE = (GeneratorType, CoroutineType, AsyncGeneratorType)
+_MOST_TRIES = 10
+# One that goes on after it was told to end is held for ever: it runs when it is freed.
+_never_freed: list[Any] = []
+
+
+def drop(rule: torch.optim.Optimizer) -> None:
+    """End everything of a generated rule that could still run, and let go of it.
+
+    What its generators do on their way out happens in here, to live tensors and
+    groups as well: put back what must be as it was afterwards.
+
+    Args:
+        rule: of a class that `load` made; useless afterwards.
+    """
+    namespace = namespace_of(type(rule))
+    for suspended in _suspended_in(namespace):
+        _end(suspended)
+    with torch.no_grad():
+        vars(rule).clear()
+        namespace.clear()
+
+
+def _suspended_in(namespace: dict[str, Any]) -> list[Any]:
+    """All generators of this namespace's code, wherever they are held."""
+    found = []
+    for each in gc.get_objects():
+        if type(each) in _SUSPENDABLE:
+            frame = getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None)
+            if frame is not None and frame.f_globals is namespace:
+                found.append(each)
+    return found
+
+
+def _end(suspended: Any) -> None:
+    for _ in range(_MOST_TRIES):
+        try:
+            suspended.close()
+            return
+        # The wall round generated code: it may raise anything on its way out.
+        except BaseException as error:
+            if not is_the_rules(error):
+                raise
+    log.warning("a generator of a dropped rule does not end; it is never freed")
+    _never_freed.append(suspended)
