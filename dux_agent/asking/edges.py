@@ -6,6 +6,8 @@ with gradients that wait for the step to come. No rule is swapped there.
 
 from __future__ import annotations
 
+from itertools import islice
+
 import torch
 
 _WITNESSES = 3
@@ -21,14 +23,13 @@ class GradientMarks:
         """Mark them now.
 
         Args:
-            parameters: those of the optimizer.
+            parameters: those of the optimizer, the smallest first.
             every: mark all gradients, for the moment before a decision; else those of
-                the few smallest parameters, which costs nothing to speak of.
+                the first few that have one, which costs nothing to speak of.
         """
         if not every:
-            present = [each for each in parameters if each.grad is not None]
-            present.sort(key=torch.Tensor.numel)
-            parameters = present[:_WITNESSES] or parameters
+            present = (each for each in parameters if each.grad is not None)
+            parameters = list(islice(present, _WITNESSES)) or parameters
         self._marks = [
             (each, each.grad, None if each.grad is None else each.grad._version)
             for each in parameters

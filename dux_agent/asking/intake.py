@@ -55,6 +55,7 @@ class Intake:
         self._steps = 0
         self._sum, self._count = 0.0, 0
         self._marks: GradientMarks | None = None
+        self._smallest_first: list[torch.Tensor] = []
         self._counts: deque[int] = deque(maxlen=_REMEMBERED)
 
     def step_with(self, batch: Any) -> None:
@@ -80,8 +81,11 @@ class Intake:
         """
         self._steps += 1
         self.scale.forward_may_begin()
-        parameters = parameters_of(self._live.param_groups)
-        self._marks = GradientMarks(parameters, every=decision_near)
+        count = sum(len(group["params"]) for group in self._live.param_groups)
+        if count != len(self._smallest_first):
+            parameters = parameters_of(self._live.param_groups)
+            self._smallest_first = sorted(parameters, key=torch.Tensor.numel)
+        self._marks = GradientMarks(self._smallest_first, every=decision_near)
 
     @property
     def steps(self) -> int:
