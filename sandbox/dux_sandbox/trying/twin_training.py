@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
+from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
@@ -118,11 +119,36 @@ class TwinTraining:
                 if isinstance(rule, IsolatedRule):
                     self._step_in_time(rule, closure, step, seconds, passes.seconds)
                 else:
-                    rule.step(closure)
+                    self._step_here(rule, closure)
                 if call is not None:
                     call.after_step(None)
                     if not math.isfinite(losses[-1]):
                         return
+
+    def _step_here(self, rule: RunningRule, closure: Closure | None) -> None:
+        """One step of the incumbent in this process; its own fault costs its figures.
+
+        A trusted optimizer may refuse to step where it stands, as a schedule-free one
+        does in its evaluation mode.
+        """
+        if rule.source is not None:
+            rule.step(closure)
+            return
+        raised: list[BaseException] = []
+
+        def call() -> Any:
+            try:
+                return closure() if closure is not None else None
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            rule.step(None if closure is None else call)
+        except Exception as error:
+            if error in raised:
+                raise  # of the caller's objective
+            raise failure(error) from None
 
     def _step_in_time(
         self,
