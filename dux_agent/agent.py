@@ -24,6 +24,7 @@ from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
+from dux_agent.live.hooks import eager
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.uncopied import Uncopied
@@ -140,6 +141,7 @@ class Agent(Uncopied):
         """How often the run of the base optimizer went back, with `lm=None`."""
         return 0 if self._run_guard is None else self._run_guard.rollbacks
 
+    @eager
     def observe(
         self, loss: Any, batch: Any = None, *, scale: float | None = None
     ) -> None:
@@ -169,6 +171,7 @@ class Agent(Uncopied):
             arguments.check_scale(scale)
         self._loop.observe(arguments.loss_value(loss), batch, scale)
 
+    @eager
     def decide(self) -> Decision:
         """Ask the model once, now; see `Decision` for what may come of it.
 

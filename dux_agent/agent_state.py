@@ -81,7 +81,8 @@ class AgentState:
         with _readable("decisions"):
             decide_from_there = self.decider.prepare(state)
         guard_run_from_there = go_on_guarding(self.run_guard, state.get("run_guard"))
-        prepared = prepare(self.live, state.get("optimizer"), state.get("guard"))
+        optimizer = self.live.before_load(state.get("optimizer"))
+        prepared = prepare(self.live, optimizer, state.get("guard"))
         try:
             self.recorder.go_on_from(state.get("trace"))
         except BaseException:
@@ -89,6 +90,7 @@ class AgentState:
             raise
         self.watch.load_state_dict(state["watch"])
         prepared.take_over()
+        self.live.after_load()
         guard_run_from_there()
         for trail, kept in zip(self.live.trails, state.get("rates", ()), strict=False):
             trail.load_state_dict(kept)

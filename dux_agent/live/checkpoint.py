@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dux_agent.live.group_options import copy_of_groups
+from dux_agent.live.hooks import silenced
 from dux_agent.live.parameter_makes import makes_of
 from dux_agent.live.plain_data import encode_each
 from dux_agent.live.plain_state import lowered
@@ -85,7 +86,21 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
         "kept": json.dumps(kept),
         "tensors": tensors,
     }
-    return {"state": state, "param_groups": groups}
+    return {**_more(live), "state": state, "param_groups": groups}
+
+
+def _more(live: DuxOptimizer) -> dict[str, Any]:
+    """What a base optimizer with a `state_dict` of its own keeps beside the state."""
+    base = live.base
+    own = type(base).state_dict is not torch.optim.Optimizer.state_dict
+    if live.running is not live.base_rule or not own:
+        return {}
+    with silenced(base):
+        return {
+            name: value
+            for name, value in base.state_dict().items()
+            if name not in ("state", "param_groups")
+        }
 
 
 def pack_for_later(live: DuxOptimizer) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import Options, options_of, rewrite
 from dux_agent.live.guard_state import PreparedGuard, prepare_guard
+from dux_agent.live.hooks import silenced
 from dux_agent.live.parameter_makes import require_same_makes
 from dux_agent.live.plain_state import raised
 from dux_agent.live.saved_checkpoint import (
@@ -177,7 +178,10 @@ def _loaded_base(live: DuxOptimizer, saved: SavedCheckpoint) -> dict[str, Any]:
     base = live.base
     before = dict(vars(base))
     try:
-        base.load_state_dict({"state": saved.state, "param_groups": saved.groups})
+        with silenced(base):
+            base.load_state_dict(
+                {**saved.more, "state": saved.state, "param_groups": saved.groups}
+            )
         return dict(vars(base))
     finally:
         vars(base).clear()

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
 
-from dux_agent.live.checkpoint import pack
+from dux_agent.live.face import OptimizerFace
 from dux_agent.live.group_options import Options, options_of
 from dux_agent.live.guard import Guard
+from dux_agent.live.hooks import eager, hooked, share_hooks, silenced
 from dux_agent.live.rates import RateTrail
 from dux_agent.live.replaced import HeldParameters, complaint
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.standing import Standing
+from dux_agent.live.state_look import StateLook
 from dux_agent.live.uncopied import Uncopied
 from dux_sandbox.closures import Closure, LoopClosure
 from dux_sandbox.findings import RuleFailed
@@ -51,7 +52,7 @@ class StepListener(Protocol):
         """The loop zeroes its gradients."""
 
 
-class DuxOptimizer(Uncopied, torch.optim.Optimizer):
+class DuxOptimizer(Uncopied, OptimizerFace):
     """A `torch.optim.Optimizer` whose rule can be replaced while it is in use.
 
     It shares the list and the dicts of `param_groups` with the optimizer it was made
@@ -94,6 +95,7 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
             build: makes a running rule of a source.
             guard_steps: steps after a swap with the dear checks.
         """
+        self._made = False
         self.base = base
         self.base_rule: RunningRule = InlineRule(base)
         self.running: RunningRule = self.base_rule
@@ -103,9 +105,11 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
         self.passes_closure = False
         self.closed = False
         self._last_state: RuleState | None = None
-        self._made = False
+        self._look = StateLook()
+        self._mode: str | None = None
         super().__init__(base.param_groups, base.defaults)
         self.param_groups = base.param_groups
+        share_hooks(self, base)
         self._made = True
         self.owned: list[set[str]] = [
             set(base.defaults) & set(group) for group in self.param_groups
@@ -119,41 +123,6 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
         self._model = model
         self._held: HeldParameters | None = None
         self._hold()
-
-    @property
-    def defaults(self) -> dict[str, Any]:
-        """The defaults of the rule that is live."""
-        return self.running.defaults
-
-    @defaults.setter
-    def defaults(self, value: dict[str, Any]) -> None:
-        """torch's constructor sets them; the live rule's own are what counts."""
-
-    @property
-    def state(self) -> defaultdict[Any, Any]:
-        """The live rule's state by parameter.
-
-        Inline it is the rule's own mapping. Of an isolated rule it is fetched from
-        its process at every look: a copy, writing into it changes nothing.
-        """
-        rule = self.running
-        if isinstance(rule, InlineRule):
-            return rule.optimizer.state
-        parameters = parameters_of(self.param_groups)
-        held: defaultdict[Any, Any] = defaultdict(dict)
-        for index, entry in self.rule_state().state.items():
-            held[parameters[index]] = entry
-        return held
-
-    @state.setter
-    def state(self, value: Any) -> None:
-        """torch's constructor sets it; the live rule's own is what counts."""
-
-    @property
-    def _step_supports_amp_scaling(self) -> bool:
-        """A fused base optimizer unscales gradients itself; a rule does not."""
-        live = self.running is self.base_rule
-        return live and bool(getattr(self.base, "_step_supports_amp_scaling", False))
 
     @property
     def base_standing(self) -> Standing:
@@ -201,6 +170,8 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
         self.owned = [set(names) - SCHEDULERS for names in owned]
         rule.bind(self.param_groups, self.owned)
         self.follow_rates()
+        if rule is self.base_rule:
+            self.tell_mode()
 
     def follow_rates(self) -> None:
         """From now on the changes of each group's rate are counted anew."""
@@ -209,6 +180,8 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
         for trail, group in zip(self.trails, self.param_groups, strict=True):
             trail.swapped(group.get("lr"))
 
+    @eager
+    @hooked
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step; no fault of a rule ever comes out of it.
 
@@ -225,6 +198,7 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
                 "the agent is closed and its rule's process has ended; an open one "
                 "was wanted; close it after the last step."
             )
+        self.write_state()
         self._look_for_replaced()
         # A scheduler made over the base before attach() looks for this.
         self.base._opt_called = True  # type: ignore[attr-defined]
@@ -287,15 +261,18 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
 
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""
-        passed = [name for name in ("grad_scale", "found_inf") if hasattr(self, name)]
+        own = vars(self)
+        passed = [name for name in ("grad_scale", "found_inf") if name in own]
         for name in passed:
             setattr(self.base, name, getattr(self, name))
         try:
-            return self.running.step(closure)
+            with silenced(self.base):
+                return self.running.step(closure)
         finally:
             for name in passed:
                 delattr(self.base, name)
 
+    @eager
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
         if self.listener is not None:
@@ -331,43 +308,12 @@ class DuxOptimizer(Uncopied, torch.optim.Optimizer):
         """What the live rule has learned; a rule that cannot say is rolled back."""
         if self._last_state is not None:
             return self._last_state
+        self.write_state()
         try:
             return self.running.snapshot()
         except RuleFailed as failed:
             self.guard.breach(f"the rule failed: {failed.finding}")
             return self.rule_state()
-
-    def state_dict(self) -> dict[str, Any]:
-        """State and groups in torch's own layout; see `dux_agent.live.checkpoint`."""
-        for hook in self._optimizer_state_dict_pre_hooks.values():
-            hook(self)
-        packed = pack(self)
-        for hook_after in self._optimizer_state_dict_post_hooks.values():
-            changed = hook_after(self, packed)
-            packed = packed if changed is None else changed
-        return packed
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint of this class or of the base optimizer.
-
-        The source in it is checked again before anything is changed, and the rule is
-        built anew.
-
-        Raises:
-            CheckpointRefused: the source is not what its digest says, the static
-                check refuses it, or its rule cannot be built. Nothing was changed.
-            ValueError: it was taken over other groups or parameters, or ones of
-                other shapes or dtypes. Nothing was changed.
-        """
-        state_dict = dict(state_dict)
-        for hook in self._optimizer_load_state_dict_pre_hooks.values():
-            changed = hook(self, state_dict)
-            state_dict = state_dict if changed is None else changed
-        from dux_agent.live.loading import prepare
-
-        prepare(self, state_dict).take_over()
-        for hook_after in self._optimizer_load_state_dict_post_hooks.values():
-            hook_after(self)
 
     def close(self) -> None:
         """End rules' processes.

@@ -7,7 +7,7 @@ in it is checked as if a model had just written it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dux_agent.errors import DuxError
@@ -49,6 +49,7 @@ class SavedCheckpoint:
         steps: steps taken when it was saved.
         closure_use: what the rule was seen to do with closures.
         makes: shape and dtype of each parameter; None where it does not say.
+        more: what a base optimizer with a `state_dict` of its own keeps beside these.
     """
 
     state: dict[Any, Any]
@@ -60,6 +61,7 @@ class SavedCheckpoint:
     steps: int
     closure_use: ClosureUse = ClosureUse.UNKNOWN
     makes: list[Any] | None = None
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 def opened(state_dict: Any) -> SavedCheckpoint:
@@ -79,9 +81,11 @@ def opened(state_dict: Any) -> SavedCheckpoint:
             "its `param_groups` are no list of dicts with a list of `params` each"
         )
     groups = copy_of_groups(groups)
+    known = ("state", "param_groups")
+    more = {name: held for name, held in state_dict.items() if name not in known}
     record = groups[0].pop("dux", None)
     if record is None:
-        return SavedCheckpoint(state, groups, None, {}, [], [], 0)
+        return SavedCheckpoint(state, groups, None, {}, [], [], 0, more=more)
     if not isinstance(record, dict):
         raise refused("its record is no dict")
     kept, attributes, bases = _kept(record)
@@ -102,6 +106,7 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         steps=steps if type(steps) is int and steps >= 0 else 0,
         closure_use=closure_use(kept),
         makes=_makes(kept.get("makes")),
+        more=more,
     )
 
 

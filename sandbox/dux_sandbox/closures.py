@@ -69,16 +69,6 @@ def place_of_closure(rule: type) -> tuple[ClosurePlace, bool]:
     return ClosurePlace.NOWHERE, False
 
 
-def call_step(rule: Any, closure: Closure | None) -> Any:
-    """The step of a loaded rule, with its closure where its class takes one."""
-    place = type(rule).dux_closure
-    if place is ClosurePlace.NOWHERE:
-        return rule.step()
-    if place is ClosurePlace.KEYWORD:
-        return rule.step(closure=closure)
-    return rule.step(closure)
-
-
 def number_of(loss: Any) -> float:
     """The value of a loss, a tensor of one element or a number."""
     return float(loss.detach() if isinstance(loss, torch.Tensor) else loss)

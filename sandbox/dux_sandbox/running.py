@@ -19,7 +19,6 @@ from dux_sandbox.closures import (
     ClosurePlace,
     ClosureUse,
     CountedClosure,
-    call_step,
 )
 from dux_sandbox.dropping import drop
 from dux_sandbox.faults import failure, is_the_rules
@@ -29,6 +28,7 @@ from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.option_values import check_options
 from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
+from dux_sandbox.stepping import call_step, unhooked
 from dux_sandbox.values import ValueRefused, form_of, formed, whole
 
 ParamGroups = list[dict[str, Any]]
@@ -240,9 +240,8 @@ class InlineRule:
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step in this process; see `RunningRule.step`."""
         if self.source is None:
-            if closure is None:
-                return self.optimizer.step()
-            return self.optimizer.step(closure)
+            step = unhooked(self.optimizer)
+            return step() if closure is None else step(closure)
         counted = None if closure is None else CountedClosure(closure)
         if self._own is not None:
             self._own.fetch()

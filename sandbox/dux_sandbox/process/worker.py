@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.closures import ClosurePlace, call_step, number_of
+from dux_sandbox.closures import ClosurePlace, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
@@ -23,6 +23,7 @@ from dux_sandbox.running import same_options, without_params
 from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
 from dux_sandbox.runtime.text import plain
+from dux_sandbox.stepping import call_step
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
 # A thread of torch's pool reserves a stack and an arena of address space.

@@ -1,0 +1,46 @@
+"""What the base optimizer has beyond torch's own, asked of the live optimizer.
+
+Schedule-free optimizers have `train` and `eval`, SAM has `first_step` and
+`second_step`, many have attributes. They are the base's while it is live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dux_agent.live.optimizer import DuxOptimizer
+
+# A rule has one way of being; the base is told when it is live again.
+MODES = ("train", "eval")
+
+
+def reached(live: DuxOptimizer, name: str, note: Callable[[str], None]) -> Any:
+    """An attribute of the base optimizer by its name.
+
+    Args:
+        note: called with the name of a mode that the loop asks for while a rule is
+            live.
+
+    Raises:
+        AttributeError: the base has none, or it is a method and a rule is live.
+    """
+    base = live.base
+    if name.startswith("__") or not hasattr(base, name):
+        raise AttributeError(
+            f"'{type(live).__name__}' object has no attribute {name!r}, nor has the "
+            f"{type(base).__name__} behind it"
+        )
+    value = getattr(base, name)
+    if live.running is live.base_rule or not callable(value):
+        return value
+    if name in MODES:
+        return partial(note, name)
+    raise AttributeError(
+        f"{name!r} is a method of {type(base).__name__}, the base optimizer, and a "
+        f"generated rule is live ({(live.running.digest or '')[:12]}): it would work "
+        f"on weights with a state that is not theirs; ask hasattr(optimizer, "
+        f"{name!r}) first, or do without decisions in a loop that cannot."
+    )

@@ -1,0 +1,239 @@
+"""What torch and its tools touch of an optimizer, for one whose rule is replaced.
+
+Attributes that are assigned, copies, saves and loads, hooks, names that only the base
+optimizer has: each works while a rule is live, or says why it cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from dux_agent.live.base_names import reached
+from dux_agent.live.checkpoint import pack
+from dux_agent.live.group_options import options_of, rewrite
+from dux_agent.live.hooks import eager
+from dux_agent.live.state_look import StateLook, by_index, same_state
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.running import InlineRule, RuleState, RunningRule
+
+if TYPE_CHECKING:
+    from dux_agent.live.optimizer import DuxOptimizer
+
+
+class OptimizerFace(torch.optim.Optimizer):
+    """The part of `DuxOptimizer` that is asked for by others' names."""
+
+    base: torch.optim.Optimizer
+    base_rule: RunningRule
+    running: RunningRule
+    _made: bool
+    _look: StateLook
+    _groups: list[dict[str, Any]]
+    _mode: str | None
+
+    @property
+    def _live(self) -> DuxOptimizer:
+        return cast("DuxOptimizer", self)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """The groups, with the options of the rule that is live."""
+        return self._groups
+
+    @param_groups.setter
+    def param_groups(self, value: list[dict[str, Any]]) -> None:
+        if self._made:
+            self._take_options(value)
+        else:
+            self._groups = value
+
+    def _take_options(self, groups: Any) -> None:
+        """Options of groups that were assigned; schedulers hold on to our own dicts.
+
+        Raises:
+            ValueError: they are of other parameters.
+        """
+        own = self._groups
+        if groups is own:
+            return
+        named = isinstance(groups, list) and all(
+            isinstance(group, dict) and "params" in group for group in groups
+        )
+        held = [[id(each) for each in group["params"]] for group in own]
+        if not named or held != [[id(p) for p in group["params"]] for group in groups]:
+            raise ValueError(
+                "optimizer.param_groups was given groups of other parameters than it "
+                "steps; the same in the same order were wanted, with any options; "
+                "call add_param_group for more, or attach again for others."
+            )
+        for mine, theirs in zip(own, groups, strict=True):
+            if mine is not theirs:
+                rewrite(mine, options_of(theirs))
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """The defaults of the rule that is live."""
+        return self.running.defaults
+
+    @defaults.setter
+    def defaults(self, value: dict[str, Any]) -> None:
+        """torch's constructor sets them; the live rule's own are what counts."""
+
+    @property
+    def state(self) -> Any:
+        """The live rule's state by parameter.
+
+        Inline it is the rule's own mapping. Of an isolated rule copies are fetched
+        from its process; what is written into them before the next step reaches it.
+        Assigning a mapping replaces the state.
+        """
+        rule = self.running
+        if not isinstance(rule, InlineRule) and not self._look.holds(rule):
+            learned = self._live.rule_state()
+            if self.running is rule:
+                self._look.at(rule, learned, self._groups)
+        rule = self.running  # fetching it may have rolled that one back
+        if isinstance(rule, InlineRule):
+            return rule.optimizer.state
+        return self._look.at(rule, RuleState(), self._groups)
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        if not self._made:
+            return  # torch's constructor
+        if self.running is self.base_rule:
+            self.base.state = value
+            return
+        self._look.taken_back()
+        rule, learned = self.running, self._live.rule_state()
+        if self.running is not rule:
+            self.state = value  # fetching it has rolled that rule back
+            return
+        wanted = by_index(value, self._groups)
+        self._put(rule, RuleState(wanted, learned.attributes))
+
+    def _put(self, rule: RunningRule, state: RuleState) -> None:
+        try:
+            rule.restore(state)
+        except RuleFailed as failed:
+            self._live.guard.breach(f"the rule failed: {failed.finding}")
+
+    def write_state(self) -> None:
+        """Send to an isolated rule what was written into copies of its state.
+
+        Raises:
+            TypeError, ValueError: it is nothing that a rule may keep; it is dropped.
+        """
+        rule = self.running
+        held = self._look.holds(rule)
+        written = self._look.taken_back()
+        if not held or self._live.closed:
+            return
+        wanted = by_index(written, self._groups)
+        try:
+            now = rule.snapshot()
+        except RuleFailed as failed:
+            self._live.guard.breach(f"the rule failed: {failed.finding}")
+            return
+        if not same_state(wanted, now.state):
+            self._put(rule, RuleState(wanted, now.attributes))
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """A fused base optimizer unscales gradients itself; a rule does not."""
+        live = self.running is self.base_rule
+        return live and bool(getattr(self.base, "_step_supports_amp_scaling", False))
+
+    @eager
+    def state_dict(self) -> dict[str, Any]:
+        """State and groups in torch's own layout; see `dux_agent.live.checkpoint`."""
+        for hook in self._optimizer_state_dict_pre_hooks.values():
+            hook(self)
+        packed = pack(self._live)
+        for hook_after in self._optimizer_state_dict_post_hooks.values():
+            changed = hook_after(self, packed)
+            packed = packed if changed is None else changed
+        return packed
+
+    @eager
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint of this class or of the base optimizer.
+
+        The source in it is checked again before anything is changed, and the rule is
+        built anew.
+
+        Raises:
+            CheckpointRefused: the source is not what its digest says, the static
+                check refuses it, or its rule cannot be built. Nothing was changed.
+            ValueError: it was taken over other groups or parameters, or ones of
+                other shapes or dtypes. Nothing was changed.
+        """
+        from dux_agent.live.loading import prepare
+
+        prepare(self._live, self.before_load(state_dict)).take_over()
+        self.after_load()
+
+    def before_load(self, state_dict: Any) -> Any:
+        """What the hooks of loads make of a checkpoint on its way in."""
+        if not isinstance(state_dict, Mapping):
+            return state_dict  # whoever judges it will say so
+        state_dict = dict(state_dict)
+        for hook in self._optimizer_load_state_dict_pre_hooks.values():
+            changed = hook(self, state_dict)
+            state_dict = state_dict if changed is None else changed
+        return state_dict
+
+    def after_load(self) -> None:
+        """A checkpoint was taken over: what was asked of the rule before is past."""
+        self._look.taken_back()
+        self._mode = None
+        for hook_after in self._optimizer_load_state_dict_post_hooks.values():
+            hook_after(self)
+
+    def __getattr__(self, name: str) -> Any:
+        if "base" not in self.__dict__:
+            raise AttributeError(name)
+        return reached(self._live, name, self._note_mode)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        own = self.__dict__
+        if (
+            name in own
+            or name.startswith("_")
+            or hasattr(type(self), name)
+            or not own.get("_made")
+            or not hasattr(self.base, name)
+        ):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.base, name, value)
+
+    def _note_mode(self, name: str) -> None:
+        self._mode = name
+
+    def tell_mode(self) -> None:
+        """Tell the base, which is live again, what the loop last asked for."""
+        mode, self._mode = self._mode, None
+        if mode is not None:
+            getattr(self.base, mode)()
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take over `state` and `param_groups`, as torch's own loading does.
+
+        Raises:
+            TypeError: there is more in it, or no optimizer to take it over.
+        """
+        more = sorted(set(state) - {"state", "param_groups", "defaults"})
+        if "base" not in self.__dict__ or more:
+            raise TypeError(
+                f"a DuxOptimizer was given {', '.join(more) or 'a state'} by "
+                f"__setstate__; `state` and `param_groups` of one that was made by "
+                f"attach were wanted; use load_state_dict."
+            )
+        if "param_groups" in state:
+            self.param_groups = state["param_groups"]
+        if "state" in state:
+            self.state = state["state"]

@@ -1,0 +1,40 @@
+"""Calls the step of an optimizer itself, without the hooks that torch wraps it in.
+
+A generated rule, and a base optimizer behind the live one, are no optimizers that the
+loop has made: hooks fire once, at the live optimizer, and in no dry run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dux_sandbox.closures import Closure, ClosurePlace
+
+
+def unhooked(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
+    """`optimizer.step` without torch's wrapper, which fires the hooks of all steps.
+
+    A step that somebody has put on the instance stays as it is, but for that of an LR
+    scheduler, which only counts.
+    """
+    own = vars(optimizer).get("step")
+    if own is not None and not getattr(own, "_wrapped_by_lr_sched", False):
+        return optimizer.step
+    function: Any = type(optimizer).step
+    if getattr(function, "hooked", False):
+        function = function.__wrapped__
+    return lambda *arguments, **options: function(optimizer, *arguments, **options)
+
+
+def call_step(rule: Any, closure: Closure | None) -> Any:
+    """The step of a loaded rule, with its closure where its class takes one."""
+    place = type(rule).dux_closure
+    step = unhooked(rule)
+    if place is ClosurePlace.NOWHERE:
+        return step()
+    if place is ClosurePlace.KEYWORD:
+        return step(closure=closure)
+    return step(closure)
