@@ -61,6 +61,7 @@ class Agent(Uncopied):
         checkpointer: BaseCheckpointSaver[Any] | None,
         guard_steps: int,
         objective_checked: bool = False,
+        schedulers: list[Any] | None = None,
     ) -> None:
         """For `attach`; use that."""
         self.model = model
@@ -68,7 +69,11 @@ class Agent(Uncopied):
         self.decisions: list[Decision] = []
         self._builder = Builder(settings)
         self.optimizer = DuxOptimizer(
-            optimizer, model=model, build=self._builder.build, guard_steps=guard_steps
+            optimizer,
+            model=model,
+            build=self._builder.build,
+            guard_steps=guard_steps,
+            schedulers=schedulers,
         )
         self._watch = Watch(
             seed=settings.seed, expected=settings.every or settings.steps_per_epoch
@@ -169,6 +174,7 @@ class Agent(Uncopied):
         self._require_open()
         if scale is not None:
             arguments.check_scale(scale)
+        self.optimizer.schedule.look()
         self._loop.observe(arguments.loss_value(loss), batch, scale)
 
     @eager

@@ -22,7 +22,6 @@ from dux_agent.live.checkpoint import pack_for_later
 from dux_agent.live.guard_state import Snapshots, pack_guard
 from dux_agent.live.loading import prepare
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.rates import RateTrail
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.saved_checkpoint import CheckpointRefused, refused
 from dux_agent.record.recorder import Recorder
@@ -57,7 +56,6 @@ class AgentState:
             "batches": kept_batches(self.batches),
             "guard": pack_guard(self.live, snapshots),
             "run_guard": None if run is None else run.state_dict(snapshots=snapshots),
-            "rates": [trail.state_dict() for trail in self.live.trails],
             "random": RandomState.take().state_dict(),
             "trace": self.recorder.position,
             **self.decider.state_dict(),
@@ -71,9 +69,6 @@ class AgentState:
             random = RandomState.of(state.get("random", {}))
         with _readable("batches"):
             batches = copy.deepcopy(list(state["batches"]))
-        with _readable("rates"):
-            for kept in state.get("rates", ()):
-                RateTrail(None).load_state_dict(kept)
         with _readable("watch"):
             copy.deepcopy(self.watch).load_state_dict(state["watch"])
         with _readable("loop"):
@@ -92,8 +87,6 @@ class AgentState:
         prepared.take_over()
         self.live.after_load()
         guard_run_from_there()
-        for trail, kept in zip(self.live.trails, state.get("rates", ()), strict=False):
-            trail.load_state_dict(kept)
         self.loop.load_state_dict(state.get("loop", {}))
         self.batches.clear()
         self.batches.extend(batches)

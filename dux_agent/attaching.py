@@ -13,6 +13,7 @@ from dux_agent.agent import Agent
 from dux_agent.asking.looking import BeforeSteps, CallersFunctions
 from dux_agent.attached import remember, take_over
 from dux_agent.decisions import Budget
+from dux_agent.live.schedulers import schedulers_given
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.refusals import check_model_kind
@@ -62,6 +63,7 @@ def attach(
     batch: Any = None,
     rollback_lr: float = 0.5,
     max_rollbacks: int = 3,
+    schedulers: Any = None,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -88,8 +90,9 @@ def attach(
         accept: what passes it: "harmless", "finite" or "not_worse".
         execution: where accepted rules run: "isolated" in a jailed process, "inline"
             in this one, "auto": isolated for CPU parameters on Linux.
-        lr_owner: "proposal" or "scheduler": who sets the learning rate at a swap when
-            an LR scheduler is attached.
+        lr_owner: who sets the learning rate where the loop has a schedule. "proposal":
+            a rule's own counts at its swap, and is multiplied by what the schedule
+            does from then on; "scheduler": the rule runs at the schedule's rates.
         carry_over: "asked", "always" or "never": whether a new rule gets the state of
             the one before that fits.
         validate: `model -> validation loss`, called once per decision in eval mode.
@@ -118,6 +121,8 @@ def attach(
         rollback_lr: with `lm=None`: what rates are times after each rollback.
         max_rollbacks: with `lm=None`: how often the run goes back before a breach
             raises `TrainingDiverged`.
+        schedulers: the LR scheduler of the optimizer, or a list of them; None: they
+            are looked for at each decision, so that one may be made later.
 
     What every decision needs is tried once before anything is written: a copy of the
     model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
@@ -161,6 +166,7 @@ def attach(
         carry_over=carry_over,
     )
     arguments.check_callables(validate=validate, clone=clone)
+    given = schedulers_given(schedulers, optimizer)
     settings = Settings(
         objective=objective,
         task=task,
@@ -208,6 +214,7 @@ def attach(
         checkpointer=checkpointer,
         guard_steps=guard_steps,
         objective_checked=functions.objective_checked,
+        schedulers=given,
     )
     remember(agent)
     return agent

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from dux_agent.arguments import Execution
-from dux_agent.live.swap import CarryOver, LrOwner
+from dux_agent.live.settling import LrOwner
+from dux_agent.live.swap import CarryOver
 from dux_sandbox.limits import Limits
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from dux_agent.asking.chronicle import Chronicle, told_to_the_model
 from dux_agent.asking.looking import CallersFunctions
+from dux_agent.asking.scheduled import describe_schedule
 from dux_agent.asking.structure import describe_groups
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Decision
 from dux_agent.live.group_options import learning_rates
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.settling import shares
 from dux_agent.settings import Settings
 from dux_prompts.observation import Observation
 
@@ -78,10 +81,13 @@ class Observer:
             gradient_clip=watch.clipping.bound,
             validation_losses=[list(pair) for pair in self.validations],
             learning_rates=learning_rates(self._live.param_groups),
-            groups=describe_groups(self._live.param_groups, self._live.shares()),
+            groups=describe_groups(self._live.param_groups, shares(self._live)),
             source=self._live.running.source,
             history=self._chronicle.table(),
             last=told_to_the_model(last),
         )
         watch.restart()
-        return observation
+        schedule = describe_schedule(
+            self._live, settings.lr_owner, observation.steps_to_next_decision
+        )
+        return replace(observation, schedule=schedule)

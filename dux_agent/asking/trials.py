@@ -11,7 +11,7 @@ from torch import nn
 from dux_agent.asking.intake import Intake
 from dux_agent.decisions import Decision
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.swap import settle
+from dux_agent.live.settling import settle
 from dux_agent.settings import Settings
 from dux_sandbox import dry_run
 from dux_sandbox.findings import DryRunReport, Finding, SourceRejected

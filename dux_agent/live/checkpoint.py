@@ -9,7 +9,8 @@ does not know lies in `param_groups[0]["dux"]`, since a key at the top is droppe
     digest        its SHA-256
     kept          JSON: the rule's plain attributes, the base optimizer's options,
                   which options are the rule's own, what it does with closures,
-                  shapes and dtypes of the parameters
+                  shapes and dtypes of the parameters,
+                  the rates of the schedule and what the live ones are relative to
     tensors       the tensors that `kept` refers to
 """
 
@@ -70,6 +71,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
         "steps": live.steps,
         "closure_use": str(rule.closure_use),
         "makes": makes_of(parameters_of(live.param_groups)),
+        "rates": live.schedule.saved().as_dict(),
     }
     groups: list[dict[str, Any]] = []
     first = 0

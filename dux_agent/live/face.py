@@ -40,7 +40,8 @@ class OptimizerFace(torch.optim.Optimizer):
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """The groups, with the options of the rule that is live."""
+        """The groups, with the options of the rule that is live and its rates."""
+        self._live.schedule.look()
         return self._groups
 
     @param_groups.setter

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 
-from dux_agent.live.rates import RateTrail
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.option_values import CYCLED, can_be_cycled, is_cycled
 
@@ -129,32 +128,45 @@ def rewrite(group: Options, options: Options) -> None:
 
 
 def give_back(
-    group: Options,
-    *,
-    owned: set[str],
-    incumbent: Options,
-    at_swap: Options,
-    trail: RateTrail,
+    group: Options, *, owned: set[str], incumbent: Options, cycled: str
 ) -> None:
     """Put an incumbent's values back in place of those of a rule that failed.
+
+    The rate stays as it is, for the schedule to set.
 
     Args:
         group: changed in place.
         owned: the names that the failed rule owned.
         incumbent: the incumbent's own values when it was replaced.
-        at_swap: the group's values right after the swap.
-        trail: what schedulers did to the rate since then.
+        cycled: what schedulers that cycle the momentum call it.
     """
-    due = dict(incumbent)
-    if "lr" in due and has_scheduler(group):
-        # OneCycleLR and CyclicLR leave their bounds in the group.
-        overwrites = "max_lr" in group
-        due["lr"] = trail.due(due["lr"], group.get("lr"), overwrites=overwrites)
-    for name in scheduled(group) - {"lr"}:
-        written = name in group and group[name] != at_swap.get(name)
-        if name in due and written:
-            due[name] = group[name]  # the scheduler's, since the swap
+    due = cycle(incumbent, group, cycled)
+    if number_in(due.get("lr")) is not None:
+        del due["lr"]
     replace_options(group, owned, due)
+
+
+def cycled_by(base: torch.optim.Optimizer) -> str:
+    """What schedulers that cycle the momentum of this optimizer call it."""
+    return "betas" if "betas" in base.defaults else "momentum"
+
+
+def cycle(options: Options, group: Options, cycled: str) -> Options:
+    """Option values with the momentum that a scheduler has put into the group.
+
+    OneCycleLR and CyclicLR set it as they set the rate, for whatever rule is live.
+    """
+    options = dict(options)
+    if not is_cycled(group) or cycled not in options or cycled not in group:
+        return options
+    try:
+        if cycled == "betas":
+            options[cycled] = (group[cycled][0], *options[cycled][1:])
+        else:
+            options[cycled] = group[cycled]
+    except (TypeError, LookupError):
+        return options  # a rule may call anything so
+    return options
 
 
 def learning_rates(groups: Sequence[Options]) -> list[float]:

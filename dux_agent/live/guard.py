@@ -26,7 +26,7 @@ import torch
 from dux_agent.live.ending import end, end_all
 from dux_agent.live.endings import Endings
 from dux_agent.live.gradients import gradient_norm
-from dux_agent.live.group_options import Options, give_back, options_of, scheduled
+from dux_agent.live.group_options import cycled_by, give_back
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.option_judge import OptionJudge
@@ -55,7 +55,6 @@ class _Watch:
 
     incumbent: Standing
     snapshot: Snapshot | None
-    at_swap: list[Options]
     judge: LossJudge
     bound_at_snapshot: LossBound | None
     makes: Makes
@@ -142,9 +141,6 @@ class Guard(Endings):
         self._watch = _Watch(
             incumbent=incumbent,
             snapshot=snapshot,
-            at_swap=[
-                options_of(group, scheduled(group)) for group in self._live.param_groups
-            ],
             judge=LossJudge(bound, reach=reach),
             bound_at_snapshot=bound,
             makes=makes or Makes(self._live.param_groups),
@@ -354,15 +350,13 @@ class Guard(Endings):
         if before is not None:
             before.restore()
         incumbent = watch.incumbent
-        for index, group in enumerate(live.param_groups):
+        for group, owned, options in zip(
+            live.param_groups, live.owned, incumbent.options, strict=False
+        ):
             give_back(
-                group,
-                owned=live.owned[index],
-                incumbent=incumbent.options[index],
-                at_swap=watch.at_swap[index],
-                trail=live.trails[index],
+                group, owned=owned, incumbent=options, cycled=cycled_by(live.base)
             )
-        live.make_live(incumbent.rule, incumbent.owned)
+        live.make_live(incumbent.rule, incumbent.owned, incumbent.references)
         if incumbent.rule is live.base_rule:
             self.disarm()
         else:

@@ -7,16 +7,16 @@ for the loss at first, and with the base optimizer as its only incumbent.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from dux_agent.live.group_options import Options
 from dux_agent.live.loss_bound import LossBound, LossJudge, pack_bound, unpack_bound
 from dux_agent.live.plain_data import decode_each, encode_each
 from dux_agent.live.plain_state import lowered, raised
+from dux_agent.live.rates import pack_references, unpack_references
 from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     closure_use,
@@ -60,7 +60,6 @@ def pack_guard(
     return {
         "base": _pack_rule(live.base_rule) if base else None,
         "incumbent": incumbent,
-        "at_swap": _pack_options(watch.at_swap),
         "snapshot": None if snapshot is None else snapshot.state_dict(),
         "pending": None if pending is None else pending.state_dict(),
         "judge": watch.judge.state_dict(),
@@ -83,7 +82,6 @@ class PreparedGuard:
 
     live: DuxOptimizer
     base: RuleState
-    at_swap: list[Options]
     snapshot: Snapshot | None
     pending: Snapshot | None
     judge: LossJudge
@@ -100,7 +98,6 @@ class PreparedGuard:
         if watch is None:
             return
         live.base_rule.restore(self.base)
-        watch.at_swap = self.at_swap
         watch.snapshot, watch.pending = self.snapshot, self.pending
         watch.judge = self.judge
         watch.bound_at_snapshot = self.bound_at_snapshot
@@ -139,14 +136,12 @@ def _prepared(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
         else Snapshot.of(state[name], parameters, live.guard.model)
         for name in ("snapshot", "pending")
     ]
-    at_swap = _options(state["at_swap"])
-    if len(at_swap) != len(live.param_groups):
-        raise ValueError("it is of other groups")
+    if "at_swap" in state:  # of before the schedule was followed: only judged
+        _require_groups(live, _options(state["at_swap"]))
     base = RuleState() if state["base"] is None else _rule_state(state["base"])
     prepared = PreparedGuard(
         live=live,
         base=base,
-        at_swap=at_swap,
         snapshot=snapshots[0],
         pending=snapshots[1],
         judge=LossJudge.of(state["judge"]),
@@ -161,6 +156,11 @@ def _prepared(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
         except RuleFailed as failed:
             prepared.lost = f"it could not be built again: {failed.finding}"
     return prepared
+
+
+def _require_groups(live: DuxOptimizer, rows: Sequence[Any]) -> None:
+    if len(rows) != len(live.param_groups):
+        raise ValueError("it is of other groups")
 
 
 def _pack_rule(rule: RunningRule) -> dict[str, Any]:
@@ -210,6 +210,7 @@ def _pack_standing(standing: Standing) -> dict[str, Any]:
         "closure_use": str(standing.rule.closure_use),
         "owned": [sorted(names) for names in standing.owned],
         "options": _pack_options(standing.options),
+        "references": pack_references(standing.references or ()),
     }
 
 
@@ -218,6 +219,9 @@ def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
     learned = _rule_state(packed, parameters_of(live.param_groups))
     options = _options(packed["options"])
     owned = [{str(name) for name in names} for names in packed["owned"]]
+    references = unpack_references(packed.get("references") or ())
+    if references:
+        _require_groups(live, references)
     here = live.guard.snapshot()
     rule: RunningRule | None = None
     try:
@@ -233,7 +237,7 @@ def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
         raise
     finally:
         here.restore()  # what building it may have written
-    return Standing(rule, owned, options)
+    return Standing(rule, owned, options, references or None)
 
 
 def _pack_options(options: list[dict[str, Any]]) -> dict[str, Any]:

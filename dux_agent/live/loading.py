@@ -16,12 +16,14 @@ from dux_agent.live.guard_state import PreparedGuard, prepare_guard
 from dux_agent.live.hooks import silenced
 from dux_agent.live.parameter_makes import require_same_makes
 from dux_agent.live.plain_state import raised
+from dux_agent.live.rates import SavedRates
 from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     SavedCheckpoint,
     opened,
 )
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
+from dux_sandbox.group_shares import number_in
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
 
 if TYPE_CHECKING:
@@ -89,6 +91,9 @@ class PreparedLoad:
             self._take_base()
         else:
             self._take_rule(self._rule)
+        live.schedule.go_on_from(
+            self._rates(live.base_standing.options), live.base_standing.options
+        )
         live.steps = self._saved.steps
         end_all(live.param_groups, before, waited)
         if before is not live.base_rule and before.digest != live.running.digest:
@@ -112,6 +117,7 @@ class PreparedLoad:
             rewrite(group, options_of(loaded))
         # load_state_dict gave the base optimizer dicts of its own: share again.
         owned = [set(live.base.defaults) & set(group) for group in groups]
+        live.schedule.reset()
         live.make_live(live.base_rule, owned)
         live.guard.disarm()
 
@@ -125,6 +131,7 @@ class PreparedLoad:
             # A name may be in the group and be the user's: what was written down
             # counts.
             owned = [set(names) for names in saved.owned]
+        live.schedule.reset()
         live.make_live(rule, owned)
         # The weights may be loaded after this: the guard looks at the first step.
         live.guard.arm(live.base_standing, None)
@@ -140,6 +147,27 @@ class PreparedLoad:
             {**mine, **{name: each[name] for name in names & set(each)}}
             for mine, each in zip(here, there, strict=True)
         ]
+
+    def _rates(self, base: list[Options]) -> SavedRates:
+        """What the schedule goes on from; the groups hold what they held then."""
+        if self._saved.rates is not None:
+            return self._saved.rates
+        scales = [1.0] * len(base)
+        if self._rule is None:
+            return SavedRates(references=[None] * len(base), scales=scales)
+        # An older checkpoint says nothing of the schedule: what the base optimizer had
+        # at the swap is the nearest that is known.
+        shown = [number_in(group.get("lr")) for group in self._live.param_groups]
+        own = [number_in(options.get("lr")) for options in base]
+        pairs = zip(shown, own, strict=True)
+        return SavedRates(
+            own=own,
+            references=[
+                [now, was] if now is not None and was else None for now, was in pairs
+            ],
+            shown=shown,
+            scales=scales,
+        )
 
 
 def _require_same_groups(live: DuxOptimizer, saved: list[dict[str, Any]]) -> None:

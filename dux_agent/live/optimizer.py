@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -12,15 +12,15 @@ from dux_agent.live.face import OptimizerFace
 from dux_agent.live.group_options import Options, options_of
 from dux_agent.live.guard import Guard
 from dux_agent.live.hooks import eager, hooked, share_hooks, silenced
-from dux_agent.live.rates import RateTrail
+from dux_agent.live.rates import References
 from dux_agent.live.replaced import HeldParameters, complaint
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
+from dux_agent.live.schedule import Schedule
 from dux_agent.live.standing import Standing
 from dux_agent.live.state_look import StateLook
 from dux_agent.live.uncopied import Uncopied
 from dux_sandbox.closures import Closure, LoopClosure
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.group_shares import Share, shares_of
 from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import (
     InlineRule,
@@ -63,7 +63,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         base: the torch optimizer it was made around; step it only through here.
         steps: steps taken since it was made or loaded.
         owned: per group, the names of the options that belong to the live rule.
-        trails: per group, what schedulers did to its rate.
+        schedule: what the loop's schedule sets, and the live rates because of it.
         guard: watches the live rule; see `dux_agent.live.guard`.
         on_replaced: called with what is wrong when the model has lost a parameter that
             is stepped, once for each.
@@ -85,6 +85,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         model: torch.nn.Module | None = None,
         build: RuleBuilder = build_inline,
         guard_steps: int = 100,
+        schedulers: Sequence[Any] | None = None,
     ) -> None:
         """Make the live optimizer around `base`.
 
@@ -94,6 +95,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             model: whose buffers the guard keeps too.
             build: makes a running rule of a source.
             guard_steps: steps after a swap with the dear checks.
+            schedulers: the learning rate schedulers; None: they are looked for.
         """
         self._made = False
         self.base = base
@@ -107,6 +109,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         self._last_state: RuleState | None = None
         self._look = StateLook()
         self._mode: str | None = None
+        self.schedule = Schedule(base.param_groups, (self, base), schedulers)
         super().__init__(base.param_groups, base.defaults)
         self.param_groups = base.param_groups
         share_hooks(self, base)
@@ -115,9 +118,6 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             set(base.defaults) & set(group) for group in self.param_groups
         ]
         self._base_options = self._options_of_base()
-        self.trails: list[RateTrail] = [
-            RateTrail(group.get("lr")) for group in self.param_groups
-        ]
         self.guard = Guard(self, model, guard_steps=guard_steps)
         self.on_replaced: Callable[[str], None] | None = None
         self._model = model
@@ -140,45 +140,38 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         names = set(self.base.defaults)
         return [options_of(group, names) for group in self.param_groups]
 
-    def shares(self) -> list[Share]:
-        """Each group's part of a rule's rate and decay, as the user split them.
-
-        Taken from the base optimizer's own values, so that a rule without one of the
-        two, or any number of rules one after the other, lose nothing of it.
-        """
-        scheduled = [options_of(group, {"initial_lr"}) for group in self.param_groups]
-        options = self.base_standing.options
-        return shares_of(
-            [{**each, **more} for each, more in zip(options, scheduled, strict=True)]
-        )
-
     def standing(self) -> Standing:
         """The live rule as what would be live again after a rollback."""
         if self.running is self.base_rule:
             return self.base_standing
+        references = self.schedule.references
         options = [
             options_of(group, names)
             for group, names in zip(self.param_groups, self.owned, strict=True)
         ]
-        return Standing(self.running, [set(names) for names in self.owned], options)
+        owned = [set(names) for names in self.owned]
+        return Standing(self.running, owned, options, references)
 
-    def make_live(self, rule: RunningRule, owned: list[set[str]]) -> None:
-        """From now on `rule` takes the steps; the groups already hold its options."""
+    def make_live(
+        self,
+        rule: RunningRule,
+        owned: list[set[str]],
+        references: References | None = None,
+    ) -> None:
+        """From now on `rule` takes the steps; the groups already hold its options.
+
+        Args:
+            references: per group, what its rate is relative to; None: every rate is
+                what the loop's schedule sets.
+        """
         if self.running is not rule:
             self.running.rest()
         self.running = rule
         self.owned = [set(names) - SCHEDULERS for names in owned]
         rule.bind(self.param_groups, self.owned)
-        self.follow_rates()
+        self.schedule.follow(references or [None] * len(self.param_groups))
         if rule is self.base_rule:
             self.tell_mode()
-
-    def follow_rates(self) -> None:
-        """From now on the changes of each group's rate are counted anew."""
-        missing = self.param_groups[len(self.trails) :]
-        self.trails.extend(RateTrail(group.get("lr")) for group in missing)
-        for trail, group in zip(self.trails, self.param_groups, strict=True):
-            trail.swapped(group.get("lr"))
 
     @eager
     @hooked
@@ -207,15 +200,17 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         groups = self.param_groups
         if len(groups) != len(self.owned):
             self._meet_new_groups()
-        for trail, group in zip(self.trails, groups, strict=True):
-            trail.look(group.get("lr"))
         rule = self.running
+        self.schedule.before_step(trusted=rule is self.base_rule)
         known = [set(group) for group in groups] if self.guard.armed else []
-        result = self._step(closure)
+        try:
+            result = self._step(closure)
+        finally:
+            if rule is self.running:
+                self.schedule.after_step()
         self.steps += 1
         if known and rule is self.running:
             for index, group in enumerate(groups):
-                self.trails[index].skip(group.get("lr"))
                 if len(group) != len(known[index]):
                     # What appears in a step is the rule's own, never a scheduler's.
                     self.owned[index].update(set(group) - known[index])
@@ -257,7 +252,6 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         for group in self.param_groups[len(self.owned) :]:
             self.owned.append(names & set(group))
             self._base_options.append(options_of(group, names))
-        self.follow_rates()
 
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""
@@ -277,6 +271,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         """Set the gradients to None, or to zero in place."""
         if self.listener is not None:
             self.listener.gradients_forgotten()
+        self.schedule.look()
         if self.running is self.base_rule:
             self.base.zero_grad(set_to_none)
             return

@@ -1,108 +1,169 @@
-"""What a scheduler did to a learning rate, so that it can be done to another one.
+"""A rule's learning rate while a schedule goes on: plain arithmetic.
 
-Some schedulers multiply the rate that they find (StepLR, ExponentialLR, cosine,
-plateau); some compute it anew and overwrite what they find (LambdaLR, OneCycleLR,
-CyclicLR). Nothing on the optimizer says which, but the values do: the first change
-after a swap is either one more factor like the others, or a jump back to where the
-schedule had been.
+The schedule's *own* rate is the one that it would have set if no rule had ever been
+swapped in. A rule's rate is what it was at its swap, times what the schedule's own rate
+has become since then.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+import torch
 
 from dux_sandbox.group_shares import number_in
 
+# A value written by hand that is this near to the schedule's own, as a fraction of it,
+# is one of a loop that computes its rates, not a wish of the user's for the rule.
+_NEAR = 0.1
 
-class RateTrail:
-    """The changes that the loop and its schedulers made to one group's rate.
 
-    Changes made inside a step are the rule's own and do not count.
+@dataclass(frozen=True)
+class Reference:
+    """What a rule's rate is relative to.
+
+    Attributes:
+        rate: the rule's.
+        own: the schedule's own when the rule had that rate; 0.0 where the schedule
+            stood at zero and is not known to have another rate.
     """
 
-    def __init__(self, rate: Any) -> None:
-        self._last = number_in(rate)
-        self._first: float | None = None  # the rate after the first change
-        self._usual: float | None = None  # factor of the last change before the swap
-        self._factors: list[float] = []  # of the first two changes after it
-        self._product = 1.0
+    rate: float
+    own: float
 
-    def state_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "last": self._last,
-            "first": self._first,
-            "usual": self._usual,
-            "factors": list(self._factors),
-            "product": self._product,
-        }
+    def at(self, own: float) -> float:
+        """The rule's rate when the schedule's own is `own`.
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave."""
-        self._last, self._first = state["last"], state["first"]
-        self._usual, self._product = state["usual"], state["product"]
-        self._factors = list(state["factors"])
-
-    def look(self, rate: Any) -> None:
-        """Before a step: take note of what happened to the rate since the last."""
-        now = number_in(rate)
-        if now == self._last or now is None:
-            return
-        factor = None
-        if self._last is not None and now > 0 and self._last > 0:
-            factor = now / self._last
-        self._last = now
-        if factor is None:
-            return
-        self._product *= factor
-        if not self._factors:
-            self._first = now
-        if len(self._factors) < 2:
-            self._factors.append(factor)
-        else:
-            self._factors[1] = factor
-
-    def skip(self, rate: Any) -> None:
-        """After a step: whatever the rule made of its rate is its own business."""
-        self._last = number_in(rate)
-
-    def swapped(self, rate: Any) -> None:
-        """Another rule is live, with this rate."""
-        if self._factors:
-            self._usual = self._factors[-1]
-        self._factors = []
-        self._product = 1.0
-        self._last = number_in(rate)
-
-    def due(self, incumbent: Any, now: Any, *, overwrites: bool = False) -> Any:
-        """The rate that an incumbent gets when it comes back.
-
-        Args:
-            incumbent: its rate when it was replaced.
-            now: the rate in the group.
-            overwrites: the scheduler is known to compute the rate anew.
-
-        Returns:
-            `incumbent` itself where nobody changed the rate in between.
+        >>> Reference(0.001, own=0.1).at(0.05)
+        0.0005
         """
-        self.look(now)
-        before = number_in(incumbent)
-        if not self._factors or before is None or before <= 0:
-            return incumbent
-        if overwrites or self._jumped_back(before):
-            return now
-        return before * self._product
+        if self.own == 0.0:
+            return self.rate
+        return self.rate * (own / self.own)
 
-    def _jumped_back(self, before: float) -> bool:
-        """Whether the first change was no factor but a return to the schedule."""
-        usual = self._factors[1] if len(self._factors) > 1 else self._usual
-        if usual is None:
-            return False  # a factor put on twice would stay for good; this will not
-        first = self._factors[0]
-        if self._first is None:
-            return False
-        as_factor = abs(math.log(first / usual))
-        as_return = abs(math.log(self._first / before / usual))
-        return as_return < as_factor
+
+References = list[Reference | None]
+
+
+@dataclass(frozen=True)
+class SavedRates:
+    """The rates of a schedule as plain data.
+
+    Attributes:
+        own: of each group the schedule's own rate; empty where it is the live one.
+        references: of each group `[rate, own]`, or None.
+        shown: of each group the live rate that was put into it last.
+        scales: of each group; see `dux_agent.live.schedule`.
+        by_hand: the loop itself computes its rates.
+        changes: changes of the rate that no scheduler explains.
+    """
+
+    own: list[float | None] = field(default_factory=list)
+    references: list[list[float] | None] = field(default_factory=list)
+    shown: list[float | None] = field(default_factory=list)
+    scales: list[float] = field(default_factory=list)
+    by_hand: bool = False
+    changes: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], groups: int) -> Self:
+        """What `as_dict` gave.
+
+        Raises:
+            LookupError, TypeError, ValueError: it did not, or of other groups.
+        """
+        references = unpack_references(data["references"])
+        read = cls(
+            own=[number_in(rate) for rate in data["own"]],
+            references=pack_references(references),
+            shown=[number_in(rate) for rate in data["shown"]],
+            scales=[float(scale) for scale in data["scales"]],
+            by_hand=bool(data["by_hand"]),
+            changes=int(data["changes"]),
+        )
+        sizes = {len(read.references), len(read.scales)}
+        sizes |= {len(read.own), len(read.shown)} if read.own else set()
+        if sizes != {groups}:
+            raise ValueError(f"rates of other groups than the {groups} that there are")
+        return read
+
+
+def pack_references(references: Sequence[Reference | None]) -> list[list[float] | None]:
+    """References as plain data."""
+    return [None if each is None else [each.rate, each.own] for each in references]
+
+
+def unpack_references(references: Sequence[Sequence[float] | None]) -> References:
+    """What `pack_references` gave.
+
+    Raises:
+        LookupError, TypeError, ValueError: it did not.
+    """
+    return [
+        None if each is None else Reference(float(each[0]), float(each[1]))
+        for each in references
+    ]
+
+
+def reference_to(rate: float, own: float | None, initial: float | None) -> Reference:
+    """A rule of this rate goes live while the schedule's own is `own`.
+
+    Args:
+        own: None: the optimizer has no rate.
+        initial: the rate that the schedule is a multiple of, if it says so. It stands
+            in where the schedule is at zero, as at the first step of a warm-up: the
+            rule then reaches its rate where the schedule reaches that one.
+    """
+    return Reference(rate, own or initial or 0.0)
+
+
+def told_apart(end: float, own: float, shown: float) -> float:
+    """The schedule's own rate after a change of which only the outcome is known.
+
+    Args:
+        end: what was written.
+        own: the schedule's own rate before.
+        shown: the live rate that was found and overwritten.
+
+    Returns:
+        `end` where it goes on from `own` (whoever wrote it computes the rate anew),
+        else `own` times the factor that `shown` was multiplied by.
+    """
+    if min(end, own, shown) <= 0:
+        return end
+    as_return, as_factor = abs(math.log(end / own)), abs(math.log(end / shown))
+    return end if as_return <= as_factor else own * (end / shown)
+
+
+def of_the_schedule(value: float, own: float, shown: float) -> bool:
+    """Whether a value written by hand goes on from the schedule's own rate."""
+    if value == own:
+        return own != shown
+    near = abs(value - own) <= _NEAR * abs(own)
+    return near and abs(value - own) < abs(value - shown)
+
+
+def number_of_rate(rate: Any) -> float:
+    """A rate as a number; 1.0 where there is none to be relative to."""
+    number = number_in(rate)
+    return 1.0 if number is None else number
+
+
+def write_rate(group: dict[str, Any], rate: Any, tensor: torch.Tensor | None) -> None:
+    """Put a rate into a group, into `tensor` where it is kept in one."""
+    if tensor is None:
+        group["lr"] = rate
+        return
+    with torch.no_grad():
+        if isinstance(rate, torch.Tensor):
+            tensor.copy_(rate)
+        else:
+            tensor.fill_(rate)
+    group["lr"] = tensor

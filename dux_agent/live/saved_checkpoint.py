@@ -13,6 +13,7 @@ from typing import Any
 from dux_agent.errors import DuxError
 from dux_agent.live.group_options import copy_of_groups
 from dux_agent.live.plain_data import NotPlain, decode_each
+from dux_agent.live.rates import SavedRates
 from dux_graphs.plain_json import read_json
 from dux_sandbox.closures import ClosureUse
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected, digest_of
@@ -50,6 +51,7 @@ class SavedCheckpoint:
         closure_use: what the rule was seen to do with closures.
         makes: shape and dtype of each parameter; None where it does not say.
         more: what a base optimizer with a `state_dict` of its own keeps beside these.
+        rates: of the loop's schedule; None in what was saved without them.
     """
 
     state: dict[Any, Any]
@@ -62,6 +64,7 @@ class SavedCheckpoint:
     closure_use: ClosureUse = ClosureUse.UNKNOWN
     makes: list[Any] | None = None
     more: dict[str, Any] = field(default_factory=dict)
+    rates: SavedRates | None = None
 
 
 def opened(state_dict: Any) -> SavedCheckpoint:
@@ -107,7 +110,17 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         closure_use=closure_use(kept),
         makes=_makes(kept.get("makes")),
         more=more,
+        rates=_rates(kept, len(groups)),
     )
+
+
+def _rates(kept: Mapping[str, Any], groups: int) -> SavedRates | None:
+    if "rates" not in kept:
+        return None
+    try:
+        return SavedRates.from_dict(kept["rates"], groups)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise refused(f"its rates cannot be read: {error}") from None
 
 
 def closure_use(record: Mapping[str, Any]) -> ClosureUse:

@@ -15,9 +15,9 @@ from dux_agent.live.carry_over import CarryRecord, carry_over
 from dux_agent.live.ending import end, end_all
 from dux_agent.live.group_options import (
     Held,
-    Options,
+    cycled_by,
     foreign_names,
-    has_scheduler,
+    give_back,
     held,
     learning_rates,
     options_of,
@@ -27,12 +27,12 @@ from dux_agent.live.group_options import (
 )
 from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.settling import LrOwner, references_of, settle, shares
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.group_shares import share_out
 from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import RuleState, RunningRule
 
-LrOwner = Literal["proposal", "scheduler"]
 CarryOver = Literal["asked", "always", "never"]
 
 
@@ -70,9 +70,9 @@ def swap(
 
     Args:
         live: changed in place; only between two steps.
-        lr_owner: "proposal": the rule's own `lr` counts from now on, and a scheduler
-            that multiplies goes on from there; "scheduler": where one is attached,
-            the `lr` that it set stays.
+        lr_owner: "proposal": the rule's own `lr` counts from now on, times what the
+            loop's schedule sets over what it had set at the swap; "scheduler": where
+            there is one, the rates that it sets are the rule's.
         carry: "asked": state is carried over where the class says `carry = True`.
         losses: of the interval before, newest last, for the guard's bounds.
         dry_run: the proposal's losses in its dry run.
@@ -85,6 +85,7 @@ def swap(
     """
     live.guard.follow()
     groups = live.param_groups
+    live.schedule.prepare()
     snapshot = live.guard.snapshot()
     before = [held(group) for group in groups]
     rates_before = learning_rates(groups)
@@ -98,14 +99,12 @@ def swap(
             raise RuleFailed(_gone())
         rule = live.build(source, groups)
         settled = settle(live, rule.options, lr_owner)
+        references = references_of(live, settled, lr_owner)
         owned_now = []
         for group, owned, options in zip(groups, live.owned, settled, strict=True):
             foreign = foreign_names(group, set(live.base.defaults), owned)
             own = set(options) - foreign - SCHEDULERS - unreadable(group, options)
-            put = {name: options[name] for name in own}
-            if put.get("lr") is group.get("lr"):
-                put.pop("lr", None)  # the scheduler's own stays, the very tensor
-            replace_options(group, owned, put)
+            replace_options(group, owned, {name: options[name] for name in own})
             owned_now.append(own)
         rule.bind(groups, owned_now)
         record = CarryRecord()
@@ -120,13 +119,14 @@ def swap(
             for group, was in zip(groups, before, strict=True):
                 put_back(group, was)
             old.bind(groups, live.owned)
+            live.schedule.follow(standing.references or [None] * len(groups))
         raise
     superseded = live.guard.incumbent
     if superseded is not None and superseded.rule is not live.base_rule:
         end(superseded.rule, groups)
     snapshot.restore()  # what building the one and ending the other may have written
+    live.make_live(rule, owned_now, references)
     made = SwapRecord(rule.digest, record, rates_before, learning_rates(groups))
-    live.make_live(rule, owned_now)
     live.guard.arm(
         standing,
         snapshot,
@@ -136,35 +136,17 @@ def swap(
     return made
 
 
-def settle(
-    live: DuxOptimizer, options: Sequence[Options], lr_owner: LrOwner
-) -> list[Options]:
-    """What each group gets of a rule's own option values, in a dry run and live.
-
-    Args:
-        options: of each group, as the rule was built.
-        lr_owner: "scheduler": a group that a scheduler has been made over keeps the
-            rate that it has.
-    """
-    settled = share_out(options, live.shares())
-    for group, each in zip(live.param_groups, settled, strict=True):
-        owned = lr_owner == "scheduler" and has_scheduler(group)
-        if owned and "lr" in group and "lr" in each:
-            each["lr"] = group["lr"]
-    return settled
-
-
 def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     """Add a parameter group behind the live optimizer; see `add_param_group`."""
     base, groups = live.base, live.param_groups
     if live.running is live.base_rule:
         base.add_param_group(param_group)
         live.owned.append(set(base.defaults) & set(param_group))
-        live.follow_rates()
         return
     standing = live.base_standing
     learned = live.rule_state()
     old, source = live.running, live.running.source
+    references = live.schedule.references
     if old is live.base_rule or source is None:
         add_group(live, param_group)  # fetching its state has rolled the rule back
         return
@@ -174,6 +156,8 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     live.set_base_options(
         [*standing.options, options_of(group, set(base.defaults) & set(group))]
     )
+    # Of the schedule, the new group's rate is what the base optimizer was given.
+    live.schedule.meet_groups()
     before = [held(each) for each in groups]
     try:
         rule = live.build(source, groups)
@@ -184,12 +168,13 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
         return
     for name in set(base.defaults) - set(rule.defaults) - {"lr"}:
         group.pop(name, None)
-    for name, value in share_out(rule.options, live.shares())[-1].items():
+    for name, value in share_out(rule.options, shares(live))[-1].items():
         if name not in given and name not in SCHEDULERS:
             group[name] = value
+    references.append(live.schedule.reference_for(len(groups) - 1, group.get("lr")))
     owned = [*live.owned, set(rule.defaults) & set(group)]
     waited = live.guard.waiting
-    live.make_live(rule, owned)
+    live.make_live(rule, owned, references)
     live.guard.arm(live.base_standing, live.guard.snapshot())
     end_all(groups, old, waited)
     if waited is not None:
@@ -204,7 +189,7 @@ def _fall_back(live: DuxOptimizer, before: list[Held], reason: str) -> None:
         live.param_groups, before, standing.options, [*live.owned, set()], strict=True
     ):
         put_back(group, was)
-        replace_options(group, owned, due)
+        give_back(group, owned=owned, incumbent=due, cycled=cycled_by(live.base))
     live.make_live(live.base_rule, standing.owned)
     live.guard.disarm()
     end_all(live.param_groups, old, waited)

@@ -128,6 +128,7 @@ def render_update(observation: Observation, *, folder: str | Path | None = None)
         gradient_clip=observation.gradient_clip,
         validation_losses=observation.validation_losses[-MOST_VALIDATION_LOSSES:],
         learning_rates=observation.learning_rates[:MOST_GROUPS],
+        schedule=_schedule(observation),
         history=history[-MOST_HISTORY:],
         history_left_out=max(0, len(history) - MOST_HISTORY),
         last=last,
@@ -207,6 +208,20 @@ def render_earlier(
         history=shown,
         history_left_out=max(0, count - len(shown)),
     )
+
+
+def _schedule(observation: Observation) -> dict[str, Any] | None:
+    """The schedule, with the factor that it will put on a rule's rate, if known."""
+    if observation.schedule is None:
+        return None
+    unknown: dict[str, Any] = {"names": [], "owner": "proposal", "now": []}
+    unknown |= {"ahead": None, "initial": None}
+    schedule = unknown | observation.schedule
+    now, ahead = list(schedule["now"]), list(schedule["ahead"] or ())
+    known = bool(ahead) and len(now) == len(ahead) and max(now) > 0
+    schedule["factor"] = max(ahead) / max(now) if known else None
+    schedule["standing"] = bool(now) and max(now) == 0
+    return schedule
 
 
 def _base_optimizer(observation: Observation) -> dict[str, Any]:

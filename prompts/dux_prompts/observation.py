@@ -44,6 +44,9 @@ class Observation:
         groups: where the parameters are split into several groups, each group's
             `{"tensors", "parameters", "rate", "decay"}`: how many it has, and its part
             of a rule's learning rate and weight decay, relative to the largest.
+        schedule: what sets the rates while training goes on, apart from rules:
+            `{"names", "owner": "proposal" or "scheduler", "now", "ahead", "initial"}`;
+            rates are those of each group that it alone would have set.
         source: the live source; None while the base optimizer is live.
         history: earlier intervals, oldest first: `{"decision", "step", "verdict",
             "loss_fifths", "validation_loss", "summary"}`.
@@ -71,6 +74,7 @@ class Observation:
     validation_losses: list[list[float]] = field(default_factory=list)
     learning_rates: list[float] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
+    schedule: dict[str, Any] | None = None
     source: str | None = field(default=None, repr=False)
     history: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] | None = None

@@ -1,0 +1,186 @@
+"""The schedulers of a loop, and the rates that they alone would have set by now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+
+from dux_agent.live.followed import Followed, Numbers
+from dux_agent.live.group_options import Options, copied
+from dux_agent.live.rates import number_of_rate
+from dux_agent.live.schedulers import all_optimizers, schedulers_over
+from dux_agent.live.shadow import OwnRates
+from dux_sandbox.group_shares import number_in
+
+
+class OwnSchedule:
+    """Finds the schedulers over some groups and follows them.
+
+    The rates are in the schedulers' own scale. That is the base optimizer's, but where
+    a scheduler was made over the rate of a rule: it goes on from there.
+
+    Attributes:
+        scales: of each group how many times the base optimizer's rates they are.
+    """
+
+    def __init__(
+        self,
+        groups: list[Options],
+        optimizers: Sequence[torch.optim.Optimizer],
+        schedulers: Sequence[Any] | None,
+    ) -> None:
+        """For `Schedule`; see there."""
+        self.scales = [1.0] * len(groups)
+        self._groups = groups
+        self._optimizers = tuple(optimizers)
+        self._given = None if schedulers is None else list(schedulers)
+        self._followed: list[Followed] = []
+        self._rates: OwnRates | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the rates are followed; else they are what the groups hold."""
+        return self._rates is not None
+
+    @property
+    def schedulers(self) -> list[Any]:
+        """Those that were found or given, and are alive."""
+        return [each.scheduler for each in self._followed if each.scheduler is not None]
+
+    def find(self) -> list[Followed]:
+        """Look for schedulers; gives the new ones."""
+        found = self._given
+        if found is None:
+            found = schedulers_over(self._optimizers)
+        known = {id(each) for each in self.schedulers}
+        self._followed = [each for each in self._followed if each.scheduler is not None]
+        new = [Followed(each) for each in found if id(each) not in known]
+        self._followed += new
+        self._shade(new)
+        return new
+
+    def forget(self) -> None:
+        """Know of no scheduler and no rate."""
+        self.end()
+        self._followed = []
+        self.scales = [1.0] * len(self._groups)
+
+    def begin(self, own: Sequence[Any]) -> None:
+        """Follow from now on; `own` are the rates of each group as they are."""
+        self._rates = OwnRates(map(_without_parameters, self._groups))
+        for index, rate in enumerate(own):
+            self.put(index, rate)
+        for each in self._followed:
+            each.mark()
+        self._shade(self._followed)
+
+    def end(self) -> None:
+        """Follow no longer: the groups hold the rates again."""
+        self._rates = None
+
+    def join(self, group: Options) -> None:
+        """A group was added behind the others."""
+        self.scales.append(1.0)
+        if self._rates is not None:
+            self._rates.param_groups.append(_without_parameters(group))
+            self._shade(self._followed)
+
+    def put(self, index: int, rate: Any) -> None:
+        """The schedule's rate of this group is another one."""
+        if self._rates is not None and "lr" in self._rates.param_groups[index]:
+            self._rates.param_groups[index]["lr"] = copied(rate)
+
+    def rate(self, index: int) -> Any:
+        """The schedule's rate of this group, in its own scale; None: it has none."""
+        if self._rates is None:
+            return copied(self._groups[index].get("lr"))
+        return self._rates.param_groups[index].get("lr")
+
+    def own(self, index: int) -> Any:
+        """The same in the scale of the base optimizer."""
+        rate, scale = self.rate(index), self.scales[index]
+        return rate if scale == 1.0 or rate is None else number_of_rate(rate) / scale
+
+    def numbers(self) -> list[float | None]:
+        """The schedule's rates of all groups, in its own scale."""
+        return [number_in(self.rate(index)) for index in range(len(self.scales))]
+
+    def moved(self, busy: Collection[int] = ()) -> list[Followed]:
+        """Those that have stepped since they were marked, but for the ids in `busy`."""
+        return [
+            each
+            for each in self._followed
+            if each.moved and id(each.scheduler) not in busy
+        ]
+
+    def mark(self) -> None:
+        """What they have done so far is known."""
+        for each in self._followed:
+            each.mark()
+
+    def advance(self, moved: list[Followed], shown: Numbers, numbers: Numbers) -> None:
+        """Do to the rates what these schedulers did.
+
+        Args:
+            shown: the live rates that they found in the groups.
+            numbers: the rates that are there now.
+        """
+        rates = self._rates
+        if rates is None:
+            return
+        for held, group in zip(rates.param_groups, self._groups, strict=False):
+            held.update(_without_parameters(group, "lr"))
+        # Of several, the one whose rates are found in the groups was the last.
+        for each in sorted(moved, key=lambda each: each.ends(numbers) == numbers):
+            each.advance(rates, shown, numbers, self._known_optimizers())
+
+    def start(self, new: list[Followed]) -> None:
+        """Follow new schedulers from where they and the rates stand."""
+        for each in new:
+            each.mark()
+        self._shade(new)
+
+    def foretell(self, steps: int, taken: int) -> list[float] | None:
+        """The own rates after more steps of the optimizer, or None.
+
+        Nothing can be told where no scheduler is known, where one goes by a metric, or
+        where it is not known how often the loop steps it.
+
+        Args:
+            steps: how many more.
+            taken: how many it has taken so far.
+        """
+        rates = OwnRates(map(_without_parameters, self._groups))
+        for index, group in enumerate(rates.param_groups):
+            group["lr"] = self.rate(index)
+        foretold = [
+            each.foretell(rates, self._known_optimizers(), steps, taken)
+            for each in self._followed
+            if each.scheduler is not None
+        ]
+        if not foretold or not all(foretold):
+            return None
+        ahead = [number_in(group.get("lr")) for group in rates.param_groups]
+        return [
+            rate / scale
+            for rate, scale in zip(ahead, self.scales, strict=True)
+            if rate is not None
+        ]
+
+    def _shade(self, followed: list[Followed]) -> None:
+        if self._rates is not None:
+            for each in followed:
+                each.shade(self._rates, self._known_optimizers())
+
+    def _known_optimizers(self) -> list[Any]:
+        return [*self._optimizers, *all_optimizers(self.schedulers)]
+
+
+def _without_parameters(group: Options, *others: str) -> Options:
+    return {
+        name: value
+        for name, value in group.items()
+        if name != "params" and name not in others
+    }

@@ -1,0 +1,383 @@
+"""What a loop's schedule sets, and what the live rule's rate is because of it.
+
+A scheduler, or a loop that computes its rates, writes `group["lr"]`. While a rule of
+another rate is live, what was written is taken as news of the schedule, never as the
+rule's rate: the schedule's *own* rate is followed behind the scenes (that of a training
+that never swapped), and the group shows the rule's rate times what the own rate has
+become since the swap. Nothing is ever written into a scheduler.
+
+Who wrote a value is told from what the schedulers say of themselves: each makes a new
+list of its last rates when it has stepped. What no scheduler wrote was written by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dux_agent.live.by_hand import ByHand, Written
+from dux_agent.live.followed import Followed
+from dux_agent.live.group_options import Options, copied
+from dux_agent.live.own_schedule import OwnSchedule
+from dux_agent.live.rates import (
+    Reference,
+    References,
+    SavedRates,
+    number_of_rate,
+    pack_references,
+    reference_to,
+    told_apart,
+    unpack_references,
+    write_rate,
+)
+from dux_agent.live.schedulers import at_work
+from dux_sandbox.group_shares import number_in
+
+
+@dataclass
+class _Group:
+    """One group's rate.
+
+    Attributes:
+        reference: what the live rate is relative to; None: it is the schedule's own.
+        shown: the live rate that was put into the group last.
+        initial: the group had an `initial_lr` when it was looked at last.
+        tensor: where the group keeps its rate, if in a tensor.
+        base_tensor: where the base optimizer keeps its own.
+    """
+
+    reference: Reference | None = None
+    shown: float | None = None
+    initial: bool = False
+    tensor: torch.Tensor | None = None
+    base_tensor: torch.Tensor | None = None
+
+
+class Schedule:
+    """The rates of one live optimizer's groups."""
+
+    def __init__(
+        self,
+        groups: list[Options],
+        optimizers: Sequence[torch.optim.Optimizer],
+        schedulers: Sequence[Any] | None = None,
+    ) -> None:
+        """Begin with the base optimizer live.
+
+        Args:
+            groups: the live list of groups, shared with the loop.
+            optimizers: those that a scheduler may have been made over.
+            schedulers: all there are; None: they are looked for.
+        """
+        self._groups = groups
+        self._own = OwnSchedule(groups, optimizers, schedulers)
+        self._state = [_Group() for _ in groups]
+        self._seen = self._numbers()
+        self._kept: list[Any] | None = None  # own rates, while a step is taken
+        self._steps = 0
+        self._by_hand = ByHand()
+
+    @property
+    def schedulers(self) -> list[Any]:
+        """The schedulers that were found or given."""
+        return self._own.schedulers
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether the loop itself computes its rates and writes them."""
+        return self._by_hand.usual
+
+    @property
+    def references(self) -> References:
+        """What each group's live rate is relative to, for the rule that is live."""
+        self.meet_groups()
+        return [each.reference for each in self._state]
+
+    def own(self, index: int) -> Any:
+        """What the schedule alone would have set now in this group; None: no rate."""
+        if not self._own.known and self._kept is not None and index < len(self._kept):
+            return self._kept[index]
+        return self._own.own(index)
+
+    def scheduled(self, index: int) -> bool:
+        """Whether somebody sets this group's rate while training goes on."""
+        here = "initial_lr" in self._groups[index]
+        return here or self.by_hand or bool(self.schedulers)
+
+    def foretell(self, steps: int, taken: int) -> list[float] | None:
+        """The own rates after more steps; see `OwnSchedule.foretell`."""
+        self.look()
+        return self._own.foretell(steps, taken)
+
+    def initial(self, index: int) -> float | None:
+        """The rate that this group's schedule is a multiple of, if it says so."""
+        rate = number_in(self._groups[index].get("initial_lr"))
+        return None if rate is None else rate / self._own.scales[index]
+
+    def reference_for(self, index: int, rate: Any) -> Reference | None:
+        """What a rule's rate in this group is relative to when it goes live now."""
+        number = number_in(rate)
+        if number is None:
+            return None
+        self.meet_groups()
+        own = self.own(index)
+        current = 1.0 if own is None else number_in(own)
+        return reference_to(number, current, self.initial(index))
+
+    def look(self) -> None:
+        """Take note of what schedulers have done; cheap where they did nothing."""
+        if self._own.known and self._own.moved():
+            self._take_note(judge=False)
+
+    def find(self) -> None:
+        """Look for schedulers, as at every decision."""
+        if self._own.find() and not self._own.known:
+            # They may have made every change so far.
+            self._by_hand = ByHand()
+
+    def prepare(self) -> None:
+        """Before a swap: find the schedulers, and know the schedule's own rates."""
+        self.meet_groups()
+        if self._own.known:
+            self._take_note(judge=True)
+            self._own.find()
+            return
+        self.find()
+        for state, group in zip(self._state, self._groups, strict=True):
+            state.base_tensor = _tensor_in(group)
+        self._begin([group.get("lr") for group in self._groups])
+
+    def follow(self, references: Sequence[Reference | None]) -> None:
+        """From now on the live rates are relative to these; the groups show them."""
+        self.meet_groups()
+        self._by_hand.begin()
+        if not self._own.known:
+            self._begin([self.own(index) for index in range(len(self._groups))])
+        self._kept = None
+        for index, (state, group) in enumerate(
+            zip(self._state, self._groups, strict=True)
+        ):
+            state.reference = references[index] if index < len(references) else None
+            state.tensor = _tensor_in(group)
+            if state.reference is None and state.base_tensor is not None:
+                state.tensor = state.base_tensor
+            self._show(index)
+        plain = all(state.reference is None for state in self._state)
+        if plain and all(scale == 1.0 for scale in self._own.scales):
+            self._own.end()
+        self._seen = self._numbers()
+
+    def before_step(self, *, trusted: bool) -> None:
+        """Before a step of the live rule: judge what was written since the last.
+
+        Args:
+            trusted: it is the base optimizer's.
+        """
+        self.meet_groups()
+        self._steps += 1
+        if self._own.known:
+            self._take_note(judge=True)
+            return
+        numbers = self._numbers()
+        if numbers != self._seen:
+            if not self._own.moved():
+                self._by_hand.change()
+            self._own.mark()
+            self._seen = numbers
+        if not trusted:
+            self._kept = [copied(group.get("lr")) for group in self._groups]
+
+    def after_step(self) -> None:
+        """After a step of the rule that is still live: what it wrote is its own."""
+        kept, self._kept = self._kept, None
+        numbers = self._numbers()
+        if not self._own.known:
+            if kept is None or numbers == self._seen:
+                self._seen = numbers  # a trusted optimizer's rate is the schedule's
+                return
+            self._begin(kept)
+            for state, rate in zip(self._state, kept, strict=True):
+                state.shown = number_in(rate)
+        for index, number in enumerate(numbers):
+            state = self._state[index]
+            if number is not None and number != state.shown:
+                state.reference = self.reference_for(index, number)
+                state.shown = number
+
+    def saved(self) -> SavedRates:
+        """What is needed to go on with the same rates, bit for bit."""
+        self.look()
+        known = self._own.known
+        return SavedRates(
+            own=self._own.numbers() if known else [],
+            references=pack_references(self.references),
+            shown=[state.shown for state in self._state] if known else [],
+            scales=list(self._own.scales),
+            by_hand=self.by_hand,
+            changes=self._by_hand.changes,
+        )
+
+    def go_on_from(self, saved: SavedRates, base: Sequence[Options]) -> None:
+        """Go on from what `saved` gave; the groups hold what they held then.
+
+        Args:
+            base: the base optimizer's options of each group.
+        """
+        self.reset()
+        self._by_hand = ByHand(usual=saved.by_hand, changes=saved.changes)
+        if not saved.own:
+            return
+        self._own.find()
+        self._own.scales = list(saved.scales)
+        own: list[Any] = []
+        for state, rate, options in zip(self._state, saved.own, base, strict=True):
+            tensor = state.base_tensor = _tensor_in(options)
+            if rate is None or tensor is None:
+                own.append(rate)
+            else:
+                own.append(torch.full_like(tensor, rate))
+        self._begin(own)
+        references = unpack_references(saved.references)
+        for index, state in enumerate(self._state):
+            state.reference, state.shown = references[index], saved.shown[index]
+            state.tensor = _tensor_in(self._groups[index])
+
+    def reset(self) -> None:
+        """The base optimizer is live, and its rates are the schedule's own."""
+        self._own.forget()
+        self._state = [_Group() for _ in self._groups]
+        self._kept = None
+        self._by_hand = ByHand()
+        self._seen = self._numbers()
+
+    def meet_groups(self) -> None:
+        """Groups were added: their rate is their own until a rule says otherwise."""
+        for group in self._groups[len(self._state) :]:
+            shown, initial = number_in(group.get("lr")), "initial_lr" in group
+            self._state.append(_Group(shown=shown, initial=initial))
+            self._own.join(group)
+
+    def _numbers(self) -> list[float | None]:
+        return [number_in(group.get("lr")) for group in self._groups]
+
+    def _begin(self, own: Sequence[Any]) -> None:
+        for state, group in zip(self._state, self._groups, strict=True):
+            state.shown = number_in(group.get("lr"))
+            state.initial = "initial_lr" in group
+        self._own.begin(own)
+
+    def _take_note(self, *, judge: bool) -> None:
+        """Bring the own rates up to now, and let the groups show the live ones.
+
+        Args:
+            judge: also of what no scheduler wrote; else that waits for the next step,
+                since a scheduler may be in the middle of its own.
+        """
+        numbers = self._numbers()
+        moved = self._own.moved(() if judge else at_work())
+        ends = [each.ends(numbers) for each in moved]
+        if moved:
+            shown = [state.shown for state in self._state]
+            self._own.advance(moved, shown, numbers)
+        strays = []
+        for index, number in enumerate(numbers):
+            written = any(number in end[index : index + 1] for end in ends)
+            if number is None or number == self._state[index].shown or written:
+                if moved:
+                    self._show(index)
+            elif judge:
+                strays.append(index)
+        births = self._births() if judge else []
+        if strays or births:
+            self._judge(strays, births, numbers)
+
+    def _births(self) -> list[int]:
+        """The groups over which a first scheduler has been made since the last look."""
+        return [
+            index
+            for index, (state, group) in enumerate(
+                zip(self._state, self._groups, strict=True)
+            )
+            if not state.initial and "initial_lr" in group
+        ]
+
+    def _judge(
+        self, strays: list[int], births: list[int], numbers: list[float | None]
+    ) -> None:
+        """Values that no known scheduler wrote: a new one's, the loop's, or a wish."""
+        if births or not self.by_hand:
+            new = self._own.find()
+            if births or new:
+                self._adopt(strays, births, new, numbers)
+                return
+        self._take_by_hand(strays, numbers)
+
+    def _adopt(
+        self,
+        strays: list[int],
+        births: list[int],
+        new: list[Followed],
+        numbers: list[float | None],
+    ) -> None:
+        """A scheduler was made while a rule is live, over its rate or over a known."""
+        overwrites = any(each.overwrites for each in new)
+        for index in sorted({*births, *strays}):
+            state, number = self._state[index], numbers[index]
+            state.initial = "initial_lr" in self._groups[index]
+            rate, shown = number_in(self._own.rate(index)), state.shown
+            if number is None or rate is None or shown is None:
+                continue
+            first = number_in(self._groups[index].get("initial_lr"))
+            if index in births and first == shown and rate and shown:
+                # It goes on from the rule's rate, and so do all that it will set.
+                self._own.scales[index] *= shown / rate
+                rate = number
+            elif index in births or overwrites:
+                rate = number
+            else:
+                rate = told_apart(number, rate, shown)
+            self._own.put(index, rate)
+            self._show(index)
+        self._own.start(new)
+
+    def _take_by_hand(self, strays: list[int], numbers: list[float | None]) -> None:
+        """Values that the loop wrote: its schedule, or a wish for the live rule."""
+        own = self._own.numbers()
+        written = [
+            Written(index, number, own[index], self._state[index].shown)
+            for index in strays
+            if (number := numbers[index]) is not None
+        ]
+        references = self._by_hand.judge(
+            written, step=self._steps, references=self.references
+        )
+        for state, reference in zip(self._state, references, strict=False):
+            state.reference = reference
+        for each in written:
+            state = self._state[each.index]
+            if self.by_hand or state.reference is None:
+                self._own.put(each.index, self._groups[each.index]["lr"])
+                self._show(each.index)
+            else:
+                state.reference = self.reference_for(each.index, each.rate)
+                state.shown = each.rate
+
+    def _show(self, index: int) -> None:
+        """Put the live rate into the group."""
+        state, group = self._state[index], self._groups[index]
+        own: Any = self._own.own(index)
+        if state.reference is not None:
+            if state.reference.own == 0.0 and number_in(own):
+                state.reference = Reference(state.reference.rate, number_of_rate(own))
+            own = state.reference.at(number_of_rate(own))
+        if own is not None:
+            write_rate(group, own, state.tensor)
+        state.shown = number_in(group.get("lr"))
+
+
+def _tensor_in(group: Options) -> torch.Tensor | None:
+    lr = group.get("lr")
+    return lr if isinstance(lr, torch.Tensor) else None

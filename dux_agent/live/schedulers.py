@@ -1,0 +1,228 @@
+"""Finds the learning rate schedulers of an optimizer, and tells kinds apart."""
+
+from __future__ import annotations
+
+import dis
+import gc
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from types import CellType, FunctionType, ModuleType
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch.optim import lr_scheduler
+from torch.optim.lr_scheduler import LRScheduler
+
+from dux_agent.errors import BadArgument
+
+# These compute a rate without a look at the one that they find.
+_OVERWRITE = tuple(
+    kind.get_lr
+    for kind in (
+        lr_scheduler.LambdaLR,
+        lr_scheduler.OneCycleLR,
+        lr_scheduler.CyclicLR,
+        lr_scheduler.CosineAnnealingWarmRestarts,
+    )
+)
+_METHODS = ("get_last_lr", "step", "state_dict", "load_state_dict")
+_MOST_WRAPPERS = 8
+_MOST_FRAMES = 24
+
+
+def schedulers_over(optimizers: Sequence[torch.optim.Optimizer]) -> list[Any]:
+    """The live schedulers whose optimizer is one of these, or a wrapper of one.
+
+    Looked for among all objects that Python's garbage collector knows (some 50 ms for
+    300,000 of them). A scheduler that is part of another one is left out.
+    """
+    objects = gc.get_objects()
+    kinds = {kind for kind in set(map(type, objects)) if _is_scheduler(kind)}
+    if not kinds:
+        return []
+    return without_parts(
+        [each for each in objects if type(each) in kinds and is_over(each, optimizers)]
+    )
+
+
+def without_parts(schedulers: Sequence[Any]) -> list[Any]:
+    """Those that no other one of them steps."""
+    parts = {id(part) for each in schedulers for part in parts_of(each)}
+    return [each for each in schedulers if id(each) not in parts]
+
+
+def parts_of(scheduler: Any) -> Iterator[Any]:
+    """The schedulers that this one steps, as SequentialLR does."""
+    for value in list(vars(scheduler).values()):
+        inside = value if isinstance(value, list | tuple) else (value,)
+        for part in inside:
+            if part is not scheduler and _is_scheduler(type(part)):
+                yield part
+
+
+def all_parts_of(scheduler: Any) -> Iterator[Any]:
+    """Its parts, and theirs."""
+    for part in parts_of(scheduler):
+        yield part
+        yield from all_parts_of(part)
+
+
+def epoch_of(scheduler: Any) -> int:
+    """How often it has stepped; ChainedScheduler counts nothing itself."""
+    epoch = vars(scheduler).get("last_epoch")
+    if epoch is not None:
+        return int(epoch)
+    return max((epoch_of(part) for part in parts_of(scheduler)), default=0)
+
+
+def is_over(scheduler: Any, optimizers: Sequence[torch.optim.Optimizer]) -> bool:
+    """Whether a scheduler's optimizer is one of these, or a wrapper of one."""
+    return any(
+        found is optimizer
+        for found in _optimizers_of(scheduler)
+        for optimizer in optimizers
+    )
+
+
+def _optimizers_of(scheduler: Any) -> Iterator[Any]:
+    held = getattr(scheduler, "__dict__", {}).get("optimizer")
+    for _ in range(_MOST_WRAPPERS):
+        if held is None:
+            return
+        yield held
+        # Accelerate's wrapper keeps it as `optimizer`, Lightning's as `_optimizer`.
+        inside = getattr(held, "__dict__", {})
+        held = inside.get("optimizer", inside.get("_optimizer"))
+
+
+def unwrapped(scheduler: Any) -> Any:
+    """The scheduler in the wrapper of a framework, or itself.
+
+    Accelerate and Lightning keep it as `scheduler`, a configuration under that key.
+    """
+    for _ in range(_MOST_WRAPPERS):
+        if _is_scheduler(type(scheduler)) and "optimizer" in vars(scheduler):
+            return scheduler
+        if isinstance(scheduler, dict):
+            inside = scheduler.get("scheduler")
+        else:
+            inside = getattr(scheduler, "__dict__", {}).get("scheduler")
+        if inside is None:
+            return scheduler
+        scheduler = inside
+    return scheduler
+
+
+def schedulers_given(
+    schedulers: Any, optimizer: torch.optim.Optimizer
+) -> list[Any] | None:
+    """The schedulers in the wrappers of frameworks; None: they are looked for.
+
+    Raises:
+        BadArgument: one is no scheduler, or one of another optimizer.
+    """
+    if schedulers is None:
+        return None
+    given = schedulers if isinstance(schedulers, list | tuple) else [schedulers]
+    read = [unwrapped(each) for each in given]
+    for each, scheduler in zip(given, read, strict=True):
+        if not is_over(scheduler, [optimizer]):
+            raise BadArgument(
+                f"schedulers holds a {type(each).__name__} that is not over the "
+                f"optimizer; LR schedulers of the very optimizer you pass were wanted; "
+                f"leave schedulers out, then they are looked for."
+            )
+    return read
+
+
+def all_optimizers(schedulers: Iterable[Any]) -> list[Any]:
+    """Every optimizer and wrapper that these hold on to."""
+    return [held for each in schedulers for held in _optimizers_of(each)]
+
+
+def at_work() -> set[int]:
+    """The ids of the objects of which a method is running on this thread.
+
+    A scheduler in the middle of a step asks for the groups: what it has done so far is
+    no news yet.
+    """
+    found = set()
+    frame = sys._getframe(1)
+    for _ in range(_MOST_FRAMES):
+        code = frame.f_code
+        if code.co_argcount:
+            found.add(id(frame.f_locals.get(code.co_varnames[0])))
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return found
+
+
+def overwrites(scheduler: Any) -> bool:
+    """Whether it computes each rate anew, without a look at the one that it finds."""
+    return getattr(type(scheduler), "get_lr", None) in _OVERWRITE
+
+
+def goes_by_a_metric(scheduler: Any) -> bool:
+    """Whether it lowers (and raises) the rate by what it is told of a loss."""
+    return {"num_bad_epochs", "patience", "best"} <= vars(scheduler).keys() and (
+        callable(getattr(type(scheduler), "_reduce_lr", None))
+    )
+
+
+def may_be_asked(scheduler: Any) -> bool:
+    """Whether its functions can be called out of turn, and nobody would know.
+
+    One that counts its calls, in a variable of its surroundings, would go wrong.
+    """
+    return all(
+        _keeps_nothing(function)
+        for each in (scheduler, *all_parts_of(scheduler))
+        for value in vars(each).values()
+        for function in (value if isinstance(value, list | tuple) else (value,))
+    )
+
+
+def _keeps_nothing(value: Any) -> bool:
+    if isinstance(value, partial):
+        inside = (value.func, *value.args, *value.keywords.values())
+        return all(map(_keeps_nothing, inside))
+    if not isinstance(value, FunctionType):
+        return True  # plain data, or an object that is copied before it is called
+    writes = {each.opname for each in dis.get_instructions(value)}
+    if writes & {"STORE_GLOBAL", "STORE_DEREF", "DELETE_DEREF"}:
+        return False
+    return all(_is_fixed(cell) for cell in value.__closure__ or ())
+
+
+def _is_fixed(cell: CellType) -> bool:
+    try:
+        value = cell.cell_contents
+    except ValueError:
+        return True  # nothing is in it
+    if isinstance(value, FunctionType):
+        return _keeps_nothing(value)
+    return value is None or isinstance(value, int | float | str | tuple | ModuleType)
+
+
+def name_of(scheduler: Any) -> str:
+    """Its class, with its parts where it has any: `SequentialLR(LinearLR, StepLR)`."""
+    parts = [name_of(part) for part in parts_of(scheduler)]
+    name = type(scheduler).__name__
+    return f"{name}({', '.join(parts)})" if parts else name
+
+
+_known: WeakKeyDictionary[type, bool] = WeakKeyDictionary()
+
+
+def _is_scheduler(kind: type) -> bool:
+    known = _known.get(kind)
+    if known is None:
+        # Of other families, such as transformers' GreedyLR. The class alone is asked:
+        # a lazy object may import half a library when an attribute of it is touched.
+        known = _known[kind] = issubclass(kind, LRScheduler) or all(
+            any(name in vars(each) for each in kind.__mro__) for name in _METHODS
+        )
+    return known
