@@ -10,6 +10,7 @@ from dux_agent.benchmarks import (
     attach_overhead,
     decision_time,
     fresh_child,
+    heavy_check,
     isolated_message,
     isolated_step,
     static_check,
@@ -67,6 +68,14 @@ def test_the_longest_decision_but_the_first_counts():
     assert ("s", decision_time.BAR) == (held.unit, held.bar)
     assert 0 < held.value
     assert "1 after the first" in held.detail
+
+
+def test_the_dearest_check_is_named():
+    held = heavy_check.measure(rounds=1)
+
+    assert ("s", heavy_check.BAR) == (held.unit, held.bar)
+    assert 0 < held.value
+    assert "times ast.parse" in held.detail
 
 
 def test_every_benchmark_is_named_in_the_help():

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.language import python_names, torch_names, vocabulary
 from dux_sandbox.language.bindings import collect
+from dux_sandbox.language.flow import flow_of
 from dux_sandbox.language.policy import Policy
 from dux_sandbox.loading import load
 from dux_sandbox.runtime.guards import Guards
@@ -109,7 +110,7 @@ def without_reading(source: str, guards: Guards) -> Any:
         warnings.simplefilter("ignore")
         try:
             tree = ast.parse(source)
-            guarded = Policy(collect(tree)).visit(tree)
+            guarded = Policy(collect(tree), flow_of(tree)).visit(tree)
             code = compile(guarded, "<rule>", "exec")
         except SyntaxError:
             return None

@@ -9,6 +9,7 @@ import pytest
 
 from dux_sandbox.language.bindings import Bindings
 from dux_sandbox.language.decisions import GUARDED, PLAIN, REFUSED
+from dux_sandbox.language.flow import Flow
 from dux_sandbox.language.policy import Policy
 from dux_sandbox.loading import load
 from dux_sandbox.static_check import check
@@ -74,7 +75,7 @@ def test_a_node_that_nobody_decided_on_is_refused() -> None:
     class Novelty(ast.stmt):
         pass
 
-    policy = Policy(Bindings())
+    policy = Policy(Bindings(), Flow())
     tree = ast.Module([Novelty(lineno=1, col_offset=0)], [])
 
     policy.visit(tree)

@@ -16,6 +16,7 @@ BENCHMARKS = (
     "attach-overhead",
     "decision-time",
     "static-check",
+    "heavy-check",
     "fresh-child",
     "isolated-step",
     "isolated-message",

@@ -14,7 +14,9 @@ from dux_sandbox.language import vocabulary
 from dux_sandbox.language.before_parsing import limits_passed
 from dux_sandbox.language.bindings import collect, levels
 from dux_sandbox.language.contract import find_rule
+from dux_sandbox.language.flow import flow_of
 from dux_sandbox.language.policy import Policy, without_main
+from dux_sandbox.language.tree_size import flow_too_large, too_deep, tree_too_large
 
 _MOST_FINDINGS = 20
 _WARNINGS = threading.Lock()
@@ -59,7 +61,7 @@ def judge(source: str) -> Judgement:
         message = f"not valid Python: {error.msg}"
         finding = Finding("syntax", error.lineno, message, "mend the syntax")
     except (RecursionError, MemoryError):
-        finding = _too_deep(None)
+        finding = too_deep(None)
     except ValueError as error:
         message = f"not valid Python: {error}"[:200]
         finding = Finding("syntax", None, message, "write plain Python")
@@ -79,13 +81,16 @@ def _judge(source: str, digest: str) -> Judgement:
         tree = ast.parse(text, "<rule>", feature_version=(3, 11))
     without_main(tree)
     layers = list(itertools.islice(levels(tree), vocabulary.TREE_DEPTH + 1))
-    if len(layers) > vocabulary.TREE_DEPTH:
-        # Deeper than what visitors and the compiler stand.
-        line = min(getattr(node, "lineno", 1) for node in layers[-1])
-        return Judgement(CheckReport(False, digest, (_too_deep(line),)))
+    passed = tree_too_large(layers)
+    if passed is not None:
+        return Judgement(CheckReport(False, digest, (passed,)))
+    flow = flow_of(tree)
+    passed = flow_too_large(flow)
+    if passed is not None:
+        return Judgement(CheckReport(False, digest, (passed,)))
     bindings = collect(tree, layers)
     contract = find_rule(tree, bindings)
-    policy = Policy(bindings)
+    policy = Policy(bindings, flow)
     guarded = policy.visit(tree)
     findings = _in_order([*policy.findings, *contract.findings])
     if findings:
@@ -100,12 +105,3 @@ def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     """Each fault once, by line (none: last), the first ones only, for a prompt."""
     ordered = sorted(dict.fromkeys(findings), key=lambda found: found.line or 1 << 30)
     return tuple(ordered[:_MOST_FINDINGS])
-
-
-def _too_deep(line: int | None) -> Finding:
-    return Finding(
-        "size",
-        line,
-        f"expressions or blocks nested deeper than {vocabulary.TREE_DEPTH}",
-        "name the inner parts in variables, or use a list and a loop",
-    )

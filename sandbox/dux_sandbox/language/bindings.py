@@ -53,6 +53,8 @@ def _bound_by_import(node: ast.Import | ast.ImportFrom) -> Iterable[str]:
     return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
 
 
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+
 # Every kind of node that binds a name, whatever the kind of binding.
 _BINDERS: dict[type[ast.AST], Callable[..., Iterable[str | None]]] = {
     ast.Name: _bound_by_name,
@@ -145,8 +147,14 @@ def _names_in_class(statement: ast.stmt) -> Iterator[str]:
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
         yield statement.name
         return
-    for inner in ast.walk(statement):
-        yield from bound_names(inner)
+    # What is inside an inner class or function is no name of this class; each node is
+    # met for one class only, however deep they are nested.
+    left: list[ast.AST] = [statement]
+    while left:
+        node = left.pop()
+        yield from bound_names(node)
+        if not isinstance(node, _SCOPES):
+            left.extend(ast.iter_child_nodes(node))
 
 
 def _known_imports(imports: list[ast.AST], names: dict[str, int]) -> dict[str, str]:

@@ -37,28 +37,114 @@ SIZED = frozenset(
 SIZED_METHODS = frozenset("expand new_zeros new_ones new_empty new_full repeat".split())
 
 
-def number(node: ast.AST) -> int | float | None:
-    """The value of arithmetic on number literals, or None where it is not that.
+class Arithmetic:
+    """What the arithmetic of one source comes to; each expression is computed once.
 
-    Stops short of anything larger than `INTEGER_BITS`: that gives infinity.
+    Asked for an expression before its parts are rewritten, and for its parts later, it
+    remembers: work stays linear in the number of nodes.
+
+    Args:
+        path: gives the dotted path of an imported name, or None.
+        defined: attributes that the source defines itself, whose type is unknown.
     """
-    if isinstance(node, ast.Constant):
-        value = node.value
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
+
+    def __init__(
+        self, path: Callable[[ast.AST], str | None], defined: set[str]
+    ) -> None:
+        self._path = path
+        self._defined = defined
+        # By id, beside the node itself: as long as it is held, no other has its id.
+        self._numbers: dict[int, tuple[ast.AST, int | float | None]] = {}
+        self._steady: dict[int, tuple[ast.AST, bool]] = {}
+
+    def number(self, node: ast.AST) -> int | float | None:
+        """The value of arithmetic on number literals, or None where it is not that.
+
+        Stops short of anything larger than `INTEGER_BITS`: that gives infinity.
+        """
+        if isinstance(node, ast.Constant):
+            value = node.value
+            if isinstance(value, bool) or not isinstance(value, (int, float)):
+                return None
+            return value
+        if not isinstance(node, (ast.UnaryOp, ast.BinOp)):
             return None
-        return value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        inner = number(node.operand)
-        return None if inner is None else -inner
-    if not isinstance(node, ast.BinOp):
+        known = self._numbers.get(id(node))
+        if known is None:
+            known = self._numbers[id(node)] = (node, self._computed(node))
+        return known[1]
+
+    def _computed(self, node: ast.UnaryOp | ast.BinOp) -> int | float | None:
+        if isinstance(node, ast.UnaryOp):
+            if not isinstance(node.op, ast.USub):
+                return None
+            inner = self.number(node.operand)
+            return None if inner is None else -inner
+        left, right = self.number(node.left), self.number(node.right)
+        if left is None or right is None:
+            return None
+        try:
+            return _within_bits(_compute(node.op, left, right))
+        except (ArithmeticError, ValueError, TypeError):
+            return None
+
+    def too_large(self, node: ast.BinOp) -> str | None:
+        """Why this arithmetic on literals is too large, or None."""
+        value = self.number(node)
+        if isinstance(value, float) and math.isinf(value):
+            return f"an integer of more than {vocabulary.INTEGER_BITS} bits"
+        if isinstance(node.op, ast.Mult):
+            for items, times in ((node.left, node.right), (node.right, node.left)):
+                count, size = self.number(times), _items(items)
+                if count is None or size is None:
+                    continue
+                if size and size * count > vocabulary.ITEMS:
+                    return f"a repetition to {size * count:.0f} items"
         return None
-    left, right = number(node.left), number(node.right)
-    if left is None or right is None:
-        return None
-    try:
-        return _compute(node.op, left, right)
-    except (ArithmeticError, ValueError, TypeError):
-        return None
+
+    def elements(self, node: ast.Call) -> float:
+        """How many elements the literal arguments of a sized constructor ask for."""
+        total = 1.0
+        for argument in node.args:
+            many = isinstance(argument, (ast.Tuple, ast.List))
+            for part in argument.elts if many else [argument]:  # type: ignore[attr-defined]
+                value = self.number(part)
+                if value is not None:
+                    total *= max(1.0, abs(float(value)))
+        return total
+
+    def never_grows(self, node: ast.AST) -> bool:
+        """Whether `node` is surely a float or a tensor, so that `*`, `+` and `**` with
+        it cannot build a huge integer, string or list."""
+        if isinstance(node, ast.Constant):
+            return type(node.value) in (float, complex)
+        if not isinstance(node, (ast.UnaryOp, ast.BinOp, ast.Call)):
+            return False
+        known = self._steady.get(id(node))
+        if known is None:
+            known = self._steady[id(node)] = (node, self._is_steady(node))
+        return known[1]
+
+    def _is_steady(self, node: ast.UnaryOp | ast.BinOp | ast.Call) -> bool:
+        if isinstance(node, ast.UnaryOp):
+            return isinstance(node.op, (ast.USub, ast.UAdd)) and self.never_grows(
+                node.operand
+            )
+        if isinstance(node, ast.BinOp):
+            if isinstance(node.op, ast.Div):
+                return True
+            left = self.never_grows(node.left)
+            if isinstance(node.op, ast.Mod):
+                return left
+            return left or self.never_grows(node.right)
+        found = self._path(node.func)
+        if found is not None:
+            return found in _FLOAT_FUNCTIONS or found in _TENSOR_FUNCTIONS
+        return (
+            isinstance(node.func, ast.Attribute)
+            and node.func.attr in _TENSOR_METHODS
+            and node.func.attr not in self._defined
+        )
 
 
 def _compute(op: ast.operator, left: float, right: float) -> int | float | None:
@@ -81,71 +167,18 @@ def _compute(op: ast.operator, left: float, right: float) -> int | float | None:
     return None if action is None else action(left, right)
 
 
-def too_large(node: ast.BinOp) -> str | None:
-    """Why this arithmetic on literals is too large, or None."""
-    value = number(node)
-    if isinstance(value, float) and math.isinf(value):
-        return f"an integer of more than {vocabulary.INTEGER_BITS} bits"
-    if isinstance(node.op, ast.Mult):
-        for items, times in ((node.left, node.right), (node.right, node.left)):
-            count = number(times)
-            if count is None:
-                continue
-            size: int | None = None
-            if isinstance(items, (ast.List, ast.Tuple)):
-                size = len(items.elts)
-            elif isinstance(items, ast.Constant) and isinstance(items.value, str):
-                size = len(items.value)
-            if size is not None and size * count > vocabulary.ITEMS:
-                return f"a repetition to {int(size * count)} items"
+def _within_bits(value: int | float | None) -> int | float | None:
+    large = isinstance(value, int) and value.bit_length() > vocabulary.INTEGER_BITS
+    return math.inf if large else value
+
+
+def _items(node: ast.AST) -> int | None:
+    """How many items a literal list, tuple or string has, or None."""
+    if isinstance(node, (ast.List, ast.Tuple)):
+        return len(node.elts)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return len(node.value)
     return None
-
-
-def elements(node: ast.Call) -> float:
-    """How many elements the literal arguments of a sized constructor ask for."""
-    total = 1.0
-    for argument in node.args:
-        inner = argument.elts if isinstance(argument, (ast.Tuple, ast.List)) else None
-        for part in inner if inner is not None else [argument]:
-            value = number(part)
-            if value is not None:
-                total *= max(1.0, abs(float(value)))
-    return total
-
-
-def never_grows(
-    node: ast.AST, path: Callable[[ast.AST], str | None], defined: set[str]
-) -> bool:
-    """Whether `node` is surely a float or a tensor, so that `*`, `+` and `**` with it
-    cannot build a huge integer, string or list.
-
-    Args:
-        path: gives the dotted path of an imported name, or None.
-        defined: attributes that the source defines itself, whose type is unknown.
-    """
-    if isinstance(node, ast.Constant):
-        return type(node.value) in (float, complex)
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, (ast.USub, ast.UAdd)) and never_grows(
-            node.operand, path, defined
-        )
-    if isinstance(node, ast.BinOp):
-        if isinstance(node.op, ast.Div):
-            return True
-        left = never_grows(node.left, path, defined)
-        if isinstance(node.op, ast.Mod):
-            return left
-        return left or never_grows(node.right, path, defined)
-    if isinstance(node, ast.Call):
-        found = path(node.func)
-        if found is not None:
-            return found in _FLOAT_FUNCTIONS or found in _TENSOR_FUNCTIONS
-        return (
-            isinstance(node.func, ast.Attribute)
-            and node.func.attr in _TENSOR_METHODS
-            and node.func.attr not in defined
-        )
-    return False
 
 
 def wide(spec: str) -> bool:

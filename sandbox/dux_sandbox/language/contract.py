@@ -34,35 +34,49 @@ def _path(node: ast.expr, bindings: Bindings) -> str | None:
     return ".".join([bindings.modules[node.id], *reversed(names)])
 
 
-def lineage(
-    name: str, bindings: Bindings
-) -> tuple[list[ast.ClassDef], str | None] | None:
-    """A class's own ancestors, itself first, and torch's optimizer at their end.
+def _parents(node: ast.ClassDef, bindings: Bindings) -> list[str]:
+    """The bases of a class that are classes of the source."""
+    return [
+        base.id
+        for base in node.bases
+        if isinstance(base, ast.Name) and base.id in bindings.classes
+    ]
 
-    None where the class is no optimizer. The optimizer's name is as in torch.optim.
+
+def stock_of_classes(bindings: Bindings) -> dict[str, str | None]:
+    """For each class at the top level torch's optimizer that it is built on, or None.
+
+    Each class is looked at once, whatever its bases: none may be its own ancestor.
     """
+    found: dict[str, str | None] = {}
+
+    def look(name: str) -> str | None:
+        if name not in found:
+            found[name] = None
+            node = bindings.classes[name]
+            stocks = [base_path(_path(base, bindings)) for base in node.bases]
+            stocks += [look(parent) for parent in _parents(node, bindings)]
+            found[name] = next((stock for stock in stocks if stock), None)
+        return found[name]
+
+    for name in bindings.classes:
+        look(name)
+    return found
+
+
+def lineage(name: str, bindings: Bindings) -> list[ast.ClassDef]:
+    """A class and its ancestors among the classes of the source, nearest first."""
     chain: list[ast.ClassDef] = []
-    current: str | None = name
-    while current is not None and current in bindings.classes:
-        node = bindings.classes[current]
-        if node in chain:
-            return None
-        chain.append(node)
-        current = None
-        for base in node.bases:
-            stock = base_path(_path(base, bindings))
-            if stock is not None:
-                return chain, stock
-            if isinstance(base, ast.Name) and lineage_of_name(base.id, bindings, chain):
-                current = base.id
-                break
-    return None
-
-
-def lineage_of_name(name: str, bindings: Bindings, seen: list[ast.ClassDef]) -> bool:
-    """Whether `name` is a class of the source that may lead to an optimizer."""
-    node = bindings.classes.get(name)
-    return node is not None and node not in seen
+    seen: set[str] = set()
+    left = [name]
+    while left:
+        current = left.pop()
+        if current not in seen:
+            seen.add(current)
+            node = bindings.classes[current]
+            chain.append(node)
+            left.extend(reversed(_parents(node, bindings)))
+    return chain
 
 
 def _method(chain: list[ast.ClassDef], name: str) -> ast.FunctionDef | None:
@@ -75,14 +89,15 @@ def _method(chain: list[ast.ClassDef], name: str) -> ast.FunctionDef | None:
 
 def find_rule(tree: ast.Module, bindings: Bindings) -> Contract:
     """The last optimizer class at the top level of `tree`, judged by the contract."""
+    stock = stock_of_classes(bindings)
     names = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
-    found = [(name, lineage(name, bindings)) for name in names]
-    rules = [(name, line) for name, line in found if line is not None]
+    rules = [name for name in names if stock.get(name) is not None]
     if not rules:
         message = "no class built on torch.optim.Optimizer at the top level"
         return Contract(None, (Finding("contract", None, message, _EXAMPLE),))
-    name, (chain, stock) = rules[-1][0], rules[-1][1] or ([], None)
-    return Contract(name, tuple(_judge(chain, stock or "Optimizer")))
+    name = rules[-1]
+    findings = _judge(lineage(name, bindings), stock[name] or "Optimizer")
+    return Contract(name, tuple(findings))
 
 
 def _judge(chain: list[ast.ClassDef], stock: str) -> list[Finding]:

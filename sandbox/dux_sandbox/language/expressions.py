@@ -65,7 +65,9 @@ class Expressions(Judging):
                 instead = "name a plain attribute"
                 self.found("attribute", node, f"{name} of {text}", instead)
         elif name == "range":
-            longest = max((constants.number(a) or 0 for a in node.args), default=0)
+            longest = max(
+                (self.arithmetic.number(a) or 0 for a in node.args), default=0
+            )
             if longest > vocabulary.ITEMS:
                 self.found(
                     "size",
@@ -79,7 +81,7 @@ class Expressions(Judging):
         sized = (
             self.path(node.func) in constants.SIZED or method in constants.SIZED_METHODS
         )
-        if sized and constants.elements(node) > vocabulary.ELEMENTS:
+        if sized and self.arithmetic.elements(node) > vocabulary.ELEMENTS:
             self.found(
                 "size",
                 node,
@@ -133,17 +135,16 @@ class Expressions(Judging):
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         """`*`, `**`, `+`, `<<` and `%` are capped where they could grow."""
-        fault = constants.too_large(node)
+        fault = self.arithmetic.too_large(node)
         if fault is not None:
             self.found("size", node, fault, "use a smaller number, or a float: 1e12")
         guard = _GROWING.get(type(node.op))
-        attributes = self.bindings.attributes
         if guard is not None:
-            left = constants.never_grows(node.left, self.path, attributes)
-            right = constants.never_grows(node.right, self.path, attributes)
+            left = self.arithmetic.never_grows(node.left)
+            right = self.arithmetic.never_grows(node.right)
             if left or (right and not isinstance(node.op, ast.Mod)):
                 guard = None
-            elif constants.number(node) is not None:
+            elif self.arithmetic.number(node) is not None:
                 guard = None
         made = self.node_contents_visit(node)
         if guard is None:

@@ -12,8 +12,9 @@ from typing import Any
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import torch_names, vocabulary
+from dux_sandbox.language import constants, torch_names, vocabulary
 from dux_sandbox.language.bindings import Bindings
+from dux_sandbox.language.flow import Flow
 
 _KEPT_DUNDERS = ("__init__", "__setstate__")
 _ANNOTATION_NODES = (
@@ -47,9 +48,11 @@ def located(at: Any) -> dict[str, Any]:
 class Judging(RestrictingNodeTransformer):
     """Reports faults, builds guarded nodes, knows names and attributes."""
 
-    def __init__(self, bindings: Bindings) -> None:
+    def __init__(self, bindings: Bindings, flow: Flow) -> None:
         super().__init__()
         self.bindings = bindings
+        self.flow = flow
+        self.arithmetic = constants.Arithmetic(self.path, bindings.attributes)
         self.findings: list[Finding] = []
         # Kinds of the enclosing scopes, innermost last: "class" or "def".
         self.scopes: list[str] = []

@@ -58,6 +58,7 @@ class Policy(Definitions):
 
     def visit_Module(self, node: ast.Module) -> Any:
         """The top level; `if __name__ == "__main__":` has been dropped before."""
+        self.check_finally()
         return self.node_contents_visit(node)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:

@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 
 from RestrictedPython.transformer import IOPERATOR_TO_STR
 
 from dux_sandbox.language.expressions import Expressions
 from dux_sandbox.language.judging import located
-
-
-def _own_statements(
-    body: list[ast.stmt], *, loops: bool
-) -> Iterator[tuple[ast.AST, bool]]:
-    """Statements below `body` in the same scope, and whether a loop is around them."""
-    for statement in body:
-        if isinstance(statement, (ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)):
-            continue
-        yield statement, loops
-        inner = loops or isinstance(statement, (ast.For, ast.While, ast.AsyncFor))
-        for name in ("body", "orelse", "finalbody"):
-            yield from _own_statements(getattr(statement, name, []), loops=inner)
-        for handler in getattr(statement, "handlers", []):
-            yield from _own_statements(handler.body, loops=inner)
-        for case in getattr(statement, "cases", []):
-            yield from _own_statements(case.body, loops=inner)
 
 
 class Statements(Expressions):
@@ -148,18 +130,13 @@ class Statements(Expressions):
 
     def visit_While(self, node: ast.While) -> ast.AST:
         """Every turn is counted; a loop that plainly never ends is refused."""
-        leaves = any(
-            isinstance(inner, (ast.Return, ast.Raise))
-            or (isinstance(inner, ast.Break) and not loops)
-            for inner, loops in _own_statements(node.body, loops=False)
-        )
         always = isinstance(node.test, ast.Constant) and bool(node.test.value)
         idle = all(
             isinstance(inner, (ast.Pass, ast.Continue))
             or (isinstance(inner, ast.Expr) and isinstance(inner.value, ast.Constant))
             for inner in node.body
         )
-        if (always and not leaves) or (
+        if (always and node in self.flow.endless) or (
             idle and not any(isinstance(n, ast.Call) for n in ast.walk(node.test))
         ):
             self.found(
@@ -176,17 +153,18 @@ class Statements(Expressions):
     # Exceptions and contexts
 
     def visit_Try(self, node: ast.Try) -> ast.AST:
-        """`finally` may not swallow what is on its way out."""
-        for inner, loops in _own_statements(node.finalbody, loops=False):
-            jumps = isinstance(inner, (ast.Break, ast.Continue)) and not loops
-            if jumps or isinstance(inner, ast.Return):
-                self.found(
-                    "statement",
-                    inner,
-                    "leaving a finally block early",
-                    "use except Exception: and put the statement after the try",
-                )
+        """`finally` may not swallow what is on its way out; see `check_finally`."""
         return self.node_contents_visit(node)
+
+    def check_finally(self) -> None:
+        """Report what leaves a `finally` early."""
+        for statement in self.flow.early:
+            self.found(
+                "statement",
+                statement,
+                "leaving a finally block early",
+                "use except Exception: and put the statement after the try",
+            )
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
         """A bare `except:` means `except Exception:`."""

@@ -17,6 +17,16 @@ BRACKET_DEPTH = 40
 PREFIX_RUN = 20
 TREE_DEPTH = 90
 
+# Caps on the tree, so that judging and compiling a source takes a fraction of a second
+# whatever it holds. The densest of torch's own optimizers has 2,900 nodes in 40 kB.
+TREE_NODES = 15_000
+COMPILED_NODES = 45_000  # with the copies that the compiler makes of `finally`
+OPEN_HANDLERS = 16  # of try, with and comprehensions: at 21 Python 3.12 crashes
+CLASSES = 100
+ATTRIBUTE_CHAIN = 30  # a.b.c...
+PATTERN_NAMES = 20
+SCOPES_TIMES_NAMES = 1_000_000  # the compiler copies a set of names for each scope
+
 # Caps while a rule runs.
 ELEMENTS = 2**28  # of one tensor a rule asks for: 1 GiB in float32
 ITEMS = 1_000_000  # of one list, string, range
@@ -208,6 +218,8 @@ def page() -> str:
         ("source", f"{SOURCE_BYTES} bytes, {SOURCE_LINES} lines"),
         ("nested brackets", f"{BRACKET_DEPTH}"),
         ("nested expressions and blocks", f"{TREE_DEPTH}"),
+        ("names, numbers and operators", f"{TREE_NODES}"),
+        ("classes", f"{CLASSES}"),
         ("elements of a tensor the rule asks for", f"{ELEMENTS}"),
         ("items of a list, string or range", f"{ITEMS}"),
         ("turns of `while` in one step", f"{TURNS}"),
