@@ -15,6 +15,7 @@ import torch
 
 from dux_sandbox.lawful.calling import CALLING_LAWS
 from dux_sandbox.lawful.cases import Case
+from dux_sandbox.lawful.decaying import DECAY
 from dux_sandbox.lawful.episodes import EPISODE
 from dux_sandbox.lawful.grouping import GROUPING_LAWS
 from dux_sandbox.lawful.header import header_of
@@ -37,6 +38,7 @@ LAWS: tuple[Law, ...] = (
     # First, while what a class may count for all its rules together is still small.
     DETERMINISTIC,
     *VALUES_LAWS,
+    DECAY,
     *OWNERSHIP_LAWS,
     *MEMORY_LAWS,
     *GROUPING_LAWS,
