@@ -639,6 +639,16 @@ MUTANTS = {
         ],
         "accepts",
     ),
+    "gradient_viewed_flat": (
+        SGD,
+        [("d = p.grad\n", "d = p.grad.view(-1).view(p.shape)\n")],
+        "accepts",
+    ),
+    "gradient_read_as_it_lies": (
+        SGD,
+        [("d = p.grad\n", "d = p.grad.as_strided(p.shape, p.contiguous().stride())\n")],
+        "layout",
+    ),
     "written_to_a_reshaped_copy": (
         SGD,
         [

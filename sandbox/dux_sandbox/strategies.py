@@ -66,13 +66,14 @@ def parameters(
     dtypes: tuple[str, ...] = DTYPES,
     layouts: tuple[str, ...] = LAYOUTS,
     values: tuple[str, ...] = VALUES,
+    gradient_layouts: tuple[str, ...] = LAYOUTS[:1],
 ) -> st.SearchStrategy[Parameter]:
     """One parameter; add "float16" to `dtypes` to have that as well."""
-    forms = product(layouts, dtypes, values, _SHAPES[kind])
+    forms = product(gradient_layouts, layouts, dtypes, values, _SHAPES[kind])
     return st.sampled_from(
         [
-            Parameter(shape, dtype, value, layout)
-            for layout, dtype, value, shape in forms
+            Parameter(shape, dtype, value, layout, gradient_layout)
+            for gradient_layout, layout, dtype, value, shape in forms
         ]
     )
 
@@ -118,6 +119,7 @@ def cases(draw: st.DrawFn, drawn: Drawn | None = None) -> Case:
         dtypes=DTYPES,
         gradients=GRADIENTS,
         layouts=LAYOUTS,
+        gradient_layouts=LAYOUTS,
         values=VALUES,
         groups=3,
     )
@@ -125,6 +127,7 @@ def cases(draw: st.DrawFn, drawn: Drawn | None = None) -> Case:
         kind=drawn.shapes,
         dtypes=drawn.dtypes,
         layouts=drawn.layouts,
+        gradient_layouts=drawn.gradient_layouts,
         values=drawn.values,
     )
     size, length = draw(_sizes(drawn.parameters, drawn.steps))

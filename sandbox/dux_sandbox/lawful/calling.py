@@ -80,6 +80,7 @@ CLOSURE = Law(
 
 def bare_step(training: Training, held: Case) -> None:
     """step() needs no closure."""
+    held = training.under_way(held)
     training.begin(held)
     training.accuse()
     names = listed(training.names(held))

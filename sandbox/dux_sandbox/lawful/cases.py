@@ -32,22 +32,25 @@ class Parameter:
         values: "mixed", "zeros", "ones" or "large".
         layout: "contiguous", "transposed" (dimensions reversed in memory) or
             "strided" (every other element of a larger tensor).
+        gradient_layout: the same, of its gradients: autograd gives those of a
+            transposed parameter transposed, and whoever sets `.grad` as they like.
     """
 
     shape: Shape
     dtype: str = "float32"
     values: str = "mixed"
     layout: str = "contiguous"
+    gradient_layout: str = "contiguous"
 
     def text(self, position: int) -> str:
         """The parameter as an expression; `position` makes its values its own."""
         held = tensor_text(self.shape, self.values, 4 * position, self.dtype)
-        if self.layout == "transposed" and len(self.shape) > 1:
-            turned = ", ".join(str(axis) for axis in reversed(range(len(self.shape))))
-            held = f"{held}.permute({turned}).contiguous().permute({turned})"
-        elif self.layout == "strided" and self.shape:
-            held = f"torch.stack([{held}] * 2, -1)[..., 0]"
-        return f"torch.nn.Parameter({held})"
+        return f"torch.nn.Parameter({_laid_out(held, self.shape, self.layout)})"
+
+    def gradient_text(self, kind: str, phase: int) -> str:
+        """A gradient of it as an expression."""
+        held = tensor_text(self.shape, kind, phase, self.dtype)
+        return _laid_out(held, self.shape, self.gradient_layout)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,16 @@ def tensor_text(shape: Shape, kind: str, phase: int, dtype: str = "float32") -> 
             value if at == phase % size else 0.0 for at, value in enumerate(values)
         ]
     return f"torch.tensor({_nested(values, shape)}{tail})"
+
+
+def _laid_out(held: str, shape: Shape, layout: str) -> str:
+    """The expression of a tensor that lies in memory as `layout` says."""
+    if layout == "transposed" and len(shape) > 1:
+        turned = ", ".join(str(axis) for axis in reversed(range(len(shape))))
+        return f"{held}.permute({turned}).contiguous().permute({turned})"
+    if layout == "strided" and shape:
+        return f"torch.stack([{held}] * 2, -1)[..., 0]"
+    return held
 
 
 def _shape_text(shape: Shape) -> str:

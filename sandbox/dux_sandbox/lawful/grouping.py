@@ -153,14 +153,17 @@ _PACE_STEPS = 8
 
 def add_group(training: Training, held: Case) -> None:
     """A group that joins late is trained as the rule trains."""
+    idle = training.facts.idle
     training.run("given = torch.tensor([[1.0, 1.5], [1.25, 1.75]])")
     training.run("pace, a = [], torch.nn.Parameter(torch.ones(2, 2))")
     lr = training.options_text(LR)
     training.run(f'optimizer = factory([{{"params": [a]{lr}}}])')
-    for _ in range(_PACE_STEPS + 1):
+    for _ in range(_PACE_STEPS + 1 + idle):
         training.run("a.grad, before = given, a.detach().clone()")
         training.step(held)
         training.run("pace.append(float((a.detach() - before).abs().max()))")
+    if idle:  # what only gathers sets no pace
+        training.run("pace = [each for each in pace if each]")
     training.accuse()
     late = 0 if held.variant == "fresh" else _PACE_STEPS
     training.run("b2 = torch.nn.Parameter(torch.ones(3, 2))")
@@ -176,9 +179,12 @@ def add_group(training: Training, held: Case) -> None:
         "optimizer2.defaults.keys() <= optimizer2.param_groups[-1].keys()",
         "the new group lacks options that have a default",
     )
-    training.run("a2.grad, b2.grad = given, None")
+    for _ in range(idle):
+        training.run("a2.grad, b2.grad = given, None")
+        training.step(held, "2")
+    training.run("a2.grad, b2.grad, before = given, None, a2.detach().clone()")
     training.step(held, "2")
-    training.run("moved = float((a2.detach() - 1).abs().max())")
+    training.run("moved = float((a2.detach() - before).abs().max())")
     training.claim("moved > 0", "the parameter of the new group never moves")
     if lr:
         training.run("c2 = torch.nn.Parameter(torch.ones(2))")

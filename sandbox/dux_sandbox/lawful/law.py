@@ -25,6 +25,7 @@ class Drawn:
         dtypes: names of dtypes.
         gradients: names of gradients.
         layouts: names of layouts.
+        gradient_layouts: names of layouts that gradients have.
         values: names of the parameters' values.
         parameters: the fewest and the most parameters.
         groups: the most groups.
@@ -38,6 +39,7 @@ class Drawn:
     dtypes: tuple[str, ...] = ("float32",)
     gradients: tuple[str, ...] = ("mixed", "steady", "sparse")
     layouts: tuple[str, ...] = ("contiguous",)
+    gradient_layouts: tuple[str, ...] = ("contiguous",)
     values: tuple[str, ...] = ("mixed",)
     parameters: tuple[int, int] = (1, 3)
     groups: int = 1
@@ -85,12 +87,15 @@ def case(
     dtype: str = "float32",
     values: str = "mixed",
     layout: str = "contiguous",
+    gradient_layout: str = "contiguous",
     groups: tuple[int, ...] = (),
     options: tuple[tuple[tuple[str, object], ...], ...] = (LR,),
     variant: str = "",
 ) -> Case:
     """A case in few words: shapes, and one gradient for all or one for each."""
-    parameters = tuple(Parameter(shape, dtype, values, layout) for shape in shapes)
+    parameters = tuple(
+        Parameter(shape, dtype, values, layout, gradient_layout) for shape in shapes
+    )
     if isinstance(gradients, str):
         gradients = ((gradients,) * len(shapes),) * steps
     return Case(parameters, gradients, groups, options, variant)

@@ -50,6 +50,7 @@ GRADIENTS_LAW = Law(
         case(MATRIX, (), gradients=(("mixed", "none"), ("none", "mixed"))),
         case(MATRIX, gradients="steady", steps=4, dtype="float64", options=(DECAYING,)),
         case(MATRIX, gradients="zeros", steps=2),
+        case(MATRIX, steps=2, gradient_layout="transposed", options=(DECAYING,)),
         case(MATRIX, gradients="mixed", steps=2, options=((),)),
     ),
     drawn=Drawn(gradients=("mixed", "huge", "none", "sparse"), dtypes=DTYPES, groups=2),

@@ -27,6 +27,7 @@ def probe(factory: Callable[[Any], Any], traits: frozenset[str]) -> tuple[Facts,
     bare = _step(factory, by_closure=False)
     called = _step(factory, by_closure=True)
     by_closure = "needs-closure" in traits or (bare is None and called is not None)
+    idle = _idle_steps(factory, by_closure)
     facts = Facts(
         options=options,
         traits=traits,
@@ -34,6 +35,8 @@ def probe(factory: Callable[[Any], Any], traits: frozenset[str]) -> tuple[Facts,
         line_search=called is not None and called[0] > 1,
         random=_reads_random_numbers(factory, by_closure),
         remembers=_remembers_weights(factory, by_closure),
+        idle=idle,
+        centres=_centres(factory, by_closure, idle),
     )
     return facts, built
 
@@ -100,6 +103,61 @@ def _remembers_weights(factory: Callable[[Any], Any], by_closure: bool) -> bool:
         )
     except (Exception, Runaway):  # generated code: the laws say what is wrong
         return False
+
+
+_MOST_IDLE = 12  # steps
+_EVEN = {
+    "rows": [[1.0, 1.0], [2.0, 2.0]],
+    "columns": [[1.0, 2.0], [1.0, 2.0]],
+    "all": [[1.0, 1.0], [1.0, 1.0]],
+}
+
+
+def _paces(
+    factory: Callable[[Any], Any],
+    by_closure: bool,
+    gradient: list[list[float]],
+    steps: int,
+) -> list[float]:
+    """How far each of the first steps goes under one gradient and without decay."""
+    paces = []
+    try:
+        built, weight = _build(factory)
+        for group in built.param_groups:
+            if isinstance(group.get("weight_decay"), float):
+                group["weight_decay"] = 0.0
+        for _ in range(steps):
+            before = weight.detach().clone()
+            weight.grad = torch.tensor(gradient)
+            if by_closure:
+                built.step(lambda: (weight.detach() * weight.grad).sum())
+            else:
+                built.step()
+            paces.append(float((weight.detach() - before).abs().max()))
+    except (Exception, Runaway):  # generated code: the laws say what is wrong
+        return []
+    return paces
+
+
+def _idle_steps(factory: Callable[[Any], Any], by_closure: bool) -> int:
+    """How many steps go nowhere before the first that does; 0 where none does."""
+    paces = _paces(factory, by_closure, [[1.0, 1.5], [1.25, 1.75]], _MOST_IDLE)
+    return next((at for at, pace in enumerate(paces) if pace > 0), 0)
+
+
+def _centres(
+    factory: Callable[[Any], Any], by_closure: bool, idle: int
+) -> frozenset[str]:
+    """Over what the rule takes the mean away: even gradients move nothing there."""
+    steps = idle + 2
+    if not any(_paces(factory, by_closure, [[1.0, 1.5], [1.25, 2.75]], steps)):
+        return frozenset()
+    # Means are rounded: what is left of an even gradient may not be quite nothing.
+    return frozenset(
+        kind
+        for kind, even in _EVEN.items()
+        if (paces := _paces(factory, by_closure, even, steps)) and not any(paces)
+    )
 
 
 def _reads_random_numbers(factory: Callable[[Any], Any], by_closure: bool) -> bool:

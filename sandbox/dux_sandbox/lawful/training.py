@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dux_sandbox.lawful.cases import Case, Options, tensor_text
+from dux_sandbox.lawful.cases import Case, Options, Shape
 from dux_sandbox.lawful.script import Script
 
 _LETTERS = "abcdefgh"
@@ -23,6 +24,10 @@ class Facts:
         line_search: it calls the closure more than once in a step.
         random: it reads torch's global random numbers.
         remembers: it keeps weights to go back to, as Lookahead and averages do.
+        idle: how many first steps only gather (one in ADOPT and SOAP), or come
+            between two that move (a rule that moves at every fourth has three).
+        centres: of what it takes the mean away from gradients: "rows", "columns",
+            "all".
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -31,6 +36,17 @@ class Facts:
     line_search: bool = False
     random: bool = False
     remembers: bool = False
+    idle: int = 0
+    centres: frozenset[str] = frozenset()
+
+    def nothing_left(self, shape: Shape) -> bool:
+        """Whether a gradient of this shape vanishes when its mean is taken away."""
+        matrix = len(shape) > 1
+        return (
+            ("rows" in self.centres and matrix and math.prod(shape[1:]) == 1)
+            or ("columns" in self.centres and matrix and shape[0] == 1)
+            or ("all" in self.centres and math.prod(shape) == 1)
+        )
 
     def number(self, option: str) -> float | None:
         """The value of an option that is one plain number, else None."""
@@ -154,16 +170,20 @@ class Training:
         for at, name in enumerate(self.names(case, suffix)):
             if only is not None and at not in only:
                 continue
-            shape, dtype = case.parameters[at].shape, case.parameters[at].dtype
             phase = 5 * step + 3 * at
             if kinds[at] == "none":
                 self.run(f"{name}.grad = None")
                 continue
-            held = tensor_text(shape, kinds[at], phase, dtype)
+            held = case.parameters[at].gradient_text(kinds[at], phase)
             if in_place and step and case.gradients[step - 1][at] != "none":
                 self.run(f"{name}.grad.copy_({held})")
             else:
                 self.run(f"{name}.grad = {held}")
+
+    def under_way(self, case: Case) -> Case:
+        """The case with as many steps before its own as the rule only gathers in."""
+        before = (("steady",) * len(case.parameters),) * self.facts.idle
+        return replace(case, gradients=(*before, *case.gradients))
 
     def step(self, case: Case, suffix: str = "") -> None:
         """Take one step."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
-from dux_sandbox.lawful.cases import DTYPES, LAYOUTS, VALUES, Case, Parameter
+from dux_sandbox.lawful.cases import DTYPES, LAYOUTS, VALUES, Case
 from dux_sandbox.lawful.law import CALM, DECAYING, LR, MATRIX, Drawn, Law, case, listed
 from dux_sandbox.lawful.script import Unjudged
 from dux_sandbox.lawful.training import Training
@@ -27,21 +26,31 @@ def accepts(training: Training, held: Case) -> None:
     training.claim(f"all(torch.isfinite(p).all() for p in ({listed(names)}))", _FINITE)
     if held.variant:
         return
-    for at, name in enumerate(names):
-        pushed = any(kinds[at] in ("mixed", "steady") for kinds in held.gradients)
-        each = held.parameters[at]
-        # A step of a bfloat16 below 2**-8 of the weight is lost in rounding.
-        lost = each.dtype == "bfloat16" and each.values != "zeros"
-        if pushed and 0 not in each.shape and not lost and not _one_column(each):
-            training.claim(
-                f"not all(torch.equal(now[{at}], path[0][{at}]) for now in path)",
-                f"{name} has a gradient and never moves",
+    stays = "all(torch.equal(now[{0}], path[0][{0}]) for now in path)"
+    pushed = [at for at in range(len(names)) if _moved_by(training, held, at)]
+    if any(training.script.look(stays.format(at)) for at in pushed):
+        # First steps may only gather; so this is judged after some more.
+        later = (("steady",) * len(names),) * (training.facts.idle + 2)
+        for step in range(len(later)):
+            training.give(replace(held, gradients=later), step)
+            training.step(held)
+            training.run(
+                f"path.append([p.detach().clone() for p in ({listed(names)})])"
             )
+    for at in pushed:
+        training.claim(
+            f"not {stays.format(at)}", f"{names[at]} has a gradient and never moves"
+        )
 
 
-def _one_column(parameter: Parameter) -> bool:
-    """Whether nothing is left of its gradient in a rule that centres the rows."""
-    return len(parameter.shape) > 1 and math.prod(parameter.shape[1:]) == 1
+def _moved_by(training: Training, held: Case, at: int) -> bool:
+    """Whether a parameter has gradients that must move it."""
+    each = held.parameters[at]
+    # A step of a bfloat16 below 2**-8 of the weight is lost in rounding.
+    lost = each.dtype == "bfloat16" and each.values != "zeros"
+    pushed = any(kinds[at] in ("mixed", "steady") for kinds in held.gradients)
+    vanishes = 0 in each.shape or training.facts.nothing_left(each.shape)
+    return pushed and not lost and not vanishes
 
 
 ACCEPTS = Law(
@@ -66,11 +75,22 @@ ACCEPTS = Law(
         case(MATRIX, (3,), dtype="bfloat16"),
         case(MATRIX, (3,), dtype="bfloat16", values="zeros"),
         *(case(MATRIX, layout=layout) for layout in LAYOUTS[1:]),
+        *(case(MATRIX, (3,), gradient_layout=layout) for layout in LAYOUTS[1:]),
+        *(
+            case((2, 1, 3), (2, 2, 1, 2), layout=layout, gradient_layout=layout)
+            for layout in LAYOUTS[1:]
+        ),
         case((4,), (2, 2, 1, 2), layout="strided"),
         case(MATRIX, (), gradients="steady", groups=(0, 2), options=(LR, LR, LR)),
         case(MATRIX, (3,), variant="generator"),
     ),
-    drawn=Drawn(shapes="any", dtypes=DTYPES, layouts=LAYOUTS, groups=3),
+    drawn=Drawn(
+        shapes="any",
+        dtypes=DTYPES,
+        layouts=LAYOUTS,
+        gradient_layouts=LAYOUTS,
+        groups=3,
+    ),
     relaxed_by="matrices-only",
 )
 
@@ -130,11 +150,12 @@ FINITE = Law(
 
 
 def layout(training: Training, held: Case) -> None:
-    """The memory layout of a parameter changes nothing but rounding."""
+    """The memory layout of parameter and gradient changes nothing but rounding."""
     dense = replace(
         held,
         parameters=tuple(
-            replace(each, layout="contiguous") for each in held.parameters
+            replace(each, layout="contiguous", gradient_layout="contiguous")
+            for each in held.parameters
         ),
     )
     training.begin(dense)
@@ -145,15 +166,18 @@ def layout(training: Training, held: Case) -> None:
     for name in training.names(held):
         training.claim(
             f"torch.allclose({name}, {name}2, rtol=1e-4, atol=1e-5)",
-            f"{name}2 lies differently in memory than {name}, and ends elsewhere",
+            f"{name}2 or its gradient lies differently in memory than {name}'s, and "
+            f"it ends elsewhere",
         )
 
 
 LAYOUT = Law(
     name="layout",
-    claim="A parameter with holes in memory is trained like a dense one.",
-    reason="Transposed and sliced weights are ordinary parameters; an update that is "
-    "written to a reshaped copy is lost without an error.",
+    claim="A parameter with holes in memory is trained like a dense one, whatever way "
+    "its gradient lies.",
+    reason="Transposed and sliced weights are ordinary parameters, and their gradients "
+    "lie as they do; an update that is written to a reshaped copy is lost without an "
+    "error.",
     catches="`reshape(-1)` written in place; `view` of what is not contiguous; flat "
     "buffers in the order of memory.",
     experiment=layout,
@@ -161,15 +185,18 @@ LAYOUT = Law(
         case(MATRIX, layout="transposed"),
         case(MATRIX, (3,), layout="strided"),
         case((2, 1, 3), (2, 2, 1, 2), layout="transposed"),
+        case(MATRIX, gradient_layout="transposed"),
+        case(MATRIX, (2, 3, 2), layout="transposed", gradient_layout="transposed"),
     ),
-    drawn=Drawn(layouts=LAYOUTS[1:]),
+    drawn=Drawn(layouts=LAYOUTS[1:], gradient_layouts=LAYOUTS),
     steady=True,
 )
 
 
 def downhill(training: Training, held: Case) -> None:
     """Against a constant gradient, the first steps lower the loss."""
-    if all(map(_one_column, held.parameters)):
+    held = training.under_way(held)
+    if all(training.facts.nothing_left(each.shape) for each in held.parameters):
         raise Unjudged("a rule that centres gradients leaves nothing of these")
     training.begin(held)
     training.keep(held)
