@@ -74,6 +74,7 @@ class Agent(Uncopied):
             build=self._builder.build,
             guard_steps=guard_steps,
             schedulers=schedulers,
+            snapshots=settings.snapshots,
         )
         self._watch = Watch(
             seed=settings.seed, expected=settings.every or settings.steps_per_epoch

@@ -21,6 +21,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "lr_owner": ("proposal", "scheduler"),
     "history": ("chat", "compressed"),
     "carry_over": ("asked", "always", "never"),
+    "snapshots": ("device", "host", "off"),
 }
 
 
@@ -94,6 +95,15 @@ def check_choices(**given: str) -> None:
             raise BadArgument(
                 f"{name} is {value!r}; one of {choices} was wanted; pick one of them."
             )
+
+
+def check_snapshots(snapshots: str, lm: Any) -> None:
+    """Raise BadArgument where the guard of a run would have nothing to go back to."""
+    if snapshots == "off" and lm is None:
+        raise BadArgument(
+            "snapshots is 'off' and lm is None; a guard that keeps snapshots was "
+            "wanted, since going back to them is all it does; pass 'device' or 'host'."
+        )
 
 
 def check_callables(**given: Callable[..., Any] | None) -> None:

@@ -61,6 +61,7 @@ def attach(
     fuzz: bool = False,
     also: Any = (),
     batch: Any = None,
+    snapshots: str = "device",
     rollback_lr: float = 0.5,
     max_rollbacks: int = 3,
     schedulers: Any = None,
@@ -118,6 +119,10 @@ def attach(
             buffers, parameters and modes are kept as those of modules that are found.
         batch: one that `objective` takes, to call it once now, on a copy of the model;
             None: that is done with the first batch that `observe` is given.
+        snapshots: where the guard's snapshots live: "device": beside the model; "host":
+            in the CPU's memory; "off": none is kept, and a rule that does harm ends
+            with nothing put back: the optimizer before it goes on from the weights as
+            they are, even if they are not finite.
         rollback_lr: with `lm=None`: what rates are times after each rollback.
         max_rollbacks: with `lm=None`: how often the run goes back before a breach
             raises `TrainingDiverged`.
@@ -164,7 +169,9 @@ def attach(
         lr_owner=lr_owner,
         history=history,
         carry_over=carry_over,
+        snapshots=snapshots,
     )
+    arguments.check_snapshots(snapshots, lm)
     arguments.check_callables(validate=validate, clone=clone)
     given = schedulers_given(schedulers, optimizer)
     settings = Settings(
@@ -191,6 +198,7 @@ def attach(
         prompts=arguments.check_prompts(prompts),
         fuzz=bool(fuzz),
         also=arguments.read_also(also),
+        snapshots=cast(Any, snapshots),
         rollback_lr=float(rollback_lr),
         max_rollbacks=max_rollbacks,
     )

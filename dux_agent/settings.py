@@ -11,6 +11,7 @@ from torch import nn
 
 from dux_agent.arguments import Execution
 from dux_agent.live.settling import LrOwner
+from dux_agent.live.snapshot import Place
 from dux_agent.live.swap import CarryOver
 from dux_sandbox.limits import Limits
 
@@ -46,6 +47,7 @@ class Settings:
     prompts: str | None
     fuzz: bool = False
     also: tuple[Any, ...] = ()
+    snapshots: Place = "device"
     rollback_lr: float = 0.5
     max_rollbacks: int = 3
 

@@ -52,6 +52,9 @@ CASES = {
             },
         )
     ),
+    "update_left": lambda: render_update(
+        later(last={"verdict": "left", "reason": "the loss was nan", "findings": []})
+    ),
     "update_bare": lambda: render_update(
         first(
             total_steps=None,

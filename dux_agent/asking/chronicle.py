@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dux_agent.decisions import Decision
+from dux_agent.live.guard import NOTHING_PUT_BACK
 from dux_prompts.brief import render_earlier
 
 Message = dict[str, str]
@@ -186,8 +187,9 @@ def told_to_the_model(decision: Decision | None) -> dict[str, Any] | None:
     findings: list[dict[str, Any]] = []
     if decision.verdict == "kept" and decision.attempts:
         findings = list(decision.attempts[-1].get("findings", ()))
+    left = decision.verdict == "rolled_back" and NOTHING_PUT_BACK in decision.reason
     return {
-        "verdict": decision.verdict,
+        "verdict": "left" if left else decision.verdict,
         "reason": decision.reason,
         "findings": findings,
     }

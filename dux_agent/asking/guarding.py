@@ -41,6 +41,7 @@ def guard_run(
         live,
         model,
         guard_steps=guard_steps,
+        snapshots=settings.snapshots,
         rollback_lr=settings.rollback_lr,
         max_rollbacks=settings.max_rollbacks,
     )

@@ -30,7 +30,7 @@ from dux_agent.live.group_options import cycled_by, give_back
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.option_judge import OptionJudge
-from dux_agent.live.snapshot import BeforeStep, Snapshot
+from dux_agent.live.snapshot import BeforeStep, Place, Snapshot
 from dux_agent.live.standing import Standing
 from dux_sandbox.closures import HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
 
 log = logging.getLogger(__name__)
+
+NOTHING_PUT_BACK = (
+    "nothing was put back (snapshots='off'): the optimizer before it goes on from the "
+    "weights as they are"
+)
 
 DEAR_EVERY = 32
 RENEW_EVERY = 130
@@ -68,6 +73,8 @@ class Guard(Endings):
     """Guards one live optimizer; made by it.
 
     Attributes (`Endings` has more):
+        snapshots: where they live; "off": none is kept, and a breach ends the rule
+            without anything being put back.
         model: whose buffers and module hooks are guarded too; None: parameters only.
     """
 
@@ -77,9 +84,11 @@ class Guard(Endings):
         model: torch.nn.Module | None = None,
         *,
         guard_steps: int = 100,
+        snapshots: Place = "device",
     ) -> None:
         super().__init__()
         self.model = model
+        self.snapshots: Place = snapshots
         self._live = live
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
@@ -94,6 +103,11 @@ class Guard(Endings):
     def armed(self) -> bool:
         """Whether a rule is being guarded; the trusted base optimizer is not."""
         return self._watch is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether snapshots are kept."""
+        return self.snapshots != "off"
 
     @property
     def incumbent(self) -> Standing | None:
@@ -118,7 +132,8 @@ class Guard(Endings):
 
     def snapshot(self, step: int = 0) -> Snapshot:
         """A snapshot of the model as it is now, after `step` steps of the rule."""
-        return Snapshot.take(self._live.param_groups, self.model, step)
+        groups, host = self._live.param_groups, self.snapshots != "device"
+        return Snapshot.take(groups, self.model, step, host=host)
 
     def arm(
         self,
@@ -140,7 +155,7 @@ class Guard(Endings):
         """
         self._watch = _Watch(
             incumbent=incumbent,
-            snapshot=snapshot,
+            snapshot=snapshot if self.keeps else None,
             judge=LossJudge(bound, reach=reach),
             bound_at_snapshot=bound,
             makes=makes or Makes(self._live.param_groups),
@@ -162,13 +177,15 @@ class Guard(Endings):
         watch = self._watch
         if watch is None:
             return self._live.trusted_step(closure)
-        if watch.snapshot is None:  # after a load: the weights may have come later
-            watch.snapshot = self.snapshot()
-        first = watch.steps == watch.snapshot.step
+        if watch.snapshot is None and self.keeps:
+            watch.snapshot = self.snapshot()  # after a load: weights may come later
+        kept = watch.snapshot
+        first = watch.steps == (0 if kept is None else kept.step)
         before: BeforeStep | None = None
-        if first:
-            before = BeforeStep(self._parameters(), self.model)
-        elif watch.steps % self._renew_every == 0:
+        if first and kept is not None:
+            host = self.snapshots == "host"
+            before = BeforeStep(self._parameters(), self.model, host=host)
+        elif watch.steps % self._renew_every == 0 and kept is not None:
             watch.pending = self.snapshot(watch.steps)
         handed = None
         if closure is not None:
@@ -341,6 +358,8 @@ class Guard(Endings):
         watch = self._watch
         if watch is None:
             return
+        if blame and not self.keeps:
+            reason = f"{reason}; {NOTHING_PUT_BACK}"
         live = self._live
         failed = live.running
         # First the rule: what still runs of it could write on into the weights.

@@ -130,10 +130,13 @@ def prepare_guard(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard
 
 def _prepared(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
     parameters = parameters_of(live.param_groups)
+    guard = live.guard
     snapshots = [
         None
-        if state[name] is None
-        else Snapshot.of(state[name], parameters, live.guard.model)
+        if state[name] is None or not guard.keeps
+        else Snapshot.of(
+            state[name], parameters, guard.model, host=guard.snapshots == "host"
+        )
         for name in ("snapshot", "pending")
     ]
     if "at_swap" in state:  # of before the schedule was followed: only judged

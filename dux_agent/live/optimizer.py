@@ -16,6 +16,7 @@ from dux_agent.live.rates import References
 from dux_agent.live.replaced import HeldParameters, complaint
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.schedule import Schedule
+from dux_agent.live.snapshot import Place
 from dux_agent.live.standing import Standing
 from dux_agent.live.state_look import StateLook
 from dux_agent.live.uncopied import Uncopied
@@ -86,6 +87,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         build: RuleBuilder = build_inline,
         guard_steps: int = 100,
         schedulers: Sequence[Any] | None = None,
+        snapshots: Place = "device",
     ) -> None:
         """Make the live optimizer around `base`.
 
@@ -96,6 +98,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             build: makes a running rule of a source.
             guard_steps: steps after a swap with the dear checks.
             schedulers: the learning rate schedulers; None: they are looked for.
+            snapshots: where the guard's live.
         """
         self._made = False
         self.base = base
@@ -118,7 +121,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             set(base.defaults) & set(group) for group in self.param_groups
         ]
         self._base_options = self._options_of_base()
-        self.guard = Guard(self, model, guard_steps=guard_steps)
+        self.guard = Guard(self, model, guard_steps=guard_steps, snapshots=snapshots)
         self.on_replaced: Callable[[str], None] | None = None
         self._model = model
         self._held: HeldParameters | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dux_agent.live.group_options import cycled_by, give_back
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.run_guard import RunGuard
+from dux_agent.live.run_guard import RunGuard, hold_back
 
 
 def retire(live: DuxOptimizer) -> None:
@@ -15,9 +15,9 @@ def retire(live: DuxOptimizer) -> None:
     rate. Rates become what the loop's schedule sets. The weights stay as they are, and
     the rules behind `live` are not ended here: close it first.
     """
-    if isinstance(live.guard, RunGuard):
-        live.guard.rates.undo(live.param_groups)
     if live.running is live.base_rule:
+        if isinstance(live.guard, RunGuard):
+            hold_back(live, 1.0)
         return
     standing = live.base_standing
     for group, owned, options in zip(

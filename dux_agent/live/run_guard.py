@@ -30,11 +30,13 @@ from dux_agent.errors import TrainingDiverged
 from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.guard import DEAR_EVERY, HEALTHY_LOSSES, Guard
 from dux_agent.live.guard_state import Snapshots
-from dux_agent.live.held_back import HeldBack
 from dux_agent.live.integrity import all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.rates import Reference
 from dux_agent.live.run_snapshot import RunSnapshot
+from dux_agent.live.snapshot import Place
 from dux_sandbox.closures import LoopClosure
+from dux_sandbox.group_shares import number_in
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
@@ -72,7 +74,7 @@ class RunGuard(Guard):
 
     Attributes:
         rollbacks: how often the run went back.
-        rates: the rates that are held back since.
+        factor: what the rates are times since, whatever sets them.
         on_went_back: called after everything was put back.
         on_diverged: called with the error before it is raised.
     """
@@ -83,6 +85,7 @@ class RunGuard(Guard):
         model: torch.nn.Module | None = None,
         *,
         guard_steps: int = 100,
+        snapshots: Place = "device",
         rollback_lr: float = 0.5,
         max_rollbacks: int = 3,
     ) -> None:
@@ -92,12 +95,14 @@ class RunGuard(Guard):
             live: the optimizer; its base is guarded.
             model: whose buffers are kept too.
             guard_steps: steps at the start and after a rollback with the dear checks.
+            snapshots: where they live; "off" is for rules alone.
             rollback_lr: what rates are times after each rollback.
             max_rollbacks: how many there are before the next breach raises.
         """
-        super().__init__(live, model, guard_steps=guard_steps)
+        super().__init__(live, model, guard_steps=guard_steps, snapshots=snapshots)
+        self._host = snapshots == "host"
         self.rollbacks = 0
-        self.rates = HeldBack()
+        self.factor = 1.0
         self.on_went_back: Callable[[WentBack], None] | None = None
         self.on_diverged: Callable[[TrainingDiverged], None] | None = None
         self._rollback_lr = rollback_lr
@@ -124,7 +129,9 @@ class RunGuard(Guard):
 
     def _take(self) -> RunSnapshot:
         live, bound = self._live, self._judge.bound
-        return RunSnapshot.take(live.base, self.model, self._steps, bound)
+        return RunSnapshot.take(
+            live.base, self.model, self._steps, bound, host=self._host
+        )
 
     def step(self, closure: LoopClosure | None) -> Any:
         """One step of the base optimizer; goes back when it did harm.
@@ -144,10 +151,9 @@ class RunGuard(Guard):
         stale, self._stale = self._stale, []
         if closure is None and stale and self._are_stale(stale):
             return None
-        with self.rates.while_stepping(live.param_groups):
-            before = [dict(group) for group in live.param_groups] if dear else []
-            result = live.trusted_step(closure)
-            self._note_written(before)
+        before = [dict(group) for group in live.param_groups] if dear else []
+        result = live.trusted_step(closure)
+        self._note_written(before)
         self._steps += 1
         self._quiet += 1
         if dear and not all_finite(self._parameters()):
@@ -233,7 +239,7 @@ class RunGuard(Guard):
         """
         good = self._good.model
         if not self._same_parameters() or not all(
-            torch.equal(held, value.detach())
+            torch.equal(held, value.detach().to(held.device))
             for held, value in zip(good.values, self._parameters(), strict=True)
         ):
             self._begin()
@@ -275,17 +281,16 @@ class RunGuard(Guard):
                 self.on_diverged(error)
             raise error
         self.rollbacks += 1
-        self.rates.lower(live.param_groups, self._rollback_lr)
+        self.factor *= self._rollback_lr
+        hold_back(live, self.factor)
         log.warning(
             "%s; the run goes on from %d steps before at %g times the rate",
             reason,
             undone,
-            self.rates.factor,
+            self.factor,
         )
         if self.on_went_back is not None:
-            self.on_went_back(
-                WentBack(reason, self.rollbacks, undone, self.rates.factor)
-            )
+            self.on_went_back(WentBack(reason, self.rollbacks, undone, self.factor))
 
     def state_dict(self, *, snapshots: Snapshots = "all") -> dict[str, Any]:
         """What it remembers: plain data and tensors of its own.
@@ -296,7 +301,7 @@ class RunGuard(Guard):
         """
         return {
             "rollbacks": self.rollbacks,
-            "rates": self.rates.state_dict(),
+            "factor": self.factor,
             "good": self._packed(self._good, bool(snapshots)),
             "pending": self._packed(self._pending, snapshots == "all"),
             "judge": self._judge.state_dict(),
@@ -323,13 +328,12 @@ class RunGuard(Guard):
         Raises:
             LookupError, TypeError, ValueError: it is damaged, or of another model.
         """
-        rates = HeldBack()
-        rates.load_state_dict(state["rates"])
+        factor = float(state["factor"])
         parameters = self._parameters()
         good, pending = (
             None
             if state[name] is None
-            else RunSnapshot.of(state[name], parameters, self.model)
+            else RunSnapshot.of(state[name], parameters, self.model, host=self._host)
             for name in ("good", "pending")
         )
         written = [set(names) for names in state["written"]]
@@ -341,7 +345,7 @@ class RunGuard(Guard):
 
         def take_over() -> None:
             self._begin()
-            self.rollbacks, self.rates = rollbacks, rates
+            self.rollbacks, self.factor = rollbacks, factor
             self._written, self._judge = written, judge
             self._losses.extend(losses)
             self._seen, self._reach = seen, reach
@@ -356,6 +360,21 @@ class RunGuard(Guard):
 
     def _packed(self, held: RunSnapshot | None, wanted: bool) -> dict[str, Any] | None:
         return held.state_dict(self._written) if wanted and held is not None else None
+
+
+def hold_back(live: DuxOptimizer, factor: float) -> None:
+    """Let every rate of the base optimizer be `factor` times what the loop sets.
+
+    Whatever sets it, a scheduler or the loop itself; 1 gives the rates back.
+    """
+    live.schedule.prepare()
+    reference = None if factor == 1.0 else Reference(factor, own=1.0)
+    live.schedule.follow(
+        [
+            None if number_in(group.get("lr")) is None else reference
+            for group in live.param_groups
+        ]
+    )
 
 
 def _is(one: object, other: object) -> bool:

@@ -39,11 +39,20 @@ class RunSnapshot:
         model: torch.nn.Module | None,
         step: int,
         bound: LossBound | None,
+        *,
+        host: bool = False,
     ) -> RunSnapshot:
-        """Copy everything now: the weights once, and the optimizer's state."""
+        """Copy everything now: the weights once, and the optimizer's state.
+
+        Args:
+            base, model: what is copied.
+            step: steps since the guard began.
+            bound: how high losses may be after it.
+            host: into the memory of the CPU.
+        """
         return cls(
-            model=Snapshot.take(base.param_groups, model, step),
-            learned=TrustedState.take(base),
+            model=Snapshot.take(base.param_groups, model, step, host=host),
+            learned=TrustedState.take(base, host=host),
             options=[options_of(group) for group in base.param_groups],
             bound=bound,
         )
@@ -93,6 +102,8 @@ class RunSnapshot:
         state: Mapping[str, Any],
         parameters: list[torch.Tensor],
         model: torch.nn.Module | None,
+        *,
+        host: bool = False,
     ) -> RunSnapshot:
         """The one that `state_dict` gave, of the same model in this process.
 
@@ -101,8 +112,10 @@ class RunSnapshot:
         """
         learned = state["learned"]
         return cls(
-            Snapshot.of(state["model"], parameters, model),
-            None if learned is None else TrustedState.of(learned, parameters),
+            Snapshot.of(state["model"], parameters, model, host=host),
+            None
+            if learned is None
+            else TrustedState.of(learned, parameters, host=host),
             [dict(options) for options in state["options"]],
             unpack_bound(state["bound"]),
         )

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import ParamGroups, parameters_of
 
+Place = Literal["device", "host", "off"]
+"""Where snapshots live: beside the model, in the CPU's memory, or nowhere."""
 
-def clones(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Detached copies that keep shape, strides, dtype and device."""
-    return [tensor.detach().clone() for tensor in tensors]
+
+def clones(tensors: list[torch.Tensor], *, host: bool = False) -> list[torch.Tensor]:
+    """Detached copies that keep shape, strides and dtype.
+
+    Args:
+        tensors: to copy.
+        host: into the memory of the CPU; else each on its own device.
+    """
+    return [_clone(tensor, host) for tensor in tensors]
+
+
+def _clone(tensor: torch.Tensor, host: bool) -> torch.Tensor:
+    plain = tensor.detach()
+    return plain.to("cpu", copy=True) if host else plain.clone()
 
 
 @torch.no_grad()
@@ -31,10 +44,11 @@ def write_back(targets: list[torch.Tensor], values: list[torch.Tensor]) -> None:
 class Buffers:
     """The buffers of a model, also those that no `state_dict` holds."""
 
-    def __init__(self, model: torch.nn.Module | None) -> None:
+    def __init__(self, model: torch.nn.Module | None, *, host: bool = False) -> None:
+        found = list(_buffers_of(model))
+        self._devices = [value.device for _, _, value in found]
         self._held = [
-            (module, name, value.detach().clone())
-            for module, name, value in _buffers_of(model)
+            (module, name, _clone(value, host)) for module, name, value in found
         ]
 
     def values(self) -> list[torch.Tensor]:
@@ -54,7 +68,9 @@ class Buffers:
 
     def restore(self) -> None:
         """Put the values back, in place where the tensor is still of that shape."""
-        for module, name, value in self._held:
+        for (module, name, value), device in zip(
+            self._held, self._devices, strict=True
+        ):
             now = module._buffers.get(name)
             alike = now is not None and (now.shape, now.dtype) == (
                 value.shape,
@@ -64,7 +80,7 @@ class Buffers:
                 with torch.no_grad():
                     now.copy_(value)
             else:
-                module._buffers[name] = value.clone()
+                module._buffers[name] = value.to(device, copy=True)
 
 
 def _buffers_of(
@@ -96,12 +112,21 @@ class Snapshot:
 
     @classmethod
     def take(
-        cls, groups: ParamGroups, model: torch.nn.Module | None, step: int = 0
+        cls,
+        groups: ParamGroups,
+        model: torch.nn.Module | None,
+        step: int = 0,
+        *,
+        host: bool = False,
     ) -> Snapshot:
-        """Clone everything now; one copy of the model in memory."""
+        """Clone everything now: the model once, in the CPU's memory if `host`."""
         parameters = parameters_of(groups)
         return cls(
-            step, parameters, clones(parameters), Buffers(model), RandomState.take()
+            step,
+            parameters,
+            clones(parameters, host=host),
+            Buffers(model, host=host),
+            RandomState.take(),
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,6 +145,8 @@ class Snapshot:
         state: Mapping[str, Any],
         parameters: list[torch.Tensor],
         model: torch.nn.Module | None,
+        *,
+        host: bool = False,
     ) -> Snapshot:
         """The one that `state_dict` gave, of the same model in this process.
 
@@ -130,10 +157,10 @@ class Snapshot:
         if makes != [(tuple(held.shape), held.dtype) for held in parameters]:
             raise ValueError("a snapshot of other parameters than these")
         values = [
-            value.to(parameter.device)
+            value.cpu() if host else value.to(parameter.device)
             for value, parameter in zip(state["values"], parameters, strict=True)
         ]
-        buffers = Buffers(model)
+        buffers = Buffers(model, host=host)
         buffers.take_over(list(state["buffers"]))
         # Before "random" there was, torch's states lay beside the tensors.
         random = RandomState.of(state.get("random", state))
@@ -167,13 +194,15 @@ class BeforeStep:
         self,
         parameters: list[torch.Tensor],
         model: torch.nn.Module | None,
+        *,
+        host: bool = False,
     ) -> None:
         """Clone gradients, buffers and the generators' states."""
         self._parameters = parameters
         self._gradients = [
-            None if p.grad is None else p.grad.detach().clone() for p in parameters
+            None if p.grad is None else _clone(p.grad, host) for p in parameters
         ]
-        self._buffers = Buffers(model)
+        self._buffers = Buffers(model, host=host)
         self._random = RandomState.take()
 
     @torch.no_grad()
@@ -182,7 +211,11 @@ class BeforeStep:
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             now = parameter.grad
             if gradient is None or now is None or now.layout != gradient.layout:
-                parameter.grad = None if gradient is None else gradient.clone()
+                parameter.grad = (
+                    None
+                    if gradient is None
+                    else gradient.to(parameter.device, copy=True)
+                )
             else:
                 now.copy_(gradient)
         self._buffers.restore()

@@ -102,7 +102,11 @@ class TrustedState:
 
     @classmethod
     def of(
-        cls, packed: Iterable[Mapping[str, Any]], parameters: list[torch.Tensor]
+        cls,
+        packed: Iterable[Mapping[str, Any]],
+        parameters: list[torch.Tensor],
+        *,
+        host: bool = False,
     ) -> TrustedState:
         """What `state_dict` gave, for the same parameters in this process."""
         learned = []
@@ -111,8 +115,8 @@ class TrustedState:
             for by_index, place, entry in each["state"]:
                 key = parameters[place] if by_index else place
                 device = key.device if by_index else torch.device("cpu")
-                state.append((key, _kept(entry, device)))
-            attributes = _kept(each["attributes"], torch.device("cpu"))
+                state.append((key, _kept(entry, device, host)))
+            attributes = _kept(each["attributes"], torch.device("cpu"), host)
             learned.append(_Learned(state, attributes))
         return cls(learned)
 
@@ -194,14 +198,15 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _kept(value: Any, device: torch.device) -> Any:
+def _kept(value: Any, device: torch.device, host: bool) -> Any:
     if isinstance(value, torch.Tensor):
         # Counters of no dimension stay where torch's own optimizers keep them.
-        return _Kept(value, value.device if value.ndim == 0 else device)
+        where = value.device if value.ndim == 0 else device
+        return _Kept(value.cpu() if host else value.to(where), where)
     if isinstance(value, dict):
-        return {key: _kept(item, device) for key, item in value.items()}
+        return {key: _kept(item, device, host) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return type(value)(_kept(item, device) for item in value)
+        return type(value)(_kept(item, device, host) for item in value)
     return value
 
 

@@ -35,6 +35,10 @@ _VERDICTS = {
     "rolled_back": (
         "rolled back: it went live, did harm, and everything was put back as it was"
     ),
+    "left": (
+        "rolled back: it went live, did harm, and the optimizer before it goes on from"
+        " the weights that it left"
+    ),
     "kept": "refused: the live optimizer was kept",
     "failed": "not written: the language model could not be reached",
 }
