@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, deque
 from collections.abc import Mapping
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -20,14 +20,17 @@ from dux_agent.asking.guarding import guard_run
 from dux_agent.asking.intake import Intake
 from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.loop import Loop
+from dux_agent.asking.rules_in_force import RulesInForce
 from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.hooks import eager
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.priming import Primed, source_in
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.uncopied import Uncopied
+from dux_agent.one_entry import OneEntry
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.showing import named
@@ -87,6 +90,19 @@ class Agent(Uncopied):
         functions.objective_checked = objective_checked or chats is None
         intake = Intake(functions, self.optimizer)
         self._run_guard: RunGuard | None = None
+        if chats is None:
+            self._run_guard = guard_run(
+                self.optimizer,
+                model,
+                settings,
+                guard_steps=guard_steps,
+                watch=self._watch,
+                recorder=recorder,
+            )
+            intake.scale.given(1.0)  # its bounds are taken from the same losses
+        self._rules = RulesInForce(
+            self.optimizer, self.decisions, self._watch, recorder
+        )
         self._decider = Decider(
             settings,
             self.optimizer,
@@ -95,7 +111,7 @@ class Agent(Uncopied):
             batches=self._batches,
             intake=intake,
             functions=functions,
-            decisions=self.decisions,
+            rules=self._rules,
             chronicle=Chronicle(settings.history, settings.history_characters),
             chats=chats,
             budget=budget,
@@ -111,16 +127,6 @@ class Agent(Uncopied):
                 ),
             ),
         )
-        if chats is None:
-            self._run_guard = guard_run(
-                self.optimizer,
-                model,
-                settings,
-                guard_steps=guard_steps,
-                watch=self._watch,
-                recorder=recorder,
-            )
-            intake.scale.given(1.0)  # its bounds are taken from the same losses
         self._loop = Loop(
             settings,
             self.optimizer,
@@ -132,10 +138,6 @@ class Agent(Uncopied):
         )
         self.optimizer.listener = self._loop
         self.optimizer.on_replaced = self._tell_of_replaced
-        guard, decider = self.optimizer.guard, self._decider
-        guard.on_rollback = decider.rolled_back
-        guard.on_outgrown = partial(decider.rolled_back, harmful=False)
-        guard.on_ended, guard.on_lost = decider.ended, decider.incumbent_lost
 
     @property
     def step_count(self) -> int:
@@ -255,6 +257,39 @@ class Agent(Uncopied):
         """
         self._require_open()
         self._state().load_state_dict(state)
+
+    def prime(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> Primed:
+        """Make the rule of a checkpoint live, so that the checkpoint can be loaded.
+
+        For `torch.distributed.checkpoint`, which loads into what is there: a state
+        with the entries of the saved rule. No decision is made. The rule begins with
+        the state of a step on zero gradients, which the load replaces; load next.
+
+        Args:
+            source: the text of a rule, a `state_dict` that holds one (the live
+                optimizer's, or what `get_state_dict` made of it), or the folder that
+                `dcp.save` wrote.
+
+        Returns:
+            What was done: the digest of the rule, and the names in its state and in its
+            groups.
+
+        Raises:
+            BadArgument: there is no rule in it.
+            CheckpointRefused, SourceRejected: its source may not run.
+            RuleFailed: its rule cannot be built here.
+                After each of them nothing was changed.
+        """
+        self._require_open()
+        return self._rules.prime(source_in(source), self.settings.lr_owner)
+
+    def stateful(self) -> OneEntry:
+        """The agent as one entry for `torch.distributed.checkpoint`; needs no priming.
+
+        `dcp.save({"model": model, "agent": agent.stateful()}, checkpoint_id=...)`, and
+        the same with `dcp.load`.
+        """
+        return OneEntry(self)
 
     def _state(self) -> AgentState:
         return AgentState(

@@ -19,6 +19,7 @@ from dux_agent.asking.intake import Intake
 from dux_agent.asking.live_ports import DecisionPorts, as_callers_error
 from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.observing import Observer
+from dux_agent.asking.rules_in_force import RulesInForce
 from dux_agent.asking.trials import Trials
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
@@ -64,7 +65,7 @@ class Decider:
         batches: deque[Any],
         intake: Intake,
         functions: CallersFunctions,
-        decisions: list[Decision],
+        rules: RulesInForce,
         chronicle: Chronicle,
         chats: Chats | None,
         budget: Budget,
@@ -78,7 +79,7 @@ class Decider:
         self._live = live
         self._watch = watch
         self._batches = batches
-        self._decisions = decisions
+        self._rules, self._decisions = rules, rules.decisions
         self._chronicle = chronicle
         self._chats = chats
         self._budget = budget
@@ -91,9 +92,6 @@ class Decider:
         )
         self._trials = Trials(settings, model, live, batches, intake, functions.resting)
         self._graph = GraphRuns(settings, recorder, checkpointer)
-        self._applied: Decision | None = None  # whose rule is live
-        self._before: Decision | None = None  # whose rule is the incumbent
-        self._harmful: dict[str, str] = {}
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None
 
@@ -158,51 +156,6 @@ class Decider:
             out = self._failed(work.error, ports)
         self._conclude(decision, ports, out, began)
 
-    def rolled_back(self, reason: str, *, harmful: bool = True) -> None:
-        """The guard has taken a rule out; say so wherever it is looked for.
-
-        Args:
-            reason: why.
-            harmful: the very same source is not to be tried again.
-        """
-        decision, self._applied = self._applied, self._before
-        self._before = None
-        rule = self._live.guard.ended
-        if decision is None and rule is not None:
-            # It came from a checkpoint, without a decision of this run's.
-            decision = self._next()
-            decision.source, decision.digest = rule.source, rule.digest
-            self._decisions.append(decision)
-        if decision is None:
-            return
-        decision.verdict = "rolled_back"
-        decision.reason = reason
-        if harmful and decision.digest is not None:
-            self._harmful[decision.digest] = reason
-        self._recorder.event(
-            "rollback",
-            step=self._watch.step,
-            decision=decision.number,
-            data={"digest": decision.digest, "reason": reason},
-        )
-        log.info("decision %d was rolled back: %s", decision.number, reason)
-
-    def ended(self, reason: str) -> None:
-        """The live rule has given way to a checkpoint that holds another."""
-        self.rolled_back(reason, harmful=False)
-        self._applied = self._before = None
-
-    def incumbent_lost(self, reason: str) -> None:
-        """The rule that would have come back is gone; the base optimizer would."""
-        decision, self._before = self._before, None
-        message = f"the incumbent is lost: {reason}; the base optimizer is next"
-        self._recorder.event(
-            "error",
-            step=self._watch.step,
-            decision=None if decision is None else decision.number,
-            data={"error": "incumbent", "message": message},
-        )
-
     def close(self) -> None:
         """Drop a decision that is being made."""
         if self._work is None or self._pending is None:
@@ -223,9 +176,7 @@ class Decider:
             "chronicle": self._chronicle.state_dict(),
             "budget": dict(self._budget.spent),
             "validations": [list(pair) for pair in self._observer.validations],
-            "harmful": dict(self._harmful),
-            "applied": None if self._applied is None else self._applied.number,
-            "before": None if self._before is None else self._before.number,
+            **self._rules.state_dict(),
         }
 
     def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
@@ -238,25 +189,21 @@ class Decider:
         """
         decisions = [Decision.from_dict(each) for each in state["decisions"]]
         copy.copy(self._chronicle).load_state_dict(state["chronicle"], decisions)
-        spent, harmful = dict(state["budget"]), dict(state["harmful"])
+        spent = dict(state["budget"])
         validations = [list(pair) for pair in state["validations"]]
-        numbered = {each.number: each for each in decisions}
-        applied = numbered.get(state["applied"])
-        before = numbered.get(state.get("before", 0))  # numbers begin at 1
+        rules_from_there = self._rules.prepare(state, decisions)
 
         def take_over() -> None:
-            self._decisions[:] = decisions
+            rules_from_there()
             self._chronicle.load_state_dict(state["chronicle"], decisions)
-            self._budget.spent, self._harmful = spent, harmful
+            self._budget.spent = spent
             self._observer.validations = validations
-            self._applied = applied
-            self._before = None if self._live.guard.waiting is None else before
             self._graph.resumed = True
 
         return take_over
 
     def _next(self) -> Decision:
-        number = max((each.number for each in self._decisions), default=0) + 1
+        number = self._rules.next_number()
         return Decision("kept", step=self._watch.step, number=number)
 
     def _observe(self, decision: Decision) -> Observation | None:
@@ -290,7 +237,7 @@ class Decider:
             chronicle=self._chronicle,
             budget=self._budget,
             try_out=lambda source, losses: self._trials.run(decision, source, losses),
-            harmful=self._harmful,
+            harmful=self._rules.harmful,
             tell=lambda kind, data: self._tell(decision, kind, data),
             keep=self._recorder.keep_source,
             prompts=self._settings.prompts,
@@ -374,5 +321,5 @@ class Decider:
             decision.verdict = "kept"
             decision.reason = f"it passed, but could not be built: {error}"
             return {}
-        self._applied, self._before = decision, self._applied
+        self._rules.applied(decision)
         return record.as_dict()

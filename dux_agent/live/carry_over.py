@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,23 +72,43 @@ def carry_over(old: RuleState, rule: RunningRule, groups: ParamGroups) -> CarryR
     Raises:
         RuleFailed: the rule failed on it; parameters and gradients are as before.
     """
-    parameters = parameters_of(groups)
     if rule.requires_closure or not old.state:
         names = Counter(str(name) for entry in old.state.values() for name in entry)
         return CarryRecord({}, dict(names))
     fresh = rule.snapshot()
+    made = after_a_first_step(rule, groups, old.state.__contains__)
+    merged, record = match(old, RuleState(made.state, fresh.attributes))
+    # A name that fitted for no parameter would be state of a step that never was.
+    rule.restore(merged if record.carried else fresh)
+    return record
+
+
+def after_a_first_step(
+    rule: RunningRule, groups: ParamGroups, has_gradient: Callable[[int], bool]
+) -> RuleState:
+    """What a rule has learned when it has stepped once on zero gradients.
+
+    Parameters, gradients, option values and random numbers are put back as they were.
+
+    Args:
+        rule: has not stepped yet.
+        groups: its parameters.
+        has_gradient: by the place of a parameter; the others have none.
+
+    Raises:
+        RuleFailed: it failed; everything else is as before.
+    """
+    parameters = parameters_of(groups)
     values = clones(parameters)
     gradients = [parameter.grad for parameter in parameters]
     options = [dict(group) for group in groups]
     with random_numbers_kept():
         try:
             for index, parameter in enumerate(parameters):
-                if parameter.requires_grad and index in old.state:
-                    parameter.grad = torch.zeros_like(parameter)
-                else:
-                    parameter.grad = None
+                zero = parameter.requires_grad and has_gradient(index)
+                parameter.grad = torch.zeros_like(parameter) if zero else None
             rule.step()
-            made = rule.snapshot()
+            return rule.snapshot()
         finally:
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
@@ -95,7 +116,3 @@ def carry_over(old: RuleState, rule: RunningRule, groups: ParamGroups) -> CarryR
             for group, held in zip(groups, options, strict=True):
                 group.clear()
                 group.update(held)
-    merged, record = match(old, RuleState(made.state, fresh.attributes))
-    # A name that fitted for no parameter would be state of a step that never was.
-    rule.restore(merged if record.carried else fresh)
-    return record

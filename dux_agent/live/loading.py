@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import Options, options_of, rewrite
 from dux_agent.live.guard_state import PreparedGuard, prepare_guard
@@ -210,10 +212,23 @@ def _loaded_base(live: DuxOptimizer, saved: SavedCheckpoint) -> dict[str, Any]:
             base.load_state_dict(
                 {**saved.more, "state": saved.state, "param_groups": saved.groups}
             )
+        _require_options(base)
         return dict(vars(base))
     finally:
         vars(base).clear()
         vars(base).update(before)
+
+
+def _require_options(base: torch.optim.Optimizer) -> None:
+    """Raise ValueError where a base optimizer could not step with what it loaded."""
+    lacking = set(base.defaults) - set(base.param_groups[0])
+    if lacking:
+        raise ValueError(
+            f"the checkpoint tells of no rule and its groups lack "
+            f"{', '.join(sorted(lacking))}; one of {type(base).__name__} or of the "
+            f"live optimizer, with its record, was wanted; save the state_dict whole "
+            f"(flatten_optimizer_state_dict drops the record). Nothing was changed."
+        )
 
 
 def _built(

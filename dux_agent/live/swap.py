@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from dux_agent.live.carry_over import CarryRecord, carry_over
+from dux_agent.live.carry_over import CarryRecord, after_a_first_step, carry_over
 from dux_agent.live.ending import end, end_all
 from dux_agent.live.group_options import (
     Held,
@@ -65,6 +65,7 @@ def swap(
     losses: Sequence[float] = (),
     dry_run: Sequence[float] = (),
     reach: float = 0.0,
+    first_step: bool = False,
 ) -> SwapRecord:
     """Make the rule of `source` the live one and guard it.
 
@@ -77,10 +78,11 @@ def swap(
         losses: of the interval before, newest last, for the guard's bounds.
         dry_run: the proposal's losses in its dry run.
         reach: the highest mean loss of the run so far.
+        first_step: the rule begins with the state that a step on zero gradients makes.
 
     Raises:
         SourceRejected: the static check refuses the source.
-        RuleFailed: it could not be built.
+        RuleFailed: it could not be built, or failed in that step.
             After either everything is bit for bit as it was.
     """
     live.guard.follow()
@@ -110,6 +112,8 @@ def swap(
         record = CarryRecord()
         if wanted or (carry == "asked" and rule.carry):
             record = carry_over(learned, rule, groups)
+        if first_step:
+            after_a_first_step(rule, groups, lambda index: True)
     except Exception:
         # Whatever it was, the run goes on as if this rule had never been tried.
         if rule is not None:

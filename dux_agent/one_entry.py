@@ -1,0 +1,51 @@
+"""An agent as one entry of a `torch.distributed.checkpoint`."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+
+from dux_agent.live.saved_checkpoint import refused
+
+
+class Kept(Protocol):
+    """An agent, as far as its state goes."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything to go on from."""
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from it."""
+
+
+class OneEntry:
+    """Saves and loads an agent whole, whatever rule was live; a torch `Stateful`.
+
+    `torch.distributed.checkpoint` takes a dict apart and wants a template of the same
+    shape to load into. One file in one entry has one shape always.
+    """
+
+    def __init__(self, agent: Kept) -> None:
+        """For `Agent.stateful`."""
+        self._agent = agent
+
+    def state_dict(self) -> dict[str, Any]:
+        """The agent's state as the bytes of a file; it is in memory twice for it."""
+        buffer = io.BytesIO()
+        torch.save(self._agent.state_dict(), buffer)
+        return {"agent": buffer.getvalue()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from it; load the model's weights first.
+
+        Raises:
+            CheckpointRefused: it is damaged, or a source in it may not run.
+            ValueError: it was taken over other parameters.
+        """
+        held = state.get("agent")
+        if not isinstance(held, bytes):
+            raise refused("it holds no agent")
+        self._agent.load_state_dict(torch.load(io.BytesIO(held), weights_only=True))
