@@ -43,6 +43,7 @@ class RulesInForce:
         guard.on_rollback = self.rolled_back
         guard.on_outgrown = lambda reason: self.rolled_back(reason, harmful=False)
         guard.on_ended, guard.on_lost = self.ended, self.incumbent_lost
+        guard.on_relapse = self.relapsed
 
     def next_number(self) -> int:
         """Of the decision that is made next."""
@@ -101,6 +102,17 @@ class RulesInForce:
             decision=None if decision is None else decision.number,
             data={"error": "incumbent", "message": message},
         )
+
+    def relapsed(self, reason: str) -> None:
+        """What the last rollback had put back was spoilt; no other rule is to blame."""
+        ended = next((d for d in reversed(self.decisions) if d.digest), None)
+        self._recorder.event(
+            "rollback",
+            step=self._watch.step,
+            decision=None if ended is None else ended.number,
+            data={"digest": None if ended is None else ended.digest, "reason": reason},
+        )
+        log.warning("%s", reason)
 
     def prime(self, source: str | None, lr_owner: LrOwner) -> Primed:
         """Make a rule live without a decision; None: the base optimizer stays.

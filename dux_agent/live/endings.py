@@ -10,7 +10,7 @@ Told = Callable[[str], None]
 
 
 class Endings:
-    """The four ends of a rule, each with its reason.
+    """The ends of a rule, each with its reason, and what may follow a rollback.
 
     Attributes:
         on_rollback: called after a rule was taken out and everything was put back.
@@ -19,6 +19,8 @@ class Endings:
         on_ended: called after a live rule gave way to a checkpoint.
         on_lost: called after the incumbent was lost, and the base optimizer took its
             place.
+        on_relapse: called after a rollback has turned out to have put back something
+            spoilt, and the snapshot before it was put back.
         ended: the rule that the last of these calls was about, if it was live.
     """
 
@@ -27,6 +29,7 @@ class Endings:
         self.on_outgrown: Told | None = None
         self.on_ended: Told | None = None
         self.on_lost: Told | None = None
+        self.on_relapse: Told | None = None
         self.ended: RunningRule | None = None
 
     def tell_rollback(
@@ -42,6 +45,10 @@ class Endings:
         """A live rule has given way to a checkpoint."""
         self.ended = rule
         _tell(self.on_ended, reason)
+
+    def tell_relapse(self, reason: str) -> None:
+        """An older snapshot was put back; no other rule is to blame for it."""
+        _tell(self.on_relapse, reason)
 
     def tell_lost(self, reason: str) -> None:
         """The incumbent is gone."""

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
+
+# Gradients taken under a rule that went astray tell little about the weights that
+# are put back; more than this many times the norm at the snapshot is not stepped on.
+_STRAY = 10.0
 
 
 @torch.no_grad()
@@ -26,3 +32,13 @@ def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
     device = norms[0].device
     stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
     return float(torch.linalg.vector_norm(stacked))
+
+
+def gradients_stray(parameters: list[torch.Tensor], usual: float | None) -> bool:
+    """Whether the gradient is far larger than `usual`, its norm at the snapshot."""
+    norm = gradient_norm(parameters)
+    if norm is None:
+        return False
+    if not math.isfinite(norm):
+        return True
+    return usual is not None and usual > 0 and norm > _STRAY * usual

@@ -10,28 +10,32 @@ The snapshot is renewed while the rule is healthy, every `max(guard_steps, 130)`
 steps: a breach at step 5000 then costs some 150 steps of training, not 5000, at the
 price of one copy of the model every 130 steps (0.3 to 1 % of a fused step) and of a
 state of the incumbent's that is as old as the swap. A new snapshot counts only after
-ten healthy losses at and after it.
+ten healthy losses at and after it, and where no row of weights that gradients did not
+reach has moved far meanwhile. The one before it is kept too: the first losses after a
+rollback may show that what was put back had been spoilt before.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.ending import end, end_all
 from dux_agent.live.endings import Endings
-from dux_agent.live.gradients import gradient_norm
+from dux_agent.live.gradients import gradient_norm, gradients_stray
 from dux_agent.live.group_options import cycled_by, give_back
 from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.option_judge import OptionJudge
+from dux_agent.live.rule_watch import RuleWatch
 from dux_agent.live.snapshot import BeforeStep, Place, Snapshot
 from dux_agent.live.standing import Standing
+from dux_agent.live.untouched_rows import UntouchedRows, exemption
 from dux_sandbox.closures import HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running import InlineRule, RunningRule, parameters_of
@@ -49,24 +53,6 @@ NOTHING_PUT_BACK = (
 DEAR_EVERY = 32
 RENEW_EVERY = 130
 HEALTHY_LOSSES = 10
-# Gradients taken under a rule that went astray tell little about the weights that
-# are put back; more than this many times the norm at the snapshot is not stepped on.
-_STRAY_GRADIENT = 10.0
-
-
-@dataclass
-class _Watch:
-    """Everything about the rule being guarded."""
-
-    incumbent: Standing
-    snapshot: Snapshot | None
-    judge: LossJudge
-    bound_at_snapshot: LossBound | None
-    makes: Makes
-    gradient_norm: float | None = None
-    pending: Snapshot | None = None
-    steps: int = 0
-    sees_losses: bool = False
 
 
 class Guard(Endings):
@@ -92,10 +78,11 @@ class Guard(Endings):
         self._live = live
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
-        self._watch: _Watch | None = None
+        self._watch: RuleWatch | None = None
+        self._aftermath: Aftermath | None = None
 
     @property
-    def watch(self) -> _Watch | None:
+    def watch(self) -> RuleWatch | None:
         """What is remembered of the rule; see `dux_agent.live.guard_state`."""
         return self._watch
 
@@ -153,13 +140,20 @@ class Guard(Endings):
             reach: the highest mean loss of the run so far.
             makes: the parameters as they were when it was built; None: as they are.
         """
-        self._watch = _Watch(
+        self._watch = RuleWatch(
             incumbent=incumbent,
             snapshot=snapshot if self.keeps else None,
             judge=LossJudge(bound, reach=reach),
             bound_at_snapshot=bound,
             makes=makes or Makes(self._live.param_groups),
+            rows=self._unreached_rows(),
         )
+        self._aftermath = None
+
+    def _unreached_rows(self) -> UntouchedRows | None:
+        if not self.keeps or exemption(self._live.running.source):
+            return None
+        return UntouchedRows(self._parameters())
 
     def disarm(self) -> None:
         """Guard nothing: the base optimizer is live."""
@@ -186,7 +180,7 @@ class Guard(Endings):
             host = self.snapshots == "host"
             before = BeforeStep(self._parameters(), self.model, host=host)
         elif watch.steps % self._renew_every == 0 and kept is not None:
-            watch.pending = self.snapshot(watch.steps)
+            watch.begin_renewal(self.snapshot(watch.steps), self._unreached_rows())
         handed = None
         if closure is not None:
             handed = HandedClosure(self._live.running, closure, self._parameters())
@@ -204,6 +198,8 @@ class Guard(Endings):
                 return self.step(closure)
         if call is not None:
             call = makes.around(call)
+        if closure is None:
+            watch.look_at_rows(self._parameters())
         # Only a rule that runs in this process can reach hooks and modes.
         modes = Modes() if inline else None
         hooks = Hooks(self._parameters(), self.model if dear else None, inline)
@@ -226,6 +222,8 @@ class Guard(Endings):
                 changed = modes.changed()
                 modes.restore()
                 reason = reason or changed
+        if closure is not None:
+            watch.look_at_rows(self._parameters())
         watch.steps += 1
         reason = reason or options.fault(self._memory) or makes.changed()
         reason = reason or hooks.changed()
@@ -261,6 +259,8 @@ class Guard(Endings):
 
     def observed(self, loss: float) -> None:
         """A loss under the live rule; rolls back when it is a breach."""
+        if self._aftermath is not None and self._relapsed(self._aftermath, loss):
+            return
         watch = self._watch
         if watch is None:
             return
@@ -275,6 +275,24 @@ class Guard(Endings):
             watch.pending.healthy += 1
             if watch.pending.healthy >= HEALTHY_LOSSES:
                 self._promote(watch)
+
+    def _relapsed(self, aftermath: Aftermath, loss: float) -> bool:
+        """Put the older snapshot back where the newer one was spoilt already."""
+        reason = aftermath.see(loss)
+        if reason is not None or aftermath.over:
+            self._aftermath = None
+        if reason is None:
+            return False
+        aftermath.older.restore()
+        if self._watch is not None:  # the incumbent is not to blame for it
+            steps = self._watch.steps
+            self._watch.snapshot = replace(aftermath.older, step=steps, healthy=0)
+            self._watch.pending = None
+        self.tell_relapse(
+            f"after the rollback {reason}; what it had put back was spoilt, so the "
+            f"snapshot before it was put back"
+        )
+        return True
 
     def breach(self, reason: str) -> None:
         """The rule failed outside a step, as while its state was fetched."""
@@ -303,18 +321,17 @@ class Guard(Endings):
             return False
         return True
 
-    def _promote_unseen(self, watch: _Watch) -> None:
+    def _promote_unseen(self, watch: RuleWatch) -> None:
         """Renew the snapshot in a loop that shows the guard no losses."""
         if watch.pending is None or watch.sees_losses:
             return
         if watch.steps - watch.pending.step >= DEAR_EVERY:
             self._promote(watch)
 
-    def _promote(self, watch: _Watch) -> None:
-        if watch.pending is not None and all_finite(self._parameters()):
-            watch.snapshot = watch.pending
-            watch.bound_at_snapshot = watch.judge.bound
-        watch.pending = None
+    def _promote(self, watch: RuleWatch) -> None:
+        fault = watch.renew(sound=all_finite(self._parameters()))
+        if fault is not None:
+            self._roll_back(fault, None)
 
     def _incumbent_steps(
         self,
@@ -327,7 +344,7 @@ class Guard(Endings):
         watch = self._watch
         norm = None if watch is None else watch.gradient_norm
         self._roll_back(reason, before, first=first)
-        if closure is None and not first and self._gradients_stray(norm):
+        if closure is None and not first and gradients_stray(self._parameters(), norm):
             return None
         if closure is not None and closure.values and not first:
             # It is evaluated again, on the weights that were put back; one that does
@@ -336,15 +353,6 @@ class Guard(Endings):
         # The incumbent may be a generated rule too, guarded in its turn: when it
         # fails, the base optimizer takes the step.
         return self.step(closure)
-
-    def _gradients_stray(self, norm_at_snapshot: float | None) -> bool:
-        norm = gradient_norm(self._parameters())
-        if norm is None:
-            return False
-        if not math.isfinite(norm):
-            return True
-        usual = norm_at_snapshot or 0.0
-        return usual > 0 and norm > _STRAY_GRADIENT * usual
 
     def _roll_back(
         self,
@@ -386,4 +394,6 @@ class Guard(Endings):
                 watch.bound_at_snapshot,
                 makes=watch.makes,
             )
+        if blame and watch.older is not None:
+            self._aftermath = Aftermath(watch.older, watch.bound_at_snapshot)
         self.tell_rollback(failed, reason, blame=blame)

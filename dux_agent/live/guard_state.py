@@ -100,6 +100,8 @@ class PreparedGuard:
         live.base_rule.restore(self.base)
         watch.snapshot, watch.pending = self.snapshot, self.pending
         watch.judge = self.judge
+        # Which rows had gradients before the checkpoint is not known.
+        watch.rows = None
         watch.bound_at_snapshot = self.bound_at_snapshot
         watch.gradient_norm = self.gradient_norm
         watch.steps, watch.sees_losses = self.steps, self.sees_losses

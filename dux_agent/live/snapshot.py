@@ -167,6 +167,13 @@ class Snapshot:
         step, healthy = int(state["step"]), int(state["healthy"])
         return cls(step, parameters, values, buffers, random, healthy)
 
+    def fits(self) -> bool:
+        """Whether the parameters still have the shapes and dtypes of the copies."""
+        return all(
+            (p.shape, p.dtype) == (value.shape, value.dtype)
+            for p, value in zip(self.parameters, self.values, strict=True)
+        )
+
     def restore(self, *, only_parameters: bool = False, random: bool = True) -> None:
         """Put everything back, bit for bit, into the same tensors.
 

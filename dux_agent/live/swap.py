@@ -28,6 +28,7 @@ from dux_agent.live.group_options import (
 from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.settling import LrOwner, references_of, settle, shares
+from dux_agent.live.untouched_rows import exemption
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.group_shares import share_out
 from dux_sandbox.option_values import SCHEDULERS
@@ -44,12 +45,14 @@ class SwapRecord:
         digest: of the new rule.
         carry: what became of the old rule's state.
         learning_rates_before, learning_rates: of each group.
+        rows_not_watched: why rows without gradients may move; "" where they may not.
     """
 
     digest: str | None
     carry: CarryRecord
     learning_rates_before: list[float]
     learning_rates: list[float]
+    rows_not_watched: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -130,7 +133,13 @@ def swap(
         end(superseded.rule, groups)
     snapshot.restore()  # what building the one and ending the other may have written
     live.make_live(rule, owned_now, references)
-    made = SwapRecord(rule.digest, record, rates_before, learning_rates(groups))
+    made = SwapRecord(
+        rule.digest,
+        record,
+        rates_before,
+        learning_rates(groups),
+        exemption(rule.source),
+    )
     live.guard.arm(
         standing,
         snapshot,
