@@ -1,4 +1,4 @@
-"""What can be known of an expression without running it: its size, and if it grows."""
+"""What can be known of an expression without running it: its size, its format."""
 
 from __future__ import annotations
 
@@ -8,24 +8,8 @@ import re
 import string
 from collections.abc import Callable
 
-from dux_sandbox.language import torch_names, vocabulary
+from dux_sandbox.language import vocabulary
 
-# Results of these are floats or tensors: they cannot grow like integers and lists.
-_FLOAT_FUNCTIONS = frozenset(
-    f"math.{name}"
-    for name in """acos asin atan atan2 cbrt copysign cos cosh degrees erf exp expm1
-    fabs fmod hypot log log10 log1p log2 pow radians sin sinh sqrt tan tanh""".split()
-)
-_TENSOR_FUNCTIONS = frozenset(
-    f"torch.{name}"
-    for name in (
-        *torch_names.ELEMENTWISE,
-        *"zeros_like ones_like full_like randn_like rand_like matmul mm".split(),
-    )
-)
-_TENSOR_METHODS = frozenset(
-    [*torch_names.ELEMENTWISE, *torch_names.IN_PLACE, "clone", "detach", "norm", "t"]
-)
 _SIMPLE_FIELD = re.compile(r"(?:[A-Za-z]\w*|\d*)\Z")
 _NUMBER = re.compile(r"\d+")
 
@@ -42,20 +26,11 @@ class Arithmetic:
 
     Asked for an expression before its parts are rewritten, and for its parts later, it
     remembers: work stays linear in the number of nodes.
-
-    Args:
-        path: gives the dotted path of an imported name, or None.
-        defined: attributes that the source defines itself, whose type is unknown.
     """
 
-    def __init__(
-        self, path: Callable[[ast.AST], str | None], defined: set[str]
-    ) -> None:
-        self._path = path
-        self._defined = defined
+    def __init__(self) -> None:
         # By id, beside the node itself: as long as it is held, no other has its id.
         self._numbers: dict[int, tuple[ast.AST, int | float | None]] = {}
-        self._steady: dict[int, tuple[ast.AST, bool]] = {}
 
     def number(self, node: ast.AST) -> int | float | None:
         """The value of arithmetic on number literals, or None where it is not that.
@@ -112,39 +87,6 @@ class Arithmetic:
                 if value is not None:
                     total *= max(1.0, abs(float(value)))
         return total
-
-    def never_grows(self, node: ast.AST) -> bool:
-        """Whether `node` is surely a float or a tensor, so that `*`, `+` and `**` with
-        it cannot build a huge integer, string or list."""
-        if isinstance(node, ast.Constant):
-            return type(node.value) in (float, complex)
-        if not isinstance(node, (ast.UnaryOp, ast.BinOp, ast.Call)):
-            return False
-        known = self._steady.get(id(node))
-        if known is None:
-            known = self._steady[id(node)] = (node, self._is_steady(node))
-        return known[1]
-
-    def _is_steady(self, node: ast.UnaryOp | ast.BinOp | ast.Call) -> bool:
-        if isinstance(node, ast.UnaryOp):
-            return isinstance(node.op, (ast.USub, ast.UAdd)) and self.never_grows(
-                node.operand
-            )
-        if isinstance(node, ast.BinOp):
-            if isinstance(node.op, ast.Div):
-                return True
-            left = self.never_grows(node.left)
-            if isinstance(node.op, ast.Mod):
-                return left
-            return left or self.never_grows(node.right)
-        found = self._path(node.func)
-        if found is not None:
-            return found in _FLOAT_FUNCTIONS or found in _TENSOR_FUNCTIONS
-        return (
-            isinstance(node.func, ast.Attribute)
-            and node.func.attr in _TENSOR_METHODS
-            and node.func.attr not in self._defined
-        )
 
 
 def _compute(op: ast.operator, left: float, right: float) -> int | float | None:

@@ -9,21 +9,21 @@ from __future__ import annotations
 # Taken as they are; their parts are judged one by one.
 PLAIN = frozenset(
     """
-    Add And Assert BitAnd BitOr BitXor BoolOp Break Compare Continue Del Delete Dict
-    DictComp Div Eq Expr FloorDiv GeneratorExp Gt GtE If IfExp In Invert Is IsNot
-    LShift List ListComp Load Lt LtE MatMult Match MatchAs MatchMapping MatchOr
-    MatchSequence MatchSingleton MatchStar Mod Mult NamedExpr Nonlocal Not NotEq NotIn
-    Or Pass Pow RShift Raise Return Set SetComp Slice Starred Store Sub Tuple UAdd
-    USub UnaryOp alias arg arguments keyword match_case
+    Add And Assert BitAnd BitOr BitXor BoolOp Break Continue Del Delete Div Eq Expr
+    FloorDiv Gt GtE If IfExp In Invert Is IsNot LShift List Load Lt LtE MatMult Match
+    MatchAs MatchMapping MatchOr MatchSequence MatchSingleton MatchStar Mod Mult
+    NamedExpr Nonlocal Not NotEq NotIn Or Pass Pow RShift Raise Return Slice Starred
+    Store Sub Tuple UAdd USub UnaryOp alias arg arguments keyword match_case
     """.split()
 )
 
 # Taken, but turned into a guarded form or checked more closely first.
 GUARDED = frozenset(
     """
-    AnnAssign Assign Attribute AugAssign BinOp Call ClassDef Constant ExceptHandler For
-    FormattedValue FunctionDef Import ImportFrom JoinedStr Lambda MatchValue Module
-    Name Subscript Try While With Yield YieldFrom comprehension withitem
+    AnnAssign Assign Attribute AugAssign BinOp Call ClassDef Compare Constant Dict
+    DictComp ExceptHandler For FormattedValue FunctionDef GeneratorExp Import ImportFrom
+    JoinedStr Lambda ListComp MatchValue Module Name Set SetComp Subscript Try While
+    With Yield YieldFrom comprehension withitem
     """.split()
 )
 

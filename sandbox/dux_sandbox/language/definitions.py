@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from dux_sandbox.language import torch_names, vocabulary
 from dux_sandbox.language.bindings import import_aliases
@@ -56,6 +56,8 @@ class Definitions(Statements):
         node.body = _flat(self.visit(statement) for statement in node.body)
         self.inside_with = outside
         self.scopes.pop()
+        if _generates(node.body):
+            node.decorator_list.append(self.load("@generating", node))
         if in_class and node.name in _LEFT_OUT:
             return ast.copy_location(ast.Pass(), node)
         return node
@@ -63,6 +65,8 @@ class Definitions(Statements):
     def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         """Arguments are named as anywhere else."""
         self.check_arguments(node.args)
+        if _generates([node.body]):
+            self.found("statement", node, "yield inside lambda", "write a def")
         self.scopes.append("def")
         made = self.node_contents_visit(node)
         self.scopes.pop()
@@ -155,6 +159,18 @@ class Definitions(Statements):
             bound = ast.Assign([target], self.load(f"@{path}", node))
             made.append(ast.copy_location(bound, node))
         return made or [ast.copy_location(ast.Pass(), node)]
+
+
+def _generates(body: Sequence[ast.AST]) -> bool:
+    """Whether a function with this body is a generator."""
+    left = list(body)
+    while left:
+        node = left.pop()
+        if isinstance(node, (ast.Yield, ast.YieldFrom)):
+            return True
+        if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
+            left.extend(ast.iter_child_nodes(node))
+    return False
 
 
 def _flat(visited: Iterator[ast.AST | list[ast.stmt]]) -> list[ast.stmt]:

@@ -5,18 +5,10 @@ from __future__ import annotations
 import ast
 
 from dux_sandbox.language import constants, vocabulary
-from dux_sandbox.language.judging import Judging
-
-_GROWING: dict[type[ast.operator], str] = {
-    ast.Add: "@add",
-    ast.Mult: "@mul",
-    ast.Pow: "@pow",
-    ast.LShift: "@lshift",
-    ast.Mod: "@mod",
-}
+from dux_sandbox.language.growing import Growing
 
 
-class Expressions(Judging):
+class Expressions(Growing):
     """Calls, items, arithmetic and formats."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
@@ -116,15 +108,6 @@ class Expressions(Judging):
         node.value = value
         return node
 
-    def visit_Dict(self, node: ast.Dict) -> ast.AST:
-        """`**x` in a dict display: as `*x`."""
-        made = self.node_contents_visit(node)
-        for index, key in enumerate(made.keys):
-            if key is None:
-                value = made.values[index]
-                made.values[index] = self.call("@spread", [value], value)
-        return made
-
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         """Items are read and written by exact type."""
         value, index = self.visit(node.value), self.visit(node.slice)
@@ -134,18 +117,13 @@ class Expressions(Judging):
         return node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        """`*`, `**`, `+`, `<<` and `%` are capped where they could grow."""
+        """Operators are capped where they could grow."""
         fault = self.arithmetic.too_large(node)
         if fault is not None:
             self.found("size", node, fault, "use a smaller number, or a float: 1e12")
-        guard = _GROWING.get(type(node.op))
-        if guard is not None:
-            left = self.arithmetic.never_grows(node.left)
-            right = self.arithmetic.never_grows(node.right)
-            if left or (right and not isinstance(node.op, ast.Mod)):
-                guard = None
-            elif self.arithmetic.number(node) is not None:
-                guard = None
+        guard = self.guard_of(node)
+        if self.arithmetic.number(node) is not None:
+            guard = None
         made = self.node_contents_visit(node)
         if guard is None:
             return made

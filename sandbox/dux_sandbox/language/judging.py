@@ -52,7 +52,7 @@ class Judging(RestrictingNodeTransformer):
         super().__init__()
         self.bindings = bindings
         self.flow = flow
-        self.arithmetic = constants.Arithmetic(self.path, bindings.attributes)
+        self.arithmetic = constants.Arithmetic()
         self.findings: list[Finding] = []
         # Kinds of the enclosing scopes, innermost last: "class" or "def".
         self.scopes: list[str] = []

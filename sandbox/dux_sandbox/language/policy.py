@@ -61,10 +61,6 @@ class Policy(Definitions):
         self.check_finally()
         return self.node_contents_visit(node)
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> Any:
-        """The literal parts stay; the values are guarded one by one."""
-        return self.node_contents_visit(node)
-
     def visit_withitem(self, node: ast.withitem) -> Any:
         """The context and the name it is bound to."""
         return self.node_contents_visit(node)

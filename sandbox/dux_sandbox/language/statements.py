@@ -40,8 +40,8 @@ class Statements(Expressions):
             name = self.text(target.attr, node)
             made = self.call("@setattr", [value, self.visit(target.value), name], node)
             return self._statement(made)
-        if any(isinstance(t, (ast.Tuple, ast.List)) for t in node.targets):
-            value = value if display else self.call("@iterable", [value], node.value)
+        for each in node.targets:
+            value = self.assigned(each, value, display=display)
         node.targets = [self.visit(t) for t in node.targets]
         node.value = value
         return node
@@ -116,16 +116,18 @@ class Statements(Expressions):
 
     def visit_For(self, node: ast.For) -> ast.AST:
         """What is iterated is judged by exact type."""
+        pattern = node.target
         made = self.node_contents_visit(node)
-        made.iter = self.call("@iterable", [made.iter], made.iter)
+        made.iter = self.iterated(pattern, made.iter)
         return made
 
     def visit_comprehension(self, node: ast.comprehension) -> ast.AST:
         """As `for`, and never asynchronous."""
         if node.is_async:
             self.found("statement", node.target, "async for", "use a plain for")
+        pattern = node.target
         made = self.node_contents_visit(node)
-        made.iter = self.call("@iterable", [made.iter], made.iter)
+        made.iter = self.iterated(pattern, made.iter)
         return made
 
     def visit_While(self, node: ast.While) -> ast.AST:

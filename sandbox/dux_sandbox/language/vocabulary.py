@@ -30,10 +30,16 @@ SCOPES_TIMES_NAMES = 1_000_000  # the compiler copies a set of names for each sc
 # Caps while a rule runs.
 ELEMENTS = 2**28  # of one tensor a rule asks for: 1 GiB in float32
 ITEMS = 1_000_000  # of one list, string, range
+ITEMS_IN_A_STEP = 64_000_000  # of all lists and strings that one step makes
 TURNS = 100_000  # of all `while` loops in one step
 INTEGER_BITS = 4_096  # of one Python integer
 FORMAT_WIDTH = 200  # width or precision of one formatted value
 LIST_ELEMENTS = 1_000_000  # of one tensor turned into a list
+TENSORS_AT_ONCE = 100_000  # that one call makes of one tensor: rows, pieces
+MULTIPLICATIONS = 2**41  # of one matrix product or decomposition
+NESTING = 50  # of containers and of iterators, one inside the other
+GENERATORS = 1_000  # that a rule holds at once
+CLASSES_MADE = 1_000  # while a rule runs
 
 _TENSOR = (
     *torch_names.ELEMENTWISE,
@@ -186,8 +192,8 @@ _DENIED = """
 - global modes: default dtype and device, seeds, `set_grad_enabled`, `inference_mode`
 - `.backward()` and `torch.autograd`: a closure does the backward pass
 - `async`, `await`, `global`, `except*`, class patterns in `match`, class keywords,
-  class decorators, `yield` inside `with`, and `return`, `break` or `continue` in
-  `finally`
+  class decorators, `yield` inside `with` or `lambda`, and `return`, `break` or
+  `continue` in `finally`
 - writing `p.grad = None`, `p.requires_grad`, `self.param_groups`, `self.state`,
   `self.defaults`, or the parameters of a group
 """.strip()
@@ -221,7 +227,13 @@ def page() -> str:
         ("names, numbers and operators", f"{TREE_NODES}"),
         ("classes", f"{CLASSES}"),
         ("elements of a tensor the rule asks for", f"{ELEMENTS}"),
+        ("tensors that one call makes of one tensor", f"{TENSORS_AT_ONCE}"),
+        ("multiplications of one matrix product on a CPU", f"{MULTIPLICATIONS}"),
         ("items of a list, string or range", f"{ITEMS}"),
+        ("items of all lists and strings that one step makes", f"{ITEMS_IN_A_STEP}"),
+        ("containers or iterators one inside the other", f"{NESTING}"),
+        ("generators at once", f"{GENERATORS}"),
+        ("classes made while it runs", f"{CLASSES_MADE}"),
         ("turns of `while` in one step", f"{TURNS}"),
         ("bits of a Python integer", f"{INTEGER_BITS}"),
         ("width in a format", f"{FORMAT_WIDTH}"),

@@ -7,7 +7,7 @@ generator, `"object"` a helper object, `"items"` a dict with odd keys.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 
 from dux_sandbox.language import torch_names
 from dux_sandbox.runtime.arithmetic import TENSORS
+from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.values import (
     MAX_BITS,
     ValueRefused,
@@ -110,7 +111,7 @@ class _Saver:
         if kind is torch.Generator:
             device = str(value.device)
             return {_TAG: "generator", "device": device, "state": value.get_state()}
-        if kind is deque or kind is list:
+        if kind is Deque or kind is list:
             return [self.plain(item, depth + 1) for item in value]
         if kind is torch.Size:
             return value
@@ -216,7 +217,7 @@ def _revived(
         return type(value)(_revived(item, None, parameters, module) for item in value)
     if type(value) is list:
         items = [_revived(item, None, parameters, module) for item in value]
-        return deque(items, current.maxlen) if type(current) is deque else items
+        return Deque(items, current.maxlen) if type(current) is Deque else items
     if not isinstance(value, dict):
         return value
     tag = value.get(_TAG)

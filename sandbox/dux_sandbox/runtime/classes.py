@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.language import vocabulary
 from dux_sandbox.runtime import doors
 from dux_sandbox.runtime.context import Context
 from dux_sandbox.runtime.facade import BASES
@@ -39,6 +40,8 @@ class Classes:
         Raises:
             TypeError: a base or a name in the body is not allowed.
         """
+        if len(self._context.classes) >= vocabulary.CLASSES_MADE:
+            raise RuntimeError(f"more than {vocabulary.CLASSES_MADE} classes")
         for base in bases:
             own = base in self._context.classes if isinstance(base, type) else False
             if base is not object and base not in BASES and not own:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.language import vocabulary
+from dux_sandbox.runtime import budget
 
 
 class Runaway(BaseException):
@@ -64,6 +65,7 @@ class Context:
     def fresh_budget(self) -> None:
         """Begin to count turns again."""
         self._turns = 0
+        budget.fresh()
 
     def remember(self, rule: torch.optim.Optimizer) -> None:
         """Guard the groups of this rule from now on, as long as it lives."""

@@ -107,15 +107,14 @@ def _functions(module: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in vocabulary.MODULES[module]:
         path = f"{module}.{name}"
-        if path in _OWN:
-            found[name] = _OWN[path]
-            continue
-        value = _ZEROED.get(name) if module == "torch" else None
+        value = _OWN.get(path)
+        if value is None and module == "torch":
+            value = _ZEROED.get(name)
         value = getattr(real, name, None) if value is None else value
         if value is None or path in vocabulary.MODULES:
             continue
-        count = tensor_caps.FUNCTIONS.get(path)
-        found[name] = value if count is None else tensor_caps.capped(value, count, path)
+        check = tensor_caps.FUNCTIONS.get(path)
+        found[name] = value if check is None else tensor_caps.capped(value, check)
     return found
 
 

@@ -11,7 +11,17 @@ from typing import Any, NoReturn
 import torch
 
 from dux_sandbox.language import python_names, torch_names, vocabulary
-from dux_sandbox.runtime import arithmetic, lookups, plain_builtins, text
+from dux_sandbox.runtime import (
+    arithmetic,
+    collecting,
+    comparing,
+    iteration,
+    lookups,
+    nestable,
+    nesting,
+    plain_builtins,
+    text,
+)
 from dux_sandbox.runtime.classes import Classes
 from dux_sandbox.runtime.context import Context
 from dux_sandbox.runtime.facade import BASES, PATHS, stand_in_for
@@ -215,21 +225,30 @@ class Guards:
             "__name__": "dux_rule",
             "@getattr": self.getter(),
             "@getitem": lookups.get_item,
-            "@iterable": plain_builtins.iterable,
+            "@iterable": iteration.iterable,
             "@kwargs": lookups.keyword_arguments,
-            "@spread": plain_builtins.bounded,
+            "@spread": iteration.bounded,
+            "@keys": collecting.keys,
+            "@key": nesting.check_key,
+            "@list": iteration.listed,
+            "@set": collecting.set_of,
+            "@dict": collecting.dict_of_pairs,
+            "@unpack": iteration.unpacked,
+            "@rows": iteration.rows,
+            "@compare": comparing.compare,
+            "@chain": comparing.chain,
+            "@given": comparing.given,
+            "@generator": nestable.keep,
+            "@generating": nestable.kept,
             "@write": self._writing.writer,
             "@setitem": self._writing.set_item,
             "@setattr": self._writing.set_attribute,
             "@inplace": self._writing.in_place,
-            "@add": arithmetic.add,
-            "@mul": arithmetic.mul,
-            "@pow": arithmetic.power,
-            "@lshift": arithmetic.left_shift,
-            "@mod": arithmetic.modulo,
+            **arithmetic.BINARY,
             "@tick": self.context.tick,
             "@class_name": lookups.class_name,
             "@format": text.format_value,
+            "@text": text.joined,
             "@format_literal": text.format_literal,
             "@metaclass": self._classes.make,
             "@Exception": Exception,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from types import ModuleType
 from typing import Any
 
 import torch
 
 from dux_sandbox.runtime.arithmetic import TENSORS
+from dux_sandbox.runtime.indexing import check_index
+from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.nesting import check_key
 from dux_sandbox.runtime.standins import Inert, StandIn
 
 _SUBSCRIPTABLE: frozenset[type] = TENSORS | frozenset(
-    [dict, list, tuple, str, range, torch.Size, OrderedDict, defaultdict, deque]
+    [dict, list, tuple, str, range, torch.Size, OrderedDict, defaultdict, Deque]
     + [Inert, StandIn]
 )
 # Modules that torch's C code looks up while a rule's frame is on top.
@@ -30,8 +33,11 @@ def get_item(target: Any, key: Any) -> Any:
         TypeError: this type may not be subscripted in a rule.
     """
     kind = type(target)
-    if kind in _SUBSCRIPTABLE:
+    if kind in TENSORS:
+        check_index(target, key)
         return target[key]
+    if kind in _SUBSCRIPTABLE:
+        return target[check_key(key)]
     if isinstance(target, tuple) and kind.__module__ == "torch.return_types":
         return target[key]
     raise TypeError(f"a {kind.__name__} cannot be subscripted in a rule")

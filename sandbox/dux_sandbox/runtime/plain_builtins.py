@@ -8,93 +8,26 @@ import collections.abc
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
-from types import GeneratorType
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import torch
-
-from dux_sandbox.language import python_names, vocabulary
-from dux_sandbox.runtime import arithmetic, text
-from dux_sandbox.runtime.arithmetic import check_items
-from dux_sandbox.runtime.standins import INERT, StandIn, kind_of, real_class
-
-# What may be iterated, by exact type: nothing here runs code of the source's own but
-# generators, whose frames stay out of reach.
-ITERABLE: frozenset[type] = frozenset(
-    [
-        *(list, tuple, dict, set, frozenset, str, range, enumerate, zip, map, filter),
-        *(reversed, GeneratorType, collections.deque, collections.defaultdict),
-        *(collections.OrderedDict, torch.Tensor, torch.nn.Parameter, torch.Size),
-        *(itertools.chain, itertools.islice, itertools.accumulate, itertools.starmap),
-        *(itertools.takewhile, itertools.dropwhile, itertools.zip_longest),
-        itertools.pairwise,
-        *(type({}.keys()), type({}.values()), type({}.items())),
-        *(type(collections.OrderedDict().keys()),),
-        *(type(collections.OrderedDict().values()),),
-        *(type(collections.OrderedDict().items()),),
-        *(type(iter([])), type(iter(())), type(iter(set())), type(iter(""))),
-        *(type(iter({})), type(iter({}.values())), type(iter({}.items()))),
-        *(type(iter(range(0))), type(iter(collections.deque()))),
-        type(iter("é")),
-        type(reversed([])),
-        type(reversed({})),
-    ]
+from dux_sandbox.language import python_names
+from dux_sandbox.runtime import arithmetic, comparing, text
+from dux_sandbox.runtime.budget import check_items
+from dux_sandbox.runtime.collecting import (
+    chained,
+    chained_from,
+    collecting,
+    defaultdict_of,
+    deque_of,
+    dict_of,
+    fromkeys,
+    hashing,
 )
-
-
-def iterable(items: Any) -> Any:
-    """`items` itself, if its exact type may be iterated.
-
-    Raises:
-        TypeError: it may not.
-    """
-    if type(items) in ITERABLE:
-        return items
-    if isinstance(items, tuple) and type(items).__module__ == "torch.return_types":
-        return items
-    raise TypeError(f"a {type(items).__name__} cannot be iterated in a rule")
-
-
-def bounded(items: Any) -> Any:
-    """`items`, or a list of them where their number is not known, within the cap.
-
-    Raises:
-        ValueError: more than `vocabulary.ITEMS` of them.
-    """
-    iterable(items)
-    if hasattr(type(items), "__len__"):
-        check_items(len(items))
-        return items
-    taken = list(itertools.islice(items, vocabulary.ITEMS + 1))
-    check_items(len(taken))
-    return taken
-
-
-def _collecting(kind: Callable[..., Any]) -> Callable[..., Any]:
-    def build(*items: Any) -> Any:
-        return kind(*(bounded(part) for part in items))
-
-    return build
-
-
-def _dict(kind: Callable[..., Any] = dict) -> Callable[..., Any]:
-    def build(*items: Any, **options: Any) -> Any:
-        return kind(*(bounded(part) for part in items), **options)
-
-    return build
-
-
-def _defaultdict(factory: Any = None, *items: Any, **options: Any) -> Any:
-    # A real class as factory: a stand-in would not survive a pickled state.
-    if type(factory) is StandIn:
-        factory = kind_of(factory)
-    parts = (bounded(part) for part in items)
-    return collections.defaultdict(factory, *parts, **options)
-
-
-def _deque(items: Any = (), maxlen: Any = None) -> Any:
-    return collections.deque(bounded(items), maxlen)
+from dux_sandbox.runtime.iteration import bounded, counted, iterable
+from dux_sandbox.runtime.nestable import Deque, iterator
+from dux_sandbox.runtime.nesting import check_key, check_nested
+from dux_sandbox.runtime.standins import INERT, StandIn, kind_of, real_class
 
 
 def _range(*arguments: Any) -> range:
@@ -103,6 +36,35 @@ def _range(*arguments: Any) -> range:
     longest = abs(made.stop - made.start) // abs(made.step)
     check_items(longest)
     return made
+
+
+def _slice(*places: Any) -> slice:
+    # C code hashes and frees a slice inside a slice inside a slice level by level.
+    if not all(place is None or hasattr(type(place), "__index__") for place in places):
+        raise TypeError("slice wants whole numbers, or None")
+    return slice(*places)
+
+
+def plainly(function: Any) -> Any:
+    """`function`, if it is None or a function, and no wrapper of another one.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if function is None or (callable(function) and not isinstance(function, _WRAPPERS)):
+        return function
+    raise TypeError("property, staticmethod and classmethod want a plain function")
+
+
+_WRAPPERS = (property, staticmethod, classmethod)
+
+
+def _property(
+    fget: Any = None, fset: Any = None, fdel: Any = None, doc: Any = None
+) -> property:
+    if doc is not None and type(doc) is not str:
+        raise TypeError("a property's doc is a string")
+    return property(plainly(fget), plainly(fset), plainly(fdel), doc)
 
 
 def _str(value: Any = "") -> str:
@@ -123,7 +85,40 @@ def _prod(items: Any, *, start: Any = 1) -> Any:
     return total
 
 
+def _all(items: Any) -> bool:
+    return all(counted(items))
+
+
+def _any(items: Any) -> bool:
+    return any(counted(items))
+
+
+def _next(items: Any, *default: Any) -> Any:
+    # Through a Python frame: C code could call itself without end by map(next, ...).
+    return next(iterable(items), *default)
+
+
+def _extreme(function: Callable[..., Any]) -> Callable[..., Any]:
+    def find(*values: Any, key: Any = None, **default: Any) -> Any:
+        if (
+            len(values) == 2
+            and key is None
+            and comparing.CALM.issuperset(map(type, values))
+        ):
+            return function(*values)
+        listed = list(bounded(values[0])) if len(values) == 1 else list(values)
+        return comparing.extreme(function, listed, key, *default.values())
+
+    return find
+
+
+def _hash(value: Any) -> int:
+    return hash(check_key(value))
+
+
 def _isinstance(value: Any, asked: Any) -> bool:
+    if type(asked) is tuple:
+        check_nested(asked)
     return isinstance(value, real_class(asked))
 
 
@@ -137,7 +132,7 @@ def _iter(items: Any) -> Iterator[Any]:
 
 
 def _sorted(items: Any, *, key: Any = None, reverse: bool = False) -> list[Any]:
-    return sorted(bounded(items), key=key, reverse=reverse)
+    return comparing.ordered(list(bounded(items)), key, reverse)
 
 
 def _reversed(items: Any) -> Iterator[Any]:
@@ -166,6 +161,17 @@ def _small(function: Callable[..., int]) -> Callable[..., int]:
     return compute
 
 
+def _modest(function: Callable[..., int]) -> Callable[..., int]:
+    """Their time grows with the square of an integer's size."""
+
+    def compute(*arguments: int) -> int:
+        for argument in arguments:
+            arithmetic.check_bits(int(argument).bit_length())
+        return function(*arguments)
+
+    return compute
+
+
 def _lcm(*arguments: int) -> int:
     total = 1
     for argument in arguments:
@@ -184,33 +190,31 @@ def _reduce(function: Any, items: Any, *initial: Any) -> Any:
     return functools.reduce(function, iterable(items), *initial)
 
 
-def _fromkeys(keys: Any, value: Any = None) -> dict[Any, Any]:
-    return dict.fromkeys(bounded(keys), value)
-
-
-def _from_iterable(items: Any) -> Iterable[Any]:
-    return itertools.chain.from_iterable(iterable(part) for part in iterable(items))
-
-
 # The classes of Python a rule names: real ones where calling them is harmless.
 CLASSES: dict[str, StandIn] = {
-    "list": StandIn(list, _collecting(list)),
-    "tuple": StandIn(tuple, _collecting(tuple)),
-    "set": StandIn(set, _collecting(set)),
-    "frozenset": StandIn(frozenset, _collecting(frozenset)),
-    "dict": StandIn(dict, _dict(), {"fromkeys": _fromkeys}),
+    "list": StandIn(list, collecting(list)),
+    "tuple": StandIn(tuple, collecting(tuple)),
+    "set": StandIn(set, hashing(set)),
+    "frozenset": StandIn(frozenset, hashing(frozenset)),
+    "dict": StandIn(dict, dict_of(), {"fromkeys": fromkeys}),
     "str": StandIn(str, _str),
     "range": StandIn(range, _range),
+    "slice": StandIn(slice, _slice),
+    "property": StandIn(property, _property),
+    "staticmethod": StandIn(staticmethod, lambda f: staticmethod(plainly(f))),
+    "classmethod": StandIn(classmethod, lambda f: classmethod(plainly(f))),
 }
 # Real ones: their calls build small values, and their attributes are denied.
-_REAL: frozenset[type] = frozenset([int, float, complex, bool, slice, object])
+_REAL: frozenset[type] = frozenset([int, float, complex, bool, object])
 
 COLLECTIONS: dict[str, Any] = {
     "OrderedDict": StandIn(
-        collections.OrderedDict, _dict(collections.OrderedDict), {"fromkeys": _fromkeys}
+        collections.OrderedDict,
+        dict_of(collections.OrderedDict),
+        {"fromkeys": fromkeys},
     ),
-    "defaultdict": StandIn(collections.defaultdict, _defaultdict),
-    "deque": StandIn(collections.deque, _deque),
+    "defaultdict": StandIn(collections.defaultdict, defaultdict_of),
+    "deque": StandIn(collections.deque, deque_of),
 }
 COLLECTIONS_ABC: dict[str, Any] = {
     name: StandIn(getattr(collections.abc, name), None)
@@ -218,7 +222,11 @@ COLLECTIONS_ABC: dict[str, Any] = {
 }
 _OWN_MATH: dict[str, Any] = {
     "comb": _small(math.comb),
+    "dist": lambda p, q: math.dist(list(bounded(p)), list(bounded(q))),
     "factorial": _small(math.factorial),
+    "fsum": lambda items: math.fsum(bounded(items)),
+    "gcd": _modest(math.gcd),
+    "isqrt": _modest(math.isqrt),
     "lcm": _lcm,
     "prod": _prod,
 }
@@ -233,10 +241,16 @@ TYPING: dict[str, Any] = {
 FUNCTOOLS: dict[str, Any] = {"partial": _partial, "reduce": _reduce}
 
 
-def _lazily(kind: Any) -> Callable[..., Any]:
+def _accumulate(items: Any, func: Any = None, *, initial: Any = None) -> Any:
+    # Python's own addition would let texts and tensors grow.
+    add = arithmetic.add if func is None else func
+    return iterator("accumulate", iterable(items), add, initial=initial)
+
+
+def _lazily(name: str) -> Callable[..., Any]:
     def build(*arguments: Any, **options: Any) -> Any:
         checked = (a if callable(a) or a is None else _maybe(a) for a in arguments)
-        return kind(*checked, **options)
+        return iterator(name, *checked, **options)
 
     return build
 
@@ -246,19 +260,26 @@ def _maybe(value: Any) -> Any:
 
 
 ITERTOOLS: dict[str, Any] = {
-    name: _lazily(getattr(itertools, name)) for name in python_names.ITERTOOLS
+    name: _lazily(name) for name in python_names.ITERTOOLS if name != "chain"
 }
-ITERTOOLS["chain"] = StandIn(
-    itertools.chain, _lazily(itertools.chain), {"from_iterable": _from_iterable}
-)
+ITERTOOLS["accumulate"] = _accumulate
+ITERTOOLS["chain"] = StandIn(itertools.chain, chained, {"from_iterable": chained_from})
 
 # Builtins by name; those that need the guards are added beside them, in `guards`.
 _OWN_BUILTINS: dict[str, Any] = {
     **CLASSES,
+    **{name: _lazily(name) for name in ("enumerate", "filter", "map", "zip")},
+    "all": _all,
+    "any": _any,
+    "divmod": arithmetic.divmod_of,
     "format": text.builtin_format,
+    "hash": _hash,
     "isinstance": _isinstance,
     "issubclass": _issubclass,
     "iter": _iter,
+    "max": _extreme(max),
+    "min": _extreme(min),
+    "next": _next,
     "pow": arithmetic.power,
     "print": _print,
     "repr": text.quoted,
@@ -281,4 +302,4 @@ _BY_KIND: dict[type, Any] = {
     kind_of(standin): standin
     for standin in (*CLASSES.values(), *COLLECTIONS.values())
     if isinstance(standin, StandIn)
-} | {type(None): StandIn(type(None), lambda: None)}
+} | {type(None): StandIn(type(None), lambda: None), Deque: COLLECTIONS["deque"]}

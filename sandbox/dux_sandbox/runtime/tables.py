@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from dux_sandbox.language import python_names, vocabulary
-from dux_sandbox.runtime import arithmetic, plain_builtins, tensor_caps
+from dux_sandbox.runtime import (
+    comparing,
+    plain_builtins,
+    tensor_caps,
+    text,
+)
+from dux_sandbox.runtime.budget import spend
+from dux_sandbox.runtime.collecting import keys
+from dux_sandbox.runtime.iteration import bounded
+from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.nesting import check_comparable, check_key
 from dux_sandbox.runtime.writing import Writing
 
 Maker = Callable[[Any], Any]
@@ -19,7 +29,7 @@ _KINDS: dict[str, type] = {
     "OrderedDict": OrderedDict,
     "defaultdict": defaultdict,
     "list": list,
-    "deque": deque,
+    "deque": Deque,
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
@@ -42,7 +52,7 @@ _KINDS: dict[str, type] = {
 def _wide_text(name: str) -> Maker:
     def bind(value: str) -> Callable[..., str]:
         def pad(width: int, *fill: str) -> str:
-            arithmetic.check_items(width)
+            spend(max(width, len(value)))
             return str(getattr(value, name)(width, *fill))
 
         return pad
@@ -52,8 +62,9 @@ def _wide_text(name: str) -> Maker:
 
 def _replace(value: str) -> Callable[..., str]:
     def replace(old: str, new: str, count: int = -1) -> str:
-        times = value.count(old) if count < 0 else count
-        arithmetic.check_items(len(value) + times * len(new))
+        times = value.count(old)
+        times = times if count < 0 else min(times, count)
+        spend(len(value) + times * len(new))
         return value.replace(old, new, count)
 
     return replace
@@ -61,27 +72,93 @@ def _replace(value: str) -> Callable[..., str]:
 
 def _join(value: str) -> Callable[[Any], str]:
     def join(parts: Any) -> str:
-        listed = list(plain_builtins.bounded(parts))
-        lengths = sum(len(part) for part in listed if isinstance(part, str))
-        arithmetic.check_items(lengths + len(value) * len(listed))
+        listed = list(bounded(parts))
+        spend(text.lengths_of(listed) + len(value) * len(listed))
         return value.join(listed)
 
     return join
 
 
 def _tensor_method(name: str) -> Maker:
-    count = tensor_caps.METHODS[name]
+    check = tensor_caps.METHODS[name]
     real = "new_zeros" if name == "new_empty" else name
 
     def bind(tensor: torch.Tensor) -> Callable[..., Any]:
         def build(*arguments: Any, **options: Any) -> Any:
-            total = count(tensor, *arguments, **options)
-            tensor_caps.check_elements(total, f"Tensor.{name}")
+            check(tensor, *arguments, **options)
             return getattr(tensor, real)(*arguments, **options)
 
         return build
 
     return bind
+
+
+def _searching(name: str) -> Maker:
+    """`index`, `count` and their like compare what they look for with every item."""
+
+    def bind(items: Any) -> Callable[..., Any]:
+        def search(sought: Any, *bounds: Any) -> Any:
+            if type(sought) not in comparing.CALM:
+                check_comparable(items, sought)
+            return getattr(items, name)(sought, *bounds)
+
+        return search
+
+    return bind
+
+
+def _keyed(name: str) -> Maker:
+    """A method that hashes its first argument."""
+
+    def bind(items: Any) -> Callable[..., Any]:
+        def look_up(key: Any, *others: Any, **options: Any) -> Any:
+            return getattr(items, name)(check_key(key), *others, **options)
+
+        return look_up
+
+    return bind
+
+
+def _with_others(name: str) -> Maker:
+    """A method of a set that goes through other iterables."""
+
+    def bind(items: Any) -> Callable[..., Any]:
+        def combine(*others: Any) -> Any:
+            return getattr(items, name)(*(keys(other) for other in others))
+
+        return combine
+
+    return bind
+
+
+def _property_method(name: str) -> Maker:
+    def bind(made: property) -> Callable[[Any], property]:
+        def change(function: Any) -> property:
+            changed: property = getattr(made, name)(plain_builtins.plainly(function))
+            return changed
+
+        return change
+
+    return bind
+
+
+_SEARCHING = ("index", "count")
+_KEYED: dict[str, tuple[str, ...]] = {
+    "dict": ("get", "setdefault"),
+    "OrderedDict": ("get", "setdefault", "move_to_end"),
+    "defaultdict": ("get", "setdefault"),
+    "set": ("add", "discard", "remove"),
+}
+_WITH_OTHERS: dict[str, tuple[str, ...]] = {
+    "set": (
+        *("difference", "intersection", "isdisjoint", "issubset", "issuperset"),
+        *("symmetric_difference", "union", "update"),
+    ),
+    "frozenset": (
+        *("difference", "intersection", "isdisjoint", "issubset", "issuperset"),
+        "union",
+    ),
+}
 
 
 def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
@@ -90,15 +167,23 @@ def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
         kind: dict.fromkeys(python_names.METHODS[name]) for name, kind in _KINDS.items()
     }
     tables[bool] = tables[int]
+    for sequence in (list, Deque, tuple, torch.Size):
+        tables[sequence].update({name: _searching(name) for name in _SEARCHING})
+    for names, methods in ((_KEYED, _keyed), (_WITH_OTHERS, _with_others)):
+        for name, hashing in names.items():
+            tables[_KINDS[name]].update({each: methods(each) for each in hashing})
+    tables[property].update({name: _property_method(name) for name in tables[property]})
     for kind in (dict, OrderedDict, defaultdict):
         tables[kind].update(writing.dict_methods())
     tables[list].update(writing.list_methods())
-    tables[deque].update(writing.deque_methods())
+    tables[Deque].update(writing.deque_methods())
     for name in ("center", "ljust", "rjust", "zfill"):
         tables[str][name] = _wide_text(name)
     tables[str]["replace"], tables[str]["join"] = _replace, _join
     tensor: dict[str, Maker | None] = dict.fromkeys(vocabulary.TENSOR)
-    tensor.update({name: _tensor_method(name) for name in tensor_caps.METHODS})
+    tensor.update(
+        {name: _tensor_method(name) for name in tensor_caps.METHODS if name in tensor}
+    )
     # `.data` keeps a count of changes of its own: who asks whether a gradient was
     # written to would not hear of `p.grad.data.mul_(0.5)`.
     tensor["data"] = torch.Tensor.detach

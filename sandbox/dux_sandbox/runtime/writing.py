@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable
+from operator import index as _index
 from typing import Any, NoReturn
 
 import torch
 
-from dux_sandbox.runtime.arithmetic import GROWING, IN_PLACE, TENSORS, check_items
+from dux_sandbox.runtime.arithmetic import GROWING, IN_PLACE, TENSORS
+from dux_sandbox.runtime.budget import check_items, spend
+from dux_sandbox.runtime.collecting import pairs
+from dux_sandbox.runtime.comparing import CALM, ordered
 from dux_sandbox.runtime.context import Context
-from dux_sandbox.runtime.plain_builtins import bounded
+from dux_sandbox.runtime.indexing import check_index
+from dux_sandbox.runtime.iteration import bounded
+from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.nesting import check_comparable, check_key
 
 _DICTS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 
@@ -60,18 +67,19 @@ class Writing:
         """target[key] = value, by the exact type of the target."""
         kind = type(target)
         if kind in TENSORS:
+            check_index(target, key)
             target[key] = value
         elif kind in _DICTS:
             if type(key) is str and key == "params":
                 self._context.check_group(target)
-            target[key] = value
+            target[check_key(key)] = value
         elif kind is list:
             self._context.check_list(target)
             if type(key) is slice:
                 value = bounded(value)
                 check_items(len(target) + len(value))
             target[key] = value
-        elif kind is deque:
+        elif kind is Deque:
             target[key] = value
         else:
             self._refuse(target, "item assignment")
@@ -82,9 +90,10 @@ class Writing:
         if kind in _DICTS:
             if type(key) is str and key == "params":
                 self._context.check_group(target)
+            check_key(key)
         elif kind is list:
             self._context.check_list(target)
-        elif kind is not deque:
+        elif kind is not Deque:
             self._refuse(target, "item deletion")
         del target[key]
 
@@ -153,22 +162,30 @@ class Writing:
         """left <operator> right: tensors and containers change in place."""
         kind = type(left)
         if kind in TENSORS:
-            return IN_PLACE[operator](left, right)
-        if kind is list or kind is deque:
+            # Alone of them `@=` does not write in place.
+            change = GROWING if operator == "@=" else IN_PLACE
+            return change[operator](left, right)
+        if kind is list or kind is Deque:
             if kind is list:
                 self._context.check_list(left)
             if operator == "+=":
                 right = bounded(right)
                 check_items(len(left) + len(right))
-            elif operator == "*=" and isinstance(right, int):
-                check_items(len(left) * right)
+            elif operator == "*=":
+                return self._repeated(left, right)
             return IN_PLACE[operator](left, right)
         if kind in _DICTS:
-            right = dict(bounded(right))
+            right = dict(pairs(right))
             if "params" in right:
                 self._context.check_group(left)
             return IN_PLACE[operator](left, right)
         return GROWING.get(operator, IN_PLACE[operator])(left, right)
+
+    def _repeated(self, items: Any, times: Any) -> Any:
+        """items *= times, within the cap; a tensor of one integer counts as one."""
+        count = _index(times)
+        spend(len(items) * count)
+        return IN_PLACE["*="](items, count)
 
     # Methods of containers that write
 
@@ -192,13 +209,13 @@ class Writing:
         def pop(key: Any, *default: Any) -> Any:
             if type(key) is str and key == "params":
                 self._context.check_group(target)
-            return target.pop(key, *default)
+            return target.pop(check_key(key), *default)
 
         return pop
 
     def _update(self, target: Any) -> Callable[..., None]:
         def update(*items: Any, **options: Any) -> None:
-            incoming = dict(*(bounded(part) for part in items), **options)
+            incoming = dict(*(pairs(part) for part in items), **options)
             if "params" in incoming:
                 self._context.check_group(target)
             target.update(incoming)
@@ -207,14 +224,21 @@ class Writing:
 
     def list_methods(self) -> dict[str, Callable[[Any], Callable[..., Any]]]:
         """Methods of a list that could change a group's parameters, or grow it."""
-        plain = ("append", "clear", "insert", "pop", "remove", "reverse", "sort")
+        plain = ("append", "clear", "insert", "pop", "reverse")
         found = {name: self._list_method(name) for name in plain}
+        found["remove"] = self._remove
+        found["sort"] = self._sort
         found["extend"] = self._extend("extend")
         return found
 
     def deque_methods(self) -> dict[str, Callable[[Any], Callable[..., Any]]]:
         """Methods of a deque that could grow it at one blow."""
-        return {name: self._extend(name) for name in ("extend", "extendleft")}
+        found = {name: self._extend(name) for name in ("extend", "extendleft")}
+        found.update(
+            {name: self._list_method(name) for name in ("append", "appendleft")}
+        )
+        found["remove"] = self._remove
+        return found
 
     def _list_method(self, name: str) -> Callable[[Any], Callable[..., Any]]:
         def method(target: Any) -> Callable[..., Any]:
@@ -226,6 +250,22 @@ class Writing:
             return change
 
         return method
+
+    def _remove(self, target: Any) -> Callable[[Any], None]:
+        def remove(item: Any) -> None:
+            self._context.check_list(target)
+            if type(item) not in CALM:
+                check_comparable(target, item)
+            target.remove(item)
+
+        return remove
+
+    def _sort(self, target: Any) -> Callable[..., None]:
+        def sort(*, key: Any = None, reverse: Any = False) -> None:
+            self._context.check_list(target)
+            target[:] = ordered(list(target), key, reverse)
+
+        return sort
 
     def _extend(self, name: str) -> Callable[[Any], Callable[..., Any]]:
         def method(target: Any) -> Callable[[Any], None]:

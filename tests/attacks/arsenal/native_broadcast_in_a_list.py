@@ -1,0 +1,22 @@
+# attack: a search in a list compares a column with a row; category: native
+# observable: megabytes; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t == 10:
+            a = torch.ones(60000, 1)
+            x = a.t() in [a]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

@@ -1,0 +1,22 @@
+# attack: a power of integers keeps C code busy for ever; category: native
+# observable: held; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t == 10:
+            m = math
+            x = m.floor(3.0) ** 60000000
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

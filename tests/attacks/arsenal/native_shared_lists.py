@@ -1,0 +1,24 @@
+# attack: lists that share lists are compared for ever; category: native
+# observable: held; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t == 10:
+            a, b = [1], [1]
+            for _ in range(60):
+                a, b = [a, a], [b, b]
+            x = a == b
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None
