@@ -48,6 +48,12 @@ def check_model(model: Any, optimizer: Any, objective: Any) -> None:
             "optimizer is the live optimizer of another agent; the optimizer of your "
             "own was wanted; pass that one."
         )
+    if getattr(optimizer, "scaler", None) and hasattr(optimizer, "gradient_state"):
+        raise BadArgument(
+            "optimizer was prepared by Accelerate, which scales its gradients (fp16); "
+            "one that was not was wanted, since a rule would see them scaled; attach "
+            "first, then call accelerator.prepare(agent.optimizer)."
+        )
     held = [p for group in optimizer.param_groups for p in group["params"]]
     strangers = [p for p in held if id(p) not in own]
     if strangers or not held:

@@ -70,8 +70,15 @@ class Intake:
 
     @property
     def weight(self) -> float:
-        """By what the loop multiplies each of their losses before its backward pass."""
-        return max(self.scale.value or 1.0, 1 / self.accumulated)
+        """By what the loop multiplies each of their losses before its backward pass.
+
+        What it tells of may be the loss before that, as with Accelerate: where nothing
+        was seen of the gradients themselves their mean is taken, as is usual.
+        """
+        if self.scale.weight is not None:
+            return self.scale.weight
+        mean, scale = 1 / self.accumulated, self.scale.value or 1.0
+        return mean if scale == 1 else max(scale, mean)
 
     def step_taken(self, *, decision_near: bool) -> None:
         """An optimizer step is over.

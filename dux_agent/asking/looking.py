@@ -125,6 +125,7 @@ class CallersFunctions:
         batch: Any,
         weights: Mapping[int, torch.Tensor] | None = None,
         random: RandomState | None = None,
+        gradients: dict[int, torch.Tensor] | None = None,
     ) -> Any:
         """What the objective returns for a copy of the model.
 
@@ -135,6 +136,8 @@ class CallersFunctions:
             batch: it is handed a copy of it.
             weights: values that the copy has instead, by the id of the live parameter.
             random: the random numbers that it draws; None: as they are.
+            gradients: is filled with those of the copy, by the id of the live
+                parameter, if given.
 
         Raises:
             BadArgument: the model cannot be copied, or as `check_objective`. Whatever
@@ -155,6 +158,12 @@ class CallersFunctions:
             if not self.objective_checked:
                 groups = self._live.param_groups
                 self._check(loss, [twin_of[id(each)] for each in parameters_of(groups)])
+            elif gradients is not None and loss.requires_grad:
+                loss.backward()
+            if gradients is not None:
+                for known, other in twin_of.items():
+                    if other.grad is not None:
+                        gradients[known] = other.grad
             return loss.detach() if isinstance(loss, torch.Tensor) else loss
 
     def validation_loss(self, validate: Validate) -> float:

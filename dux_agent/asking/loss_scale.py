@@ -34,6 +34,8 @@ class LossScale:
 
     Attributes:
         value: loss of the loop / value of the objective; None until it is known.
+        weight: what the loop multiplies the objective with before its backward pass,
+            where gradients of one batch were seen; None where they were not.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class LossScale:
     ) -> None:
         """Watch from now on: no loss was computed yet that will be told of."""
         self.value: float | None = None
+        self.weight: float | None = None
         self._functions = functions
         self._parameters = parameters
         self._attempts = 0
@@ -84,10 +87,9 @@ class LossScale:
         if ratio is None:
             return 1.0
         self._attempts += 1
-        batches = round(1 / ratio) if 0 < ratio < 2 and ratio > 1e-6 else 0
-        known = 1 <= batches <= _MOST_BATCHES
-        if known and abs(ratio * batches - 1) <= _TOLERANCE:
-            self.value = 1 / batches
+        share = one_of_n(ratio)
+        if share is not None:
+            self.value = share
         elif self._attempts >= _ATTEMPTS:
             self.value = 1.0
             log.warning(
@@ -111,8 +113,10 @@ class LossScale:
         known = None
         if weights is not None:
             known = dict(zip(map(id, self._parameters), weights, strict=True))
+        # Before its step the gradients of this batch may be there to be compared too.
+        gradients: dict[int, torch.Tensor] | None = {} if weights is None else None
         try:
-            found = self._functions.objective_on_a_copy(batch, known, random)
+            found = self._functions.objective_on_a_copy(batch, known, random, gradients)
             expected = loss_value(found)
         # The caller's own. Once an objective was seen to be sound this is no reason to
         # end a training: a decision will raise it where it can be mended.
@@ -123,13 +127,46 @@ class LossScale:
             return None
         if not math.isfinite(expected) or expected == 0:
             return None
+        if gradients:
+            self.weight = self._weight(gradients)
         return loss / expected
+
+    @torch.no_grad()
+    def _weight(self, gradients: Mapping[int, torch.Tensor]) -> float | None:
+        """The loop's gradients as a multiple of these; None where they are not."""
+        pairs = [
+            (each.grad.flatten().double(), gradients[id(each)].flatten().double())
+            for each in self._parameters
+            if each.grad is not None
+            and each.grad.layout is torch.strided
+            and id(each) in gradients
+        ]
+        square = sum(float(other.dot(other)) for _, other in pairs)
+        if not square:
+            return None
+        ratio = sum(float(one.dot(other)) for one, other in pairs) / square
+        apart = sum(float((one - ratio * other).square().sum()) for one, other in pairs)
+        if not apart <= (_TOLERANCE * ratio) ** 2 * square:
+            return None  # of other batches too, clipped, or scaled
+        return one_of_n(ratio)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"scale": self.value}
+        return {"scale": self.value, "weight": self.weight}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; of what is not in it nothing is known."""
-        self.value = state.get("scale")
+        self.value, self.weight = state.get("scale"), state.get("weight")
         self._before = None
+
+
+def one_of_n(ratio: float) -> float | None:
+    """The 1/n that a ratio is within a thousandth; None where it is none.
+
+    >>> one_of_n(0.24999), one_of_n(0.3), one_of_n(1.0)
+    (0.25, None, 1.0)
+    """
+    count = round(1 / ratio) if 1e-6 < ratio < 2 else 0
+    if 1 <= count <= _MOST_BATCHES and abs(ratio * count - 1) <= _TOLERANCE:
+        return 1 / count
+    return None

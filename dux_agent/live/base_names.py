@@ -10,11 +10,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
 
 # A rule has one way of being; the base is told when it is live again.
 MODES = ("train", "eval")
+
+
+def leaves_out(base: torch.optim.Optimizer) -> bool:
+    """Whether a call of `step` or `zero_grad` is none, by the base's own account.
+
+    Accelerate's wrapper leaves them out while gradients are accumulated.
+    """
+    state = getattr(base, "gradient_state", None)
+    return not getattr(state, "sync_gradients", True)
 
 
 def reached(live: DuxOptimizer, name: str, note: Callable[[str], None]) -> Any:

@@ -6,12 +6,15 @@ step, save and load, whatever rule is live, with the live optimizer as its argum
 
 from __future__ import annotations
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+from dux_agent.live.base_names import leaves_out
 
 _TABLES = (
     "_optimizer_step_pre_hooks",
@@ -34,12 +37,21 @@ def eager(function: Callable[..., Any]) -> Any:
 def hooked(step: Callable[..., Any]) -> Any:
     """A step that fires hooks and shows in the profiler, as torch wraps it.
 
+    One that the base leaves out fires none and is none.
+
     torch does this to the step of every class by itself; done here, it is inside what
     `eager` leaves alone.
     """
     wrapped: Any = torch.optim.Optimizer.profile_hook_step(step)
-    wrapped.hooked = True  # what torch looks for
-    return wrapped
+
+    @functools.wraps(step)
+    def call(live: Any, *arguments: Any, **options: Any) -> Any:
+        if leaves_out(live.base):
+            return None
+        return wrapped(live, *arguments, **options)
+
+    call.hooked = True  # type: ignore[attr-defined]  # what torch looks for
+    return call
 
 
 def share_hooks(live: torch.optim.Optimizer, base: torch.optim.Optimizer) -> None:

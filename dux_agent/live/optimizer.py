@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
+from dux_agent.live.base_names import leaves_out
 from dux_agent.live.face import OptimizerFace
 from dux_agent.live.group_options import Options, options_of
 from dux_agent.live.guard import Guard
@@ -272,6 +273,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
     @eager
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
+        if leaves_out(self.base):
+            return
         if self.listener is not None:
             self.listener.gradients_forgotten()
         self.schedule.look()

@@ -45,10 +45,13 @@ def _guarded(name: str) -> Callable[..., Any]:
 _WRITES = "__setitem__ __delitem__ __ior__ clear pop popitem setdefault update".split()
 
 
+_ANY_TIME = _Moment()  # of a copy of a copy
+
+
 class StateOfParameter(dict[str, Any]):
     """What a rule keeps of one parameter."""
 
-    moment: _Moment
+    moment = _ANY_TIME
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)
@@ -57,7 +60,7 @@ class StateOfParameter(dict[str, Any]):
 class StateOfRule(defaultdict[Any, Any]):
     """What a rule keeps, by parameter."""
 
-    moment: _Moment
+    moment = _ANY_TIME
 
     def __missing__(self, parameter: Any) -> dict[str, Any]:
         entry = StateOfParameter()
