@@ -20,6 +20,7 @@ from dux_agent.asking.guarding import guard_run
 from dux_agent.asking.intake import Intake
 from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.loop import Loop
+from dux_agent.asking.plan import DecisionPlan, plan_of
 from dux_agent.asking.rules_in_force import RulesInForce
 from dux_agent.asking.structure import describe_model, describe_optimizer
 from dux_agent.asking.watch import Watch
@@ -193,6 +194,25 @@ class Agent(Uncopied):
         """
         self._require_open()
         return self._loop.decide()
+
+    def plan(self) -> DecisionPlan:
+        """What a decision will need, as things are now: memory by part, and passes.
+
+        `print(agent.plan())` shows it. Counted on the tensors themselves: weights that
+        share memory count once where a copy shares it too, and frozen weights, which a
+        copy uses as they are, not at all. The optimizer's state counts as it is, or as
+        its first step will make it.
+        """
+        intake, last = self._loop.intake, self.decisions[-1:]
+        return plan_of(
+            self.settings,
+            self.model,
+            self.optimizer,
+            batches=list(self._batches),
+            accumulated=intake.accumulated,
+            asks=self._decider.asks,
+            seconds=last[0].seconds if last else None,
+        )
 
     def step(self, batch: Any) -> torch.Tensor:
         """One step of training on `batch`; returns its loss, detached.

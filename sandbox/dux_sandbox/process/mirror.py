@@ -22,12 +22,11 @@ import torch
 
 from dux_sandbox.gradients import dense
 from dux_sandbox.process.places import (
-    ALIGN,
     CannotMirror,
+    block_size,
     lay_out,
     memory_of,
     reason_against,
-    room_for,
 )
 from dux_sandbox.values import ValueRefused
 
@@ -62,10 +61,8 @@ class Mirror:
                     f"tensors of a usual dtype; leave it out of the optimizer."
                 )
         self.parameters = list(parameters)
-        self.places, used = lay_out(parameters)
-        # Parameters that share memory now may lie apart later; pages that nobody
-        # touches cost nothing.
-        self.size = max(used, room_for(parameters), ALIGN)
+        self.places, _ = lay_out(parameters)
+        self.size = block_size(parameters)
         self.descriptor = _memory(self.size)
         self._map = mmap.mmap(self.descriptor, self.size)
         self._block = torch.frombuffer(self._map, dtype=torch.uint8)

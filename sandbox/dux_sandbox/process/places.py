@@ -105,6 +105,15 @@ def room_for(parameters: list[torch.Tensor]) -> int:
     return 2 * sum(_rounded(each.numel() * each.element_size()) for each in parameters)
 
 
+def block_size(parameters: list[torch.Tensor]) -> int:
+    """Bytes of the block that these parameters and their gradients are shown in.
+
+    Parameters that share memory now may lie apart later; pages that nobody touches
+    cost nothing.
+    """
+    return max(lay_out(parameters)[1], room_for(parameters), ALIGN)
+
+
 def lay_out(parameters: list[torch.Tensor]) -> tuple[list[Place], int]:
     """A place for each parameter, and the bytes that all of them need.
 
