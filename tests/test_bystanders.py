@@ -3,6 +3,7 @@
 import copy
 import functools
 import types
+import warnings
 import weakref
 from dataclasses import dataclass
 
@@ -453,6 +454,35 @@ def test_a_bare_dry_run_keeps_the_others_too():
     dry_run(SGD, model, sgd(model), through_closure(judge), models.batches())
 
     assert_same(before, picture(judge))
+
+
+def scripted_module():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(nn.Sequential(nn.BatchNorm1d(1), nn.Linear(1, 1)))
+
+
+def test_a_scripted_module_is_left_as_it_was():
+    judge = scripted_module()
+    before = picture(judge)
+
+    def objective(model, batch):
+        loss = loss_of(model, batch, lambda outputs: judge(outputs).mean())
+        judge.eval()
+        return loss
+
+    decided(objective)
+
+    assert_same(before, picture(judge))
+
+
+@pytest.mark.parametrize("device", ["meta", "lazy"])
+def test_a_module_without_data_is_in_nobodys_way(device):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        idle = nn.LazyLinear(2) if device == "lazy" else nn.Linear(1, 1, device="meta")
+
+    decided(lambda model, batch: models.objective(model, batch) * (idle is not None))
 
 
 def test_a_search_has_an_end_and_says_so():

@@ -296,3 +296,65 @@ def test_a_clone_that_is_built_anew_draws_nothing_of_trainings():
     clone_model(model, clone)
 
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_an_objective_that_tells_its_agent_of_losses_tells_of_the_loops_alone(
+    execution,
+):
+    model = Keeping()
+    model.agent = None
+
+    def objective(model, batch):
+        loss = models.objective(model, batch)
+        if model.agent is not None:
+            model.agent.observe(loss, batch, scale=1.0)
+        return loss
+
+    lm = scripted(SGD)
+    with attach(
+        model, sgd(model), objective, lm=lm, every=3, execution=execution
+    ) as agent:
+        model.agent = agent
+        for batch in models.batches() * 3:
+            agent.optimizer.zero_grad()
+            objective(model, batch).backward()
+            agent.optimizer.step()
+
+        assert [3, 6] == [each.step for each in agent.decisions]
+        assert 8 == agent.step_count
+
+
+@pytest.mark.parametrize(
+    "do, said",
+    [
+        (lambda agent, batch: agent.optimizer.step(), "steps the live optimizer"),
+        (lambda agent, batch: agent.decide(), "asks for a decision"),
+        (lambda agent, batch: agent.step(batch), "asks|steps"),
+    ],
+)
+def test_an_objective_that_trains_is_refused_in_so_many_words(do, said):
+    model = Keeping()
+    model.agent = None
+    inside = False
+
+    def objective(model, batch):
+        nonlocal inside
+        if model.agent is not None and not inside:
+            inside = True
+            try:
+                do(model.agent, batch)
+            finally:
+                inside = False
+        return models.objective(model, batch)
+
+    with attach(model, sgd(model), objective, lm=scripted(SGD)) as agent:
+        for batch in models.batches():
+            agent.step(batch)
+        weights = [each.detach().clone() for each in model.parameters()]
+        model.agent = agent
+
+        with pytest.raises(BadArgument, match=said):
+            agent.decide()
+
+        assert all(map(torch.equal, weights, model.parameters()))

@@ -90,7 +90,7 @@ class Decider:
         self._observer = Observer(
             settings, live, watch, chronicle, described, functions
         )
-        self._trials = Trials(settings, model, live, batches, intake, functions.resting)
+        self._trials = Trials(settings, model, live, batches, intake, functions)
         self._graph = GraphRuns(settings, recorder, checkpointer)
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None

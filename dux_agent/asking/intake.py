@@ -64,6 +64,11 @@ class Intake:
         self.scale.given(1.0)
 
     @property
+    def inside_a_call(self) -> bool:
+        """The objective or the validation runs just now, and not for the training."""
+        return self._functions.calling
+
+    @property
     def accumulated(self) -> int:
         """Batches whose gradients the loop adds up for one step, as it was seen."""
         return statistics.median_low(self._counts) if self._counts else 1

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -49,6 +50,7 @@ class CallersFunctions:
     Attributes:
         resting: knows which frozen weights do not move.
         objective_checked: it gave a scalar, and the model a gradient.
+        calling: one of them runs just now, and not for the training.
     """
 
     def __init__(self, settings: Settings, model: nn.Module, live: Stepped) -> None:
@@ -57,8 +59,18 @@ class CallersFunctions:
         self._model = model
         self._live = live
         self.objective_checked = False
+        self.calling = False
         self.resting = Resting(lambda: live.steps)
         self._look(Bystanders(model, [settings.objective], settings.also))
+
+    @contextmanager
+    def called(self) -> Iterator[None]:
+        """What the caller's functions do to the agent inside counts for nothing."""
+        before, self.calling = self.calling, True
+        try:
+            yield
+        finally:
+            self.calling = before
 
     def _look(self, bystanders: Bystanders) -> set[int]:
         trained = parameters_of(self._live.param_groups)
@@ -149,7 +161,7 @@ class CallersFunctions:
         twin, twin_of = self._copy(resting)
         # Gradients are on: an objective may take some itself (a penalty, a residual).
         kept = bystanders.kept(resting=resting)
-        with random_numbers_kept(), kept, torch.enable_grad():
+        with self.called(), random_numbers_kept(), kept, torch.enable_grad():
             for known, value in (weights or {}).items():
                 twin_of[known].detach().copy_(value)
             if random is not None:
@@ -175,7 +187,7 @@ class CallersFunctions:
         """
         bystanders = Bystanders(self._model, [validate], self._settings.also)
         kept = bystanders.kept(values=False)
-        with random_numbers_kept(), kept, torch.no_grad():
+        with self.called(), random_numbers_kept(), kept, torch.no_grad():
             self._model.eval()
             returned = validate(self._model)
             try:

@@ -11,6 +11,7 @@ from dux_agent.asking.deciding import Decider
 from dux_agent.asking.intake import Intake, moved_nothing
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Decision
+from dux_agent.errors import BadArgument
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
@@ -52,6 +53,8 @@ class Loop:
 
     def observe(self, loss: float, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
+        if self.intake.inside_a_call:
+            return  # a module that holds its agent tells of a copy's loss
         done = self.intake.take(loss, batch, scale)
         if batch is not None and self._decider.asks:
             self._batches.append(batch)
@@ -75,6 +78,11 @@ class Loop:
 
     def decide(self) -> Decision:
         """Decide now, or begin to where that is done in the background."""
+        if self.intake.inside_a_call:
+            raise BadArgument(
+                "the objective asks for a decision; a function that only computes a "
+                "loss was wanted; call decide() in the loop."
+            )
         self._decider.at_the_edge_of_a_step()
         return self._decide()
 
@@ -99,7 +107,16 @@ class Loop:
         return total is None or now < total
 
     def step_begins(self) -> None:
-        """The live optimizer is about to step."""
+        """The live optimizer is about to step.
+
+        Raises:
+            BadArgument: it is the objective that steps it, in a dry run.
+        """
+        if self.intake.inside_a_call:
+            raise BadArgument(
+                "the objective steps the live optimizer; a function that only computes "
+                "a loss was wanted, since it is called on copies too; step in the loop."
+            )
         self.intake.scale.step_begins()
 
     def gradients_ready(self) -> None:

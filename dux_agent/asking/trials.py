@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from dux_agent.asking.intake import Intake
+from dux_agent.asking.looking import CallersFunctions
 from dux_agent.decisions import Decision
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.settling import settle
@@ -17,7 +18,6 @@ from dux_sandbox import dry_run
 from dux_sandbox.findings import DryRunReport, Finding, SourceRejected
 from dux_sandbox.law_trial import KEPT_BY_LIVE_OPTIMIZER, findings_of, try_laws
 from dux_sandbox.lawful.traits import UnknownTrait
-from dux_sandbox.trying.resting import Resting
 
 
 class Trials:
@@ -30,10 +30,10 @@ class Trials:
         live: DuxOptimizer,
         batches: Sequence[Any],
         intake: Intake,
-        resting: Resting,
+        functions: CallersFunctions,
     ) -> None:
         """For `Decider`; `batches` is the agent's own row, which goes on growing."""
-        self._resting = resting
+        self._functions = functions
         self._settings = settings
         self._model = model
         self._live = live
@@ -56,7 +56,7 @@ class Trials:
         if unlawful:
             held = tuple(incumbent_losses or ())
             return DryRunReport(False, (), held, 0.0, 0, tuple(unlawful))
-        with torch.enable_grad():
+        with self._functions.called(), torch.enable_grad():
             return dry_run(
                 source,
                 self._model,
@@ -74,7 +74,7 @@ class Trials:
                 seed=settings.seed + decision.number,
                 settle=lambda options: settle(self._live, options, settings.lr_owner),
                 also=settings.also,
-                resting=self._resting,
+                resting=self._functions.resting,
             )
 
     def _unlawful(self, source: str) -> list[Finding]:

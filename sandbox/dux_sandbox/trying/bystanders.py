@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from dux_sandbox.trying.reach import Reached, attributes_of
 
@@ -105,8 +106,10 @@ class _KeptTensor:
         self._tensor = tensor
         self._gradient = tensor.grad
         self._requires_grad = tensor.requires_grad
-        self._data = tensor.detach()
-        self._values = self._data.clone() if copied else None
+        # A lazy module has nothing to keep yet, and one on the meta device never.
+        empty = is_lazy(tensor) or tensor.is_meta
+        self._data = tensor if empty else tensor.detach()
+        self._values = self._data.clone() if copied and not empty else None
         self._hooks = [
             (hooks, dict(hooks))
             for name in ("_backward_hooks", "_post_accumulate_grad_hooks")
@@ -164,8 +167,11 @@ class _KeptModule:
         self._values = [
             (value, value.detach().clone())
             for value in [*self._before.values(), *module._buffers.values()]
-            if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter)
+            if isinstance(value, torch.Tensor)
+            and not isinstance(value, nn.Parameter)
+            and not (is_lazy(value) or value.is_meta)
         ]
+        self._module, self._training = module, module.training
 
     @torch.no_grad()
     def restore(self) -> None:
@@ -177,6 +183,8 @@ class _KeptModule:
                 listed[:] = items
         for tensor, value in self._values:
             _write_back(tensor.detach(), value)
+        if self._module.training != self._training:  # a scripted one keeps it elsewhere
+            self._module.training = self._training
 
 
 def _refill(table: dict[Any, Any], held: dict[Any, Any]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from torch.nn.parameter import is_lazy
 
 _WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -51,6 +52,8 @@ class Resting:
 
 def _sum_of_bits(tensor: torch.Tensor) -> int | None:
     """The bits read as whole numbers, added up; None where that cannot be done."""
+    if is_lazy(tensor):
+        return None
     plain: Any = tensor.detach()
     if plain.layout is not torch.strided or plain.is_quantized or plain.is_meta:
         return None
