@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dux_agent import attach
+from dux_agent.live.saved_checkpoint import CheckpointRefused
 from tests import swapping
 from tests.swapping import SGD
 from tests.talking import scripted
@@ -220,3 +221,45 @@ def test_a_guard_without_a_model_costs_no_more(snapshots):
         found = cost(agent.state_dict(snapshots=snapshots), model)
 
     assert found < (5.1 if snapshots else 2.1)
+
+
+class Caching(nn.Sequential):
+    """Makes a buffer in its first forward pass, as rotary embeddings do."""
+
+    def forward(self, inputs):
+        if not hasattr(self, "cache"):
+            self.register_buffer("cache", torch.ones(3), persistent=False)
+        return super().forward(inputs) * self.cache.mean()
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_model_that_has_not_made_its_buffers_yet_takes_a_checkpoint(older):
+    torch.manual_seed(0)
+    model, other = Caching(nn.Linear(64, 64)), Caching(nn.Linear(64, 64))
+    with run(SGD, execution="inline", model=model) as agent:
+        state, weights = agent.state_dict(), model.state_dict()
+    snapshot = state["guard"]["snapshot"]
+    if older:  # a list, of a model that has them all
+        snapshot["buffers"] = list(snapshot["buffers"].values())
+        other(batch())
+    base = torch.optim.AdamW(other.parameters(), lr=1e-3)
+    with attach(other, base, objective, lm=scripted(SGD), execution="inline") as agent:
+        other.load_state_dict(weights)
+
+        agent.load_state_dict(state)
+        agent.step(batch())
+        agent.optimizer.guard.breach("for the test")
+
+        assert torch.equal(torch.ones(3), other.cache)
+        assert torch.equal(snapshot["values"][0], other[0].weight)
+
+
+def test_a_snapshot_of_a_model_with_other_parts_is_refused():
+    torch.manual_seed(0)
+    model = Caching(nn.Linear(64, 64))
+    with run(SGD, execution="inline", model=model) as agent:
+        state = agent.state_dict()
+        state["guard"]["snapshot"]["buffers"] = {"2.running_mean": torch.ones(2)}
+
+        with pytest.raises(CheckpointRefused, match="with a buffer '2.running_mean'"):
+            agent.load_state_dict(state)

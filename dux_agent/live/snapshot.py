@@ -41,37 +41,63 @@ def write_back(targets: list[torch.Tensor], values: list[torch.Tensor]) -> None:
             target.detach().copy_(value)
 
 
+@dataclass(frozen=True)
+class _Buffer:
+    """A copy of one buffer, and where it belongs."""
+
+    module: torch.nn.Module
+    name: str
+    value: torch.Tensor
+    device: torch.device
+
+
 class Buffers:
     """The buffers of a model, also those that no `state_dict` holds."""
 
     def __init__(self, model: torch.nn.Module | None, *, host: bool = False) -> None:
-        found = list(_buffers_of(model))
-        self._devices = [value.device for _, _, value in found]
-        self._held = [
-            (module, name, _clone(value, host)) for module, name, value in found
-        ]
+        self._model = model
+        self._held = {
+            path: _Buffer(module, name, _clone(value, host), value.device)
+            for path, module, name, value in _buffers_of(model)
+        }
 
     def values(self) -> list[torch.Tensor]:
         """The copies, in the order of the model's buffers."""
-        return [value for _, _, value in self._held]
+        return [held.value for held in self._held.values()]
 
-    def take_over(self, values: list[torch.Tensor]) -> None:
-        """From now on these are what is put back, in the order of `values`.
+    def named(self) -> dict[str, torch.Tensor]:
+        """The copies by path, as `layers.0.running_mean`."""
+        return {path: held.value for path, held in self._held.items()}
+
+    def take_over(self, values: Mapping[str, torch.Tensor] | list[Any]) -> None:
+        """From now on these are what is put back.
+
+        Args:
+            values: what `named` gave, of a model that may have made more buffers on
+                its way than this one has, or fewer; or a list in the order of the
+                model's buffers, as older checkpoints hold it.
 
         Raises:
-            ValueError: they are not as many as the model has buffers.
+            ValueError: they are of another model.
         """
-        self._held = [
-            (module, name, value)
-            for (module, name, _), value in zip(self._held, values, strict=True)
-        ]
+        if not isinstance(values, Mapping):
+            values = dict(zip(self._held, values, strict=True))
+        self._held = {path: self._placed(path, value) for path, value in values.items()}
+
+    def _placed(self, path: str, value: torch.Tensor) -> _Buffer:
+        here = self._held.get(path)
+        if here is not None:
+            return _Buffer(here.module, here.name, value, here.device)
+        prefix, _, name = path.rpartition(".")
+        modules = {} if self._model is None else dict(self._model.named_modules())
+        if prefix not in modules:
+            raise ValueError(f"a snapshot of a model with a buffer {path!r}")
+        return _Buffer(modules[prefix], name, value, value.device)
 
     def restore(self) -> None:
         """Put the values back, in place where the tensor is still of that shape."""
-        for (module, name, value), device in zip(
-            self._held, self._devices, strict=True
-        ):
-            now = module._buffers.get(name)
+        for held in self._held.values():
+            now, value = held.module._buffers.get(held.name), held.value
             alike = now is not None and (now.shape, now.dtype) == (
                 value.shape,
                 value.dtype,
@@ -80,16 +106,16 @@ class Buffers:
                 with torch.no_grad():
                     now.copy_(value)
             else:
-                module._buffers[name] = value.to(device, copy=True)
+                held.module._buffers[held.name] = value.to(held.device, copy=True)
 
 
 def _buffers_of(
     model: torch.nn.Module | None,
-) -> Iterator[tuple[torch.nn.Module, str, torch.Tensor]]:
-    for module in model.modules() if model is not None else ():
+) -> Iterator[tuple[str, torch.nn.Module, str, torch.Tensor]]:
+    for prefix, module in model.named_modules() if model is not None else ():
         for name, value in module._buffers.items():
             if value is not None:
-                yield module, name, value
+                yield f"{prefix}.{name}" if prefix else name, module, name, value
 
 
 @dataclass
@@ -135,7 +161,7 @@ class Snapshot:
             "step": self.step,
             "healthy": self.healthy,
             "values": list(self.values),
-            "buffers": self.buffers.values(),
+            "buffers": self.buffers.named(),
             "random": self.random.state_dict(),
         }
 
@@ -161,7 +187,7 @@ class Snapshot:
             for value, parameter in zip(state["values"], parameters, strict=True)
         ]
         buffers = Buffers(model, host=host)
-        buffers.take_over(list(state["buffers"]))
+        buffers.take_over(state["buffers"])
         # Before "random" there was, torch's states lay beside the tensors.
         random = RandomState.of(state.get("random", state))
         step, healthy = int(state["step"]), int(state["healthy"])
