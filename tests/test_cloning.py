@@ -242,9 +242,9 @@ def test_a_model_that_cannot_be_copied_says_what_to_pass(error):
 
 def test_a_model_that_cannot_be_copied_is_no_raw_error_of_a_decision():
     model = models.make("mlp")
-    model.lock = threading.Lock()
     with agent_over(model, SGD) as agent:
         agent.step(models.batches()[0])
+        model.lock = threading.Lock()
 
         with pytest.raises(BadArgument, match="cannot be deep-copied.*pass clone="):
             agent.decide()
