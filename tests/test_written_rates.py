@@ -68,6 +68,59 @@ def test_rates_that_a_loop_writes_at_every_step_are_a_schedule(name):
     assert twin.run(5) == live.run(5)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_loop_that_multiplies_its_rates_by_hand_is_a_schedule_too(known):
+    def decay(optimizer):
+        for group in optimizer.param_groups:
+            group["lr"] *= 0.97
+
+    def run(optimizer, model, steps, decaying):
+        found = []
+        for at in range(steps):
+            optimizer.zero_grad()
+            models.objective(model, models.batches()[at % 3]).backward()
+            optimizer.step()
+            if decaying:
+                decay(optimizer)
+            found.append([group["lr"] for group in optimizer.param_groups])
+        return found
+
+    model, other = models.make("mlp"), models.make("mlp")
+    live, plain = live_over(model, two_groups(model)), two_groups(other)
+    run(live, model, 4, known), run(plain, other, 4, known)
+
+    swap(live, ADAM)
+    start = [
+        (mine["lr"], own["lr"])
+        for mine, own in zip(live.param_groups, plain.param_groups, strict=True)
+    ]
+    found, expected = run(live, model, 8, True), run(plain, other, 8, True)
+    live.guard.breach("for the test")
+    back = [group["lr"] for group in live.param_groups]
+
+    for rates, wanted in zip(found[2:], expected[2:], strict=True):
+        for rate, own, (rule, before) in zip(rates, wanted, start, strict=True):
+            assert rate == pytest.approx(rule * own / before)
+    # The last of them was not followed by a step that tells it from a wish.
+    assert back == pytest.approx(expected[-1], rel=0.031)
+    on = [first for first, _ in run(live, model, 3, True)]
+    assert on == pytest.approx([back[0] * 0.97**at for at in (1, 2, 3)])
+
+
+def test_the_groups_show_the_live_rate_where_a_loop_writes_its_own():
+    model = models.make("mlp")
+    live = ByHand(live_over(model, two_groups(model)), model, BY_HAND["cosine"])
+    live.run(6)
+    swap(live.optimizer, ADAM)
+    live.run(2)
+
+    by_hand(BY_HAND["cosine"])(live.optimizer, 8)
+    shown = live.rates()[0]
+
+    expected = 0.01 * BY_HAND["cosine"](8) / BY_HAND["cosine"](5)
+    assert shown == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("rate", [0.123, 0.05, 0.0001, 0.0])
 @pytest.mark.parametrize("scheduled", [False, True])
 def test_one_rate_written_by_hand_is_a_wish(rate, scheduled):

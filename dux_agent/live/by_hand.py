@@ -1,11 +1,11 @@
-"""Whether a loop computes its learning rates itself and writes them into the groups."""
+"""Whether a loop sets its learning rates itself: writes them, or multiplies them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dux_agent.live.rates import References, of_the_schedule
+from dux_agent.live.rates import References, of_the_schedule, told_apart
 
 # Changes that a loop made to the rate of the base optimizer, with no scheduler about,
 # after which more of them are taken as a schedule too.
@@ -40,14 +40,19 @@ class ByHand:
     """Judges what was written by hand: one value is a wish, more are a schedule.
 
     Attributes:
-        usual: the loop computes its rates.
+        usual: the loop sets its rates.
         changes: of the base optimizer's rate, that no scheduler explains.
+        multiplies: it multiplies the rate that it finds, and does not compute it anew;
+            None: not known yet.
     """
 
-    def __init__(self, *, usual: bool = False, changes: int = 0) -> None:
+    def __init__(
+        self, *, usual: bool = False, changes: int = 0, multiplies: bool | None = None
+    ) -> None:
         """Go on from what is known of the loop."""
         self.usual = usual
         self.changes = changes
+        self.multiplies = multiplies
         self._wish: tuple[int, References] | None = None
 
     def change(self) -> None:
@@ -80,3 +85,16 @@ class ByHand:
         if not self.usual:
             self._wish = (step, list(references))
         return references
+
+    def own_rate(self, rate: float, own: float | None, live: float) -> float:
+        """The schedule's own rate after the loop wrote `rate`.
+
+        Args:
+            own: before that; None: the group had none.
+            live: the live rate that the loop found.
+        """
+        if own is None or own == live or min(rate, own, live) <= 0:
+            return rate
+        if self.multiplies is None:
+            self.multiplies = told_apart(rate, own, live) != rate
+        return own * (rate / live) if self.multiplies else rate

@@ -115,6 +115,10 @@ class OwnSchedule:
             if each.moved and id(each.scheduler) not in busy
         ]
 
+    def any_of(self, busy: Collection[int]) -> bool:
+        """Whether one of the schedulers is among these ids."""
+        return any(id(each) in busy for each in self.schedulers)
+
     def mark(self) -> None:
         """What they have done so far is known."""
         for each in self._followed:

@@ -57,8 +57,7 @@ class SavedRates:
         references: of each group `[rate, own]`, or None.
         shown: of each group the live rate that was put into it last.
         scales: of each group; see `dux_agent.live.schedule`.
-        by_hand: the loop itself computes its rates.
-        changes: changes of the rate that no scheduler explains.
+        by_hand, changes, multiplies: see `dux_agent.live.by_hand`.
     """
 
     own: list[float | None] = field(default_factory=list)
@@ -67,6 +66,7 @@ class SavedRates:
     scales: list[float] = field(default_factory=list)
     by_hand: bool = False
     changes: int = 0
+    multiplies: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -87,12 +87,17 @@ class SavedRates:
             scales=[float(scale) for scale in data["scales"]],
             by_hand=bool(data["by_hand"]),
             changes=int(data["changes"]),
+            multiplies=_claim(data.get("multiplies")),
         )
         sizes = {len(read.references), len(read.scales)}
         sizes |= {len(read.own), len(read.shown)} if read.own else set()
         if sizes != {groups}:
             raise ValueError(f"rates of other groups than the {groups} that there are")
         return read
+
+
+def _claim(value: Any) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def pack_references(references: Sequence[Reference | None]) -> list[list[float] | None]:

@@ -12,7 +12,7 @@ list of its last rates when it has stepped. What no scheduler wrote was written 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,6 +78,8 @@ class Schedule:
         self._seen = self._numbers()
         self._kept: list[Any] | None = None  # own rates, while a step is taken
         self._steps = 0
+        self._found_at = -1
+        self._paused = False
         self._by_hand = ByHand()
 
     @property
@@ -87,7 +89,7 @@ class Schedule:
 
     @property
     def by_hand(self) -> bool:
-        """Whether the loop itself computes its rates and writes them."""
+        """Whether the loop sets its rates itself."""
         return self._by_hand.usual
 
     @property
@@ -128,22 +130,44 @@ class Schedule:
         return reference_to(number, current, self.initial(index))
 
     def look(self) -> None:
-        """Take note of what schedulers have done; cheap where they did nothing."""
-        if self._own.known and self._own.moved():
-            self._take_note(judge=False)
+        """Take note of what schedulers have done; cheap where they did nothing.
+
+        Of what was written by hand too where that is usual. Else it waits for the next
+        step: a scheduler that is not known yet may be in the middle of its own.
+        """
+        if self._paused or not self._own.known:
+            return
+        if self._own.moved() or (self.by_hand and self._is_written()):
+            busy = at_work()
+            judge = self.by_hand and not self._own.any_of(busy)
+            self._take_note(judge=judge, busy=busy)
+
+    def _is_written(self) -> bool:
+        return any(
+            number is not None and number != state.shown
+            for number, state in zip(self._numbers(), self._state, strict=False)
+        )
 
     def find(self) -> None:
-        """Look for schedulers, as at every decision."""
+        """Look for schedulers, as at every decision; once at the same step."""
+        if self._found_at == self._steps:
+            return
+        self._found_at = self._steps
         if self._own.find() and not self._own.known:
             # They may have made every change so far.
             self._by_hand = ByHand()
 
+    def pause(self) -> None:
+        """What is written from now on, until `follow`, is written by a swap."""
+        self._paused = True
+
     def prepare(self) -> None:
         """Before a swap: find the schedulers, and know the schedule's own rates."""
+        self.pause()
         self.meet_groups()
         if self._own.known:
             self._take_note(judge=True)
-            self._own.find()
+            self.find()
             return
         self.find()
         for state, group in zip(self._state, self._groups, strict=True):
@@ -153,6 +177,7 @@ class Schedule:
     def follow(self, references: Sequence[Reference | None]) -> None:
         """From now on the live rates are relative to these; the groups show them."""
         self.meet_groups()
+        self._paused = False
         self._by_hand.begin()
         if not self._own.known:
             self._begin([self.own(index) for index in range(len(self._groups))])
@@ -178,6 +203,7 @@ class Schedule:
         """
         self.meet_groups()
         self._steps += 1
+        self._paused = True
         if self._own.known:
             self._take_note(judge=True)
             return
@@ -193,6 +219,7 @@ class Schedule:
     def after_step(self) -> None:
         """After a step of the rule that is still live: what it wrote is its own."""
         kept, self._kept = self._kept, None
+        self._paused = False
         numbers = self._numbers()
         if not self._own.known:
             if kept is None or numbers == self._seen:
@@ -218,6 +245,7 @@ class Schedule:
             scales=list(self._own.scales),
             by_hand=self.by_hand,
             changes=self._by_hand.changes,
+            multiplies=self._by_hand.multiplies,
         )
 
     def go_on_from(self, saved: SavedRates, base: Sequence[Options]) -> None:
@@ -227,7 +255,9 @@ class Schedule:
             base: the base optimizer's options of each group.
         """
         self.reset()
-        self._by_hand = ByHand(usual=saved.by_hand, changes=saved.changes)
+        self._by_hand = ByHand(
+            usual=saved.by_hand, changes=saved.changes, multiplies=saved.multiplies
+        )
         if not saved.own:
             return
         self._own.find()
@@ -250,6 +280,8 @@ class Schedule:
         self._own.forget()
         self._state = [_Group() for _ in self._groups]
         self._kept = None
+        self._found_at = -1
+        self._paused = False
         self._by_hand = ByHand()
         self._seen = self._numbers()
 
@@ -269,15 +301,15 @@ class Schedule:
             state.initial = "initial_lr" in group
         self._own.begin(own)
 
-    def _take_note(self, *, judge: bool) -> None:
+    def _take_note(self, *, judge: bool, busy: Collection[int] = ()) -> None:
         """Bring the own rates up to now, and let the groups show the live ones.
 
         Args:
-            judge: also of what no scheduler wrote; else that waits for the next step,
-                since a scheduler may be in the middle of its own.
+            judge: also of what no scheduler wrote.
+            busy: ids of what is in the middle of a method; it waits.
         """
         numbers = self._numbers()
-        moved = self._own.moved(() if judge else at_work())
+        moved = self._own.moved(busy)
         ends = [each.ends(numbers) for each in moved]
         if moved:
             shown = [state.shown for state in self._state]
@@ -358,12 +390,15 @@ class Schedule:
             state.reference = reference
         for each in written:
             state = self._state[each.index]
-            if self.by_hand or state.reference is None:
+            if state.reference is None:
                 self._own.put(each.index, self._groups[each.index]["lr"])
-                self._show(each.index)
+            elif self.by_hand:
+                found = state.reference.at(number_of_rate(self._own.own(each.index)))
+                rate = self._by_hand.own_rate(each.rate, each.own, found)
+                self._own.put(each.index, rate)
             else:
                 state.reference = self.reference_for(each.index, each.rate)
-                state.shown = each.rate
+            self._show(each.index)
 
     def _show(self, index: int) -> None:
         """Put the live rate into the group."""
