@@ -296,7 +296,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         if not self._made:
             super().add_param_group(param_group)
             return
-        from dux_agent.live.swap import add_group
+        from dux_agent.live.new_groups import add_group
 
         add_group(self, param_group)
         self._hold()
