@@ -118,6 +118,37 @@ def test_a_group_that_joins_a_rule_gets_its_share(execution):
         assert (0.01, 0.25) == after
 
 
+@MODES
+@pytest.mark.parametrize("then", ["a step", "a decision", "a checkpoint"])
+def test_groups_that_the_base_optimizer_was_given_are_stepped_too(execution, then):
+    with attached(DECAYING, MOMENTUM, execution=execution) as agent:
+        run(agent, 2)
+        agent.decide()
+        run(agent, 1)
+        late = [torch.nn.Parameter(torch.ones(2)) for _ in range(2)]
+        for parameter, lr in zip(late, (1e-3, 1e-4), strict=True):
+            agent.model.register_parameter(f"late_{lr}".replace(".", "_"), parameter)
+            agent.optimizer.base.add_param_group({"params": [parameter], "lr": lr})
+        if then == "a decision":
+            assert "applied" == agent.decide().verdict
+        elif then == "a checkpoint":
+            agent.state_dict()
+        for parameter in late:
+            parameter.grad = torch.ones(2)
+        agent.optimizer.step()
+        live = agent.optimizer.running.source
+        largest = 0.05 if then == "a decision" else 0.01
+
+        assert (MOMENTUM if then == "a decision" else DECAYING).strip() == live.strip()
+        rates = [largest, largest / 10] * 2
+        assert pytest.approx(rates) == [rate for (rate,) in split(agent, "lr")]
+        assert all(bool((parameter < 1).all()) for parameter in late)
+        agent.optimizer.guard.breach("for the test")
+        assert pytest.approx([1e-3, 1e-4] * 2) == [
+            rate for (rate,) in split(agent, "lr")
+        ]
+
+
 @pytest.mark.parametrize(
     "values, expected",
     [

@@ -56,6 +56,7 @@ class Observer:
             Whatever they raise.
         """
         settings, watch = self._settings, self._watch
+        self._live.meet_groups()
         self._functions.check_objective(batches[-1])
         validation: float | None = None
         if settings.validate is not None:

@@ -46,6 +46,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
     Inline the tensors of the state are the live ones, as torch has it: copy them
     before the next step if they shall stay. An isolated rule's are copies.
     """
+    live.meet_groups()
     rule = live.running
     if isinstance(rule, InlineRule):
         try:

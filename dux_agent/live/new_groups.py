@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from dux_agent.live.ending import end_all
@@ -22,26 +23,41 @@ from dux_sandbox.option_values import SCHEDULERS
 
 def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     """Add a parameter group behind the live optimizer; see `add_param_group`."""
-    base, groups = live.base, live.param_groups
+    if live.running is not live.base_rule:
+        live.rule_state()  # one that cannot say is rolled back before anything changes
+    given = set(param_group)
+    live.base.add_param_group(param_group)  # judges it; fills in the base's values
+    meet_groups(live, given)
+
+
+def meet_groups(live: DuxOptimizer, given: Collection[str] = ()) -> None:
+    """The base optimizer has groups that the live rule does not step yet.
+
+    A generated rule is built anew over all groups and gets its state back. Until the
+    next swap its incumbent is the base optimizer.
+
+    Args:
+        given: names of options of the new groups that stay as they are; of others they
+            get their share of the rule's.
+    """
+    groups, names = live.param_groups, set(live.base.defaults)
+    known = len(live.owned)
+    # Of the schedule, a new group's rate is what the base optimizer was given.
+    live.schedule.meet_groups()
     if live.running is live.base_rule:
-        base.add_param_group(param_group)
-        live.owned.append(set(base.defaults) & set(param_group))
+        live.owned += [names & set(group) for group in groups[known:]]
         return
-    standing = live.base_standing
+    bases = live.base_standing.options[:known]
     learned = live.rule_state()
     old, source = live.running, live.running.source
-    references = live.schedule.references
     if old is live.base_rule or source is None:
-        add_group(live, param_group)  # fetching its state has rolled the rule back
+        meet_groups(live, given)  # fetching its state has rolled the rule back
         return
-    given = {name: value for name, value in param_group.items() if name != "params"}
-    base.add_param_group(param_group)  # judges the group; fills in the base's values
-    group = groups[-1]
+    references = live.schedule.references[:known]
     live.set_base_options(
-        [*standing.options, options_of(group, set(base.defaults) & set(group))]
+        [*bases, *(options_of(each, names) for each in groups[known:])]
     )
-    # Of the schedule, the new group's rate is what the base optimizer was given.
-    live.schedule.meet_groups()
+    live.schedule.pause()
     before = [held(each) for each in groups]
     try:
         rule = live.build(source, groups)
@@ -50,13 +66,16 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     except RuleFailed as failed:
         _fall_back(live, before, f"the rule failed: {failed.finding}")
         return
-    for name in set(base.defaults) - set(rule.defaults) - {"lr"}:
-        group.pop(name, None)
-    for name, value in share_out(rule.options, shares(live))[-1].items():
-        if name not in given and name not in SCHEDULERS:
-            group[name] = value
-    references.append(live.schedule.reference_for(len(groups) - 1, group.get("lr")))
-    owned = [*live.owned, set(rule.defaults) & set(group)]
+    owned = [set(each) for each in live.owned]
+    settled = share_out(rule.options, shares(live))
+    for index, group in list(enumerate(groups))[known:]:
+        for name in names - set(rule.defaults) - {"lr"}:
+            group.pop(name, None)
+        for name, value in settled[index].items():
+            if name not in given and name not in SCHEDULERS:
+                group[name] = value
+        references.append(live.schedule.reference_for(index, group.get("lr")))
+        owned.append(set(rule.defaults) & set(group))
     waited = live.guard.waiting
     live.make_live(rule, owned, references)
     live.guard.arm(live.base_standing, live.guard.snapshot())
@@ -69,8 +88,9 @@ def _fall_back(live: DuxOptimizer, before: list[Held], reason: str) -> None:
     """The rule cannot live over the new groups: the base optimizer takes over."""
     old, waited = live.running, live.guard.waiting
     standing = live.base_standing
+    new: list[set[str]] = [set()] * (len(before) - len(live.owned))
     for group, was, due, owned in zip(
-        live.param_groups, before, standing.options, [*live.owned, set()], strict=True
+        live.param_groups, before, standing.options, [*live.owned, *new], strict=True
     ):
         put_back(group, was)
         give_back(group, owned=owned, incumbent=due, cycled=cycled_by(live.base))

@@ -201,9 +201,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         self.base._opt_called = True  # type: ignore[attr-defined]
         if listener is not None:
             listener.step_begins()
+        self.meet_groups()
         groups = self.param_groups
-        if len(groups) != len(self.owned):
-            self._meet_new_groups()
         rule = self.running
         self.schedule.before_step(trusted=rule is self.base_rule)
         known = [set(group) for group in groups] if self.guard.armed else []
@@ -249,13 +248,14 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         if self.on_replaced is not None:
             self.on_replaced(message)
 
-    def _meet_new_groups(self) -> None:
-        """Somebody has called `add_param_group` of the base optimizer itself."""
+    def meet_groups(self) -> None:
+        """Step those too that were added by the base optimizer's own method."""
+        if len(self._groups) == len(self.owned):
+            return
+        from dux_agent.live.new_groups import meet_groups
+
         self._hold()
-        names = set(self.base.defaults)
-        for group in self.param_groups[len(self.owned) :]:
-            self.owned.append(names & set(group))
-            self._base_options.append(options_of(group, names))
+        meet_groups(self)
 
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""

@@ -83,6 +83,7 @@ def swap(
         RuleFailed: it could not be built, or failed in that step.
             After either everything is bit for bit as it was.
     """
+    live.meet_groups()
     live.guard.follow()
     groups = live.param_groups
     live.schedule.prepare()
