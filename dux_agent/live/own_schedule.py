@@ -9,7 +9,7 @@ import torch
 
 from dux_agent.live.followed import Followed, Numbers
 from dux_agent.live.group_options import Options, copied
-from dux_agent.live.rates import number_of_rate
+from dux_agent.live.rates import number_of_rate, told_apart
 from dux_agent.live.schedulers import all_optimizers, schedulers_over
 from dux_agent.live.shadow import OwnRates
 from dux_sandbox.group_shares import number_in
@@ -139,6 +139,29 @@ class OwnSchedule:
         # Of several, the one whose rates are found in the groups was the last.
         for each in sorted(moved, key=lambda each: each.ends(numbers) == numbers):
             each.advance(rates, shown, numbers, self._known_optimizers())
+
+    def adopt(
+        self, index: int, written: float, shown: float, born: bool, overwrites: bool
+    ) -> None:
+        """A scheduler was made while a rule is live, and has written into this group.
+
+        Args:
+            shown: the live rate that it found.
+            born: it is the first over this group, which has an `initial_lr` now.
+            overwrites: it computes rates anew.
+        """
+        rate = number_in(self.rate(index))
+        if rate is None:
+            return
+        first = number_in(self._groups[index].get("initial_lr"))
+        if born and first == shown and rate and shown:
+            # It goes on from the rule's rate, and so do all that it will set.
+            self.scales[index] *= shown / rate
+            self.put(index, written)
+        elif born or overwrites:
+            self.put(index, written)
+        else:
+            self.put(index, told_apart(written, rate, shown))
 
     def start(self, new: list[Followed]) -> None:
         """Follow new schedulers from where they and the rates stand."""

@@ -13,7 +13,6 @@ list of its last rates when it has stepped. What no scheduler wrote was written 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ import torch
 from dux_agent.live.by_hand import ByHand, Written
 from dux_agent.live.followed import Followed
 from dux_agent.live.group_options import Options, copied
+from dux_agent.live.live_rate import LiveRate, tensor_in
 from dux_agent.live.own_schedule import OwnSchedule
 from dux_agent.live.rates import (
     Reference,
@@ -29,31 +29,10 @@ from dux_agent.live.rates import (
     number_of_rate,
     pack_references,
     reference_to,
-    told_apart,
     unpack_references,
-    write_rate,
 )
 from dux_agent.live.schedulers import at_work
 from dux_sandbox.group_shares import number_in
-
-
-@dataclass
-class _Group:
-    """One group's rate.
-
-    Attributes:
-        reference: what the live rate is relative to; None: it is the schedule's own.
-        shown: the live rate that was put into the group last.
-        initial: the group had an `initial_lr` when it was looked at last.
-        tensor: where the group keeps its rate, if in a tensor.
-        base_tensor: where the base optimizer keeps its own.
-    """
-
-    reference: Reference | None = None
-    shown: float | None = None
-    initial: bool = False
-    tensor: torch.Tensor | None = None
-    base_tensor: torch.Tensor | None = None
 
 
 class Schedule:
@@ -74,7 +53,7 @@ class Schedule:
         """
         self._groups = groups
         self._own = OwnSchedule(groups, optimizers, schedulers)
-        self._state = [_Group() for _ in groups]
+        self._state = [LiveRate() for _ in groups]
         self._seen = self._numbers()
         self._kept: list[Any] | None = None  # own rates, while a step is taken
         self._steps = 0
@@ -171,7 +150,7 @@ class Schedule:
             return
         self.find()
         for state, group in zip(self._state, self._groups, strict=True):
-            state.base_tensor = _tensor_in(group)
+            state.base_tensor = tensor_in(group)
         self._begin([group.get("lr") for group in self._groups])
 
     def follow(self, references: Sequence[Reference | None]) -> None:
@@ -185,10 +164,8 @@ class Schedule:
         for index, (state, group) in enumerate(
             zip(self._state, self._groups, strict=True)
         ):
-            state.reference = references[index] if index < len(references) else None
-            state.tensor = _tensor_in(group)
-            if state.reference is None and state.base_tensor is not None:
-                state.tensor = state.base_tensor
+            known = index < len(references)
+            state.follow(group, references[index] if known else None)
             self._show(index)
         plain = all(state.reference is None for state in self._state)
         if plain and all(scale == 1.0 for scale in self._own.scales):
@@ -264,7 +241,7 @@ class Schedule:
         self._own.scales = list(saved.scales)
         own: list[Any] = []
         for state, rate, options in zip(self._state, saved.own, base, strict=True):
-            tensor = state.base_tensor = _tensor_in(options)
+            tensor = state.base_tensor = tensor_in(options)
             if rate is None or tensor is None:
                 own.append(rate)
             else:
@@ -273,12 +250,12 @@ class Schedule:
         references = unpack_references(saved.references)
         for index, state in enumerate(self._state):
             state.reference, state.shown = references[index], saved.shown[index]
-            state.tensor = _tensor_in(self._groups[index])
+            state.tensor = tensor_in(self._groups[index])
 
     def reset(self) -> None:
         """The base optimizer is live, and its rates are the schedule's own."""
         self._own.forget()
-        self._state = [_Group() for _ in self._groups]
+        self._state = [LiveRate() for _ in self._groups]
         self._kept = None
         self._found_at = -1
         self._paused = False
@@ -288,8 +265,9 @@ class Schedule:
     def meet_groups(self) -> None:
         """Groups were added: their rate is their own until a rule says otherwise."""
         for group in self._groups[len(self._state) :]:
-            shown, initial = number_in(group.get("lr")), "initial_lr" in group
-            self._state.append(_Group(shown=shown, initial=initial))
+            state = LiveRate()
+            state.begin(group)
+            self._state.append(state)
             self._own.join(group)
 
     def _numbers(self) -> list[float | None]:
@@ -297,8 +275,7 @@ class Schedule:
 
     def _begin(self, own: Sequence[Any]) -> None:
         for state, group in zip(self._state, self._groups, strict=True):
-            state.shown = number_in(group.get("lr"))
-            state.initial = "initial_lr" in group
+            state.begin(group)
         self._own.begin(own)
 
     def _take_note(self, *, judge: bool, busy: Collection[int] = ()) -> None:
@@ -359,20 +336,10 @@ class Schedule:
         for index in sorted({*births, *strays}):
             state, number = self._state[index], numbers[index]
             state.initial = "initial_lr" in self._groups[index]
-            rate, shown = number_in(self._own.rate(index)), state.shown
-            if number is None or rate is None or shown is None:
-                continue
-            first = number_in(self._groups[index].get("initial_lr"))
-            if index in births and first == shown and rate and shown:
-                # It goes on from the rule's rate, and so do all that it will set.
-                self._own.scales[index] *= shown / rate
-                rate = number
-            elif index in births or overwrites:
-                rate = number
-            else:
-                rate = told_apart(number, rate, shown)
-            self._own.put(index, rate)
-            self._show(index)
+            if number is not None and state.shown is not None:
+                born = index in births
+                self._own.adopt(index, number, state.shown, born, overwrites)
+                self._show(index)
         self._own.start(new)
 
     def _take_by_hand(self, strays: list[int], numbers: list[float | None]) -> None:
@@ -393,7 +360,7 @@ class Schedule:
             if state.reference is None:
                 self._own.put(each.index, self._groups[each.index]["lr"])
             elif self.by_hand:
-                found = state.reference.at(number_of_rate(self._own.own(each.index)))
+                found = number_of_rate(state.at(self._own.own(each.index)))
                 rate = self._by_hand.own_rate(each.rate, each.own, found)
                 self._own.put(each.index, rate)
             else:
@@ -402,17 +369,4 @@ class Schedule:
 
     def _show(self, index: int) -> None:
         """Put the live rate into the group."""
-        state, group = self._state[index], self._groups[index]
-        own: Any = self._own.own(index)
-        if state.reference is not None:
-            if state.reference.own == 0.0 and number_in(own):
-                state.reference = Reference(state.reference.rate, number_of_rate(own))
-            own = state.reference.at(number_of_rate(own))
-        if own is not None:
-            write_rate(group, own, state.tensor)
-        state.shown = number_in(group.get("lr"))
-
-
-def _tensor_in(group: Options) -> torch.Tensor | None:
-    lr = group.get("lr")
-    return lr if isinstance(lr, torch.Tensor) else None
+        self._state[index].show(self._groups[index], self._own.own(index))
