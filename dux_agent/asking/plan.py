@@ -54,7 +54,8 @@ class DecisionPlan:
         rule_state: what a rule keeps, if that is as much as Adam does: in its process,
             or inline beside the model.
         kept_aside: in the dry run, buffers and other modules that are put back.
-        snapshot: while a rule is live; twice for some steps whenever it is renewed.
+        snapshot: while a rule is live; twice from its first renewal on, when the one
+            before it is kept too, and once more for some steps while it is renewed.
         snapshots: where that lives: "device", "host" or "off".
         isolated: whether a live rule has a process of its own.
         guard_only: there is no language model; `snapshot` holds the optimizer's state
@@ -117,7 +118,7 @@ class DecisionPlan:
             ("child", self.child, f"shared memory of its process, {live}"),
             ("rule's state", self.rule_state, "if it keeps as much as Adam does"),
             ("kept aside", self.kept_aside, "in the dry run"),
-            ("snapshot", self.snapshot, f"while a rule is live, {where}"),
+            ("snapshot", self.snapshot, f"while a rule is live, {where}; later two"),
         ]
 
     def _sums(self) -> list[tuple[str, str]]:
