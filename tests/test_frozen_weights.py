@@ -51,6 +51,7 @@ def decided(model, execution, steps=3):
     with attach(model, optimizer, objective, lm=lm, execution=execution) as agent:
         for batch in models.batches()[:steps]:
             agent.step(batch)
+        objective.places.clear()  # before the first step nothing is known to rest
         before = {name: value.clone() for name, value in model.state_dict().items()}
         agent.decide()
     now = model.state_dict()
@@ -152,3 +153,19 @@ def test_a_tensor_that_is_trained_does_not_rest():
     weight.requires_grad_(True)
 
     assert set() == resting.look([weight])
+
+
+def test_the_copy_that_is_tried_at_attach_shares_what_is_frozen():
+    model, copied = Adapted(), []
+
+    class Counting(nn.Parameter):
+        def __deepcopy__(self, memo):
+            copied.append(self)
+            return super().__deepcopy__(memo)
+
+    model.body.weight = Counting(model.body.weight.data, requires_grad=False)
+    optimizer = torch.optim.SGD(model.head.parameters(), lr=0.02)
+
+    attach(model, optimizer, models.objective, lm=scripted(SGD)).close()
+
+    assert [] == copied
