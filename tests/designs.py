@@ -312,7 +312,7 @@ p.add_(d, alpha=-group["lr"] * min(1.0, (state["step"] - 1) / group["warmup"]))
     ),
 }
 
-# By design they break one law each, and say so: trait -> the text without it.
+# By design they break one law each: the trait that says so -> the text without it.
 BY_DESIGN = {
     "keeps-residual": _rule(
         "Signs with the error fed back, the rate folded into what is left over.",
@@ -324,6 +324,27 @@ wanted = group["lr"] * grad + state["left"]
 sent = wanted.sign() * wanted.abs().mean() if p.numel() else wanted
 state["left"].copy_(wanted - sent)
 p.sub_(sent)
+""",
+    ),
+    "averages-weights": _rule(
+        "SGD that leans towards the mean of its past weights.",
+        ("lr=1e-2", "pull=0.01"),
+        """
+if not state:
+    state["step"], state["sum"] = 2, 2 * p
+state["step"] += 1
+p.add_(grad, alpha=-group["lr"])
+state["sum"].add_(p)
+p.lerp_(state["sum"] / state["step"], group["pull"])
+""",
+    ),
+    "late-rate": _rule(
+        "SGD whose rate is a mean over the last rates it was given.",
+        ("lr=1e-2",),
+        """
+state.setdefault("rates", [float(group["lr"])] * 60)
+state["rates"] = [*state["rates"][1:], float(group["lr"])]
+p.add_(grad, alpha=-sum(state["rates"][:55]) / 55)
 """,
     ),
 }

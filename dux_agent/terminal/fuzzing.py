@@ -80,7 +80,7 @@ def fuzz(
     """Check a source and try the laws on it in a jailed process.
 
     Args:
-        file: what the source is called in the result.
+        file: where the source lies; so it is called in the result.
         source: the text of one rule.
         examples: drawn for each law.
         skip: names of laws that are left out.
@@ -98,7 +98,9 @@ def fuzz(
 
     results = []
     try:
-        for result in try_laws(source, examples=examples, skip=skip, seed=seed):
+        for result in try_laws(
+            source, examples=examples, skip=skip, seed=seed, file=file
+        ):
             results.append(result)
             on_result(result)
     except SourceRejected as error:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding, SourceRejected
-from dux_sandbox.lawful.header import RULE, without_torch
+from dux_sandbox.lawful.header import with_rule
 from dux_sandbox.lawful.traits import declared_by
 from dux_sandbox.laws import LAWS, LawResult, laws_to_try
 from dux_sandbox.limits import Limits
@@ -31,6 +31,7 @@ def try_laws(
     seconds: float = 120.0,
     limits: Limits | None = None,
     quick: bool = False,
+    file: str | None = None,
 ) -> Iterator[LawResult]:
     """Check a source, then try every law on it in a process of its own.
 
@@ -45,6 +46,8 @@ def try_laws(
             was at is named, and the laws after it are not tried.
         limits: `memory` is used.
         quick: try only a few of the cases made by hand.
+        file: where the source lies: scripts take a class from there that is too long
+            to be printed with each of them.
 
     Yields:
         One result for each law, as it comes.
@@ -68,15 +71,18 @@ def try_laws(
         "quick": quick,
     }
     memory = (limits or Limits()).memory
-    return _answers(request, wanted, memory, seconds)
+    return _answers(request, wanted, memory, seconds, file)
 
 
 def _answers(
-    request: dict[str, object], wanted: list[str], memory: int, seconds: float
+    request: dict[str, object],
+    wanted: list[str],
+    memory: int,
+    seconds: float,
+    file: str | None,
 ) -> Iterator[LawResult]:
     purpose = {"purpose": "laws", "memory": memory, "draws": bool(request["examples"])}
     child = zygote().fork(purpose)
-    source = without_torch(str(request["source"])).strip()
     try:
         at = ""
         try:
@@ -94,7 +100,7 @@ def _answers(
                     result.name,
                     result.ok,
                     result.message,
-                    result.example.replace(RULE, source, 1),
+                    with_rule(result.example, str(request["source"]), file),
                 )
         except ChannelBroken as error:
             message = f"its process ended: {error}"

@@ -7,32 +7,22 @@ for result in check_laws(lambda params: torch.optim.Adam(params, lr=1e-3)):
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-import torch
-
+from dux_sandbox.judging import Factory, judge
+from dux_sandbox.judging import LawResult as LawResult
 from dux_sandbox.lawful.calling import CALLING_LAWS
-from dux_sandbox.lawful.cases import Case
 from dux_sandbox.lawful.decaying import DECAY
 from dux_sandbox.lawful.episodes import EPISODE
 from dux_sandbox.lawful.grouping import GROUPING_LAWS
-from dux_sandbox.lawful.header import header_of
-from dux_sandbox.lawful.keeping import surroundings_kept
 from dux_sandbox.lawful.law import Drawn as Drawn
 from dux_sandbox.lawful.law import Law as Law
 from dux_sandbox.lawful.memory import DETERMINISTIC, MEMORY_LAWS
 from dux_sandbox.lawful.options import OPTIONS
 from dux_sandbox.lawful.ownership import OWNERSHIP_LAWS
-from dux_sandbox.lawful.probing import CannotJudge, probe
-from dux_sandbox.lawful.script import Raised, Unjudged, Violation
-from dux_sandbox.lawful.training import Facts, Training
 from dux_sandbox.lawful.traits import TRAITS as TRAITS
-from dux_sandbox.lawful.traits import declared_in
 from dux_sandbox.lawful.values import VALUES_LAWS
-
-Factory = Callable[[Any], torch.optim.Optimizer]
 
 LAWS: tuple[Law, ...] = (
     # First, while what a class may count for all its rules together is still small.
@@ -52,23 +42,6 @@ LAWS: tuple[Law, ...] = (
 _QUICK_CORNERS = 4
 
 
-@dataclass(frozen=True)
-class LawResult:
-    """What came of one law.
-
-    Attributes:
-        name: the law's.
-        ok: whether the rule keeps it, as far as it was tried.
-        message: how it is broken, or why it was not tried; "" when it is kept.
-        example: a script that shows the violation with torch alone; "" without one.
-    """
-
-    name: str
-    ok: bool
-    message: str = ""
-    example: str = ""
-
-
 class HypothesisMissing(ImportError):
     """hypothesis is not installed; the message ends in the `pip install`."""
 
@@ -86,8 +59,9 @@ def check_laws(
 
     Each law is tried on cases made by hand first, then on `examples` drawn by
     hypothesis, and a failing one is shrunk. The same seed gives the same results.
-    Whatever the rule raises is a violation; global modes and random numbers are
-    afterwards what they were.
+    Whatever the rule raises is a violation, told once: what keeps a rule from being
+    tried at all breaks one law, and the others are not tried. Global modes and random
+    numbers are afterwards what they were.
 
     Args:
         factory: makes an optimizer of parameters or of parameter groups; called
@@ -137,7 +111,7 @@ def iter_laws(
     named = None if traits is None else _known("traits", traits, list(TRAITS))
     if quick:
         laws = [replace(law, corners=law.corners[:_QUICK_CORNERS]) for law in laws]
-    return _results(factory, laws, examples, seed, named, source)
+    return judge(factory, laws, examples, seed, named, source)
 
 
 def laws_to_try(examples: int, skip: Iterable[str]) -> list[Law]:
@@ -170,113 +144,3 @@ def _known(what: str, names: Iterable[str], wanted: list[str]) -> frozenset[str]
     for name in sorted(found - set(wanted)):
         raise ValueError(f"{what} names {name!r}; known are {', '.join(wanted)}.")
     return found
-
-
-def _results(
-    factory: Factory,
-    laws: list[Law],
-    examples: int,
-    seed: int,
-    traits: frozenset[str] | None,
-    source: str | None,
-) -> Iterator[LawResult]:
-    with surroundings_kept():
-        try:
-            facts, built = probe(factory, traits or frozenset())
-            if traits is None:
-                traits = declared_in(getattr(factory, "__doc__", None))
-                traits |= declared_in(type(built).__doc__)
-                if traits:
-                    facts, built = probe(factory, traits)
-            header = header_of(factory, built, source)
-        except CannotJudge as error:
-            trouble = str(error)
-        else:
-            trouble = ""
-    for law in laws:
-        if trouble:
-            yield LawResult(law.name, False, trouble)
-        else:
-            yield _Trial(factory, header, facts, law).result(examples, seed)
-
-
-class _Trial:
-    """One law and one rule."""
-
-    def __init__(self, factory: Factory, header: str, facts: Facts, law: Law) -> None:
-        self._factory = factory
-        self._header = header
-        self._facts = facts
-        self._law = law
-        self._judged = False
-        self._unjudged = ""
-
-    def result(self, examples: int, seed: int) -> LawResult:
-        law, facts = self._law, self._facts
-        off = law.relaxed_by in facts.traits and law.relaxed_by != "matrices-only"
-        if off:
-            return LawResult(law.name, True, f"relaxed: {law.relaxed_by} is declared")
-        if law.steady and facts.random:
-            return LawResult(law.name, True, "not tried: the rule draws random numbers")
-        if law.needs is not None and facts.number(law.needs) is None:
-            return LawResult(law.name, True, f"the rule has no option {law.needs}")
-        try:
-            for case in law.corners:
-                self.try_one(case)
-            if examples:
-                from dux_sandbox.drawing import draw
-                from dux_sandbox.strategies import cases
-
-                draw(cases(law.drawn), self.try_one, examples, seed)
-        except Violation as broken:
-            return LawResult(law.name, False, broken.message, broken.script)
-        if not self._judged and self._unjudged:
-            return LawResult(law.name, False, f"it cannot be tried: {self._unjudged}")
-        return LawResult(law.name, True, self._relaxation())
-
-    def _relaxation(self) -> str:
-        if self._law.relaxed_by in self._facts.traits:
-            return f"relaxed: {self._law.relaxed_by} is declared"
-        return ""
-
-    def try_one(self, case: Case) -> bool:
-        """Whether a case could be judged; raises Violation where it breaks the law."""
-        if "matrices-only" in self._facts.traits:
-            case = _of_matrices(case)
-        training = Training(self._factory, self._header, self._facts)
-        with surroundings_kept():
-            try:
-                try:
-                    self._law.experiment(training, case)
-                except Raised:
-                    if self._law.name != "accepts":
-                        self._train_plainly(case)
-                    raise
-            except Unjudged as reason:
-                self._unjudged = self._unjudged or str(reason)
-                return False
-        self._judged = True
-        return True
-
-    def _train_plainly(self, case: Case) -> None:
-        """Two steps of the case with nothing special about them.
-
-        Raises:
-            Unjudged: it does not even get that far, which is for `accepts` to say.
-        """
-        gradients = (("steady",) * len(case.parameters),) * 2
-        control = Training(self._factory, "", self._facts)
-        plain = replace(case, gradients=gradients)
-        control.begin(plain)
-        control.train(plain)
-
-
-def _of_matrices(case: Case) -> Case:
-    """The case with every shape made one that a rule for matrices takes."""
-    parameters = tuple(
-        each
-        if len(each.shape) >= 2 and 0 not in each.shape
-        else replace(each, shape=(2, 3))
-        for each in case.parameters
-    )
-    return replace(case, parameters=parameters)

@@ -28,6 +28,7 @@ from dux_sandbox.lawful.cases import (
     Shape,
 )
 from dux_sandbox.lawful.episodes import Episode
+from dux_sandbox.lawful.header import Header
 from dux_sandbox.lawful.keeping import surroundings_kept
 from dux_sandbox.lawful.law import Drawn
 from dux_sandbox.lawful.probing import probe
@@ -197,7 +198,7 @@ def training_machine(
             )
         )
         def begin(self, held: list[Parameter]) -> None:
-            training = Training(factory, "# factory = ...", facts)
+            training = Training(factory, Header(factory="# factory = ..."), facts)
             training.accuse()
             self.episode = Episode(training, Case(tuple(held), ()))
 

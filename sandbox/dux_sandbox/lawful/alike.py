@@ -23,7 +23,7 @@ def alike(training: Training, held: Case, place: int) -> None:
     if place >= len(options) or training.facts.random or training.facts.line_search:
         raise Unjudged("the rule has no such option")
     option, value = options[place]
-    control = Training(training.script.look("factory"), "", training.facts)
+    control = training.apart()
     both = f"for group in optimizer.param_groups: group[{option!r}] = {value!r}"
     _two_groups(control, held, "", both)
     if not control.script.look(f"torch.allclose(a, b, {_ALIKE})"):

@@ -153,7 +153,7 @@ class Episode:
 
 def episode(training: Training, held: Case) -> None:
     """A training of the moves in `variant`."""
-    control = Training(training.script.look("factory"), "", training.facts)
+    control = training.apart()
     Episode(control, held).step()
     training.accuse()
     running = Episode(training, held)

@@ -82,7 +82,7 @@ def missing(training: Training, held: Case) -> None:
             for row in held.gradients
         ),
     )
-    control = Training(training.script.look("factory"), "", training.facts)
+    control = training.apart()
     control.begin(whole)
     control.train(whole)
     names = training.names(held)
@@ -187,7 +187,7 @@ def add_group(training: Training, held: Case) -> None:
     training.run("moved = float((a2.detach() - before).abs().max())")
     training.claim("moved > 0", "the parameter of the new group never moves")
     if lr:
-        training.run("c2 = torch.nn.Parameter(torch.ones(2))")
+        training.run("c2 = torch.nn.Parameter(torch.ones(2, 2))")
         training.run('optimizer2.add_param_group({"params": [c2], "lr": 0.025})')
         training.claim(
             '[0.1, 0.1, 0.025] == [g["lr"] for g in optimizer2.param_groups]',
@@ -208,6 +208,7 @@ ADD_GROUP = Law(
     experiment=add_group,
     corners=(case(MATRIX), case(MATRIX, variant="fresh")),
     drawn=Drawn(parameters=(1, 1), steps=(1, 1), variants=("", "fresh")),
+    relaxed_by=("shared-clock",),
 )
 
 GROUPING_LAWS = (ORDER, MISSING, ADD_GROUP)

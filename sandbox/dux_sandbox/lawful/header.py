@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
-import builtins
 import functools
 import inspect
+import re
 import sys
 import textwrap
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from dux_sandbox.lawful.excerpt import MOST_LINES, excerpt
+from dux_sandbox.lawful.joining import joined
 
 _FROM_TORCH = ("torch.",)
 
@@ -18,7 +23,20 @@ _FROM_TORCH = ("torch.",)
 RULE = "# the rule"
 
 
-def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> str:
+@dataclass(frozen=True)
+class Header:
+    """What a script begins with.
+
+    Attributes:
+        rule: the text of the rule, or an import of it.
+        factory: the text of `factory`.
+    """
+
+    rule: str = ""
+    factory: str = ""
+
+
+def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> Header:
     """Text that defines `factory` for a script.
 
     Args:
@@ -29,16 +47,46 @@ def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> 
     cls = type(built)
     if source is not None:
         made = f"def factory(params):\n    return {cls.__name__}(params)\n"
-        return f"{without_torch(source).strip()}\n\n\n{made}"
+        text = source if source == RULE else excerpt(source, cls.__name__)
+        return Header(without_torch(text), made)
     arguments = "".join(
-        f", {name}={value!r}" for name, value in _arguments(factory, built).items()
+        f", {name}={_written(value)}"
+        for name, value in _arguments(factory, built).items()
     )
     made = f"def factory(params):\n    return {cls.__name__}(params{arguments})\n"
-    text = None if cls.__module__.startswith(_FROM_TORCH) else _text_of(cls)
-    if text is None:
+    text = "" if cls.__module__.startswith(_FROM_TORCH) else _text_of(cls)
+    if not text:
         module = "torch.optim" if _in_torch_optim(cls) else cls.__module__
         text = f"from {module} import {cls.__name__}"
-    return f"{without_torch(text).strip()}\n\n\n{made}"
+    return Header(without_torch(text), made)
+
+
+def with_rule(script: str, source: str, file: str | None) -> str:
+    """The script with the text of a rule where `RULE` stands for it.
+
+    Args:
+        script: made with the source `RULE`.
+        source: the text of the rule's file.
+        file: where it lies, for a class too long to print; None: it is printed.
+    """
+    before, found, after = script.partition(RULE)
+    made = re.search(r"^    return (\w+)\(params", after, re.MULTILINE)
+    if not found or made is None:
+        return script
+    text = excerpt(source, made[1])
+    if file is not None and _long(text):
+        text = _out_of(file, made[1])
+    return joined(before, without_torch(text), after)
+
+
+def _out_of(file: str, name: str) -> str:
+    """Text that takes a class out of a file, wherever the script is run."""
+    path = str(Path(file).resolve())
+    return f"import runpy\n\n{name} = runpy.run_path({path!r})[{name!r}]"
+
+
+def _long(text: str) -> bool:
+    return len(text.splitlines()) > MOST_LINES
 
 
 def _in_torch_optim(cls: type) -> bool:
@@ -49,12 +97,30 @@ def _in_torch_optim(cls: type) -> bool:
 
 def without_torch(text: str) -> str:
     """The text without the import that every script has already."""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        return text.strip()
     lines = text.splitlines()
-    return "\n".join(line for line in lines if line.strip() != "import torch")
+    for node in tree.body:
+        if ast.unparse(node) == "import torch":
+            lines[node.lineno - 1] = ""
+    return "\n".join(lines).strip()
+
+
+def _written(value: object) -> str:
+    """A value as an expression."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return f"torch.tensor({value.tolist()!r}, dtype={value.dtype})"
+    return repr(value)
 
 
 def _arguments(factory: Callable[[Any], Any], built: Any) -> dict[str, Any]:
     """What the factory passes beside the parameters, as far as it can be seen."""
+    import torch
+
     if isinstance(factory, functools.partial):
         return dict(factory.keywords)
     try:
@@ -64,51 +130,31 @@ def _arguments(factory: Callable[[Any], Any], built: Any) -> dict[str, Any]:
     found = {}
     for name, parameter in parameters.items():
         value = getattr(built, "defaults", {}).get(name, getattr(built, name, None))
-        plain = isinstance(value, bool | int | float | str | tuple)
-        if plain and name not in ("self", "params") and value != parameter.default:
+        if isinstance(value, torch.Tensor):
+            plain = value.numel() == 1
+        else:
+            plain = isinstance(value, bool | int | float | str | tuple)
+            plain = plain and value != parameter.default
+        if plain and name not in ("self", "params"):
             found[name] = value
     return found
 
 
-def _text_of(cls: type) -> str | None:
-    """The class, and what it uses of its own module; None without its source."""
+def _text_of(cls: type) -> str:
+    """The class, and what it uses of its own module; "" where it is to be imported."""
     try:
-        module = sys.modules[cls.__module__]
-        tree = ast.parse(inspect.getsource(module))
-        inspect.getsource(cls)
-    except (KeyError, OSError, TypeError, SyntaxError):
-        return None
-    given = {name: node for node in tree.body for name in _names_bound(node)}
-    if cls.__name__ not in given:
-        return textwrap.dedent(inspect.getsource(cls))
-    wanted, kept = [cls.__name__], set()
-    while wanted:
-        node = given.get(wanted.pop())
-        if node is None or node in kept:
-            continue
-        kept.add(node)
-        wanted += [
-            each.id
-            for each in ast.walk(node)
-            if isinstance(each, ast.Name) and not hasattr(builtins, each.id)
-        ]
-    future = "from __future__ import annotations\n"
-    lazy = future if "annotations" in given else ""
-    return lazy + "\n".join(
-        ast.unparse(node)
-        for node in tree.body
-        if node in kept and "annotations" not in _names_bound(node)
+        text = inspect.getsource(sys.modules[cls.__module__])
+        own = inspect.getsource(cls)
+    except (KeyError, OSError, TypeError):
+        return ""
+    if cls.__qualname__ != cls.__name__:
+        return textwrap.dedent(own)
+    found = excerpt(text, cls.__name__)
+    beside = any(
+        isinstance(node, ast.ImportFrom) and node.level
+        for node in ast.parse(found).body
     )
-
-
-def _names_bound(node: ast.stmt) -> list[str]:
-    """The names that a statement of a module binds, as far as scripts need them."""
-    if isinstance(node, ast.ClassDef | ast.FunctionDef):
-        return [node.name]
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [alias.asname or alias.name.split(".")[0] for alias in node.names]
-    if isinstance(node, ast.Assign):
-        return [each.id for each in node.targets if isinstance(each, ast.Name)]
-    if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-        return [node.target.id]
-    return []
+    if not beside and not _long(found):
+        return found
+    file = inspect.getsourcefile(cls)
+    return "" if beside or file is None else _out_of(file, cls.__name__)

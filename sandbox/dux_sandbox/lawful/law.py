@@ -62,8 +62,9 @@ class Law:
             rule fails in a way that another law is about.
         corners: cases that are tried first, made by hand, small.
         drawn: what hypothesis draws after them.
-        relaxed_by: the trait that relaxes it.
+        relaxed_by: the traits that relax it, each alone.
         needs: an option without which it claims nothing.
+        most_drawn: more than this is never drawn; None: as much as is asked for.
         steady: it claims nothing of a rule that draws random numbers: where they
             fall depends on order and layout.
     """
@@ -75,9 +76,10 @@ class Law:
     experiment: Callable[[Training, Case], None]
     corners: tuple[Case, ...]
     drawn: Drawn = field(default_factory=Drawn)
-    relaxed_by: str | None = None
+    relaxed_by: tuple[str, ...] = ()
     needs: str | None = None
     steady: bool = False
+    most_drawn: int | None = None
 
 
 def case(

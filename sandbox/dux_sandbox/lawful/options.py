@@ -164,7 +164,7 @@ def _one_option(
 
 def _fixed_length(training: Training, held: Case, name: str) -> bool:
     """Whether the last step went equally far in every element, as signs do."""
-    probe = Training(training.script.look("factory"), "", training.facts)
+    probe = training.apart()
     last = len(held.gradients) - 1
     probe.begin(held)
     probe.train(held, until=last)
@@ -176,8 +176,7 @@ def _fixed_length(training: Training, held: Case, name: str) -> bool:
 
 def _grows(training: Training, held: Case, name: str) -> bool:
     """Whether the steps of a rule grow by themselves under a constant gradient."""
-    factory = training.script.look("factory")
-    probe = Training(factory, "", training.facts)
+    probe = training.apart()
     idle, row = training.facts.idle, ("steady",) * len(held.parameters)
     constant = replace(held, gradients=(row,) * (idle + 3))
     probe.begin(constant)
@@ -255,4 +254,5 @@ OPTIONS = Law(
         variants=OPTION_VARIANTS,
         decaying=False,
     ),
+    relaxed_by=("late-rate",),
 )

@@ -54,7 +54,7 @@ GRADIENTS_LAW = Law(
         case(MATRIX, gradients="mixed", steps=2, options=((),)),
     ),
     drawn=Drawn(gradients=("mixed", "huge", "none", "sparse"), dtypes=DTYPES, groups=2),
-    relaxed_by="clips-gradients",
+    relaxed_by=("clips-gradients",),
 )
 
 
@@ -204,6 +204,7 @@ KEEPS_GROUPS = Law(
         case(MATRIX, options=(DECAYING,)),
     ),
     drawn=Drawn(groups=2, steps=(1, 6)),
+    relaxed_by=("schedules-rate",),
 )
 
 
@@ -245,6 +246,7 @@ FROZEN = Law(
     ),
     drawn=Drawn(dtypes=DTYPES, values=("mixed", "large"), groups=2, steps=(0, 5)),
     needs="lr",
+    relaxed_by=("averages-weights", "keeps-residual", "projects-weights"),
 )
 
 OWNERSHIP_LAWS = (

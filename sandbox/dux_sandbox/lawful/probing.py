@@ -24,13 +24,19 @@ def probe(factory: Callable[[Any], Any], traits: frozenset[str]) -> tuple[Facts,
     """
     built, _ = _build(factory)
     options = {k: v for k, v in built.param_groups[0].items() if k != "params"}
+    most_sides = 4 if _takes(factory, (1, 2, 1, 2)) else 2
+    shown = frozenset[str]()
+    if not _takes(factory, (2,)):
+        shown = frozenset({"matrices-only"}) - traits
     bare = _step(factory, by_closure=False)
     called = _step(factory, by_closure=True)
     by_closure = "needs-closure" in traits or (bare is None and called is not None)
     idle = _idle_steps(factory, by_closure)
     facts = Facts(
         options=options,
-        traits=traits,
+        traits=traits | shown,
+        shown=shown,
+        most_sides=most_sides,
         by_closure=by_closure,
         line_search=called is not None and called[0] > 1,
         random=_reads_random_numbers(factory, by_closure),
@@ -59,6 +65,17 @@ def _build(factory: Callable[[Any], Any]) -> tuple[Any, torch.nn.Parameter]:
             f"with parameter groups was wanted"
         )
     return built, weight
+
+
+def _takes(factory: Callable[[Any], Any], shape: tuple[int, ...]) -> bool:
+    """Whether the constructor does not refuse a parameter of this shape by name."""
+    try:
+        factory([torch.nn.Parameter(torch.ones(shape))])
+    except ValueError:
+        return False
+    except (Exception, Runaway):  # generated code: the laws say what is wrong
+        return True
+    return True
 
 
 def _step(

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.lawful.header import Header
+from dux_sandbox.lawful.joining import joined
 from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.runtime.text import plain
 
@@ -80,7 +82,11 @@ class Raised(Violation):
 
 
 class Unjudged(Exception):
-    """The rule failed in a way that another law is about; nothing is said here."""
+    """Nothing can be said here, or another law is about it."""
+
+
+class Died(Unjudged):
+    """The rule raised in what another law is about."""
 
 
 @lru_cache(maxsize=8192)
@@ -93,10 +99,10 @@ class Script:
 
     Args:
         factory: what a script calls `factory`: parameters to an optimizer.
-        header: text that defines `factory` in a script of its own.
+        header: texts that define `factory` in a script of its own.
     """
 
-    def __init__(self, factory: Callable[[Any], Any], header: str) -> None:
+    def __init__(self, factory: Callable[[Any], Any], header: Header) -> None:
         self._header = header
         self._names: dict[str, Any] = {"factory": factory}
         self._used: list[str] = []
@@ -119,7 +125,7 @@ class Script:
 
         Raises:
             Raised: it raised, and the rule stands accused.
-            Unjudged: it raised before.
+            Died: it raised before.
         """
         self._lines.append(line)
         self._names.update(_MODULES)
@@ -128,7 +134,7 @@ class Script:
         # Generated code: whatever it raises is a finding.
         except (Exception, Runaway) as error:
             if not self._accusing:
-                raise Unjudged(_told(error)) from None
+                raise Died(_told(error)) from None
             raise Raised(f"it raised {_told(error)}", self.text()) from None
 
     def look(self, expression: str) -> Any:
@@ -155,10 +161,10 @@ class Script:
         body = "\n".join(self._lines)
         used = [name for name in ("copy", "pickle", "random") if f"{name}." in body]
         imports = "".join(f"import {name}\n" for name in used)
-        parts = [f"{imports}\nimport torch\n" if imports else "import torch\n"]
-        parts += [self._header.strip() + "\n"]
-        parts += [_DEFINITIONS[name].strip() + "\n" for name in self._used]
-        return "\n".join([*parts, body]) + "\n"
+        before = f"{imports}\nimport torch\n" if imports else "import torch\n"
+        parts = [f"\n{self._header.factory}"]
+        parts += [f"\n{_DEFINITIONS[name].strip()}\n" for name in self._used]
+        return joined(before, self._header.rule, "\n".join([*parts, body]))
 
 
 def _told(error: BaseException) -> str:

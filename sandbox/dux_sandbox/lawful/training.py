@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dux_sandbox.lawful.cases import Case, Options, Shape
+from dux_sandbox.lawful.header import Header
 from dux_sandbox.lawful.script import Script
 
 _LETTERS = "abcdefgh"
@@ -24,6 +25,8 @@ class Facts:
         line_search: it calls the closure more than once in a step.
         random: it reads torch's global random numbers.
         remembers: it keeps weights to go back to, as Lookahead and averages do.
+        shown: traits that it does not declare: its constructor refuses all else.
+        most_sides: the most dimensions of a parameter that its constructor takes.
         idle: how many first steps only gather (one in ADOPT and SOAP), or come
             between two that move (a rule that moves at every fourth has three).
         centres: of what it takes the mean away from gradients: "rows", "columns",
@@ -36,6 +39,8 @@ class Facts:
     line_search: bool = False
     random: bool = False
     remembers: bool = False
+    shown: frozenset[str] = frozenset()
+    most_sides: int = 4
     idle: int = 0
     centres: frozenset[str] = frozenset()
 
@@ -63,11 +68,15 @@ class Training:
     """
 
     def __init__(
-        self, factory: Callable[[Any], Any], header: str, facts: Facts
+        self, factory: Callable[[Any], Any], header: Header, facts: Facts
     ) -> None:
         self.facts = facts
         self.script = Script(factory, header)
         self._seeds = 0
+
+    def apart(self) -> Training:
+        """Another training of the same rule, which no script tells of."""
+        return Training(self.script.look("factory"), Header(), self.facts)
 
     def run(self, line: str) -> None:
         """One more statement; see `Script.run`."""

@@ -11,6 +11,12 @@ TRAITS = {
     "needs-closure": ("bare_step", "every step is given a closure"),
     "stochastic": ("rng", "it may draw from the global random numbers"),
     "matrices-only": ("accepts", "only matrices and larger are handed to it"),
+    "averages-weights": ("frozen", "it may go back to weights it keeps while lr is 0"),
+    "keeps-residual": ("frozen", "what it owes may be moved while lr is 0"),
+    "projects-weights": ("frozen", "it may hold weights in bounds while lr is 0"),
+    "schedules-rate": ("keeps_groups", "it may write options into the groups"),
+    "late-rate": ("options", "a new rate may act later, or be one of many"),
+    "shared-clock": ("add_group", "a group that joins late may take up an old count"),
 }
 
 _LINE = re.compile(r"^[\s#*]*dux:[ \t]*(.*)$", re.MULTILINE)

@@ -91,7 +91,7 @@ ACCEPTS = Law(
         gradient_layouts=LAYOUTS,
         groups=3,
     ),
-    relaxed_by="matrices-only",
+    relaxed_by=("matrices-only",),
 )
 
 
@@ -99,7 +99,7 @@ def finite(training: Training, held: Case) -> None:
     """No gradient, however odd, makes a parameter NaN or infinite."""
     plain = replace(held, gradients=(("steady",) * len(held.parameters),) * 2)
     # What dies on an ordinary gradient as well is for `accepts` to say.
-    control = Training(training.script.look("factory"), "", training.facts)
+    control = training.apart()
     control.begin(plain)
     control.train(plain)
     training.accuse()
