@@ -15,6 +15,7 @@ import torch
 from dux_sandbox.runtime.context import Context, Runaway, TurnsUsedUp
 from dux_sandbox.runtime.facade import BASES
 from dux_sandbox.runtime.kept import check_values
+from dux_sandbox.runtime.stock import prepare
 
 Method = Callable[..., Any]
 NAMES = (
@@ -93,7 +94,10 @@ class Doors:
         """
 
         def method(rule: Any, *arguments: Any, **options: Any) -> Any:
-            return getattr(super(made, rule), name)(*arguments, **options)
+            found = getattr(super(made, rule), name)
+            if name == "step" and not is_door(found):
+                prepare(rule)
+            return found(*arguments, **options)
 
         behind = next(vars(kind)[name] for kind in made.__mro__ if name in vars(kind))
         method.__name__ = name

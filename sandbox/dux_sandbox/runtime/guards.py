@@ -24,6 +24,7 @@ from dux_sandbox.runtime import (
 )
 from dux_sandbox.runtime.classes import Classes
 from dux_sandbox.runtime.context import Context
+from dux_sandbox.runtime.doors import is_door
 from dux_sandbox.runtime.facade import BASES, PATHS, stand_in_for
 from dux_sandbox.runtime.standins import (
     INERT,
@@ -32,6 +33,7 @@ from dux_sandbox.runtime.standins import (
     contents_of,
     methods_of,
 )
+from dux_sandbox.runtime.stock import prepare
 from dux_sandbox.runtime.tables import tables_by_type
 from dux_sandbox.runtime.writing import Writing
 
@@ -109,6 +111,8 @@ class Guards:
             if name in methods_of(target):
                 return methods_of(target)[name]
         elif kind in BASES:
+            if name == "step":
+                return _prepared(target, self._read(target, name))
             if name in _READABLE:
                 return self._read(target, name)
         elif isinstance(target, tuple) and kind.__module__ == "torch.return_types":
@@ -147,6 +151,9 @@ class Guards:
             return self._classes.asked_by_rule(rule, self._read(target, name))
         if name == "__init__" or name in _BUILDING_ONLY:
             return self._while_building(rule, name, self._read(target, name))
+        if name == "step":
+            step = self._read(target, name)
+            return step if is_door(step) else _prepared(rule, step)
         if name in _SUPER or not (name.startswith("__") or name in RESERVED):
             return self._read(target, name)
         refuse(target, name)
@@ -176,6 +183,8 @@ class Guards:
                 return self._classes.asked_by_rule(rule, bound)(*arguments)
             if name == "__init__" or name in _BUILDING_ONLY:
                 self.context.check_building(rule, name)
+            if name == "step" and not is_door(method):
+                prepare(rule)
             return method(rule, *arguments, **options)
 
         return call
@@ -254,6 +263,16 @@ class Guards:
             "@Exception": Exception,
             **{f"@{path}": value for path, value in PATHS.items()},
         }
+
+
+def _prepared(rule: Any, step: Callable[..., Any]) -> Callable[..., Any]:
+    """A step that may be torch's own, on a state that was looked at."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        prepare(rule)
+        return step(*arguments, **options)
+
+    return call
 
 
 def refuse(target: Any, name: str) -> NoReturn:

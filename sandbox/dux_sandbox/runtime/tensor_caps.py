@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.language import vocabulary
-from dux_sandbox.runtime import matrix_caps, pieces
+from dux_sandbox.runtime import matrix_caps, pieces, trusted
 from dux_sandbox.runtime.broadcasting import check_pair, check_together
 from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.nesting import check_nested
@@ -340,3 +340,13 @@ METHODS: dict[str, Check] = {
     **pieces.METHODS,
     **matrix_caps.METHODS,
 }
+# What is trusted comes first: a size that is wrong is not worth counting.
+for _name, _check in {
+    "torch.repeat_interleave": trusted.interleaved,
+    "torch.linalg.lu_solve": trusted.pivots,
+}.items():
+    FUNCTIONS[_name] = trusted.both(_check, FUNCTIONS[_name])
+METHODS["repeat_interleave"] = trusted.both(
+    trusted.interleaved, METHODS["repeat_interleave"]
+)
+METHODS["view"] = trusted.viewed

@@ -1,0 +1,25 @@
+# attack: an optimizer inside takes a fused step on a state that is too short; category: native
+# observable: early_exit; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t == 10:
+            for p in self.param_groups[0]["params"]:
+                inner = torch.optim.Adam([p], lr=0.0, fused=True)
+                inner.step()
+                inner.state[p]["exp_avg"] = torch.zeros(1)
+                inner.step()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None

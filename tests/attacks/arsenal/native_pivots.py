@@ -1,0 +1,22 @@
+# attack: pivots of rows that are not there make LAPACK write elsewhere; category: native
+# observable: early_exit; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t == 10:
+            pivots = torch.full((3,), 2**20, dtype=torch.int32)
+            torch.linalg.lu_solve(torch.eye(3), pivots, torch.ones(3, 3))
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None
