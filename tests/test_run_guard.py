@@ -380,6 +380,7 @@ def telling(optimizer, seen):
 
 
 BY_HAND = {
+    "multiplied": lambda group, step: group.update(lr=group["lr"] * 0.99),
     "written": lambda group, step: group.update(lr=0.02 / (1 + 0.01 * step)),
     "a tenth once": lambda group, step: (
         group.update(lr=group["lr"] * 0.1) if step == 30 else None
