@@ -6,6 +6,9 @@ themselves break no law.
 
 # ruff: noqa: E501
 
+import sys
+from types import ModuleType
+
 ADAM = """\
 import torch
 
@@ -918,6 +921,151 @@ MUTANTS = {
         [(_MADE, '                    state["buffer"] = torch.empty_like(p)\n')],
         "deterministic",
     ),
+    # long runs, live rates, schedules
+    "history_on_self": (
+        SGD,
+        [
+            (_SGD_SUPER, _SGD_SUPER + "        self.norms = []\n"),
+            (_LOOP, "        self.norms.append(0.5)\n" + _LOOP),
+        ],
+        "no_leak",
+    ),
+    "gradients_all_kept": (
+        SGD,
+        [
+            (
+                _MOVE,
+                _MOVE
+                + '                state.setdefault("past", []).append(d.clone())\n',
+            )
+        ],
+        "no_leak",
+    ),
+    "graphs_all_kept": (
+        SGD,
+        [
+            (
+                _MOVE,
+                _MOVE + "                with torch.enable_grad():\n"
+                '                    self.total = getattr(self, "total", 0) + p.sum()\n',
+            )
+        ],
+        "no_leak",
+    ),
+    "history_on_the_class": (
+        SGD,
+        [
+            ("    def __init__", "    seen = []\n\n    def __init__"),
+            (_LOOP, "        self.seen.append(1)\n" + _LOOP),
+        ],
+        "no_leak",
+    ),
+    "rate_scaled_in_place": (
+        ADAM,
+        [
+            (
+                "                p.addcdiv_(m,",
+                '                lr = group["lr"]\n                lr *= 0.5\n'
+                "                p.addcdiv_(m,",
+            ),
+            ('value=-group["lr"]', "value=-2 * lr"),
+        ],
+        "tensor_lr",
+    ),
+    "rate_read_once_while_it_is_the_same": (
+        SGD,
+        [
+            (
+                _MOVE,
+                '                if self.__dict__.get("seen") is not group["lr"]:\n'
+                '                    self.seen = group["lr"]\n'
+                '                    self.rate = float(group["lr"])\n'
+                '                p.add_(state["buffer"], alpha=-self.rate)\n',
+            )
+        ],
+        "tensor_lr",
+    ),
+    "keys_of_others_lost_in_loading": (
+        SGD,
+        [
+            (
+                _NO_GRAD,
+                "    def load_state_dict(self, held):\n"
+                "        super().load_state_dict(held)\n"
+                "        for group in self.param_groups:\n"
+                '            for key in set(group) - {"params", *self.defaults}:\n'
+                "                del group[key]\n\n" + _NO_GRAD,
+            )
+        ],
+        "scheduler",
+    ),
+    "first_rate_set_again_in_loading": (
+        SGD,
+        [
+            (
+                _NO_GRAD,
+                "    def load_state_dict(self, held):\n"
+                "        super().load_state_dict(held)\n"
+                "        for group in self.param_groups:\n"
+                '            group["lr"] = group.get("initial_lr", group["lr"])\n\n'
+                + _NO_GRAD,
+            )
+        ],
+        "scheduler",
+    ),
+    # compiled and captured
+    "norm_read_as_a_number": (
+        SGD,
+        [
+            (_MOVE, '                p.sub_(group["lr"] * state["buffer"])\n'),
+            ("d = p.grad\n", "d = p.grad / max(1.0, float(p.grad.norm()))\n"),
+        ],
+        "capturable",
+    ),
+    "choice_by_a_value": (
+        SGD,
+        [
+            (_MOVE, '                p.sub_(group["lr"] * state["buffer"])\n'),
+            (
+                "d = p.grad\n",
+                "d = p.grad\n                if p.grad.sum() > 1e9:\n"
+                "                    d = d / 2\n",
+            ),
+        ],
+        "capturable",
+    ),
+    "shape_that_depends_on_data": (
+        SGD,
+        [
+            (_MOVE, '                p.sub_(group["lr"] * state["buffer"])\n'),
+            (
+                "d = p.grad\n",
+                "d = p.grad.clone()\n                d[d > 1e9] = d[d > 1e9] / 2\n",
+            ),
+        ],
+        "capturable",
+    ),
+    "rate_as_a_plain_number": (SGD, [], "capturable"),
+    "count_left_out_when_compiled": (
+        ADAM,
+        [
+            (
+                _STEP,
+                "                if not torch.compiler.is_compiling() or t == 0:\n"
+                '                    state["step"] += 1\n'
+                '                t = state["step"]\n',
+            ),
+            (
+                '                    state["step"] = 0\n',
+                '                    state["step"] = 1\n',
+            ),
+            (
+                "                state = self.state[p]\n",
+                "                state, t = self.state[p], 1\n",
+            ),
+        ],
+        "compiled",
+    ),
     "zero_grad_resets_the_state": (
         SGD,
         [
@@ -956,6 +1104,7 @@ def source_of(name):
 
 def rule_of(source):
     """The class of a source."""
-    names = {"__name__": "mutant"}
-    exec(compile(source, "<mutant>", "exec"), names)
-    return names["Rule"]
+    # A module of its own: torch.compile looks for it.
+    module = sys.modules["mutant"] = ModuleType("mutant")
+    exec(compile(source, "<mutant>", "exec"), vars(module))
+    return module.Rule

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from dux_sandbox.laws import LAWS, TRAITS, LawResult, check_laws
+from dux_sandbox.laws import LAWS, OPTIONAL_LAWS, TRAITS, LawResult, check_laws
 from tests import laws_table
 from tests.designs import BY_DESIGN
 from tests.law_mutants import ADAM, MUTANTS, SGD, rule_of, source_of
@@ -51,12 +51,13 @@ def only(name):
 
 def test_every_law_says_what_it_claims_and_why():
     assert len(NAMES) == len(set(NAMES))
-    for law in LAWS:
+    for law in (*LAWS, *OPTIONAL_LAWS):
         assert law.claim.endswith(".") and law.reason.endswith(".") and law.catches
 
 
 def test_each_trait_relaxes_exactly_one_law():
-    relaxed = [(trait, law.name) for law in LAWS for trait in law.relaxed_by]
+    laws = (*LAWS, *OPTIONAL_LAWS)
+    relaxed = [(trait, law.name) for law in laws for trait in law.relaxed_by]
 
     assert sorted((trait, law) for trait, (law, _) in TRAITS.items()) == sorted(relaxed)
 
@@ -95,7 +96,9 @@ def test_a_planted_bug_is_found_and_shown(name):
 def test_every_planted_bug_is_found_with_default_settings(name):
     source, expected = source_of(name), MUTANTS[name][2]
 
-    results = check_laws(rule_of(source), source=source)
+    also = {expected} & {law.name for law in OPTIONAL_LAWS}
+
+    results = check_laws(rule_of(source), source=source, also=also)
 
     assert expected in broken(results)
 
@@ -244,6 +247,8 @@ RELAXED = {
         "        for held in self.param_groups:\n            held",
     ),
     "late-rate": BY_DESIGN["late-rate"],
+    "keeps-history": source_of("gradients_all_kept"),
+    "reads-values": source_of("choice_by_a_value"),
     "shared-clock": source_of("one_count_for_late_groups"),
 }
 
@@ -253,9 +258,10 @@ def test_a_declared_trait_relaxes_its_law(trait):
     law, _ = TRAITS[trait]
     source = RELAXED[trait]
     declared = f'{source}\n\nRule.__doc__ = "dux: {trait}"\n'
+    also = {law} & {each.name for each in OPTIONAL_LAWS}
 
-    without = check_laws(rule_of(source), examples=0, source=source)
-    with_it = check_laws(rule_of(declared), examples=0, source=declared)
+    without = check_laws(rule_of(source), examples=0, source=source, also=also)
+    with_it = check_laws(rule_of(declared), examples=0, source=declared, also=also)
 
     assert law in broken(without)
     assert broken(without) - {law} == broken(with_it)

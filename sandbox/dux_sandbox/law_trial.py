@@ -19,7 +19,7 @@ _START_SECONDS = 120.0  # hypothesis is imported in the child: 3 s on a busy mac
 _MOST_TEXT = 1 << 17
 # The live optimizer keeps what a rule holds on itself beside its state, and builds a
 # rule anew where groups change: these laws would refuse what is sound behind it.
-KEPT_BY_LIVE_OPTIMIZER = ("checkpoint", "add_group", "episode")
+KEPT_BY_LIVE_OPTIMIZER = ("checkpoint", "add_group", "episode", "scheduler")
 
 
 def try_laws(

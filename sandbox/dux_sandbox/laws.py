@@ -13,9 +13,11 @@ from dataclasses import replace
 from dux_sandbox.judging import Factory, judge
 from dux_sandbox.judging import LawResult as LawResult
 from dux_sandbox.lawful.calling import CALLING_LAWS
+from dux_sandbox.lawful.compiling import COMPILING_LAWS
 from dux_sandbox.lawful.decaying import DECAY
 from dux_sandbox.lawful.episodes import EPISODE
 from dux_sandbox.lawful.grouping import GROUPING_LAWS
+from dux_sandbox.lawful.lasting import LASTING_LAWS
 from dux_sandbox.lawful.law import Drawn as Drawn
 from dux_sandbox.lawful.law import Law as Law
 from dux_sandbox.lawful.memory import DETERMINISTIC, MEMORY_LAWS
@@ -35,7 +37,10 @@ LAWS: tuple[Law, ...] = (
     OPTIONS,
     *CALLING_LAWS,
     EPISODE,
+    *LASTING_LAWS,
 )
+# Tried only where they are asked for: they are slow, or few rules are made for them.
+OPTIONAL_LAWS: tuple[Law, ...] = COMPILING_LAWS
 
 
 # How many of the cases made by hand a short run tries of each law.
@@ -51,6 +56,7 @@ def check_laws(
     *,
     examples: int = 50,
     skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     seed: int = 0,
     traits: Iterable[str] | None = None,
     source: str | None = None,
@@ -69,6 +75,7 @@ def check_laws(
         examples: drawn for each law; 0 tries the cases made by hand only, and needs
             no hypothesis.
         skip: names of laws that are left out.
+        also: names of `OPTIONAL_LAWS` that are tried as well.
         seed: of what is drawn.
         traits: names of `TRAITS`; None: those that the docstring of the factory or
             of the optimizer's class declares, as in `dux: clips-gradients`.
@@ -78,7 +85,7 @@ def check_laws(
         One result for each law that is not left out, in the order of `LAWS`.
 
     Raises:
-        ValueError: `skip` or `traits` names something unknown, `examples` < 0.
+        ValueError: `skip`, `also` or `traits` names something unknown, `examples` < 0.
         HypothesisMissing: `examples` > 0 without the extra `fuzz`.
 
     >>> [r.name for r in check_laws(torch.optim.SGD, examples=0) if not r.ok]
@@ -89,6 +96,7 @@ def check_laws(
             factory,
             examples=examples,
             skip=skip,
+            also=also,
             seed=seed,
             traits=traits,
             source=source,
@@ -101,32 +109,37 @@ def iter_laws(
     *,
     examples: int = 50,
     skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     seed: int = 0,
     traits: Iterable[str] | None = None,
     source: str | None = None,
     quick: bool = False,
 ) -> Iterator[LawResult]:
     """The same, one result after another; `quick` tries few cases made by hand."""
-    laws = laws_to_try(examples, skip)
+    laws = laws_to_try(examples, skip, also)
     named = None if traits is None else _known("traits", traits, list(TRAITS))
     if quick:
         laws = [replace(law, corners=law.corners[:_QUICK_CORNERS]) for law in laws]
     return judge(factory, laws, examples, seed, named, source)
 
 
-def laws_to_try(examples: int, skip: Iterable[str]) -> list[Law]:
-    """The laws that are not left out, in order.
+def laws_to_try(
+    examples: int, skip: Iterable[str], also: Iterable[str] = ()
+) -> list[Law]:
+    """The laws that are not left out, in order, then the optional ones asked for.
 
     Raises:
-        ValueError: `skip` names no law, or `examples` < 0.
+        ValueError: `skip` or `also` names no law, or `examples` < 0.
         HypothesisMissing: `examples` > 0 and hypothesis cannot be imported.
     """
-    skipped = _known("skip", skip, [law.name for law in LAWS])
+    added = _known("also", also, [law.name for law in OPTIONAL_LAWS])
+    skipped = _known("skip", skip, [law.name for law in (*LAWS, *OPTIONAL_LAWS)])
     if examples < 0:
         raise ValueError(f"examples is {examples}; it must be >= 0.")
     if examples:
         _require_hypothesis()
-    return [law for law in LAWS if law.name not in skipped]
+    laws = [*LAWS, *(law for law in OPTIONAL_LAWS if law.name in added)]
+    return [law for law in laws if law.name not in skipped]
 
 
 def _require_hypothesis() -> None:

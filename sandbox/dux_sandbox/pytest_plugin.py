@@ -36,8 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known, also to `--strict-markers`."""
     config.addinivalue_line(
         "markers",
-        "dux_laws(fixture='factory', skip=()): try the laws of an optimizer on what "
-        "the fixture `factory` makes: parameters in, optimizer out.",
+        "dux_laws(fixture='factory', skip=(), also=()): try the laws of an optimizer "
+        "on what the fixture `factory` makes: parameters in, optimizer out.",
     )
 
 
@@ -46,11 +46,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker(_MARK)
     if mark is None or "law" not in metafunc.fixturenames:
         return
-    from dux_sandbox.laws import LAWS
+    from dux_sandbox.laws import laws_to_try
 
-    skipped = _skipped(mark)
-    names = [law.name for law in LAWS if law.name not in skipped]
-    metafunc.parametrize("law", names)
+    laws = laws_to_try(0, _named(mark, "skip"), _named(mark, "also"))
+    metafunc.parametrize("law", [law.name for law in laws])
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -59,7 +58,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     mark = pyfuncitem.get_closest_marker(_MARK)
     if mark is None:
         return
-    from dux_sandbox.laws import LAWS, check_laws
+    from dux_sandbox.laws import check_laws, laws_to_try
 
     fixture = mark.kwargs.get("fixture", "factory")
     if fixture not in pyfuncitem.funcargs:
@@ -68,15 +67,16 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
             f"takes a fixture that returns a factory: parameters in, optimizer out.",
             pytrace=False,
         )
-    skip = set(_skipped(mark))
+    skip, also = _named(mark, "skip"), _named(mark, "also")
     law = pyfuncitem.funcargs.get("law")
     if law is not None:
-        skip |= {each.name for each in LAWS} - {law}
+        skip |= {each.name for each in laws_to_try(0, (), also)} - {law}
     factory: Any = pyfuncitem.funcargs[fixture]
     results = check_laws(
         factory,
         examples=pyfuncitem.config.getoption("--dux-examples"),
         skip=skip,
+        also=also,
     )
     broken = [result for result in results if not result.ok]
     if broken:
@@ -84,7 +84,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
         pytest.fail("\n".join(told), pytrace=False)
 
 
-def _skipped(mark: pytest.Mark) -> set[str]:
-    """The laws that a mark leaves out; one may be given as its bare name."""
-    given = mark.kwargs.get("skip", ())
+def _named(mark: pytest.Mark, what: str) -> set[str]:
+    """The laws that a mark names; one may be given as its bare name."""
+    given = mark.kwargs.get(what, ())
     return {given} if isinstance(given, str) else set(given)

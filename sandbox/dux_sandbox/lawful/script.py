@@ -37,6 +37,33 @@ def same(one, two):
             equal_nan=True)
     return one == two
 ''',
+    "held_bytes": '''
+def held_bytes(optimizer):
+    """Bytes of all that an optimizer and its class hold on to."""
+    found, seen = 0, {}
+    shared = [v for v in vars(type(optimizer)).values() if isinstance(v, (list, dict))]
+    waiting = [vars(optimizer), *shared]
+    while waiting:
+        held = waiting.pop()
+        if held is None or id(held) in seen:
+            continue
+        seen[id(held)] = held
+        if isinstance(held, torch.Tensor):
+            found += held.numel() * held.element_size()
+            waiting.append(held.grad_fn)
+        elif isinstance(held, str):
+            found += len(held)
+        elif isinstance(held, dict):
+            found += 16 * len(held)
+            waiting += [*held.keys(), *held.values()]
+        elif hasattr(held, "__iter__") and hasattr(held, "__len__"):
+            found += 8 * len(held)
+            waiting += list(held)
+        elif hasattr(held, "next_functions"):  # a graph that is kept alive
+            found += 64
+            waiting += [function for function, _ in held.next_functions]
+    return found
+''',
     "linear_loss": '''
 def linear_loss(*parameters):
     """A loss whose gradients are those that the parameters have already."""

@@ -16,6 +16,8 @@ TRAITS = {
     "projects-weights": ("frozen", "it may hold weights in bounds while lr is 0"),
     "schedules-rate": ("keeps_groups", "it may write options into the groups"),
     "late-rate": ("options", "a new rate may act later, or be one of many"),
+    "keeps-history": ("no_leak", "what it holds on to may grow with every step"),
+    "reads-values": ("capturable", "it may look at the values of tensors"),
     "shared-clock": ("add_group", "a group that joins late may take up an old count"),
 }
 
