@@ -172,7 +172,7 @@ MESSAGES = [
     ("s = 'a'\ns.format(1)", "format", "f-string"),
     ("f'{1:{p}}'", "format", "width"),
     ("while True:\n    pass", "loop", "range("),
-    ("torch.add(p, p, out=p)", "call", "copy_"),
+    ("from functools import partial\npartial(torch.add, out=p)", "call", "copy_"),
     ("self.param_groups = []", "write", "group["),
     ("p.grad = None", "write", "zero_grad"),
     ("class A(dict):\n    pass", "class", "torch.optim.Optimizer"),
@@ -182,7 +182,6 @@ MESSAGES = [
     ("10 ** 100000", "size", "float"),
     ("[0] * 10 ** 9", "size", "smaller"),
     ("except_ = 1\nraise SystemExit", "name", "ValueError"),
-    ("@torch.jit.script\ndef f(x):\n    return x", "attribute", "plainly"),
 ]
 
 

@@ -198,8 +198,6 @@ IN_STEP = {
     "torch_from_file": "torch.from_file('x')",
     "torch_ops": "torch.ops.load_library('x')",
     "torch_classes": "torch.classes.load_library('x')",
-    "torch_jit": "torch.jit.script(len)",
-    "torch_compile": "torch.compile(len)",
     "torch_utils": "torch.utils.cpp_extension",
     "torch_library": "torch.library.Library('aten', 'IMPL')",
     "torch_storage": "torch.UntypedStorage(4)",
@@ -215,7 +213,6 @@ IN_STEP = {
     "alias_of_torch": "t = torch\nt.os.system('x')",
     "typing_hints": "import typing\ntyping.get_type_hints(self.step)",
     "namedtuple": "import collections\ncollections.namedtuple('X', 'a')",
-    "functools_wraps": "import functools\nfunctools.wraps(len)",
     "itertools_count": "import itertools\nitertools.count()",
     "itertools_repeat": "from itertools import repeat",
     "itertools_product": "from itertools import product",
@@ -250,7 +247,6 @@ IN_STEP = {
     "retain_grad": "p.retain_grad()",
     "as_subclass": "p.as_subclass(torch.Tensor)",
     "module_load": "p.module_load(p)",
-    "out": "torch.add(p, p, out=p)",
     "out_in_partial": "import functools\nfunctools.partial(torch.add, out=p)",
     "new": "p.new(3)",
     "torch_function": "torch.Tensor.__torch_function__",
@@ -343,7 +339,7 @@ IN_STEP = {
     "annotation_lambda": "def f(x: (lambda: 0)()) -> int:\n    pass",
     "annotation_walrus": "def f(x) -> (y := 1):\n    pass",
     "annotation_star": "def f(*args: len(())):\n    pass",
-    "decorator": "@torch.jit.script\ndef f(x):\n    return x",
+    "decorator": "@torch.library.custom_op\ndef f(x):\n    return x",
     "decorator_walrus": "@(_getattr_ := len)\ndef f(x):\n    return x",
     "default_argument": "def f(x=torch.os):\n    return x",
     "lambda_default": "lambda x=p.__class__: 0",
@@ -417,7 +413,7 @@ METHODS = {
     __deepcopy__ __copy__ __torch_function__ __array__ __index__ __float__ __int__
     __add__ __radd__ __iadd__ __lt__ __await__ __aiter__ __buffer__ __bytes__ __call
     register_step_pre_hook register_state_dict_post_hook profile_hook_step
-    _patch_step_function _optimizer_step_code share_memory _init_group""".split()
+    _patch_step_function _optimizer_step_code""".split()
 }
 
 

@@ -53,11 +53,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What the static check found; `ok` is true when it found nothing."""
+    """What the static check found; `ok` is true when it found nothing.
+
+    Attributes:
+        ok: the source may be run, behind the guards.
+        digest: of the source.
+        findings: why not.
+        notes: what was left out of a source that may be run.
+    """
 
     ok: bool
     digest: str
     findings: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as graph state and traces hold it."""

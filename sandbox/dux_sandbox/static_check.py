@@ -16,6 +16,7 @@ from dux_sandbox.language.bindings import collect, levels
 from dux_sandbox.language.contract import find_rule
 from dux_sandbox.language.flow import flow_of
 from dux_sandbox.language.policy import Policy, without_main
+from dux_sandbox.language.preparing import prepare
 from dux_sandbox.language.tree_size import flow_too_large, too_deep, tree_too_large
 
 _MOST_FINDINGS = 20
@@ -81,11 +82,15 @@ def _judge(source: str, digest: str) -> Judgement:
         warnings.simplefilter("ignore")
         text = source.removeprefix("\ufeff")
         tree = ast.parse(text, "<rule>", feature_version=(3, 11))
-    without_main(tree)
     layers = list(itertools.islice(levels(tree), vocabulary.TREE_DEPTH + 1))
     passed = tree_too_large(layers)
     if passed is not None:
         return Judgement(CheckReport(False, digest, (passed,)))
+    statements = len(tree.body)
+    without_main(tree)
+    changed, notes = prepare(tree, layers)
+    if changed or statements != len(tree.body):
+        layers = list(levels(tree))
     flow = flow_of(tree)
     passed = flow_too_large(flow)
     if passed is not None:
@@ -100,7 +105,7 @@ def _judge(source: str, digest: str) -> Judgement:
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         code = compile(guarded, f"<rule {digest[:12]}>", "exec", dont_inherit=True)
-    return Judgement(CheckReport(True, digest), code, contract.rule)
+    return Judgement(CheckReport(True, digest, (), tuple(notes)), code, contract.rule)
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -14,7 +14,7 @@ _METHODS = frozenset(["__init__", "__setstate__", "__call__"])
 _LEFT_OUT = frozenset(["__repr__"])
 _BASE_PATHS = frozenset(
     [f"torch.optim.{name}" for name in torch_names.BASES]
-    + ["torch.optim.optimizer.Optimizer"]
+    + ["torch.optim.optimizer.Optimizer", "torch.optim.adam.Adam"]
 )
 
 
@@ -41,6 +41,7 @@ class Definitions(Statements):
         else:
             self.check_name(node, node.name)
         taken = torch_names.OPTIMIZER_OWN - torch_names.OPTIMIZER_OVERRIDABLE
+        taken -= torch_names.OF_STOCK_OPTIMIZERS
         if in_class and node.name in taken:
             self._own_name(node, node.name)
         self.check_annotation(node.returns)

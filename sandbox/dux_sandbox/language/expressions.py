@@ -7,20 +7,23 @@ import ast
 from dux_sandbox.language import constants, vocabulary
 from dux_sandbox.language.growing import Growing
 
+_OF_SHAPE = frozenset("squeeze_ t_ transpose_ unsqueeze_".split())
+
 
 class Expressions(Growing):
     """Calls, items, arithmetic and formats."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Stars are checked, `out=` refused, `"...".format(...)` made safe."""
-        for keyword in node.keywords:
-            if keyword.arg == "out":
-                self.found(
-                    "call",
-                    node,
-                    "the argument out= (it can resize a parameter)",
-                    "assign the result, or use target.copy_(result)",
-                )
+        """Stars are checked, `out=` made a copy, `"...".format(...)` made safe."""
+        out = [keyword for keyword in node.keywords if keyword.arg == "out"]
+        if out and self.path(node.func) == "functools.partial":
+            self.found(
+                "call",
+                node,
+                "the argument out= of a call that comes later",
+                "assign the result, or use target.copy_(result)",
+            )
+        self._without_underscore(node)
         self._check_builtin_call(node)
         self._check_size(node)
         literal = self._literal_format(node)
@@ -35,7 +38,19 @@ class Expressions(Growing):
             node.func = self.load("@format_literal", node)
         else:
             node.func = self.visit(node.func)
+        if out:
+            # A guard computes it without `out` and copies: torch would resize `out`.
+            node.args.insert(0, node.func)
+            node.func = self.load("@into", node)
         return node
+
+    @staticmethod
+    def _without_underscore(node: ast.Call) -> None:
+        """`x.abs().unsqueeze_(0)`: of a value nobody holds, a view will do."""
+        method = node.func
+        if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Call):
+            if method.attr in _OF_SHAPE:
+                method.attr = method.attr.removesuffix("_")
 
     def _check_builtin_call(self, node: ast.Call) -> None:
         if not isinstance(node.func, ast.Name) or node.func.id in self.bindings.names:

@@ -33,6 +33,11 @@ _ANNOTATION_NODES = (
 
 
 _LOAD = ast.Load()
+# Names that RestrictedPython gives to guards. Ours have others, which nobody can spell.
+_RESTRICTED = frozenset(
+    """_apply_ _getattr_ _getitem_ _getiter_ _inplacevar_ _iter_unpack_sequence_ _print
+    _print_ _unpack_sequence_ _write_""".split()
+)
 
 
 def located(at: Any) -> dict[str, Any]:
@@ -95,16 +100,14 @@ class Judging(RestrictingNodeTransformer):
         """Refuse names that look like Python's or a guard's own."""
         if name is None or name == "__all__":
             return
+        if name in _RESTRICTED:
+            self.found("name", node, f"the name {name}", "choose another name")
         if name.startswith("__") and name != "__":
             self.found(
                 "name",
                 node,
                 f"the name {name}",
                 vocabulary.instead_of(name, "begin names with at most one underscore"),
-            )
-        elif name.startswith("_") and name.endswith("_") and len(name) > 2:
-            self.found(
-                "name", node, f"the name {name}", "drop the underscore at its end"
             )
 
     def path(self, node: ast.AST) -> str | None:
@@ -124,7 +127,8 @@ class Judging(RestrictingNodeTransformer):
         """Imported names become guarded globals; unknown ones are reported."""
         if not isinstance(node.ctx, ast.Load):
             self.check_name(node, node.id)
-            if self.scopes[-1:] == ["class"] and node.id in torch_names.OPTIMIZER_OWN:
+            own = torch_names.OPTIMIZER_OWN - torch_names.OF_STOCK_OPTIMIZERS
+            if self.scopes[-1:] == ["class"] and node.id in own:
                 self._own_name(node, node.id)
             return node
         if node.id == "__name__":
@@ -197,6 +201,10 @@ class Judging(RestrictingNodeTransformer):
             name in torch_names.OPTIMIZER_OWN
             and name not in torch_names.OPTIMIZER_READABLE
         )
+        if name in torch_names.OPTIMIZER_HELPERS:
+            return
+        if name in torch_names.OF_STOCK_OPTIMIZERS:
+            private = False  # judged by what the class is built on, when it is made
         if private or not allowed:
             instead = vocabulary.instead_of(
                 name, "use an attribute from the table of allowed names"
@@ -211,7 +219,7 @@ class Judging(RestrictingNodeTransformer):
             self.found(
                 "write", node, f"writing {name}", "choose a name without underscores"
             )
-        elif name in torch_names.OPTIMIZER_OWN:
+        elif name in torch_names.OPTIMIZER_OWN - torch_names.OF_STOCK_OPTIMIZERS:
             self._own_name(node, name)
         elif name == "requires_grad":
             self.found(

@@ -26,18 +26,19 @@ nextafter pi pow prod radians remainder sin sinh sqrt tan tanh tau trunc ulp
 
 # Types only: these stand for nothing when the rule runs.
 TYPING = """
-TYPE_CHECKING Annotated Any AnyStr Callable ClassVar Collection DefaultDict Deque Dict
-Final FrozenSet Generator Hashable Iterable Iterator List Literal Mapping
-MutableMapping MutableSequence Never NoReturn Optional OrderedDict ParamSpec Self
-Sequence Set Sized SupportsFloat SupportsInt Text Tuple Type TypeAlias TypeVar Union
-cast
+Annotated Any AnyStr Callable ClassVar Collection Concatenate DefaultDict Deque Dict
+Final FrozenSet Generator Generic Hashable Iterable Iterator List Literal
+LiteralString Mapping MutableMapping MutableSequence NamedTuple Never NoReturn
+NotRequired Optional OrderedDict ParamSpec Protocol Required Self Sequence Set Sized
+SupportsFloat SupportsInt TYPE_CHECKING Text Tuple Type TypeAlias TypeGuard TypeVar
+TypedDict Union Unpack cast final no_type_check overload override runtime_checkable
 """.split()
 
 COLLECTIONS = "OrderedDict abc defaultdict deque".split()
 COLLECTIONS_ABC = """
 Callable Iterable Iterator Mapping MutableMapping Sequence
 """.split()
-FUNCTOOLS = "partial reduce".split()
+FUNCTOOLS = "cache lru_cache partial reduce wraps".split()
 ITERTOOLS = """
 accumulate chain islice pairwise starmap takewhile dropwhile zip_longest
 """.split()

@@ -99,8 +99,13 @@ is_contiguous is_cpu is_cuda is_leaf is_same_size is_signed is_sparse item items
 layout long
 nbytes ndim ndimension nelement new_empty new_full new_ones new_tensor new_zeros
 repeat requires_grad reshape_as retains_grad shape short size split_with_sizes stride
-sum_to_size to tolist type type_as unfold view view_as vsplit hsplit dsplit
+sum_to_size to tolist type type_as unfold view view_as vsplit hsplit
+dsplit
 """.split()
+
+# Of sparse gradients. A rule meets dense ones only: nothing here is ever called on what
+# is not dense, and torch refuses most of them there.
+SPARSE = "_indices _values coalesce is_coalesced sparse_mask to_dense".split()
 
 LINALG = """
 cholesky cond cross det diagonal eig eigh eigvals eigvalsh inv lstsq lu lu_factor
@@ -143,6 +148,16 @@ register_step_pre_hook share_memory state state_dict step zero_grad
 _step_supports_amp_scaling _need_device_dtype_check_for_fused hooked
 dux_source dux_digest
 """.split()
+)
+# Those of them that a plain Optimizer has not: a rule that is built on no other may use
+# them for its own, as torch's optimizers do.
+OF_STOCK_OPTIMIZERS = frozenset(
+    "_init_group _need_device_dtype_check_for_fused _step_supports_amp_scaling".split()
+)
+# Helpers of torch's own optimizers that a rule may call; none of them is torch's.
+OPTIMIZER_HELPERS = frozenset(
+    """_accelerator_graph_capture_health_check _cuda_graph_capture_health_check
+    _group_tensors_by_device_and_dtype""".split()
 )
 OPTIMIZER_READABLE = """
 add_param_group defaults load_state_dict param_groups state state_dict step zero_grad

@@ -6,7 +6,7 @@ Torch-free, so that a static check is quick to import.
 
 from __future__ import annotations
 
-from dux_sandbox.language import python_names, torch_names
+from dux_sandbox.language import idiom_names, python_names, torch_names
 
 # Caps before parsing. CPython's parser is safe to about 200 brackets and crashes or
 # crawls far beyond; no optimizer that anybody wrote comes near these.
@@ -46,6 +46,7 @@ _TENSOR = (
     *torch_names.WHOLE_TENSOR,
     *torch_names.IN_PLACE,
     *torch_names.TENSOR_ONLY,
+    *torch_names.SPARSE,
 )
 _OF_TORCH = (
     *torch_names.ELEMENTWISE,
@@ -59,21 +60,44 @@ _OF_TORCH = (
 # Modules a source may import, and the names it finds there. Submodules are listed like
 # any other name.
 MODULES: dict[str, tuple[str, ...]] = {
-    "torch": (*sorted({*_OF_TORCH, "linalg", "nn", "optim"}),),
+    "torch": (
+        *sorted(
+            {
+                *_OF_TORCH,
+                *idiom_names.NO_KERNELS,
+                *"compile compiler jit linalg nn optim".split(),
+            }
+        ),
+    ),
+    "torch.compiler": tuple(idiom_names.COMPILER),
+    "torch.jit": tuple(idiom_names.JIT),
     "torch.linalg": tuple(sorted(torch_names.LINALG)),
-    "torch.nn": ("Module", "Parameter", "functional", "utils"),
+    "torch.nn": ("Module", "Parameter", "functional", "init", "utils"),
     "torch.nn.functional": tuple(sorted(torch_names.FUNCTIONAL)),
+    "torch.nn.init": tuple(idiom_names.NN_INIT),
     "torch.nn.parameter": ("Parameter",),
     "torch.nn.utils": tuple(sorted([*torch_names.NN_UTILS, "clip_grad"])),
     "torch.nn.utils.clip_grad": ("clip_grad_norm_", "clip_grad_value_"),
-    "torch.optim": (*torch_names.BASES, "optimizer"),
-    "torch.optim.optimizer": ("Optimizer", "ParamsT"),
+    "torch.optim": (*torch_names.BASES, "adam", "optimizer"),
+    "torch.optim.adam": ("Adam", "adam"),
+    "torch.optim.optimizer": (
+        "Optimizer",
+        *idiom_names.OPTIMIZER_TYPES,
+        *idiom_names.OPTIMIZER_HELPERS,
+        *idiom_names.OPTIMIZER_DOCS,
+        "required",
+    ),
     "math": tuple(python_names.MATH),
     "typing": tuple(python_names.TYPING),
+    "typing_extensions": tuple(python_names.TYPING),
     "collections": tuple(python_names.COLLECTIONS),
     "collections.abc": tuple(python_names.COLLECTIONS_ABC),
     "functools": tuple(python_names.FUNCTOOLS),
     "itertools": tuple(python_names.ITERTOOLS),
+    "abc": tuple(idiom_names.ABC),
+    "dataclasses": tuple(idiom_names.DATACLASSES),
+    "logging": tuple(idiom_names.LOGGING),
+    "warnings": tuple(idiom_names.WARNINGS),
 }
 
 TENSOR: tuple[str, ...] = tuple(sorted({*_TENSOR}))
@@ -87,6 +111,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "builtins": BUILTINS,
     "self": tuple(sorted(torch_names.OPTIMIZER_READABLE)),
     "super()": SUPER,
+    "Logger": tuple(idiom_names.LOGGER_METHODS),
     **{name: tuple(sorted(found)) for name, found in python_names.METHODS.items()},
 }
 
@@ -105,22 +130,13 @@ INSTEAD: dict[str, str] = {
     "scipy": "compute with torch and torch.linalg",
     "random": "draw from a generator: self.rng = torch.Generator().manual_seed(0)",
     "copy": "copy a tensor with .clone(), a dict with dict(d), a list with list(x)",
-    "warnings": "leave the warning out, or raise ValueError in __init__",
-    "logging": "leave the message out; losses are recorded for you",
     "os": "leave it out; a rule touches no files, processes or environment",
     "sys": "leave it out; a rule touches no files, processes or environment",
     "time": "count steps: self.t += 1",
-    "dataclasses": "write a plain class with __init__",
-    "dataclass": "write a plain class with __init__",
     "enum": "use plain strings or integers",
-    "abc": "write a plain class without ABC",
-    "namedtuple": "use a dict or a tuple",
     "Counter": "use a dict",
     "operator": "write the operator itself, or a lambda",
-    "wraps": "leave the decorator out",
     "contextlib": "use with torch.no_grad(): or with torch.enable_grad():",
-    "jit": "leave @torch.jit.script out and write the function plainly",
-    "compile": "leave torch.compile out and write the function plainly",
     "set_grad_enabled": "use with torch.no_grad(): or with torch.enable_grad():",
     "inference_mode": "use torch.no_grad()",
     "manual_seed": "draw from a generator: torch.Generator().manual_seed(0)",
@@ -129,7 +145,6 @@ INSTEAD: dict[str, str] = {
     "amp": "use x.float() or x.to(torch.bfloat16)",
     "autograd": "use p.grad; call loss = closure() where a new gradient is needed",
     "requires_grad_": "leave it out; the training loop decides what is trained",
-    "detach_": "use .detach()",
     "data_ptr": "use the tensor itself as the key: self.state[p]",
     "set_": "use .copy_(other)",
     "resize_": "build a new tensor of the shape you need",
@@ -172,9 +187,7 @@ INSTEAD: dict[str, str] = {
     "GeneratorExit": "except Exception:",
     "breakpoint": "leave it out",
     "__import__": "write an import statement at the top",
-    "required": "give the argument a default value",
     "delattr": "write del self.name",
-    "_use_grad_for_differentiable": "decorate step with @torch.no_grad()",
 }
 
 

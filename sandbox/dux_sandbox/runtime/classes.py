@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.language import vocabulary
+from dux_sandbox.language import torch_names, vocabulary
 from dux_sandbox.runtime import doors
 from dux_sandbox.runtime.context import Context
-from dux_sandbox.runtime.facade import BASES
+from dux_sandbox.runtime.facade import BASES, is_plain
 
 _ALLOWED_DUNDERS = frozenset(
     """__module__ __qualname__ __doc__ __classcell__ __init__ __setstate__ __call__
@@ -57,20 +57,44 @@ class Classes:
             if key.startswith("__") and key not in _ALLOWED_DUNDERS:
                 raise TypeError(f"class {name} defines {key}; choose another name")
         if optimizer:
-            self._judge(name, body)
+            self._judge(name, body, self._free(bases))
             for key in doors.NAMES:
                 if key in body:
                     body[key] = self._doors.on(key, body[key])
         made = type(name, bases, body)
         if optimizer:
+            self._require_one_kind(made)
+        if optimizer:
             self._close_inherited(made)
         self._context.classes.add(made)
         return made
 
-    def _judge(self, name: str, body: dict[str, Any]) -> None:
+    @staticmethod
+    def _free(bases: tuple[type, ...]) -> frozenset[str]:
+        """Names of torch's other optimizers that a class on these bases may define."""
+        optimizers = [b for b in bases if issubclass(b, torch.optim.Optimizer)]
+        plain = all(is_plain(base) for base in optimizers)
+        return torch_names.OF_STOCK_OPTIMIZERS if plain else frozenset()
+
+    @staticmethod
+    def _require_one_kind(made: type) -> None:
+        """Refuse a class that mixes a rule of its own kind into one of torch's.
+
+        The first may have names that torch's code would find in place of its own.
+        """
+        if is_plain(made):
+            return
+        for kind in made.__mro__:
+            if kind is not torch.optim.Optimizer and is_plain(kind):
+                raise TypeError(
+                    f"class {made.__name__} is built on {kind.__name__} and on one of "
+                    f"torch's optimizers; build it on one of them"
+                )
+
+    def _judge(self, name: str, body: dict[str, Any], free: frozenset[str]) -> None:
         """Refuse names of torch's own, and doors that are no methods."""
         for key, value in body.items():
-            if key in self._forbidden:
+            if key in self._forbidden - free:
                 raise TypeError(f"class {name} defines {key}; choose another name")
             if key in doors.NAMES and type(value) is not FunctionType:
                 raise TypeError(f"{name}.{key} must be a plain method")
@@ -83,7 +107,7 @@ class Classes:
         for kind in made.__mro__[1:]:
             helper = kind in self._context.classes
             if helper and not issubclass(kind, torch.optim.Optimizer):
-                self._judge(kind.__name__, dict(vars(kind)))
+                self._judge(kind.__name__, dict(vars(kind)), self._free((made,)))
                 self._context.mixins.add(kind)
         for name in doors.NAMES:
             owner = next((kind for kind in made.__mro__ if name in vars(kind)), object)

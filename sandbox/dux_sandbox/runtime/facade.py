@@ -14,8 +14,8 @@ import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vector
 
 from dux_sandbox.language import torch_names, vocabulary
-from dux_sandbox.runtime import plain_builtins, tensor_caps
-from dux_sandbox.runtime.standins import INERT, Namespace, StandIn, kind_of
+from dux_sandbox.runtime import idioms, plain_builtins, tensor_caps
+from dux_sandbox.runtime.standins import Namespace, StandIn, kind_of
 
 # Memory that was never written could hold anything the process held before.
 _ZEROED: dict[str, Callable[..., Any]] = {
@@ -85,16 +85,23 @@ _OWN: dict[str, Any] = {
     "torch.nn.utils.parameters_to_vector": parameters_to_vector,
     "torch.nn.utils.clip_grad_norm_": clip_grad_norm_,
     "torch.nn.utils.clip_grad_value_": clip_grad_value_,
-    "torch.optim.optimizer.ParamsT": INERT,
+    **idioms.PATHS,
     "torch.nn.parameter.Parameter": _CLASSES["torch.nn.Parameter"],
 }
 _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "math": plain_builtins.MATH,
-    "typing": plain_builtins.TYPING,
+    "typing": plain_builtins.TYPING | idioms.TYPING,
+    "typing_extensions": plain_builtins.TYPING | idioms.TYPING,
     "collections": plain_builtins.COLLECTIONS,
     "collections.abc": plain_builtins.COLLECTIONS_ABC,
-    "functools": plain_builtins.FUNCTOOLS,
+    "functools": plain_builtins.FUNCTOOLS | idioms.FUNCTOOLS,
     "itertools": plain_builtins.ITERTOOLS,
+    "abc": idioms.ABC,
+    "dataclasses": idioms.DATACLASSES,
+    "logging": idioms.LOGGING,
+    "warnings": idioms.WARNINGS,
+    "torch.compiler": idioms.COMPILER,
+    "torch.jit": idioms.JIT,
 }
 
 
@@ -142,6 +149,19 @@ BASES: frozenset[type] = frozenset(
     for name in torch_names.BASES
     if hasattr(torch.optim, name)
 )
+_PLAIN = torch.optim.Optimizer
+
+
+def is_plain(kind: type) -> bool:
+    """Whether a class is built on no optimizer of torch but the plain one.
+
+    Only such a class may have names of its own that torch's other optimizers use.
+    """
+    return _PLAIN in kind.__mro__ and not any(
+        each in BASES and each is not _PLAIN for each in kind.__mro__
+    )
+
+
 _BY_KIND: dict[type, StandIn] = {kind_of(found): found for found in _CLASSES.values()}
 
 

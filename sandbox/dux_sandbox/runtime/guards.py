@@ -15,6 +15,7 @@ from dux_sandbox.runtime import (
     arithmetic,
     collecting,
     comparing,
+    idioms,
     iteration,
     lookups,
     nestable,
@@ -25,7 +26,7 @@ from dux_sandbox.runtime import (
 from dux_sandbox.runtime.classes import Classes
 from dux_sandbox.runtime.context import Context
 from dux_sandbox.runtime.doors import is_door
-from dux_sandbox.runtime.facade import BASES, PATHS, stand_in_for
+from dux_sandbox.runtime.facade import BASES, PATHS, is_plain, stand_in_for
 from dux_sandbox.runtime.standins import (
     INERT,
     Namespace,
@@ -54,6 +55,10 @@ _READABLE = frozenset(torch_names.OPTIMIZER_READABLE)
 _PRIVATE = RESERVED - _READABLE
 _BUILDING_ONLY = frozenset(["add_param_group", "load_state_dict"])
 _SUPER = frozenset(torch_names.SUPER)
+# What a rule finds under names of torch's own helpers; the others do nothing.
+_HELPERS: dict[str, Callable[..., Any]] = {
+    "_group_tensors_by_device_and_dtype": idioms.group_by_device_and_dtype
+}
 
 
 _MISSING = object()
@@ -126,7 +131,9 @@ class Guards:
         if name.startswith("__"):
             refuse(target, name)
         if isinstance(target, torch.optim.Optimizer):
-            if name in _PRIVATE:
+            if name in torch_names.OPTIMIZER_HELPERS:
+                return _HELPERS.get(name, _nothing)
+            if name in _PRIVATE and not _own_to(type(target), name):
                 refuse(target, name)
             if name in _BUILDING_ONLY:
                 return self._while_building(target, name, self._read(target, name))
@@ -154,7 +161,8 @@ class Guards:
         if name == "step":
             step = self._read(target, name)
             return step if is_door(step) else _prepared(rule, step)
-        if name in _SUPER or not (name.startswith("__") or name in RESERVED):
+        reserved = name in RESERVED and not _own_to(type(rule), name)
+        if name in _SUPER or not (name.startswith("__") or reserved):
             return self._read(target, name)
         refuse(target, name)
 
@@ -163,11 +171,13 @@ class Guards:
         optimizer = issubclass(target, torch.optim.Optimizer)
         if optimizer and (own or target in BASES) and name in _SUPER:
             return self._unbound(target, name)
+        if optimizer and (own or target in BASES) and name in _HELPERS:
+            return _HELPERS[name]
         if own and name == "__init__" and not optimizer:
             return self._read(target, name)
         # `mro` is a method of the class's own type: it lists real classes.
         if own and name != "mro" and not name.startswith("__"):
-            if name not in RESERVED:
+            if name not in RESERVED or _own_to(target, name):
                 return self._read(target, name)
         refuse(target, name)
 
@@ -227,6 +237,14 @@ class Guards:
         )
         return found
 
+    def _view_as_real(self, params: Any, *others: Any) -> None:
+        """As torch's helper: complex tensors of lists become real views, in place."""
+        for index, each in enumerate(list(iteration.bounded(params))):
+            if torch.is_complex(each):
+                for items in (params, *others):
+                    real = torch.view_as_real(lookups.get_item(items, index))
+                    self._writing.set_item(real, items, index)
+
     def globals(self) -> dict[str, Any]:
         """A fresh dict of globals for one source, whole."""
         return {
@@ -235,6 +253,7 @@ class Guards:
             "@getattr": self.getter(),
             "@getitem": lookups.get_item,
             "@iterable": iteration.iterable,
+            "@into": lookups.into,
             "@kwargs": lookups.keyword_arguments,
             "@spread": iteration.bounded,
             "@keys": collecting.keys,
@@ -262,6 +281,7 @@ class Guards:
             "@metaclass": self._classes.make,
             "@Exception": Exception,
             **{f"@{path}": value for path, value in PATHS.items()},
+            "@torch.optim.optimizer._view_as_real": self._view_as_real,
         }
 
 
@@ -273,6 +293,15 @@ def _prepared(rule: Any, step: Callable[..., Any]) -> Callable[..., Any]:
         return step(*arguments, **options)
 
     return call
+
+
+def _own_to(kind: type, name: str) -> bool:
+    """Whether `name` of torch's other optimizers is free for a class of a source."""
+    return name in torch_names.OF_STOCK_OPTIMIZERS and is_plain(kind)
+
+
+def _nothing(*arguments: Any, **options: Any) -> None:
+    """torch's checks before a graph is captured: there is none here."""
 
 
 def refuse(target: Any, name: str) -> NoReturn:

@@ -56,6 +56,39 @@ def keyword_arguments(options: Any) -> dict[str, Any]:
     return dict(options)
 
 
+def into(function: Any, *arguments: Any, out: Any = None, **options: Any) -> Any:
+    """`function(..., out=out)`, computed without `out` and copied there.
+
+    torch would give `out` the shape of the result, a parameter among others. A function
+    of the source's own gets `out` as any argument.
+
+    Raises:
+        TypeError: `out` is no tensor, or not of the result's shape and dtype.
+    """
+    code = getattr(function, "__code__", None)
+    own = code is not None and code.co_filename.startswith("<rule")
+    if own or isinstance(function, (type, StandIn)):
+        return function(*arguments, out=out, **options)
+    result = function(*arguments, **options)
+    if out is None:
+        return result
+    pairs = [(out, result)]
+    if isinstance(out, (tuple, list)):
+        if not isinstance(result, tuple) or len(result) != len(out):
+            raise TypeError("out= wants one tensor for each result")
+        pairs = list(zip(out, result, strict=True))
+    for target, made in pairs:
+        if type(target) not in TENSORS or type(made) not in TENSORS:
+            raise TypeError("out= wants a tensor, of a function that gives tensors")
+        if target.shape != made.shape or target.dtype != made.dtype:
+            raise TypeError(
+                f"out= is {tuple(target.shape)} {target.dtype}; the result is "
+                f"{tuple(made.shape)} {made.dtype}; it must be the same"
+            )
+        target.copy_(made)
+    return out
+
+
 def class_name(value: Any) -> str:
     """`value.__class__.__name__`, a harmless string."""
     return type(value).__name__

@@ -9,11 +9,13 @@ from typing import Any, NoReturn
 
 import torch
 
+from dux_sandbox.language import torch_names
 from dux_sandbox.runtime.arithmetic import GROWING, IN_PLACE, TENSORS
 from dux_sandbox.runtime.budget import check_items, spend
 from dux_sandbox.runtime.collecting import pairs
 from dux_sandbox.runtime.comparing import CALM, ordered
 from dux_sandbox.runtime.context import Context
+from dux_sandbox.runtime.facade import is_plain
 from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.iteration import bounded
 from dux_sandbox.runtime.nestable import Deque
@@ -126,7 +128,10 @@ class Writing:
             )
         optimizer = issubclass(kind, torch.optim.Optimizer)
         optimizer = optimizer or kind in self._context.mixins
-        if name.startswith("__") or (optimizer and name in self._reserved):
+        reserved = optimizer and name in self._reserved
+        if reserved and name in torch_names.OF_STOCK_OPTIMIZERS:
+            reserved = not is_plain(kind)
+        if name.startswith("__") or reserved:
             raise AttributeError(
                 f"{name} belongs to torch's Optimizer; choose another name"
             )

@@ -1,0 +1,62 @@
+"""Names that published optimizers import: torch's private helpers, hints, warnings.
+
+Strings only. What stands behind them is in `dux_sandbox.runtime.idioms`: none of it is
+torch's own, and most of it does nothing.
+"""
+
+from __future__ import annotations
+
+# Of torch.optim.optimizer: what torch's own optimizers are written with.
+OPTIMIZER_HELPERS = """
+_default_to_fused_or_foreach _device_dtype_check_for_fused
+_disable_dynamo_if_unsupported _dispatch_sqrt _get_capturable_supported_devices
+_get_scalar_dtype _get_value _stack_if_compiling _to_scalar
+_use_grad_for_differentiable _view_as_real
+""".split()
+OPTIMIZER_DOCS = """
+_capturable_doc _differentiable_doc _foreach_doc _fused_doc _maximize_doc _params_doc
+""".split()
+OPTIMIZER_TYPES = """
+DeviceDict DeviceDtypeDict Indices ParamsT StateDict TensorListList _params_t
+""".split()
+
+# Kernels that trust what they are given; a rule gets no further than naming them.
+FUSED = "_fused_adagrad_ _fused_adam_ _fused_adamw_ _fused_sgd_".split()
+NO_KERNELS = [*FUSED, "sparse_coo_tensor"]
+
+JIT = "export ignore is_scripting is_tracing script unused".split()
+COMPILER = "disable is_compiling is_dynamo_compiling".split()
+NN_INIT = """
+constant_ eye_ kaiming_normal_ kaiming_uniform_ normal_ ones_ orthogonal_
+trunc_normal_ uniform_ xavier_normal_ xavier_uniform_ zeros_
+""".split()
+
+WARNINGS = "filterwarnings simplefilter warn".split()
+LOGGING = "CRITICAL DEBUG ERROR INFO WARNING getLogger".split()
+LOGGER_METHODS = "critical debug error exception info isEnabledFor log warning".split()
+ABC = "ABC ABCMeta abstractmethod".split()
+DATACLASSES = "dataclass field".split()
+
+# Decorators that only speed things up or say something: they are taken off.
+SPEED = frozenset(
+    """torch.compile torch.jit.script torch.jit.ignore torch.jit.unused torch.jit.export
+    torch.compiler.disable torch.optim.optimizer._disable_dynamo_if_unsupported
+    functools.lru_cache functools.cache""".split()
+)
+SAYING = frozenset(
+    """typing.override typing.final typing.overload typing.runtime_checkable
+    typing.no_type_check typing_extensions.override typing_extensions.final
+    typing_extensions.overload typing_extensions.runtime_checkable abc.abstractmethod
+    functools.wraps""".split()
+)
+# Bases that say what a class is for, and give it nothing.
+SAYING_BASES = frozenset(
+    """typing.Protocol typing.Generic typing_extensions.Protocol abc.ABC
+    typing_extensions.Generic""".split()
+)
+# At the top level: about the module, and nothing to the rule.
+MODULE_DUNDERS = frozenset(
+    """__all__ __author__ __authors__ __contact__ __copyright__ __credits__ __date__
+    __email__ __license__ __maintainer__ __status__ __version__ __version_info__
+    """.split()
+)

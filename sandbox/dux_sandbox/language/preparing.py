@@ -1,0 +1,208 @@
+"""What is taken off a source before it is judged, since it is nothing to the rule.
+
+Version strings, hints for type checkers, fallbacks of imports, decorators that only
+speed things up. Each is read here as it would turn out where rules run; what would
+change a step is said in a note.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.language import idiom_names, vocabulary
+from dux_sandbox.language.bindings import import_aliases
+from dux_sandbox.language.judging import known_path
+
+_LISTS = ("body", "orelse", "finalbody")
+_BLOCKS = (
+    *(ast.Module, ast.FunctionDef, ast.ClassDef, ast.If, ast.For, ast.While),
+    *(ast.With, ast.Try, ast.ExceptHandler, ast.match_case),
+)
+_FAILS = frozenset(["ImportError", "ModuleNotFoundError", "Exception"])
+# Modules of torch.optim that its own optimizers import from beside them.
+_BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
+
+
+def prepare(
+    tree: ast.Module, layers: Iterable[list[ast.AST]]
+) -> tuple[bool, list[Finding]]:
+    """Change `tree` in place.
+
+    Args:
+        layers: its nodes, one list for each depth.
+
+    Returns:
+        Whether it was changed, and what is said about it, as notes.
+    """
+    aliases: dict[str, str] = {}
+    blocks: list[ast.AST] = []
+    for layer in layers:
+        for node in layer:
+            kind = type(node)
+            if kind is ast.Import or kind is ast.ImportFrom:
+                _from_torch(node)
+                aliases.update(import_aliases(node))
+            elif kind in _BLOCKS:
+                blocks.append(node)
+    notes: list[Finding] = []
+    changed = False
+    for node in blocks:
+        for name in _LISTS:
+            held: list[ast.stmt] = getattr(node, name, [])
+            if any(type(each) in (ast.If, ast.Try) for each in held):
+                kept = list(_kept(held, aliases)) or _something(held, node)
+                changed |= kept != held
+                held[:] = kept
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            before = [len(notes), len(node.decorator_list)]
+            notes += _take_off(node, aliases)
+            changed |= before != [len(notes), len(node.decorator_list)]
+    kept = [each for each in tree.body if not _about_module(each)]
+    changed |= len(kept) != len(tree.body)
+    tree.body = kept
+    return changed, notes
+
+
+def path_of(node: ast.AST, aliases: dict[str, str]) -> str | None:
+    """The dotted path that a name or attribute stands for, by the imports."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in aliases:
+        return None
+    return ".".join([aliases[node.id], *reversed(names)])
+
+
+def _from_torch(node: ast.AST) -> None:
+    """`from .optimizer import Optimizer`, as torch's own files have it."""
+    if not isinstance(node, ast.ImportFrom) or node.level != 1:
+        return
+    module = _BESIDE.get(node.module or "")
+    if module is not None:
+        if all(known_path(f"{module}.{alias.name}") for alias in node.names):
+            node.level, node.module = 0, module
+
+
+def _something(held: list[ast.stmt], node: ast.AST) -> list[ast.stmt]:
+    """A body may not be empty."""
+    needed = held and held is getattr(node, "body", None)
+    if not needed or isinstance(node, ast.Module):
+        return []
+    return [ast.copy_location(ast.Pass(), held[0])]
+
+
+def _kept(held: list[ast.stmt], aliases: dict[str, str]) -> Iterator[ast.stmt]:
+    """The statements, with what never runs taken out and its alternative put in."""
+    left = list(reversed(held))
+    while left:
+        statement = left.pop()
+        if isinstance(statement, ast.If) and _for_checkers(statement.test, aliases):
+            left.extend(reversed(statement.orelse))
+        elif isinstance(statement, ast.Try) and _is_fallback(statement):
+            if all(map(_is_known, _imports_of(statement))):
+                taken = [*statement.body, *statement.orelse, *statement.finalbody]
+            else:
+                taken = [*statement.handlers[0].body, *statement.finalbody]
+            left.extend(reversed(taken))
+        else:
+            yield statement
+
+
+def _for_checkers(test: ast.expr, aliases: dict[str, str]) -> bool:
+    path = path_of(test, aliases)
+    return path in ("typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING")
+
+
+def _imports_of(statement: ast.Try) -> list[ast.stmt]:
+    return [s for s in statement.body if isinstance(s, (ast.Import, ast.ImportFrom))]
+
+
+def _is_fallback(statement: ast.Try) -> bool:
+    """A `try` that imports, and does something else where that fails."""
+    if not _imports_of(statement) or len(statement.handlers) != 1:
+        return False
+    handler = statement.handlers[0]
+    caught = handler.type
+    kinds = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    names = [kind.id for kind in kinds if isinstance(kind, ast.Name)]
+    simple = all(
+        isinstance(each, (ast.Import, ast.ImportFrom, ast.Assign, ast.Pass))
+        for each in statement.body
+    )
+    gives_up = any(isinstance(each, ast.Raise) for each in handler.body)
+    return simple and not gives_up and (caught is None or bool(_FAILS & {*names}))
+
+
+def _is_known(statement: ast.stmt) -> bool:
+    """Whether every name that a statement imports is there for a rule."""
+    if isinstance(statement, ast.Import):
+        return all(alias.name in vocabulary.MODULES for alias in statement.names)
+    return all(known_path(path) for _, path in import_aliases(statement)) and not (
+        isinstance(statement, ast.ImportFrom) and statement.level
+    )
+
+
+def _about_module(statement: ast.stmt) -> bool:
+    """`__version__ = "1.0"`, `Rule.__doc__ = ...` and the like."""
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        target: ast.expr = statement.targets[0]
+    elif isinstance(statement, (ast.AugAssign, ast.AnnAssign)):
+        target = statement.target
+    else:
+        return False
+    if isinstance(target, ast.Name):
+        return target.id in idiom_names.MODULE_DUNDERS
+    return (
+        isinstance(target, ast.Attribute)
+        and target.attr == "__doc__"
+        and isinstance(target.value, ast.Name)
+    )
+
+
+def _take_off(
+    node: ast.FunctionDef | ast.ClassDef, aliases: dict[str, str]
+) -> Iterator[Finding]:
+    kept: list[ast.expr] = []
+    for decorator in node.decorator_list:
+        called = isinstance(decorator, ast.Call)
+        path = path_of(decorator.func if called else decorator, aliases)  # type: ignore[attr-defined]
+        if path in idiom_names.SPEED:
+            yield Finding(
+                "left out",
+                decorator.lineno,
+                f"the decorator {path}, which only speeds {node.name} up",
+                "leave it out",
+            )
+        elif path not in idiom_names.SAYING:
+            kept.append(decorator)
+    node.decorator_list = kept
+    if isinstance(node, ast.ClassDef):
+        yield from _never_shared(node)
+        node.bases = [b for b in node.bases if not _says_only(b, aliases)]
+        node.keywords = [
+            keyword
+            for keyword in node.keywords
+            if path_of(keyword.value, aliases) != "abc.ABCMeta"
+        ]
+
+
+def _never_shared(node: ast.ClassDef) -> Iterator[Finding]:
+    """`share_memory` of a rule is called by nobody here, and may not be."""
+    for statement in list(node.body):
+        if isinstance(statement, ast.FunctionDef) and statement.name == "share_memory":
+            node.body.remove(statement)
+            node.body = node.body or [ast.copy_location(ast.Pass(), statement)]
+            yield Finding(
+                "left out",
+                statement.lineno,
+                "the method share_memory: the memory of a rule is never shared",
+                "leave it out",
+            )
+
+
+def _says_only(base: ast.expr, aliases: dict[str, str]) -> bool:
+    base = base.value if isinstance(base, ast.Subscript) else base
+    return path_of(base, aliases) in idiom_names.SAYING_BASES

@@ -1,0 +1,235 @@
+"""How optimizers are written out there: what is nothing to the rule is taken off."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+
+from dux_sandbox.findings import SourceRejected
+from dux_sandbox.loading import load
+from dux_sandbox.static_check import check
+from tests.rule_sources import one_parameter, rule
+
+FILES = """adadelta adagrad adam adamax adamw asgd nadam radam rmsprop rprop sgd
+_adafactor _muon""".split()
+
+
+def source_of(name):
+    return Path(inspect.getfile(torch.optim)).with_name(f"{name}.py").read_text()
+
+
+def trained(build, steps=6):
+    """Weights after some steps on the same gradients, float32, 2-d."""
+    generator = torch.Generator().manual_seed(1)
+    weights = [
+        torch.nn.Parameter(torch.randn(4, 3, generator=generator)) for _ in range(3)
+    ]
+    optimizer = build(weights)
+    for step in range(steps):
+        for index, weight in enumerate(weights):
+            weight.grad = torch.randn(4, 3, generator=generator)
+            if step == 2 and index == 1:
+                weight.grad = None
+        optimizer.step()
+    return weights
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("options", [{}, {"foreach": True}], ids=str)
+def test_torchs_own_files_are_accepted_as_written_and_do_the_same(name, options):
+    if name == "_muon" and options:
+        pytest.skip("Muon has no such option")
+    source = source_of(name)
+    rule_class = load(source)
+    real = getattr(torch.optim, rule_class.__name__)
+
+    held = trained(lambda params: rule_class(params, **options))
+
+    assert () == check(source).findings
+    expected = trained(lambda params: real(params, **options))
+    assert all(map(torch.equal, expected, held))
+
+
+@pytest.mark.parametrize(
+    "options", [{"amsgrad": True}, {"maximize": True}, {"weight_decay": 0.1}], ids=str
+)
+def test_the_options_of_torchs_adam_do_the_same(options):
+    rule_class = load(source_of("adam"))
+
+    held = trained(lambda params: rule_class(params, **options))
+
+    expected = trained(lambda params: torch.optim.Adam(params, **options))
+    assert all(map(torch.equal, expected, held))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adagrad"])
+def test_a_fused_kernel_is_named_and_never_called(name):
+    optimizer = load(source_of(name))([one_parameter()], fused=True)
+
+    with pytest.raises(NotImplementedError, match="not available in a rule"):
+        optimizer.step()
+
+
+TOPS = {
+    "version": "__version__ = '1.0'\n__author__ = 'me'\n__all__ = ['Rule']",
+    "all, later": "__all__ = []\n__all__ += ['Rule']",
+    "one underscore at both ends": "_scaled_ = 1.0",
+    "hints": "from typing import overload, override, Protocol, TypeAlias, TypeVar\n"
+    "T = TypeVar('T')\nPair: TypeAlias = 'tuple[int, int]'\n"
+    "class Shaped(Protocol):\n    shape: 'Pair'\n"
+    "    def numel(self) -> int: ...\n"
+    "@overload\ndef f(x: int) -> int: ...\n"
+    "@overload\ndef f(x: float) -> float: ...\ndef f(x):\n    return x",
+    "extensions": "from typing_extensions import override, TypedDict, Self",
+    "for checkers": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+    "    import numpy as np\n    from .beside import Thing",
+    "for checkers, by module": "import typing\nif typing.TYPE_CHECKING:\n"
+    "    import numpy\nelse:\n    numpy = None",
+    "an import that is there": "try:\n    from torch.optim.optimizer import ParamsT\n"
+    "except ImportError:\n    ParamsT = list",
+    "an import that is not": "try:\n    import triton\n    HAS = True\n"
+    "except (ImportError, ModuleNotFoundError):\n    triton = None\n    HAS = False",
+    "a name that is not": "try:\n    from torch.optim.optimizer import nowhere\n"
+    "except ImportError:\n    nowhere = 1",
+    "warnings": "import warnings\nwarnings.filterwarnings('ignore')\n"
+    "warnings.warn('slow', UserWarning)",
+    "logging": "import logging\nlog = logging.getLogger(__name__)\n"
+    "log.info('%s', 1)\nlog.warning('slow')",
+    "abstract": "from abc import ABC, ABCMeta, abstractmethod\n"
+    "class Base(ABC):\n    @abstractmethod\n    def f(self):\n        pass\n"
+    "class Other(metaclass=ABCMeta):\n    pass",
+    "generic": "from typing import Generic, TypeVar\nT = TypeVar('T')\n"
+    "class Box(Generic[T]):\n    pass",
+    "compiled": "@torch.compile(fullgraph=True)\ndef f(x):\n    return x",
+    "scripted": "@torch.jit.script\ndef f(x):\n    return x",
+    "remembered": "from functools import lru_cache, wraps\n"
+    "@lru_cache(maxsize=None)\ndef f(x):\n    return x",
+    "compiled, by a call": "def f(x):\n    return x\nf = torch.compile(f)",
+    "no capture": "assert not torch.compiler.is_compiling()\n"
+    "assert not torch.jit.is_scripting()",
+    "docstring of the class": "",
+}
+
+
+@pytest.mark.parametrize("name", TOPS)
+def test_an_idiom_at_the_top_is_accepted(name):
+    source = rule("p.add_(p.grad, alpha=-0.1)", top=TOPS[name])
+    source += "\nRule.__doc__ = 'A rule.' + Rule.__name__\n"
+    parameter = one_parameter()
+
+    load(source)([parameter]).step()
+
+    assert torch.equal(torch.full((3, 2), 0.9), parameter.detach())
+
+
+@pytest.mark.parametrize("name", ["compiled", "scripted", "remembered"])
+def test_a_decorator_that_speeds_up_is_taken_off_with_a_note(name):
+    report = check(rule(top=TOPS[name]))
+
+    assert report.ok
+    [note] = report.notes
+    assert "left out" == note.rule and "only speeds f up" in note.message
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        "import os",
+        "try:\n    import os\nexcept ImportError:\n    raise",
+        "try:\n    import os\nexcept ValueError:\n    pass",
+        "try:\n    import os\n    os.remove('x')\nexcept ImportError:\n    pass",
+        "from .beside import Thing",
+        "from .optimizer import register_optimizer_step_pre_hook",
+        "if True:\n    import os",
+        "_getattr_ = 1",
+        "__import__ = 1",
+        "@torch.library.custom_op\ndef f(x):\n    return x",
+    ],
+)
+def test_what_only_looks_like_an_idiom_is_refused(top):
+    assert not check(rule(top=top)).ok
+
+
+def step(lines):
+    parameter = one_parameter()
+    load(rule(lines))([parameter]).step()
+    return parameter
+
+
+def test_out_is_a_copy_into_a_tensor_of_the_same_shape_and_dtype():
+    parameter = step(
+        "v = torch.zeros_like(p)\nw = torch.maximum(v, p.grad * 3, out=v)\n"
+        "assert w is v\np.sub_(v)\n"
+        "values, places = torch.zeros(3), torch.zeros(3, dtype=torch.long)\n"
+        "torch.max(v, 1, out=(values, places))\np.sub_(values.sum())"
+    )
+
+    assert torch.equal(torch.full((3, 2), 1.0 - 3 - 9), parameter.detach())
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("torch.add(p.grad, 1, out=torch.zeros(2))", "must be the same"),
+        ("torch.add(p.grad, 1, out=p.t())", "must be the same"),
+        ("torch.cat([p, p], out=p)", "must be the same"),
+        ("torch.add(p.grad, 1, out=p.double())", "must be the same"),
+        ("torch.add(p.grad, 1, out=[p])", "one tensor for each result"),
+        ("torch.max(p, 1, out=p)", "wants a tensor"),
+        ("x = torch.add\nx(p, p, **{'out': p})", "out= is not available"),
+    ],
+)
+def test_out_never_resizes_what_it_is_given(lines, said):
+    parameter = one_parameter()
+    optimizer = load(rule(lines))([parameter])
+
+    with pytest.raises(TypeError, match=said):
+        optimizer.step()
+
+    assert torch.equal(torch.ones(3, 2), parameter.detach())
+
+
+def test_a_function_of_the_source_gets_its_own_out():
+    parameter = step(
+        "def double(x, out=None):\n    out.copy_(x * 2)\n    return out\n"
+        "double(p.grad, out=p)\nd = dict(out=1)\nassert d['out'] == 1"
+    )
+
+    assert torch.equal(torch.full((3, 2), 2.0), parameter.detach())
+
+
+STOCK = """
+import torch
+{top}
+class Rule({bases}):
+    pass
+{end}
+"""
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"bases": "Mixin, torch.optim.SGD"},
+        {"bases": "Plain, torch.optim.SGD"},
+        {"bases": "torch.optim.SGD", "end": "Rule._init_group = f"},
+        {"bases": "torch.optim.SGD", "end": "setattr(Rule, '_init_' + 'group', f)"},
+        {"bases": "Mixin, torch.optim.Adam", "end": "Mixin._init_group = f"},
+    ],
+)
+def test_no_name_of_torchs_other_optimizers_is_put_before_theirs(parts):
+    top = """
+def f(self, *lists):
+    return False
+class Mixin:
+    _init_group = f
+class Plain(torch.optim.Optimizer):
+    _init_group = f
+    def step(self, closure=None):
+        pass
+"""
+    source = STOCK.format(**{"top": top, "end": "", **parts})
+
+    with pytest.raises(SourceRejected):
+        load(source)
