@@ -60,18 +60,27 @@ def fuzz(
         typer.Option(help="A law to leave out; may be given again."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    golden: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Fifty steps on three problems: recorded there, or compared.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON list instead of text.")
     ] = False,
 ) -> None:
     """Try the laws of an optimizer on files, in a locked-down process.
 
-    Exit code 0: every law is kept; 1: one is broken, and a script shows how; 2: a
-    file cannot be read, or an argument cannot be meant.
+    Exit code 0: every law is kept; 1: one is broken, and a script shows how, or a step
+    is not the golden one; 2: a file cannot be read, or an argument cannot be meant.
     """
     with one_line_errors():
         from dux_agent.terminal.fuzzing import check_arguments, fuzz_files
 
         check_arguments(examples, skip or [])
-        if not fuzz_files(files, examples, skip or [], seed, as_json=as_json):
+        if not fuzz_files(
+            files, examples, skip or [], seed, as_json=as_json, golden=golden
+        ):
             raise typer.Exit(1)

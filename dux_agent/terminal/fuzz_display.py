@@ -49,6 +49,8 @@ def print_fuzzed(console: Console, fuzzed: Fuzzed) -> None:
     console.print(head, soft_wrap=True)
     for finding in fuzzed.findings:
         _say(console, f"  {one_line(str(finding))}")
+    if fuzzed.golden is not None:
+        _say(console, f"  golden: {one_line(fuzzed.golden.message)}")
     for result in fuzzed.results:
         if not result.ok or result.message.startswith("relaxed"):
             _say(console, f"  {result.name}: {one_line(result.message)}")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import BadArgument, DuxError, MissingExtra
 
 if TYPE_CHECKING:
+    from dux_agent.terminal.golden_file import Golden
     from dux_sandbox.findings import Finding
     from dux_sandbox.laws import LawResult
 
@@ -23,17 +24,21 @@ class Fuzzed:
         findings: of the static check; the laws were tried only where there are none.
         traits: what the file declares.
         results: one for each law that was tried.
+        golden: what came of a golden trajectory; None where none was asked for.
     """
 
     file: str
     findings: tuple[Finding, ...]
     traits: tuple[str, ...]
     results: tuple[LawResult, ...]
+    golden: Golden | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether the file is accepted and keeps every law."""
-        return not self.findings and all(result.ok for result in self.results)
+        """Whether the file is accepted, keeps every law, and goes as recorded."""
+        steady = self.golden is None or self.golden.ok
+        lawful = all(result.ok for result in self.results)
+        return not self.findings and lawful and steady
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `dux fuzz --json` prints it."""
@@ -42,6 +47,7 @@ class Fuzzed:
             "ok": self.ok,
             "findings": [finding.as_dict() for finding in self.findings],
             "traits": list(self.traits),
+            "golden": None if self.golden is None else self.golden.as_dict(),
             "laws": [
                 {
                     "name": result.name,
@@ -131,8 +137,12 @@ def fuzz_files(
     seed: int,
     *,
     as_json: bool,
+    golden: str | None = None,
 ) -> bool:
     """Fuzz files and print what came of it; whether every law is kept.
+
+    With `golden`, each file is also run on fixed problems: the first is recorded there
+    where nothing is yet, the others are compared.
 
     Raises:
         DuxError: as `fuzz`, and where a file cannot be read.
@@ -140,11 +150,14 @@ def fuzz_files(
     from rich.console import Console
 
     from dux_agent.terminal.fuzz_display import print_fuzzed, progress
+    from dux_agent.terminal.golden_file import judge_golden, read_golden
     from dux_agent.terminal.vetting import read_source
     from dux_sandbox.laws import LAWS
 
     # All are read before the first is tried: one wrong name costs no waiting.
     sources = [(file, read_source(file)) for file in files]
+    if golden is not None:
+        read_golden(golden)  # what is no golden file costs no waiting either
     laws = len([law for law in LAWS if law.name not in skip])
     console, held = Console(), []
     for file, source in sources:
@@ -158,6 +171,8 @@ def fuzz_files(
                 seed=seed,
                 on_result=advance,
             )
+        if golden is not None and not done.findings:
+            done = replace(done, golden=judge_golden(golden, source))
         held.append(done)
         if not as_json:
             print_fuzzed(console, done)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding, SourceRejected
+from dux_sandbox.golden import Trajectory, is_trajectory
 from dux_sandbox.lawful.header import with_rule
 from dux_sandbox.lawful.traits import declared_by
 from dux_sandbox.laws import LAWS, LawResult, laws_to_try
@@ -111,6 +112,43 @@ def _answers(
             yield LawResult(at or wanted[0], False, message)
     finally:
         child.kill()
+
+
+class TrajectoryFailed(Exception):
+    """A source took no golden trajectory; the message says what it did instead."""
+
+
+def trajectory_of(
+    source: str, *, seconds: float = 120.0, limits: Limits | None = None
+) -> Trajectory:
+    """Check a source, and take its golden trajectory in a process of its own.
+
+    Raises:
+        SourceRejected: the static check refuses the source.
+        TrajectoryFailed: it raised, took too long, or its process ended.
+        IsolationUnavailable: this system cannot isolate.
+    """
+    report = check(source)
+    if not report.ok:
+        raise SourceRejected(report)
+    memory = (limits or Limits()).memory
+    child = zygote().fork({"purpose": "laws", "memory": memory, "draws": False})
+    try:
+        child.channel.receive(_START_SECONDS)
+        child.channel.send({"source": source, "golden": True}, None, seconds)
+        answer, _ = child.channel.receive(seconds, _MOST_TEXT * 4, 0)
+    except ChannelBroken as error:
+        raise TrajectoryFailed(f"its process ended: {error}") from None
+    finally:
+        child.kill()
+    if "refused" in answer:
+        raise SourceRejected(report_of(answer["refused"]))
+    if "error" in answer:
+        raise TrajectoryFailed(f"it raised {_shown(str(answer['error']))[:400]}")
+    held = answer.get("golden")
+    if not is_trajectory(held):
+        raise TrajectoryFailed("its answer is no trajectory")
+    return held
 
 
 def _result_of(answer: dict[str, object], name: str) -> LawResult:

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.findings import SourceRejected
+from dux_sandbox.golden import trajectory
 from dux_sandbox.lawful.header import RULE
 from dux_sandbox.lawful.script import provide
 from dux_sandbox.laws import LAWS, check_laws, iter_laws
@@ -35,6 +36,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     check_laws(torch.optim.SGD, examples=int(request["draws"]), skip=others)
     if request["draws"]:
         _rehearse()
+    trajectory(torch.optim.SGD)  # autograd and its engine, once
     held = jail.lock(request["memory"])
     rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
     channel.send({"layers": rows})
@@ -46,6 +48,9 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         rule: Any = load(message["source"])
     except SourceRejected as error:
         channel.send({"refused": error.report.as_dict()})
+        return
+    if message.get("golden"):
+        _send_trajectory(channel, rule)
         return
     traits = set(message["traits"])
     if rule.requires_closure:
@@ -65,6 +70,14 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
             channel.send({"law": row})
     except Exception as error:  # the rule's doing or the jail's: the trainer is told
         channel.send({"error": f"{type(error).__name__}: {plain(error)[:300]}"})
+
+
+def _send_trajectory(channel: Channel, rule: Any) -> None:
+    try:
+        channel.send({"golden": trajectory(lambda params: rule(params))})
+    except Exception as error:  # the rule's doing: the trainer is told
+        told = " ".join(plain(error).split())[:300]
+        channel.send({"error": f"{type(error).__name__}: {told}"})
 
 
 def _rehearse() -> None:
