@@ -121,6 +121,9 @@ ASTRAY = {
         "torch.linalg.lu_solve(torch.eye(3), torch.full((3,), -9,"
         " dtype=torch.int32), torch.ones(3, 3))"
     ),
+    "median_of_one_place": "torch.ones(1, 3).short().expand(2, 3).median(dim=0)",
+    "nanmedian_of_one_place": "torch.nanmedian(torch.ones(3).expand(9, 3), 0)",
+    "smallest_power": "torch.linalg.matrix_power(torch.eye(3), -(2 ** 63))",
     "booleans_of_bytes": "torch.full((9,), 255).byte().view(torch.bool)",
     "booleans_by_name": "torch.full((9,), 255).byte().view(dtype=torch.bool)",
 }

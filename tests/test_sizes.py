@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dux_sandbox.language import vocabulary
+from dux_sandbox.language import idiom_names, torch_names, vocabulary
 from dux_sandbox.runtime import tensor_caps
 
 # What these make is no larger than the largest thing they are given (a few small
@@ -81,14 +81,16 @@ _CONSTANTS = set(
 
 
 def test_every_function_of_torch_is_judged_by_what_it_makes() -> None:
-    assert [] == unjudged("torch", NO_LARGER)
+    # Named, never called: what they stand for is left out of a rule.
+    idle = {*idiom_names.NO_KERNELS, "compile", "compiler", "jit"}
+    assert [] == unjudged("torch", NO_LARGER | idle)
     assert [] == unjudged("torch.linalg", LINALG)
     assert [] == unjudged("torch.nn.functional", FUNCTIONAL)
     assert [] == unjudged("torch.nn.utils", NN_UTILS)
 
 
 def test_every_method_of_a_tensor_is_judged_by_what_it_makes() -> None:
-    judged = NO_LARGER | METHODS | set(tensor_caps.METHODS)
+    judged = NO_LARGER | METHODS | set(tensor_caps.METHODS) | set(torch_names.SPARSE)
 
     found = [name for name in vocabulary.TENSOR if not name.endswith("_")]
 

@@ -18,6 +18,7 @@ from dux_sandbox.runtime.products import (
 
 Check = Callable[..., None]
 _MOST_MATRICES = 64
+_MOST_POWER = 1_000_000
 _MOST_ITERATIONS = 100
 
 
@@ -119,6 +120,8 @@ def _lowrank(matrices: Any, q: Any = 6, niter: Any = 2, *_: Any, **__: Any) -> N
 
 
 def _power(matrices: Any, n: Any) -> None:
+    if abs(n) > _MOST_POWER:  # torch counts up to the smallest integer for ever
+        raise ValueError(f"a matrix to the power {n}; at most {_MOST_POWER}")
     check_decomposition(matrices, "matrix_power", 2 * max(2, abs(n).bit_length()))
 
 

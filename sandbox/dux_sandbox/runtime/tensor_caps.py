@@ -350,3 +350,5 @@ METHODS["repeat_interleave"] = trusted.both(
     trusted.interleaved, METHODS["repeat_interleave"]
 )
 METHODS["view"] = trusted.viewed
+for _name in ("median", "nanmedian"):
+    METHODS[_name] = FUNCTIONS[f"torch.{_name}"] = trusted.spread_out

@@ -35,6 +35,14 @@ def viewed(tensor: Any, *sizes: Any, **options: Any) -> None:
         raise TypeError("view(torch.bool) is not available; use x != 0")
 
 
+def spread_out(tensor: Any, *_: Any, **__: Any) -> None:
+    """Refuse the median along what lies in one place: torch 2.13 crashes (found by
+    `tests/native_fuzz.py`)."""
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    if any(size > 1 and not stride for size, stride in sizes):
+        raise ValueError("the median of an expanded tensor; call .contiguous() first")
+
+
 def both(first: Check, second: Check) -> Check:
     """One check after the other."""
 
