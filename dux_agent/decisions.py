@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -148,6 +149,20 @@ class Budget:
                     f"with a number above 0 was wanted; mend it or leave it out."
                 )
         return cls(budget)
+
+    def spent_of(self, state: Mapping[str, Any]) -> dict[str, float]:
+        """What a checkpoint says was spent.
+
+        Raises:
+            LookupError, TypeError, ValueError: it does not say so.
+        """
+        spent: dict[str, float] = {}
+        for name, value in {**self.spent, **state["budget"]}.items():
+            number = type(value) in (int, float) and math.isfinite(value)
+            if name not in _LIMITS or not number or value < 0:
+                raise ValueError(f"it has spent {str(value)[:40]!r} {str(name)[:40]}")
+            spent[name] = value
+        return spent
 
     def exhausted(self) -> str | None:
         """Which limit is reached, as a sentence; None while there is something left."""

@@ -45,9 +45,16 @@ def carefully(path: str, flags: int) -> int:
     if os.path.islink(path):
         raise OSError(errno.ELOOP, "it is a link to somewhere else", path)
     handle = os.open(path, flags | _CAREFULLY, 0o644)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    held = os.fstat(handle)
+    refused = None
+    if not stat.S_ISREG(held.st_mode):
+        refused = "it is no ordinary file"
+    elif held.st_nlink > 1 and flags & (os.O_WRONLY | os.O_RDWR):
+        # To write here would be to write there, in a backup or in anybody's file.
+        refused = "it has another name elsewhere (a hard link); copy it"
+    if refused is not None:
         os.close(handle)
-        raise OSError(errno.EINVAL, "it is no ordinary file", path)
+        raise OSError(errno.EINVAL, refused, path)
     return handle
 
 

@@ -189,8 +189,8 @@ class Decider:
         """
         decisions = [Decision.from_dict(each) for each in state["decisions"]]
         copy.copy(self._chronicle).load_state_dict(state["chronicle"], decisions)
-        spent = dict(state["budget"])
-        validations = [list(pair) for pair in state["validations"]]
+        spent = self._budget.spent_of(state)
+        validations = [[int(step), float(loss)] for step, loss in state["validations"]]
         rules_from_there = self._rules.prepare(state, decisions)
 
         def take_over() -> None:

@@ -159,7 +159,10 @@ class Intake:
         """Go on from what `state_dict` gave; an empty one begins anew."""
         self._sum, self._count = float(state.get("sum", 0)), int(state.get("count", 0))
         self._steps = int(state.get("steps", 0))
-        self._counts = deque(state.get("counts", ()), maxlen=_REMEMBERED)
+        if min(self._count, self._steps) < 0:
+            raise ValueError("it counts fewer losses than none")
+        counts = [max(1, int(count)) for count in state.get("counts", ())]
+        self._counts = deque(counts, maxlen=_REMEMBERED)
         self._marks = None
         self.scale.load_state_dict(state)
 

@@ -89,6 +89,9 @@ class Thinned:
         self._size = int(state["size"])
         self._sums = [float(value) for value in state["sums"]]
         self._counts = [int(value) for value in state["counts"]]
+        sound = len(self._counts) == len(self._sums) <= _MOST_BLOCKS
+        if not sound or min([self.count + 1, self._size, *self._counts]) < 1:
+            raise ValueError("it counts other numbers than it holds")
 
 
 class Clipping:
@@ -243,18 +246,20 @@ class Watch:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave."""
-        self._expected = state["expected"]
+        expected, reach = state["expected"], state["reach"]
+        self._expected = None if expected is None else int(expected)
         self._begin()
         self.step = int(state["step"])
         self.interval = int(state["interval"])
         self._seen = int(state.get("seen", self.interval))
-        self.recent = deque(state["recent"], maxlen=_RECENT)
-        self.reach = state["reach"]
+        recent = (float(loss) for loss in state["recent"])
+        self.recent = deque(recent, maxlen=_RECENT)
+        self.reach = None if reach is None else float(reach)
         version, numbers, gauss = state["random"]
         self._random.setstate((version, tuple(numbers), gauss))
-        self._drawn = [list(pair) for pair in state["drawn"]]
+        self._drawn = [[int(step), float(loss)] for step, loss in state["drawn"]]
         self.losses.load_state_dict(state["losses"])
         self.norms.load_state_dict(state["norms"])
         self.clipping.load_state_dict(state.get("clipping", {}))
-        self._stride = int(state["stride"])
+        self._stride = max(1, int(state["stride"]))
         self._steps_to_norm = int(state["steps_to_norm"])

@@ -23,9 +23,11 @@ from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     SavedCheckpoint,
     opened,
+    refused,
 )
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.group_shares import number_in
+from dux_sandbox.option_values import rate_fault
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ def prepare(
     """
     saved = opened(state_dict)
     _require_same_groups(live, saved.groups)
+    _require_rates(saved.groups)
     state = _state_by_index(live, saved)
     require_same_makes(parameters_of(live.param_groups), saved.makes, state)
     if saved.source is None:
@@ -65,6 +68,14 @@ def prepare(
         rule.close()
         raise
     return PreparedLoad(live, saved, rule, {}, prepared)
+
+
+def _require_rates(groups: list[dict[str, Any]]) -> None:
+    """Raise CheckpointRefused where no optimizer could step at a group's rate."""
+    for group in groups:
+        fault = rate_fault(group["lr"]) if "lr" in group else None
+        if fault is not None:
+            raise refused(fault)
 
 
 class PreparedLoad:

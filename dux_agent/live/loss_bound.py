@@ -99,8 +99,12 @@ def pack_bound(bound: LossBound | None) -> list[float] | None:
 
 
 def unpack_bound(packed: list[float] | None) -> LossBound | None:
-    """What `pack_bound` packed."""
-    return None if packed is None else LossBound(*packed)
+    """What `pack_bound` packed.
+
+    Raises:
+        TypeError, ValueError: it is something else.
+    """
+    return None if packed is None else LossBound(*map(float, packed))
 
 
 def _spread(losses: Sequence[float]) -> float:
@@ -142,11 +146,16 @@ class LossJudge:
 
     @classmethod
     def of(cls, state: Mapping[str, Any]) -> LossJudge:
-        """One that goes on from what `state_dict` gave."""
-        judge = cls(unpack_bound(state["bound"]), reach=state["reach"])
-        judge.smoothed = state["smoothed"]
-        judge._recent.extend(state["recent"])
-        judge._spikes.extend(state["spikes"])
+        """One that goes on from what `state_dict` gave.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is something else.
+        """
+        judge = cls(unpack_bound(state["bound"]), reach=float(state["reach"]))
+        smoothed = state["smoothed"]
+        judge.smoothed = None if smoothed is None else float(smoothed)
+        judge._recent.extend(float(loss) for loss in state["recent"])
+        judge._spikes.extend(each is True for each in state["spikes"])
         judge._seen = int(state["seen"])
         return judge
 

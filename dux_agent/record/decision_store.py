@@ -63,7 +63,8 @@ def _refuse_links(file: Path) -> None:
     """SQLite would write whatever file a link, also one beside it, leads to."""
     for end in ("", "-wal", "-shm", "-journal"):
         beside = file.with_name(file.name + end)
-        if beside.is_symlink() or (beside.exists() and not beside.is_file()):
+        linked = beside.exists() and beside.stat().st_nlink > 1
+        if beside.is_symlink() or linked or (beside.exists() and not beside.is_file()):
             raise _Foreign(f"{beside.name} is no file of its own")
 
 

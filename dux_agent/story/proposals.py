@@ -12,6 +12,8 @@ from dux_agent.trace import Event
 from dux_prompts.reply import Proposal, read
 from dux_sandbox.findings import digest_of
 
+_ALIKE = 100  # proposals of one source that are told apart
+
 
 def proposals_of(
     events: Iterable[Event], source_of: Callable[[str], str | None]
@@ -22,13 +24,15 @@ def proposals_of(
     stages said. A digest that no reply leads to gets a proposal without a reply.
     """
     told: list[ProposalTold] = []
+    places: dict[str, list[int]] = {}  # by digest
     for event in events:
         data = event.data
         if event.kind == "reply":
             told.append(_replied(len(told) + 1, text(data.get("content"))))
+            places.setdefault(told[-1].digest, []).append(len(told) - 1)
         elif event.kind in ("static_check", "dry_run"):
             digest = text(data.get("digest"))
-            place = _place(told, digest, event.kind)
+            place = _place(told, places.get(digest, []), event.kind)
             if place is None:
                 told.append(
                     ProposalTold(
@@ -36,16 +40,16 @@ def proposals_of(
                     )
                 )
                 place = len(told) - 1
+                places[digest] = [place]
             told[place] = _judged(told[place], event.kind, data)
     return tuple(told)
 
 
-def _place(told: list[ProposalTold], digest: str, kind: str) -> int | None:
+def _place(told: list[ProposalTold], same: list[int], kind: str) -> int | None:
     # The same source may be proposed twice; the first that this stage has not
-    # judged yet is meant.
-    same = [place for place, each in enumerate(told) if each.digest == digest]
+    # judged yet is meant. More often than this no decision asks.
     waiting = "unjudged" if kind == "static_check" else "static_check"
-    for place in same:
+    for place in same[-_ALIKE:]:
         if told[place].stage == waiting:
             return place
     return same[-1] if same else None

@@ -16,6 +16,9 @@ from dux_agent.story.values import number
 from dux_agent.story.wording import loss_text
 from dux_agent.terminal.table import plain_table, verdict_text
 
+# No source that a rule may have is longer; comparing takes its square in time.
+_LONGEST_COMPARED = 65_536
+
 _STYLES = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -139,6 +142,9 @@ def _print_apply(console: Console, told: dict[str, Any]) -> None:
 
 def _print_diff(console: Console, source: str, decision: DecisionStory) -> None:
     _title(console, "What changed in the source")
+    if max(len(source), len(decision.incumbent or "")) > _LONGEST_COMPARED:
+        _plain(console, ["too long to be compared; see sources/ of the run folder"])
+        return
     lines = difflib.unified_diff(
         clean_lines(decision.incumbent or ""),
         clean_lines(source),

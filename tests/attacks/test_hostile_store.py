@@ -12,6 +12,7 @@ import pytest
 from tests.attacks.hostile_folders import (
     contents,
     dux,
+    ended_in_words,
     refused_in_one_line,
     run_that_dies,
 )
@@ -112,3 +113,16 @@ def test_the_folder_goes_on_where_nobody_touched_it(folder):
     result = dux("run", "--resume", folder)
 
     assert 0 == result.exit_code, result.output
+
+
+@pytest.mark.parametrize("name", [STORE, "trace.jsonl"])
+def test_a_file_that_has_another_name_elsewhere_is_not_written(folder, tmp_path, name):
+    victim = tmp_path / "victim"
+    victim.hardlink_to(folder / name)
+    before = victim.read_bytes()
+
+    result = dux("run", "--resume", folder)
+
+    ended_in_words(result)
+    assert 2 == result.exit_code, result.output
+    assert before == victim.read_bytes()
