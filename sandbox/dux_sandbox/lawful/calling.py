@@ -200,8 +200,12 @@ def surroundings(training: Training, held: Case) -> None:
     training.script.use("modes")
     training.run("before = modes()")
     training.begin(held)
-    training.train(held)
-    training.claim("before == modes()", "a mode of the whole process is another now")
+    for step in range(len(held.gradients)):
+        training.give(held, step)
+        training.step(held)
+        training.claim(
+            "before == modes()", "a mode of the whole process is another now"
+        )
     training.run("optimizer.state_dict()")
     training.run("optimizer.zero_grad()")
     training.claim("before == modes()", "a mode of the whole process is another now")

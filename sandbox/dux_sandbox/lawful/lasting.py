@@ -56,6 +56,7 @@ def tensor_lr(training: Training, held: Case) -> None:
     """A rate that is a tensor acts like the number, and stays what it is."""
     training.begin(held)
     training.begin(held, "2")
+    training.set_option("lr", 0.1)
     training.run("lr = torch.tensor(0.1)")
     training.run('for group in optimizer2.param_groups: group["lr"] = lr')
     last = len(held.gradients) - 1
@@ -101,6 +102,7 @@ TENSOR_LR = Law(
     corners=(
         case(MATRIX, (3,), gradients="steady", steps=2),
         case(MATRIX, steps=2, options=(DECAYING,)),
+        case(MATRIX, steps=2, options=((("lr", 0.05),),)),
     ),
     drawn=Drawn(steps=(1, 3)),
     needs="lr",
