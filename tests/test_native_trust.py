@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dux_sandbox import check
 from dux_sandbox.loading import load
 from dux_sandbox.runtime.stock import FLAGS
 from tests.forked import outcome
@@ -61,6 +62,13 @@ def test_an_inherited_step_drops_them_too(base: str) -> None:
     optimizer.step()
 
     assert [] == flags_of(optimizer)
+
+
+def test_the_report_says_that_a_flag_is_dropped() -> None:
+    report = check(child(STEPS["super"], "Adam", "params, fused=True"))
+
+    assert report.ok
+    assert ["fused=True is dropped"] == [n.message.split(":")[0] for n in report.notes]
 
 
 def test_an_optimizer_that_a_rule_makes_drops_them_too() -> None:

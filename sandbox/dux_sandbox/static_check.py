@@ -105,7 +105,9 @@ def _judge(source: str, digest: str) -> Judgement:
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         code = compile(guarded, f"<rule {digest[:12]}>", "exec", dont_inherit=True)
-    return Judgement(CheckReport(True, digest, (), tuple(notes)), code, contract.rule)
+    return Judgement(
+        CheckReport(True, digest, (), (*notes, *policy.notes)), code, contract.rule
+    )
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from dux_sandbox.language import constants, vocabulary
+from dux_sandbox.findings import Finding
+from dux_sandbox.language import constants, torch_names, vocabulary
 from dux_sandbox.language.growing import Growing
 
 _OF_SHAPE = frozenset("squeeze_ t_ transpose_ unsqueeze_".split())
@@ -24,6 +25,7 @@ class Expressions(Growing):
                 "assign the result, or use target.copy_(result)",
             )
         self._without_underscore(node)
+        self._note_flags(node)
         self._check_builtin_call(node)
         self._check_size(node)
         literal = self._literal_format(node)
@@ -43,6 +45,21 @@ class Expressions(Growing):
             node.args.insert(0, node.func)
             node.func = self.load("@into", node)
         return node
+
+    def _note_flags(self, node: ast.Call) -> None:
+        """Flags of other kernels are taken out when torch's own step is called."""
+        for keyword in node.keywords:
+            on = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
+            if on and keyword.arg in torch_names.KERNEL_FLAGS:
+                self.notes.append(
+                    Finding(
+                        "left out",
+                        node.lineno,
+                        f"{keyword.arg}=True is dropped: a rule gets torch's plain "
+                        f"kernels",
+                        "leave it out",
+                    )
+                )
 
     @staticmethod
     def _without_underscore(node: ast.Call) -> None:

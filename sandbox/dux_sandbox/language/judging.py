@@ -59,6 +59,7 @@ class Judging(RestrictingNodeTransformer):
         self.flow = flow
         self.arithmetic = constants.Arithmetic()
         self.findings: list[Finding] = []
+        self.notes: list[Finding] = []
         # Kinds of the enclosing scopes, innermost last: "class" or "def".
         self.scopes: list[str] = []
         self.inside_with = 0

@@ -159,6 +159,8 @@ OPTIMIZER_HELPERS = frozenset(
     """_accelerator_graph_capture_health_check _cuda_graph_capture_health_check
     _group_tensors_by_device_and_dtype""".split()
 )
+# Options of torch's own optimizers that choose kernels which trust their arguments.
+KERNEL_FLAGS = "fused capturable differentiable".split()
 OPTIMIZER_READABLE = """
 add_param_group defaults load_state_dict param_groups state state_dict step zero_grad
 """.split()

@@ -11,7 +11,9 @@ from typing import Any
 
 import torch
 
-FLAGS = ("fused", "capturable", "differentiable")
+from dux_sandbox.language import torch_names
+
+FLAGS = torch_names.KERNEL_FLAGS
 # By the names that torch's optimizers give them: of their parameter's make, or one
 # number.
 _LIKE_THE_PARAMETER = """
