@@ -95,6 +95,8 @@ def _one_option(
         # Steps of a fixed length come back to where they began when signs alternate.
         steady = ("steady",) * len(held.parameters)
         held = replace(held, gradients=(steady,) * len(held.gradients))
+    if training.facts.nothing_left(held.parameters[held.members(at)[0]].shape):
+        raise Unjudged("a rule that centres gradients leaves nothing of these")
     held = training.under_way(held)
     given = list(held.options)
     given[at] = _with(given[at], option, value)
@@ -124,8 +126,6 @@ def _one_option(
             acts, f"a new {option} in the groups changes next to nothing in mid-run"
         )
         return
-    if training.facts.nothing_left(held.parameters[held.members(at)[0]].shape):
-        raise Unjudged("a rule that centres gradients leaves nothing of these")
     training.begin(held)
     training.train(held)
     training.accuse()
@@ -244,7 +244,10 @@ OPTIONS = Law(
         ),
         *(case(MATRIX, steps=7, variant=f"alike {place}") for place in range(16)),
         case(MATRIX, steps=4, options=(DECAYING,), variant="defaults"),
-        case(MATRIX, steps=4, options=(CALM,), variant="late lr"),
+        *(
+            case(shape, steps=4, options=(CALM,), variant="late lr")
+            for shape in (MATRIX, (3, 1), (1, 3))
+        ),
     ),
     drawn=Drawn(
         shapes="matrix",
