@@ -1,11 +1,14 @@
 """How optimizers are written out there: what is nothing to the rule is taken off."""
 
 import inspect
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from dux_agent.cli import app
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.loading import load
 from dux_sandbox.static_check import check
@@ -233,3 +236,74 @@ class Plain(torch.optim.Optimizer):
 
     with pytest.raises(SourceRejected):
         load(source)
+
+
+AFTER = {
+    "factory": "def make(model, lr=1e-3):\n    return Rule(model.parameters(), lr=lr)",
+    "use": "model = torch.nn.Linear(2, 1)\noptimizer = Rule(model.parameters())\n"
+    "for _ in range(3):\n    optimizer.step()\nprint('done', open)",
+    "use of torch": "torch.manual_seed(0)\ntorch.save({}, 'x')",
+    "subclass of something": "class Trainer(torch.nn.Module):\n    pass",
+    "assertion": "assert Rule.nowhere",
+    "with": "with open('x') as f:\n    f.write('x')",
+}
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_what_uses_the_rule_is_left_out_with_a_note(name):
+    source = rule("p.add_(p.grad, alpha=-0.5)") + AFTER[name]
+    parameter = one_parameter()
+
+    report = check(source)
+    load(source)([parameter]).step()
+
+    assert report.ok
+    assert {"left out"} == {note.rule for note in report.notes}
+    assert all(note.line > 10 and note.instead for note in report.notes)
+    assert torch.equal(torch.full((3, 2), 0.5), parameter.detach())
+
+
+def test_what_the_rule_uses_stays_wherever_it_stands():
+    source = (
+        rule("p.add_(p.grad, alpha=-scaled(RATES[0]))")
+        + "def scaled(x):\n    return x * SCALE\nRATES = []\nRATES.append(0.25)\n"
+        + "SCALE = 1.0\nfor _ in range(1):\n    SCALE *= 2\n"
+        + "Rule.t = None\n"
+    )
+    parameter = one_parameter()
+
+    load(source)([parameter]).step()
+
+    assert torch.equal(torch.full((3, 2), 0.5), parameter.detach())
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "import os",
+        "from os import path",
+        "def helper():\n    open('x')",
+        "Rule.step = open",
+        "Rule = open",
+        "TABLE.append(open)",
+        "if True:\n    def helper():\n        open('x')",
+        "try:\n    import os\nexcept ValueError:\n    pass",
+    ],
+)
+def test_what_the_rule_could_meet_is_judged_after_the_class_too(end):
+    source = rule("helper()", top="TABLE = []\ndef helper():\n    TABLE") + end + "\n"
+
+    assert not check(source).ok
+
+
+def test_dux_check_shows_what_was_left_out(tmp_path):
+    path = tmp_path / "rule.py"
+    path.write_text(rule("p.add_(p.grad, alpha=-0.1)") + "print(Rule)\n")
+
+    told = CliRunner().invoke(app, ["check", str(path), "--static"])
+    held = CliRunner().invoke(app, ["check", str(path), "--static", "--json"])
+
+    assert 0 == told.exit_code
+    assert "left out: a statement after the class" in told.stdout
+    [row] = json.loads(held.stdout)
+    assert ["left out"] == [note["rule"] for note in row["notes"]]

@@ -124,6 +124,8 @@ def print_vetted(console: Console, vetted: Sequence[Vetted]) -> None:
                 f"{loss_text(tried.losses[-1])} in {tried.seconds:.2f} s"
             )
         _say(console, f"{one_line(one.file)}: {how}")
+        for note in one.check.notes:
+            _say(console, f"  line {note.line}: left out: {one_line(note.message)}")
     refused = [one for one in vetted if one.findings]
     if not refused:
         return

@@ -42,6 +42,7 @@ class Vetted:
             "ok": self.ok,
             "digest": self.check.digest,
             "findings": [finding.as_dict() for finding in self.findings],
+            "notes": [note.as_dict() for note in self.check.notes],
             "dry_run": None if self.dry_run is None else self.dry_run.as_dict(),
         }
 

@@ -18,6 +18,7 @@ from dux_sandbox.language.flow import flow_of
 from dux_sandbox.language.policy import Policy, without_main
 from dux_sandbox.language.preparing import prepare
 from dux_sandbox.language.tree_size import flow_too_large, too_deep, tree_too_large
+from dux_sandbox.language.usage import usage_after
 
 _MOST_FINDINGS = 20
 _WARNINGS = threading.Lock()
@@ -97,8 +98,13 @@ def _judge(source: str, digest: str) -> Judgement:
         return Judgement(CheckReport(False, digest, (passed,)))
     bindings = collect(tree, layers)
     contract = find_rule(tree, bindings)
-    policy = Policy(bindings, flow)
+    unused: set[ast.stmt] = set()
+    if contract.rule is not None:
+        unused, note = usage_after(tree, contract.rule, bindings.modules)
+        notes += [note] if note is not None else []
+    policy = Policy(bindings, flow, unused)
     guarded = policy.visit(tree)
+    notes += policy.notes
     findings = _in_order([*policy.findings, *contract.findings])
     if findings:
         return Judgement(CheckReport(False, digest, findings))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+from dux_sandbox.findings import Finding
+from dux_sandbox.language.bindings import Bindings
 from dux_sandbox.language.decisions import GUARDED, PLAIN, REFUSED
 from dux_sandbox.language.definitions import Definitions
+from dux_sandbox.language.flow import Flow
+from dux_sandbox.language.usage import left_out
 
 # By the name of the node; filled as they are met.
 _VISITORS: dict[str, Callable[[Any, Any], Any]] = {}
@@ -18,7 +22,18 @@ class Policy(Definitions):
 
     The upper classes say how single nodes are treated. Here stands what comes first:
     that the kind of node was decided on at all.
+
+    Args:
+        unused: definitions that the rule does not use: one that would be refused is
+            left out, with a note.
     """
+
+    def __init__(
+        self, bindings: Bindings, flow: Flow, unused: Collection[ast.stmt] = ()
+    ) -> None:
+        super().__init__(bindings, flow)
+        self.unused = unused
+        self.notes: list[Finding] = []
 
     def visit(self, node: ast.AST) -> Any:
         """Refuse nodes that are refused, and nodes that nobody has decided on."""
@@ -59,7 +74,19 @@ class Policy(Definitions):
     def visit_Module(self, node: ast.Module) -> Any:
         """The top level; `if __name__ == "__main__":` has been dropped before."""
         self.check_finally()
-        return self.node_contents_visit(node)
+        body: list[ast.stmt] = []
+        for statement in node.body:
+            before = len(self.findings)
+            line, kind = statement.lineno, type(statement).__name__
+            made = self.visit(statement)
+            if statement in self.unused and len(self.findings) > before:
+                del self.findings[before:]
+                what = "class" if kind == "ClassDef" else "function"
+                self.notes.append(left_out(line, 1, what))
+            else:
+                body.extend(made if isinstance(made, list) else [made])
+        node.body = body
+        return node
 
     def visit_withitem(self, node: ast.withitem) -> Any:
         """The context and the name it is bound to."""

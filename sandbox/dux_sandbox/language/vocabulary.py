@@ -201,7 +201,7 @@ _DENIED = """
 - other modules than those above; `from x import *`
 - names with two leading underscores, save `__init__`, `__repr__` (accepted and left
   out), `__setstate__`, `__call__` of a helper class, `x.__class__.__name__`
-- hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`, `out=`
+- hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`
 - global modes: default dtype and device, seeds, `set_grad_enabled`, `inference_mode`
 - `.backward()` and `torch.autograd`: a closure does the backward pass
 - `async`, `await`, `global`, `except*`, class patterns in `match`, class keywords,
@@ -221,6 +221,12 @@ loop are torch's. Two class attributes are read: `carry = True` asks for the sta
 the rule before it, where names, shapes and dtypes match; `requires_closure = True` says
 that `step` cannot work without a closure, and so does a closure without a default. A
 loop's closure is evaluated once in each step, also for a rule that ignores it.
+
+What is nothing to the rule may stand in its file. Left out with a note: decorators that
+only speed things up (`torch.compile`, `torch.jit.script`, `functools.lru_cache`), and
+what stands after the class and is not used by it. Read as where rules run: `try: import
+... except ImportError:`, `if TYPE_CHECKING:`, version strings. `out=` copies into a
+tensor of the same shape and dtype. Warnings and log messages go nowhere.
 
 Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
 `p.grad = x` copy the values of a tensor of the same shape and dtype. Gradients are
