@@ -111,6 +111,8 @@ TENSOR_LR = Law(
 
 def scheduler(training: Training, held: Case) -> None:
     """Saved and loaded with its scheduler, a training goes on as if it had not been."""
+    if not _resumes_plainly(training.apart(), held):
+        raise Unjudged("it does not resume without one either: `checkpoint` says so")
     names = listed(training.names(held))
     second = listed(training.names(held, "2"))
     made = "torch.optim.lr_scheduler.LambdaLR(optimizer{}, lambda at: 0.5**at{})"
@@ -152,6 +154,24 @@ def scheduler(training: Training, held: Case) -> None:
         f"all(torch.allclose(p, q, {_CLOSE}) for p, q in zip(({names}), ({second})))",
         "resumed with its scheduler, the training goes on otherwise",
     )
+
+
+def _resumes_plainly(training: Training, held: Case) -> bool:
+    """Whether a training without a scheduler goes on the same from its checkpoint."""
+    training.begin(held)
+    training.train(held, until=2)
+    training.run("saved = copy.deepcopy(optimizer.state_dict())")
+    training.keep(held, into="kept")
+    training.make(held, "2")
+    names, second = (listed(training.names(held, suffix)) for suffix in ("", "2"))
+    training.run(f"for p, q in zip(({second}), kept): p.data.copy_(q)")
+    training.build(held, "2")
+    training.run("optimizer2.load_state_dict(saved)")
+    for suffix in ("", "2"):
+        training.train(held, suffix, start=2)
+    pairs = f"zip(({names}), ({second}))"
+    alike = f"all(torch.allclose(p, q, {_CLOSE}) for p, q in {pairs})"
+    return bool(training.script.look(alike))
 
 
 SCHEDULER = Law(
