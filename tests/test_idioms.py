@@ -307,3 +307,94 @@ def test_dux_check_shows_what_was_left_out(tmp_path):
     assert "left out: a statement after the class" in told.stdout
     [row] = json.loads(held.stdout)
     assert ["left out"] == [note["rule"] for note in row["notes"]]
+
+
+RECORDS = """
+import torch
+from dataclasses import dataclass, field
+import dataclasses
+from typing import ClassVar
+
+
+@dataclass
+class Base:
+    lr: float
+    scale: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(Base):
+    seen: list = field(default_factory=list)
+    count: int = dataclasses.field(default=3, init=False)
+    kind: ClassVar[str] = "plain"
+
+    def __post_init__(self):
+        self.seen.append(self.lr)
+
+    def rate(self):
+        return self.lr * self.scale * len(self.seen)
+
+
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+        self.options = Options(lr, scale=5.0)
+        assert (self.options.count, Options.kind, Options(1.0).scale) == (3, "plain", 2)
+        assert self.options.seen is not Options(1.0).seen
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(p.grad * self.options.rate())
+"""
+
+
+def test_a_dataclass_is_a_plain_class_with_its_fields():
+    parameter = one_parameter()
+
+    load(RECORDS)([parameter]).step()
+
+    assert torch.equal(torch.full((3, 2), 0.5), parameter.detach())
+
+
+@pytest.mark.parametrize(
+    "line", ["x: int = open('x')", "x: list = field(default_factory=open)"]
+)
+def test_what_stands_in_a_dataclass_is_judged(line):
+    top = f"from dataclasses import dataclass, field\n@dataclass\nclass A:\n    {line}"
+
+    assert not check(rule(top=top)).ok
+
+
+def test_a_rate_that_is_required_is_given_with_a_note():
+    source = rule("p.add_(p.grad, alpha=-group['lr'])").replace(
+        "lr=0.1", "lr=required, eps=1e-8"
+    )
+    source = "from torch.optim.optimizer import required\n" + source
+    parameter = one_parameter()
+
+    report = check(source)
+    load(source)([parameter]).step()
+
+    assert ["default"] == [note.rule for note in report.notes]
+    assert torch.equal(torch.full((3, 2), 1 - 1e-3), parameter.detach())
+
+
+def test_detaching_in_place_leaves_a_parameter_trained():
+    parameter = step("p.grad.detach_()\nx = p * 1\nx.detach_()")
+    optimizer = load(rule("p.detach_()"))([parameter])
+
+    with pytest.raises(TypeError, match="detach_"):
+        optimizer.step()
+
+    assert parameter.requires_grad and parameter.is_leaf
+
+
+def test_torchs_initialisers_fill_a_tensor_of_the_rule():
+    parameter = step(
+        "from torch.nn import init\nx = torch.empty(3, 2)\ninit.zeros_(x)\n"
+        "torch.nn.init.constant_(x, 2.0)\np.copy_(x)"
+    )
+
+    assert torch.equal(torch.full((3, 2), 2.0), parameter.detach())

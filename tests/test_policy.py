@@ -236,7 +236,6 @@ IN_STEP = {
     "requires_grad_": "p.requires_grad_(False)",
     "requires_grad": "p.requires_grad = False",
     "grad_none": "p.grad = None",
-    "detach_": "p.detach_()",
     "t_": "p.t_()",
     "squeeze_": "p.squeeze_()",
     "transpose_": "p.data.transpose_(0, 1)",

@@ -14,6 +14,7 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.language import idiom_names, vocabulary
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.judging import known_path
+from dux_sandbox.language.records import Records
 
 _LISTS = ("body", "orelse", "finalbody")
 _BLOCKS = (
@@ -21,6 +22,8 @@ _BLOCKS = (
     *(ast.With, ast.Try, ast.ExceptHandler, ast.match_case),
 )
 _FAILS = frozenset(["ImportError", "ModuleNotFoundError", "Exception"])
+_REQUIRED = "torch.optim.optimizer.required"
+_USUAL_RATE = 1e-3  # of most of torch's own
 # Modules of torch.optim that its own optimizers import from beside them.
 _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
 
@@ -46,6 +49,7 @@ def prepare(
                 aliases.update(import_aliases(node))
             elif kind in _BLOCKS:
                 blocks.append(node)
+    records = Records(lambda node: path_of(node, aliases))
     notes: list[Finding] = []
     changed = False
     for node in blocks:
@@ -55,6 +59,8 @@ def prepare(
                 kept = list(_kept(held, aliases)) or _something(held, node)
                 changed |= kept != held
                 held[:] = kept
+        if isinstance(node, ast.ClassDef):
+            changed |= records.write_out(node)
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             before = [len(notes), len(node.decorator_list)]
             notes += _take_off(node, aliases)
@@ -179,6 +185,8 @@ def _take_off(
         elif path not in idiom_names.SAYING:
             kept.append(decorator)
     node.decorator_list = kept
+    if isinstance(node, ast.FunctionDef):
+        yield from _rate_of(node, aliases)
     if isinstance(node, ast.ClassDef):
         yield from _never_shared(node)
         node.bases = [b for b in node.bases if not _says_only(b, aliases)]
@@ -187,6 +195,24 @@ def _take_off(
             for keyword in node.keywords
             if path_of(keyword.value, aliases) != "abc.ABCMeta"
         ]
+
+
+def _rate_of(node: ast.FunctionDef, aliases: dict[str, str]) -> Iterator[Finding]:
+    """`lr=required`: a rule is built without a rate, so that it gets a usual one."""
+    arguments = node.args
+    named = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults) :]
+    for at, (argument, default) in enumerate(
+        zip(named, arguments.defaults, strict=False)
+    ):
+        if argument.arg == "lr" and path_of(default, aliases) == _REQUIRED:
+            usual = ast.copy_location(ast.Constant(_USUAL_RATE), default)
+            arguments.defaults[at] = usual
+            yield Finding(
+                "default",
+                node.lineno,
+                f"lr has no default; {_USUAL_RATE} is taken where none is given",
+                f"write lr={_USUAL_RATE}",
+            )
 
 
 def _never_shared(node: ast.ClassDef) -> Iterator[Finding]:

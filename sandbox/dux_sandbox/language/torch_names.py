@@ -93,7 +93,7 @@ IN_PLACE = sorted(
 )
 
 TENSOR_ONLY = """
-H T mH mT bfloat16 bool byte contiguous cpu cuda data device dim double dtype
+detach_ H T mH mT bfloat16 bool byte contiguous cpu cuda data device dim double dtype
 element_size expand expand_as float get_device grad half index_put int
 is_contiguous is_cpu is_cuda is_leaf is_same_size is_signed is_sparse item itemsize
 layout long

@@ -161,6 +161,16 @@ _WITH_OTHERS: dict[str, tuple[str, ...]] = {
 }
 
 
+def _detach(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
+    def detach() -> torch.Tensor:
+        """A parameter would be trained no more."""
+        if tensor.requires_grad and tensor.is_leaf:
+            raise TypeError("detach_() of a parameter is not available; use .detach()")
+        return tensor.detach_()
+
+    return detach
+
+
 def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
     """By exact type: allowed names, each with the maker of its capped form."""
     tables: dict[type, dict[str, Maker | None]] = {
@@ -187,5 +197,6 @@ def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
     # `.data` keeps a count of changes of its own: who asks whether a gradient was
     # written to would not hear of `p.grad.data.mul_(0.5)`.
     tensor["data"] = torch.Tensor.detach
+    tensor["detach_"] = _detach
     tables[torch.Tensor] = tables[torch.nn.Parameter] = tensor
     return tables

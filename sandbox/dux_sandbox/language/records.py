@@ -1,0 +1,129 @@
+"""Dataclasses, written out as the plain classes that they stand for.
+
+`@dataclass` would make its `__init__` from text while the source runs. Here it is
+written into the tree before the tree is judged, and is judged with it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+Path = Callable[[ast.AST], str | None]
+_DATACLASS = "dataclasses.dataclass"
+_FIELD = "dataclasses.field"
+_AFTER = "_after_init"  # what `__post_init__` is called here
+
+
+@dataclass(frozen=True)
+class _Field:
+    """One field: its name, and how its value is found where none is given."""
+
+    name: str
+    default: ast.expr | None = None
+    factory: ast.expr | None = None
+    given: bool = True  # an argument of __init__
+
+
+class Records:
+    """Writes out the dataclasses of one source, in the order of the source."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` gives the dotted path that a name stands for, by the imports."""
+        self._path = path
+        self._fields: dict[str, list[_Field]] = {}
+
+    def write_out(self, node: ast.ClassDef) -> bool:
+        """Make a plain class of a dataclass, in place; whether it was one."""
+        kept = [each for each in node.decorator_list if not self._makes(each)]
+        if len(kept) == len(node.decorator_list):
+            return False
+        node.decorator_list = kept
+        fields = {each.name: each for each in self._inherited(node)}
+        body: list[ast.stmt] = []
+        after = has_init = False
+        for statement in node.body:
+            found = self._field(statement)
+            if found is not None:
+                fields[found.name] = found
+            else:
+                body.append(statement)
+            if isinstance(statement, ast.FunctionDef):
+                has_init |= statement.name == "__init__"
+                if statement.name == "__post_init__":
+                    statement.name, after = _AFTER, True
+        self._fields[node.name] = list(fields.values())
+        if not has_init:
+            body.append(_init_of(list(fields.values()), after, node))
+        node.body = body
+        return True
+
+    def _makes(self, decorator: ast.expr) -> bool:
+        called = decorator.func if isinstance(decorator, ast.Call) else decorator
+        return self._path(called) == _DATACLASS
+
+    def _inherited(self, node: ast.ClassDef) -> Iterator[_Field]:
+        for base in node.bases:
+            if isinstance(base, ast.Name):
+                yield from self._fields.get(base.id, [])
+
+    def _field(self, statement: ast.stmt) -> _Field | None:
+        """`name: type = value`, `= field(...)`, or nothing behind it."""
+        if not isinstance(statement, ast.AnnAssign):
+            return None
+        hint = statement.annotation
+        hint = hint.value if isinstance(hint, ast.Subscript) else hint
+        target = statement.target
+        if not isinstance(target, ast.Name) or self._path(hint) == "typing.ClassVar":
+            return None
+        value = statement.value
+        if not isinstance(value, ast.Call) or self._path(value.func) != _FIELD:
+            return _Field(target.id, value)
+        options = {each.arg: each.value for each in value.keywords}
+        asked = options.get("init")
+        given = not (isinstance(asked, ast.Constant) and asked.value is False)
+        found = options.get("default"), options.get("default_factory")
+        return _Field(target.id, *found, given)
+
+
+def _init_of(fields: list[_Field], after: bool, node: ast.ClassDef) -> ast.stmt:
+    """`def __init__(self, a, b=1)` that keeps each of them on self.
+
+    Fields without a default stand first, as they must in a dataclass too.
+    """
+    given = [each for each in fields if each.given]
+    bare = [each for each in given if each.default is None and each.factory is None]
+    rest = [each for each in given if each not in bare]
+    arguments = ast.arguments(
+        posonlyargs=[],
+        args=[ast.arg(name) for name in ("self", *(e.name for e in bare + rest))],
+        kwonlyargs=[],
+        kw_defaults=[],
+        defaults=[each.default or ast.Constant(None) for each in rest],
+    )
+    body = [
+        _kept(each) for each in fields if each.given or each.default or each.factory
+    ]
+    if after:
+        call = ast.Call(_of_self(_AFTER, ast.Load()), [], [])
+        body.append(ast.Expr(call))
+    made = ast.FunctionDef("__init__", arguments, body or [ast.Pass()], [])
+    made.type_params = []  # type: ignore[attr-defined]  # Python 3.12 asks for it
+    return ast.fix_missing_locations(ast.copy_location(made, node))
+
+
+def _kept(each: _Field) -> ast.stmt:
+    value: ast.expr = ast.Name(each.name, ast.Load())
+    if each.factory is not None:
+        fresh = ast.Call(each.factory, [], [])
+        asked = ast.Name(each.name, ast.Load())
+        is_none = ast.Compare(asked, [ast.Is()], [ast.Constant(None)])
+        value = ast.IfExp(is_none, fresh, value) if each.given else fresh
+    elif not each.given and each.default is not None:
+        value = each.default
+    return ast.Assign([_of_self(each.name, ast.Store())], value)
+
+
+def _of_self(name: str, context: ast.expr_context) -> ast.Attribute:
+    return ast.Attribute(ast.Name("self", ast.Load()), name, context)
