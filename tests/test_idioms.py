@@ -398,3 +398,75 @@ def test_torchs_initialisers_fill_a_tensor_of_the_rule():
     )
 
     assert torch.equal(torch.full((3, 2), 2.0), parameter.detach())
+
+
+NAMED = {
+    "class": "from typing import NamedTuple\nclass Pair(NamedTuple):\n"
+    "    '''Two.'''\n    first: float\n    second: float = 2.0",
+    "call": "from collections import namedtuple\n"
+    "Pair = namedtuple('Pair', ['first', 'second'], defaults=[2.0])",
+    "text": "import collections\n"
+    "Pair = collections.namedtuple('Pair', 'first, second', defaults=(2.0,))",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_a_named_tuple_is_read_by_name_by_place_and_taken_apart(name):
+    lines = (
+        "x = Pair(0.25)\nfirst, second = x\n"
+        "assert (x.first, x[1], second, len(x)) == (0.25, 2.0, 2.0, 2)\n"
+        "p.sub_(p.grad * x.first * x.second)"
+    )
+    parameter = one_parameter()
+
+    load(rule(lines, top=NAMED[name]))([parameter]).step()
+
+    assert torch.equal(torch.full((3, 2), 0.5), parameter.detach())
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "x = Pair(1.0)\ngetattr(x, '_make')",
+        "getattr(Pair, '_make')",
+        "getattr(Pair, '_field' + '_defaults')",
+        "getattr(Pair(1.0), '__class' + '__')",
+        "collections.namedtuple('A', ['_x'])",
+        "collections.namedtuple('A b', ['x'])",
+        "collections.namedtuple('A', ['x y', 'class'])",
+        "collections.namedtuple('A', [f'x{i}' for i in range(60)])",
+        "collections.namedtuple('A', [torch])",
+        "class B(Pair):\n    pass",
+    ],
+)
+def test_a_named_tuple_is_no_way_in(lines):
+    source = rule(lines, top=NAMED["text"])
+
+    with pytest.raises(
+        (SourceRejected, AttributeError, ValueError, TypeError, NameError)
+    ):
+        load(source)([one_parameter()]).step()
+
+
+@pytest.mark.parametrize(
+    ("signature", "named"),
+    [
+        ("self, closure", None),
+        ("self, *, closure", None),
+        ("self", None),
+        ("self, closure=None, scale=1", None),
+        ("self, *arguments", None),
+        ("self, closure, batch", "batch"),
+        ("self, *, model, closure=None", "model"),
+        ("", "self"),
+    ],
+)
+def test_a_step_is_read_by_its_signature(signature, named):
+    head = rule().split("    @torch.no_grad()")[0]
+
+    found = check(f"{head}    def step({signature}):\n        pass\n").findings
+
+    if named is None:
+        assert () == found
+    else:
+        assert named in found[0].message and "step" in found[0].instead

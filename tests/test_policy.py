@@ -212,7 +212,6 @@ IN_STEP = {
     "math_loader": "math.__loader__",
     "alias_of_torch": "t = torch\nt.os.system('x')",
     "typing_hints": "import typing\ntyping.get_type_hints(self.step)",
-    "namedtuple": "import collections\ncollections.namedtuple('X', 'a')",
     "itertools_count": "import itertools\nitertools.count()",
     "itertools_repeat": "from itertools import repeat",
     "itertools_product": "from itertools import product",

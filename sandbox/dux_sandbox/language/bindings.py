@@ -116,7 +116,17 @@ def collect(
 
 
 def _defined_by_call(node: ast.Call, bindings: Bindings) -> None:
-    """setattr(self, "name", value) defines an attribute as well."""
+    """setattr(self, "name", value) defines an attribute as well, and a named tuple
+    those of its fields."""
+    called = node.func
+    last = (
+        called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+    )
+    if last.endswith("namedtuple") and len(node.args) > 1:
+        for part in ast.walk(node.args[1]):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                bindings.attributes.update(part.value.replace(",", " ").split())
+        return
     if not isinstance(node.func, ast.Name) or node.func.id != "setattr":
         return
     name = node.args[1] if len(node.args) > 1 else None

@@ -162,18 +162,27 @@ def _judge_arguments(init: ast.FunctionDef) -> list[Finding]:
 def _judge_step(step: ast.FunctionDef) -> list[Finding]:
     arguments = step.args
     positional = [*arguments.posonlyargs, *arguments.args]
-    required = len(positional) - len(arguments.defaults)
-    takes_closure = len(positional) >= 2 or arguments.vararg is not None
-    bare = any(default is None for default in arguments.kw_defaults)
-    if required > 1 and not (required == 2 and positional[1].arg == "closure"):
-        bare = True
-    if bare or (not takes_closure and not positional):
-        return [
-            Finding(
-                "contract",
-                step.lineno,
-                "step has arguments without a default",
-                "write def step(self, closure=None):",
-            )
-        ]
-    return []
+    if not positional and arguments.vararg is None:
+        message, instead = "step takes no self", "write def step(self, closure=None):"
+        return [Finding("contract", step.lineno, message, instead)]
+    bare = positional[1 : len(positional) - len(arguments.defaults)]
+    bare += [
+        argument
+        for argument, default in zip(
+            arguments.kwonlyargs, arguments.kw_defaults, strict=True
+        )
+        if default is None
+    ]
+    # A closure without a default is one that the rule needs.
+    names = ", ".join(each.arg for each in bare if each.arg != "closure")
+    if not names:
+        return []
+    return [
+        Finding(
+            "contract",
+            step.lineno,
+            f"step has arguments without a default: {names}",
+            f"write def step(self, closure=None): a training loop calls step() or "
+            f"step(closure); keep {names} on self, or give a default",
+        )
+    ]

@@ -14,7 +14,7 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.language import idiom_names, vocabulary
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.judging import known_path
-from dux_sandbox.language.records import Records
+from dux_sandbox.language.records import Records, maker_import
 
 _LISTS = ("body", "orelse", "finalbody")
 _BLOCKS = (
@@ -65,6 +65,10 @@ def prepare(
             before = [len(notes), len(node.decorator_list)]
             notes += _take_off(node, aliases)
             changed |= before != [len(notes), len(node.decorator_list)]
+    written = [records.named_tuple(each) or each for each in tree.body]
+    if written != tree.body:
+        tree.body = [maker_import(written[0]), *written]
+        changed = True
     kept = [each for each in tree.body if not _about_module(each)]
     changed |= len(kept) != len(tree.body)
     tree.body = kept

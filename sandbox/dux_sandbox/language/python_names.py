@@ -34,7 +34,7 @@ SupportsFloat SupportsInt TYPE_CHECKING Text Tuple Type TypeAlias TypeGuard Type
 TypedDict Union Unpack cast final no_type_check overload override runtime_checkable
 """.split()
 
-COLLECTIONS = "OrderedDict abc defaultdict deque".split()
+COLLECTIONS = "OrderedDict abc defaultdict deque namedtuple".split()
 COLLECTIONS_ABC = """
 Callable Iterable Iterator Mapping MutableMapping Sequence
 """.split()

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 Path = Callable[[ast.AST], str | None]
 _DATACLASS = "dataclasses.dataclass"
 _FIELD = "dataclasses.field"
+_NAMED_TUPLES = ("typing.NamedTuple", "typing_extensions.NamedTuple")
+MAKER = "make_namedtuple"
 _AFTER = "_after_init"  # what `__post_init__` is called here
 
 
@@ -59,6 +61,27 @@ class Records:
         node.body = body
         return True
 
+    def named_tuple(self, node: ast.stmt) -> ast.stmt | None:
+        """`Name = namedtuple("Name", [...])` for a class of fields only, or None."""
+        if not isinstance(node, ast.ClassDef) or len(node.bases) != 1:
+            return None
+        if self._path(node.bases[0]) not in _NAMED_TUPLES or node.decorator_list:
+            return None
+        body = [each for each in node.body if not _is_text(each)]
+        fields = [self._field(each) for each in body]
+        known = [each for each in fields if each is not None]
+        if not known or len(known) != len(fields):
+            return None
+        names: list[ast.expr] = [ast.Constant(each.name) for each in known]
+        defaults = [each.default for each in known if each.default is not None]
+        call = ast.Call(
+            ast.Name(MAKER, ast.Load()),
+            [ast.Constant(node.name), ast.List(names, ast.Load())],
+            [ast.keyword("defaults", ast.List(list(defaults), ast.Load()))],
+        )
+        made = ast.Assign([ast.Name(node.name, ast.Store())], call)
+        return ast.fix_missing_locations(ast.copy_location(made, node))
+
     def _makes(self, decorator: ast.expr) -> bool:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
         return self._path(called) == _DATACLASS
@@ -85,6 +108,16 @@ class Records:
         given = not (isinstance(asked, ast.Constant) and asked.value is False)
         found = options.get("default"), options.get("default_factory")
         return _Field(target.id, *found, given)
+
+
+def maker_import(at: ast.stmt) -> ast.stmt:
+    """The import of what makes named tuples, under a name that nobody writes."""
+    made = ast.ImportFrom("collections", [ast.alias("namedtuple", MAKER)], 0)
+    return ast.fix_missing_locations(ast.copy_location(made, at))
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def _init_of(fields: list[_Field], after: bool, node: ast.ClassDef) -> ast.stmt:

@@ -133,8 +133,6 @@ INSTEAD: dict[str, str] = {
     "os": "leave it out; a rule touches no files, processes or environment",
     "sys": "leave it out; a rule touches no files, processes or environment",
     "time": "count steps: self.t += 1",
-    "namedtuple": "use a dataclass, a dict or a tuple",
-    "NamedTuple": "use a dataclass, a dict or a tuple",
     "enum": "use plain strings or integers",
     "Counter": "use a dict",
     "operator": "write the operator itself, or a lambda",

@@ -92,7 +92,7 @@ _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "math": plain_builtins.MATH,
     "typing": plain_builtins.TYPING | idioms.TYPING,
     "typing_extensions": plain_builtins.TYPING | idioms.TYPING,
-    "collections": plain_builtins.COLLECTIONS,
+    "collections": plain_builtins.COLLECTIONS | idioms.COLLECTIONS,
     "collections.abc": plain_builtins.COLLECTIONS_ABC,
     "functools": plain_builtins.FUNCTOOLS | idioms.FUNCTOOLS,
     "itertools": plain_builtins.ITERTOOLS,

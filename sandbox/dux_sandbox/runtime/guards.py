@@ -121,7 +121,8 @@ class Guards:
             if name in _READABLE:
                 return self._read(target, name)
         elif isinstance(target, tuple) and kind.__module__ == "torch.return_types":
-            if name in python_names.RESULT_FIELDS or name in ("count", "index"):
+            fields = getattr(kind, "_fields", python_names.RESULT_FIELDS)
+            if name in fields or name in ("count", "index"):
                 return self._read(target, name)
         elif isinstance(target, BaseException) and name == "args":
             return tuple(target.args)

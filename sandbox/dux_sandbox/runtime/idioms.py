@@ -7,6 +7,7 @@ called: a rule that comes to it is told so.
 
 from __future__ import annotations
 
+import collections
 import math
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from dux_sandbox.runtime.arithmetic import TENSORS
 from dux_sandbox.runtime.iteration import bounded
 from dux_sandbox.runtime.standins import INERT, StandIn
 
+_MOST_FIELDS = 50
 # Where torch's own optimizers go over to lists of tensors by themselves.
 _FOREACH_DEVICES = frozenset(["cuda", "xpu", "mtia"])
 
@@ -115,6 +117,24 @@ def group_by_device_and_dtype(lists: Any, with_indices: bool = False) -> dict[An
     return found
 
 
+def named_tuple(name: Any, fields: Any, *, defaults: Any = None, **_: Any) -> Any:
+    """`collections.namedtuple`, whose values are treated as torch's own named results.
+
+    Python makes it from text: the names are checked here, and by it.
+
+    Raises:
+        TypeError: a name is no string, or there are too many.
+    """
+    listed = fields.replace(",", " ").split() if type(fields) is str else fields
+    names = [name, *bounded(listed)]
+    if len(names) > _MOST_FIELDS or any(type(each) is not str for each in names):
+        raise TypeError(f"namedtuple wants at most {_MOST_FIELDS - 1} names, all text")
+    given = None if defaults is None else list(bounded(defaults))
+    return collections.namedtuple(
+        names[0], names[1:], defaults=given, module="torch.return_types"
+    )
+
+
 class Required:
     """`torch.optim.optimizer.required`, which stands for a value that was not given."""
 
@@ -197,6 +217,7 @@ LOGGING: dict[str, Any] = {
 ABC: dict[str, Any] = {"ABC": INERT, "ABCMeta": INERT, "abstractmethod": _give_back}
 # Resolved before a source runs; see `dux_sandbox.language.records`.
 DATACLASSES: dict[str, Any] = dict.fromkeys(idiom_names.DATACLASSES, INERT)
+COLLECTIONS: dict[str, Any] = {"namedtuple": named_tuple}
 FUNCTOOLS: dict[str, Any] = {"cache": _itself, "lru_cache": _itself, "wraps": _wraps}
 TYPING: dict[str, Any] = dict.fromkeys(
     "final no_type_check overload override runtime_checkable".split(), _give_back
