@@ -1,14 +1,20 @@
 """The warm process is started once, anew when it died, and leaves nothing behind."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
 
 import pytest
+import torch
 
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.process.spawning import Zygote, zygote
+from tests.sources import endless
 from tests.waiting import wait_until
 
 
@@ -93,3 +99,27 @@ def test_nothing_survives_the_trainer_however_it_ends(ending, tmp_path):
 
     assert 2 == len(pids)
     wait_until(lambda: not any(alive(pid) for pid in pids))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors as Linux does")
+def test_a_trainer_with_thousands_of_open_files_can_end_a_rule():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 2000:
+        pytest.skip("this system lets a process open no 2000 files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2000), hard))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    try:
+        limits = Limits(step_seconds=0.5)
+        groups = [{"params": [weight], "lr": 0.1}]
+        rule = IsolatedRule.build(endless(), groups, limits=limits)
+
+        with pytest.raises(RuleFailed) as caught:
+            rule.step()
+        rule.close()
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "time" == caught.value.finding.rule

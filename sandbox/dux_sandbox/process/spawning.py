@@ -102,7 +102,10 @@ class Child:
         self._try_signal(signal.SIGKILL)
         self._alive = False
         if self._handle >= 0:
-            if not select.select([self._handle], [], [], _DEATH_SECONDS)[0]:
+            # Not select(): a trainer may hold more descriptors than that can name.
+            death = select.poll()
+            death.register(self._handle, select.POLLIN)
+            if not death.poll(_DEATH_SECONDS * 1000):
                 log.warning("process %d of a rule does not die", self.pid)
             os.close(self._handle)
 

@@ -52,9 +52,12 @@ def line_reached(
 
 def _first_frame(connection: socket.socket, deadline: float) -> int | None:
     said = bytearray()
+    # Not select(): a trainer may hold more descriptors than that can name.
+    more = select.poll()
+    more.register(connection, select.POLLIN)
     while len(said) < _MOST_BYTES:
         left = deadline - time.monotonic()
-        if left <= 0 or not select.select([connection], [], [], left)[0]:
+        if left <= 0 or not more.poll(left * 1000):
             return None
         piece = connection.recv(4096, socket.MSG_DONTWAIT)
         if not piece:
