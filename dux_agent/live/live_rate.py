@@ -52,7 +52,10 @@ class LiveRate:
     def show(self, group: Options, own: Any) -> None:
         """Put the live rate into the group."""
         rate = self.at(own)
-        if rate is not None:
+        there = group.get("lr")
+        # What somebody wrote stays the very value where it says what is due.
+        said = self.tensor is None and there is not rate and number_in(there) == rate
+        if rate is not None and not said:
             write_rate(group, rate, self.tensor)
         self.shown = number_in(group.get("lr"))
 
