@@ -15,7 +15,7 @@ from torch import nn
 
 from dux_agent import Agent, attach
 from dux_agent.live.swap import swap
-from dux_sandbox.running import number_of
+from dux_sandbox.closures import number_of
 from tests import models
 from tests.sources import SGD
 from tests.swapping import ADAM, MOMENTUM

@@ -14,8 +14,12 @@ def base(params):
 
 
 def swapped(params):
+    """A rule over groups with the options asked for: a swap takes the rule's own."""
     live = DuxOptimizer(torch.optim.SGD(params, lr=0.01))
+    asked = [dict(group) for group in live.param_groups]
     swap(live, ADAM)
+    for group, options in zip(live.param_groups, asked, strict=True):
+        group.update({name: options[name] for name in group if name in options})
     return live
 
 
