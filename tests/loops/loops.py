@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -311,7 +312,10 @@ def compiled_step(parts: Parts) -> None:
         return loss.detach()
 
     for batch in data():
-        parts.observe(train_step(*batch), batch)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Dynamo's own, while it compiles
+            loss = train_step(*batch)
+        parts.observe(loss, batch)
 
 
 def warmed_up(parts: Parts) -> None:

@@ -15,7 +15,7 @@ def base(params):
 
 def swapped(params):
     """A rule over groups with the options asked for: a swap takes the rule's own."""
-    live = DuxOptimizer(torch.optim.SGD(params, lr=0.01))
+    live = DuxOptimizer(torch.optim.Adam(params, lr=0.01))
     asked = [dict(group) for group in live.param_groups]
     swap(live, ADAM)
     for group, options in zip(live.param_groups, asked, strict=True):

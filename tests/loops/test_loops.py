@@ -9,9 +9,6 @@ from tests.loops.loops import EVERY, LOOPS, STEPS, Parts
 from tests.sources import EXPLODES, MOMENTUM
 from tests.talking import scripted
 
-# Dynamo imports modules of torch's that are deprecated in it.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
-
 MODES = ("inline", "isolated")
 GENTLE = MOMENTUM.replace("lr=0.05", "lr=0.01")
 
