@@ -270,7 +270,9 @@ class Generator(nn.Module):
         super().__init__()
         self.net = models.mlp()
         self.other = [
-            nn.Sequential(nn.Linear(1, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 1))
+            nn.Sequential(
+                nn.Linear(1, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 1)
+            )
         ]
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

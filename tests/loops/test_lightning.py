@@ -124,7 +124,9 @@ def test_lightning_trains_as_without_an_agent_that_applies_nothing(name, executi
 def test_a_rule_does_the_same_in_lightning_wherever_it_runs(name, source):
     of_module, of_trainer = TRAINERS[name]
     bare, _ = fitted(made(**of_module), **of_trainer)
-    expected, inline = fitted(made(source, execution="inline", **of_module), **of_trainer)
+    expected, inline = fitted(
+        made(source, execution="inline", **of_module), **of_trainer
+    )
 
     found, isolated = fitted(
         made(source, execution="isolated", **of_module), **of_trainer
