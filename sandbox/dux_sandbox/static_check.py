@@ -104,7 +104,6 @@ def _judge(source: str, digest: str) -> Judgement:
         notes += [note] if note is not None else []
     policy = Policy(bindings, flow, unused)
     guarded = policy.visit(tree)
-    notes += policy.notes
     findings = _in_order([*policy.findings, *contract.findings])
     if findings:
         return Judgement(CheckReport(False, digest, findings))
