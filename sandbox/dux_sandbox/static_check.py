@@ -15,6 +15,7 @@ from dux_sandbox.language.before_parsing import limits_passed
 from dux_sandbox.language.bindings import collect, levels
 from dux_sandbox.language.contract import find_rule
 from dux_sandbox.language.flow import flow_of
+from dux_sandbox.language.hidden_characters import hidden_character
 from dux_sandbox.language.policy import Policy, without_main
 from dux_sandbox.language.preparing import prepare
 from dux_sandbox.language.tree_size import flow_too_large, too_deep, tree_too_large
@@ -56,7 +57,7 @@ def judge(source: str) -> Judgement:
     digest = digest_of(source)
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        passed = limits_passed(source)
+        passed = limits_passed(source) or hidden_character(source)
     if passed is not None:
         return Judgement(CheckReport(False, digest, (passed,)))
     try:
