@@ -367,3 +367,30 @@ def test_a_missing_gradient_stays_missing_in_the_child():
 
     assert [1.0, 1.0] == unused.tolist()
     assert used.min() > 50
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = p @ p.t() @ p",
+        "x = p.unsqueeze(0) + p.unsqueeze(1)[:1]",
+        "x = p[torch.arange(1500), torch.arange(1500)]",
+        "x = p.new_zeros(torch.broadcast_shapes((3, 1), (4,), 1))",
+    ],
+)
+def test_a_large_rule_finds_all_it_needs_in_its_process(line):
+    """What is judged before a large product imports nothing: no file can be opened."""
+    weight = torch.nn.Parameter(torch.ones(1500, 1500))
+    weight.grad = torch.ones(1500, 1500)
+    source = sources.with_step(
+        "        for group in self.param_groups:\n"
+        "            for p in group['params']:\n"
+        f"                {line}"
+    )
+    rule = IsolatedRule.build(source, [{"params": [weight], "lr": 0.01}])
+    rule.step_seconds = 60.0
+
+    rule.step()
+    rule.close()
+
+    assert float(weight.detach()[0, 0]) == pytest.approx(0.99)

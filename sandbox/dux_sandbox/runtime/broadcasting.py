@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.language import vocabulary
+from dux_sandbox.runtime.shapes import broadcast_shape
 
 
 def check_pair(left: torch.Tensor, right: torch.Tensor) -> None:
@@ -56,7 +57,7 @@ def check_shapes(tensors: Iterable[torch.Tensor]) -> None:
 
 def _check(largest: int, *shapes: torch.Size) -> None:
     try:
-        total = math.prod(torch.broadcast_shapes(*shapes))
+        total = math.prod(broadcast_shape(*shapes))
     except RuntimeError:
         return  # torch will say that they do not fit
     if total > max(largest, vocabulary.ELEMENTS):

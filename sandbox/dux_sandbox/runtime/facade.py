@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vect
 
 from dux_sandbox.language import torch_names, vocabulary
 from dux_sandbox.runtime import idioms, plain_builtins, tensor_caps
+from dux_sandbox.runtime.shapes import broadcast_shape
 from dux_sandbox.runtime.standins import Namespace, StandIn, kind_of
 
 # Memory that was never written could hold anything the process held before.
@@ -37,6 +38,11 @@ def _norm(
 
 def _tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
     return torch.tensordot(a, b, dims)
+
+
+def _broadcast_shapes(*shapes: Any) -> torch.Size:
+    listed = [(each,) if isinstance(each, int) else tuple(each) for each in shapes]
+    return torch.Size(broadcast_shape(*listed))
 
 
 def _normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Any:
@@ -79,6 +85,7 @@ _CLASSES: dict[str, StandIn] = {
 _OWN: dict[str, Any] = {
     **_CLASSES,
     "torch.norm": _norm,
+    "torch.broadcast_shapes": _broadcast_shapes,
     "torch.tensordot": _tensordot,
     "torch.nn.functional.normalize": _normalize,
     "torch.nn.utils.vector_to_parameters": _vector_to_parameters,

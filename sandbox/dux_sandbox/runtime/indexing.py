@@ -9,6 +9,7 @@ import torch
 
 from dux_sandbox.language import vocabulary
 from dux_sandbox.runtime.nesting import check_nested
+from dux_sandbox.runtime.shapes import broadcast_shape
 
 _MOST_PARTS = 64
 
@@ -55,7 +56,7 @@ def _check_reach(
     tensor: torch.Tensor, parts: tuple[Any, ...], listed: list[tuple[int, ...]]
 ) -> None:
     try:
-        reach = math.prod(torch.broadcast_shapes(*listed))
+        reach = math.prod(broadcast_shape(*listed))
     except RuntimeError:
         # A list's shape is guessed as flat: then count every place for itself.
         reach = math.prod(math.prod(shape) for shape in listed)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from dux_sandbox.language import vocabulary
+from dux_sandbox.runtime.shapes import broadcast_shape
 
 
 def check_elements(total: float, name: str) -> None:
@@ -48,7 +49,7 @@ def check_product(left: torch.Tensor, right: torch.Tensor, name: str = "@") -> N
     columns = right.shape[-1] if right.ndim > 1 else 1
     inner = left.shape[-1] if left.ndim else 1
     try:
-        batch = math.prod(torch.broadcast_shapes(left.shape[:-2], right.shape[:-2]))
+        batch = math.prod(broadcast_shape(left.shape[:-2], right.shape[:-2]))
     except RuntimeError:
         return  # torch will say that they do not fit
     made = batch * rows * columns
