@@ -57,14 +57,14 @@ def serve(control: socket.socket) -> None:
     while True:
         # Told of deaths by descriptor: a child is stopped and woken at every step, and
         # a signal for each would wake this process too.
-        for descriptor, _ in poll.poll(None if _TELLS_OF_DEATHS else 1000):
-            if descriptor in children:
-                poll.unregister(descriptor)
-                os.close(descriptor)
-                os.waitpid(children.pop(descriptor), 0)
+        ready = {at for at, _ in poll.poll(None if _TELLS_OF_DEATHS else 1000)}
+        for descriptor in ready & children.keys():
+            poll.unregister(descriptor)
+            os.close(descriptor)
+            os.waitpid(children.pop(descriptor), 0)
         if not _TELLS_OF_DEATHS:
             _reap(children)
-        if not select.select([control], [], [], 0)[0]:
+        if control.fileno() not in ready:
             continue
         data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 4)
         if not data:
