@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.faults import is_the_rules
-from dux_sandbox.loading import namespace_of
+from dux_sandbox.loading import may_suspend, namespace_of
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +35,10 @@ def drop(rule: torch.optim.Optimizer) -> None:
         rule: of a class that `load` made; useless afterwards.
     """
     namespace = namespace_of(type(rule))
-    for suspended in _suspended_in(namespace):
-        _end(suspended)
+    # The look at every object takes long in a large process; most rules need none.
+    if may_suspend(type(rule)):
+        for suspended in _suspended_in(namespace):
+            _end(suspended)
     with torch.no_grad():
         vars(rule).clear()
         namespace.clear()

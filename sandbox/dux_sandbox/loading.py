@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from types import CodeType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -18,9 +20,13 @@ from dux_sandbox.static_check import judge
 
 __all__ = ["attributes_of", "load", "restore_attributes"]
 
+_SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+
 _namespaces: WeakKeyDictionary[type[torch.optim.Optimizer], dict[str, Any]] = (
     WeakKeyDictionary()
 )
+# The namespaces of sources of which nothing can be left suspended are not in here.
+_suspending: WeakKeyDictionary[type[torch.optim.Optimizer], bool] = WeakKeyDictionary()
 
 
 def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optimizer]:
@@ -66,6 +72,7 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
         raise SourceRejected(_replaced(report, judgement.rule))
     rule.dux_source, rule.dux_digest = source, report.digest
     _namespaces[rule] = namespace
+    _suspending[rule] = _suspends(judgement.code)
     for name in ("carry", "requires_closure"):
         setattr(rule, name, getattr(rule, name, False) is True)
     rule.dux_closure, demanded = place_of_closure(rule)
@@ -76,6 +83,17 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
 def namespace_of(rule: type[torch.optim.Optimizer]) -> dict[str, Any]:
     """The globals of the source that `load` made this class of; no source sees them."""
     return _namespaces[rule]
+
+
+def may_suspend(rule: type[torch.optim.Optimizer]) -> bool:
+    """Whether the source has a generator or the like, that could be left half run."""
+    return _suspending[rule]
+
+
+def _suspends(code: CodeType) -> bool:
+    return bool(code.co_flags & _SUSPENDS) or any(
+        _suspends(inside) for inside in code.co_consts if isinstance(inside, CodeType)
+    )
 
 
 def line_of(error: BaseException, digest: str) -> int | None:
