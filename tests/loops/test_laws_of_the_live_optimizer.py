@@ -1,5 +1,7 @@
 """The laws of an optimizer hold for the live one: base, swapped, rolled back."""
 
+import gc
+
 import pytest
 import torch
 
@@ -14,12 +16,15 @@ def base(params):
 
 
 def swapped(params):
-    """A rule over groups with the options asked for: a swap takes the rule's own."""
-    live = DuxOptimizer(torch.optim.Adam(params, lr=0.01))
+    """A rule at the rates that are asked for: those of a schedule that owns them."""
+    optimizer = torch.optim.Adam(params, lr=0.01)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    live = DuxOptimizer(optimizer)
     asked = [dict(group) for group in live.param_groups]
-    swap(live, ADAM)
+    swap(live, ADAM, lr_owner="scheduler")
     for group, options in zip(live.param_groups, asked, strict=True):
-        group.update({name: options[name] for name in group if name in options})
+        group["betas"], group["eps"] = options["betas"], options["eps"]
     return live
 
 
@@ -30,6 +35,16 @@ def rolled_back(params):
     return live
 
 
+@pytest.fixture
+def few_objects():
+    """Each swap looks for schedulers among all objects but those that are frozen."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("few_objects")
 @pytest.mark.parametrize("factory", [base, swapped, rolled_back])
 def test_the_live_optimizer_keeps_every_law(factory):
     broken = [
