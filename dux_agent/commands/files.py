@@ -29,7 +29,7 @@ def check(
     read.
     """
     with one_line_errors():
-        from dux_agent.terminal.vetting import read_source, vet
+        from dux_agent.checking.vetting import read_source, vet
         from dux_agent.trace import plain
 
         # All are read before the first is tried: one wrong name costs no waiting.

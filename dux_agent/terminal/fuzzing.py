@@ -149,9 +149,9 @@ def fuzz_files(
     """
     from rich.console import Console
 
+    from dux_agent.checking.vetting import read_source
     from dux_agent.terminal.fuzz_display import print_fuzzed, progress
     from dux_agent.terminal.golden_file import judge_golden, read_golden
-    from dux_agent.terminal.vetting import read_source
     from dux_sandbox.laws import LAWS
 
     # All are read before the first is tried: one wrong name costs no waiting.

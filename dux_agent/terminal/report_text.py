@@ -22,8 +22,8 @@ from dux_agent.terminal.table import (
 )
 
 if TYPE_CHECKING:
+    from dux_agent.checking.vetting import Vetted
     from dux_agent.replaying import Replay
-    from dux_agent.terminal.vetting import Vetted
 
 
 def _say(console: Console, text: str) -> None:

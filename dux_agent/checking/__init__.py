@@ -1,0 +1,1 @@
+"""What `dux check` finds out, as plain data: is an optimizer in a file acceptable?"""
