@@ -95,6 +95,7 @@ SHORT = {
     "Adamax": "exp_inf",
     "Rprop": "prev",
     "ASGD": "ax",
+    "Muon": "momentum_buffer",
 }
 
 

@@ -28,6 +28,7 @@ from dux_agent.live.standing import Standing
 from dux_graphs.plain_json import read_json
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
+from dux_sandbox.stock_state import check_loaded
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
@@ -109,6 +110,29 @@ class PreparedGuard:
             watch.incumbent = self.incumbent
         if self.lost is not None:
             live.guard.lose_incumbent(self.lost)
+
+    def require_sound_base(self, options: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a state that the base optimizer could not step with.
+
+        Args:
+            options: of each of its groups, as the checkpoint has them.
+
+        Raises:
+            CheckpointRefused: naming the entry.
+        """
+        parameters = parameters_of(self.live.param_groups)
+        entries = [
+            (parameter, self.base.state[index])
+            for index, parameter in enumerate(parameters)
+            if index in self.base.state
+        ]
+        fused = any(each.get("fused") for each in options)
+        try:
+            check_loaded(self.live.base, entries, fused=fused)
+        except ValueError as error:
+            raise refused(
+                f"the base optimizer's state would end a step: {error}"
+            ) from None
 
     def drop(self) -> None:
         """End the incumbent that was built."""

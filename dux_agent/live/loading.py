@@ -29,12 +29,14 @@ from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.option_values import rate_fault
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
+from dux_sandbox.stock_state import check_loaded
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
 
 
 _LOADED = "a checkpoint was loaded"
+_TORCHS_LOAD = torch.optim.Optimizer.load_state_dict
 
 
 def prepare(
@@ -64,6 +66,8 @@ def prepare(
     rule = _built(live, saved.source, saved, RuleState(state, saved.attributes))
     try:
         prepared = None if guard is None else prepare_guard(live, guard)
+        if prepared is not None:
+            prepared.require_sound_base(saved.base_options)
     except BaseException:
         rule.close()
         raise
@@ -218,21 +222,35 @@ def _loaded_base(live: DuxOptimizer, saved: SavedCheckpoint) -> dict[str, Any]:
     """
     base = live.base
     before = dict(vars(base))
+    wanted = set(base.defaults) & set(base.param_groups[0])
     try:
+        base.defaults = dict(base.defaults)  # torch adds to them as it loads
         with silenced(base):
-            base.load_state_dict(
-                {**saved.more, "state": saved.state, "param_groups": saved.groups}
-            )
-        _require_options(base)
-        return dict(vars(base))
+            try:
+                base.load_state_dict(
+                    {**saved.more, "state": saved.state, "param_groups": saved.groups}
+                )
+            except (LookupError, TypeError, AttributeError, RuntimeError) as error:
+                if type(base).load_state_dict is not _TORCHS_LOAD:
+                    raise  # it says itself what it wants
+                said = f"{type(error).__name__}: {error}"
+                raise refused(
+                    f"{type(base).__name__} cannot load its state ({said})"
+                ) from None
+        _require_options(base, wanted)
+        try:
+            check_loaded(base, base.state.items())
+        except ValueError as error:
+            raise refused(f"its state would end a step: {error}") from None
+        return {**vars(base), "defaults": before["defaults"]}
     finally:
         vars(base).clear()
         vars(base).update(before)
 
 
-def _require_options(base: torch.optim.Optimizer) -> None:
+def _require_options(base: torch.optim.Optimizer, wanted: set[str]) -> None:
     """Raise ValueError where a base optimizer could not step with what it loaded."""
-    lacking = set(base.defaults) - set(base.param_groups[0])
+    lacking = wanted - set(base.param_groups[0])
     if lacking:
         raise ValueError(
             f"the checkpoint tells of no rule and its groups lack "

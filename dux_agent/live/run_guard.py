@@ -37,6 +37,7 @@ from dux_agent.live.run_snapshot import RunSnapshot
 from dux_agent.live.snapshot import Place
 from dux_sandbox.closures import LoopClosure
 from dux_sandbox.group_shares import number_in
+from dux_sandbox.language.torch_names import KERNEL_FLAGS
 
 if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
@@ -46,6 +47,7 @@ log = logging.getLogger(__name__)
 # A parameter, its gradient when the run went back, and what version that had.
 Mark = tuple[torch.Tensor, torch.Tensor, int]
 
+NEVER_WRITTEN = {"params", "lr", *KERNEL_FLAGS}
 _LOSSES = 64
 _EARLY = (8, 16, 32)
 _REACH_OF = 32
@@ -336,7 +338,11 @@ class RunGuard(Guard):
             else RunSnapshot.of(state[name], parameters, self.model, host=self._host)
             for name in ("good", "pending")
         )
-        written = [set(names) for names in state["written"]]
+        for each in (good, pending):
+            if each is not None and each.learned is not None:
+                each.learned.require_fit(self._live.base)
+        # No step writes these; a checkpoint that is somebody's may say so.
+        written = [set(names) - NEVER_WRITTEN for names in state["written"]]
         judge = LossJudge.of(state["judge"])
         losses = [float(loss) for loss in state["losses"]]
         seen, reach = int(state["seen"]), float(state["reach"])

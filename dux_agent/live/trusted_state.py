@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.stock_state import check_loaded
+
 # Of torch's own making, and nothing that a step teaches.
 _NOT_LEARNED = {"state", "param_groups", "defaults", "step", "_opt_called"}
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
@@ -75,6 +77,24 @@ class TrustedState:
                 each.state[key] = _given_back(entry)
             for name, value in learned.attributes.items():
                 setattr(each, name, _given_back(value))
+
+    def require_fit(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raise ValueError where a step of `optimizer` would end on what is put back.
+
+        It may be anybody's: an attribute of it hides no method, and what torch's own
+        kernels take on trust is looked at.
+        """
+        for each, learned in zip(_within(optimizer), self._learned, strict=False):
+            check_loaded(each, ((key, _plain(entry)) for key, entry in learned.state))
+            for name, value in learned.attributes.items():
+                known = getattr(type(each), name, None)
+                hides = callable(known) or hasattr(type(known), "__set__")
+                if (
+                    name.startswith("__")
+                    or hides
+                    or not _is_learned(name, _plain(value))
+                ):
+                    raise ValueError(f"no step teaches an optimizer its {name!r}")
 
     def finite(self) -> bool:
         """Whether every floating tensor in it is."""
