@@ -169,8 +169,9 @@ class CallersFunctions:
                 random.restore()
             loss = settings.objective(twin, copy_of_batch(batch))
             if not self.objective_checked:
-                groups = self._live.param_groups
-                self._check(loss, [twin_of[id(each)] for each in parameters_of(groups)])
+                stepped = map(id, parameters_of(self._live.param_groups))
+                ours = [twin_of[each] for each in stepped if each in twin_of]
+                self._check(loss, ours)
             elif gradients is not None and loss.requires_grad:
                 loss.backward()
             if gradients is not None:

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from dux_agent.asking.deciding import Decider
 from dux_agent.asking.intake import Intake, moved_nothing
 from dux_agent.asking.watch import Watch
@@ -49,6 +51,7 @@ class Loop:
         self._decider = decider
         self._due = False
         self._waits_for_edge = False
+        self._kind: tuple[torch.dtype, torch.device] | None = None  # of the batches
         self._told = False  # the guard knows that the loss that waits is not finite
 
     def observe(self, loss: float, batch: Any, scale: float | None) -> None:
@@ -57,7 +60,7 @@ class Loop:
             return  # a module that holds its agent tells of a copy's loss
         done = self.intake.take(loss, batch, scale)
         if batch is not None and self._decider.asks:
-            self._batches.append(batch)
+            self._remember(batch)
         if done is not None:
             before = self._watch.step
             self._watch.see(done.loss, done.steps)
@@ -75,6 +78,15 @@ class Loop:
             self._told = True
             self._live.guard.observed(loss)
         self.intake.scale.forward_may_begin()
+
+    def _remember(self, batch: Any) -> None:
+        """Keep a batch for dry runs; those of before a `model.to()` fit no longer."""
+        first = next(iter(parameters_of(self._live.param_groups)), None)
+        kind = None if first is None else (first.dtype, first.device)
+        if self._kind not in (None, kind):
+            self._batches.clear()
+        self._kind = kind
+        self._batches.append(batch)
 
     def decide(self) -> Decision:
         """Decide now, or begin to where that is done in the background."""

@@ -91,6 +91,7 @@ class OptimizerFace(torch.optim.Optimizer):
         from its process; what is written into them before the next step reaches it.
         Assigning a mapping replaces the state.
         """
+        self._live.meet_groups()
         rule = self.running
         if not isinstance(rule, InlineRule) and not self._look.holds(rule):
             learned = self._live.rule_state()

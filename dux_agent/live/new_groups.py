@@ -1,13 +1,19 @@
-"""Parameter groups that are added while a rule is live: it is built anew over all."""
+"""Parameter groups that come or go while a rule is live.
+
+Where one is added the rule is built anew over all; where one is taken away it gives way
+to the base optimizer, as nothing that it learned fits any more.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import (
     Held,
+    Options,
     cycled_by,
     give_back,
     held,
@@ -20,6 +26,8 @@ from dux_sandbox.findings import RuleFailed
 from dux_sandbox.group_shares import share_out
 from dux_sandbox.option_values import SCHEDULERS
 
+log = logging.getLogger(__name__)
+
 
 def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     """Add a parameter group behind the live optimizer; see `add_param_group`."""
@@ -28,6 +36,29 @@ def add_group(live: DuxOptimizer, param_group: dict[str, Any]) -> None:
     given = set(param_group)
     live.base.add_param_group(param_group)  # judges it; fills in the base's values
     meet_groups(live, given)
+
+
+def miss_groups(live: DuxOptimizer, known: Sequence[Options]) -> None:
+    """Where the loop has taken groups out of the list, a generated rule gives way.
+
+    Args:
+        known: the groups that there were at the last look.
+    """
+    there = {id(group) for group in live.param_groups}
+    left = [index for index, group in enumerate(known) if id(group) in there]
+    if len(left) == len(known):
+        return
+    first = zip(live.param_groups, left, strict=False)
+    if not all(group is known[index] for group, index in first):
+        left = []  # they come in another order: none is what it was
+    live.schedule.leave_groups(left)
+    live.owned = [live.owned[index] for index in left]
+    if live.running is not live.base_rule:
+        live.leave_base_options(left)
+        reason = "the loop took parameter groups away from the optimizer"
+        log.warning("%s; its own optimizer goes on", reason)
+        before = [held(group) for group in live.param_groups]
+        _fall_back(live, before, reason, blame=False)
 
 
 def meet_groups(live: DuxOptimizer, given: Collection[str] = ()) -> None:
@@ -84,19 +115,21 @@ def meet_groups(live: DuxOptimizer, given: Collection[str] = ()) -> None:
         live.guard.tell_lost("a parameter group was added")
 
 
-def _fall_back(live: DuxOptimizer, before: list[Held], reason: str) -> None:
-    """The rule cannot live over the new groups: the base optimizer takes over."""
+def _fall_back(
+    live: DuxOptimizer, before: list[Held], reason: str, *, blame: bool = True
+) -> None:
+    """The rule cannot live over these groups: the base optimizer takes over."""
     old, waited = live.running, live.guard.waiting
     standing = live.base_standing
     new: list[set[str]] = [set()] * (len(before) - len(live.owned))
     for group, was, due, owned in zip(
-        live.param_groups, before, standing.options, [*live.owned, *new], strict=True
+        live.param_groups, before, standing.options, [*live.owned, *new], strict=False
     ):
         put_back(group, was)
         give_back(group, owned=owned, incumbent=due, cycled=cycled_by(live.base))
     live.make_live(live.base_rule, standing.owned)
     live.guard.disarm()
     end_all(live.param_groups, old, waited)
-    live.guard.tell_rollback(old, reason)
+    live.guard.tell_rollback(old, reason, blame=blame)
     if waited is not None:
-        live.guard.tell_lost("a parameter group was added")
+        live.guard.tell_lost("the parameter groups are others")

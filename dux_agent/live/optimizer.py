@@ -28,7 +28,6 @@ from dux_sandbox.running import (
     InlineRule,
     RuleState,
     RunningRule,
-    parameters_of,
 )
 
 log = logging.getLogger(__name__)
@@ -121,6 +120,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         self.owned: list[set[str]] = [
             set(base.defaults) & set(group) for group in self.param_groups
         ]
+        self._known: list[Options] = list(self.param_groups)
         self._base_options = self._options_of_base()
         self.guard = Guard(self, model, guard_steps=guard_steps, snapshots=snapshots)
         self.on_replaced: Callable[[str], None] | None = None
@@ -237,7 +237,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
     def _hold(self) -> None:
         """Note where the model holds the parameters that are stepped."""
         if self._model is not None:
-            self._held = HeldParameters(self._model, parameters_of(self.param_groups))
+            self._held = HeldParameters(self._model, self.param_groups)
 
     def _look_for_replaced(self) -> None:
         lost = [] if self._held is None else self._held.lost()
@@ -252,10 +252,12 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         """Step those too that were added by the base optimizer's own method."""
         if len(self._groups) == len(self.owned):
             return
-        from dux_agent.live.new_groups import meet_groups
+        from dux_agent.live.new_groups import meet_groups, miss_groups
 
         self._hold()
+        miss_groups(self, self._known)
         meet_groups(self)
+        self._known = list(self._groups)
 
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""
@@ -296,14 +298,20 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         if not self._made:
             super().add_param_group(param_group)
             return
-        from dux_agent.live.new_groups import add_group
+        from dux_agent.live.new_groups import add_group, miss_groups
 
+        miss_groups(self, self._known)
         add_group(self, param_group)
+        self._known = list(self._groups)
         self._hold()
 
     def set_base_options(self, options: list[Options]) -> None:
         """The values that the base optimizer's groups get when it is live again."""
         self._base_options = options
+
+    def leave_base_options(self, left: Sequence[int]) -> None:
+        """Of the groups that wait for the base optimizer, these are left."""
+        self._base_options = [self._base_options[index] for index in left]
 
     def rule_state(self) -> RuleState:
         """What the live rule has learned; a rule that cannot say is rolled back."""

@@ -87,6 +87,13 @@ class OwnSchedule:
             self._rates.param_groups.append(_without_parameters(group))
             self._shade(self._followed)
 
+    def leave(self, left: Sequence[int]) -> None:
+        """Groups were taken away: of those before, these are left."""
+        self.scales = [self.scales[index] for index in left]
+        if self._rates is not None:
+            rates = self._rates.param_groups
+            rates[:] = [rates[index] for index in left]
+
     def put(self, index: int, rate: Any) -> None:
         """The schedule's rate of this group is another one."""
         if self._rates is not None and "lr" in self._rates.param_groups[index]:

@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.running import ParamGroups, parameters_of
+
 
 class HeldParameters:
     """Where a model holds the parameters of its optimizer.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1))
-    >>> held = HeldParameters(model, list(model.parameters()))
+    >>> held = HeldParameters(model, [{"params": list(model.parameters())}])
     >>> held.lost()
     []
     >>> model[0] = torch.nn.Linear(2, 1)
@@ -25,13 +27,14 @@ class HeldParameters:
     'the model no longer holds 2 of the parameters that the'
     """
 
-    def __init__(self, model: torch.nn.Module, parameters: list[torch.Tensor]) -> None:
-        """Note where each of these is; the model holds them all."""
+    def __init__(self, model: torch.nn.Module, groups: ParamGroups) -> None:
+        """Note where each parameter of these groups is, as far as the model has it."""
         self._model = model
-        self._wanted = {id(parameter): parameter for parameter in parameters}
+        self._groups = groups
         self._note()
 
     def _note(self) -> None:
+        stepped = {id(parameter) for parameter in parameters_of(self._groups)}
         self._names = {
             id(parameter): name for name, parameter in self._model.named_parameters()
         }
@@ -40,13 +43,14 @@ class HeldParameters:
             for name, child in module._modules.items():
                 self._slots.append((module._modules, name, child))
             for name, parameter in module._parameters.items():
-                if id(parameter) in self._wanted:
+                if id(parameter) in stepped:
                     self._slots.append((module._parameters, name, parameter))
 
     def lost(self) -> list[str]:
         """Names of the parameters that have left the model since the last call.
 
-        As cheap as a look at every slot: 50 ns for each module and parameter.
+        Those that have left the groups too are none. As cheap as a look at every slot:
+        50 ns for each module and parameter.
         """
         for table, name, held in self._slots:
             if table.get(name) is not held:
@@ -55,10 +59,10 @@ class HeldParameters:
             return []
         names = self._names
         self._note()
-        gone = [one for one in self._wanted if one not in self._names]
-        for one in gone:
-            del self._wanted[one]
-        return [names[one] for one in gone if one in names]
+        stepped = map(id, parameters_of(self._groups))
+        return [
+            names[one] for one in stepped if one in names and one not in self._names
+        ]
 
 
 def complaint(lost: list[str]) -> str:

@@ -270,6 +270,13 @@ class Schedule:
             self._state.append(state)
             self._own.join(group)
 
+    def leave_groups(self, left: Sequence[int]) -> None:
+        """The loop has taken groups away: of those before, these are left."""
+        self._state = [self._state[index] for index in left]
+        self._own.leave(left)
+        self._kept = None
+        self._seen = self._numbers()
+
     def _numbers(self) -> list[float | None]:
         return [number_in(group.get("lr")) for group in self._groups]
 

@@ -19,7 +19,12 @@ from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.random_state import same_random_numbers
-from dux_sandbox.running import ParamGroups, RunningRule, without_params
+from dux_sandbox.running import (
+    ParamGroups,
+    RunningRule,
+    parameters_of,
+    without_params,
+)
 from dux_sandbox.trying.bystanders import Bystanders
 from dux_sandbox.trying.incumbent import Clone, Frozen, TwinOf, continue_on_copy
 from dux_sandbox.trying.passes import Objective, Passes
@@ -65,6 +70,9 @@ class TwinTraining:
     def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
         """A copy of the model, and groups without options over its parameters."""
         twin, twin_of = clone_model(self.model, self.clone, shared=self.resting)
+        for parameter in parameters_of(self.optimizer.param_groups):
+            if id(parameter) not in twin_of:  # the model holds it no longer
+                twin_of[id(parameter)] = _stand_in(parameter)
         groups = [
             {"params": [twin_of[id(parameter)] for parameter in group["params"]]}
             for group in self.optimizer.param_groups
@@ -189,3 +197,8 @@ def patience(
     one = max(seconds, _TIMES_PASSES * passes)
     most = max(seconds, _TIMES_PASSES * passes * steps)
     return one, max(0.0, most - spent)
+
+
+def _stand_in(parameter: torch.Tensor) -> torch.Tensor:
+    """A copy of what is stepped although no forward pass of the model uses it."""
+    return nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
