@@ -25,7 +25,7 @@ from dux_graphs.state import DecisionState, Ports, PortsError
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
     from dux_agent.asking.watch import Watch
-    from dux_agent.tasks.task import Task
+    from dux_agent.tasks.in_memory import InMemoryTask
     from dux_sandbox.findings import DryRunReport
 
 _MOST_STEPS = 5000
@@ -86,7 +86,7 @@ def told(context: Any) -> OnTask:
 class _Training:
     """A training that has taken some steps with its base optimizer."""
 
-    task: Task
+    task: InMemoryTask
     agent: Agent
     watch: Watch
     batches: deque[Any]

@@ -6,7 +6,7 @@ from torch import nn
 
 from dux_agent import tasks
 from dux_agent.errors import BadArgument, DataMissing, MissingExtra
-from dux_agent.tasks.task import Task
+from dux_agent.tasks.in_memory import InMemoryTask
 
 # Losses of the paper's control runs by the tasks' reference definition, torch 2.13.0
 # on one CPU thread: training and test loss of every epoch, seed 0.
@@ -56,7 +56,7 @@ def tiny(dropout=0.0):
     inputs, targets = torch.randn(50, 3), torch.randn(50)
     model = nn.Sequential(nn.Linear(3, 1), nn.Dropout(dropout), nn.Flatten(0))
     split = (inputs, targets)
-    return Task(
+    return InMemoryTask(
         name="tiny",
         description="",
         loss_name="mean squared error",
@@ -194,3 +194,16 @@ def test_a_damaged_file_is_said_in_one_line(tmp_path, monkeypatch):
 
     with pytest.raises(DataMissing, match="cannot be read: .*fetch it again"):
         tasks.build("imdb", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [("Task", "InMemoryTask"), ("Batch", "Batch"), ("DATA_SEED", "DATA_SEED")],
+)
+def test_the_former_place_of_the_in_memory_task_still_hands_it_out(former, now):
+    from dux_agent.tasks import in_memory, task
+
+    with pytest.warns(DeprecationWarning, match=f"in_memory.{now} now"):
+        handed_out = getattr(task, former)
+
+    assert getattr(in_memory, now) is handed_out

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import dux_agent
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.workload import endless_batches, workload
-from dux_agent.tasks.task import Batch
+from dux_agent.tasks.in_memory import Batch
 
 ROUNDS = 80
 STEPS_A_ROUND = 10

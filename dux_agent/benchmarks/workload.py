@@ -10,11 +10,11 @@ import torch
 from torch.nn import functional
 
 from dux_agent import tasks
+from dux_agent.tasks.in_memory import Batch, InMemoryTask
 from dux_agent.tasks.sigmoid_mlp import sigmoid_mlp
-from dux_agent.tasks.task import Batch, Task
 
 
-def workload(seed: int = 0) -> Task:
+def workload(seed: int = 0) -> InMemoryTask:
     """The task mnist where DUX_DATA is set, else random pictures of its shape.
 
     A step costs the same on both: what an optimizer does does not depend on the
@@ -37,7 +37,7 @@ def workload(seed: int = 0) -> Task:
     }
     torch.manual_seed(seed)
     model = sigmoid_mlp(784, 256, 128, 10)
-    return Task(
+    return InMemoryTask(
         name="random pictures of mnist's shape",
         description="",
         loss_name="cross entropy",
@@ -50,7 +50,7 @@ def workload(seed: int = 0) -> Task:
     )
 
 
-def endless_batches(task: Task) -> Iterator[Batch]:
+def endless_batches(task: InMemoryTask) -> Iterator[Batch]:
     """The task's training batches, epoch after epoch."""
     for epoch in count():
         yield from task.train_batches(epoch)

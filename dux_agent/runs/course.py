@@ -15,7 +15,7 @@ from dux_agent.runs.progress import Epoch, Listening
 from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
-    from dux_agent.tasks.task import Task
+    from dux_agent.tasks.in_memory import InMemoryTask
 
 Step = Callable[[Any], float]
 
@@ -96,7 +96,7 @@ class Course:
         random: the random numbers at that place; None at the beginning.
     """
 
-    task: Task
+    task: InMemoryTask
     epochs: int
     scope: str
     step: Step

@@ -22,7 +22,7 @@ from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
-    from dux_agent.tasks.task import Task
+    from dux_agent.tasks.in_memory import InMemoryTask
 
 
 class Courses:
@@ -36,7 +36,7 @@ class Courses:
     def __init__(
         self,
         plan: Plan,
-        built: Task,
+        built: InMemoryTask,
         agent: Agent,
         folder: RunFolder | None,
         watch: Listening,
@@ -54,7 +54,7 @@ class Courses:
         self._course = "control" if plan.control else "agent"
         self._kept: dict[str, Any] | None = None
         self._random: RandomState | None = None
-        self._trained: tuple[Task, torch.optim.Optimizer | None] = (built, None)
+        self._trained: tuple[InMemoryTask, torch.optim.Optimizer | None] = (built, None)
         self._keeper = run_checkpoint.Keeper(
             None if folder is None else folder.path, self._collect
         )
@@ -147,7 +147,7 @@ class Courses:
     def _go(
         self,
         scope: str,
-        task: Task,
+        task: InMemoryTask,
         position: Position,
         step: Callable[[Any], float],
         decide: Callable[[], object] | None,

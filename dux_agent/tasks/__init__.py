@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from dux_agent.errors import BadArgument, MissingExtra
 
 if TYPE_CHECKING:
-    from dux_agent.tasks.task import Task
+    from dux_agent.tasks.in_memory import InMemoryTask
 
 # Name: what it is, as `dux run --help` and its errors say it.
 TASKS = {
@@ -24,7 +24,7 @@ TASKS = {
 }
 
 
-def build(name: str, seed: int) -> Task:
+def build(name: str, seed: int) -> InMemoryTask:
     """The task of that name with the initial weights of `seed`.
 
     Seeds torch's global generator, as the definitions of the tasks ask.
@@ -45,7 +45,7 @@ def build(name: str, seed: int) -> Task:
         )
     try:
         module = import_module(f"{__name__}.{name}")
-        return cast("Task", module.build(seed))
+        return cast("InMemoryTask", module.build(seed))
     except ModuleNotFoundError as error:
         package = (error.name or "a package").split(".")[0]
         if package.startswith("dux_"):

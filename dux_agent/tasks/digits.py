@@ -11,11 +11,11 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from dux_agent.tasks.in_memory import DATA_SEED, InMemoryTask
 from dux_agent.tasks.sigmoid_mlp import sigmoid_mlp
-from dux_agent.tasks.task import DATA_SEED, Task
 
 
-def build(seed: int) -> Task:
+def build(seed: int) -> InMemoryTask:
     """The task with the initial weights of `seed`: 67 steps an epoch.
 
     1,797 pictures, pixels / 16, split 60/20/20 by one fixed permutation.
@@ -32,7 +32,7 @@ def build(seed: int) -> Task:
 
     torch.manual_seed(seed)
     model = sigmoid_mlp(64, 64, 10)
-    return Task(
+    return InMemoryTask(
         name="digits",
         description="handwritten digits",
         loss_name="cross entropy",

@@ -14,9 +14,9 @@ import torch
 from torch.nn import functional
 
 from dux_agent.tasks.array_cache import Arrays, cached
+from dux_agent.tasks.in_memory import DATA_SEED, InMemoryTask
 from dux_agent.tasks.sentiment import SentimentTransformer
 from dux_agent.tasks.tables import Table, table
-from dux_agent.tasks.task import DATA_SEED, Task
 
 VOCABULARY = 500
 LENGTH = 128  # words
@@ -69,7 +69,7 @@ def _rows(count: int, total: int, salt: int) -> np.ndarray:
     return np.random.RandomState(DATA_SEED + salt).permutation(total)[:count]
 
 
-def build(seed: int) -> Task:
+def build(seed: int) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 
     Raises:
@@ -89,7 +89,7 @@ def build(seed: int) -> Task:
 
     torch.manual_seed(seed)
     model = SentimentTransformer(VOCABULARY, LENGTH)
-    return Task(
+    return InMemoryTask(
         name="imdb",
         description="Small transformer over IMDB sentiment",
         loss_name="binary cross entropy",

@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional
 
 from dux_agent.tasks.array_cache import Arrays, cached
+from dux_agent.tasks.in_memory import Batch, InMemoryTask
 from dux_agent.tasks.sigmoid_mlp import sigmoid_mlp
 from dux_agent.tasks.tables import Table, table
-from dux_agent.tasks.task import Batch, Task
 
 TRAIN = 54_000  # of 60,000; the rest is the validation split
 
@@ -35,7 +35,7 @@ def _split(split: str) -> Batch:
     return pixels, torch.from_numpy(arrays["labels"]).long()
 
 
-def build(seed: int) -> Task:
+def build(seed: int) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 
     Raises:
@@ -49,7 +49,7 @@ def build(seed: int) -> Task:
     }
     torch.manual_seed(seed)
     model = sigmoid_mlp(784, 256, 128, 10)
-    return Task(
+    return InMemoryTask(
         name="mnist",
         description="MNIST",
         loss_name="cross entropy",

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dux_agent.tasks.task import DATA_SEED, Batch, Task
+from dux_agent.tasks.in_memory import DATA_SEED, Batch, InMemoryTask
 
 WINDOW = 30
 HORIZON = 12
@@ -51,7 +51,7 @@ def windows(count: int, salt: int) -> Batch:
     return series[:, :WINDOW].unsqueeze(-1), math.sqrt(2) * series[:, -1]
 
 
-def build(seed: int) -> Task:
+def build(seed: int) -> InMemoryTask:
     """The task with the initial weights of `seed`: 25 steps an epoch."""
     splits = {
         "train": windows(3200, salt=11),
@@ -60,7 +60,7 @@ def build(seed: int) -> Task:
     }
     torch.manual_seed(seed)
     model = SineRNN(HIDDEN)
-    return Task(
+    return InMemoryTask(
         name="sine",
         description="RNN over sine dataset",
         loss_name="mean squared error",

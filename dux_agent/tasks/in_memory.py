@@ -1,0 +1,102 @@
+"""What a task is: a model, its data in three splits, a loss, a base optimizer.
+
+Rules that every task follows, so that its figures are the same everywhere:
+
+* The data never depend on the seed. The seed decides the initial weights, the order
+  of the batches and the dropout masks.
+* `train_batches(epoch)` reseeds the global generators, so that what an optimizer
+  draws in one epoch cannot change the batches or masks of the next.
+* The training loss of an epoch is the mean of its mini-batch losses, each taken
+  before the step on that batch, with the model in train mode.
+* Validation and test losses are means over the whole split, in eval mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from dux_sandbox.random_state import seed_all
+
+# Fixes subsets, noise and permutations of every task.
+DATA_SEED = 20241101
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass
+class InMemoryTask:
+    """One training task, built for one seed.
+
+    Attributes:
+        name: what `dux run` calls it.
+        description: the few words that a task-informed optimizer is told.
+        loss_name: the loss, in words.
+        model: freshly initialized from the seed.
+        loss: (model output, target) -> scalar tensor.
+        base: () -> a new base optimizer over the model's parameters.
+        batch_size: samples a training step; an incomplete last batch is dropped.
+        seed: decides weights, order of batches and dropout masks.
+        splits: "train", "val" and "test" -> (inputs, targets), first axes equal.
+        evaluation_batch: samples at a time in `evaluate`.
+        epochs: epochs of a whole run.
+    """
+
+    name: str
+    description: str
+    loss_name: str
+    model: nn.Module
+    loss: Callable[[Tensor, Tensor], Tensor]
+    base: Callable[[], torch.optim.Optimizer]
+    batch_size: int
+    seed: int
+    splits: dict[str, Batch] = field(repr=False)
+    evaluation_batch: int = 1000
+    epochs: int = 5
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training steps of one epoch."""
+        return len(self.splits["train"][0]) // self.batch_size
+
+    def base_optimizer(self) -> torch.optim.Optimizer:
+        """A new base optimizer over the model's parameters."""
+        return self.base()
+
+    def objective(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The mean loss of `model` over a batch, a scalar tensor."""
+        inputs, targets = batch
+        return self.loss(model(inputs), targets)
+
+    def train_batches(self, epoch: int) -> Iterator[Batch]:
+        """The batches of one epoch, counted from 0; reseeds every generator."""
+        inputs, targets = self.splits["train"]
+        seed_all(1_000_003 * (self.seed + 1) + epoch)
+        order = torch.randperm(len(inputs))
+        for rows in torch.split(order, self.batch_size)[: self.steps_per_epoch]:
+            yield inputs[rows], targets[rows]
+
+    @torch.no_grad()
+    def evaluate(self, split: str, model: nn.Module | None = None) -> float:
+        """The mean loss over the whole of a split, in eval mode.
+
+        Leaves the model in the mode it was in and draws no random number.
+        """
+        model = self.model if model is None else model
+        inputs, targets = self.splits[split]
+        modes = [module.training for module in model.modules()]
+        model.eval()
+        total = 0.0
+        pieces = zip(
+            torch.split(inputs, self.evaluation_batch),
+            torch.split(targets, self.evaluation_batch),
+            strict=True,
+        )
+        for batch in pieces:
+            total += self.objective(model, batch).item() * len(batch[0])
+        for module, training in zip(model.modules(), modes, strict=True):
+            module.training = training
+        return total / len(inputs)
