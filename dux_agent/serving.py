@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
 
+from dux_agent.tasks.named import needs_import
 from dux_graphs.decision import build_served_graph
 from dux_graphs.models import chat_model, writer
 from dux_graphs.state import DecisionState, Ports, PortsError
@@ -25,7 +26,7 @@ from dux_graphs.state import DecisionState, Ports, PortsError
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
     from dux_agent.asking.watch import Watch
-    from dux_agent.tasks.in_memory import InMemoryTask
+    from dux_agent.tasks.protocol import Task
     from dux_sandbox.findings import DryRunReport
 
 _MOST_STEPS = 5000
@@ -37,7 +38,7 @@ class OnTask:
     """What the graph is told, as JSON: `{"task": "digits", "steps": 40}`.
 
     Attributes:
-        task: a name of `dux_agent.tasks.TASKS`.
+        task: a name of `dux_agent.tasks.TASKS`, or of an installed package's.
         seed: of weights, batches and of the draw of losses.
         steps: trained before the decision, and again with what it decides.
         lm: name of the chat model, as `dux_graphs.models.chat_model` takes it.
@@ -73,6 +74,12 @@ def told(context: Any) -> OnTask:
                 f"the graph got {name}={value!r}; wanted a whole number from {least} "
                 f"to {_MOST_STEPS}, such as{wanted}"
             )
+    if isinstance(made.task, str) and needs_import(made.task):
+        # Whoever reaches the server may send it, and must not choose what it imports.
+        raise PortsError(
+            f"the graph got task={made.task!r}; wanted the name of a task that is "
+            f"installed here, such as{wanted}"
+        )
     for name in ("task", "lm"):
         if not isinstance(getattr(made, name), str):
             raise PortsError(
@@ -86,7 +93,7 @@ def told(context: Any) -> OnTask:
 class _Training:
     """A training that has taken some steps with its base optimizer."""
 
-    task: InMemoryTask
+    task: Task
     agent: Agent
     watch: Watch
     batches: deque[Any]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
     from dux_agent.agent import Agent
-    from dux_agent.tasks.in_memory import InMemoryTask
+    from dux_agent.tasks.protocol import Task
 
 __all__ = ["Change", "Epoch", "Progress", "Result", "resume", "torch_threads", "train"]
 
@@ -155,7 +155,7 @@ def resume(
 
 def _run(
     plan: Plan,
-    built: InMemoryTask,
+    built: Task,
     agent: Agent,
     folder: RunFolder | None,
     watch: Listening,
@@ -214,7 +214,7 @@ def _chat_model(lm: str | BaseChatModel, seed: int) -> BaseChatModel:
 
 
 def _attach(
-    built: InMemoryTask, plan: Plan, folder: RunFolder | None, chat: BaseChatModel
+    built: Task, plan: Plan, folder: RunFolder | None, chat: BaseChatModel
 ) -> Agent:
     from dux_agent import attach
 

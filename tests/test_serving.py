@@ -46,6 +46,8 @@ def test_one_decision_is_made_and_applied_on_a_task_named_in_json():
         {"steps": "many"},
         {"seed": -1},
         {"task": []},
+        {"task": "os:abort"},
+        {"task": "/tmp/anything.py:build"},
         [1],
         "x",
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import count
+from typing import cast
 
 import torch
 from torch.nn import functional
@@ -21,7 +22,7 @@ def workload(seed: int = 0) -> InMemoryTask:
     values. Only the first one shows sensible losses.
     """
     if os.environ.get("DUX_DATA"):
-        return tasks.build("mnist", seed)
+        return cast(InMemoryTask, tasks.build("mnist", seed))
     generator = torch.Generator().manual_seed(seed)
 
     def pictures(samples: int) -> Batch:

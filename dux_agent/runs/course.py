@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from dux_agent.errors import BadArgument
 from dux_agent.record.recorder import Recorder
 from dux_agent.record.run_checkpoint import Keeper
 from dux_agent.runs.progress import Epoch, Listening
+from dux_agent.tasks.protocol import check_loss
 from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
-    from dux_agent.tasks.in_memory import InMemoryTask
+    from dux_agent.tasks.protocol import Task
 
 Step = Callable[[Any], float]
 
@@ -96,7 +98,7 @@ class Course:
         random: the random numbers at that place; None at the beginning.
     """
 
-    task: InMemoryTask
+    task: Task
     epochs: int
     scope: str
     step: Step
@@ -129,6 +131,7 @@ class Course:
         here, watch = self.position, self.watch
         began, before = time.monotonic(), here.seconds
         for batch in self._batches():
+            self._count(ok=len(here.losses) < self.task.steps_per_epoch)
             decisions = self.decisions()
             here.losses.append(self.step(batch))
             watch.step, watch.loss = len(here.losses), here.losses[-1]
@@ -139,11 +142,12 @@ class Course:
                 self.keeper.now()
             else:
                 self.keeper.when_due()
+        self._count(ok=len(here.losses) == self.task.steps_per_epoch)
         epoch = Epoch(
             number=here.epoch,
             train=math.fsum(here.losses) / len(here.losses),
-            val=self.task.evaluate("val"),
-            test=self.task.evaluate("test"),
+            val=check_loss(self.task.evaluate("val"), "val"),
+            test=check_loss(self.task.evaluate("test"), "test"),
             seconds=here.seconds,
         )
         watch.tell("epoch")
@@ -160,7 +164,7 @@ class Course:
     def _batches(self) -> Iterator[Any]:
         """The batches that are left of this epoch, with the random numbers of then."""
         here = self.position
-        batches = self.task.train_batches(here.epoch - 1)
+        batches = iter(self.task.train_batches(here.epoch - 1))
         if here.losses:
             # The order of the batches is drawn at the first of them.
             for _ in islice(batches, len(here.losses)):
@@ -169,6 +173,17 @@ class Course:
                 self.random.restore()
         self.random = None
         return batches
+
+    def _count(self, *, ok: bool) -> None:
+        """Refuse an epoch of another length than the task says, also an endless one."""
+        wanted, trained = self.task.steps_per_epoch, len(self.position.losses)
+        if not ok:
+            found = "more" if trained >= wanted else str(trained)
+            raise BadArgument(
+                f"train_batches({self.position.epoch - 1}) of the task gave {found} "
+                f"batches; {wanted} were wanted, since steps_per_epoch is {wanted}; "
+                f"make the two agree."
+            )
 
     def _count_decisions(self) -> None:
         here = self.position

@@ -22,7 +22,7 @@ from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
-    from dux_agent.tasks.in_memory import InMemoryTask
+    from dux_agent.tasks.protocol import Task
 
 
 class Courses:
@@ -36,7 +36,7 @@ class Courses:
     def __init__(
         self,
         plan: Plan,
-        built: InMemoryTask,
+        built: Task,
         agent: Agent,
         folder: RunFolder | None,
         watch: Listening,
@@ -54,7 +54,7 @@ class Courses:
         self._course = "control" if plan.control else "agent"
         self._kept: dict[str, Any] | None = None
         self._random: RandomState | None = None
-        self._trained: tuple[InMemoryTask, torch.optim.Optimizer | None] = (built, None)
+        self._trained: tuple[Task, torch.optim.Optimizer | None] = (built, None)
         self._keeper = run_checkpoint.Keeper(
             None if folder is None else folder.path, self._collect
         )
@@ -147,7 +147,7 @@ class Courses:
     def _go(
         self,
         scope: str,
-        task: InMemoryTask,
+        task: Task,
         position: Position,
         step: Callable[[Any], float],
         decide: Callable[[], object] | None,

@@ -1,4 +1,4 @@
-"""The training tasks of `dux run`: digits, and the paper's mnist, sine and imdb.
+"""The training tasks of `dux run`: digits, the paper's mnist, sine and imdb, and yours.
 
     task = dux_agent.tasks.build("sine", seed=0)
 
@@ -7,45 +7,65 @@ Listing them imports no torch, so that the command line answers at once.
 
 from __future__ import annotations
 
-from importlib import import_module
+import inspect
 from typing import TYPE_CHECKING, cast
 
-from dux_agent.errors import BadArgument, MissingExtra
+from dux_agent.errors import BadArgument, DuxError, MissingExtra
+from dux_agent.tasks.named import TASKS as TASKS
+from dux_agent.tasks.named import Builder, builder_of, failed
+from dux_agent.tasks.protocol import check_task
 
 if TYPE_CHECKING:
-    from dux_agent.tasks.in_memory import InMemoryTask
-
-# Name: what it is, as `dux run --help` and its errors say it.
-TASKS = {
-    "digits": "sigmoid MLP on scikit-learn's digits; needs no download",
-    "mnist": "sigmoid MLP on MNIST (the paper's)",
-    "sine": "RNN that forecasts a noisy sine (the paper's); needs no data",
-    "imdb": "small Transformer on IMDB sentiment (the paper's)",
-}
+    from dux_agent.tasks.protocol import Task
 
 
-def build(name: str, seed: int) -> InMemoryTask:
+def build(name: str, seed: int) -> Task:
     """The task of that name with the initial weights of `seed`.
 
     Seeds torch's global generator, as the definitions of the tasks ask.
 
+    Args:
+        name: as `dux_agent.tasks.named` reads it; the module that it is in is imported.
+        seed: from 0 to 2**32 - 1.
+
     Raises:
-        BadArgument: there is no task of that name, or no such seed.
+        BadArgument: there is no task of that name, it is no task, or no such seed.
         MissingExtra: a package that loads its data is not installed.
         DataMissing: its data are not where they were looked for.
     """
-    if name not in TASKS:
-        raise BadArgument(
-            f"there is no task {name!r}; it must be one of {', '.join(TASKS)}; "
-            f"pick one of them."
-        )
     if not 0 <= seed < 1 << 32:
         raise BadArgument(
             f"seed is {seed}; it must be from 0 to {(1 << 32) - 1}; pick one of those."
         )
+    builder = builder_of(name)
+    if name in TASKS:
+        return _ours(name, builder, seed)
+    if not _takes(builder, "seed"):
+        raise BadArgument(
+            f"{name} takes no seed; a function build(seed) was wanted; give it the "
+            f"argument, and draw the initial weights after torch.manual_seed(seed)."
+        )
     try:
-        module = import_module(f"{__name__}.{name}")
-        return cast("InMemoryTask", module.build(seed))
+        built = builder(seed=seed)
+    except DuxError:
+        raise
+    except Exception as error:  # whatever a function of anybody's raises
+        raise failed(f"{name} built no task", error) from error
+    return check_task(built, name)
+
+
+def _takes(builder: Builder, name: str) -> bool:
+    try:
+        parameters = inspect.signature(builder).parameters
+    except (TypeError, ValueError):
+        return False
+    kinds = {each.kind for each in parameters.values()}
+    return name in parameters or inspect.Parameter.VAR_KEYWORD in kinds
+
+
+def _ours(name: str, builder: Builder, seed: int) -> Task:
+    try:
+        return cast("Task", builder(seed))
     except ModuleNotFoundError as error:
         package = (error.name or "a package").split(".")[0]
         if package.startswith("dux_"):

@@ -1,15 +1,4 @@
-"""What a task is: a model, its data in three splits, a loss, a base optimizer.
-
-Rules that every task follows, so that its figures are the same everywhere:
-
-* The data never depend on the seed. The seed decides the initial weights, the order
-  of the batches and the dropout masks.
-* `train_batches(epoch)` reseeds the global generators, so that what an optimizer
-  draws in one epoch cannot change the batches or masks of the next.
-* The training loss of an epoch is the mean of its mini-batch losses, each taken
-  before the step on that batch, with the model in train mode.
-* Validation and test losses are means over the whole split, in eval mode.
-"""
+"""A task whose data fit into memory: a model, three splits, a loss, an optimizer."""
 
 from __future__ import annotations
 
@@ -29,7 +18,7 @@ Batch = tuple[Tensor, Tensor]
 
 @dataclass
 class InMemoryTask:
-    """One training task, built for one seed.
+    """One training task, built for one seed; see `dux_agent.tasks.protocol`.
 
     Attributes:
         name: what `dux run` calls it.
