@@ -1,0 +1,3 @@
+"""What a package of your own inherits to try what it adds: contracts, as test cases."""
+
+from dux_agent.testing.task_contract import TaskTestCase as TaskTestCase
