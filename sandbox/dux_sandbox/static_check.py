@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import threading
-import warnings
 from dataclasses import dataclass
 from types import CodeType
 
@@ -18,11 +16,11 @@ from dux_sandbox.language.flow import flow_of
 from dux_sandbox.language.hidden_characters import hidden_character
 from dux_sandbox.language.policy import Policy, without_main
 from dux_sandbox.language.preparing import prepare
+from dux_sandbox.language.quiet_parsing import quiet_parser
 from dux_sandbox.language.tree_size import flow_too_large, too_deep, tree_too_large
 from dux_sandbox.language.usage import usage_after
 
 _MOST_FINDINGS = 20
-_WARNINGS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,7 @@ def judge(source: str) -> Judgement:
         )
         return Judgement(CheckReport(False, digest_of(""), (finding,)))
     digest = digest_of(source)
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_parser():
         passed = limits_passed(source) or hidden_character(source)
     if passed is not None:
         return Judgement(CheckReport(False, digest, (passed,)))
@@ -78,10 +75,7 @@ def judge(source: str) -> Judgement:
 
 
 def _judge(source: str, digest: str) -> Judgement:
-    # Warnings about odd literals ("\d", `is 1`) are nothing to the trainer. The lock
-    # keeps two checks from restoring each other's filters.
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_parser():
         text = source.removeprefix("\ufeff")
         tree = ast.parse(text, "<rule>", feature_version=(3, 11))
     layers = list(itertools.islice(levels(tree), vocabulary.TREE_DEPTH + 1))
@@ -108,8 +102,7 @@ def _judge(source: str, digest: str) -> Judgement:
     findings = _in_order([*policy.findings, *contract.findings])
     if findings:
         return Judgement(CheckReport(False, digest, findings))
-    with _WARNINGS, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_parser():
         code = compile(guarded, f"<rule {digest[:12]}>", "exec", dont_inherit=True)
     return Judgement(
         CheckReport(True, digest, (), (*notes, *policy.notes)), code, contract.rule
