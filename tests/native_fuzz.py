@@ -1,7 +1,8 @@
 """Calls what is allowed of torch with odd arguments that end at a forbidden page.
 
-What a rule reaches is called as the guards hand it out. A call is made again from its
-name and number alone, so that a crash names its arguments.
+What a rule reaches is called as the guards hand it out, alone and in sequences, where
+a call gets what the calls before it gave, and with `out=`. Name and number decide all
+of it, so that it can be made again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import ctypes
 import math
 import mmap
 import random
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ _NUMBERS = [0.0, 1.0, -1.0, 0.5, 2.0, math.nan, math.inf, -math.inf, 1e308, 3]
 _TEXTS = """reflect constant replicate circular sum mean amax amin prod none batchmean
 reduced complete r fro nuc xy ij linear lower higher nearest midpoint tanh trunc floor
 gelsd gelsy left right gelu x""".split()
+_KEPT = 4096  # numbers; larger results are no arguments
 # Other names, or none, in torch's table of operators.
 _OPERATORS = {"torch.nn.functional.": "", "torch.linalg.": "linalg_", "torch.": ""}
 
@@ -68,14 +70,18 @@ def guarded(count: int, dtype: torch.dtype, rng: random.Random) -> torch.Tensor:
 class Arguments:
     """Draws the arguments of one call."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, results: list[torch.Tensor]) -> None:
+        """`results` are of earlier calls; this one may get them."""
         self._rng = rng
+        self._results = results
         self._shape = rng.choice(_SHAPES)
         self._dtype = rng.choice(_DTYPES)
 
     def tensor(self) -> torch.Tensor:
         """One that is often like the others of this call, and often oddly strided."""
         rng = self._rng
+        if self._results and rng.random() < 0.5:
+            return self._result(rng.choice(self._results))
         shape = self._shape if rng.random() < 0.6 else rng.choice(_SHAPES)
         dtype = self._dtype if rng.random() < 0.6 else rng.choice(_DTYPES)
         how = rng.random()
@@ -89,6 +95,13 @@ class Arguments:
         if how < 0.3 and made.ndim:
             return made.flip(0)
         return made
+
+    def _result(self, made: torch.Tensor) -> torch.Tensor:
+        """As it is, or its numbers where they end at the forbidden page."""
+        if self._rng.random() < 0.5 or made.layout is not torch.strided:
+            return made
+        copy = guarded(made.numel(), made.dtype, self._rng).view(made.shape)
+        return copy.copy_(made)
 
     def integers(self) -> list[int]:
         """A short list of whole numbers, seldom a long one."""
@@ -162,31 +175,44 @@ def _schemas(name: str) -> list[Any]:
     ]
 
 
-def call(name: str, number: int, *, show: bool = False) -> str:
-    """Make one call; what it was, if asked, and how it ended.
+def call(name: str, number: int, tell: Callable[[str], object]) -> None:
+    """Make one call, often after others whose results it may get.
 
     Whatever it raises is an answer: only what raises nothing and dies is a fault.
+
+    Args:
+        name: of `names`.
+        number: which of its calls; name and number decide everything about it.
+        tell: is told what is called before it is.
     """
     rng = random.Random(f"{name} {number}")
-    draw = Arguments(rng)
+    results: list[torch.Tensor] = []
+    before = rng.choice([0, 0, 0, 1, 1, 2, 4])
+    for each in [*(rng.choice(NAMES) for _ in range(before)), name]:
+        draw = Arguments(rng, results)
+        first, options = _arguments(each, draw, rng)
+        tell(f"{number}: {each}({_shown(first)}, {_shown(options)})\n")
+        try:
+            made = _made(each, first, options, rng, draw)
+        except Exception:
+            continue
+        results += [t for t in _tensors(made) if t.numel() <= _KEPT]
+
+
+def _arguments(
+    name: str, draw: Arguments, rng: random.Random
+) -> tuple[list[Any], dict[str, Any]]:
     schemas = _schemas(name)
     options: dict[str, Any] = {}
-    if schemas and rng.random() < 0.9:
-        for index, argument in enumerate(rng.choice(schemas).arguments):
-            if argument.has_default_value() and rng.random() < 0.6:
-                continue
-            value = draw.of(str(argument.type))
-            options["input" if index == 0 else argument.name] = value
-        first = [options.pop("input")] if "input" in options else [draw.tensor()]
-    else:
-        first = [draw.tensor(), *(draw.anything() for _ in range(rng.randrange(4)))]
-    if show:
-        return f"{name}#{number}({_shown(first)}, {_shown(options)})"
-    try:
-        _made(name, first, options, rng, draw)
-    except Exception as error:
-        return type(error).__name__
-    return "returned"
+    if not schemas or rng.random() > 0.9:
+        return [draw.tensor(), *(draw.anything() for _ in range(rng.randrange(4)))], {}
+    for index, argument in enumerate(rng.choice(schemas).arguments):
+        if argument.has_default_value() and rng.random() < 0.6:
+            continue
+        value = draw.of(str(argument.type))
+        options["input" if index == 0 else argument.name] = value
+    first = [options.pop("input")] if "input" in options else [draw.tensor()]
+    return first, options
 
 
 def _made(
@@ -195,25 +221,36 @@ def _made(
     options: dict[str, Any],
     rng: random.Random,
     draw: Arguments,
-) -> None:
+) -> Any:
     if name in ("[]", "[]="):
         key: Any = rng.choice([draw.tensor(), draw.integers(), 0, slice(None)])
         if rng.random() < 0.5:
             key = (key, rng.choice([draw.tensor(), draw.integers(), None, ...]))
         target = draw.tensor()
         if name == "[]":
-            lookups.get_item(target, key)
-        else:
-            Writing(Context(), frozenset()).set_item(draw.tensor(), target, key)
-        return
+            return lookups.get_item(target, key)
+        Writing(Context(), frozenset()).set_item(draw.tensor(), target, key)
+        return target
     if not name.startswith("."):
-        PATHS[name](*first, **options)
-        return
+        if rng.random() < 0.8:
+            return PATHS[name](*first, **options)
+        # As a source's out= is called: for one result or for several.
+        count = rng.choice([1, 1, 1, 2, 3])
+        out: Any = draw.tensor() if count == 1 else [draw.tensor() for _ in "..."]
+        return lookups.into(PATHS[name], *first, out=out, **options)
     target = first[0] if isinstance(first[0], torch.Tensor) else draw.tensor()
     maker = methods()[name[1:]]
     found = getattr(target, name[1:]) if maker is None else maker(target)
-    if callable(found):
-        found(*first[1:], **options)
+    made = found(*first[1:], **options) if callable(found) else found
+    return [made, target]  # a method may have written to it
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        return [each for one in value for each in _tensors(one)]
+    return []
 
 
 def _shown(value: Any) -> str:
@@ -226,8 +263,4 @@ def _shown(value: Any) -> str:
     return repr(value)[:40]
 
 
-def calls(wanted: list[str], count: int) -> Iterator[tuple[str, int]]:
-    """`count` calls of each name."""
-    for name in wanted:
-        for number in range(count):
-            yield name, number
+NAMES = names()

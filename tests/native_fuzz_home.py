@@ -1,0 +1,61 @@
+"""Makes calls in forks of a process without anything else: one line in, one out."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import IO
+
+import torch
+
+from tests import native_fuzz
+from tests.forked import outcome
+
+
+def crashes(name: str, count: int) -> list[str]:
+    """The calls of one name that end their process, each with its arguments."""
+    found: list[str] = []
+    first = 0
+    while first < count and len(found) < 3:
+        with tempfile.TemporaryFile() as told:
+
+            def play(first: int = first, told: IO[bytes] = told) -> None:
+                for number in range(first, count):
+                    call(name, number, lambda said: os.write(told.fileno(), said))
+
+            end = outcome(play)
+            told.seek(0)
+            lines = told.read().decode().splitlines()
+        if not end.startswith("SIG"):
+            break
+        number = lines[-1].partition(":")[0]
+        same = [line for line in lines if line.startswith(f"{number}:")]
+        found.append(f"{end}: {'; '.join(same)}")
+        first = int(number) + 1
+    return found
+
+
+def call(name: str, number: int, tell: Callable[[bytes], object]) -> None:
+    """One call of a name, or the control."""
+    if name != "overrun":
+        native_fuzz.call(name, number, lambda said: tell(said.encode()))
+        return
+    tell(b"0: overrun\n")
+    made = torch.empty(33)
+    # What a kernel does that trusts a size.
+    ctypes.memset(made.data_ptr() + 33 * made.itemsize, 1, 1)
+
+
+def main() -> None:
+    """Serve until there is no more."""
+    for line in sys.stdin:
+        name, count = json.loads(line)
+        print(json.dumps(crashes(name, count)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
