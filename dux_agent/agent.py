@@ -256,7 +256,7 @@ class Agent(Uncopied):
                 needs, 2 W; after a load a rollback begins anew: it goes back to the
                 weights of the load and to the base optimizer without its state. "all":
                 with what is wanted only for a second rollback, and with a snapshot
-                that has not proved itself: 8 W at most.
+                that has not proved itself, and the one before: 9 W at most.
         """
         return self._state().state_dict(snapshots)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.snapshot import Snapshot
 
@@ -23,6 +26,25 @@ class Aftermath:
         self.older = older
         self._judge = LossJudge(bound)
         self._seen = 0
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any], older: Snapshot) -> Aftermath:
+        """The one that `state_dict` gave, with its snapshot read.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is damaged.
+        """
+        made = cls(older, None)
+        made._judge, made._seen = LossJudge.of(state["judge"]), int(state["seen"])
+        return made
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data and tensors that nobody changes."""
+        return {
+            "older": self.older.state_dict(),
+            "judge": self._judge.state_dict(),
+            "seen": self._seen,
+        }
 
     @property
     def over(self) -> bool:

@@ -62,6 +62,7 @@ class Guard(Endings):
         snapshots: where they live; "off": none is kept, and a breach ends the rule
             without anything being put back.
         model: whose buffers and module hooks are guarded too; None: parameters only.
+        aftermath: what is watched for some losses after a rollback.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Guard(Endings):
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
         self._watch: RuleWatch | None = None
-        self._aftermath: Aftermath | None = None
+        self.aftermath: Aftermath | None = None
 
     @property
     def watch(self) -> RuleWatch | None:
@@ -148,7 +149,7 @@ class Guard(Endings):
             makes=makes or Makes(self._live.param_groups),
             rows=self._unreached_rows(),
         )
-        self._aftermath = None
+        self.aftermath = None
 
     def _unreached_rows(self) -> UntouchedRows | None:
         if not self.keeps or exemption(self._live.running.source):
@@ -259,7 +260,7 @@ class Guard(Endings):
 
     def observed(self, loss: float) -> None:
         """A loss under the live rule; rolls back when it is a breach."""
-        if self._aftermath is not None and self._relapsed(self._aftermath, loss):
+        if self.aftermath is not None and self._relapsed(self.aftermath, loss):
             return
         watch = self._watch
         if watch is None:
@@ -280,7 +281,7 @@ class Guard(Endings):
         """Put the older snapshot back where the newer one was spoilt already."""
         reason = aftermath.see(loss)
         if reason is not None or aftermath.over:
-            self._aftermath = None
+            self.aftermath = None
         if reason is None:
             return False
         aftermath.older.restore()
@@ -395,5 +396,5 @@ class Guard(Endings):
                 makes=watch.makes,
             )
         if blame and watch.older is not None:
-            self._aftermath = Aftermath(watch.older, watch.bound_at_snapshot)
+            self.aftermath = Aftermath(watch.older, watch.bound_at_snapshot)
         self.tell_rollback(failed, reason, blame=blame)

@@ -7,12 +7,14 @@ for the loss at first, and with the base optimizer as its only incumbent.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
+from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.loss_bound import LossBound, LossJudge, pack_bound, unpack_bound
 from dux_agent.live.plain_data import decode_each, encode_each
 from dux_agent.live.plain_state import lowered, raised
@@ -24,6 +26,13 @@ from dux_agent.live.saved_checkpoint import (
     source_of,
 )
 from dux_agent.live.snapshot import Snapshot
+from dux_agent.live.spoilt_state import (
+    PreparedRows,
+    held_snapshot,
+    pack_aftermath,
+    pack_rows,
+    prepare_aftermath,
+)
 from dux_agent.live.standing import Standing
 from dux_graphs.plain_json import read_json
 from dux_sandbox.findings import RuleFailed, SourceRejected
@@ -48,17 +57,23 @@ def pack_guard(
         live: the live optimizer.
         snapshots: True: what is put back after a breach, and what the incumbent has
             learned. "all": with it what only a second breach would want, the base
-            optimizer's state behind a generated incumbent, and a snapshot that has
-            not proved itself. False: none of these.
+            optimizer's state behind a generated incumbent, a snapshot that has not
+            proved itself, and the one before the one that counts. False: none of
+            these.
     """
     watch = live.guard.watch
+    aftermath = pack_aftermath(live.guard) if snapshots == "all" else None
     if watch is None:
-        return None
+        return None if aftermath is None else {"aftermath": aftermath}
     incumbent = _pack_incumbent(live, watch.incumbent) if snapshots else None
     base = snapshots == "all" or (snapshots and incumbent is None)
     pending = watch.pending if snapshots == "all" else None
+    older = watch.older if snapshots == "all" else None
     snapshot = watch.snapshot if snapshots else None
     return {
+        "aftermath": aftermath,
+        "older": None if older is None else older.state_dict(),
+        **(pack_rows(watch, pending=pending is not None) if snapshots else {}),
         "base": _pack_rule(live.base_rule) if base else None,
         "incumbent": incumbent,
         "snapshot": None if snapshot is None else snapshot.state_dict(),
@@ -90,6 +105,9 @@ class PreparedGuard:
     gradient_norm: float | None
     steps: int
     sees_losses: bool
+    rows: PreparedRows
+    older: Snapshot | None = None
+    aftermath: Aftermath | None = None
     incumbent: Standing | None = None
     lost: str | None = None
 
@@ -100,9 +118,9 @@ class PreparedGuard:
             return
         live.base_rule.restore(self.base)
         watch.snapshot, watch.pending = self.snapshot, self.pending
-        watch.judge = self.judge
-        # Which rows had gradients before the checkpoint is not known.
-        watch.rows = None
+        watch.judge, watch.older = self.judge, self.older
+        self.rows.take_over(watch)
+        live.guard.aftermath = self.aftermath
         watch.bound_at_snapshot = self.bound_at_snapshot
         watch.gradient_norm = self.gradient_norm
         watch.steps, watch.sees_losses = self.steps, self.sees_losses
@@ -146,8 +164,15 @@ def prepare_guard(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard
     Raises:
         CheckpointRefused: the incumbent's source may not run, or it is damaged.
     """
-    try:
+    with readable():
         return _prepared(live, state)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Refuse the checkpoint where what the guard remembered cannot be read."""
+    try:
+        yield
     except CheckpointRefused:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
@@ -155,24 +180,17 @@ def prepare_guard(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard
 
 
 def _prepared(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
-    parameters = parameters_of(live.param_groups)
-    guard = live.guard
-    snapshots = [
-        None
-        if state[name] is None or not guard.keeps
-        else Snapshot.of(
-            state[name], parameters, guard.model, host=guard.snapshots == "host"
-        )
-        for name in ("snapshot", "pending")
-    ]
     if "at_swap" in state:  # of before the schedule was followed: only judged
         _require_groups(live, _options(state["at_swap"]))
     base = RuleState() if state["base"] is None else _rule_state(state["base"])
     prepared = PreparedGuard(
         live=live,
         base=base,
-        snapshot=snapshots[0],
-        pending=snapshots[1],
+        snapshot=held_snapshot(live, state["snapshot"]),
+        pending=held_snapshot(live, state["pending"]),
+        older=held_snapshot(live, state.get("older")),
+        rows=PreparedRows.of(state, live),
+        aftermath=prepare_aftermath(live, state.get("aftermath")),
         judge=LossJudge.of(state["judge"]),
         bound_at_snapshot=unpack_bound(state["bound_at_snapshot"]),
         gradient_norm=state["gradient_norm"],

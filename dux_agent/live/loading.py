@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import Options, options_of, rewrite
-from dux_agent.live.guard_state import PreparedGuard, prepare_guard
+from dux_agent.live.guard_state import PreparedGuard, prepare_guard, readable
 from dux_agent.live.hooks import silenced
 from dux_agent.live.parameter_makes import require_same_makes
 from dux_agent.live.plain_state import raised
@@ -25,6 +26,7 @@ from dux_agent.live.saved_checkpoint import (
     opened,
     refused,
 )
+from dux_agent.live.spoilt_state import prepare_aftermath
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.option_values import rate_fault
@@ -62,7 +64,10 @@ def prepare(
     state = _state_by_index(live, saved)
     require_same_makes(parameters_of(live.param_groups), saved.makes, state)
     if saved.source is None:
-        return PreparedLoad(live, saved, None, _loaded_base(live, saved), None)
+        base = _loaded_base(live, saved)
+        with readable():
+            aftermath = prepare_aftermath(live, (guard or {}).get("aftermath"))
+        return PreparedLoad(live, saved, None, base, None, aftermath)
     rule = _built(live, saved.source, saved, RuleState(state, saved.attributes))
     try:
         prepared = None if guard is None else prepare_guard(live, guard)
@@ -92,8 +97,10 @@ class PreparedLoad:
         rule: RunningRule | None,
         base: dict[str, Any],
         guard: PreparedGuard | None,
+        aftermath: Aftermath | None = None,
     ) -> None:
         """For `prepare`; `base` are the base optimizer's attributes as loaded."""
+        self._aftermath = aftermath
         self._live = live
         self._saved = saved
         self._rule = rule
@@ -137,6 +144,7 @@ class PreparedLoad:
         live.schedule.reset()
         live.make_live(live.base_rule, owned)
         live.guard.disarm()
+        live.guard.aftermath = self._aftermath
 
     def _take_rule(self, rule: RunningRule) -> None:
         live, saved = self._live, self._saved

@@ -14,6 +14,8 @@ further; the second for gradients at the steps in between, and for momentum.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from typing import Any
 
 import torch
 
@@ -59,14 +61,44 @@ class UntouchedRows:
     'a row of parameter 0 without a gradient moved by 9, and rows with one by 0.1'
     """
 
-    def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
-        """Nothing has had a gradient yet."""
+    def __init__(
+        self, parameters: Sequence[torch.Tensor], reached: Sequence[Any] | None = None
+    ) -> None:
+        """Nothing has had a gradient yet.
+
+        Args:
+            parameters: whose rows.
+            reached: what `state_dict` gave of the same parameters.
+
+        Raises:
+            ValueError: it is of others.
+        """
         self._reached = [
             torch.zeros(p.shape[0], dtype=torch.bool, device=p.device)
             if p.ndim >= 2 and p.numel() and p.is_floating_point()
             else None
             for p in parameters
         ]
+        if reached is None:
+            return
+        for known, mine in zip(reached, self._reached, strict=True):
+            if _make(known) != _make(mine):
+                raise ValueError("rows with gradients of other parameters than these")
+            if mine is not None:
+                mine.copy_(known)
+
+    def state_dict(self) -> list[torch.Tensor | None]:
+        """For each parameter which rows had a gradient, `(rows,)` of bool, or None."""
+        return [None if each is None else each.clone() for each in self._reached]
+
+    def with_those_of(self, other: UntouchedRows) -> UntouchedRows:
+        """What has had a gradient here or there; of the same parameters."""
+        both = copy(self)
+        both._reached = [
+            None if mine is None or its is None else mine | its
+            for mine, its in zip(self._reached, other._reached, strict=True)
+        ]
+        return both
 
     @torch.no_grad()
     def look(self, parameters: Sequence[torch.Tensor]) -> None:
@@ -116,6 +148,12 @@ class UntouchedRows:
                     f"{float(moved[far].max()):.4g}, and rows with one by {usual:.4g}"
                 )
         return None
+
+
+def _make(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.shape, value.dtype
+    return value
 
 
 def _largest(
