@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dux_agent.cli import app
+from dux_agent.terminal.fuzzing import fuzz
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.law_trial import findings_of, try_laws
 from dux_sandbox.laws import LAWS, LawResult
@@ -21,6 +22,7 @@ DECLARED = CLIPS.replace(
     "class Rule(torch.optim.Optimizer):\n",
     'class Rule(torch.optim.Optimizer):\n    """dux: clips-gradients"""\n',
 )
+RAISES = SGD.replace("d = p.grad\n", "d = p.grad / (1 / 0)\n")
 
 
 def dux(*arguments):
@@ -106,6 +108,72 @@ def test_a_rule_that_hangs_is_ended():
     assert not last.ok
     told = re.fullmatch(r"it used more than 2 s and was at line (\d+)", last.message)
     assert int(told[1]) in sources.lines_of_body(source)
+
+
+def test_the_laws_after_one_that_ended_the_process_are_unjudged_and_say_so():
+    done = fuzz("rule.py", sources.HANGS, examples=0, skip=[], seed=0, seconds=2.0)
+
+    verdicts = [law["verdict"] for law in done.as_dict()["laws"]]
+    names = [law.name for law in LAWS]
+    assert ["broken"] + ["unjudged"] * (len(names) - 1) == verdicts
+    assert names[1:] == done.as_dict()["unjudged"]
+    assert {f"not tried: `{names[0]}` ended the process that tries them"} == {
+        result.message for result in done.results[1:]
+    }
+
+
+def test_a_trial_that_is_stopped_says_why_the_rest_is_unjudged():
+    seen = []
+
+    done = fuzz(
+        "rule.py",
+        SGD,
+        examples=0,
+        skip=[],
+        seed=0,
+        on_result=lambda result: seen.append(result.name),
+        stop=lambda: "the time is over" if len(seen) == 2 else "",
+    )
+
+    assert [law.name for law in LAWS][:2] == seen
+    assert ("kept", "kept", "unjudged") == tuple(r.verdict for r in done.results)[:3]
+    assert "not tried: the time is over" == done.results[-1].message
+    assert done.ok
+
+
+KEYS = "file ok findings traits golden laws unjudged".split()
+KEYS_OF_A_LAW = "name ok verdict claim message example".split()
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        (SGD, {"kept"}),
+        (CLIPS, {"kept", "broken"}),
+        (DECLARED, {"kept", "relaxed"}),
+        (SGD.replace("lr", "rate"), {"kept", "unjudged"}),
+        (RAISES, {"broken", "unjudged"}),
+        ("import os\n" + SGD, set()),
+    ],
+)
+def test_json_has_the_same_keys_whatever_was_found(write, text, verdicts):
+    result = dux(write(text), "--json")
+
+    [told] = json.loads(result.stdout)
+    assert KEYS == list(told)
+    assert all(KEYS_OF_A_LAW == list(law) for law in told["laws"])
+    assert verdicts <= {law["verdict"] for law in told["laws"]}
+    assert told["unjudged"] == [
+        law["name"] for law in told["laws"] if law["verdict"] == "unjudged"
+    ]
+    assert bool(result.exit_code) != told["ok"]
+
+
+def test_laws_that_are_not_judged_for_one_reason_share_a_line(write):
+    result = dux(write(RAISES))
+
+    [line] = [each for each in result.stdout.splitlines() if "not tried, as" in each]
+    assert "finite, layout" in line and "not judged" in result.stdout
 
 
 def test_a_rule_that_turns_too_often_breaks_a_law_and_not_a_deadline():

@@ -38,12 +38,17 @@ def progress(
 
 
 def print_fuzzed(console: Console, fuzzed: Fuzzed) -> None:
-    """One file: a line for each law that is broken or relaxed, and the scripts."""
-    kept = sum(result.ok for result in fuzzed.results)
+    """One file: what was not simply kept, each law in a line, and the scripts.
+
+    Laws that were not judged for one reason share a line.
+    """
+    kept = sum(result.verdict in ("kept", "relaxed") for result in fuzzed.results)
     verdict = "[green]lawful[/]" if fuzzed.ok else "[red]broken[/]"
     head = Text.from_markup(verdict)
     file = one_line(fuzzed.file)
     head.append(f"  {file}  {kept} of {len(fuzzed.results)} laws are kept")
+    if fuzzed.unjudged:
+        head.append(f", {len(fuzzed.unjudged)} not judged")
     if fuzzed.traits:
         head.append(f"  (declares {one_line(', '.join(fuzzed.traits))})")
     console.print(head, soft_wrap=True)
@@ -52,8 +57,14 @@ def print_fuzzed(console: Console, fuzzed: Fuzzed) -> None:
     if fuzzed.golden is not None:
         _say(console, f"  golden: {one_line(fuzzed.golden.message)}")
     for result in fuzzed.results:
-        if not result.ok or result.message.startswith("relaxed"):
+        if result.verdict in ("broken", "relaxed"):
             _say(console, f"  {result.name}: {one_line(result.message)}")
+    unjudged: dict[str, list[str]] = {}
+    for result in fuzzed.results:
+        if result.verdict == "unjudged":
+            unjudged.setdefault(result.message, []).append(result.name)
+    for message, names in unjudged.items():
+        _say(console, f"  {', '.join(names)}: {one_line(message)}")
     for result in fuzzed.results:
         if result.example and not result.ok:
             _say(console, f"\n# --- {result.name}: {one_line(result.message)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ class Fuzzed:
         file: as it was named.
         findings: of the static check; the laws were tried only where there are none.
         traits: what the file declares.
-        results: one for each law that was tried.
+        results: one for each law; none where there are findings.
         golden: what came of a golden trajectory; None where none was asked for.
     """
 
@@ -40,8 +41,16 @@ class Fuzzed:
         lawful = all(result.ok for result in self.results)
         return not self.findings and lawful and steady
 
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """The laws that nothing was found out about; their messages say why."""
+        return tuple(each.name for each in self.results if each.verdict == "unjudged")
+
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as `dux fuzz --json` prints it."""
+        """Plain data, as `dux fuzz --json` prints it; docs/vetting.md has the keys."""
+        from dux_sandbox.laws import LAWS, OPTIONAL_LAWS
+
+        claims = {law.name: law.claim for law in (*LAWS, *OPTIONAL_LAWS)}
         return {
             "file": self.file,
             "ok": self.ok,
@@ -52,11 +61,14 @@ class Fuzzed:
                 {
                     "name": result.name,
                     "ok": result.ok,
+                    "verdict": result.verdict,
+                    "claim": claims[result.name],
                     "message": result.message,
                     "example": result.example,
                 }
                 for result in self.results
             ],
+            "unjudged": list(self.unjudged),
         }
 
 
@@ -81,7 +93,9 @@ def fuzz(
     examples: int,
     skip: Sequence[str],
     seed: int,
+    seconds: float = 120.0,
     on_result: Callable[[LawResult], None] = lambda _: None,
+    stop: Callable[[], str] = lambda: "",
 ) -> Fuzzed:
     """Check a source and try the laws on it in a jailed process.
 
@@ -91,7 +105,10 @@ def fuzz(
         examples: drawn for each law.
         skip: names of laws that are left out.
         seed: of what is drawn.
+        seconds: time for each law; a rule that needs longer breaks it.
         on_result: told each result as it comes.
+        stop: asked after each law; the reason it gives, if any, ends the trial, and
+            the laws that were to come are not judged.
 
     Raises:
         BadArgument: the file declares a trait that is none.
@@ -100,21 +117,32 @@ def fuzz(
     from dux_sandbox.findings import SourceRejected
     from dux_sandbox.law_trial import try_laws
     from dux_sandbox.lawful.traits import UnknownTrait, declared_by
+    from dux_sandbox.laws import LawResult, laws_to_try
     from dux_sandbox.process.spawning import IsolationUnavailable
 
-    results = []
+    results, reason = [], ""
     try:
-        for result in try_laws(
-            source, examples=examples, skip=skip, seed=seed, file=file
-        ):
-            results.append(result)
-            on_result(result)
+        trying = try_laws(
+            source, examples=examples, skip=skip, seed=seed, seconds=seconds, file=file
+        )
+        with closing(trying) as trial:
+            for result in trial:
+                results.append(result)
+                on_result(result)
+                reason = stop()
+                if reason:
+                    break
     except SourceRejected as error:
         return Fuzzed(file, error.report.findings, (), ())
     except UnknownTrait as error:
         raise BadArgument(f"{file}: {error}") from None
     except IsolationUnavailable as error:
         raise DuxError(str(error)) from None
+    wanted = [law.name for law in laws_to_try(examples, skip)]
+    why = reason or f"`{results[-1].name}` ended the process that tries them"
+    results += [
+        LawResult(name, True, f"not tried: {why}") for name in wanted[len(results) :]
+    ]
     return Fuzzed(file, (), tuple(sorted(declared_by(source))), tuple(results))
 
 

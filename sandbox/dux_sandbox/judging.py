@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -18,6 +18,9 @@ from dux_sandbox.lawful.training import Facts, Training
 from dux_sandbox.lawful.traits import declared_in
 
 Factory = Callable[[Any], torch.optim.Optimizer]
+Verdict = Literal["kept", "broken", "relaxed", "unjudged"]
+
+_RELAXED = "relaxed: "
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,19 @@ class LawResult:
     ok: bool
     message: str = ""
     example: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """What came of it in a word.
+
+        "relaxed": a declared or shown trait took the edge off the law; "unjudged":
+        nothing speaks against the rule, and nothing was tried; the message says why.
+        """
+        if not self.ok:
+            return "broken"
+        if self.message.startswith(_RELAXED):
+            return "relaxed"
+        return "unjudged" if self.message else "kept"
 
 
 def judge(
@@ -126,7 +142,7 @@ class _Trial:
         law, facts = self._law, self._facts
         trait = self._trait()
         if trait and trait != "matrices-only":
-            return LawResult(law.name, True, f"relaxed: {trait} is declared")
+            return LawResult(law.name, True, f"{_RELAXED}{trait} is declared")
         if law.steady and facts.random:
             return LawResult(law.name, True, "not tried: the rule draws random numbers")
         if law.needs is not None and facts.number(law.needs) is None:
@@ -155,8 +171,8 @@ class _Trial:
 
     def _relaxation(self, trait: str) -> str:
         if trait and trait in self._facts.shown:
-            return f"relaxed: the constructor refuses others: {trait}"
-        return f"relaxed: {trait} is declared" if trait else ""
+            return f"{_RELAXED}the constructor refuses others: {trait}"
+        return f"{_RELAXED}{trait} is declared" if trait else ""
 
     def try_one(self, case: Case) -> bool:
         """Whether a case could be judged; raises Violation where it breaks the law."""

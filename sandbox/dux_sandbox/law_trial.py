@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 
 from dux_sandbox.findings import Finding, SourceRejected
 from dux_sandbox.golden import Trajectory, is_trajectory
@@ -33,7 +33,7 @@ def try_laws(
     limits: Limits | None = None,
     quick: bool = False,
     file: str | None = None,
-) -> Iterator[LawResult]:
+) -> Generator[LawResult, None, None]:
     """Check a source, then try every law on it in a process of its own.
 
     Nothing of the source runs in this process, and nothing is unpickled.
@@ -51,7 +51,7 @@ def try_laws(
             to be printed with each of them.
 
     Yields:
-        One result for each law, as it comes.
+        One result for each law, as it comes. Closing the generator ends the process.
 
     Raises:
         SourceRejected: the static check refuses the source.
@@ -81,7 +81,7 @@ def _answers(
     memory: int,
     seconds: float,
     file: str | None,
-) -> Iterator[LawResult]:
+) -> Generator[LawResult, None, None]:
     purpose = {"purpose": "laws", "memory": memory, "draws": bool(request["examples"])}
     child = zygote().fork(purpose)
     try:
