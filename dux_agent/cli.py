@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typer
 
+from dux_agent.commands.agents import mcp
 from dux_agent.commands.files import check, fuzz
 from dux_agent.commands.folders import export, report, trace
 from dux_agent.commands.machine import bench, doctor
@@ -32,6 +33,7 @@ _EXAMPLES = (
     (replay, "replay runs/digits-20261101T120000Z-0"),
     (report, "report runs/digits-0 --price-in 2.5 --price-out 10"),
     (export, "export runs/digits-0 --schedule -o schedule.py"),
+    (mcp, "mcp --root ."),
     (doctor, "doctor"),
     (bench, "bench attach-overhead"),
 )

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -111,7 +112,9 @@ def test_a_rule_that_hangs_is_ended():
 
 
 def test_the_laws_after_one_that_ended_the_process_are_unjudged_and_say_so():
-    done = fuzz("rule.py", sources.HANGS, examples=0, skip=[], seed=0, seconds=2.0)
+    done = fuzz(
+        "rule.py", sources.HANGS, examples=0, skip=[], seed=0, at=None, seconds=2.0
+    )
 
     verdicts = [law["verdict"] for law in done.as_dict()["laws"]]
     names = [law.name for law in LAWS]
@@ -131,6 +134,7 @@ def test_a_trial_that_is_stopped_says_why_the_rest_is_unjudged():
         examples=0,
         skip=[],
         seed=0,
+        at=None,
         on_result=lambda result: seen.append(result.name),
         stop=lambda: "the time is over" if len(seen) == 2 else "",
     )
@@ -167,6 +171,17 @@ def test_json_has_the_same_keys_whatever_was_found(write, text, verdicts):
         law["name"] for law in told["laws"] if law["verdict"] == "unjudged"
     ]
     assert bool(result.exit_code) != told["ok"]
+
+
+@pytest.mark.parametrize(
+    ("mark", "keys"), [("keys of fuzz", KEYS), ("keys of a law", KEYS_OF_A_LAW)]
+)
+def test_the_page_has_every_key_and_no_other(mark, keys):
+    page = (Path(__file__).parents[1] / "docs" / "vetting.md").read_text()
+
+    table = page.partition(f"<!-- {mark} -->")[2].partition("<!-- end")[0]
+
+    assert keys == re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
 
 
 def test_laws_that_are_not_judged_for_one_reason_share_a_line(write):

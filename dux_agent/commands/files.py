@@ -77,9 +77,9 @@ def fuzz(
     is not the golden one; 2: a file cannot be read, or an argument cannot be meant.
     """
     with one_line_errors():
-        from dux_agent.terminal.fuzzing import check_arguments, fuzz_files
+        from dux_agent.terminal.fuzzing import check_laws_named, fuzz_files
 
-        check_arguments(examples, skip or [])
+        check_laws_named(examples, skip or [], mark="--")
         if not fuzz_files(
             files, examples, skip or [], seed, as_json=as_json, golden=golden
         ):

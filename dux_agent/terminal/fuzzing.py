@@ -72,8 +72,14 @@ class Fuzzed:
         }
 
 
-def check_arguments(examples: int, skip: Sequence[str]) -> None:
-    """Raise BadArgument or MissingExtra before the first file is tried."""
+def check_laws_named(examples: int, skip: Sequence[str], *, mark: str = "") -> None:
+    """Raise BadArgument or MissingExtra before the first file is tried.
+
+    Args:
+        examples: drawn for each law.
+        skip: names of laws.
+        mark: stands before the name of an argument in messages.
+    """
     from dux_sandbox.laws import HypothesisMissing, laws_to_try
 
     try:
@@ -83,7 +89,7 @@ def check_arguments(examples: int, skip: Sequence[str]) -> None:
             "hypothesis", extra="fuzz", purpose="drawing examples"
         ) from None
     except ValueError as error:
-        raise BadArgument(f"--{error}") from None
+        raise BadArgument(f"{mark}{error}") from None
 
 
 def fuzz(
@@ -93,6 +99,7 @@ def fuzz(
     examples: int,
     skip: Sequence[str],
     seed: int,
+    at: str | None,
     seconds: float = 120.0,
     on_result: Callable[[LawResult], None] = lambda _: None,
     stop: Callable[[], str] = lambda: "",
@@ -100,11 +107,13 @@ def fuzz(
     """Check a source and try the laws on it in a jailed process.
 
     Args:
-        file: where the source lies; so it is called in the result.
+        file: what the source is called in the result.
         source: the text of one rule.
         examples: drawn for each law.
         skip: names of laws that are left out.
         seed: of what is drawn.
+        at: the file where the source lies, from which scripts take a class that is
+            too long to be printed with each of them; None: it lies nowhere.
         seconds: time for each law; a rule that needs longer breaks it.
         on_result: told each result as it comes.
         stop: asked after each law; the reason it gives, if any, ends the trial, and
@@ -123,7 +132,7 @@ def fuzz(
     results, reason = [], ""
     try:
         trying = try_laws(
-            source, examples=examples, skip=skip, seed=seed, seconds=seconds, file=file
+            source, examples=examples, skip=skip, seed=seed, seconds=seconds, file=at
         )
         with closing(trying) as trial:
             for result in trial:
@@ -197,6 +206,7 @@ def fuzz_files(
                 examples=examples,
                 skip=skip,
                 seed=seed,
+                at=file,
                 on_result=advance,
             )
         if golden is not None and not done.findings:

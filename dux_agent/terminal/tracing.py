@@ -48,28 +48,48 @@ def show(
         follow(console, folder)
         return
     run = read_story(folder)
-    told = run.decisions
-    if decision is not None:
-        told = tuple(each for each in told if each.number == decision)
-        if not told:
-            raise BadArgument(
-                f"the run in {folder} has no decision {decision}; one of its decisions "
-                f"was wanted; dux trace {folder} lists them."
-            )
+    told = _decisions(run, decision)
     if as_json:
-        record = {
-            "run": run.facts,
-            "epochs": [asdict(epoch) for epoch in run.epochs],
-            "control": [asdict(epoch) for epoch in run.control],
-            "decisions": [_record(run, each) for each in told],
-            "rollbacks": [asdict(back) for back in run.went_back],
-        }
-        text = json.dumps(plain(record), indent=2, allow_nan=False)
+        text = json.dumps(record_of(run, decision), indent=2, allow_nan=False)
         console.file.write(text + "\n")
     elif decision is not None:
         print_decision(console, told[0])
     else:
         print_trace(console, run)
+
+
+def record_of(run: RunStory, decision: int | None = None) -> dict[str, Any]:
+    """A run as plain data, as `dux trace --json` prints it.
+
+    Args:
+        run: what the run folder tells.
+        decision: only this one of its decisions.
+
+    Raises:
+        BadArgument: there is no such decision.
+    """
+    record: dict[str, Any] = plain(
+        {
+            "run": run.facts,
+            "epochs": [asdict(epoch) for epoch in run.epochs],
+            "control": [asdict(epoch) for epoch in run.control],
+            "decisions": [_record(run, each) for each in _decisions(run, decision)],
+            "rollbacks": [asdict(back) for back in run.went_back],
+        }
+    )
+    return record
+
+
+def _decisions(run: RunStory, number: int | None) -> tuple[DecisionStory, ...]:
+    told = run.decisions
+    if number is not None:
+        told = tuple(each for each in told if each.number == number)
+        if not told:
+            raise BadArgument(
+                f"the run in {run.path} has no decision {number}; one of its decisions "
+                f"was wanted; dux trace {run.path} lists them."
+            )
+    return told
 
 
 def _record(run: RunStory, decision: DecisionStory) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Tools for coding agents: check, fuzz, trace and report over the MCP protocol."""

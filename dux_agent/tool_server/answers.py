@@ -1,0 +1,188 @@
+"""What each tool answers, as plain data; nothing of a source runs in this process.
+
+`check` and `fuzz` do what the commands of these names do: the text is parsed and judged
+within its limits, and runs in a jailed process only. `trace` and `report` read a run
+folder as what anybody may have written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from dux_agent.errors import BadArgument
+from dux_agent.tool_server.places import Places
+
+if TYPE_CHECKING:
+    from dux_sandbox.laws import LawResult
+
+MOST_EXAMPLES = 1000
+MOST_SECONDS = 3600.0
+# A law that is being tried is not stopped by the time for all of them.
+SECONDS_OF_A_LAW = 120.0
+# Texts of a run are cut to the first of these with which the answer is small enough:
+# whoever asks pays for every character of it.
+MOST_ANSWER = 200_000
+_TEXT_LIMITS = (40_000, 12_000, 4_000, 1_200, 300)
+
+
+@dataclass(frozen=True)
+class FuzzRequest:
+    """How a rule is to be fuzzed.
+
+    Attributes:
+        examples: cases drawn for each law; 0: those made by hand only.
+        skip: names of laws that are left out.
+        seed: of what is drawn.
+        seconds: after which no further law is begun.
+    """
+
+    examples: int = 10
+    skip: Sequence[str] = ()
+    seed: int = 0
+    seconds: float = 300.0
+
+    def check(self) -> None:
+        """Raise BadArgument, or MissingExtra where hypothesis is wanted."""
+        from dux_agent.terminal.fuzzing import check_laws_named
+
+        if not 0 <= self.examples <= MOST_EXAMPLES:
+            raise BadArgument(
+                f"examples is {self.examples}; it must be from 0 to {MOST_EXAMPLES}."
+            )
+        if not (0 < self.seconds <= MOST_SECONDS and math.isfinite(self.seconds)):
+            raise BadArgument(
+                f"seconds is {self.seconds}; it must be > 0 and at most "
+                f"{MOST_SECONDS:.0f}."
+            )
+        check_laws_named(self.examples, self.skip)
+
+
+class Answers:
+    """The four tools over the files under one folder.
+
+    What cannot be meant raises a DuxError, whose message is the client's to read.
+    """
+
+    def __init__(
+        self, places: Places, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._places = places
+        self._clock = clock
+
+    def check(
+        self, source: str | None, path: str | None, *, static: bool
+    ) -> dict[str, Any]:
+        """What `dux check --json` prints of one file."""
+        from dux_agent.checking.vetting import vet
+        from dux_agent.trace import plain
+
+        named = self._places.source(source, path)
+        held: dict[str, Any] = plain(
+            vet(named.name, named.text, static=static).as_dict()
+        )
+        return held
+
+    def fuzz(
+        self,
+        source: str | None,
+        path: str | None,
+        request: FuzzRequest,
+        *,
+        on_result: Callable[[LawResult], None],
+        given_up: Callable[[], bool],
+    ) -> dict[str, Any]:
+        """What `dux fuzz --json` prints of one file.
+
+        Args:
+            source: the text itself, or
+            path: a file under the root.
+            request: how.
+            on_result: told each result as it comes.
+            given_up: asked after each law; True ends the trial.
+        """
+        from dux_agent.terminal.fuzzing import fuzz
+
+        request.check()
+        named = self._places.source(source, path)
+        ends = self._clock() + request.seconds
+
+        def stop() -> str:
+            if given_up():
+                return "the call was given up"
+            if self._clock() >= ends:
+                return f"the {request.seconds:g} s for all laws are over"
+            return ""
+
+        done = fuzz(
+            named.name,
+            named.text,
+            examples=request.examples,
+            skip=request.skip,
+            seed=request.seed,
+            seconds=SECONDS_OF_A_LAW,
+            at=None if named.file is None else str(named.file),
+            on_result=on_result,
+            stop=stop,
+        )
+        return done.as_dict()
+
+    def trace(self, folder: str, *, decision: int | None) -> dict[str, Any]:
+        """What `dux trace --json` prints; events and sources of one decision only.
+
+        Texts are cut where the answer would be longer than `MOST_ANSWER` characters.
+        """
+        from dux_agent.story.reading import read_story
+        from dux_agent.terminal.tracing import record_of
+
+        found = self._places.folder(folder)
+        held = record_of(read_story(found), decision)
+        if decision is None:
+            for each in held["decisions"]:
+                del each["events"], each["source"]
+        return shortened(held)
+
+    def report(self, folder: str) -> dict[str, Any]:
+        """Write `report.html` into a run folder, as `dux report` does; say where."""
+        from dux_agent.report.page import write_report
+        from dux_agent.story.reading import read_story
+
+        found = self._places.folder(folder)
+        written = write_report([found])
+        run = read_story(found)
+        return {
+            "report": str(written),
+            "decisions": len(run.decisions),
+            "epochs": [asdict(epoch) for epoch in run.epochs],
+        }
+
+
+def shortened(held: dict[str, Any]) -> dict[str, Any]:
+    """Plain data whose texts are cut until it is at most `MOST_ANSWER` characters.
+
+    Raises:
+        BadArgument: it is too long even then.
+    """
+    for most in _TEXT_LIMITS:
+        cut: dict[str, Any] = _cut(held, most)
+        size = len(json.dumps(cut))
+        if size <= MOST_ANSWER:
+            return cut
+    raise BadArgument(
+        f"the answer would hold {size} characters; at most {MOST_ANSWER} are sent; ask "
+        f"for one decision by its number, or read the run folder itself."
+    )
+
+
+def _cut(held: Any, most: int) -> Any:
+    if isinstance(held, str) and len(held) > most:
+        return f"{held[:most]}… ({len(held) - most} more characters)"
+    if isinstance(held, dict):
+        return {key: _cut(each, most) for key, each in held.items()}
+    if isinstance(held, list):
+        return [_cut(each, most) for each in held]
+    return held
