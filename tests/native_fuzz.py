@@ -38,7 +38,8 @@ reduced complete r fro nuc xy ij linear lower higher nearest midpoint tanh trunc
 gelsd gelsy left right gelu x""".split()
 _KEPT = 4096  # numbers; larger results are no arguments
 # Other names, or none, in torch's table of operators.
-_OPERATORS = {"torch.nn.functional.": "", "torch.linalg.": "linalg_", "torch.": ""}
+_OPERATORS = {"torch.nn.functional.": "", "torch.linalg.": "linalg_"}
+_OPERATORS |= {"torch.fft.": "fft_", "torch.": ""}
 
 
 def guarded(count: int, dtype: torch.dtype, rng: random.Random) -> torch.Tensor:
@@ -149,7 +150,7 @@ def methods() -> dict[str, Any]:
 
 def names() -> list[str]:
     """All that is called: dotted paths, Tensor methods with a dot before, indexing."""
-    modules = ("torch", "torch.linalg", "torch.nn.functional")
+    modules = ("torch", "torch.fft", "torch.linalg", "torch.nn.functional")
     paths = [
         f"{module}.{name}"
         for module in modules

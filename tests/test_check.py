@@ -215,15 +215,15 @@ CONTRACTS = {
         "no __init__",
     ),
     "argument": (
-        "import torch\nclass A(torch.optim.SGD):\n    def __init__(self, params, lr):\n"
-        "        super().__init__(params, lr=lr)",
-        "argument lr",
+        "import torch\nclass A(torch.optim.SGD):\n"
+        "    def __init__(self, params, rank):\n        super().__init__(params)",
+        "argument rank",
     ),
     "keyword_argument": (
         "import torch\nclass A(torch.optim.SGD):\n"
-        "    def __init__(self, params, *, lr):\n"
-        "        super().__init__(params, lr=lr)",
-        "argument lr",
+        "    def __init__(self, params, *, rank):\n"
+        "        super().__init__(params)",
+        "argument rank",
     ),
     "no_parameters": (
         "import torch\nclass A(torch.optim.SGD):\n"

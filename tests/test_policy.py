@@ -224,6 +224,8 @@ IN_STEP = {
     "set_": "p.set_(p)",
     "resize_": "p.data.resize_(3)",
     "resize_as_": "p.resize_as_(p)",
+    "resize_as_of_a_result": "torch.zeros(1).resize_as_(p)",
+    "resize_as_of_a_new_one": "x = p.new()\nx.resize_as_(p)",
     "as_strided": "p.as_strided((9,), (1,))",
     "register_hook": "p.register_hook(print)",
     "post_accumulate": "p.register_post_accumulate_grad_hook(print)",
@@ -246,7 +248,6 @@ IN_STEP = {
     "as_subclass": "p.as_subclass(torch.Tensor)",
     "module_load": "p.module_load(p)",
     "out_in_partial": "import functools\nfunctools.partial(torch.add, out=p)",
-    "new": "p.new(3)",
     "torch_function": "torch.Tensor.__torch_function__",
     "array_interface": "p.__array_interface__",
     "dlpack": "p.__dlpack__()",
@@ -405,7 +406,7 @@ METHODS = {
     name: f"def {name}(self, *args):\n    return None"
     for name in """__new__ __del__ __getattr__ __getattribute__ __setattr__ __iter__
     __next__ __len__ __getitem__ __setitem__ __contains__ __eq__ __hash__ __bool__
-    __str__ __format__ __reduce__ __reduce_ex__ __getstate__ __enter__ __exit__
+    __format__ __reduce__ __reduce_ex__ __getstate__ __enter__ __exit__
     __init_subclass__ __class_getitem__ __set_name__ __get__ __set__ __delete__
     __prepare__ __instancecheck__ __subclasshook__ __mro_entries__ __dir__ __sizeof__
     __deepcopy__ __copy__ __torch_function__ __array__ __index__ __float__ __int__

@@ -11,7 +11,7 @@ from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.statements import Statements
 
 _METHODS = frozenset(["__init__", "__setstate__", "__call__"])
-_LEFT_OUT = frozenset(["__repr__"])
+_LEFT_OUT = frozenset(["__repr__", "__str__"])
 _BASE_PATHS = frozenset(
     [f"torch.optim.{name}" for name in torch_names.BASES]
     + ["torch.optim.optimizer.Optimizer", "torch.optim.adam.Adam"]
@@ -27,7 +27,7 @@ class Definitions(Statements):
     """Functions, classes and imports."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        """Annotations go; `__repr__` is judged and then left out."""
+        """Annotations go; `__repr__` and `__str__` are judged and then left out."""
         in_class = self.scopes[-1:] == ["class"]
         magic = node.name.startswith("__") and node.name.endswith("__")
         if in_class and magic:

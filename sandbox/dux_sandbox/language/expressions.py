@@ -68,6 +68,13 @@ class Expressions(Growing):
         if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Call):
             if method.attr in _OF_SHAPE:
                 method.attr = method.attr.removesuffix("_")
+            elif method.attr == "resize_as_" and len(node.args) == 1:
+                # `x.new().resize_as_(y)`, which is how zeros_like was written once.
+                empty = not (method.value.args or method.value.keywords)
+                if empty and not isinstance(node.args[0], ast.Starred):
+                    method.attr = "new_zeros"
+                    shape = ast.Attribute(node.args[0], "shape", ast.Load())
+                    node.args = [ast.copy_location(shape, node)]
 
     def _check_builtin_call(self, node: ast.Call) -> None:
         if not isinstance(node.func, ast.Name) or node.func.id in self.bindings.names:

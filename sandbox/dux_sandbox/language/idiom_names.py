@@ -25,22 +25,37 @@ FUSED = "_fused_adagrad_ _fused_adam_ _fused_adamw_ _fused_sgd_".split()
 NO_KERNELS = [*FUSED, "sparse_coo_tensor"]
 
 JIT = "export ignore is_scripting is_tracing script unused".split()
-COMPILER = "disable is_compiling is_dynamo_compiling".split()
+COMPILER = """
+allow_in_graph cudagraph_mark_step_begin disable is_compiling is_dynamo_compiling
+is_exporting
+""".split()
+DYNAMO = "allow_in_graph disable graph_break is_compiling".split()
+DYNAMO_UTILS = ["disable_cache_limit"]
+UTILS = ["is_compiling"]
+CUDA = "is_available is_current_stream_capturing".split()
 NN_INIT = """
 constant_ eye_ kaiming_normal_ kaiming_uniform_ normal_ ones_ orthogonal_
 trunc_normal_ uniform_ xavier_normal_ xavier_uniform_ zeros_
 """.split()
 
 WARNINGS = "filterwarnings simplefilter warn".split()
-LOGGING = "CRITICAL DEBUG ERROR INFO WARNING getLogger".split()
-LOGGER_METHODS = "critical debug error exception info isEnabledFor log warning".split()
+LOGGER_METHODS = """
+addHandler critical debug error exception info isEnabledFor log setLevel warn warning
+""".split()
+LOGGING = """
+CRITICAL DEBUG ERROR INFO NullHandler WARNING basicConfig critical debug error exception
+getLogger info log warn warning
+""".split()
 ABC = "ABC ABCMeta abstractmethod".split()
 DATACLASSES = "dataclass field".split()
 
 # Decorators that only speed things up or say something: they are taken off.
 SPEED = frozenset(
     """torch.compile torch.jit.script torch.jit.ignore torch.jit.unused torch.jit.export
-    torch.compiler.disable torch.optim.optimizer._disable_dynamo_if_unsupported
+    torch.compiler.disable torch.compiler.allow_in_graph
+    torch._dynamo.disable torch._dynamo.allow_in_graph
+    torch._dynamo.utils.disable_cache_limit
+    torch.optim.optimizer._disable_dynamo_if_unsupported
     functools.lru_cache functools.cache""".split()
 )
 SAYING = frozenset(

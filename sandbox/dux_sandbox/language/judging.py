@@ -12,7 +12,7 @@ from typing import Any
 from RestrictedPython.transformer import RestrictingNodeTransformer
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import constants, torch_names, vocabulary
+from dux_sandbox.language import constants, idiom_names, torch_names, vocabulary
 from dux_sandbox.language.bindings import Bindings
 from dux_sandbox.language.flow import Flow
 
@@ -134,6 +134,8 @@ class Judging(RestrictingNodeTransformer):
             return node
         if node.id == "__name__":
             return self.text("rule", node)
+        if node.id in idiom_names.MODULE_DUNDERS:
+            return self.text("", node)  # left out, as what is written there
         known = self.bindings.modules.get(node.id)
         if known is not None:
             return self.load(f"@{known}", node) if known_path(known) else node

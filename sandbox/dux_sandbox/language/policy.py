@@ -11,7 +11,7 @@ from dux_sandbox.language.bindings import Bindings
 from dux_sandbox.language.decisions import GUARDED, PLAIN, REFUSED
 from dux_sandbox.language.definitions import Definitions
 from dux_sandbox.language.flow import Flow
-from dux_sandbox.language.usage import left_out
+from dux_sandbox.language.usage import left_out, mentioned
 
 # By the name of the node; filled as they are met.
 _VISITORS: dict[str, Callable[[Any, Any], Any]] = {}
@@ -75,12 +75,17 @@ class Policy(Definitions):
         """The top level; `if __name__ == "__main__":` has been dropped before."""
         self.check_finally()
         body: list[ast.stmt] = []
+        gone: set[str] = set()
         for statement in node.body:
             before = len(self.findings)
             line, kind = statement.lineno, type(statement).__name__
+            unused = statement in self.unused
+            # What is built on something that was left out goes with it.
+            lost = unused and bool(gone) and not gone.isdisjoint(mentioned(statement))
             made = self.visit(statement)
-            if statement in self.unused and len(self.findings) > before:
+            if lost or (unused and len(self.findings) > before):
                 del self.findings[before:]
+                gone.add(statement.name)  # type: ignore[attr-defined]
                 what = "class" if kind == "ClassDef" else "function"
                 self.notes.append(left_out(line, 1, what))
             else:

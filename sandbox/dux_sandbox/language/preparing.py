@@ -15,6 +15,7 @@ from dux_sandbox.language import idiom_names, vocabulary
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
+from dux_sandbox.language.usual_values import USUAL_RATE, UsualValues, no_default
 
 _LISTS = ("body", "orelse", "finalbody")
 _BLOCKS = (
@@ -23,7 +24,6 @@ _BLOCKS = (
 )
 _FAILS = frozenset(["ImportError", "ModuleNotFoundError", "Exception"])
 _REQUIRED = "torch.optim.optimizer.required"
-_USUAL_RATE = 1e-3  # of most of torch's own
 # Modules of torch.optim that its own optimizers import from beside them.
 _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
 
@@ -50,6 +50,7 @@ def prepare(
             elif kind in _BLOCKS:
                 blocks.append(node)
     records = Records(lambda node: path_of(node, aliases))
+    usual = UsualValues()
     notes: list[Finding] = []
     changed = False
     for node in blocks:
@@ -61,6 +62,9 @@ def prepare(
                 held[:] = kept
         if isinstance(node, ast.ClassDef):
             changed |= records.write_out(node)
+            given = list(usual.give(node))
+            changed |= bool(given)
+            notes += given
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             before = [len(notes), len(node.decorator_list)]
             notes += _take_off(node, aliases)
@@ -69,6 +73,7 @@ def prepare(
     if written != tree.body:
         tree.body = [maker_import(written[0]), *written]
         changed = True
+    usual.imported(tree)
     kept = [each for each in tree.body if not _about_module(each)]
     changed |= len(kept) != len(tree.body)
     tree.body = kept
@@ -111,6 +116,9 @@ def _kept(held: list[ast.stmt], aliases: dict[str, str]) -> Iterator[ast.stmt]:
         statement = left.pop()
         if isinstance(statement, ast.If) and _for_checkers(statement.test, aliases):
             left.extend(reversed(statement.orelse))
+        elif isinstance(statement, ast.Try) and _asks_in_vain(statement, aliases):
+            taken = [*statement.handlers[0].body, *statement.finalbody]
+            left.extend(reversed(taken))
         elif isinstance(statement, ast.Try) and _is_fallback(statement):
             if all(map(_is_known, _imports_of(statement))):
                 taken = [*statement.body, *statement.orelse, *statement.finalbody]
@@ -144,6 +152,33 @@ def _is_fallback(statement: ast.Try) -> bool:
     )
     gives_up = any(isinstance(each, ast.Raise) for each in handler.body)
     return simple and not gives_up and (caught is None or bool(_FAILS & {*names}))
+
+
+def _asks_in_vain(statement: ast.Try, aliases: dict[str, str]) -> bool:
+    """`try: HAS = "x" in torch.ops.y.overloads()`, of what no rule can reach."""
+    if len(statement.handlers) != 1 or _imports_of(statement):
+        return False
+    caught = statement.handlers[0].type
+    name = caught.id if isinstance(caught, ast.Name) else ""
+    if caught is not None and name not in ("AttributeError", "Exception"):
+        return False
+    if any(isinstance(each, ast.Raise) for each in statement.handlers[0].body):
+        return False
+    return all(isinstance(each, ast.Assign) for each in statement.body) and any(
+        _leads_nowhere(path)
+        for node in ast.walk(ast.Module(statement.body, []))
+        if (path := path_of(node, aliases)) is not None
+    )
+
+
+def _leads_nowhere(path: str) -> bool:
+    """Whether a dotted path leaves the modules of a rule at a name they lack."""
+    parts = path.split(".")
+    for count in range(1, len(parts) + 1):
+        module = ".".join(parts[:count])
+        if module not in vocabulary.MODULES:
+            return count > 1 and not known_path(module)
+    return False
 
 
 def _is_known(statement: ast.stmt) -> bool:
@@ -209,14 +244,9 @@ def _rate_of(node: ast.FunctionDef, aliases: dict[str, str]) -> Iterator[Finding
         zip(named, arguments.defaults, strict=False)
     ):
         if argument.arg == "lr" and path_of(default, aliases) == _REQUIRED:
-            usual = ast.copy_location(ast.Constant(_USUAL_RATE), default)
+            usual = ast.copy_location(ast.Constant(USUAL_RATE), default)
             arguments.defaults[at] = usual
-            yield Finding(
-                "default",
-                node.lineno,
-                f"lr has no default; {_USUAL_RATE} is taken where none is given",
-                f"write lr={_USUAL_RATE}",
-            )
+            yield no_default("lr", str(USUAL_RATE), node.lineno)
 
 
 def _never_shared(node: ast.ClassDef) -> Iterator[Finding]:

@@ -11,10 +11,11 @@ abs all any bool callable chr complex dict divmod enumerate filter float format
 frozenset getattr hasattr hash id int isinstance issubclass iter len list map max min
 next object ord pow print property range repr reversed round set setattr slice sorted
 staticmethod classmethod str sum super tuple type zip Ellipsis NotImplemented
-ArithmeticError AssertionError AttributeError Exception FloatingPointError IndexError
-KeyError LookupError MemoryError NameError NotImplementedError OverflowError
-RecursionError RuntimeError StopIteration TypeError UserWarning ValueError Warning
-ZeroDivisionError
+ArithmeticError AssertionError AttributeError DeprecationWarning Exception
+FloatingPointError FutureWarning ImportError IndexError KeyError LookupError MemoryError
+ModuleNotFoundError NameError NotImplementedError OverflowError RecursionError
+RuntimeError RuntimeWarning StopIteration SyntaxWarning TypeError UserWarning ValueError
+Warning ZeroDivisionError
 """.split()
 
 MATH = """
@@ -34,10 +35,11 @@ SupportsFloat SupportsInt TYPE_CHECKING Text Tuple Type TypeAlias TypeGuard Type
 TypedDict Union Unpack cast final no_type_check overload override runtime_checkable
 """.split()
 
-COLLECTIONS = "OrderedDict abc defaultdict deque namedtuple".split()
 COLLECTIONS_ABC = """
 Callable Iterable Iterator Mapping MutableMapping Sequence
 """.split()
+# Old code finds the classes of `collections.abc` in `collections`.
+COLLECTIONS = "OrderedDict abc defaultdict deque namedtuple".split() + COLLECTIONS_ABC
 FUNCTOOLS = "cache lru_cache partial reduce wraps".split()
 ITERTOOLS = """
 accumulate chain islice pairwise starmap takewhile dropwhile zip_longest

@@ -36,6 +36,9 @@ class Statements(Expressions):
             item = [self.visit(target.value), self.visit(target.slice)]
             return self._statement(self.call("@setitem", [value, *item], node))
         if len(node.targets) == 1 and isinstance(target, ast.Attribute):
+            if _shares_groups(target, node.value):
+                held = [value, self.visit(target.value)]
+                return self._statement(self.call("@same_groups", held, node))
             self._check_written(target)
             name = self.text(target.attr, node)
             made = self.call("@setattr", [value, self.visit(target.value), name], node)
@@ -238,6 +241,16 @@ class Statements(Expressions):
         """A starred capture binds a name."""
         self.check_name(node, node.name)
         return node
+
+
+def _shares_groups(target: ast.Attribute, value: ast.expr) -> bool:
+    """`self.param_groups = self.inner.param_groups`: of a rule around an optimizer."""
+    named = "param_groups"
+    return (
+        target.attr == named
+        and isinstance(value, ast.Attribute)
+        and value.attr == named
+    )
 
 
 def _copy(node: ast.expr) -> ast.expr:

@@ -93,8 +93,8 @@ IN_PLACE = sorted(
 )
 
 TENSOR_ONLY = """
-detach_ H T mH mT bfloat16 bool byte contiguous cpu cuda data device dim double dtype
-element_size expand expand_as float get_device grad half index_put int
+detach_ new H T mH mT bfloat16 bool byte contiguous cpu cuda data device dim double
+dtype element_size expand expand_as float get_device grad half index_put int
 is_contiguous is_cpu is_cuda is_leaf is_same_size is_signed is_sparse item itemsize
 layout long
 nbytes ndim ndimension nelement new_empty new_full new_ones new_tensor new_zeros
@@ -111,6 +111,11 @@ LINALG = """
 cholesky cond cross det diagonal eig eigh eigvals eigvalsh inv lstsq lu lu_factor
 lu_solve matmul matrix_exp matrix_norm matrix_power matrix_rank multi_dot norm pinv qr
 slogdet solve solve_triangular svd svdvals tensorsolve vecdot vector_norm LinAlgError
+""".split()
+
+FFT = """
+fft fft2 fftfreq fftn fftshift ifft ifft2 ifftn ifftshift irfft irfft2 irfftn rfft rfft2
+rfftfreq rfftn
 """.split()
 
 FUNCTIONAL = """

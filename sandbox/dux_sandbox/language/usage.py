@@ -63,13 +63,13 @@ def _unused(
     """Statements that bind nothing that is used, and change nothing either."""
     binders: dict[str, list[ast.stmt]] = {}
     for statement in after:
-        for name in _touched(statement, modules):
+        for name in touched(statement, modules):
             binders.setdefault(name, []).append(statement)
     unused = {each for each in after if not _is_docstring(each) and not _imports(each)}
     left = list(kept)
     seen: set[str] = set()
     while left:
-        for name in _mentioned(left.pop()):
+        for name in mentioned(left.pop()):
             if name not in seen:
                 seen.add(name)
                 for statement in binders.get(name, ()):
@@ -90,7 +90,7 @@ def _is_docstring(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def _mentioned(statement: ast.stmt) -> Iterator[str]:
+def mentioned(statement: ast.stmt) -> Iterator[str]:
     for node in ast.walk(statement):
         if isinstance(node, ast.Name):
             yield node.id
@@ -103,7 +103,7 @@ def _sets_attribute(node: ast.Call) -> bool:
     return named and bool(node.args)
 
 
-def _touched(statement: ast.stmt, modules: Container[str]) -> Iterator[str]:
+def touched(statement: ast.stmt, modules: Container[str]) -> Iterator[str]:
     """Names that a top-level statement binds, and those of what it writes into.
 
     What is bound inside a function or class is local to it.

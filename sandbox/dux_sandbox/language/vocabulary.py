@@ -65,11 +65,16 @@ MODULES: dict[str, tuple[str, ...]] = {
             {
                 *_OF_TORCH,
                 *idiom_names.NO_KERNELS,
-                *"compile compiler jit linalg nn optim".split(),
+                *"_dynamo _utils compile compiler cuda fft jit linalg nn optim".split(),
             }
         ),
     ),
+    "torch._dynamo": (*idiom_names.DYNAMO, "utils"),
+    "torch._dynamo.utils": tuple(idiom_names.DYNAMO_UTILS),
+    "torch._utils": tuple(idiom_names.UTILS),
     "torch.compiler": tuple(idiom_names.COMPILER),
+    "torch.cuda": tuple(idiom_names.CUDA),
+    "torch.fft": tuple(torch_names.FFT),
     "torch.jit": tuple(idiom_names.JIT),
     "torch.linalg": tuple(sorted(torch_names.LINALG)),
     "torch.nn": ("Module", "Parameter", "functional", "init", "utils"),
@@ -199,8 +204,9 @@ def instead_of(name: str, default: str = "") -> str:
 _DENIED = """
 - files, the network, processes, the environment, clocks, threads
 - other modules than those above; `from x import *`
-- names with two leading underscores, save `__init__`, `__repr__` (accepted and left
-  out), `__setstate__`, `__call__` of a helper class, `x.__class__.__name__`
+- names with two leading underscores, save `__init__`, `__repr__` and `__str__`
+  (accepted and left out), `__setstate__`, `__call__` of a helper class,
+  `x.__class__.__name__`
 - hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`
 - global modes: default dtype and device, seeds, `set_grad_enabled`, `inference_mode`
 - `.backward()` and `torch.autograd`: a closure does the backward pass
@@ -208,13 +214,16 @@ _DENIED = """
   class decorators, `yield` inside `with` or `lambda`, and `return`, `break` or
   `continue` in `finally`
 - writing `p.grad = None`, `p.requires_grad`, `self.param_groups`, `self.state`,
-  `self.defaults`, or the parameters of a group
+  `self.defaults`, or the parameters of a group; a rule around another optimizer may
+  write `self.param_groups = self.inner.param_groups`, which are the same
 """.strip()
 
 _CONTRACT = """
 The last class at the top level that is built on `torch.optim.Optimizer`, or on one of
 torch's own optimizers in the table, is the *rule*. It is built as `Rule(params)`, so
-every other argument of `__init__` needs a default. It has a `step(self, closure=None)`,
+every other argument of `__init__` needs a default; the usual ones (`lr`, `betas`,
+`weight_decay` ...) are given one, with a note, and a `base_optimizer` that is called is
+`torch.optim.SGD`. It has a `step(self, closure=None)`,
 its own or its base's. Of the methods it may override, `step` alone is called by the
 training loop; `zero_grad`, `state_dict`, `load_state_dict` and `add_param_group` of the
 loop are torch's. Two class attributes are read: `carry = True` asks for the state of

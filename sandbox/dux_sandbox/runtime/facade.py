@@ -99,7 +99,9 @@ _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "math": plain_builtins.MATH,
     "typing": plain_builtins.TYPING | idioms.TYPING,
     "typing_extensions": plain_builtins.TYPING | idioms.TYPING,
-    "collections": plain_builtins.COLLECTIONS | idioms.COLLECTIONS,
+    "collections": plain_builtins.COLLECTIONS
+    | plain_builtins.COLLECTIONS_ABC
+    | idioms.COLLECTIONS,
     "collections.abc": plain_builtins.COLLECTIONS_ABC,
     "functools": plain_builtins.FUNCTOOLS | idioms.FUNCTOOLS,
     "itertools": plain_builtins.ITERTOOLS,
@@ -107,7 +109,11 @@ _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "dataclasses": idioms.DATACLASSES,
     "logging": idioms.LOGGING,
     "warnings": idioms.WARNINGS,
+    "torch._dynamo": idioms.DYNAMO,
+    "torch._dynamo.utils": idioms.DYNAMO_UTILS,
+    "torch._utils": idioms.UTILS,
     "torch.compiler": idioms.COMPILER,
+    "torch.cuda": idioms.CUDA,
     "torch.jit": idioms.JIT,
 }
 

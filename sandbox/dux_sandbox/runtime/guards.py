@@ -272,6 +272,7 @@ class Guards:
             "@write": self._writing.writer,
             "@setitem": self._writing.set_item,
             "@setattr": self._writing.set_attribute,
+            "@same_groups": self._writing.same_groups,
             "@inplace": self._writing.in_place,
             **arithmetic.BINARY,
             "@tick": self.context.tick,

@@ -197,21 +197,35 @@ JIT: dict[str, Any] = {
     "is_tracing": _no,
 }
 COMPILER: dict[str, Any] = {
+    "allow_in_graph": _itself,
+    "cudagraph_mark_step_begin": _nothing,
     "disable": _itself,
-    "is_compiling": _no,
-    "is_dynamo_compiling": _no,
+    **dict.fromkeys("is_compiling is_dynamo_compiling is_exporting".split(), _no),
 }
+DYNAMO: dict[str, Any] = {
+    "allow_in_graph": _itself,
+    "disable": _itself,
+    "graph_break": _nothing,
+    "is_compiling": _no,
+}
+DYNAMO_UTILS: dict[str, Any] = {"disable_cache_limit": _wraps}
+UTILS: dict[str, Any] = {"is_compiling": _no}
+# What a rule asks before it takes a kernel of its own, or captures a graph.
+CUDA: dict[str, Any] = dict.fromkeys(idiom_names.CUDA, _no)
 WARNINGS: dict[str, Any] = dict.fromkeys(idiom_names.WARNINGS, _nothing)
 _LOGGER = StandIn(
     _Logger,
     None,
     {**dict.fromkeys(idiom_names.LOGGER_METHODS, _nothing), "isEnabledFor": _no},
 )
+_SAID = "basicConfig critical debug error exception info log warn warning".split()
 LOGGING: dict[str, Any] = {
     **{
         name: 10 * place
         for place, name in enumerate("DEBUG INFO WARNING ERROR CRITICAL".split(), 1)
     },
+    **dict.fromkeys(_SAID, _nothing),
+    "NullHandler": _nothing,
     "getLogger": lambda *name: _LOGGER,
 }
 ABC: dict[str, Any] = {"ABC": INERT, "ABCMeta": INERT, "abstractmethod": _give_back}

@@ -171,6 +171,22 @@ def _detach(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
     return detach
 
 
+def _new(tensor: torch.Tensor) -> Callable[..., torch.Tensor]:
+    def new(*sizes: Any) -> torch.Tensor:
+        """`x.new(2, 3)` of old code: zeros where torch hands out unwritten memory."""
+        if len(sizes) == 1 and type(sizes[0]) is torch.Size:
+            sizes = tuple(sizes[0])
+        if len(sizes) == 1 and isinstance(sizes[0], (list, tuple)):
+            values: torch.Tensor = _tensor_method("new_tensor")(tensor)(sizes[0])
+            return values
+        if any(type(size) is not int for size in sizes):
+            raise TypeError("x.new wants sizes; use torch.zeros_like(x) or x.clone()")
+        made: torch.Tensor = _tensor_method("new_zeros")(tensor)(sizes or (0,))
+        return made
+
+    return new
+
+
 def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
     """By exact type: allowed names, each with the maker of its capped form."""
     tables: dict[type, dict[str, Maker | None]] = {
@@ -197,6 +213,6 @@ def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
     # `.data` keeps a count of changes of its own: who asks whether a gradient was
     # written to would not hear of `p.grad.data.mul_(0.5)`.
     tensor["data"] = torch.Tensor.detach
-    tensor["detach_"] = _detach
+    tensor["detach_"], tensor["new"] = _detach, _new
     tables[torch.Tensor] = tables[torch.nn.Parameter] = tensor
     return tables

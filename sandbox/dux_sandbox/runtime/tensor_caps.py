@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.language import vocabulary
-from dux_sandbox.runtime import matrix_caps, pieces, trusted
+from dux_sandbox.runtime import matrix_caps, pieces, spectral_caps, trusted
 from dux_sandbox.runtime.broadcasting import check_pair, check_together
 from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.nesting import check_nested
@@ -318,6 +318,7 @@ FUNCTIONS: dict[str, Check] = {
     "torch.tensor": _nested,
     **pieces.FUNCTIONS,
     **matrix_caps.FUNCTIONS,
+    **spectral_caps.FUNCTIONS,
 }
 METHODS: dict[str, Check] = {
     **CHECKS,

@@ -15,7 +15,7 @@ from dux_sandbox.runtime.budget import check_items, spend
 from dux_sandbox.runtime.collecting import pairs
 from dux_sandbox.runtime.comparing import CALM, ordered
 from dux_sandbox.runtime.context import Context
-from dux_sandbox.runtime.facade import is_plain
+from dux_sandbox.runtime.facade import BASES, is_plain
 from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.iteration import bounded
 from dux_sandbox.runtime.nestable import Deque
@@ -134,6 +134,25 @@ class Writing:
         if name.startswith("__") or reserved:
             raise AttributeError(
                 f"{name} belongs to torch's Optimizer; choose another name"
+            )
+
+    def same_groups(self, value: Any, target: Any) -> None:
+        """target.param_groups = value, where nothing is changed by it.
+
+        A rule that is built around another optimizer, over the same groups, takes the
+        other's list for its own.
+
+        Raises:
+            TypeError: they are not the very groups that `target` has.
+        """
+        kind = type(target)
+        held = None
+        if kind in self._context.classes or kind in BASES:
+            held = vars(target).get("param_groups")
+        same = type(value) is list and type(held) is list and len(value) == len(held)
+        if not same or any(a is not b for a, b in zip(value, held or (), strict=True)):
+            raise TypeError(
+                "param_groups may not become others; write into the groups there are"
             )
 
     def _set_on_tensor(self, target: torch.Tensor, name: str, value: Any) -> None:

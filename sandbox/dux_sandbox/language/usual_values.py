@@ -1,0 +1,114 @@
+"""What a constructor demands and a rule is built without: usual values, with a note.
+
+A rule is built as `Rule(params)`. Published optimizers often leave a rate to whoever
+builds them, and some the optimizer that they wrap.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from dux_sandbox.findings import Finding
+
+# Of most of torch's own optimizers.
+USUAL_RATE = 1e-3
+_USUAL: dict[str, object] = {
+    "lr": USUAL_RATE,
+    "learning_rate": USUAL_RATE,
+    "weight_decay": 0.0,
+    "momentum": 0.9,
+    "betas": (0.9, 0.999),
+    "beta1": 0.9,
+    "beta2": 0.999,
+    "eps": 1e-8,
+}
+_WRAPPED = frozenset(
+    "base_optimizer base_optimizer_cls inner_optimizer_cls optimizer_cls".split()
+)
+_USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
+
+
+class UsualValues:
+    """Gives arguments of constructors defaults, in place.
+
+    Attributes:
+        class_taken: whether a class of torch was given, which must be imported then.
+    """
+
+    def __init__(self) -> None:
+        self.class_taken = False
+
+    def give(self, node: ast.ClassDef) -> Iterator[Finding]:
+        """Defaults for what `__init__` of a class demands beside its parameters.
+
+        Nothing is given where something else is demanded too: it is refused then.
+        """
+        if all(isinstance(b, ast.Name) and b.id == "object" for b in node.bases):
+            return  # a helper, built by the rule itself
+        for each in node.body:
+            if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+                yield from self._complete(each)
+
+    def _complete(self, init: ast.FunctionDef) -> Iterator[Finding]:
+        arguments = init.args
+        listed = [*arguments.posonlyargs, *arguments.args]
+        bare = listed[2 : len(listed) - len(arguments.defaults)]
+        keyed = [
+            (at, each)
+            for at, each in enumerate(arguments.kwonlyargs)
+            if arguments.kw_defaults[at] is None
+        ]
+        wanted = [*bare, *(each for _, each in keyed)]
+        found = [self._usual(each.arg, init) for each in wanted]
+        if None in found:
+            return
+        values = [each for each in found if each is not None]
+        arguments.defaults[:0] = values[: len(bare)]
+        for (at, _), value in zip(keyed, values[len(bare) :], strict=True):
+            arguments.kw_defaults[at] = value
+        for argument, value in zip(wanted, values, strict=True):
+            shown = ast.unparse(value)
+            if shown == _USUAL_CLASS:
+                shown, self.class_taken = "torch.optim.SGD", True
+            yield no_default(argument.arg, shown, init.lineno)
+
+    def _usual(self, name: str, init: ast.FunctionDef) -> ast.expr | None:
+        value: ast.expr
+        if name in _USUAL:
+            value = ast.parse(repr(_USUAL[name]), mode="eval").body
+        elif name in _WRAPPED and _calls(init, name):
+            value = ast.Name(_USUAL_CLASS, ast.Load())
+        else:
+            return None
+        for part in ast.walk(value):
+            ast.copy_location(part, init)
+        return value
+
+    def imported(self, tree: ast.Module) -> None:
+        """Put the import of the class before everything, where it was taken."""
+        if self.class_taken:
+            names = [ast.alias("SGD", _USUAL_CLASS)]
+            made = ast.ImportFrom("torch.optim", names, 0)
+            tree.body.insert(0, ast.copy_location(made, tree.body[0]))
+            ast.fix_missing_locations(made)
+
+
+def no_default(name: str, shown: str, line: int) -> Finding:
+    """The note on one argument."""
+    return Finding(
+        "default",
+        line,
+        f"{name} has no default; {shown} is taken where none is given",
+        f"write {name}={shown}",
+    )
+
+
+def _calls(init: ast.FunctionDef, name: str) -> bool:
+    """Whether an argument is called: it is a class then, and no optimizer."""
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == name
+        for node in ast.walk(init)
+    )

@@ -1,0 +1,222 @@
+"""How optimizers were written once, what they ask of torch, and what they wrap."""
+
+import pytest
+import torch
+
+from dux_sandbox.loading import load
+from dux_sandbox.runtime import facade
+from dux_sandbox.runtime.guards import Guards
+from dux_sandbox.static_check import check
+from tests.rule_sources import one_parameter, rule
+
+TOPS = {
+    "log without a logger": "import logging\nlogging.basicConfig(level=logging.INFO)\n"
+    "logging.info('%s', 1)\nlogging.warning('slow')\nlogging.warn('slow')",
+    "log with handlers": "import logging\nlog = logging.getLogger('x')\n"
+    "log.addHandler(logging.NullHandler())\nlog.setLevel(logging.DEBUG)\nlog.warn('x')",
+    "warnings of every kind": "import warnings\n"
+    "for kind in (DeprecationWarning, FutureWarning, RuntimeWarning):\n"
+    "    warnings.warn('x', kind)",
+    "the compiler's older names": "assert not torch._utils.is_compiling()\n"
+    "assert not torch._dynamo.is_compiling()\ntorch._dynamo.graph_break()",
+    "decorators of the compiler": "@torch._dynamo.utils.disable_cache_limit()\n"
+    "@torch._dynamo.disable\n@torch.compiler.allow_in_graph\ndef f(x):\n    return x",
+    "no capture": "assert not torch.cuda.is_available()\n"
+    "assert not torch.cuda.is_current_stream_capturing()",
+    "its own version": "__version__ = '1.0'\ntext = f'v{__version__}'",
+    "what collections held": "import collections\n"
+    "assert isinstance(len, collections.Callable)",
+    "what this torch lacks": "try:\n"
+    "    HAS = 'Tensor' in torch.ops.aten._foreach_div.overloads()\n"
+    "except Exception:\n    HAS = False\nassert HAS is False",
+    "a text of a class": "class Table:\n    def __str__(self):\n        return 'table'",
+    "fourier": "x = torch.fft.fftn(torch.ones(4, 4), norm='ortho')\n"
+    "y = torch.fft.ifftn(x, s=(4, 4), norm='ortho').real\n"
+    "assert y.allclose(torch.ones(4, 4))\n"
+    "assert torch.fft.fftshift(torch.fft.rfftfreq(8)).shape == (5,)",
+}
+
+
+@pytest.mark.parametrize("name", TOPS)
+def test_an_older_idiom_at_the_top_is_accepted(name):
+    source = rule("p.add_(p.grad, alpha=-0.1)", top=TOPS[name])
+    parameter = one_parameter()
+
+    load(source)([parameter]).step()
+
+    assert torch.equal(torch.full((3, 2), 0.9), parameter.detach())
+
+
+NEW = {
+    "nothing": ("p.new()", torch.zeros(0)),
+    "sizes": ("p.new(2, 3)", torch.zeros(2, 3)),
+    "a shape": ("p.new(p.shape)", torch.zeros(3, 2)),
+    "values": ("p.new([1.0, 2.0])", torch.tensor([1.0, 2.0])),
+    "as another": ("p.grad.new().resize_as_(p).zero_()", torch.zeros(3, 2)),
+    "by a name": (
+        "(lambda constructor: constructor().resize_as_(p))(p.new)",
+        torch.zeros(3, 2),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_new_makes_zeros_and_never_memory_that_was_not_written(name):
+    made, expected = NEW[name]
+    parameter = one_parameter()
+    optimizer = load(rule(f"self.state[p]['held'] = {made}"))([parameter])
+
+    optimizer.step()
+
+    assert torch.equal(expected, optimizer.state[parameter]["held"])
+
+
+LARGE = {
+    "new": "p.new(1 << 15, 1 << 15)",
+    "new, by a shape": "p.new(torch.Size([1 << 15, 1 << 15]))",
+    "fft": "torch.fft.fft(p, n=1 << 30)",
+    "fft along a dimension": "torch.fft.rfft(p, 1 << 28, 1)",
+    "irfft": "torch.fft.irfft(p, n=1 << 30)",
+    "fft2": "torch.fft.fft2(p, s=(1 << 15, 1 << 15))",
+    "fftn": "torch.fft.fftn(p, (1 << 15, 1 << 15))",
+    "irfftn over dimensions": "torch.fft.irfftn(p, s=[1 << 29], dim=[0])",
+    "frequencies": "torch.fft.fftfreq(1 << 30)",
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_no_older_idiom_makes_more_than_a_rule_may_ask_for(name):
+    size = LARGE[name].replace("1 << ", "one << ")  # nothing the reader could add up
+    optimizer = load(rule(f"one = self.t + 1\n{size}"))([one_parameter()])
+
+    with pytest.raises(ValueError, match="elements"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize("made", ["p.new(p)", "p.new(p, p, 3)", "p.new('x')"])
+def test_new_takes_sizes_and_values_only(made):
+    optimizer = load(rule(made))([one_parameter()])
+
+    with pytest.raises((TypeError, ValueError)):
+        optimizer.step()
+
+
+def test_what_is_built_on_a_class_that_is_left_out_goes_with_it():
+    end = (
+        "class Base:\n    def f(self):\n        return self.__dict__\n"
+        "class Schedule(Base):\n    pass\n"
+        "def use():\n    return Schedule()\n"
+    )
+
+    report = check(rule("p.add_(p.grad, alpha=-0.5)") + end)
+
+    assert report.ok
+    assert 3 == len([note for note in report.notes if note.rule == "left out"])
+    load(rule("p.add_(p.grad, alpha=-0.5)") + end)([one_parameter()]).step()
+
+
+DEMANDED = {
+    "rate": ("params, lr", "lr=lr"),
+    "rate and decay": ("params, lr, weight_decay, nesterov=False", "lr=lr"),
+    "by name only": ("params, *, lr, betas, eps", "lr=lr"),
+}
+
+
+@pytest.mark.parametrize("name", DEMANDED)
+def test_usual_values_are_given_where_a_constructor_demands_them(name):
+    arguments, options = DEMANDED[name]
+    source = (
+        "import torch\nclass Rule(torch.optim.SGD):\n"
+        f"    def __init__(self, {arguments}):\n"
+        f"        super().__init__(params, {options})\n"
+    )
+    parameter = one_parameter()
+
+    report = check(source)
+    load(source)([parameter]).step()
+
+    assert {"default"} == {note.rule for note in report.notes}
+    assert all(
+        note.message.startswith(note.instead[6:].split("=")[0]) for note in report.notes
+    )
+    assert torch.equal(torch.full((3, 2), 1 - 1e-3), parameter.detach())
+
+
+AROUND = """
+import torch
+class Around(torch.optim.Optimizer):
+    def __init__(self, params, base_optimizer, rho=0.05, **options):
+        super().__init__(params, dict(rho=rho, **options))
+        self.base_optimizer = base_optimizer(self.param_groups, **options)
+        self.param_groups = self.base_optimizer.param_groups
+        self.defaults.update(self.base_optimizer.defaults)
+    @torch.no_grad()
+    def step(self, closure=None):
+        closure = torch.enable_grad()(closure)
+        old = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                old.append((p, p.clone()))
+                p.add_(p.grad, alpha=group["rho"])
+        loss = closure()
+        for p, before in old:
+            p.copy_(before)
+        self.base_optimizer.step()
+        return loss
+    def load_state_dict(self, state_dict):
+        super().load_state_dict(state_dict)
+        self.base_optimizer.param_groups = self.param_groups
+"""
+
+
+def test_a_rule_around_another_optimizer_steps_as_it_does_in_torch():
+    space = {}
+    exec(AROUND, space)
+    weights = []
+
+    for build in (load(AROUND), lambda p: space["Around"](p, torch.optim.SGD)):
+        parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        optimizer = build([parameter])
+
+        def closure(parameter=parameter, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = (parameter**2).sum()
+            loss.backward()
+            return loss
+
+        for _ in range(3):
+            closure()
+            optimizer.step(closure)
+        weights.append(parameter.detach())
+
+    assert torch.equal(*weights)
+    [note] = check(AROUND).notes
+    assert "base_optimizer has no default; torch.optim.SGD is taken" in note.message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "self.param_groups = self.other.param_groups",
+        "self.other.param_groups = self.param_groups",
+        "self.helper.param_groups = self.helper.param_groups",
+    ],
+)
+def test_no_other_groups_are_put_in_place_of_a_rules_own(line):
+    made = "self.other = torch.optim.SGD([torch.zeros(1)])\nself.helper = Helper()\n"
+    source = rule(
+        made + line,
+        top="class Helper:\n    def __init__(self):\n        self.groups = []",
+    )
+    optimizer = load(source)([one_parameter()])
+
+    with pytest.raises((TypeError, AttributeError)):
+        optimizer.step()
+
+
+def test_the_helpers_of_older_idioms_are_none_of_torchs():
+    held = Guards().globals()
+
+    for path in ("torch._dynamo.disable", "torch.cuda.is_available"):
+        assert held[f"@{path}"].__module__.startswith("dux_sandbox"), path
+    assert "torch.cuda.memory" not in facade.PATHS
