@@ -45,22 +45,27 @@ def difference(incumbent: str | None, source: str) -> list[DiffLine] | None:
         return [DiffLine("new", None, at, line) for at, line in enumerate(after, 1)]
     if max(len(before), len(after)) > _MOST_LINES:
         return None
-    lines: list[DiffLine] = []
     matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    for kind, old, old_end, new, new_end in matcher.get_opcodes():
-        if kind == "equal":
+    lines: list[DiffLine] = []
+    told = 0  # lines of the incumbent that are in `lines` so far
+    for group in matcher.get_grouped_opcodes(_CONTEXT):
+        lines += _gap(told, group[0][1])
+        for kind, old, old_end, new, new_end in group:
+            if kind == "equal":
+                pairs = zip(range(old, old_end), range(new, new_end), strict=True)
+                lines += [
+                    DiffLine("same", one + 1, other + 1, before[one])
+                    for one, other in pairs
+                ]
+                continue
             lines += [
-                DiffLine("same", old + 1 + at, new + 1 + at, before[old + at])
-                for at in range(old_end - old)
+                DiffLine("gone", at + 1, None, before[at]) for at in range(old, old_end)
             ]
-            continue
-        lines += [
-            DiffLine("gone", at + 1, None, before[at]) for at in range(old, old_end)
-        ]
-        lines += [
-            DiffLine("new", None, at + 1, after[at]) for at in range(new, new_end)
-        ]
-    return _without_the_middle(lines)
+            lines += [
+                DiffLine("new", None, at + 1, after[at]) for at in range(new, new_end)
+            ]
+        told = group[-1][2]
+    return lines + _gap(told, len(before))
 
 
 def changes(lines: list[DiffLine]) -> tuple[int, int]:
@@ -69,25 +74,8 @@ def changes(lines: list[DiffLine]) -> tuple[int, int]:
     return kinds.count("new"), kinds.count("gone")
 
 
-def _without_the_middle(lines: list[DiffLine]) -> list[DiffLine]:
-    """Long stretches without a change become a gap."""
-    near: set[int] = set()
-    for place, line in enumerate(lines):
-        if line.kind != "same":
-            near.update(range(place - _CONTEXT, place + _CONTEXT + 1))
-    kept: list[DiffLine] = []
-    place = 0
-    while place < len(lines):
-        if place in near:
-            kept.append(lines[place])
-            place += 1
-            continue
-        end = place
-        while end < len(lines) and end not in near:
-            end += 1
-        if end - place == 1:
-            kept.append(lines[place])
-        else:
-            kept.append(DiffLine("gap", None, None, f"{end - place} lines as before"))
-        place = end
-    return kept
+def _gap(begin: int, end: int) -> list[DiffLine]:
+    count = end - begin
+    if not count:
+        return []
+    return [DiffLine("gap", None, None, f"{count} line{'s' * (count > 1)} as before")]
