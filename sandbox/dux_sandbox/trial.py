@@ -21,7 +21,7 @@ from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import parameters_of
 from dux_sandbox.trying.acceptance import ACCEPT, judge
 from dux_sandbox.trying.bystanders import Bystanders
-from dux_sandbox.trying.incumbent import Clone, Frozen, running_of
+from dux_sandbox.trying.incumbent import Clone, running_of
 from dux_sandbox.trying.passes import Objective
 from dux_sandbox.trying.resting import Resting
 from dux_sandbox.trying.scratch import frozen_weights, gradients_aside
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 def dry_run(
     source: str,
     model: nn.Module,
-    optimizer: torch.optim.Optimizer | Frozen,
+    optimizer: torch.optim.Optimizer,
     objective: Objective,
     batches: Sequence[Any],
     steps: int = 10,
@@ -61,8 +61,7 @@ def dry_run(
     Args:
         source: the text of the proposal.
         model: the live model.
-        optimizer: the live optimizer (the incumbent) over the model's parameters, or
-            what `freeze` made of it.
+        optimizer: the live optimizer (the incumbent) over the model's parameters.
         objective: `(model, batch) -> loss`, a scalar tensor that depends on the
             model it is handed.
         batches: at least one; used in turn.

@@ -1,4 +1,4 @@
-"""The incumbent, continued on a copy: now, or from a picture taken earlier."""
+"""The incumbent, continued on a copy."""
 
 from __future__ import annotations
 
@@ -12,25 +12,16 @@ from torch import nn
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.running import (
-    InlineRule,
-    ParamGroups,
-    RuleState,
-    RunningRule,
-    without_params,
-)
-from dux_sandbox.trying.scratch import clone_model
+from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
 
 Clone = Callable[[nn.Module], nn.Module]
 TwinOf = dict[int, torch.Tensor]
 
 
-def running_of(optimizer: torch.optim.Optimizer | Frozen) -> RunningRule:
+def running_of(optimizer: torch.optim.Optimizer) -> RunningRule:
+    """The rule behind a live optimizer; a plain one is its own."""
     running: RunningRule | None = getattr(optimizer, "running", None)
-    if running is not None:
-        return running
-    assert isinstance(optimizer, torch.optim.Optimizer)
-    return InlineRule(optimizer)
+    return InlineRule(optimizer) if running is None else running
 
 
 def continue_on_copy(
@@ -84,60 +75,3 @@ def _is_data(value: Any) -> bool:
         return all(map(_is_data, value.values()))
     plain = (int, float, complex, str, bytes, type(None), torch.Tensor)
     return isinstance(value, plain)
-
-
-class FrozenRule:
-    """What a running rule had learned at one moment, for a dry run made later."""
-
-    def __init__(self, running: RunningRule, twin_of: TwinOf) -> None:
-        self.source = running.source
-        self.isolated = running.isolated
-        self.owned = running.owned
-        self._state = running.snapshot() if running.source is not None else RuleState()
-        if isinstance(running, InlineRule) and running.source is None:
-            self.optimizer = copy_of_trusted(running.optimizer, twin_of)
-
-    def snapshot(self) -> RuleState:
-        """The state at that moment."""
-        return self._state
-
-
-class Frozen:
-    """A model and its optimizer as they were at one moment; see `freeze`.
-
-    Attributes:
-        model: the copy.
-        param_groups: option values of then, over the copy's parameters.
-        running: the rule of then.
-    """
-
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        clone: Clone | None = None,
-    ) -> None:
-        self.model, twin_of = clone_model(model, clone)
-        running = running_of(optimizer)
-        self.param_groups = [
-            {
-                **without_params(group),
-                "params": [twin_of[id(each)] for each in group["params"]],
-            }
-            for group in optimizer.param_groups
-        ]
-        frozen = FrozenRule(running, twin_of)
-        self.running: Any = (
-            InlineRule(frozen.optimizer) if running.source is None else frozen
-        )
-
-
-def freeze(
-    model: nn.Module, optimizer: torch.optim.Optimizer, clone: Clone | None = None
-) -> Frozen:
-    """A picture of training that a dry run in another thread can work from.
-
-    Call it between two steps, on the training thread; then
-    `dry_run(source, frozen.model, frozen, ...)` anywhere, as often as wanted.
-    """
-    return Frozen(model, optimizer, clone)

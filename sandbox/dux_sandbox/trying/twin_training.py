@@ -26,7 +26,7 @@ from dux_sandbox.running import (
     without_params,
 )
 from dux_sandbox.trying.bystanders import Bystanders
-from dux_sandbox.trying.incumbent import Clone, Frozen, TwinOf, continue_on_copy
+from dux_sandbox.trying.incumbent import Clone, TwinOf, continue_on_copy
 from dux_sandbox.trying.passes import Objective, Passes
 from dux_sandbox.trying.scratch import clone_model
 
@@ -41,7 +41,7 @@ class TwinTraining:
     def __init__(
         self,
         model: nn.Module,
-        optimizer: torch.optim.Optimizer | Frozen,
+        optimizer: torch.optim.Optimizer,
         objective: Objective,
         batches: Sequence[Any],
         steps: int,
