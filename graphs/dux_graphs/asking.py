@@ -12,7 +12,6 @@ from langgraph.runtime import Runtime
 from dux_graphs.state import Ports
 from dux_graphs.too_long import is_too_long
 from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble
-from dux_prompts.brief import render_another
 from dux_prompts.reply import cleaned
 
 logger = logging.getLogger(__name__)
@@ -99,7 +98,7 @@ def _round(
     trouble: Exception | None = None
     for number in range(1, ports.candidates + 1):
         if replies:
-            prompt = render_another(number, ports.candidates, folder=ports.prompts)
+            prompt = ports.asks.another(number, ports.candidates)
         asked = {"role": "user", "content": prompt}
         messages = [{"role": "system", "content": system}, *conversation, asked]
         try:

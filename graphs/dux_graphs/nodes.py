@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from langgraph.graph import END
@@ -14,9 +14,8 @@ from langgraph.types import Command, Overwrite, Send
 from dux_graphs.asking import NotWritten, ask, tell
 from dux_graphs.sound_states import refuse_unsound_candidate
 from dux_graphs.state import CandidateState, DecisionState, Ports
-from dux_prompts.brief import render_repair, render_system, render_update
 from dux_prompts.observation import Observation, ObservationError
-from dux_prompts.reply import Proposal, cleaned, read
+from dux_prompts.reply import Proposal, cleaned
 from dux_sandbox.findings import Finding, digest_of
 
 logger = logging.getLogger(__name__)
@@ -48,14 +47,13 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
             return Command(update=_kept(judged, tries), goto=END)
         conversation = list(state.get("messages", []))
         known = len(conversation)
+        brief = ports.asks
         prompt = (
-            render_repair(
-                judged, tries_left=ports.max_attempts - tries, folder=ports.prompts
-            )
+            brief.repair(judged, ports.max_attempts - tries)
             if tries
-            else render_update(observation, folder=ports.prompts)
+            else brief.update(observation)
         )
-        system = render_system(observation, folder=ports.prompts)
+        system = brief.system(observation)
         try:
             replies = ask(ports, runtime, system, conversation, prompt, calls)
         except NotWritten as error:
@@ -63,7 +61,7 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
             failed = {"verdict": "failed", "source": None, "digest": None}
             return Command(update=reset | failed | {"reason": str(error)}, goto=END)
         refused = [a["digest"] for a in state.get("attempts", []) if a["digest"]]
-        candidates = _candidates(replies, tries + 1, refused)
+        candidates = _candidates(map(brief.read, replies), tries + 1, refused)
         update: dict[str, Any] = {
             "tries": tries + 1,
             "awaited": len(candidates),
@@ -173,12 +171,11 @@ def _fresh(state: DecisionState) -> tuple[DecisionState, dict[str, Any]]:
 
 
 def _candidates(
-    replies: Sequence[str], number: int, refused: list[str]
+    proposals: Iterable[Proposal | Finding], number: int, refused: list[str]
 ) -> list[CandidateState]:
     """One candidate for each reply; of equal sources only the first."""
     candidates: list[CandidateState] = []
-    for reply in replies:
-        proposal = read(reply)
+    for proposal in proposals:
         found = isinstance(proposal, Proposal)
         source = proposal.source if isinstance(proposal, Proposal) else ""
         digest = digest_of(source) if found else ""

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
+from dux_graphs.proposals import Brief, OptimizerBrief
 from dux_sandbox.findings import CheckReport, DryRunReport
 
 
@@ -89,8 +90,9 @@ class Ports:
             False: it refused, and the text says why.
         max_attempts: tries a decision may cost.
         candidates: proposals per try; the best dry run goes on.
-        prompts: folder of templates that override single prompts.
+        prompts: folder of templates that override single prompts of `OptimizerBrief`.
         fallback: like `write`, asked once when the retries of `write` are spent.
+        brief: writes the prompts and reads the replies; None: `OptimizerBrief`.
 
     Raises:
         PortsError: a port is not callable, or a number is less than one.
@@ -104,10 +106,16 @@ class Ports:
     candidates: int = 1
     prompts: str | None = None
     fallback: Callable[[list[dict[str, str]]], str] | None = None
+    brief: Brief | None = None
     # Candidates run in threads; a dry run borrows the process's random numbers.
     turn: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
     )
+
+    @property
+    def asks(self) -> Brief:
+        """The brief that counts."""
+        return OptimizerBrief(self.prompts) if self.brief is None else self.brief
 
     def __post_init__(self) -> None:
         for name in ("write", "check", "dry_run", "apply"):

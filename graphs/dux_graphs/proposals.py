@@ -1,0 +1,85 @@
+"""What a decision is about: the prompts that ask for it, the reader of the replies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dux_prompts.brief import (
+    render_another,
+    render_repair,
+    render_system,
+    render_update,
+)
+from dux_prompts.observation import Observation
+from dux_prompts.reply import Proposal, read
+from dux_sandbox.findings import Finding
+
+
+class Brief(Protocol):
+    """Asks for one kind of proposal; the nodes know of no template and no reader."""
+
+    def system(self, observation: Observation) -> str:
+        """The system message: what is trained, and the contract of a proposal."""
+        ...
+
+    def update(self, observation: Observation) -> str:
+        """The first prompt of a decision: how training goes."""
+        ...
+
+    def repair(self, attempts: Sequence[Mapping[str, Any]], tries_left: int) -> str:
+        """The prompt after a try that was refused.
+
+        Args:
+            attempts: of that try, see `dux_graphs.state.DecisionState`.
+            tries_left: this one included, at least 1.
+        """
+        ...
+
+    def another(self, number: int, candidates: int) -> str:
+        """The prompt for one more proposal of the same try.
+
+        Args:
+            number: which one is asked for, from 2.
+            candidates: how many are asked for in all.
+        """
+        ...
+
+    def read(self, reply: str) -> Proposal | Finding:
+        """The proposal in a reply, or what is wrong with the reply; never raises."""
+        ...
+
+
+@dataclass(frozen=True)
+class OptimizerBrief:
+    """Asks for a complete optimizer class.
+
+    Attributes:
+        folder: templates of the user's own, which override single prompts.
+
+    Its methods but `read` raise `dux_prompts.brief.BriefError` where a template of
+    that folder is wrong.
+    """
+
+    folder: str | None = None
+
+    def system(self, observation: Observation) -> str:
+        """The model, its base optimizer and what a rule may use."""
+        return render_system(observation, folder=self.folder)
+
+    def update(self, observation: Observation) -> str:
+        """The losses, the live rule and what became of the last proposals."""
+        return render_update(observation, folder=self.folder)
+
+    def repair(self, attempts: Sequence[Mapping[str, Any]], tries_left: int) -> str:
+        """What was found in the sources of the last try."""
+        return render_repair(attempts, tries_left=tries_left, folder=self.folder)
+
+    def another(self, number: int, candidates: int) -> str:
+        """A rule that differs from those that the same try has brought."""
+        return render_another(number, candidates, folder=self.folder)
+
+    def read(self, reply: str) -> Proposal | Finding:
+        """The source in a reply."""
+        return read(reply)
