@@ -22,7 +22,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Checkpointer, RetryPolicy
 
-from dux_graphs.nodes import nodes_of
+from dux_graphs.nodes import DecisionNodes
 from dux_graphs.plain_states import with_plain_states
 from dux_graphs.served import Served, ports_of_served
 from dux_graphs.state import DecisionState, ObservationInput, Ports, PortsError
@@ -165,21 +165,21 @@ def _compile(
     retry: RetryPolicy = RETRY,
 ) -> DecisionGraph:
     retry = retry._replace(retry_on=is_trouble)
-    nodes = nodes_of(ports_of, calls=retry.max_attempts)
+    nodes = DecisionNodes(ports_of, calls=retry.max_attempts)
     machine: Any = StateGraph(
         DecisionState, context_schema=context_schema, input_schema=ObservationInput
     )
     machine.add_node(
         "propose",
-        nodes["propose"],
+        nodes.propose,
         retry_policy=retry,
         destinations=("static_check", END),
     )
     machine.add_node(
-        "static_check", nodes["static_check"], destinations=("dry_run", "propose")
+        "static_check", nodes.static_check, destinations=("dry_run", "propose")
     )
-    machine.add_node("dry_run", nodes["dry_run"], destinations=("apply", "propose"))
-    machine.add_node("apply", nodes["apply"])
+    machine.add_node("dry_run", nodes.dry_run, destinations=("apply", "propose"))
+    machine.add_node("apply", nodes.apply)
     machine.add_edge(START, "propose")
     machine.add_edge("apply", END)
     saver = with_plain_states(checkpointer)

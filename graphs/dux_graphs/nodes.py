@@ -20,21 +20,24 @@ from dux_sandbox.findings import Finding, digest_of
 
 logger = logging.getLogger(__name__)
 
-Nodes = dict[str, Callable[..., Any]]
 
+class DecisionNodes:
+    """What each node does, as a step of LangGraph's."""
 
-def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
-    """The nodes by name.
+    def __init__(self, ports_of: Callable[[Any], Ports], calls: int) -> None:
+        """Nodes of one graph.
 
-    Args:
-        ports_of: the Ports in the context that the graph was invoked with.
-        calls: how often `propose` is run at most when the language model gives
-            trouble, the first time included.
-    """
+        Args:
+            ports_of: the Ports in the context that the graph was invoked with.
+            calls: how often `propose` is run at most when the language model gives
+                trouble, the first time included.
+        """
+        self._ports_of = ports_of
+        self._calls = calls
 
-    def propose(state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
+    def propose(self, state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
         """Ask for proposals; on their way back, close a decision that is spent."""
-        ports = ports_of(runtime.context)
+        ports = self._ports_of(runtime.context)
         observation = _observation_of(state)
         state, reset = _fresh(state)
         tries = state.get("tries", 0)
@@ -55,7 +58,7 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
         )
         system = brief.system(observation)
         try:
-            replies = ask(ports, runtime, system, conversation, prompt, calls)
+            replies = ask(ports, runtime, system, conversation, prompt, self._calls)
         except NotWritten as error:
             logger.warning("no proposal: %s", error)
             failed = {"verdict": "failed", "source": None, "digest": None}
@@ -78,9 +81,11 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
             goto=[Send("static_check", candidate) for candidate in candidates],
         )
 
-    def static_check(state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
+    def static_check(
+        self, state: CandidateState, runtime: Runtime[Any]
+    ) -> Command[Any]:
         """Read the source without running it; refuse what was refused before."""
-        ports = ports_of(runtime.context)
+        ports = self._ports_of(runtime.context)
         refuse_unsound_candidate(state)
         findings = list(state["findings"])
         stage = "reply" if findings else "static_check"
@@ -96,9 +101,9 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
         attempt = _attempt(state, stage, ok=False, findings=findings)
         return Command(update={"attempts": [attempt]}, goto="propose")
 
-    def dry_run(state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
+    def dry_run(self, state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
         """Try the source for a few steps on a copy of the model."""
-        ports = ports_of(runtime.context)
+        ports = self._ports_of(runtime.context)
         refuse_unsound_candidate(state)
         with ports.turn:
             report = ports.dry_run(state["source"])
@@ -114,9 +119,9 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
         goto = "apply" if report.ok else "propose"
         return Command(update={"attempts": [attempt]}, goto=goto)
 
-    def apply(state: DecisionState, runtime: Runtime[Any]) -> dict[str, Any]:
+    def apply(self, state: DecisionState, runtime: Runtime[Any]) -> dict[str, Any]:
         """Hand the best source to the trainer."""
-        ports = ports_of(runtime.context)
+        ports = self._ports_of(runtime.context)
         tries = state["tries"]
         passed = [a for a in state["attempts"] if a["try"] == tries and a["ok"]]
         best = min(passed, key=_final_loss)
@@ -131,13 +136,6 @@ def nodes_of(ports_of: Callable[[Any], Ports], calls: int) -> Nodes:
             "verdict": "kept",
             "reason": f"the trainer did not take the source: {cleaned(why)}",
         }
-
-    return {
-        "propose": propose,
-        "static_check": static_check,
-        "dry_run": dry_run,
-        "apply": apply,
-    }
 
 
 REPEATED = Finding(
