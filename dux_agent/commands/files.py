@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Annotated
 
 import typer
@@ -14,7 +15,10 @@ from dux_agent.commands.one_line import one_line_errors
 def check(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Python files, one rule each."),
+        typer.Argument(
+            metavar="FILE|DIR...",
+            help="Python files, or folders of them: every optimizer in them is judged.",
+        ),
     ],
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON list instead of a table.")
@@ -22,27 +26,54 @@ def check(
     static: Annotated[
         bool, typer.Option("--static", help="Only read the source; run nothing.")
     ] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--class", metavar="NAME", help="Only this class; may be given again."
+        ),
+    ] = None,
+    beside: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="A file that is imported: judged together, as one source; may be "
+            "given again.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="Try it on the model that this function of yours returns.",
+        ),
+    ] = None,
 ) -> None:
     """Vet optimizers: a static check, then a dry run in a locked-down process.
 
     Exit code 0: all are accepted; 1: at least one is refused; 2: a file cannot be
-    read.
+    read, or an argument cannot be meant.
     """
     with one_line_errors():
-        from dux_agent.checking.vetting import read_source, vet
+        from dux_agent.checking.paths import check_paths
         from dux_agent.trace import plain
 
-        # All are read before the first is tried: one wrong name costs no waiting.
-        sources = [(file, read_source(file)) for file in files]
-        vetted = [vet(file, source, static=static) for file, source in sources]
+        trial = None
+        if model is not None:
+            from dux_agent.checking.own_model import model_for
+
+            trial = model_for(model, static=static)
+        vetted = check_paths(
+            files, static=static, names=names or [], beside=beside or [], trial=trial
+        )
         if as_json:
             held = plain([one.as_dict() for one in vetted])
             typer.echo(json.dumps(held, indent=2, allow_nan=False))
         else:
-            from dux_agent.terminal.report_text import print_vetted
+            from dux_agent.terminal.check_text import print_checked
 
-            print_vetted(Console(), vetted)
-        if not all(one.ok for one in vetted):
+            print_checked(Console(), vetted, summary=any(map(os.path.isdir, files)))
+        if not all(one.ok or one.skipped for one in vetted):
             raise typer.Exit(1)
 
 

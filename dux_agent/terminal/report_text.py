@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -22,38 +22,37 @@ from dux_agent.terminal.table import (
 )
 
 if TYPE_CHECKING:
-    from dux_agent.checking.vetting import Vetted
     from dux_agent.replaying import Replay
 
 
-def _say(console: Console, text: str) -> None:
+def say(console: Console, text: str) -> None:
     # Never wrapped or coloured: people copy paths and figures, scripts read them.
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def print_result(console: Console, result: Result) -> None:
     """A finished run: losses, decisions, what it came to, where it is recorded."""
-    _say(
+    say(
         console,
         f"{result.task}, seed {result.seed}, model: {model_title(result.model_name)}",
     )
     console.print(epochs_table(result.epochs, result.control))
     console.print(decisions_table(result.changes))
     applied = sum(change.decision.verdict == "applied" for change in result.changes)
-    _say(
+    say(
         console,
         f"{len(result.changes)} decisions, {applied} applied; {comparison(result)}; "
         f"{result.seconds:.1f} s",
     )
     if result.run_dir is not None:
-        _say(console, f"run folder: {result.run_dir}")
+        say(console, f"run folder: {result.run_dir}")
 
 
 def print_facts(console: Console, facts: Mapping[str, Any]) -> None:
     """What was run, in one line."""
     told = {key: one_line(str(facts.get(key, "?"))) for key in ("task", "seed")}
     model = model_title(str(facts.get("model", "?")))
-    _say(
+    say(
         console,
         f"{told['task']}, seed {told['seed']}, model: {model}, "
         f"{one_line(str(facts.get('created', '')))}",
@@ -79,7 +78,7 @@ def print_trace(
     if run.went_back:
         console.print(went_back_table(run))
     if run.ended_by:
-        _say(console, one_line(run.ended_by))
+        say(console, one_line(run.ended_by))
 
 
 _MOST_DIFFERENCES = 40
@@ -99,48 +98,15 @@ def print_replay(console: Console, replay: Replay) -> None:
         console.print(table)
     more = len(replay.differences) - _MOST_DIFFERENCES
     if more > 0:
-        _say(console, f"and {more} more")
+        say(console, f"and {more} more")
     what = f"{replay.decisions} decisions and {replay.losses} losses"
     if not replay.complete:
         what += ", as far as the run had come"
     if replay.strangers:
         what += f"; {replay.strangers} prompts read otherwise"
     count = len(replay.differences)
-    _say(
+    say(
         console,
         f"compared {what}: "
         + (f"{count} differences" if count else "the same to the last bit"),
     )
-
-
-def print_vetted(console: Console, vetted: Sequence[Vetted]) -> None:
-    """Each file's verdict; then every finding with its place."""
-    for one in vetted:
-        tried = one.dry_run
-        how = "accepted" if one.ok else "refused"
-        if tried is not None and tried.losses:
-            how += (
-                f"; dry run: loss {loss_text(tried.losses[0])} -> "
-                f"{loss_text(tried.losses[-1])} in {tried.seconds:.2f} s"
-            )
-        _say(console, f"{one_line(one.file)}: {how}")
-        for note in one.check.notes:
-            _say(console, f"  line {note.line}: left out: {one_line(note.message)}")
-    refused = [one for one in vetted if one.findings]
-    if not refused:
-        return
-    table = plain_table("Findings")
-    table.add_column("where", overflow="fold")
-    table.add_column("rule", no_wrap=True)
-    table.add_column("found", ratio=2, overflow="fold")
-    table.add_column("instead", ratio=1, overflow="fold")
-    for one in refused:
-        for finding in one.findings:
-            line = "" if finding.line is None else f":{finding.line}"
-            table.add_row(
-                Text(one_line(one.file) + line),
-                Text(one_line(finding.rule)),
-                Text(one_line(finding.message)),
-                Text(one_line(finding.instead)),
-            )
-    console.print(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import CodeType
 
@@ -13,6 +14,7 @@ from dux_sandbox.language.before_parsing import limits_passed
 from dux_sandbox.language.bindings import collect, levels
 from dux_sandbox.language.contract import find_rule
 from dux_sandbox.language.flow import flow_of
+from dux_sandbox.language.foreign_imports import with_uses
 from dux_sandbox.language.hidden_characters import hidden_character
 from dux_sandbox.language.policy import Policy, without_main
 from dux_sandbox.language.preparing import prepare
@@ -32,20 +34,23 @@ class Judgement:
     rule: str | None = None
 
 
-def check(source: str) -> CheckReport:
+def check(source: str, *, where: Callable[[int], str] = str) -> CheckReport:
     """Judge a source by the language policy and the class contract.
 
     Runs nothing of it and never raises, whatever the text.
+
+    Args:
+        where: how a finding names another line of the source than its own.
 
     >>> check("import os").ok
     False
     >>> check("import os").findings[0].rule
     'import'
     """
-    return judge(source).report
+    return judge(source, where=where).report
 
 
-def judge(source: str) -> Judgement:
+def judge(source: str, *, where: Callable[[int], str] = str) -> Judgement:
     """`check`, with the guarded code object that `load` executes."""
     if not isinstance(source, str):
         finding = Finding(
@@ -58,7 +63,7 @@ def judge(source: str) -> Judgement:
     if passed is not None:
         return Judgement(CheckReport(False, digest, (passed,)))
     try:
-        return _judge(source, digest)
+        return _judge(source, digest, where)
     except SyntaxError as error:
         message = f"not valid Python: {error.msg}"
         finding = Finding("syntax", error.lineno, message, "mend the syntax")
@@ -74,10 +79,8 @@ def judge(source: str) -> Judgement:
     return Judgement(CheckReport(False, digest, (finding,)))
 
 
-def _judge(source: str, digest: str) -> Judgement:
-    with quiet_parser():
-        text = source.removeprefix("\ufeff")
-        tree = ast.parse(text, "<rule>", feature_version=(3, 11))
+def _judge(source: str, digest: str, where: Callable[[int], str]) -> Judgement:
+    tree = _parsed(source)
     layers = list(itertools.islice(levels(tree), vocabulary.TREE_DEPTH + 1))
     passed = tree_too_large(layers)
     if passed is not None:
@@ -101,12 +104,19 @@ def _judge(source: str, digest: str) -> Judgement:
     guarded = policy.visit(tree)
     findings = _in_order([*policy.findings, *contract.findings])
     if findings:
+        findings = with_uses(findings, lambda: _parsed(source), where)
         return Judgement(CheckReport(False, digest, findings))
     with quiet_parser():
         code = compile(guarded, f"<rule {digest[:12]}>", "exec", dont_inherit=True)
     return Judgement(
         CheckReport(True, digest, (), (*notes, *policy.notes)), code, contract.rule
     )
+
+
+def _parsed(source: str) -> ast.Module:
+    with quiet_parser():
+        text = source.removeprefix("\ufeff")
+        return ast.parse(text, "<rule>", feature_version=(3, 11))
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -148,6 +148,11 @@ class Definitions(Statements):
         names = [*reversed(name.split(".")), name]
         known = [vocabulary.INSTEAD[n] for n in names if n in vocabulary.INSTEAD]
         default = "use torch, math, typing, collections, functools or itertools"
+        if name.startswith("."):
+            default = (
+                "write what is used of that file into this one; "
+                "`dux check --with FILE` judges both as one source"
+            )
         self.found("import", node, f"import of {name}", known[0] if known else default)
 
     def _bound(self, node: ast.Import | ast.ImportFrom) -> ast.AST | list[ast.stmt]:

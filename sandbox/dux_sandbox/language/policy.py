@@ -102,14 +102,14 @@ def without_main(tree: ast.Module) -> None:
     """Drop `if __name__ == "__main__":` blocks of the top level, in place."""
     kept: list[ast.stmt] = []
     for statement in tree.body:
-        if isinstance(statement, ast.If) and _is_main(statement.test):
+        if isinstance(statement, ast.If) and is_main(statement.test):
             kept.extend(statement.orelse)
         else:
             kept.append(statement)
     tree.body = kept
 
 
-def _is_main(test: ast.expr) -> bool:
+def is_main(test: ast.expr) -> bool:
     return (
         isinstance(test, ast.Compare)
         and isinstance(test.left, ast.Name)

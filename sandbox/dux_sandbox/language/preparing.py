@@ -22,7 +22,7 @@ _BLOCKS = (
     *(ast.Module, ast.FunctionDef, ast.ClassDef, ast.If, ast.For, ast.While),
     *(ast.With, ast.Try, ast.ExceptHandler, ast.match_case),
 )
-_FAILS = frozenset(["ImportError", "ModuleNotFoundError", "Exception"])
+FAILS = frozenset(["ImportError", "ModuleNotFoundError", "Exception"])
 _REQUIRED = "torch.optim.optimizer.required"
 # Modules of torch.optim that its own optimizers import from beside them.
 _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
@@ -151,7 +151,7 @@ def _is_fallback(statement: ast.Try) -> bool:
         for each in statement.body
     )
     gives_up = any(isinstance(each, ast.Raise) for each in handler.body)
-    return simple and not gives_up and (caught is None or bool(_FAILS & {*names}))
+    return simple and not gives_up and (caught is None or bool(FAILS & {*names}))
 
 
 def _asks_in_vain(statement: ast.Try, aliases: dict[str, str]) -> bool:

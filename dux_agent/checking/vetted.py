@@ -1,0 +1,126 @@
+"""What `dux check` found in a file, class by class, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from dux_sandbox.findings import CheckReport, DryRunReport, Finding
+
+
+@dataclass(frozen=True)
+class Told:
+    """One finding, and the file that its line is of."""
+
+    file: str
+    finding: Finding
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**self.finding.as_dict(), "file": self.file}
+
+
+@dataclass(frozen=True)
+class VettedClass:
+    """One optimizer of a file and what was found in it.
+
+    Attributes:
+        name: its class; None where the file holds no optimizer.
+        source: what was judged: the file, or what the class needs of it and of the
+            files beside it.
+        check: the static check of that.
+        findings: everything that speaks against it.
+        notes: what was left out.
+        dry_run: None where none was made.
+    """
+
+    name: str | None
+    source: str
+    check: CheckReport
+    findings: tuple[Told, ...]
+    notes: tuple[Told, ...]
+    dry_run: DryRunReport | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.findings
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "digest": self.check.digest,
+            "findings": [finding.as_dict() for finding in self.findings],
+            "notes": [note.as_dict() for note in self.notes],
+            "dry_run": None if self.dry_run is None else self.dry_run.as_dict(),
+        }
+
+
+@dataclass(frozen=True)
+class Vetted:
+    """One file and what was found in it.
+
+    Attributes:
+        file: as it was named.
+        kind: "optimizer", "script" or "other".
+        digest: of the file.
+        classes: its optimizers, in the order of the file.
+        about: what speaks against the file and not against one class.
+        beside: files that were judged with it.
+        skipped: it stands in a folder that was named, and holds no optimizer.
+    """
+
+    file: str
+    kind: str
+    digest: str
+    classes: tuple[VettedClass, ...] = ()
+    about: tuple[Told, ...] = ()
+    beside: tuple[str, ...] = ()
+    skipped: bool = False
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against the file."""
+        return not self.about and all(each.ok for each in self.classes)
+
+    @property
+    def verdict(self) -> str:
+        """ "accepted", "refused", "script" or "skipped"."""
+        if self.skipped:
+            return "skipped"
+        if self.ok:
+            return "accepted"
+        return "script" if self.kind == "script" else "refused"
+
+    @property
+    def findings(self) -> tuple[Told, ...]:
+        """Everything that speaks against it, each thing once."""
+        every = [
+            *self.about,
+            *(found for one in self.classes for found in one.findings),
+        ]
+        return tuple(dict.fromkeys(every))
+
+    @property
+    def notes(self) -> tuple[Told, ...]:
+        """What was left out."""
+        every = (note for one in self.classes for note in one.notes)
+        return tuple(dict.fromkeys(every))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as `dux check --json` prints it; docs/check.md has the keys."""
+        tried = self.classes[-1].dry_run if self.classes else None
+        return {
+            "file": self.file,
+            "kind": self.kind,
+            "verdict": self.verdict,
+            "ok": None if self.skipped else self.ok,
+            "digest": self.digest,
+            "with": list(self.beside),
+            "findings": [finding.as_dict() for finding in self.findings],
+            "notes": [note.as_dict() for note in self.notes],
+            "dry_run": None if tried is None else tried.as_dict(),
+            "classes": [one.as_dict() for one in self.classes if one.name is not None],
+        }

@@ -1,0 +1,90 @@
+"""Which of the files at hand an import means."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dux_sandbox.language import vocabulary
+
+_PACKAGE = "__init__"
+# Modules of these are never a file beside another, whatever that is called.
+_ELSEWHERE = frozenset(sys.stdlib_module_names) | frozenset(
+    """apex accelerate deepspeed einops jax lightning matplotlib mmcv mmengine networkx
+    numpy optax pandas pytorch_lightning scipy sklearn tensorflow timm torchvision tqdm
+    transformers triton wandb""".split()
+)
+_KNOWN = frozenset(name.partition(".")[0] for name in vocabulary.MODULES)
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that may be imported.
+
+    Attributes:
+        name: as it was named; so it is called in findings.
+        text: what it holds.
+    """
+
+    name: str
+    text: str
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The dotted path of its module, from the root of the file system."""
+        path = os.path.splitext(os.path.abspath(self.name))[0].split(os.sep)
+        return tuple(path[:-1] if path[-1] == _PACKAGE else path)
+
+    @property
+    def package(self) -> tuple[str, ...]:
+        """What `.` stands for in its imports."""
+        return tuple(os.path.dirname(os.path.abspath(self.name)).split(os.sep))
+
+    @property
+    def stem(self) -> str:
+        """A short name that can be part of a name in Python."""
+        last = self.parts[-1] if self.parts else ""
+        return "".join(each if each.isalnum() else "_" for each in last) or "beside"
+
+
+class Files:
+    """The files at hand."""
+
+    def __init__(self, files: Iterable[SourceFile]) -> None:
+        self._by_parts = {file.parts: file for file in files}
+
+    def find(self, importer: SourceFile, level: int, dotted: str) -> SourceFile | None:
+        """The file that a module of this name is, seen from another; None without one.
+
+        Args:
+            importer: the file that the import stands in.
+            level: dots before the name.
+            dotted: the name, which may be empty after dots.
+        """
+        names = tuple(dotted.split(".")) if dotted else ()
+        if level:
+            package = importer.package
+            base = package[: len(package) - level + 1]
+            return self._by_parts.get((*base, *names)) or self._ending_in(names)
+        if names[0] in _KNOWN | _ELSEWHERE:
+            return None
+        found = (
+            self._by_parts.get((*importer.package, *names))
+            or self._ending_in(names)
+            or self._ending_in(names[-1:])
+        )
+        # A file does not import itself: something installed has its name.
+        return None if found is not None and found.name == importer.name else found
+
+    def _ending_in(self, names: tuple[str, ...]) -> SourceFile | None:
+        """The only file whose path ends in these names."""
+        if not names:
+            return None
+        found = [
+            file
+            for parts, file in self._by_parts.items()
+            if parts[-len(names) :] == names
+        ]
+        return found[0] if len(found) == 1 else None

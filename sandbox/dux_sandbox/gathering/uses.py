@@ -1,0 +1,90 @@
+"""`helper.x`, where `helper` is a file at hand: which symbol that is."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dux_sandbox.gathering.linking import Linker
+from dux_sandbox.gathering.reading import CannotJoin, Link, Module, Symbol
+from dux_sandbox.gathering.text_edits import CannotEdit, Edit, text_at
+
+
+@dataclass(frozen=True)
+class Use:
+    """One use of a name in a module.
+
+    Attributes:
+        node: the whole of `helper.x`.
+        root: the name that it begins with.
+        symbol: what it stands for.
+    """
+
+    node: ast.Attribute
+    root: ast.Name
+    symbol: Symbol
+
+    def edit(self, lines: list[str], new: str) -> Edit:
+        """The edit that writes the symbol's name there.
+
+        Raises:
+            CannotEdit: it is not where the tree has it.
+        """
+        edit = Edit.of(self.node, new)
+        if "".join(text_at(lines, edit).split()) != ast.unparse(self.node):
+            raise CannotEdit(self.node.lineno)
+        return edit
+
+
+def uses_of_modules(linker: Linker, module: Module) -> Iterator[Use]:
+    """Every use of a module that is a file at hand.
+
+    Raises:
+        CannotJoin: a module is used otherwise than by a name in it, or has no such
+            name.
+    """
+    around = {
+        node.value: node
+        for node in ast.walk(module.about.tree)
+        if isinstance(node, ast.Attribute)
+    }
+    for (scope, name), link in module.links.items():
+        if link.modules:
+            for use in scope.uses.get(name, ()):
+                yield _use(linker, module, link, use, around)
+
+
+def _use(
+    linker: Linker,
+    module: Module,
+    link: Link,
+    root: ast.Name,
+    around: dict[ast.expr, ast.Attribute],
+) -> Use:
+    files = dict(link.modules)
+    at: ast.expr = root
+    path: list[str] = []
+    file = files.get("")
+    while at in around:
+        node = around[at]
+        if file is not None and isinstance(node.ctx, ast.Load):
+            symbol = linker.symbol(file, node.attr)
+            if symbol is not None:
+                return Use(node, root, symbol)
+        path.append(node.attr)
+        file = files.get(".".join(path))
+        at = node
+    told = f"the module {root.id} is used as a value"
+    if path:
+        told = f"{root.id}.{'.'.join(path)} is nothing that {_named(files)} defines"
+    raise CannotJoin(
+        module.file.name,
+        root.lineno,
+        told,
+        "import the names that are used: from module import name",
+    )
+
+
+def _named(files: dict[str, str]) -> str:
+    return " or ".join(dict.fromkeys(files.values()))
