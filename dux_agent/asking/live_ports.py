@@ -11,13 +11,12 @@ from dux_agent.asking.chronicle import Chronicle, Message
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
 from dux_graphs.models import cause_of, text_of
-from dux_graphs.nodes import REPEATED
 from dux_graphs.recorded import digest_of_chat
 from dux_graphs.state import Ports
 from dux_graphs.too_long import is_too_long
-from dux_prompts.reply import cleaned, read
+from dux_prompts.reply import cleaned
 from dux_sandbox import check
-from dux_sandbox.findings import CheckReport, DryRunReport, Finding, digest_of
+from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -53,7 +52,6 @@ class DecisionPorts:
         keep: keeps a source for the run folder.
         usage: calls and tokens of this decision.
         dry_runs: reports by source.
-        refused: digests of the sources that this decision has refused.
         inbox: the source that passed, until the trainer takes it.
         callers_error: an error of the caller's own (their objective, their clone).
     """
@@ -77,7 +75,6 @@ class DecisionPorts:
         }
     )
     dry_runs: dict[str, DryRunReport] = field(default_factory=dict)
-    refused: set[str] = field(default_factory=set)
     inbox: str | None = None
     callers_error: Exception | None = None
     _incumbent_losses: tuple[float, ...] | None = None
@@ -98,7 +95,17 @@ class DecisionPorts:
             fallback=None
             if fallback is None
             else lambda messages: self.write(fallback, messages),
+            on_event=self._told,
         )
+
+    def _told(self, kind: str, data: dict[str, Any]) -> None:
+        """What the graph tells goes into the trace, but for what is said there fully.
+
+        A call's trouble is told where it is made, with its class; what was applied,
+        when it has been swapped in.
+        """
+        if kind in ("static_check", "dry_run"):
+            self.tell(kind, data)
 
     def write(self, chat: BaseChatModel, messages: list[Message]) -> str:
         """A reply of the language model; raises what it raises, and BudgetSpent.
@@ -139,7 +146,6 @@ class DecisionPorts:
             self._count(tokens)
         usage = {"calls": 1, **tokens}
         self.tell("reply", {"content": text, "prompt": digest, "usage": usage})
-        self._judge_reply(text)
         return text
 
     def _ask(
@@ -184,27 +190,12 @@ class DecisionPorts:
                     del costs[place]
                     break
         for attempt in state.get("attempts", ()):
-            if not attempt["ok"]:
-                self.refused.add(attempt["digest"])
-            elif attempt["losses"]:
+            if attempt["ok"] and attempt["losses"]:
                 self.dry_runs[attempt["source"]] = DryRunReport(
                     ok=True,
                     losses=tuple(attempt["losses"]),
                     incumbent_losses=tuple(attempt["incumbent_losses"]),
                 )
-
-    def _judge_reply(self, text: str) -> None:
-        """Tell of a reply that the graph sends back without a static check."""
-        proposal = read(cleaned(text))
-        if isinstance(proposal, Finding):
-            finding, digest = proposal, ""
-        else:
-            digest = digest_of(proposal.source)
-            if digest not in self.refused:
-                return
-            finding = REPEATED
-        findings = [finding.as_dict()]
-        self.tell("static_check", {"digest": digest, "ok": False, "findings": findings})
 
     def check(self, source: str) -> CheckReport:
         """The static check; a source that did harm before is refused here."""
@@ -219,9 +210,6 @@ class DecisionPorts:
                 "another rule, or the same with smaller steps",
             )
             report = CheckReport(False, report.digest, (finding,))
-        if not report.ok:
-            self.refused.add(report.digest)
-        self.tell("static_check", report.as_dict())
         return report
 
     def dry_run(self, source: str) -> DryRunReport:
@@ -234,10 +222,6 @@ class DecisionPorts:
             raise
         self._incumbent_losses = report.incumbent_losses or self._incumbent_losses
         self.dry_runs[source] = report
-        digest = digest_of(source)
-        if not report.ok:
-            self.refused.add(digest)
-        self.tell("dry_run", {"digest": digest, **report.as_dict()})
         return report
 
     def apply(self, source: str) -> bool:

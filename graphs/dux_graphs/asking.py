@@ -59,7 +59,7 @@ def ask(
         # Another model may have more room; the same one will not, however often asked.
         full = ports.fallback is not None and is_too_long(error)
         if not full and not is_trouble(error):
-            tell(runtime, "error", {"cause": cause_of(error)})
+            tell(ports, runtime, "error", {"cause": cause_of(error)})
             logger.debug("the language model failed", exc_info=error)
             raise NotWritten(f"no proposal was written: {cause_of(error)}") from error
         if not full and attempt < calls:
@@ -76,8 +76,10 @@ def ask(
         raise NotWritten(f"{reason}; the fallback: {cause_of(error)}") from error
 
 
-def tell(runtime: Runtime[Any], kind: str, data: dict[str, Any]) -> None:
-    """Emit a custom event, for whoever streams the graph with "custom"."""
+def tell(ports: Ports, runtime: Runtime[Any], kind: str, data: dict[str, Any]) -> None:
+    """Tell the ports of an event, and whoever streams the graph with "custom"."""
+    if ports.on_event is not None:
+        ports.on_event(kind, data)
     runtime.stream_writer({"kind": kind, "data": data})
 
 
@@ -108,7 +110,7 @@ def _round(
             if not is_trouble(error):
                 raise
             trouble = error
-            tell(runtime, "error", {"cause": cause_of(error)})
+            tell(ports, runtime, "error", {"cause": cause_of(error)})
             continue
         replies.append(reply)
         conversation += [asked, {"role": "assistant", "content": reply}]

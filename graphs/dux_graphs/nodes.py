@@ -91,13 +91,17 @@ class DecisionNodes:
         stage = "reply" if findings else "static_check"
         if not findings and state["digest"] in state["refused"]:
             findings = [REPEATED.as_dict()]
-        elif not findings:
+        told: dict[str, Any]
+        if findings:
+            told = {"digest": state["digest"], "ok": False, "findings": findings}
+        else:
             with ports.turn:
                 report = ports.check(state["source"])
+            told = report.as_dict()
             findings = [finding.as_dict() for finding in report.findings]
-            tell(runtime, "static_check", report.as_dict())
-            if report.ok:
-                return Command(goto=Send("dry_run", state))
+        tell(ports, runtime, "static_check", told)
+        if told["ok"]:
+            return Command(goto=Send("dry_run", state))
         attempt = _attempt(state, stage, ok=False, findings=findings)
         return Command(update={"attempts": [attempt]}, goto="propose")
 
@@ -107,7 +111,7 @@ class DecisionNodes:
         refuse_unsound_candidate(state)
         with ports.turn:
             report = ports.dry_run(state["source"])
-        tell(runtime, "dry_run", {"digest": state["digest"]} | report.as_dict())
+        tell(ports, runtime, "dry_run", {"digest": state["digest"]} | report.as_dict())
         attempt = _attempt(
             state,
             "dry_run",
@@ -126,7 +130,7 @@ class DecisionNodes:
         passed = [a for a in state["attempts"] if a["try"] == tries and a["ok"]]
         best = min(passed, key=_final_loss)
         answer = ports.apply(best["source"])
-        tell(runtime, "apply", {"digest": best["digest"], "answer": answer})
+        tell(ports, runtime, "apply", {"digest": best["digest"], "answer": answer})
         outcome = {"source": best["source"], "digest": best["digest"]}
         if answer is None or answer is True:
             reason = f"passed after {tries} {'try' if tries == 1 else 'tries'}"

@@ -93,6 +93,8 @@ class Ports:
         prompts: folder of templates that override single prompts of `OptimizerBrief`.
         fallback: like `write`, asked once when the retries of `write` are spent.
         brief: writes the prompts and reads the replies; None: `OptimizerBrief`.
+        on_event: is told of each "static_check", "dry_run", "apply" and "error" as it
+            happens, with plain data, on the thread of the node.
 
     Raises:
         PortsError: a port is not callable, or a number is less than one.
@@ -107,6 +109,7 @@ class Ports:
     prompts: str | None = None
     fallback: Callable[[list[dict[str, str]]], str] | None = None
     brief: Brief | None = None
+    on_event: Callable[[str, dict[str, Any]], None] | None = None
     # Candidates run in threads; a dry run borrows the process's random numbers.
     turn: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
