@@ -49,7 +49,7 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_layout.py
 
-# The tables of modules in docs/architecture.md, from the modules' docstrings.
+# The tables of modules in docs/modules.md, from the modules' docstrings.
 docs: $(STAMP)
 	$(BIN)/python -m tests.modules_table
 

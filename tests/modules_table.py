@@ -1,4 +1,4 @@
-"""The table of modules in docs/architecture.md, made from their docstrings.
+"""The table of modules in docs/modules.md, made from their docstrings.
 
 python -m tests.modules_table       writes it anew, from the repository's root
 """
@@ -7,7 +7,7 @@ import ast
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
-PAGE = REPOSITORY / "docs" / "architecture.md"
+PAGE = REPOSITORY / "docs" / "modules.md"
 
 # Floor by floor, from the top.
 PACKAGES = {

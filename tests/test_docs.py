@@ -17,7 +17,7 @@ README = (REPOSITORY / "README.md").read_text()
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_architecture_names_every_module_and_none_that_is_missing(package):
+def test_a_page_names_every_module_and_none_that_is_missing(package):
     begin, end = marks(package)
     page = PAGE.read_text()
 
