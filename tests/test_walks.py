@@ -1,0 +1,96 @@
+"""The walks in docs/architecture.md are the calls that are made, in that order."""
+
+import re
+import sys
+import threading
+
+import pytest
+
+from dux_agent import attach
+from tests import models
+from tests.modules_table import REPOSITORY
+from tests.sources import MOMENTUM
+from tests.talking import scripted, sgd
+
+PAGE = (REPOSITORY / "docs" / "architecture.md").read_text()
+DATA = models.batches(4)
+
+
+def walk(name):
+    """The functions of one walk, in the order of the page."""
+    text = PAGE.partition(f"<!-- walk of {name} -->")[2].partition("<!-- end -->")[0]
+    return re.findall(r"^\d+\. `([\w.]+)`", text, flags=re.MULTILINE)
+
+
+def calls_of(function):
+    """The functions of ours that are called, each where it comes first."""
+    seen = {}
+
+    def note(frame, event, _):
+        module = frame.f_globals.get("__name__", "")
+        if event == "call" and module.startswith("dux_"):
+            seen.setdefault(f"{module}.{frame.f_code.co_qualname}")
+
+    before = sys.getprofile()
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        function()
+    finally:
+        sys.setprofile(before)
+        threading.setprofile(None)
+    return list(seen)
+
+
+def train(agent, model, steps):
+    for step in range(steps):
+        agent.optimizer.zero_grad()
+        loss = models.objective(model, DATA[step % 4])
+        loss.backward()
+        agent.optimizer.step()
+        agent.observe(loss, DATA[step % 4])
+
+
+@pytest.fixture
+def training():
+    model = models.make("mlp")
+    with attach(
+        model,
+        sgd(model),
+        models.objective,
+        lm=scripted(MOMENTUM),
+        execution="inline",
+    ) as agent:
+        train(agent, model, 4)
+        yield agent, model
+
+
+def test_a_source_walks_from_reply_to_live_rule_as_the_page_says(training):
+    agent, _ = training
+    expected = walk("a source")
+
+    calls = calls_of(agent.decide)
+
+    assert "applied" == agent.decisions[-1].verdict
+    assert 15 < len(expected)
+    assert expected == [name for name in calls if name in expected]
+
+
+def test_a_loss_walks_from_step_to_rollback_as_the_page_says(training):
+    agent, model = training
+    agent.decide()
+    train(agent, model, 1)
+
+    def diverge():
+        agent.optimizer.zero_grad()
+        models.objective(model, DATA[0]).backward()
+        agent.optimizer.step()
+        agent.observe(float("nan"), DATA[0])
+
+    expected = walk("a loss")
+
+    calls = calls_of(diverge)
+
+    assert "rolled_back" == agent.decisions[-1].verdict
+    assert 8 < len(expected)
+    assert expected == [name for name in calls if name in expected]
