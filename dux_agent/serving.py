@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dux_agent.agent import Agent
     from dux_agent.asking.watch import Watch
     from dux_agent.tasks.protocol import Task
-    from dux_sandbox.findings import DryRunReport
+    from dux_sandbox.findings import DryRunReport, Finding
 
 _MOST_STEPS = 5000
 _DRY_RUN_STEPS = 10
@@ -194,7 +194,7 @@ def _try(context: OnTask, source: str) -> DryRunReport:
     )
 
 
-def _apply(context: OnTask, source: str) -> bool | str:
+def _apply(context: OnTask, source: str) -> bool | str | Finding:
     """Train on with the rule; it did well if it was never rolled back."""
     from dux_agent.live.swap import swap
     from dux_sandbox.findings import RuleFailed, SourceRejected
@@ -204,8 +204,10 @@ def _apply(context: OnTask, source: str) -> bool | str:
         live = training.agent.optimizer
         try:
             swap(live, source, losses=list(training.watch.recent))
-        except (RuleFailed, SourceRejected) as error:
-            return f"it could not be built: {error}"
+        except SourceRejected as rejected:
+            return rejected.report.findings[0]
+        except RuleFailed as failed:
+            return failed.finding
         training.train(context.steps)
         return live.running.source == source or "it did harm and was rolled back"
 

@@ -364,7 +364,10 @@ def test_a_rule_that_cannot_be_built_live_is_kept_out(monkeypatch):
         decision = agent.decide()
 
     assert "kept" == decision.verdict
-    assert "it broke" in decision.reason
+    assert "it broke" in decision.attempts[0]["findings"][0]["message"]
+    assert ["apply", "static_check", "static_check"] == [
+        each["stage"] for each in decision.attempts
+    ]
     assert group == agent.optimizer.param_groups[0]
     assert all(map(torch.equal, weights, model.parameters()))
 

@@ -72,7 +72,7 @@ class Play:
 
     def apply(self, source):
         self.applied.append(source)
-        return self.answer
+        return FAULT if "unbuilt" in source else self.answer
 
     def run(self, observation=None, thread_id="t", graph=None):
         graph = graph or build_graph(retry=QUICK)
@@ -432,6 +432,42 @@ def test_what_happens_is_streamed_as_events():
     assert "server error (503)" in events[0]["data"]["cause"]
 
 
+# --- a source that passes and cannot be built
+
+
+def test_a_source_that_cannot_be_built_goes_back_with_the_finding():
+    play = Play("unbuilt = 1", "good = 2")
+
+    out = play.run()
+
+    stages = [(a["try"], a["stage"], a["ok"]) for a in out["attempts"]]
+    assert "applied" == out["verdict"]
+    assert "good = 2\n" == out["source"]
+    assert [(1, "dry_run", True), (1, "apply", False), (2, "dry_run", True)] == stages
+    assert "refused by the trainer" in play.asked[1][-1]["content"]
+    assert "line 1: [name] it is bad" in play.asked[1][-1]["content"]
+
+
+def test_a_decision_whose_every_source_cannot_be_built_is_kept():
+    play = Play("unbuilt = 1", "unbuilt = 2", max_attempts=2)
+
+    out = play.run()
+
+    assert "kept" == out["verdict"]
+    assert "[name] it is bad" in out["reason"]
+    assert 2 == len(play.asked) == len(play.applied)
+
+
+def test_of_several_that_passed_the_next_best_is_built():
+    play = Play("unbuilt = 1 # loss=0.1 ", "good = 2 # loss=0.5 ", candidates=2)
+
+    out = play.run()
+
+    assert "applied" == out["verdict"]
+    assert out["source"].startswith("good = 2")
+    assert 2 == len(play.asked) == len(play.applied)
+
+
 # --- the drawing, the served graph, the weight of an import
 
 
@@ -464,6 +500,7 @@ def test_every_edge_of_the_machine_is_drawn():
         ("dry_run", "apply"),
         ("dry_run", "propose"),
         ("apply", "__end__"),
+        ("apply", "propose"),
     } == edges
 
 

@@ -25,13 +25,13 @@ from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.swap import swap
+from dux_agent.live.swap import rehearse, swap
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_graphs.redaction import hide_secrets_of
 from dux_graphs.trouble import cause_of
 from dux_prompts.observation import Observation
-from dux_sandbox.findings import DryRunReport, RuleFailed, SourceRejected
+from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -124,6 +124,8 @@ class Decider:
         ports.try_out = lambda source, losses: work.errand(
             lambda: there(source, losses)
         )
+        build = ports.rehearse
+        ports.rehearse = lambda source: work.errand(lambda: build(source))
         decision.reason = _PENDING
         self._work, self._pending = work, (decision, ports, began)
         work.start()
@@ -231,18 +233,25 @@ class Decider:
 
     def _ports(self, decision: Decision) -> DecisionPorts:
         chat, fallback = cast(Chats, self._chats)  # else nothing was observed
-        return DecisionPorts(
+        ports = DecisionPorts(
             chat=chat,
             fallback=fallback,
             chronicle=self._chronicle,
             budget=self._budget,
             try_out=lambda source, losses: self._trials.run(decision, source, losses),
+            rehearse=lambda source: self._rehearse(source, ports.dry_runs.get(source)),
             harmful=self._rules.harmful,
             tell=lambda kind, data: self._tell(decision, kind, data),
             keep=self._recorder.keep_source,
             prompts=self._settings.prompts,
             recall=lambda prompt: self._recorder.known_reply(decision.number, prompt),
         )
+        return ports
+
+    def _rehearse(self, source: str, report: DryRunReport | None) -> Finding | None:
+        self._live.meet_groups()
+        self._builder.expect(report)
+        return rehearse(self._live, source)
 
     def _failed(self, error: Exception, ports: DecisionPorts) -> dict[str, Any]:
         """Trouble that ended the graph: the caller's own comes out, ours does not."""
@@ -273,7 +282,10 @@ class Decider:
             decision.verdict = out["verdict"]
             decision.reason = out.get("reason", "")
             decision.source, decision.digest = out.get("source"), out.get("digest")
-            decision.attempts = [dict(each) for each in out.get("attempts", ())]
+            # One that passed and could not be built has two entries; the later counts.
+            attempts = out.get("attempts", ())
+            ends = {(each["try"], each["candidate"]): dict(each) for each in attempts}
+            decision.attempts = list(ends.values())
             decision.usage = ports.usage
             spent = self._budget.exhausted()
             if decision.verdict == "failed" and spent is not None:
@@ -318,8 +330,10 @@ class Decider:
                 reach=watch.reach or 0.0,
             )
         except (RuleFailed, SourceRejected) as error:
-            decision.verdict = "kept"
-            decision.reason = f"it passed, but could not be built: {error}"
+            decision.verdict = "rolled_back"
+            decision.reason = f"it was built, but could not go live: {error}"
+            data = {"digest": decision.digest, "reason": decision.reason}
+            self._tell(decision, "rollback", data)
             return {}
         self._rules.applied(decision)
         return record.as_dict()

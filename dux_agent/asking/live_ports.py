@@ -47,6 +47,8 @@ class DecisionPorts:
             an earlier dry run of this decision, or None.
         prompts: folder of templates of the user's own.
         recall: the reply that this run got to a prompt of that digest before it died.
+        rehearse: builds a source over the live groups and lets go of it; what speaks
+            against it, or None.
         harmful: digests that were rolled back in this run, with the reason.
         tell: writes trace events.
         keep: keeps a source for the run folder.
@@ -61,6 +63,7 @@ class DecisionPorts:
     chronicle: Chronicle
     budget: Budget
     try_out: DryRun
+    rehearse: Callable[[str], Finding | None]
     harmful: dict[str, str]
     tell: Tell
     keep: Callable[[str], None]
@@ -224,8 +227,12 @@ class DecisionPorts:
         self.dry_runs[source] = report
         return report
 
-    def apply(self, source: str) -> bool:
+    def apply(self, source: str) -> bool | Finding:
         """Hand the source to the trainer; the swap waits for the edge of a step."""
+        fault = self.rehearse(source)
+        if fault is not None:
+            self.tell("error", {"error": "build", "message": str(fault)})
+            return fault
         self.inbox = source
         return True
 

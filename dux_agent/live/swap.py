@@ -25,7 +25,7 @@ from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.settling import LrOwner, references_of, settle
 from dux_agent.live.untouched_rows import exemption
-from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import RuleState, RunningRule
 
@@ -143,6 +143,28 @@ def swap(
         reach=reach,
     )
     return made
+
+
+def rehearse(live: DuxOptimizer, source: str) -> Finding | None:
+    """Build the rule of `source` over the live groups, and let go of it again.
+
+    Returns:
+        What speaks against it; everything is bit for bit as it was in either case.
+    """
+    groups = live.param_groups
+    snapshot = live.guard.snapshot()
+    before = [held(group) for group in groups]
+    try:
+        end(live.build(source, groups), groups)
+    except SourceRejected as rejected:
+        return rejected.report.findings[0]
+    except RuleFailed as failed:
+        return failed.finding
+    finally:
+        snapshot.restore()
+        for group, was in zip(groups, before, strict=True):
+            put_back(group, was)
+    return None
 
 
 def _gone() -> Finding:

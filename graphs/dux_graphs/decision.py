@@ -179,9 +179,8 @@ def _compile(
         "static_check", nodes.static_check, destinations=("dry_run", "propose")
     )
     machine.add_node("dry_run", nodes.dry_run, destinations=("apply", "propose"))
-    machine.add_node("apply", nodes.apply)
+    machine.add_node("apply", nodes.apply, destinations=("propose", END))
     machine.add_edge(START, "propose")
-    machine.add_edge("apply", END)
     saver = with_plain_states(checkpointer)
     return cast(DecisionGraph, machine.compile(checkpointer=saver))
 

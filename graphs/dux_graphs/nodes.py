@@ -44,8 +44,9 @@ class DecisionNodes:
         judged = [a for a in state.get("attempts", []) if a["try"] == tries]
         # Sent here by one candidate while others are still on trial or one has passed:
         # they will go on.
-        if any(a["ok"] for a in judged) or len(judged) < state.get("awaited", 0):
+        if _passed(judged) or len(judged) < state.get("awaited", 0):
             return Command()
+        judged = [a for a in judged if not a["ok"]]
         if tries >= ports.max_attempts:
             return Command(update=_kept(judged, tries), goto=END)
         conversation = list(state.get("messages", []))
@@ -123,14 +124,27 @@ class DecisionNodes:
         goto = "apply" if report.ok else "propose"
         return Command(update={"attempts": [attempt]}, goto=goto)
 
-    def apply(self, state: DecisionState, runtime: Runtime[Any]) -> dict[str, Any]:
-        """Hand the best source to the trainer."""
+    def apply(self, state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
+        """Hand the best source to the trainer; what it cannot build goes back."""
         ports = self._ports_of(runtime.context)
         tries = state["tries"]
         passed = [a for a in state["attempts"] if a["try"] == tries and a["ok"]]
-        best = min(passed, key=_final_loss)
-        answer = ports.apply(best["source"])
-        tell(ports, runtime, "apply", {"digest": best["digest"], "answer": answer})
+        unbuilt: list[dict[str, Any]] = []
+        for best in sorted(passed, key=_final_loss):
+            answer = ports.apply(best["source"])
+            said = answer.as_dict() if isinstance(answer, Finding) else answer
+            tell(ports, runtime, "apply", {"digest": best["digest"], "answer": said})
+            if not isinstance(answer, Finding):
+                outcome = self._outcome(best, answer, tries)
+                return Command(update={"attempts": unbuilt} | outcome, goto=END)
+            failed = {"stage": "apply", "ok": False, "findings": [said]}
+            unbuilt.append(best | failed)
+        return Command(update={"attempts": unbuilt}, goto="propose")
+
+    def _outcome(
+        self, best: dict[str, Any], answer: bool | str | None, tries: int
+    ) -> dict[str, Any]:
+        """The update that ends a decision whose source the trainer took, or not."""
         outcome = {"source": best["source"], "digest": best["digest"]}
         if answer is None or answer is True:
             reason = f"passed after {tries} {'try' if tries == 1 else 'tries'}"
@@ -216,6 +230,12 @@ def _attempt(
         "losses": list(losses),
         "incumbent_losses": list(incumbent_losses),
     }
+
+
+def _passed(judged: Sequence[dict[str, Any]]) -> bool:
+    """Whether one of these attempts of a try is still to be applied."""
+    unbuilt = {a["candidate"] for a in judged if a["stage"] == "apply"}
+    return any(a["ok"] and a["candidate"] not in unbuilt for a in judged)
 
 
 def _kept(judged: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:

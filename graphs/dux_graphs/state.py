@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from dux_graphs.proposals import Brief, OptimizerBrief
-from dux_sandbox.findings import CheckReport, DryRunReport
+from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 
 
 class PortsError(ValueError):
@@ -86,8 +86,9 @@ class Ports:
             (`dux_graphs.models.is_trouble` tells which is worth another call).
         check: source to CheckReport; runs nothing.
         dry_run: source to DryRunReport; is never called twice at a time.
-        apply: hands the source to the trainer. None or True: it took it. A text, or
-            False: it refused, and the text says why.
+        apply: hands the source to the trainer. None or True: it took it. A Finding: it
+            could not be built, and another source may mend that. A text, or False: it
+            refused, and the text says why.
         max_attempts: tries a decision may cost.
         candidates: proposals per try; the best dry run goes on.
         prompts: folder of templates that override single prompts of `OptimizerBrief`.
@@ -103,7 +104,7 @@ class Ports:
     write: Callable[[list[dict[str, str]]], str]
     check: Callable[[str], CheckReport]
     dry_run: Callable[[str], DryRunReport]
-    apply: Callable[[str], bool | str | None]
+    apply: Callable[[str], bool | str | Finding | None]
     max_attempts: int = 3
     candidates: int = 1
     prompts: str | None = None
