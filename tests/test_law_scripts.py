@@ -8,6 +8,7 @@ import torch
 
 from dux_sandbox.law_trial import try_laws
 from dux_sandbox.laws import LAWS, check_laws
+from dux_sandbox.loading import load
 from tests.law_mutants import rule_of, source_of
 
 CLIPS = source_of("gradient_scaled_in_place")
@@ -149,3 +150,26 @@ class Clips(torch.optim.SGD):
                 if p.grad is not None:
                     p.grad.clamp_(-1, 1)
         return super().step(closure)
+
+
+@pytest.mark.parametrize(
+    "signature", ["params, lr", "params, lr, *, weight_decay", "params, lr=required"]
+)
+@pytest.mark.parametrize("jailed", [False, True])
+def test_a_script_gives_what_the_constructor_demands(signature, jailed):
+    source = (
+        "import torch\nfrom torch.optim.optimizer import required\n"
+        "class Rule(torch.optim.SGD):\n"
+        f"    def __init__(self, {signature}):\n        super().__init__(params, lr)\n"
+        "    def step(self, closure=None):\n"
+        "        self.param_groups[0]['params'][0].grad.mul_(0.5)\n"
+        "        return super().step(closure)\n"
+    )
+    if jailed:
+        [held] = try_laws(source, examples=0, skip=OTHERS)
+        script = held.example
+    else:
+        script = script_of(load(source), source=source)
+
+    with pytest.raises(AssertionError, match=BROKEN):
+        run(script)

@@ -220,3 +220,37 @@ def test_the_helpers_of_older_idioms_are_none_of_torchs():
     for path in ("torch._dynamo.disable", "torch.cuda.is_available"):
         assert held[f"@{path}"].__module__.startswith("dux_sandbox"), path
     assert "torch.cuda.memory" not in facade.PATHS
+
+
+def test_a_tensor_that_nobody_holds_takes_the_shape_of_its_result():
+    parameter = one_parameter()
+    source = rule(
+        "both = torch.stack([p.grad, p.grad * 2])\n"
+        "torch.max(both, 0, keepdim=False, out=(p, p.new().long()))"
+    )
+
+    load(source)([parameter]).step()
+
+    assert torch.equal(torch.full((3, 2), 2.0), parameter.detach())
+
+
+@pytest.mark.parametrize("place", ["index", "self.index"])
+def test_one_that_is_held_keeps_its_shape_and_must_fit(place):
+    source = rule(f"{place} = p.new().long()\ntorch.max(p, 0, out=(p[0], {place}))")
+
+    with pytest.raises(TypeError, match="it must be the same"):
+        load(source)([one_parameter()]).step()
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "isinstance({}, typing.Dict) and not isinstance([], typing.Dict)",
+        "isinstance([], typing.List) and isinstance((), typing.Tuple)",
+        "isinstance(len, typing.Callable) and isinstance([], typing.Sequence)",
+        "isinstance(iter([]), typing.Iterator) and isinstance({}, typing.Mapping)",
+        "isinstance(typing.OrderedDict(), typing.OrderedDict)",
+    ],
+)
+def test_the_containers_of_typing_are_asked_for_as_classes(asked):
+    load(rule(f"assert {asked}", top="import typing"))([one_parameter()]).step()

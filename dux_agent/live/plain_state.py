@@ -53,7 +53,7 @@ def raised(value: Any, device: torch.device) -> Any:
         return {key: raised(item, device) for key, item in value.items()}
     if type(value) in (list, tuple, set, frozenset):
         return type(value)(raised(item, device) for item in value)
-    plain = (torch.Size, bool, int, float, str, bytes, complex)
+    plain = (torch.Size, torch.dtype, bool, int, float, str, bytes, complex)
     if value is None or type(value) in plain:
         return value
     raise refused(f"its state holds a {type(value).__name__}, no plain data")

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 import torch
 
+from dux_sandbox.lawful.header import in_train_mode
 from dux_sandbox.lawful.keeping import surroundings_kept
 
 STEPS = 50
@@ -41,7 +42,7 @@ def _trained(
     torch.manual_seed(0)
     values, loss_of = make()
     weights = [torch.nn.Parameter(value) for value in values]
-    optimizer = factory(list(weights))
+    optimizer = in_train_mode(factory)(list(weights))
     rows = []
     for _ in range(STEPS):
         seen: list[float] = []

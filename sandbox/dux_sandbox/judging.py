@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from dux_sandbox.lawful.cases import Case
-from dux_sandbox.lawful.header import Header, header_of
+from dux_sandbox.lawful.header import Header, header_of, in_train_mode
 from dux_sandbox.lawful.keeping import surroundings_kept
 from dux_sandbox.lawful.law import Law
 from dux_sandbox.lawful.probing import CannotJudge, probe
@@ -71,13 +71,14 @@ def judge(
     first = next((law for law in laws if law.name == "accepts"), laws[0])
     with surroundings_kept():
         try:
+            given, factory = factory, in_train_mode(factory)
             facts, built = probe(factory, traits or frozenset())
             if traits is None:
                 traits = declared_in(getattr(factory, "__doc__", None))
                 traits |= declared_in(type(built).__doc__)
                 if traits:
                     facts, built = probe(factory, traits)
-            header = header_of(factory, built, source)
+            header = header_of(given, built, source)
         except CannotJudge as error:
             trouble = str(error)
         else:

@@ -56,7 +56,7 @@ def encode(value: Any, blobs: Blobs | None) -> Any:
     """A JSON-able description of a value; tensor bytes are appended to `blobs`.
 
     Args:
-        value: None, bool, int, float, str, tensor, or lists, tuples, sets and
+        value: None, bool, int, float, str, dtype, tensor, or lists, tuples, sets and
             dicts of them.
         blobs: raw little-endian tensor bytes, in the order they are named; None
             describes without copying them.
@@ -83,6 +83,8 @@ def _encode(value: Any, blobs: Blobs | None, depth: int) -> Any:
         return _encode_tensor(value, blobs)
     if kind is torch.Size:
         return {"size": list(value)}
+    if kind is torch.dtype and value in DTYPE_NAMES:
+        return {"dtype": DTYPE_NAMES[value]}
     if kind in (list, tuple, set, frozenset):
         return {kind.__name__: [_encode(item, blobs, depth + 1) for item in value]}
     if isinstance(value, dict):
@@ -214,6 +216,8 @@ class Decoder:
         if tag == "tensor":
             name, shape = content
             return self._tensor(DTYPES[name], shape)
+        if tag == "dtype":
+            return DTYPES[content]
         if tag == "float":
             return float({"inf": "inf", "-inf": "-inf", "nan": "nan"}[content])
         if tag == "int":

@@ -29,6 +29,10 @@ class Expressions(Growing):
         self._check_builtin_call(node)
         self._check_size(node)
         literal = self._literal_format(node)
+        if out and isinstance(out[0].value, ast.Tuple):
+            unheld = [isinstance(each, ast.Call) for each in out[0].value.elts]
+        else:
+            unheld = []
         arguments = [self.visit(argument) for argument in node.args]
         for keyword in node.keywords:
             keyword.value = self.visit(keyword.value)
@@ -40,6 +44,12 @@ class Expressions(Growing):
             node.func = self.load("@format_literal", node)
         else:
             node.func = self.visit(node.func)
+        if any(unheld):
+            # torch gives an empty one the shape of the result, and nobody sees it.
+            parts = out[0].value.elts  # type: ignore[attr-defined]
+            for at, each in enumerate(parts):
+                if unheld[at]:
+                    parts[at] = self.call("@unheld", [each], each)
         if out:
             # A guard computes it without `out` and copies: torch would resize `out`.
             node.args.insert(0, node.func)

@@ -7,6 +7,7 @@ builds them, and some the optimizer that they wrap.
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterator
 
 from dux_sandbox.findings import Finding
@@ -92,6 +93,26 @@ class UsualValues:
             made = ast.ImportFrom("torch.optim", names, 0)
             tree.body.insert(0, ast.copy_location(made, tree.body[0]))
             ast.fix_missing_locations(made)
+
+
+def usual_arguments(node: ast.ClassDef) -> dict[str, str]:
+    """What is given to the constructor of a class, as text; the class stays as it is.
+
+    >>> text = "class A(Optimizer):\\n  def __init__(self, params, lr): pass"
+    >>> usual_arguments(ast.parse(text).body[0])
+    {'lr': '0.001'}
+    """
+    found: dict[str, str] = {}
+    for each in node.body:
+        if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+            listed = each.args.args[-len(each.args.defaults) :]
+            for argument, default in zip(listed, each.args.defaults, strict=False):
+                if argument.arg == "lr" and ast.unparse(default).endswith("required"):
+                    found["lr"] = str(USUAL_RATE)
+    for note in UsualValues().give(copy.deepcopy(node)):
+        name, _, value = note.instead.removeprefix("write ").partition("=")
+        found[name] = value
+    return found
 
 
 def no_default(name: str, shown: str, line: int) -> Finding:

@@ -229,6 +229,7 @@ training loop; `zero_grad`, `state_dict`, `load_state_dict` and `add_param_group
 loop are torch's. Two class attributes are read: `carry = True` asks for the state of
 the rule before it, where names, shapes and dtypes match; `requires_closure = True` says
 that `step` cannot work without a closure, and so does a closure without a default. A
+rule with `train()` and `eval()` is put in the first mode when it is built, and stays. A
 loop's closure is evaluated once in each step, also for a rule that ignores it.
 
 What is nothing to the rule may stand in its file. Left out with a note: decorators that

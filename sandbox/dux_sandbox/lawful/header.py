@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dux_sandbox.language.usual_values import usual_arguments
 from dux_sandbox.lawful.excerpt import MOST_LINES, excerpt
 from dux_sandbox.lawful.joining import joined
 
@@ -46,19 +47,47 @@ def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> 
     """
     cls = type(built)
     if source is not None:
-        made = f"def factory(params):\n    return {cls.__name__}(params)\n"
+        given = "" if source == RULE else _demanded(source, cls.__name__)
+        made = _factory_text(f"{cls.__name__}(params{given})", built)
         text = source if source == RULE else excerpt(source, cls.__name__)
         return Header(without_torch(text), made)
     arguments = "".join(
         f", {name}={_written(value)}"
         for name, value in _arguments(factory, built).items()
     )
-    made = f"def factory(params):\n    return {cls.__name__}(params{arguments})\n"
+    made = _factory_text(f"{cls.__name__}(params{arguments})", built)
     text = "" if cls.__module__.startswith(_FROM_TORCH) else _text_of(cls)
     if not text:
         module = "torch.optim" if _in_torch_optim(cls) else cls.__module__
         text = f"from {module} import {cls.__name__}"
     return Header(without_torch(text), made)
+
+
+def tells_modes(built: Any) -> bool:
+    """Whether an optimizer has `train()` and `eval()`, as schedule-free ones do."""
+    return all(callable(getattr(built, name, None)) for name in ("train", "eval"))
+
+
+def in_train_mode(factory: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A factory whose optimizers are put in train mode, where they have one."""
+
+    def begun(params: Any) -> Any:
+        optimizer = factory(params)
+        if tells_modes(optimizer):
+            optimizer.train()
+        return optimizer
+
+    begun.__doc__ = factory.__doc__  # it may declare traits
+    return begun
+
+
+def _factory_text(made: str, built: Any) -> str:
+    if not tells_modes(built):
+        return f"def factory(params):\n    return {made}\n"
+    return (
+        f"def factory(params):\n    optimizer = {made}\n    optimizer.train()\n"
+        f"    return optimizer\n"
+    )
 
 
 def with_rule(script: str, source: str, file: str | None) -> str:
@@ -70,13 +99,28 @@ def with_rule(script: str, source: str, file: str | None) -> str:
         file: where it lies, for a class too long to print; None: it is printed.
     """
     before, found, after = script.partition(RULE)
-    made = re.search(r"^    return (\w+)\(params", after, re.MULTILINE)
+    made = re.search(r"^    (?:return|optimizer =) (\w+)\(params", after, re.MULTILINE)
     if not found or made is None:
         return script
+    bare = f"{made[1]}(params)"
+    after = after.replace(bare, f"{bare[:-1]}{_demanded(source, made[1])})", 1)
     text = excerpt(source, made[1])
     if file is not None and _long(text):
         text = _out_of(file, made[1])
     return joined(before, without_torch(text), after)
+
+
+def _demanded(source: str, name: str) -> str:
+    """What the constructor wants beside the parameters, with the usual values."""
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return ""
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            found = usual_arguments(node).items()
+            return "".join(f", {argument}={value}" for argument, value in found)
+    return ""
 
 
 def _out_of(file: str, name: str) -> str:

@@ -113,7 +113,7 @@ class _Saver:
             return {_TAG: "generator", "device": device, "state": value.get_state()}
         if kind is Deque or kind is list:
             return [self.plain(item, depth + 1) for item in value]
-        if kind is torch.Size:
+        if kind is torch.Size or kind is torch.dtype:
             return value
         if kind is tuple:
             return tuple(self.plain(item, depth + 1) for item in value)

@@ -23,6 +23,9 @@ NAMES = (
 ).split()
 
 
+_MODES = ("train", "eval")
+
+
 def is_door(method: object) -> bool:
     """Whether `method` is a door, or bound to one."""
     return getattr(method, "dux_door", False) is True
@@ -58,6 +61,8 @@ class Doors:
                 result = inside(self, *arguments, **options)
                 if name == "step":
                     check_values(self)
+                elif name == "__init__":
+                    _begin_training(self, context)
                 return result
             except Runaway as error:
                 # With its frames: they hold the line that is to blame.
@@ -139,6 +144,17 @@ def _within(
     finally:
         if outermost:
             running.discard(id(rule))
+
+
+def _begin_training(rule: Any, context: Context) -> None:
+    """Call `train()` of a rule that tells training from evaluation, and has `eval()`.
+
+    A schedule-free rule, say, steps in the one mode only, and a training loop that
+    does not know it calls neither.
+    """
+    own = [vars(kind) for kind in type(rule).__mro__ if kind in context.classes]
+    if all(any(callable(held.get(name)) for held in own) for name in _MODES):
+        rule.train()
 
 
 def _nothing(*arguments: Any) -> None:

@@ -255,6 +255,7 @@ class Guards:
             "@getitem": lookups.get_item,
             "@iterable": iteration.iterable,
             "@into": lookups.into,
+            "@unheld": lookups.unheld,
             "@kwargs": lookups.keyword_arguments,
             "@spread": iteration.bounded,
             "@keys": collecting.keys,

@@ -23,7 +23,7 @@ from dux_sandbox.values import (
 
 # By exact type. A frozenset is none of these, for torch.load does not know it.
 _SCALARS: frozenset[type] = frozenset([int, float, bool, str, type(None)])
-_VALUES: frozenset[type] = _SCALARS | TENSORS
+_VALUES: frozenset[type] = _SCALARS | TENSORS | {torch.dtype}
 _MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 _LISTS: frozenset[type] = frozenset([list, tuple, set, torch.Size])
 _KEYS: frozenset[type] = frozenset([int, str])

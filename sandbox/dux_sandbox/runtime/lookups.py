@@ -78,6 +78,8 @@ def into(function: Any, *arguments: Any, out: Any = None, **options: Any) -> Any
             raise TypeError("out= wants one tensor for each result")
         pairs = list(zip(out, result, strict=True))
     for target, made in pairs:
+        if target is None:
+            continue
         if type(target) not in TENSORS or type(made) not in TENSORS:
             raise TypeError("out= wants a tensor, of a function that gives tensors")
         if target.shape != made.shape or target.dtype != made.dtype:
@@ -87,6 +89,11 @@ def into(function: Any, *arguments: Any, out: Any = None, **options: Any) -> Any
             )
         target.copy_(made)
     return out
+
+
+def unheld(value: Any) -> Any:
+    """One of several `out=`, made in the call itself: None where it is empty."""
+    return None if type(value) in TENSORS and not value.numel() else value
 
 
 def class_name(value: Any) -> str:

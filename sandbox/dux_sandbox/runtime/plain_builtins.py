@@ -235,6 +235,21 @@ MATH: dict[str, Any] = {
 } | _OWN_MATH
 TYPING: dict[str, Any] = {
     **dict.fromkeys(python_names.TYPING, INERT),
+    **{
+        name: StandIn(kind, None)
+        for name, kind in {
+            "Dict": dict,
+            "FrozenSet": frozenset,
+            "List": list,
+            "Set": set,
+            "Text": str,
+            "Tuple": tuple,
+        }.items()
+    },
+    "DefaultDict": COLLECTIONS["defaultdict"],
+    "Deque": COLLECTIONS["deque"],
+    "OrderedDict": COLLECTIONS["OrderedDict"],
+    **COLLECTIONS_ABC,
     "TYPE_CHECKING": False,
     "cast": lambda kind, value: value,
 }
