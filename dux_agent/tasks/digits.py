@@ -15,7 +15,12 @@ from dux_agent.tasks.in_memory import DATA_SEED, InMemoryTask
 from dux_agent.tasks.sigmoid_mlp import sigmoid_mlp
 
 
-def build(seed: int) -> InMemoryTask:
+def build(
+    seed: int,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> InMemoryTask:
     """The task with the initial weights of `seed`: 67 steps an epoch.
 
     1,797 pictures, pixels / 16, split 60/20/20 by one fixed permutation.
@@ -41,6 +46,8 @@ def build(seed: int) -> InMemoryTask:
         base=lambda: torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
         batch_size=16,
         seed=seed,
+        device=device,
+        dtype=dtype,
         splits={
             name: (inputs[rows], targets[rows])
             for name, rows in (("train", train), ("val", val), ("test", test))

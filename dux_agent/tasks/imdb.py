@@ -69,7 +69,12 @@ def _rows(count: int, total: int, salt: int) -> np.ndarray:
     return np.random.RandomState(DATA_SEED + salt).permutation(total)[:count]
 
 
-def build(seed: int) -> InMemoryTask:
+def build(
+    seed: int,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 
     Raises:
@@ -98,6 +103,8 @@ def build(seed: int) -> InMemoryTask:
         base=lambda: torch.optim.Adam(model.parameters(), lr=1e-3, betas=(0.9, 0.999)),
         batch_size=12,
         seed=seed,
+        device=device,
+        dtype=dtype,
         splits={
             "train": (ids[chosen[:3000]], labels[chosen[:3000]]),
             "val": (ids[chosen[3000:]], labels[chosen[3000:]]),

@@ -32,6 +32,9 @@ class InMemoryTask:
         splits: "train", "val" and "test" -> (inputs, targets), first axes equal.
         evaluation_batch: samples at a time in `evaluate`.
         epochs: epochs of a whole run.
+        device: where model and data are moved to; None leaves them where they are.
+        dtype: of the weights, and of those data that are no whole numbers; None leaves
+            it. The weights are drawn as the model was made and rounded afterwards.
     """
 
     name: str
@@ -45,6 +48,21 @@ class InMemoryTask:
     splits: dict[str, Batch] = field(repr=False)
     evaluation_batch: int = 1000
     epochs: int = 5
+    device: torch.device | None = None
+    dtype: torch.dtype | None = None
+
+    def __post_init__(self) -> None:
+        if self.device is None and self.dtype is None:
+            return
+        self.model.to(device=self.device, dtype=self.dtype)
+        self.splits = {
+            name: (self._placed(inputs), self._placed(targets))
+            for name, (inputs, targets) in self.splits.items()
+        }
+
+    def _placed(self, data: Tensor) -> Tensor:
+        dtype = self.dtype if data.is_floating_point() else None
+        return data.to(device=self.device, dtype=dtype)
 
     @property
     def steps_per_epoch(self) -> int:

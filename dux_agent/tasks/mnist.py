@@ -35,7 +35,12 @@ def _split(split: str) -> Batch:
     return pixels, torch.from_numpy(arrays["labels"]).long()
 
 
-def build(seed: int) -> InMemoryTask:
+def build(
+    seed: int,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 
     Raises:
@@ -58,5 +63,7 @@ def build(seed: int) -> InMemoryTask:
         base=lambda: torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
         batch_size=400,
         seed=seed,
+        device=device,
+        dtype=dtype,
         splits=splits,
     )

@@ -51,7 +51,12 @@ def windows(count: int, salt: int) -> Batch:
     return series[:, :WINDOW].unsqueeze(-1), math.sqrt(2) * series[:, -1]
 
 
-def build(seed: int) -> InMemoryTask:
+def build(
+    seed: int,
+    *,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> InMemoryTask:
     """The task with the initial weights of `seed`: 25 steps an epoch."""
     splits = {
         "train": windows(3200, salt=11),
@@ -69,5 +74,7 @@ def build(seed: int) -> InMemoryTask:
         base=lambda: torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
         batch_size=128,
         seed=seed,
+        device=device,
+        dtype=dtype,
         splits=splits,
     )
