@@ -10,19 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from dux_agent.choices import CHOICES
 from dux_agent.errors import BadArgument
 from dux_sandbox.limits import Limits
 
 Execution = Literal["isolated", "inline"]
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "accept": ("harmless", "finite", "not_worse"),
-    "execution": ("auto", "isolated", "inline"),
-    "lr_owner": ("proposal", "scheduler"),
-    "history": ("chat", "compressed"),
-    "carry_over": ("asked", "always", "never"),
-    "snapshots": ("device", "host", "off"),
-}
 
 
 def check_model(model: Any, optimizer: Any, objective: Any) -> None:
