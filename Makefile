@@ -49,9 +49,10 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_docs.py tests/test_layout.py
 
-# The tables of modules in docs/modules.md, from the modules' docstrings.
+# The tables in the pages: of modules from their docstrings, of options from the plan.
 docs: $(STAMP)
 	$(BIN)/python -m tests.modules_table
+	$(BIN)/python -m tests.options_table
 
 bench: $(STAMP)
 	$(BIN)/dux bench

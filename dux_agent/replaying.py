@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dux_agent.record.run_facts import read_facts
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Progress
 from dux_agent.trace import Event, read
@@ -58,6 +57,7 @@ def replay(
     folder: str | Path,
     *,
     execution: str | None = None,
+    task: str | None = None,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Replay:
     """Run what a run folder records once more and compare.
@@ -68,16 +68,17 @@ def replay(
     Args:
         folder: a run folder.
         execution: how accepted rules run, as `dux_agent.train.resume` takes it.
+        task: its task, said again, as it takes it too.
         on_event: as `dux_agent.train.train` takes it.
 
     Raises:
         DuxError: it is no run of `dux run`, or its trace is damaged.
     """
     from dux_agent.runs.replayed_model import ReplayedModel, answers_in
-    from dux_agent.train import train
+    from dux_agent.train import planned, train
 
     folder = Path(folder).expanduser().absolute()
-    plan = Plan.of(folder, read_facts(folder)).running(execution)
+    plan = planned(folder, execution=execution, task=task)
     recorded = read(folder)
     last = max((_place(event, plan) for event in recorded), default=(0, 0))
     complete = any(
@@ -100,19 +101,7 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="dux-replay-") as place:
         again = Path(place) / "run"
         try:
-            train(
-                plan.task,
-                lm=model,
-                epochs=plan.epochs,
-                seed=plan.seed,
-                run_dir=again,
-                control=plan.control,
-                task_description=plan.task_description,
-                execution=plan.execution,
-                every=plan.every,
-                threads=plan.threads,
-                on_event=listen,
-            )
+            train(plan, lm=model, run_dir=again, on_event=listen)
         except _Enough:
             pass
         replayed = read(again)

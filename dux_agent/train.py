@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from dux_agent.record.run_facts import read_facts
 from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Change, Epoch, Listening, Progress, Result
+from dux_agent.tasks.protocol import check_task
+from dux_agent.tasks.vouched import vouch, vouched
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -30,37 +33,23 @@ __all__ = ["Change", "Epoch", "Progress", "Result", "resume", "torch_threads", "
 
 
 def train(
-    task: str,
+    task: str | Plan,
     *,
-    lm: str | BaseChatModel = "offline",
-    epochs: int | None = None,
-    seed: int = 0,
+    lm: str | BaseChatModel | None = None,
     run_dir: str | Path | None = None,
-    control: bool = False,
-    task_description: str | None = None,
-    execution: str = "auto",
-    every: int | None = None,
-    threads: int = 1,
     on_event: Callable[[Progress], None] | None = None,
+    **options: Any,
 ) -> Result:
     """Train a task with an agent, and return every figure of it.
 
     Args:
-        task: a name of `dux_agent.tasks.TASKS`.
-        lm: the language model, as `dux_agent.attach` takes it.
-        epochs: epochs to train; the task's own number (5) when left out.
-        seed: of weights, batches, dropout masks and of the agent.
+        task: a name as `dux_agent.tasks.build` takes it, or a whole plan, which leaves
+            no `options` open.
+        lm: the language model, as `dux_agent.attach` takes it; "offline" when left out.
         run_dir: the run folder to make, or None for none.
-        control: also train with the base optimizer alone, from the same weights and
-            with the same batches, before the run.
-        task_description: a few words about the task for the model; None tells none.
-        execution: how accepted rules run, as `dux_agent.attach` takes it.
-        every: steps between decisions; None asks once before every epoch but the
-            first.
-        threads: of torch, while this runs. The tasks are small: a second thread gains
-            little on mnist and loses on the others, and sums that are split over
-            threads differ in their last bits from machine to machine.
         on_event: called with a `Progress` after every step, epoch and trace event.
+        options: those of `dux run`, by the names of the fields of
+            `dux_agent.runs.plan.Plan`: epochs=2, seed=1, control=True.
 
     The same arguments on the same machine give the same losses to the last bit.
 
@@ -70,33 +59,22 @@ def train(
         KeyboardInterrupt: handed on after the run folder was closed.
     """
     began = time.monotonic()
-    if epochs is not None and epochs < 1:
-        raise BadArgument(
-            f"epochs is {epochs}; it must be >= 1; leave it out for the task's own."
-        )
+    if isinstance(task, Plan):
+        plan = task
+    else:
+        named = {} if lm is None else {"model": _name_of(lm)}
+        plan = Plan.asked(task, {**named, **options})
     with ExitStack() as stack:
-        stack.enter_context(torch_threads(threads))
-        built = tasks.build(task, seed)
-        plan = Plan(
-            task=task,
-            seed=seed,
-            model=lm if isinstance(lm, str) else type(lm).__name__,
-            epochs=built.epochs if epochs is None else epochs,
-            control=control,
-            task_description=task_description,
-            execution=execution,
-            every=every,
-            threads=threads,
-        )
-        chat = _chat_model(lm, seed)
-        watch = Listening(on_event, plan.epochs, built.steps_per_epoch)
+        stack.enter_context(torch_threads(plan.threads))
+        built, plan, watch = _built(plan, on_event)
+        chat = _chat_model(plan.model if lm is None else lm, plan.seed)
         folder: RunFolder | None = None
         if run_dir is not None:
             require_store()
             folder = stack.enter_context(RunFolder.create(run_dir, plan.facts()))
             folder.subscribe(watch.hear)
         try:
-            agent = _attach(built, plan, folder, chat)
+            agent = _attach(built, plan, watch, folder, chat)
         except BaseException:
             # The folder was made a moment ago and holds nothing of a run yet.
             if folder is not None:
@@ -111,6 +89,7 @@ def resume(
     *,
     lm: str | BaseChatModel | None = None,
     execution: str | None = None,
+    task: str | None = None,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Go on with a run that died, from its last checkpoint, and return its figures.
@@ -125,6 +104,8 @@ def resume(
         execution: how accepted rules run. None: as they did, but that a folder alone
             has no rule run in this process where it can run in its own: "inline" is
             said by whoever trusts the folder. The figures are the same.
+        task: its task, said again; needed for one as "package.module:build" that was
+            never named on this machine, since a folder alone has nothing imported.
         on_event: as for `train`; the first steps it hears of are those that the run had
             taken after its last checkpoint.
 
@@ -136,12 +117,11 @@ def resume(
 
     began = time.monotonic()
     path = Path(run_dir).expanduser().absolute()
-    plan = Plan.of(path, read_facts(path)).running(execution)
+    plan = planned(path, execution=execution, task=task)
     with ExitStack() as stack:
         stack.enter_context(torch_threads(plan.threads))
-        built = tasks.build(plan.task, plan.seed)
+        built, plan, watch = _built(plan, on_event)
         chat = _chat_model(plan.model if lm is None else lm, plan.seed)
-        watch = Listening(on_event, plan.epochs, built.steps_per_epoch)
         folder = stack.enter_context(RunFolder.open(path))
         if (path / "decisions.sqlite").exists():
             folder.checkpointer()  # a damaged one is said now, not at a decision
@@ -149,8 +129,53 @@ def resume(
         saved = run_checkpoint.load(path)
         folder.go_on_from(0 if saved is None else saved["trace"])
         folder.subscribe(watch.hear)
-        agent = stack.enter_context(_attach(built, plan, folder, chat))
+        agent = stack.enter_context(_attach(built, plan, watch, folder, chat))
         return _run(plan, built, agent, folder, watch, saved, began)
+
+
+def planned(
+    folder: Path, *, execution: str | None = None, task: str | None = None
+) -> Plan:
+    """The plan of a recorded run, as far as a folder is taken at its word.
+
+    Args:
+        folder: a run folder.
+        execution, task: as for `resume`.
+
+    Raises:
+        RunFolderUnusable: it is no run of `dux run`.
+        BadArgument: the run is of another task than `task`, or of one that is imported
+            and was never named here.
+    """
+    plan = Plan.of(folder, read_facts(folder)).running(execution)
+    if task is not None and tasks.in_full(task) != plan.task:
+        raise BadArgument(
+            f"TASK is {task}, and the run in {folder} was begun with {plan.task}; a "
+            f"resumed run goes on as it was begun; leave TASK out."
+        )
+    if task is None and not vouched(plan.task):
+        raise BadArgument(
+            f"the run in {folder} is of the task {plan.task}, which was never named on "
+            f"this machine, from here; a folder alone was wanted to import nothing; "
+            f"name it if you trust it: dux run {plan.task} --resume {folder}, or dux "
+            f"replay {folder} --task {plan.task}."
+        )
+    return plan
+
+
+def _built(
+    plan: Plan, on_event: Callable[[Progress], None] | None
+) -> tuple[Task, Plan, Listening]:
+    """The task of a plan, the plan with its number of epochs, and who listens."""
+    built = check_task(plan.build(), plan.task)
+    vouch(plan.task)
+    epochs = plan.epochs or built.epochs
+    watch = Listening(on_event, epochs, built.steps_per_epoch)
+    return built, replace(plan, epochs=epochs), watch
+
+
+def _name_of(lm: str | BaseChatModel) -> str:
+    return lm if isinstance(lm, str) else type(lm).__name__
 
 
 def _run(
@@ -214,7 +239,11 @@ def _chat_model(lm: str | BaseChatModel, seed: int) -> BaseChatModel:
 
 
 def _attach(
-    built: Task, plan: Plan, folder: RunFolder | None, chat: BaseChatModel
+    built: Task,
+    plan: Plan,
+    watch: Listening,
+    folder: RunFolder | None,
+    chat: BaseChatModel,
 ) -> Agent:
     from dux_agent import attach
 
@@ -223,13 +252,10 @@ def _attach(
         built.base_optimizer(),
         built.objective,
         lm=chat,
-        task=plan.task_description,
-        every=plan.every,
-        total_steps=plan.epochs * built.steps_per_epoch,
-        execution=plan.execution,
-        seed=plan.seed,
+        total_steps=watch.epochs * watch.steps,
         validate=lambda model: built.evaluate("val", model),
         loss_name=built.loss_name,
         steps_per_epoch=built.steps_per_epoch,
         run_dir=folder,
+        **plan.of_attach(),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,72 +11,30 @@ import typer
 from rich.console import Console
 
 from dux_agent.commands.one_line import one_line_errors
+from dux_agent.commands.plan_options import of_plan, with_plan_options
 from dux_agent.errors import BadArgument
-from dux_agent.tasks import TASKS
+from dux_agent.runs.plan import Plan
+from dux_agent.tasks import TASKS, in_words, listed
 
 _TASK_HELP = "; ".join(f"{name}: {text}" for name, text in TASKS.items())
 
 
-class Execution(StrEnum):
-    """Where accepted rules run."""
-
-    auto = "auto"
-    isolated = "isolated"
-    inline = "inline"
-
-
+@with_plan_options
 def run(
     context: typer.Context,
+    *,
     task: Annotated[
         str | None,
         typer.Argument(
-            help=f"{_TASK_HELP}. Left out only with --resume.", show_default=False
+            help=f"{_TASK_HELP}; or a function that builds one of yours, as "
+            "package.module:build or file.py:build. Left out only with --resume.",
+            show_default=False,
         ),
     ] = None,
-    lm: Annotated[
-        str,
-        typer.Option(
-            help="offline (rule-based, not a language model), openai:NAME, "
-            "ollama:NAME, recorded:FILE or any provider:name of LangChain."
-        ),
-    ] = "offline",
-    task_description: Annotated[
-        str | None,
-        typer.Option(help="A few words on the task that the model is told."),
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(help="Epochs to train.", show_default="the task's own: 5"),
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(help="Of weights, batches, dropout and agent.")
-    ] = 0,
-    control: Annotated[
-        bool,
-        typer.Option(
-            "--control",
-            help="First train with the base optimizer only, from the same weights; "
-            "its figures stand beside the run's.",
-        ),
-    ] = False,
     run_dir: Annotated[
         Path | None,
         typer.Option(
             help="The run folder to make.", show_default="runs/TASK-TIME-SEED"
-        ),
-    ] = None,
-    execution: Annotated[
-        Execution,
-        typer.Option(
-            help="isolated: accepted rules stay in a locked-down process; inline: "
-            "they run in this one; auto: isolated on Linux, else inline."
-        ),
-    ] = Execution.auto,
-    every: Annotated[
-        int | None,
-        typer.Option(
-            help="Steps between decisions.",
-            show_default="one decision before every epoch but the first",
         ),
     ] = None,
     resume: Annotated[
@@ -87,6 +45,7 @@ def run(
             "as it was.",
         ),
     ] = None,
+    **options: Any,
 ) -> None:
     """Train a task while an agent writes, checks, tries and applies optimizers."""
     with one_line_errors():
@@ -97,43 +56,38 @@ def run(
             return
         if task is None:
             raise BadArgument(
-                f"no task was named; one of {', '.join(TASKS)} was wanted; run for "
-                f"instance dux run digits."
+                f"no task was named; one of {listed()} was wanted, or your own as "
+                f"package.module:build; run for instance dux run digits."
             )
         from dux_agent.terminal.display import TrainingDisplay
         from dux_agent.terminal.report_text import print_result
         from dux_agent.train import train
 
-        with TrainingDisplay(Console(stderr=True)) as display:
+        plan = Plan.asked(task, of_plan(options))
+        with TrainingDisplay(Console(stderr=True)) as display, in_words(plan.task):
             result = train(
-                task,
-                lm=lm,
-                epochs=epochs,
-                seed=seed,
-                run_dir=run_dir or _free_run_dir(task, seed),
-                control=control,
-                task_description=task_description,
-                execution=execution.value,
-                every=every,
-                on_event=display,
+                plan, run_dir=run_dir or _free_run_dir(plan), on_event=display
             )
         print_result(Console(), result)
 
 
 def _given(context: typer.Context) -> dict[str, Any]:
     """The arguments that stand on the command line, without those left out."""
-    return {
-        name: getattr(value, "value", value)
+    given = {
+        name: value
         for name, value in context.params.items()
         if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
     }
+    others = {name: given[name] for name in ("task", "run_dir") if name in given}
+    return others | of_plan(given)
 
 
-def _free_run_dir(task: str, seed: int) -> Path:
+def _free_run_dir(plan: Plan) -> Path:
     """runs/TASK-TIME-SEED below the working directory, not taken yet."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     # An unknown task is refused later; its name must not make a path of its own.
-    name = f"{task if task in TASKS else 'unknown'}-{stamp}-{seed}"
+    task = re.sub(r"[^\w.]+", "-", Path(plan.task).name).strip("-.")[:40] or "task"
+    name = f"{task}-{stamp}-{plan.seed}"
     path, count = Path("runs") / name, 1
     while path.exists():
         count += 1
@@ -144,10 +98,16 @@ def _free_run_dir(task: str, seed: int) -> Path:
 def replay(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     execution: Annotated[
-        Execution | None,
+        str | None,
         typer.Option(
             help="As of dux run.",
             show_default="as recorded, but inline only where it is said here",
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="The task, said again: for one of yours that was never named here."
         ),
     ] = None,
 ) -> None:
@@ -162,8 +122,9 @@ def replay(
         from dux_agent.terminal.report_text import print_replay
 
         with TrainingDisplay(Console(stderr=True)) as display:
-            how = None if execution is None else execution.value
-            compared = run_again(folder, execution=how, on_event=display)
+            compared = run_again(
+                folder, execution=execution, task=task, on_event=display
+            )
         print_replay(Console(), compared)
         if compared.differences:
             raise typer.Exit(1)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from dux_agent import tasks
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.record import run_checkpoint
@@ -110,7 +109,7 @@ class Courses:
         self._with_agent()
 
     def _base_alone(self) -> None:
-        task = tasks.build(self._plan.task, self._plan.seed)
+        task = self._plan.build()
         optimizer = task.base_optimizer()
         if self._kept is not None:
             task.model.load_state_dict(self._kept["model"])
@@ -130,7 +129,7 @@ class Courses:
 
     def _with_agent(self) -> None:
         agent = self._agent
-        if self.agents.epoch > self._plan.epochs:
+        if self.agents.epoch > self._watch.epochs:
             return  # it was over before, and nothing in its folder changes
         self._trained = (self._built, None)
         self._watch.course = "agent"
@@ -155,7 +154,7 @@ class Courses:
     ) -> None:
         Course(
             task=task,
-            epochs=self._plan.epochs,
+            epochs=self._watch.epochs,
             scope=scope,
             step=step,
             decide=decide,

@@ -1,51 +1,244 @@
-"""What a run of a task was asked to do, as `run.json` keeps it."""
+"""What a run of a task is asked to do: the table of its options, one line each."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dux_agent.errors import RunFolderUnusable
-from dux_agent.tasks import TASKS
+from dux_agent import tasks
+from dux_agent.choices import CHOICES
+from dux_agent.decisions import Budget
+from dux_agent.errors import BadArgument, RunFolderUnusable
+from dux_agent.runs.options import lines, option
+
+if TYPE_CHECKING:
+    from dux_agent.tasks.protocol import Task
+
+# More of anything is no run that anybody means, and could be a folder that means harm:
+# of some numbers torch would make threads, and a graph calls, without end.
+_MANY = 2**40
+
+
+def _limits(budget: Any) -> dict[str, float] | None:
+    """A budget as a dict of limits: of `20`, `"calls=20,tokens=90000"`, or a dict."""
+    if isinstance(budget, str):
+        parts = [part.partition("=") for part in budget.split(",")]
+        try:
+            if "=" in budget:
+                return _limits({name.strip(): float(value) for name, _, value in parts})
+            return _limits(int(budget))
+        except ValueError as error:
+            if isinstance(error, BadArgument):
+                raise
+            raise BadArgument(
+                f"budget is {budget!r}; a number of calls, or limits such as "
+                f"calls=20,tokens=90000,seconds=600, was wanted; write it so."
+            ) from None
+    limits = Budget.of(budget).limits
+    finite = {name: limit for name, limit in limits.items() if limit < math.inf}
+    return {n: int(x) if x % 1 == 0 else x for n, x in finite.items()} or None
+
+
+def _text(value: Any) -> Any:
+    """A dtype or a device as its name."""
+    return None if value is None else str(value).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The arguments of `dux_agent.train.train` that decide what a run computes.
+    """Everything that decides what a run computes; its fields are the table of options.
+
+    To add one, add its line. `option` is described in `dux_agent.runs.options`; where
+    something beside `dux_agent.attach` is to get the value, whoever gives it the value
+    reads it from the plan.
 
     Attributes:
-        task, seed, epochs, control, task_description, execution, every, threads: see
-            there; `epochs` is a number.
-        model: the language model as `--lm` names it, or the name of its class.
+        task: a name as `dux_agent.tasks.build` takes it.
     """
 
     task: str
-    seed: int
-    model: str
-    epochs: int
-    control: bool
-    task_description: str | None
-    execution: str
-    every: int | None
-    threads: int
+    model: str = option(
+        "offline",
+        "The language model: offline (rule-based, none), openai:NAME, ollama:NAME, "
+        "recorded:FILE or any provider:name of LangChain.",
+        called="lm",
+    )
+    task_description: str | None = option(
+        None,
+        "A few words on the task that the model is told.",
+        attach="task",
+        unset="no word",
+    )
+    epochs: int | None = option(
+        None,
+        "Epochs to train.",
+        least=1,
+        most=1_000_000,
+        unset="the task's own: 5 of ours",
+    )
+    seed: int = option(
+        0,
+        "Of weights, batches, dropout and agent.",
+        least=0,
+        most=2**32 - 1,
+        attach="seed",
+    )
+    control: bool = option(
+        False,
+        "First train with the base optimizer only, from the same weights; its figures "
+        "stand beside the run's.",
+    )
+    execution: str = option(
+        "auto",
+        "isolated: accepted rules stay in a locked-down process; inline: they run in "
+        "this one; auto: isolated on Linux, else inline.",
+        choices=CHOICES["execution"],
+        attach="execution",
+    )
+    every: int | None = option(
+        None,
+        "Steps between decisions.",
+        least=1,
+        most=_MANY,
+        attach="every",
+        unset="one decision before every epoch but the first",
+    )
+    device: str | None = option(
+        None,
+        "Where the task is trained, such as cpu or cuda:0.",
+        read=_text,
+        unset="the task's own",
+    )
+    dtype: str | None = option(
+        None,
+        "Of its weights: float32, float64, bfloat16 or float16.",
+        read=_text,
+        unset="the task's own",
+    )
+    candidates: int = option(
+        1,
+        "Proposals a try; the best dry run goes on.",
+        least=1,
+        most=1000,
+        attach="candidates",
+    )
+    max_attempts: int = option(
+        3,
+        "Tries that a decision may cost.",
+        least=1,
+        most=1000,
+        attach="max_attempts",
+    )
+    dry_run_steps: int = option(
+        10,
+        "Steps of the dry run on a copy of the model.",
+        least=1,
+        most=100_000,
+        attach="dry_run_steps",
+    )
+    accept: str = option(
+        "harmless",
+        "What passes the dry run.",
+        choices=CHOICES["accept"],
+        attach="accept",
+    )
+    fuzz: bool = option(
+        False,
+        "Try the laws of an optimizer on each proposal before its dry run.",
+        attach="fuzz",
+    )
+    carry_over: str = option(
+        "asked",
+        "Whether a new rule gets the state of the one before that fits.",
+        choices=CHOICES["carry_over"],
+        attach="carry_over",
+    )
+    history: str = option(
+        "chat",
+        "What the model sees of earlier decisions: the conversation, or a table.",
+        choices=CHOICES["history"],
+        attach="history",
+    )
+    history_characters: int = option(
+        60_000,
+        "How much of the conversation it sees word for word.",
+        least=0,
+        most=_MANY,
+        attach="history_characters",
+    )
+    guard_steps: int = option(
+        100,
+        "Steps after a swap with the dear checks.",
+        least=0,
+        most=_MANY,
+        attach="guard_steps",
+    )
+    snapshots: str = option(
+        "device",
+        "Where the guard keeps what it would put back.",
+        choices=CHOICES["snapshots"],
+        attach="snapshots",
+    )
+    background: bool = option(
+        False,
+        "Ask the model while training goes on: a rule goes live when it has answered, "
+        "and no replay repeats to the step when that is.",
+        attach="background",
+    )
+    budget: dict[str, float] | None = option(
+        None,
+        "Calls of the model in all, or limits as calls=20,tokens=90000,seconds=600.",
+        read=_limits,
+        attach="budget",
+        unset="no limit",
+    )
+    threads: int = option(
+        1,
+        "Of torch. Sums that several share differ in their last bits from machine to "
+        "machine.",
+        least=1,
+        most=1024,
+    )
+
+    def __post_init__(self) -> None:
+        """Raise BadArgument for a value that its line does not take."""
+        for name, line in OPTIONS.items():
+            object.__setattr__(self, name, line.checked(getattr(self, name)))
+
+    @classmethod
+    def asked(cls, task: str, options: Mapping[str, Any]) -> Plan:
+        """The plan of a new run.
+
+        Raises:
+            BadArgument: there is no such option, or it does not take this value.
+        """
+        for name in options:
+            if name not in OPTIONS:
+                raise BadArgument(
+                    f"a run has no option {name!r}; any of {', '.join(OPTIONS)} was "
+                    f"wanted; leave it out."
+                )
+        return cls(task=tasks.in_full(str(task)), **options)
+
+    def build(self) -> Task:
+        """The task, built anew; raises as `dux_agent.tasks.build`."""
+        return tasks.build(self.task, self.seed, device=self.device, dtype=self.dtype)
+
+    def of_attach(self) -> dict[str, Any]:
+        """The arguments of `dux_agent.attach` that it decides."""
+        return {
+            line.option.attach: getattr(self, name)
+            for name, line in OPTIONS.items()
+            if line.option.attach
+        }
 
     def facts(self) -> dict[str, Any]:
         """It as `run.json` says it."""
-        return {
-            "task": self.task,
-            "seed": self.seed,
-            "model": self.model,
-            "arguments": {
-                "epochs": self.epochs,
-                "control": self.control,
-                "task_description": self.task_description,
-                "execution": self.execution,
-                "every": self.every,
-                "threads": self.threads,
-            },
-        }
+        said = asdict(self)
+        return {**{name: said.pop(name) for name in _FACTS}, "arguments": said}
 
     def running(self, execution: str | None) -> Plan:
         """The same with rules that run as the caller says, not as a folder does.
@@ -59,47 +252,32 @@ class Plan:
 
     @classmethod
     def of(cls, folder: Path, facts: Mapping[str, Any]) -> Plan:
-        """What the `run.json` of `folder` says.
+        """What the `run.json` of `folder` says; an older one says less.
 
         Raises:
             RunFolderUnusable: it was not made by `dux run`, or somebody changed it.
         """
         arguments = facts.get("arguments")
-        if not isinstance(arguments, dict) or facts.get("task") not in TASKS:
+        task = facts.get("task")
+        if not isinstance(arguments, dict) or not isinstance(task, str):
             raise _foreign(folder, "no task of dux run")
-        found: dict[str, Any] = {
-            name: facts.get(name) for name in ("task", "seed", "model")
-        }
-        found |= {name: arguments.get(name) for name in _KINDS if name not in found}
-        found["threads"] = arguments.get("threads", 1)
-        for name, kinds in _KINDS.items():
-            value = found[name]
-            # A bool is an int in Python and no number of anything here.
-            if not isinstance(value, kinds) or (
-                isinstance(value, bool) and bool not in kinds
-            ):
-                raise _foreign(folder, f"{name} {value!r}")
-        for name, most in _MOST.items():
-            if not 1 <= (1 if found[name] is None else found[name]) <= most:
-                raise _foreign(folder, f"{name} {found[name]}")
+        if arguments.get("epochs") is None:
+            raise _foreign(folder, "no number of epochs")
+        said = {**arguments, **{name: facts.get(name) for name in _FACTS}}
+        found: dict[str, Any] = {"task": task}
+        for name, line in OPTIONS.items():
+            if name in said:
+                try:
+                    found[name] = line.checked(said[name])
+                except BadArgument as error:
+                    raise _foreign(folder, str(error).partition(";")[0]) from None
         return cls(**found)
 
 
-# Numbers that a run was begun with; of others torch would make threads without end.
-_MOST = {"epochs": 1_000_000, "threads": 1024, "every": 2**40}
+OPTIONS = lines(Plan)
 
-_NONE = type(None)
-_KINDS: dict[str, tuple[type, ...]] = {
-    "task": (str,),
-    "seed": (int,),
-    "model": (str,),
-    "epochs": (int,),
-    "control": (bool,),
-    "task_description": (str, _NONE),
-    "execution": (str,),
-    "every": (int, _NONE),
-    "threads": (int,),
-}
+# What `run.json` says of every run, whoever made it; the rest are its arguments.
+_FACTS = ("task", "seed", "model")
 
 
 def _foreign(folder: Path, found: str) -> RunFolderUnusable:

@@ -8,11 +8,15 @@ Listing them imports no torch, so that the command line answers at once.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 from dux_agent.errors import BadArgument, DuxError, MissingExtra
 from dux_agent.tasks.named import TASKS as TASKS
 from dux_agent.tasks.named import Builder, builder_of, failed
+from dux_agent.tasks.named import in_full as in_full
+from dux_agent.tasks.named import listed as listed
 from dux_agent.tasks.protocol import check_task
 
 if TYPE_CHECKING:
@@ -67,6 +71,23 @@ def build(name: str, seed: int, *, device: Any = None, dtype: Any = None) -> Tas
         raise failed(f"{name} built no task", error) from error
     check_placed(built.model, name, **place)
     return built
+
+
+@contextmanager
+def in_words(name: str) -> Iterator[None]:
+    """Say in words what the code of anybody's task raises while a command trains it.
+
+    Raises:
+        BadArgument: it raised something; of one of ours that is raised as it is.
+    """
+    try:
+        yield
+    except DuxError:
+        raise
+    except Exception as error:  # whatever a task of anybody's raises
+        if name in TASKS:
+            raise
+        raise failed(f"the task {name} ended", error) from error
 
 
 def _takes(builder: Builder, name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from rich.console import Console
 
 from dux_agent.errors import BadArgument
 from dux_agent.record.run_facts import read_facts
-from dux_agent.runs.plan import Plan
+from dux_agent.runs.plan import OPTIONS, Plan
+from dux_agent.tasks import in_words
 from dux_agent.terminal.display import TrainingDisplay
 from dux_agent.terminal.report_text import print_result
 from dux_agent.train import resume
@@ -30,18 +30,24 @@ def go_on(folder: Path, given: Mapping[str, Any]) -> None:
             Nothing was changed then.
     """
     path = folder.expanduser().absolute()
-    begun = asdict(Plan.of(path, read_facts(path)))
-    begun |= {"lm": begun["model"], "run_dir": path, "resume": folder}
-    for name, value in given.items():
-        known = begun.get(name)
-        if isinstance(value, Path) and name == "run_dir":
-            value = value.expanduser().absolute()
-        if value != known:
-            option = "TASK" if name == "task" else "--" + name.replace("_", "-")
-            raise BadArgument(
-                f"{option} is {value}, and the run in {folder} was begun with {known}; "
-                f"a resumed run goes on as it was begun; leave {option} out."
-            )
-    with TrainingDisplay(Console(stderr=True)) as display:
-        result = resume(path, execution=given.get("execution"), on_event=display)
+    begun = Plan.of(path, read_facts(path))
+    said = dict(given)
+    execution, task = said.get("execution"), said.pop("task", None)
+    elsewhere = said.pop("run_dir", path)
+    ok = elsewhere.expanduser().absolute() == path
+    _same("--run-dir", elsewhere, folder, folder, ok=ok)
+    for name, value in said.items():
+        known = getattr(begun, name)
+        ok = OPTIONS[name].checked(value) == known
+        _same(OPTIONS[name].flag, value, known, folder, ok=ok)
+    with TrainingDisplay(Console(stderr=True)) as display, in_words(begun.task):
+        result = resume(path, execution=execution, task=task, on_event=display)
     print_result(Console(), result)
+
+
+def _same(what: str, value: Any, begun: Any, folder: Path, *, ok: bool) -> None:
+    if not ok:
+        raise BadArgument(
+            f"{what} is {value}, and the run in {folder} was begun with {begun}; "
+            f"a resumed run goes on as it was begun; leave {what} out."
+        )

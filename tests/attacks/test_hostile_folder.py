@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from dux_agent.runs.plan import OPTIONS
 from tests import run_folders
 from tests.attacks.hostile_folders import (
     contents,
@@ -176,18 +177,16 @@ def test_no_entry_of_run_json_is_taken_on_trust(whole, tmp_path, key):
             ended_in_words(dux(*command))
 
 
-@pytest.mark.parametrize(
-    "key", ["epochs", "control", "task_description", "execution", "every", "threads"]
-)
+@pytest.mark.parametrize("key", sorted(OPTIONS.keys() - {"seed", "model"}))
 def test_no_argument_of_run_json_is_taken_on_trust(died, tmp_path, key):
     # What may stand there is another run, and would be trained to its end.
-    sound = {
-        "control": {"boolean"},
-        "task_description": {"text", "nothing", "surrogate", "zero"},
-        "every": {"nothing"},
-    }
+    sound = {"nothing"} if OPTIONS[key].default is None and key != "epochs" else set()
+    if bool in OPTIONS[key].kinds:
+        sound |= {"boolean"}
+    if key == "task_description":
+        sound |= {"text", "surrogate", "zero"}
     folder = shutil.copytree(died, tmp_path / "run")
-    for bomb in BOMBS.keys() - sound.get(key, set()) - {"wide"}:
+    for bomb in BOMBS.keys() - sound - {"wide"}:
         facts = run_json(died)
         facts["arguments"][key] = "HERE"
         text = json.dumps(facts).replace('"HERE"', BOMBS[bomb])

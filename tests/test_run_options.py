@@ -1,0 +1,326 @@
+"""The table of options: command line, `train`, run.json, resume, replay, docs."""
+
+import inspect
+import json
+import shutil
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from dux_agent import attach
+from dux_agent.cli import app
+from dux_agent.errors import BadArgument
+from dux_agent.record.run_facts import read_facts
+from dux_agent.replaying import replay
+from dux_agent.runs.plan import OPTIONS, Plan
+from dux_agent.train import resume, train
+from tests import options_table
+
+TASK = "tests.foreign_tasks:build"
+EXECUTIONS = ("inline", "isolated")
+
+# Another value than the default of each, as the command line takes it.
+OTHER = {
+    "model": "offline",
+    "task_description": "a plane",
+    "epochs": 3,
+    "seed": 3,
+    "control": True,
+    "execution": "inline",
+    "every": 5,
+    "device": "cpu",
+    "dtype": "float64",
+    "candidates": 2,
+    "max_attempts": 1,
+    "dry_run_steps": 4,
+    "accept": "finite",
+    "fuzz": True,
+    "carry_over": "always",
+    "history": "compressed",
+    "history_characters": 100,
+    "guard_steps": 3,
+    "snapshots": "host",
+    "background": True,
+    "budget": "calls=1,tokens=90000",
+    "threads": 2,
+}
+
+
+class Died(Exception):
+    """Stands for the end of the process."""
+
+
+def dux(*arguments):
+    return CliRunner().invoke(app, [str(each) for each in arguments])
+
+
+def dying(after):
+    left = after
+
+    def listen(progress):
+        nonlocal left
+        left -= progress.kind == "step" and progress.course == "agent"
+        if not left:
+            raise Died
+
+    return listen
+
+
+def losses(result):
+    return [(each.train, each.val, each.test) for each in result.epochs]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("DUX_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def test_every_option_is_tried_here():
+    assert OPTIONS.keys() == OTHER.keys()
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_an_option_of_the_command_line_stands_in_run_json(name, tmp_path):
+    value, line = OTHER[name], OPTIONS[name]
+    given = [line.flag] if value is True else [line.flag, value]
+
+    result = dux("run", TASK, *given, "--run-dir", tmp_path / "run")
+
+    assert 0 == result.exit_code, result.output
+    facts = read_facts(tmp_path / "run")
+    assert line.checked(value) == {**facts, **facts["arguments"]}[name]
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("name", sorted(OTHER.keys() - {"execution", "background"}))
+def test_a_run_with_any_option_resumes_and_replays_to_the_same_losses(
+    name, execution, tmp_path
+):
+    options = {"execution": execution, name: OTHER[name]}
+    whole = train(TASK, run_dir=tmp_path / "whole", **options)
+    with pytest.raises(Died):
+        train(TASK, run_dir=tmp_path / "died", on_event=dying(12), **options)
+
+    again = replay(tmp_path / "whole", execution=execution)
+    resumed = resume(tmp_path / "died", execution=execution)
+
+    assert () == again.differences
+    assert losses(whole) == losses(resumed)
+    assert (
+        read_facts(tmp_path / "died")["arguments"]
+        == (read_facts(tmp_path / "whole")["arguments"])
+    )
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_a_run_that_decides_in_the_background_ends_and_resumes(execution, tmp_path):
+    options = {"execution": execution, "background": True, "every": 4, "epochs": 3}
+    with pytest.raises(Died):
+        train(TASK, run_dir=tmp_path / "run", on_event=dying(12), **options)
+
+    result = resume(tmp_path / "run", execution=execution)
+
+    assert 3 == len(result.epochs)
+
+
+def test_attach_takes_what_a_plan_gives_it_and_has_the_same_defaults():
+    taken = inspect.signature(attach).parameters
+
+    for name, value in Plan(task=TASK).of_attach().items():
+        assert taken[name].default == value
+
+
+def test_no_call_is_made_beyond_the_budget(tmp_path):
+    result = train(TASK, epochs=4, budget=1, execution="inline")
+
+    calls = [change.decision.usage.get("calls", 0) for change in result.changes]
+    assert [1, 0, 0] == calls
+    assert "budget is used up: 1 of 1 calls" in result.changes[1].decision.reason
+
+
+@pytest.mark.parametrize(
+    ("written", "limits"),
+    [
+        (None, None),
+        (20, {"calls": 20}),
+        ("20", {"calls": 20}),
+        ("calls=20", {"calls": 20}),
+        ("calls=20, seconds=1.5", {"calls": 20, "seconds": 1.5}),
+        ("tokens=9e4", {"tokens": 90000}),
+        ("seconds=inf", None),
+        ({"tokens": 5}, {"tokens": 5}),
+    ],
+)
+def test_a_budget_is_a_number_of_calls_or_limits_by_name(written, limits):
+    assert limits == Plan(task=TASK, budget=written).budget
+
+
+@pytest.mark.parametrize(
+    "written", ["", "many", "calls", "calls=", "=3", "calls=x", "money=3", 0, "-1", [1]]
+)
+def test_what_is_no_budget_is_refused_in_words(written):
+    with pytest.raises(BadArgument, match="budget .*was wanted"):
+        Plan(task=TASK, budget=written)
+
+
+def wrong_values():
+    for name, line in OPTIONS.items():
+        option = line.option
+        if option.least is not None:
+            yield name, option.least - 1, f"it must be >= {option.least}"
+        if option.most is not None:
+            yield name, option.most + 1, f"it must be <= {option.most}"
+        if option.choices:
+            yield name, "bogus", "one of '"
+        if option.read is None:
+            yield name, b"x", "a value of the type"
+
+
+@pytest.mark.parametrize(("name", "value", "said"), list(wrong_values()), ids=str)
+def test_a_value_that_no_line_takes_is_refused_in_words(name, value, said):
+    with pytest.raises(BadArgument, match=f"{name} is .*{said}.*leave it out"):
+        train(TASK, **{name: value})
+
+
+def test_an_option_that_is_none_is_refused_with_the_list_of_them():
+    with pytest.raises(BadArgument, match="no option 'epoch'; any of .*epochs"):
+        train(TASK, epoch=3)
+
+
+def test_a_folder_of_before_says_less_and_is_read(tmp_path):
+    train("sine", run_dir=tmp_path / "run", epochs=1)
+    facts = json.loads((tmp_path / "run" / "run.json").read_text())
+    before = ("epochs", "control", "task_description", "execution", "every")
+    facts["arguments"] = {name: facts["arguments"][name] for name in before}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(facts))
+
+    compared = replay(tmp_path / "run")
+
+    assert () == compared.differences
+    assert Plan(task="sine", epochs=1) == Plan.of(tmp_path / "run", facts)
+
+
+@pytest.mark.parametrize("name", sorted(OTHER.keys() - {"execution", "model"}))
+def test_what_a_resumed_run_is_told_otherwise_is_refused(name, tmp_path):
+    train("sine", run_dir=tmp_path / "run", epochs=1)
+    value, line = OTHER[name], OPTIONS[name]
+    given = [line.flag] if value is True else [line.flag, value]
+
+    result = dux("run", "--resume", tmp_path / "run", *given)
+
+    assert 2 == result.exit_code
+    assert f"{line.flag} is {value}, and the run in" in result.stderr
+
+
+def test_what_a_resumed_run_is_told_once_more_is_taken(tmp_path):
+    with pytest.raises(Died):
+        train(
+            TASK, run_dir=tmp_path / "run", on_event=dying(12), budget=9, candidates=2
+        )
+
+    result = dux(
+        "run", TASK, "--budget", "calls=9", "--candidates", 2, "--resume",
+        tmp_path / "run",
+    )  # fmt: skip
+
+    assert 0 == result.exit_code, result.output
+
+
+def test_the_page_has_every_option():
+    page = options_table.PAGE.read_text()
+
+    assert options_table.with_table(page) == page, "python -m tests.options_table"
+
+
+def test_help_has_every_option():
+    text = dux("run", "--help").output
+
+    assert [] == [line.flag for line in OPTIONS.values() if line.flag not in text]
+
+
+@pytest.fixture
+def foreign(tmp_path, monkeypatch):
+    """A folder of a run over a module of somebody's, and that module's folder."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "somebodys.py").write_text("from tests.foreign_tasks import build\n")
+    monkeypatch.chdir(home)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    yield home
+    sys.modules.pop("somebodys", None)
+
+
+@pytest.mark.parametrize("name", ["somebodys:build", "somebodys.py:build"])
+def test_a_run_of_somebodys_task_resumes_and_replays(foreign, name):
+    with pytest.raises(Died):
+        train(name, run_dir="run", on_event=dying(12))
+
+    resumed = dux("run", "--resume", "run")
+    again = dux("replay", "run")
+
+    assert (0, 0) == (resumed.exit_code, again.exit_code), resumed.output + again.output
+
+
+@pytest.mark.parametrize("name", ["somebodys:build", "somebodys.py:build"])
+@pytest.mark.parametrize("command", [("run", "--resume"), ("replay",)])
+def test_a_run_whose_module_is_gone_says_so_in_words(foreign, name, command):
+    train(name, run_dir="run")
+    (foreign / "somebodys.py").unlink()
+    sys.modules.pop("somebodys", None)
+    shutil.rmtree("__pycache__", ignore_errors=True)
+
+    result = dux(*command, "run", *(("--task", name) if command == ("replay",) else ()))
+
+    assert 2 == result.exit_code, result.output
+    assert 1 == len(result.stderr.strip().splitlines())
+    assert "somebodys" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["somebodys:build", "somebodys.py:build"])
+@pytest.mark.parametrize("command", [("run", "--resume"), ("replay",)])
+def test_a_folder_alone_has_nothing_imported(foreign, name, command, monkeypatch):
+    train(name, run_dir="run")
+    (foreign / "somebodys.py").write_text("raise SystemExit('imported')\n")
+    sys.modules.pop("somebodys", None)
+    monkeypatch.setenv("DUX_CACHE", str(foreign / "another"))
+
+    result = dux(*command, "run")
+
+    assert 2 == result.exit_code
+    assert "was never named on this machine" in result.stderr
+    assert "imported" not in result.stderr
+
+
+def test_a_folder_whose_task_is_said_again_is_gone_on_with(foreign, monkeypatch):
+    train("somebodys:build", run_dir="run")
+    monkeypatch.setenv("DUX_CACHE", str(foreign / "another"))
+
+    again = dux("replay", "run", "--task", "somebodys:build")
+    other = dux("replay", "run", "--task", "digits")
+    resumed = dux("run", "somebodys:build", "--resume", "run")
+
+    assert (0, 2, 0) == (again.exit_code, other.exit_code, resumed.exit_code)
+    assert "TASK is digits, and the run in" in other.stderr
+
+
+@pytest.mark.parametrize("command", ["run", "resume"])
+def test_what_a_strangers_code_raises_in_training_is_one_line(foreign, command):
+    (foreign / "somebodys.py").write_text(
+        "from tests.foreign_tasks import Line\n"
+        "class Late(Line):\n"
+        "    def evaluate(self, split, model=None):\n"
+        "        if split == 'test':\n"
+        "            raise KeyError('no such split')\n"
+        "        return 1.0\n"
+        "build = Late\n"
+    )
+
+    result = dux("run", "somebodys:build", "--run-dir", "run")
+    if command == "resume":
+        result = dux("run", "--resume", "run")
+
+    assert 2 == result.exit_code
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("dux:")]
+    assert "KeyError: 'no such split' (" in line
+    assert "somebodys.py:5" in line
