@@ -38,8 +38,9 @@ from dux_agent.showing import named
 from dux_sandbox.trying.scratch import made_for_a_trial
 
 if TYPE_CHECKING:
-    from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from dux_graphs.language_model import LanguageModel
 
 
 class Agent(Uncopied):
@@ -59,7 +60,7 @@ class Agent(Uncopied):
         optimizer: torch.optim.Optimizer,
         settings: Settings,
         *,
-        chats: tuple[BaseChatModel, BaseChatModel | None] | None,
+        asked: tuple[LanguageModel, ...] | None,
         budget: Budget,
         recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
@@ -88,10 +89,10 @@ class Agent(Uncopied):
         self._closed: str | None = None
         functions = CallersFunctions(settings, model, self.optimizer)
         # Without a language model nothing is ever tried.
-        functions.objective_checked = objective_checked or chats is None
+        functions.objective_checked = objective_checked or asked is None
         intake = Intake(functions, self.optimizer)
         self._run_guard: RunGuard | None = None
-        if chats is None:
+        if asked is None:
             self._run_guard = guard_run(
                 self.optimizer,
                 model,
@@ -114,7 +115,7 @@ class Agent(Uncopied):
             functions=functions,
             rules=self._rules,
             chronicle=Chronicle(settings.history, settings.history_characters),
-            chats=chats,
+            asked=asked,
             budget=budget,
             recorder=recorder,
             checkpointer=checkpointer,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -13,6 +13,9 @@ from torch import nn
 from dux_agent.choices import CHOICES
 from dux_agent.errors import BadArgument
 from dux_sandbox.limits import Limits
+
+if TYPE_CHECKING:
+    from dux_graphs.language_model import LanguageModel
 
 Execution = Literal["isolated", "inline"]
 
@@ -153,27 +156,81 @@ def check_prompts(prompts: str | Path | None) -> str | None:
         raise BadArgument(str(error)) from None
 
 
-def chat_models(lm: Any, fallback: Any, seed: int) -> tuple[Any, Any] | None:
-    """The chat models of both names, or BadArgument for one that means nothing.
+def listed(given: Any) -> list[Any]:
+    """One model or several as a list."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
 
-    None where there is no language model.
+
+def language_models(
+    lm: Any,
+    fallback: Any,
+    *,
+    seed: int,
+    options: Any = None,
+    timeout: float,
+) -> tuple[LanguageModel, ...] | None:
+    """The language models in the order that they are asked in; None where none is.
+
+    Raises:
+        BadArgument: a name means nothing, or an option cannot be meant.
     """
+    options = check_options(options)
+    names = [*listed(lm), *listed(fallback)]
     if lm is None:
-        if fallback is not None:
-            raise BadArgument(
-                f"fallback is {fallback!r} and lm is None; a fallback of a model was "
-                f"wanted; pass it as lm, or leave it out."
-            )
+        for name, value in (("fallback", fallback), ("lm_options", options)):
+            if value:
+                raise BadArgument(
+                    f"{name} is {value!r} and lm is None; a {name} of a model was "
+                    f"wanted; pass a model as lm, or leave it out."
+                )
         return None
-    from dux_graphs.models import ModelNameError, chat_model
+    if not listed(lm):
+        raise BadArgument(
+            "lm is an empty list; at least one language model was wanted; pass "
+            "lm=None where nobody is to be asked."
+        )
+    from dux_graphs.models import ModelNameError, language_model, takes_options
 
+    # In a list with one that takes no options they are the others'.
+    several = any(takes_options(name) for name in names)
     try:
-        return (
-            chat_model(lm, seed=seed),
-            None if fallback is None else chat_model(fallback, seed=seed),
+        return tuple(
+            language_model(
+                name,
+                seed=seed,
+                options=options if takes_options(name) or not several else {},
+                timeout=timeout,
+            )
+            for name in names
         )
     except ModelNameError as error:
         raise BadArgument(str(error)) from None
+
+
+def check_options(options: Any) -> dict[str, Any]:
+    """The options of a language model as a dict of its own."""
+    if options is None:
+        return {}
+    if not isinstance(options, Mapping) or not all(
+        isinstance(name, str) and name for name in options
+    ):
+        raise BadArgument(
+            f"lm_options is {options!r}; a dict of options by name was wanted; pass "
+            f"for instance lm_options={{'temperature': 0.7}}."
+        )
+    return dict(options)
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Raise BadArgument unless `value` is a number of seconds above 0."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 < value < float("inf"):
+        raise BadArgument(
+            f"{name} is {value!r}; a number of seconds above 0 was wanted; pass for "
+            f"instance {name}=600."
+        )
 
 
 def choose_execution(wanted: str, parameters: list[torch.Tensor]) -> Execution:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+    Models = str | BaseChatModel | Sequence[str | BaseChatModel]
+
 
 def attach(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
     *,
-    lm: str | BaseChatModel | None = "offline",
+    lm: Models | None = "offline",
     task: str | None = None,
     every: int | None = None,
     total_steps: int | None = None,
@@ -57,7 +59,7 @@ def attach(
     history: str = "chat",
     history_characters: int = 60_000,
     limits: Limits | Mapping[str, Any] | None = None,
-    fallback: str | BaseChatModel | None = None,
+    fallback: Models | None = None,
     fuzz: bool = False,
     also: Any = (),
     batch: Any = None,
@@ -65,6 +67,9 @@ def attach(
     rollback_lr: float = 0.5,
     max_rollbacks: int = 3,
     schedulers: Any = None,
+    lm_options: Mapping[str, Any] | None = None,
+    lm_timeout: float = 600.0,
+    decision_timeout: float | None = None,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -80,8 +85,9 @@ def attach(
             keep working.
         objective: `(model, batch) -> loss`, a scalar tensor.
         lm: "offline" (rules, no language model), "recorded:FILE", "openai:NAME", any
-            "provider:NAME" of LangChain, or a LangChain chat model. None: nobody is
-            asked, the guard watches the optimizer itself.
+            "provider:NAME" of LangChain, or a LangChain chat model. A list: the first
+            is asked, each of the others where those before it have failed for good.
+            None: nobody is asked, the guard watches the optimizer itself.
         task: a few words on the task for the model, such as "MNIST".
         every: steps between decisions; None: only when `decide` is called.
         total_steps: steps of the whole run, so that a schedule can be planned.
@@ -111,7 +117,8 @@ def attach(
             table; "compressed": a table alone.
         history_characters: how much of the conversation it sees word for word.
         limits: time and memory that a rule may use.
-        fallback: a chat model that is asked when the retries of `lm` are spent.
+        fallback: a chat model, or several, that are asked when `lm` has failed: the
+            same as to name them behind it in a list.
         fuzz: try the laws of an optimizer on each proposal, in a jailed process,
             before its dry run; a broken law goes back to the model as a finding.
         also: a module, or several, that the objective or `validate` reach in a way
@@ -128,6 +135,12 @@ def attach(
             raises `TrainingDiverged`.
         schedulers: the LR scheduler of the optimizer, or a list of them; None: they
             are looked for at each decision, so that one may be made later.
+        lm_options: of the language models, such as `{"temperature": 0.7}`; `base_url`
+            names a server that speaks like OpenAI. One that a server refuses is left
+            out from then on.
+        lm_timeout: seconds that a model may think before the first token of its reply.
+        decision_timeout: seconds until a decision asks nobody any more and ends as
+            "failed"; None: three times `lm_timeout`.
 
     What every decision needs is tried once before anything is written: a copy of the
     model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
@@ -171,6 +184,10 @@ def attach(
         carry_over=carry_over,
         snapshots=snapshots,
     )
+    arguments.check_seconds("lm_timeout", lm_timeout)
+    if decision_timeout is None:
+        decision_timeout = 3 * lm_timeout
+    arguments.check_seconds("decision_timeout", decision_timeout)
     arguments.check_snapshots(snapshots, lm)
     arguments.check_callables(validate=validate, clone=clone)
     given = schedulers_given(schedulers, optimizer)
@@ -201,22 +218,26 @@ def attach(
         snapshots=cast(Any, snapshots),
         rollback_lr=float(rollback_lr),
         max_rollbacks=max_rollbacks,
+        lm_timeout=float(lm_timeout),
+        decision_timeout=float(decision_timeout),
     )
     spending = Budget.of(budget)
-    chats = arguments.chat_models(lm, fallback, seed)
+    asked = arguments.language_models(
+        lm, fallback, seed=seed, options=lm_options, timeout=float(lm_timeout)
+    )
     if run_dir is not None and checkpointer is None:
         require_store()
     functions = CallersFunctions(settings, model, BeforeSteps(optimizer.param_groups))
-    if chats is not None:
+    if asked is not None:
         functions.look_first(batch)
     # Last of all: these change something.
-    recorder = Recorder.of(run_dir, settings, lm)
+    recorder = Recorder.of(run_dir, settings, _all(lm, fallback))
     take_over(optimizer)
     agent = Agent(
         model,
         optimizer,
         settings,
-        chats=chats,
+        asked=asked,
         budget=spending,
         recorder=recorder,
         checkpointer=checkpointer,
@@ -226,3 +247,9 @@ def attach(
     )
     remember(agent)
     return agent
+
+
+def _all(lm: Any, fallback: Any) -> Any:
+    """The models of a run as its record names them: one, or all of them in order."""
+    several = [*arguments.listed(lm), *arguments.listed(fallback)]
+    return several if len(several) > 1 else lm

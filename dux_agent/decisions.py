@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 
 from dux_agent.errors import BadArgument
 from dux_agent.showing import html_table, named, one_line
+from dux_graphs.state import NoMoreCalls
 
 Verdict = Literal["applied", "kept", "failed", "rolled_back"]
 
@@ -104,7 +105,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 
 
-class BudgetSpent(Exception):
+class BudgetSpent(NoMoreCalls):
     """No call is left in the budget; ends a decision, never a training."""
 
 

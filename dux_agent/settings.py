@@ -50,6 +50,8 @@ class Settings:
     snapshots: Place = "device"
     rollback_lr: float = 0.5
     max_rollbacks: int = 3
+    lm_timeout: float = 600.0
+    decision_timeout: float = 1800.0
 
     def decisions_left(self, step: int) -> int | None:
         """How often the model is asked again after a decision at `step`, if known."""

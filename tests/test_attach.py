@@ -50,11 +50,76 @@ def bad(**options):
         ({"lm": "nobody"}, "no language model is called 'nobody'"),
         ({"lm": 7}, "lm is a int"),
         ({"fallback": "nobody"}, "no language model is called 'nobody'"),
+        ({"lm": ["offline", "nobody"]}, "no language model is called 'nobody'"),
+        ({"lm": ["offline", 7]}, "lm is a int"),
+        ({"lm": []}, "lm is an empty list"),
+        ({"lm": "gpt-4o"}, "no language model is called 'gpt-4o'"),
+        ({"lm_options": "hot"}, "lm_options is 'hot'; a dict of options"),
+        ({"lm_options": {3: 4}}, "lm_options is {3: 4}"),
+        ({"lm_options": {"seed": 1}}, "'offline' got the option 'seed'"),
+        ({"lm": None, "lm_options": {"seed": 1}}, "lm_options is {'seed': 1} and lm"),
+        ({"lm_timeout": 0}, "lm_timeout is 0; a number of seconds above 0"),
+        ({"lm_timeout": True}, "lm_timeout is True"),
+        ({"decision_timeout": float("inf")}, "decision_timeout is inf"),
         ({"prompts": "/nowhere/at/all"}, "is not a folder"),
     ],
 )
 def test_an_argument_that_cannot_be_meant_is_refused(options, said):
     assert said in bad(**options)
+
+
+def test_a_key_that_happens_to_be_set_chooses_no_model(monkeypatch, tmp_path):
+    for name in ("OPENAI", "ANTHROPIC", "GOOGLE", "MISTRAL", "GROQ"):
+        monkeypatch.setenv(f"{name}_API_KEY", "planted-key-4711")
+    model = models.make("mlp")
+
+    with attach(model, sgd(model), models.objective, run_dir=tmp_path / "r") as agent:
+        agent.step(models.batches()[0])
+        decision = agent.decide()
+
+    assert '"model": "offline"' in (tmp_path / "r" / "run.json").read_text()
+    assert "rule-based" in decision.source.lower() or "Rule" in decision.source
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_list_of_models_is_a_model_and_its_fallbacks(as_list, tmp_path):
+    first, second = scripted(PermissionError("401")), scripted(ValueError("no"))
+    third = scripted(SGD)
+    lm = [first, second, third] if as_list else first
+    others = {} if as_list else {"fallback": [second, third]}
+    model = models.make("mlp")
+
+    with attach(
+        model,
+        sgd(model),
+        models.objective,
+        lm=lm,
+        execution="inline",
+        run_dir=tmp_path / "r",
+        **others,
+    ) as agent:
+        agent.step(models.batches()[0])
+        decision = agent.decide()
+
+    assert ("applied", 3) == (decision.verdict, decision.usage["calls"])
+    assert [1, 1, 1] == [len(each.asked) for each in (first, second, third)]
+
+
+def test_the_options_of_a_list_are_those_of_its_language_models():
+    talker = scripted(SGD)
+    model = models.make("mlp")
+
+    with attach(
+        model,
+        sgd(model),
+        models.objective,
+        lm=[talker, "offline"],
+        lm_options={"temperature": 0.7},
+    ) as agent:
+        agent.step(models.batches()[0])
+        decision = agent.decide()
+
+    assert "applied" == decision.verdict
 
 
 def test_an_optimizer_over_another_model_is_refused():

@@ -11,6 +11,7 @@ from langgraph.types import RetryPolicy
 
 from dux_graphs.decision import Ports, PortsError, build_graph, decide
 from dux_graphs.models import ReplyTrouble
+from dux_graphs.state import NoMoreCalls
 from dux_prompts.observation import ObservationError
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding, digest_of
 from tests.observations import first
@@ -254,6 +255,73 @@ def test_the_fallback_can_fail_too():
 
     assert "failed" == out["verdict"]
     assert "(503)" in out["reason"] and "the fallback: not found (404)" in out["reason"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404])
+def test_the_fallback_is_asked_at_once_where_a_retry_mends_nothing(status):
+    spare = Play("good")
+    play = Play(Status(status), fallback=spare.write)
+
+    out = play.run()
+
+    assert "applied" == out["verdict"]
+    assert (1, 1) == (len(play.asked), len(spare.asked))
+
+
+def test_fallbacks_are_asked_one_after_the_other_until_one_answers():
+    first, second, third = Play(Status(503)), Play("good"), Play("never asked")
+    play = Play(Status(401), fallback=[first.write, second.write, third.write])
+
+    out = play.run()
+
+    assert "applied" == out["verdict"]
+    assert [1, 1, 1, 0] == [len(p.asked) for p in (play, first, second, third)]
+
+
+def test_nobody_is_asked_any_more_where_no_more_calls_are_to_be_made():
+    spare = Play("good")
+    play = Play(NoMoreCalls("the budget is used up"), fallback=spare.write)
+
+    out = play.run()
+
+    assert "failed" == out["verdict"]
+    assert (1, 0) == (len(play.asked), len(spare.asked))
+    assert "the budget is used up" in out["reason"]
+
+
+def slow_down(seconds):
+    """A rate limit that says how long to wait."""
+    error = Status(429)
+    error.response = type("Response", (), {"headers": {"retry-after": str(seconds)}})
+    return error
+
+
+def test_a_server_is_given_the_time_that_it_asks_for():
+    waited = []
+    play = Play(slow_down(20), slow_down(3), "good", wait=waited.append)
+
+    out = play.run()
+
+    assert "applied" == out["verdict"]
+    assert [20.0, 3.0] == waited
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"), [(3600, None), (20, 15.0), (0, 0.0), (0, -1.0)]
+)
+def test_no_retry_is_waited_for_that_there_is_no_time_for(seconds, left):
+    spare, waited = Play("good"), []
+    play = Play(
+        slow_down(seconds),
+        fallback=spare.write,
+        wait=waited.append,
+        seconds_left=lambda: left,
+    )
+
+    out = play.run()
+
+    assert "applied" == out["verdict"]
+    assert (1, 1, []) == (len(play.asked), len(spare.asked), waited)
 
 
 def test_any_error_of_a_client_ends_as_a_verdict():

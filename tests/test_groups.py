@@ -294,11 +294,11 @@ def test_the_prompt_shows_the_groups_and_says_that_their_split_is_kept():
     with attached(DECAYING) as agent:
         run(agent, 2)
         agent.decide()
-        asked = agent._decider._chats[0].asked[0][0].content
+        asked = agent._decider._asked[0].chat.asked[0][0].content
     with agent_over(models.make("mlp"), DECAYING) as plain:
         run(plain, 2)
         plain.decide()
-        told = plain._decider._chats[0].asked[0][0].content
+        told = plain._decider._asked[0].chat.asked[0][0].content
 
     assert "| 1 | 2 | 56 | 1 | 1 |" in asked
     assert "| 2 | 2 | 9 | 0.1 | 0 |" in asked

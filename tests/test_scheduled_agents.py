@@ -33,7 +33,7 @@ def rates(agent):
 
 def asked(agent):
     """The last prompt of its chat model."""
-    return agent._decider._chats[0].asked[-1][-1].content
+    return agent._decider._asked[0].chat.asked[-1][-1].content
 
 
 @MODES

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import logging
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from dux_agent.asking.background import BackgroundWork, Cancelled
 from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
+from dux_agent.asking.deadline import Deadline
 from dux_agent.asking.graph_runs import GraphRuns
 from dux_agent.asking.intake import Intake
 from dux_agent.asking.live_ports import DecisionPorts, as_callers_error
@@ -34,12 +36,11 @@ from dux_prompts.observation import Observation
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
 
 if TYPE_CHECKING:
-    from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-log = logging.getLogger(__name__)
+    from dux_graphs.language_model import LanguageModel
 
-Chats = tuple["BaseChatModel", "BaseChatModel | None"]
+log = logging.getLogger(__name__)
 
 _NO_BATCH = (
     "no batch has been seen yet, so nothing can be tried; call "
@@ -49,7 +50,7 @@ _NO_MODEL = (
     "there is no language model to ask (lm=None); the guard watches the base optimizer"
 )
 _PENDING = "it is being decided while training goes on"
-_CLOSE_SECONDS = 150.0  # a call to a language model ends after 120
+_CLOSE_SECONDS = 150.0  # a check and a dry run end long before
 
 
 class Decider:
@@ -67,7 +68,7 @@ class Decider:
         functions: CallersFunctions,
         rules: RulesInForce,
         chronicle: Chronicle,
-        chats: Chats | None,
+        asked: tuple[LanguageModel, ...] | None,
         budget: Budget,
         recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
@@ -81,10 +82,10 @@ class Decider:
         self._batches = batches
         self._rules, self._decisions = rules, rules.decisions
         self._chronicle = chronicle
-        self._chats = chats
+        self._asked = asked or ()
         self._budget = budget
-        for chat in chats or ():
-            hide_secrets_of(chat)
+        for each in self._asked:
+            hide_secrets_of(each.chat)
         self._recorder = recorder
         self._builder = builder
         self._observer = Observer(
@@ -92,6 +93,7 @@ class Decider:
         )
         self._trials = Trials(settings, model, live, batches, intake, functions)
         self._graph = GraphRuns(settings, recorder, checkpointer)
+        self._closing = threading.Event()
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None
 
@@ -134,7 +136,7 @@ class Decider:
     @property
     def asks(self) -> bool:
         """Whether there is a language model to ask."""
-        return self._chats is not None
+        return bool(self._asked)
 
     @property
     def at_work(self) -> bool:
@@ -163,6 +165,9 @@ class Decider:
         if self._work is None or self._pending is None:
             return
         self._budget.close("the agent was closed first")
+        self._closing.set()
+        for each in self._asked:
+            each.cancel()
         if not self._work.cancel(_CLOSE_SECONDS):
             log.warning("the language model still hangs; its thread ends with it")
         decision, ports, began = self._pending
@@ -211,7 +216,7 @@ class Decider:
     def _observe(self, decision: Decision) -> Observation | None:
         """What training looks like now; None when there is nothing to decide on."""
         self._live.guard.follow()
-        if self._chats is None:
+        if not self._asked:
             decision.reason = _NO_MODEL
             return None
         if not self._batches:
@@ -232,10 +237,10 @@ class Decider:
         )
 
     def _ports(self, decision: Decision) -> DecisionPorts:
-        chat, fallback = cast(Chats, self._chats)  # else nothing was observed
+        settings = self._settings
         ports = DecisionPorts(
-            chat=chat,
-            fallback=fallback,
+            asked=self._asked,
+            deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
             chronicle=self._chronicle,
             budget=self._budget,
             try_out=lambda source, losses: self._trials.run(decision, source, losses),
@@ -243,7 +248,8 @@ class Decider:
             harmful=self._rules.harmful,
             tell=lambda kind, data: self._tell(decision, kind, data),
             keep=self._recorder.keep_source,
-            prompts=self._settings.prompts,
+            wait=self._closing.wait,
+            prompts=settings.prompts,
             recall=lambda prompt: self._recorder.known_reply(decision.number, prompt),
         )
         return ports

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dux_agent.asking.chronicle import Chronicle, Message
+from dux_agent.asking.deadline import Deadline
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
 from dux_graphs.models import cause_of, text_of
@@ -19,7 +22,7 @@ from dux_sandbox import check
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 
 if TYPE_CHECKING:
-    from langchain_core.language_models.chat_models import BaseChatModel
+    from dux_graphs.language_model import LanguageModel
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +42,13 @@ class DecisionPorts:
     """The ports of one decision, and what they learned on the way.
 
     Attributes:
-        chat: the language model that writes.
-        fallback: the one asked when the retries of `chat` are spent.
+        asked: the language models, in the order that they are asked in.
+        deadline: when nobody is asked any more.
         chronicle: what is told of earlier decisions, behind the system message.
         budget: what all decisions of the run may use.
         try_out: runs a source for a few steps; is handed the incumbent's losses of
             an earlier dry run of this decision, or None.
+        wait: waits so many seconds, as a server asked to.
         prompts: folder of templates of the user's own.
         recall: the reply that this run got to a prompt of that digest before it died.
         rehearse: builds a source over the live groups and lets go of it; what speaks
@@ -58,8 +62,8 @@ class DecisionPorts:
         callers_error: an error of the caller's own (their objective, their clone).
     """
 
-    chat: BaseChatModel
-    fallback: BaseChatModel | None
+    asked: tuple[LanguageModel, ...]
+    deadline: Deadline
     chronicle: Chronicle
     budget: Budget
     try_out: DryRun
@@ -67,6 +71,7 @@ class DecisionPorts:
     harmful: dict[str, str]
     tell: Tell
     keep: Callable[[str], None]
+    wait: Callable[[float], object] = time.sleep
     prompts: str | None = None
     recall: Callable[[str], Mapping[str, Any] | None] = lambda digest: None
     usage: dict[str, int] = field(
@@ -86,19 +91,19 @@ class DecisionPorts:
         self, *, max_attempts: int, candidates: int, prompts: str | None
     ) -> Ports:
         """Them as the graph takes them."""
-        fallback = self.fallback
+        first, *others = (partial(self.write, model) for model in self.asked)
         return Ports(
-            write=lambda messages: self.write(self.chat, messages),
+            write=first,
             check=self.check,
             dry_run=self.dry_run,
             apply=self.apply,
             max_attempts=max_attempts,
             candidates=candidates,
             prompts=prompts,
-            fallback=None
-            if fallback is None
-            else lambda messages: self.write(fallback, messages),
+            fallback=others,
             on_event=self._told,
+            wait=self.wait,
+            seconds_left=lambda: self.deadline.left_before_fallbacks(len(others)),
         )
 
     def _told(self, kind: str, data: dict[str, Any]) -> None:
@@ -110,7 +115,7 @@ class DecisionPorts:
         if kind in ("static_check", "dry_run"):
             self.tell(kind, data)
 
-    def write(self, chat: BaseChatModel, messages: list[Message]) -> str:
+    def write(self, model: LanguageModel, messages: list[Message]) -> str:
         """A reply of the language model; raises what it raises, and BudgetSpent.
 
         Where the prompt is too long for the model, it is asked again with half of the
@@ -119,7 +124,7 @@ class DecisionPorts:
         shortened = 0
         while True:
             try:
-                return self._write(chat, messages)
+                return self._write(model, messages)
             except Exception as error:
                 to_rows = shortened >= _MOST_HALVINGS
                 if not is_too_long(error) or not self.chronicle.shorten(
@@ -129,7 +134,7 @@ class DecisionPorts:
                 shortened += 1
                 log.info("the chat is shortened: %s", cause_of(error))
 
-    def _write(self, chat: BaseChatModel, messages: list[Message]) -> str:
+    def _write(self, model: LanguageModel, messages: list[Message]) -> str:
         """One call to the language model."""
         system = [each for each in messages if each["role"] == "system"]
         others = [each for each in messages if each["role"] != "system"]
@@ -138,11 +143,12 @@ class DecisionPorts:
         known = self.recall(digest)
         if known is None:
             self.budget.require()
+            self.deadline.require()
         self.tell("prompt", {"messages": asked, "digest": digest})
         self.budget.spend(calls=1)
         self.usage["calls"] += 1
         if known is None:
-            text, tokens = self._ask(chat, asked)
+            text, tokens = self._ask(model, asked)
         else:
             # This call was paid before the run died.
             text, tokens = str(known["content"]), _tokens(known.get("usage"))
@@ -152,20 +158,29 @@ class DecisionPorts:
         return text
 
     def _ask(
-        self, chat: BaseChatModel, asked: list[Message]
+        self, model: LanguageModel, asked: list[Message]
     ) -> tuple[str, dict[str, int]]:
         """The text of a reply and the tokens it cost."""
         try:
-            answer = chat.invoke(asked)
+            answer = model.ask(asked, seconds=self.deadline.left(), again=self._again)
             tokens = _tokens(getattr(answer, "usage_metadata", None))
             self._count(tokens)
             return text_of(answer), tokens
         except Exception as error:
             # Every trouble is an event, also one that a retry mends.
-            self.tell(
-                "error", {"error": type(error).__name__, "message": cause_of(error)}
-            )
+            self._tell_of(error)
             raise
+
+    def _again(self, error: Exception, options: Sequence[str]) -> None:
+        """A server refused these options: the call is made again without them."""
+        self._tell_of(error, f"asked again without {', '.join(options)}: ")
+        self.budget.require()
+        self.budget.spend(calls=1)
+        self.usage["calls"] += 1
+
+    def _tell_of(self, error: Exception, what: str = "") -> None:
+        message = what + cause_of(error)
+        self.tell("error", {"error": type(error).__name__, "message": message})
 
     def _count(self, tokens: Mapping[str, int]) -> None:
         for name, count in tokens.items():

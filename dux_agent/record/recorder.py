@@ -41,13 +41,10 @@ class Recorder:
         """
         if run_dir is None or isinstance(run_dir, RunFolder):
             return cls(run_dir, owned=False)
-        name = lm if isinstance(lm, str) else type(lm).__name__
-        if lm is None:
-            name = "none"
         facts = {
             "task": settings.task,
             "seed": settings.seed,
-            "model": name,
+            "model": name_of(lm),
             "arguments": _arguments(settings),
         }
         return cls(RunFolder.create(run_dir, facts), owned=True)
@@ -141,6 +138,15 @@ class Recorder:
         if not self._warned:
             self._warned = True
             log.warning("%s Training goes on without the record.", error)
+
+
+def name_of(lm: Any) -> str:
+    """What a run calls its language models, in the order that they are asked in."""
+    if lm is None:
+        return "none"
+    if isinstance(lm, list | tuple):
+        return ", ".join(name_of(each) for each in lm)
+    return lm if isinstance(lm, str) else type(lm).__name__
 
 
 def _arguments(settings: Settings) -> dict[str, Any]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
-from dux_graphs.state import Ports
-from dux_graphs.too_long import is_too_long
+from dux_graphs.retry_after import retry_after
+from dux_graphs.state import NoMoreCalls, Ports, Write
 from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble
 from dux_prompts.reply import cleaned
 
 logger = logging.getLogger(__name__)
 
 Messages = list[dict[str, str]]
-Write = Callable[[Messages], str]
+
+_LONGEST_WAIT = 600.0  # seconds that a server may ask for; after more nobody waits
 
 
 class NotWritten(Exception):
@@ -35,8 +35,8 @@ def ask(
     """The replies of one try: one for each candidate that could be written.
 
     Args:
-        ports: `write` is asked; `fallback` once the retries are spent, or at once
-            where the prompt is too long for `write`.
+        ports: `write` is asked; each fallback once, when the retries of `write` are
+            spent, or at once where no retry can mend what it says.
         runtime: tells which attempt of the node this is, and carries events out.
         system: the system message.
         conversation: the messages before; extended in place by each prompt and reply.
@@ -49,31 +49,40 @@ def ask(
             the node's retry policy waits and calls again.
     """
     attempt = runtime.execution_info.node_attempt if runtime.execution_info else 1
-    try:
-        return _round(ports, ports.write, runtime, system, conversation, prompt)
-    except GraphBubbleUp:
-        raise
-    # The providers' clients raise what they like, and a training must not end
-    # because of a language model.
-    except Exception as error:
-        # Another model may have more room; the same one will not, however often asked.
-        full = ports.fallback is not None and is_too_long(error)
-        if not full and not is_trouble(error):
+    reason = ""
+    for number, write in enumerate((ports.write, *ports.fallbacks)):
+        try:
+            return _round(ports, write, runtime, system, conversation, prompt)
+        except GraphBubbleUp:
+            raise
+        except NoMoreCalls as error:
+            raise NotWritten(f"no proposal was written: {cause_of(error)}") from error
+        # The providers' clients raise what they like, and a training must not end
+        # because of a language model.
+        except Exception as error:
+            if number:
+                reason = f"{reason}; the fallback: {cause_of(error)}"
+                continue
+            if is_trouble(error):
+                if attempt < calls and _waited(ports, error):
+                    raise
+                reason = f"the language model failed {attempt} times: {cause_of(error)}"
+                continue
             tell(ports, runtime, "error", {"cause": cause_of(error)})
             logger.debug("the language model failed", exc_info=error)
-            raise NotWritten(f"no proposal was written: {cause_of(error)}") from error
-        if not full and attempt < calls:
-            raise
-        reason = f"the language model failed {attempt} times: {cause_of(error)}"
-        if ports.fallback is None:
-            raise NotWritten(reason) from error
-    try:
-        return _round(ports, ports.fallback, runtime, system, conversation, prompt)
-    except GraphBubbleUp:
-        raise
-    # As above: whatever it raises, training goes on.
-    except Exception as error:
-        raise NotWritten(f"{reason}; the fallback: {cause_of(error)}") from error
+            reason = f"no proposal was written: {cause_of(error)}"
+    raise NotWritten(reason)
+
+
+def _waited(ports: Ports, error: Exception) -> bool:
+    """Wait as long as the server asked for; whether there is time for another call."""
+    pause = retry_after(error) or 0.0
+    left = ports.seconds_left()
+    if pause > _LONGEST_WAIT or (left is not None and left <= pause):
+        return False
+    if pause:
+        ports.wait(pause)
+    return True
 
 
 def tell(ports: Ports, runtime: Runtime[Any], kind: str, data: dict[str, Any]) -> None:
@@ -107,6 +116,8 @@ def _round(
             reply = _whole(write(messages))
         # See above; what is no trouble goes on up.
         except Exception as error:
+            if replies and isinstance(error, NoMoreCalls):
+                break  # those that were written have been paid for
             if not is_trouble(error):
                 raise
             trouble = error

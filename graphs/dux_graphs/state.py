@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import operator
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -18,9 +19,18 @@ from typing_extensions import TypedDict
 from dux_graphs.proposals import Brief, OptimizerBrief
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 
+Write = Callable[[list[dict[str, str]]], str]
+
 
 class PortsError(ValueError):
     """The graph was invoked without what its nodes need, or with what cannot work."""
+
+
+class NoMoreCalls(Exception):
+    """`Ports.write` raises it where nobody is to be asked any more in this decision.
+
+    No other call mends that: neither a later one nor a fallback's.
+    """
 
 
 class ObservationInput(TypedDict):
@@ -92,25 +102,31 @@ class Ports:
         max_attempts: tries a decision may cost.
         candidates: proposals per try; the best dry run goes on.
         prompts: folder of templates that override single prompts of `OptimizerBrief`.
-        fallback: like `write`, asked once when the retries of `write` are spent.
+        fallback: like `write`, asked once when `write` has failed for good; or several,
+            asked one after the other until one answers.
         brief: writes the prompts and reads the replies; None: `OptimizerBrief`.
         on_event: is told of each "static_check", "dry_run", "apply" and "error" as it
             happens, with plain data, on the thread of the node.
+        wait: waits so many seconds, as a server asked to (Retry-After).
+        seconds_left: seconds that this decision may still wait for `write`, where that
+            is limited.
 
     Raises:
         PortsError: a port is not callable, or a number is less than one.
     """
 
-    write: Callable[[list[dict[str, str]]], str]
+    write: Write
     check: Callable[[str], CheckReport]
     dry_run: Callable[[str], DryRunReport]
     apply: Callable[[str], bool | str | Finding | None]
     max_attempts: int = 3
     candidates: int = 1
     prompts: str | None = None
-    fallback: Callable[[list[dict[str, str]]], str] | None = None
+    fallback: Write | Sequence[Write] | None = None
     brief: Brief | None = None
     on_event: Callable[[str, dict[str, Any]], None] | None = None
+    wait: Callable[[float], object] = time.sleep
+    seconds_left: Callable[[], float | None] = lambda: None
     # Candidates run in threads; a dry run borrows the process's random numbers.
     turn: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
@@ -121,12 +137,23 @@ class Ports:
         """The brief that counts."""
         return OptimizerBrief(self.prompts) if self.brief is None else self.brief
 
+    @property
+    def fallbacks(self) -> tuple[Write, ...]:
+        """Who is asked after `write`, in turn."""
+        if self.fallback is None:
+            return ()
+        return (self.fallback,) if callable(self.fallback) else tuple(self.fallback)
+
     def __post_init__(self) -> None:
         for name in ("write", "check", "dry_run", "apply"):
             if not callable(getattr(self, name)):
                 raise PortsError(
                     f"Ports.{name} is {getattr(self, name)!r}; wanted a callable"
                 )
+        if not all(callable(each) for each in self.fallbacks):
+            raise PortsError(
+                f"Ports.fallback is {self.fallback!r}; wanted a callable, or several"
+            )
         for name in ("max_attempts", "candidates"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
@@ -15,8 +17,15 @@ from dux_sandbox.findings import printable
 _LATER = {408, 409, 425, 429}
 """HTTP statuses below 500 that ask the client to come back later."""
 
+_NEVER = {501, 505}
+"""HTTP statuses of 500 and above that no later call mends."""
+
+_SPENT = re.compile(r"insufficient_quota|billing_hard_limit|credit balance", re.I)
+"""A 429 that says so is no rate: nothing comes until somebody pays."""
+
 _NAMES_OF_TROUBLE = {
     "APIConnectionError",
+    "APIError",
     "APIResponseValidationError",
     "APITimeoutError",
     "DeadlineExceeded",
@@ -36,6 +45,10 @@ _CUT_SHORT = {
     "model_context_window_exceeded",
     "model_length",
 }
+_TEXTS = {"text", "output_text"}
+_THOUGHTS = {"thinking", "redacted_thinking", "reasoning", "reasoning_content"}
+"""What providers call the blocks of a reply."""
+
 _SECRET = re.compile(
     r"\b(?:sk|pk|key|rk)-[\w*.-]{3,}|(?i:bearer)\s+\S+|\b[A-Za-z0-9_-]{40,}\b"
 )
@@ -57,18 +70,48 @@ def text_of(message: BaseMessage) -> str:
     reason = metadata.get("finish_reason") or metadata.get("stop_reason")
     if reason in _CUT_SHORT:
         raise ReplyTrouble(f"truncated reply: it ended with finish_reason={reason!r}")
-    text = str(message.text)
-    if not text.strip():
-        raise ReplyTrouble("empty reply: the model answered without any text")
-    return text
+    text = _said(message.content)
+    if text.strip():
+        return text
+    if _thought(message):
+        raise ReplyTrouble("empty reply: the model thought and did not answer")
+    raise ReplyTrouble("empty reply: the model answered without any text")
+
+
+def _said(content: Any) -> str:
+    """The text of a reply, without the blocks of other kinds: thinking, calls, images.
+
+    Blocks are joined as they are: providers cut where they like.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts: list[str] = []
+    for block in content:
+        if isinstance(block, str):
+            texts.append(block)
+        elif isinstance(block, Mapping) and block.get("type", "text") in _TEXTS:
+            text = block.get("text")
+            texts.append(text if isinstance(text, str) else "")
+    return "".join(texts)
+
+
+def _thought(message: BaseMessage) -> bool:
+    held = message.additional_kwargs
+    return bool(held.get("reasoning_content") or held.get("reasoning")) or any(
+        isinstance(block, Mapping) and block.get("type") in _THOUGHTS
+        for block in (message.content if isinstance(message.content, list) else ())
+    )
 
 
 def is_trouble(error: BaseException) -> bool:
     """Whether the same call may do better a little later.
 
     True of timeouts, lost connections, 429 and its like, 5xx, and of replies that are
-    empty, cut short or no JSON. False of 401, 403, 404, of a prompt that is too long
-    and everything else: asking the same again would only cost time.
+    empty, cut short or no JSON. False of 401, 403, 404, of a prompt that is too long,
+    a quota that is spent, and everything else: asking the same again would only cost
+    time.
     """
     if is_too_long(error):
         return False
@@ -76,7 +119,9 @@ def is_trouble(error: BaseException) -> bool:
         return True
     status = status_of(error)
     if status is not None and status >= 400:
-        return status in _LATER or status >= 500
+        if status == 429 and _SPENT.search(f"{error} {getattr(error, 'code', '')}"):
+            return False
+        return status in _LATER or (status >= 500 and status not in _NEVER)
     return (
         isinstance(error, TimeoutError | ConnectionError | json.JSONDecodeError)
         or any(kind.__name__ in _NAMES_OF_TROUBLE for kind in type(error).__mro__)

@@ -1,0 +1,229 @@
+"""A chat model as it is asked here: in time, in pieces, with what its server takes."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage
+
+from dux_graphs.open_calls import hang_up, one_call
+from dux_graphs.patience import Clock, End, Patience, listen
+from dux_graphs.refused_options import options_sent, refused, without
+from dux_graphs.state import NoMoreCalls
+from dux_graphs.trouble import ReplyTrouble, cause_of
+
+log = logging.getLogger(__name__)
+
+Again = Callable[[Exception, Sequence[str]], None]
+
+_MOST_CAUSES = 3
+_GRACE = 1.0  # seconds in which a thread ends that has nothing left to do
+
+
+class NothingStreamed(ReplyTrouble):
+    """The server has answered, and not with a stream."""
+
+
+class CallCancelled(NoMoreCalls):
+    """Nobody waits for the reply any more."""
+
+
+class LanguageModel:
+    """Asks one chat model, and remembers what its server refuses.
+
+    Attributes:
+        chat: the chat model; a copy without what its server has refused, once it has.
+        options: sent with each call.
+        streams: whether it is asked for a stream.
+    """
+
+    def __init__(
+        self,
+        chat: BaseChatModel,
+        *,
+        options: Mapping[str, Any] | None = None,
+        patience: Patience | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Ask `chat` with `options`, for as long as `patience` lasts by `clock`."""
+        self.chat = _counting(chat)
+        self.options = dict(options or {})
+        self.streams = True
+        self._patience = patience or Patience()
+        self._clock = clock
+        self._calls: set[_Call] = set()
+        self._lock = threading.Lock()
+
+    def ask(
+        self,
+        messages: list[dict[str, str]],
+        *,
+        seconds: float | None = None,
+        again: Again | None = None,
+    ) -> AIMessage:
+        """The answer to a chat.
+
+        Where the server refuses an option it is asked once more without it, and not
+        sent that option again.
+
+        Args:
+            messages: `[{"role", "content"}]`.
+            seconds: left for this call, beside what the patience allows.
+            again: hears, before such a second call, why it is made and which options
+                are left out; what it raises ends the call.
+
+        Raises:
+            TimeoutError: no token came in time.
+            ReplyTrouble: the reply was stopped, cut short, or none.
+            CallCancelled: `cancel` was called.
+            Whatever the chat model raises.
+        """
+        began = self._clock()
+        while True:
+            left = None if seconds is None else began + seconds - self._clock()
+            try:
+                return self._asked(messages, left)
+            except Exception as error:
+                names = self._refused_by(error)
+                if not names:
+                    raise
+                if again is not None:
+                    again(error, names)
+                log.warning(
+                    "the model is asked without %s from now on: %s",
+                    ", ".join(names),
+                    cause_of(error),
+                )
+                self._leave_out(names)
+
+    def cancel(self) -> None:
+        """End the calls that are going on."""
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.end(CallCancelled("the call was cancelled"))
+
+    def _asked(
+        self, messages: list[dict[str, str]], seconds: float | None
+    ) -> AIMessage:
+        call = _Call(lambda: self._pieces(messages))
+        with self._lock:
+            self._calls.add(call)
+        try:
+            answer = listen(call.receive, self._patience, self._clock, seconds=seconds)
+        finally:
+            call.end()
+            with self._lock:
+                self._calls.discard(call)
+        self._refuse_half_a_stream(answer)
+        return answer
+
+    def _pieces(self, messages: list[dict[str, str]]) -> Iterator[AIMessage]:
+        if not self.streams:
+            yield self.chat.invoke(messages, **self.options)
+            return
+        yield from self.chat.stream(messages, **self.options)
+
+    def _refused_by(self, error: Exception) -> list[str]:
+        if isinstance(error, NothingStreamed):
+            return ["stream"] if self.streams else []
+        names = refused(error, options_sent(self.chat, self.options))
+        if not names and self.streams:
+            names = refused(error, ["stream"])
+        return names
+
+    def _leave_out(self, names: Sequence[str]) -> None:
+        self.chat = without(self.chat, list(names))
+        for name in names:
+            self.options.pop(name, None)
+        if list(names) == ["stream"]:
+            self.streams = False
+
+    def _refuse_half_a_stream(self, answer: AIMessage) -> None:
+        """Servers that speak like OpenAI end a stream by saying why it ends.
+
+        Raises:
+            ReplyTrouble: this one has not.
+        """
+        if not self.streams or not self.chat._llm_type.startswith("openai"):
+            return
+        metadata = answer.response_metadata
+        if not metadata.get("finish_reason") and metadata.get("status") is None:
+            raise ReplyTrouble("truncated reply: the stream ended before the reply did")
+
+
+class _Call:
+    """One call, made in a thread of its own: a chat model may never come back."""
+
+    def __init__(self, pieces: Callable[[], Iterator[AIMessage]]) -> None:
+        self._pieces = pieces
+        self._inbox: queue.SimpleQueue[AIMessage | BaseException] = queue.SimpleQueue()
+        self._over = threading.Event()
+        # Callbacks and tracers of LangChain are found by the context.
+        context = contextvars.copy_context()
+        self._thread = threading.Thread(
+            target=context.run, args=(self._run,), name="dux-call", daemon=True
+        )
+        self._thread.start()
+
+    def receive(self, seconds: float) -> AIMessage | None:
+        """The next piece; None when none has come in so many seconds."""
+        try:
+            piece = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return None
+        if isinstance(piece, BaseException):
+            raise piece
+        return piece
+
+    def end(self, because: Exception | None = None) -> None:
+        """Let the thread end, wherever it is."""
+        if because is not None:
+            self._inbox.put(because)
+        if not self._over.is_set():
+            self._over.set()
+            hang_up(self._thread.ident)
+        # A model of the caller's own may hang for ever, and keeps its thread.
+        self._thread.join(_GRACE)
+
+    def _run(self) -> None:
+        try:
+            with one_call():
+                for piece in self._pieces():
+                    if self._over.is_set():
+                        return
+                    self._inbox.put(piece)
+            self._over.set()
+            self._inbox.put(End())
+        # Whatever it is, it belongs to who waits for the reply.
+        except BaseException as error:
+            self._over.set()
+            self._inbox.put(_trouble_in(error))
+
+
+def _trouble_in(error: BaseException) -> BaseException:
+    """The trouble with the reply that a client has wrapped in an error of its own."""
+    at: BaseException | None = error
+    for _ in range(_MOST_CAUSES):
+        if isinstance(at, ReplyTrouble):
+            return at
+        at = None if at is None else at.__cause__
+    if isinstance(error, ValueError) and "No generation chunks" in str(error):
+        return NothingStreamed("empty reply: the stream holds nothing")
+    return error
+
+
+def _counting(chat: BaseChatModel) -> BaseChatModel:
+    """The chat model, asked for the tokens of a stream where its maker left it open."""
+    if not chat._llm_type.startswith("openai"):
+        return chat
+    if "stream_usage" in chat.model_fields_set or not hasattr(chat, "stream_usage"):
+        return chat
+    return chat.model_copy(update={"stream_usage": True})
