@@ -43,8 +43,7 @@ def train(
     """Train a task with an agent, and return every figure of it.
 
     Args:
-        task: a name as `dux_agent.tasks.build` takes it, or a whole plan, which leaves
-            no `options` open.
+        task: a name as `dux_agent.tasks.build` takes it, or a whole plan.
         lm: the language model, as `dux_agent.attach` takes it; "offline" when left out.
         run_dir: the run folder to make, or None for none.
         on_event: called with a `Progress` after every step, epoch and trace event.
@@ -59,11 +58,10 @@ def train(
         KeyboardInterrupt: handed on after the run folder was closed.
     """
     began = time.monotonic()
-    if isinstance(task, Plan):
-        plan = task
-    else:
-        named = {} if lm is None else {"model": _name_of(lm)}
-        plan = Plan.asked(task, {**named, **options})
+    # A replay answers for the model of its plan, and is none of another name.
+    if lm is not None and not isinstance(task, Plan):
+        options["model"] = lm if isinstance(lm, str) else type(lm).__name__
+    plan = Plan.asked(task, options)
     with ExitStack() as stack:
         stack.enter_context(torch_threads(plan.threads))
         built, plan, watch = _built(plan, on_event)
@@ -172,10 +170,6 @@ def _built(
     epochs = plan.epochs or built.epochs
     watch = Listening(on_event, epochs, built.steps_per_epoch)
     return built, replace(plan, epochs=epochs), watch
-
-
-def _name_of(lm: str | BaseChatModel) -> str:
-    return lm if isinstance(lm, str) else type(lm).__name__
 
 
 def _run(

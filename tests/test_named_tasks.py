@@ -25,6 +25,7 @@ def dux(*arguments):
 def place(tmp_path, monkeypatch):
     """A working directory of its own, and modules that are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DUX_CACHE", str(tmp_path.parent / "cache"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = set(sys.modules)
     yield tmp_path

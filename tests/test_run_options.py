@@ -188,6 +188,29 @@ def test_an_option_that_is_none_is_refused_with_the_list_of_them():
         train(TASK, epoch=3)
 
 
+def test_a_plan_is_trained_whole_or_with_some_of_it_otherwise():
+    plan = Plan(task="sine", epochs=1, seed=2, control=True)
+
+    whole, changed = train(plan), train(plan, seed=3, control=False)
+
+    assert (2, 1) == (whole.seed, len(whole.control))
+    assert (3, None) == (changed.seed, changed.control)
+
+
+def test_a_replay_that_cannot_repeat_a_run_says_why(tmp_path):
+    options = {"background": True, "execution": "inline", "epochs": 2}
+    train(TASK, run_dir=tmp_path / "run", **options)
+    text = (tmp_path / "run" / "trace.jsonl").read_text()
+    (tmp_path / "run" / "trace.jsonl").write_text(
+        text.replace('"test":', '"test":1')  # another figure
+    )
+
+    result = dux("replay", tmp_path / "run")
+
+    assert 1 == result.exit_code
+    assert "in the background" in result.stderr
+
+
 def test_a_folder_of_before_says_less_and_is_read(tmp_path):
     train("sine", run_dir=tmp_path / "run", epochs=1)
     facts = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -304,7 +327,7 @@ def test_a_folder_whose_task_is_said_again_is_gone_on_with(foreign, monkeypatch)
     assert "TASK is digits, and the run in" in other.stderr
 
 
-@pytest.mark.parametrize("command", ["run", "resume"])
+@pytest.mark.parametrize("command", ["run", "resume", "replay"])
 def test_what_a_strangers_code_raises_in_training_is_one_line(foreign, command):
     (foreign / "somebodys.py").write_text(
         "from tests.foreign_tasks import Line\n"
@@ -319,6 +342,8 @@ def test_what_a_strangers_code_raises_in_training_is_one_line(foreign, command):
     result = dux("run", "somebodys:build", "--run-dir", "run")
     if command == "resume":
         result = dux("run", "--resume", "run")
+    if command == "replay":
+        result = dux("replay", "run")
 
     assert 2 == result.exit_code
     [line] = [line for line in result.stderr.splitlines() if line.startswith("dux:")]

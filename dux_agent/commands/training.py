@@ -13,6 +13,7 @@ from rich.console import Console
 from dux_agent.commands.one_line import one_line_errors
 from dux_agent.commands.plan_options import of_plan, with_plan_options
 from dux_agent.errors import BadArgument
+from dux_agent.record.run_facts import read_facts
 from dux_agent.runs.plan import Plan
 from dux_agent.tasks import TASKS, in_words, listed
 
@@ -121,10 +122,17 @@ def replay(
         from dux_agent.terminal.display import TrainingDisplay
         from dux_agent.terminal.report_text import print_replay
 
-        with TrainingDisplay(Console(stderr=True)) as display:
+        plan = Plan.of(folder, read_facts(folder))
+        with TrainingDisplay(Console(stderr=True)) as display, in_words(plan.task):
             compared = run_again(
                 folder, execution=execution, task=task, on_event=display
             )
         print_replay(Console(), compared)
+        if compared.differences and plan.background:
+            typer.echo(
+                "The run decided in the background (--background): its rules went "
+                "live when the model had answered, which no replay repeats.",
+                err=True,
+            )
         if compared.differences:
             raise typer.Exit(1)

@@ -209,8 +209,8 @@ class Plan:
             object.__setattr__(self, name, line.checked(getattr(self, name)))
 
     @classmethod
-    def asked(cls, task: str, options: Mapping[str, Any]) -> Plan:
-        """The plan of a new run.
+    def asked(cls, task: str | Plan, options: Mapping[str, Any]) -> Plan:
+        """The plan of a new run, or a plan with some options otherwise.
 
         Raises:
             BadArgument: there is no such option, or it does not take this value.
@@ -221,6 +221,8 @@ class Plan:
                     f"a run has no option {name!r}; any of {', '.join(OPTIONS)} was "
                     f"wanted; leave it out."
                 )
+        if isinstance(task, Plan):
+            return replace(task, **options)
         return cls(task=tasks.in_full(str(task)), **options)
 
     def build(self) -> Task:
