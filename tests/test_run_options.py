@@ -4,6 +4,7 @@ import inspect
 import json
 import shutil
 import sys
+from dataclasses import dataclass
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from dux_agent.cli import app
 from dux_agent.errors import BadArgument
 from dux_agent.record.run_facts import read_facts
 from dux_agent.replaying import replay
+from dux_agent.runs.options import lines, option
 from dux_agent.runs.plan import OPTIONS, Plan
 from dux_agent.train import resume, train
 from tests import options_table
@@ -349,3 +351,17 @@ def test_what_a_strangers_code_raises_in_training_is_one_line(foreign, command):
     [line] = [line for line in result.stderr.splitlines() if line.startswith("dux:")]
     assert "KeyError: 'no such split' (" in line
     assert "somebodys.py:5" in line
+
+
+@dataclass(frozen=True)
+class Other:
+    share: float = option(0.5, "A part.", least=0, most=1)
+
+
+def test_a_line_of_a_real_number_takes_a_whole_one_and_no_nan():
+    (line,) = lines(Other).values()
+
+    assert [1.0, 0.25] == [line.checked(1), line.checked(0.25)]
+    for wrong in (float("nan"), -0.1, 1.5, True, "0.5"):
+        with pytest.raises(BadArgument, match="share is .*leave it out for 0.5"):
+            line.checked(wrong)

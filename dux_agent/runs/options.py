@@ -32,8 +32,8 @@ class Option:
 
     help: str
     attach: str = ""
-    least: int | None = None
-    most: int | None = None
+    least: float | None = None
+    most: float | None = None
     choices: tuple[str, ...] = ()
     unset: str = ""
     read: Callable[[Any], Any] | None = None
@@ -72,6 +72,8 @@ class Line:
         """
         option = self.option
         value = given if option.read is None else option.read(given)
+        if type(value) is int and float in self.kinds and int not in self.kinds:
+            value = float(value)
         # A bool is an int in Python and no number of anything here.
         fits = isinstance(value, self.kinds)
         if not fits or (isinstance(value, bool) and bool not in self.kinds):
@@ -80,9 +82,10 @@ class Line:
         if option.choices and value not in option.choices:
             words = ", ".join(map(repr, option.choices))
             raise self._refused(given, f"one of {words} was wanted")
-        if isinstance(value, int) and option.least is not None and value < option.least:
+        number = isinstance(value, (int, float))
+        if number and option.least is not None and not value >= option.least:
             raise self._refused(given, f"it must be >= {option.least}")
-        if isinstance(value, int) and option.most is not None and value > option.most:
+        if number and option.most is not None and not value <= option.most:
             raise self._refused(given, f"it must be <= {option.most}")
         return value
 
