@@ -1,7 +1,5 @@
 """The laws of an optimizer hold for the live one: base, swapped, rolled back."""
 
-import gc
-
 import pytest
 import torch
 
@@ -35,16 +33,6 @@ def rolled_back(params):
     return live
 
 
-@pytest.fixture
-def few_objects():
-    """Each swap looks for schedulers among all objects but those that are frozen."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("few_objects")
 @pytest.mark.parametrize("factory", [base, swapped, rolled_back])
 def test_the_live_optimizer_keeps_every_law(factory):
     broken = [
