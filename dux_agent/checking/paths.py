@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dux_agent.checking.advice import with_advice
+from dux_agent.checking.fixing import Plan, fix, plan
+from dux_agent.checking.reading import Read, read
 from dux_agent.checking.trying import Trial
 from dux_agent.checking.vetted import Told, Vetted
-from dux_agent.checking.vetting import read_source, vet
+from dux_agent.checking.vetting import read_source, vetted_of
 from dux_agent.errors import BadArgument
 from dux_sandbox.findings import Finding, digest_of
 from dux_sandbox.gathering.modules import SourceFile
@@ -104,6 +106,7 @@ def check_paths(
     names: Sequence[str] = (),
     beside: Sequence[str] = (),
     trial: Trial | None = None,
+    rewrite: bool = False,
 ) -> list[Vetted]:
     """Judge every optimizer in files and folders; see `vet`.
 
@@ -114,11 +117,19 @@ def check_paths(
         beside: files that those may import. Of a folder, every file goes with every
             other.
         trial: what dry runs are made on; a small built-in model by default.
+        rewrite: write a rewrite that is accepted beside each file that has one.
 
     Raises:
-        BadArgument: something cannot be read, or `names` with more than one file.
-        DuxError: no process for the dry run can be had on this system.
+        BadArgument: something cannot be read, `names` with more than one file, or a
+            rewrite would be written over a file.
+        DuxError: no process for the dry run can be had on this system, or a rewrite
+            cannot be written.
     """
+    if static and rewrite:
+        raise BadArgument(
+            "--fix runs a file and its rewrite to compare them, and --static runs "
+            "nothing; give one of them."
+        )
     # All are read before the first is tried: one wrong name costs no waiting.
     subjects = subjects_of(paths)
     if names and (len(subjects) > 1 or any(map(os.path.isdir, paths))):
@@ -127,12 +138,50 @@ def check_paths(
             f"the file that holds it."
         )
     given = [SourceFile(name, read_source(name)) for name in beside]
+    work = [_Work.of(subject, subjects, given, names) for subject in subjects]
+    plans = [plan(each.held) if rewrite and each.held else None for each in work]
     return [
-        _vetted(
-            subject, [*given, *_neighbours(subject, subjects)], static, names, trial
-        )
-        for subject in subjects
+        each.done(static, trial, made) for each, made in zip(work, plans, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One file as it was read, and those that it may import."""
+
+    subject: Subject
+    beside: tuple[SourceFile, ...]
+    held: Read | None
+
+    @classmethod
+    def of(
+        cls,
+        subject: Subject,
+        subjects: Sequence[Subject],
+        given: Sequence[SourceFile],
+        names: Sequence[str],
+    ) -> _Work:
+        """Read a file."""
+        parts = SourceFile(subject.file, "").parts
+        every = [*given, *_neighbours(subject, subjects)]
+        beside = tuple(each for each in every if each.parts != parts)
+        if subject.text is None:
+            return cls(subject, beside, None)
+        held = read(subject.file, subject.text, names=names, beside=beside)
+        return cls(subject, beside, held)
+
+    def done(self, static: bool, trial: Trial | None, made: Plan | None) -> Vetted:
+        """Try what was read, and write its rewrite where one is planned."""
+        if self.held is None:
+            found = Told(self.subject.file, Finding("file", None, self.subject.trouble))
+            return Vetted(self.subject.file, "other", digest_of(""), about=(found,))
+        done = with_advice(vetted_of(self.held, static=static, trial=trial))
+        lone = not any(each.name for each in done.classes)
+        if self.subject.folder is not None and lone and done.kind != "optimizer":
+            return replace(done, skipped=True)
+        if made is None:
+            return done
+        return replace(done, fixed=fix(made, self.beside, trial))
 
 
 def _neighbours(subject: Subject, subjects: Sequence[Subject]) -> list[SourceFile]:
@@ -145,32 +194,3 @@ def _neighbours(subject: Subject, subjects: Sequence[Subject]) -> list[SourceFil
         and each.folder == subject.folder
         and each.text is not None
     ]
-
-
-def _vetted(
-    subject: Subject,
-    beside: Sequence[SourceFile],
-    static: bool,
-    names: Sequence[str],
-    trial: Trial | None,
-) -> Vetted:
-    if subject.text is None:
-        found = Told(subject.file, Finding("file", None, subject.trouble))
-        return Vetted(subject.file, "other", digest_of(""), about=(found,))
-    done = vet(
-        subject.file,
-        subject.text,
-        static=static,
-        names=names,
-        beside=[each for each in beside if each.parts != _parts(subject)],
-        trial=trial,
-    )
-    done = with_advice(done)
-    lone = done.kind == "other" or not any(each.name for each in done.classes)
-    if subject.folder is not None and lone and done.kind != "optimizer":
-        return replace(done, skipped=True)
-    return done
-
-
-def _parts(subject: Subject) -> tuple[str, ...]:
-    return SourceFile(subject.file, "").parts

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
+from dux_sandbox.mending.draft import Change
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,39 @@ class VettedClass:
 
 
 @dataclass(frozen=True)
+class Fixed:
+    """What came of `--fix` for one file.
+
+    Attributes:
+        target: the file that was written; None where none was.
+        changes: what was rewritten.
+        diff: the rewrite, as a unified diff; "" where nothing was rewritten.
+        compared: how both were compared.
+        trouble: why nothing was written; "" where it was, or nothing was to be done.
+    """
+
+    target: str | None = None
+    changes: tuple[Change, ...] = ()
+    diff: str = ""
+    compared: str = ""
+    trouble: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, as `dux check --fix --json` prints it."""
+        return {
+            "written": self.target,
+            "changes": [
+                {"file": file, "line": line, "what": change.what}
+                for change in self.changes
+                for file, line in [change.origin]
+            ],
+            "diff": self.diff,
+            "compared": self.compared,
+            "trouble": self.trouble,
+        }
+
+
+@dataclass(frozen=True)
 class Vetted:
     """One file and what was found in it.
 
@@ -70,6 +104,7 @@ class Vetted:
         about: what speaks against the file and not against one class.
         beside: files that were judged with it.
         skipped: it stands in a folder that was named, and holds no optimizer.
+        fixed: what came of `--fix`; None where that was not asked for.
     """
 
     file: str
@@ -79,11 +114,18 @@ class Vetted:
     about: tuple[Told, ...] = ()
     beside: tuple[str, ...] = ()
     skipped: bool = False
+    fixed: Fixed | None = None
 
     @property
     def ok(self) -> bool:
         """Whether nothing speaks against the file."""
         return not self.about and all(each.ok for each in self.classes)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is accepted, skipped, or a rewrite of it was written."""
+        written = self.fixed is not None and self.fixed.target is not None
+        return self.ok or self.skipped or written
 
     @property
     def verdict(self) -> str:
@@ -123,4 +165,5 @@ class Vetted:
             "notes": [note.as_dict() for note in self.notes],
             "dry_run": None if tried is None else tried.as_dict(),
             "classes": [one.as_dict() for one in self.classes if one.name is not None],
+            "fix": None if self.fixed is None else self.fixed.as_dict(),
         }

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dux_agent.checking.advice import stranger_finding
-from dux_agent.checking.vetted import Told, Vetted, VettedClass
+from dux_agent.checking.reading import Read, read
+from dux_agent.checking.vetted import Vetted
 from dux_agent.errors import BadArgument, DuxError
-from dux_sandbox.findings import CheckReport, DryRunReport, Finding, digest_of
-from dux_sandbox.gathering.gathered import Gathered
-from dux_sandbox.gathering.joining import join
+from dux_sandbox.findings import DryRunReport, digest_of
 from dux_sandbox.gathering.modules import SourceFile
-from dux_sandbox.gathering.outline import Outline, outline
-from dux_sandbox.gathering.reading import CannotJoin
-from dux_sandbox.gathering.scripts import signs_of, told
-from dux_sandbox.gathering.slicing import only_needed, part_of
-from dux_sandbox.static_check import check
 
 if TYPE_CHECKING:
     from dux_agent.checking.trying import Trial
@@ -80,163 +72,38 @@ def vet(
         BadArgument: a name is no optimizer of the file.
         DuxError: no process for the dry run can be had on this system.
     """
-    digest = digest_of(source)
-    try:
-        joined = join(SourceFile(file, source), beside)
-    except CannotJoin as error:
-        found = Told(error.file, error.finding)
-        return Vetted(file, "optimizer", digest, about=(found,))
-    whole = joined.source
-    about = outline(whole.text)
-    own = [] if about is None else _own_rules(file, whole, about)
-    chosen = _chosen(file, names, own, about)
-    if about is None or not chosen:
-        return _without_optimizer(file, source, whole, about, joined.files)
-    parts = [_Part.of(file, source, whole, about, name) for name in chosen]
-    kind, told_of_file = "optimizer", []
-    if not all(part.report.ok for part in parts):
-        alone = outline(source)
-        signs = [] if alone is None else signs_of(alone)
-        if signs:
-            kind = "script"
-            parts = [part.alone(whole, about) for part in parts]
-            told_of_file = [_script(file, told(signs), signs[0].line, parts)]
+    held = read(file, source, names=names, beside=beside)
+    return vetted_of(held, static=static, trial=trial)
+
+
+def vetted_of(held: Read, *, static: bool, trial: Trial | None = None) -> Vetted:
+    """What was read of a file, with the dry runs of the classes that are accepted.
+
+    Raises:
+        DuxError: no process for the dry run can be had on this system.
+    """
     vetted = []
-    for part in parts:
-        tried = None
-        if part.report.ok and not static:
-            tried = _tried(part.text, trial)
-        vetted.append(part.vetted(tried))
-    return Vetted(file, kind, digest, tuple(vetted), tuple(told_of_file), joined.files)
+    for part in held.parts:
+        runs = part.report.ok and part.name is not None and not static
+        vetted.append(part.vetted(_tried(part.text, trial) if runs else None))
+    return Vetted(
+        held.file,
+        _kind(held),
+        digest_of(held.text),
+        tuple(vetted),
+        held.found,
+        held.beside,
+    )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """What one class needs, and its static check."""
-
-    file: str
-    name: str | None
-    lines: Gathered
-    text: str
-    report: CheckReport
-
-    @classmethod
-    def of(
-        cls, file: str, source: str, whole: Gathered, about: Outline, name: str
-    ) -> _Part:
-        """The part of a source that is judged for a class."""
-        lines = part_of(whole, about, name)
-        # A file that is judged as it is keeps its own line ends, and its digest.
-        plain = lines.lines == Gathered.of(file, source).lines
-        return cls.judged(file, name, lines, source if plain else lines.text)
-
-    @classmethod
-    def judged(cls, file: str, name: str | None, lines: Gathered, text: str) -> _Part:
-        """Check a text whose lines come from files."""
-
-        def where(line: int) -> str:
-            origin, number = lines.origin(line)
-            return str(number) if origin == file else f"{number} of {origin}"
-
-        return cls(file, name, lines, text, check(text, where=where))
-
-    def alone(self, whole: Gathered, about: Outline) -> _Part:
-        """The class and what it uses, without anything else of the file."""
-        if self.report.ok or self.name is None:
-            return self
-        lines = only_needed(whole, about, [self.name])
-        return _Part.judged(self.file, self.name, lines, lines.text)
-
-    def told(self, findings: Sequence[Finding]) -> tuple[Told, ...]:
-        """Findings about the text, at the lines of the files it is made of."""
-        placed = [self.lines.placed(finding) for finding in findings]
-        return tuple(Told(file or self.file, finding) for file, finding in placed)
-
-    def vetted(self, tried: DryRunReport | None) -> VettedClass:
-        """With what came of the dry run."""
-        found = () if tried is None else tried.findings
-        return VettedClass(
-            self.name,
-            self.text,
-            self.report,
-            self.told([*self.report.findings, *found]),
-            self.told(self.report.notes),
-            tried,
-        )
-
-
-def _own_rules(file: str, whole: Gathered, about: Outline) -> list[str]:
-    """The optimizers that stand in the file itself, and not in one beside it."""
-    return [
-        name
-        for name in about.rules
-        if whole.origin(about.bindings.classes[name].lineno)[0] == file
-    ]
-
-
-def _chosen(
-    file: str, names: Sequence[str], own: list[str], about: Outline | None
-) -> list[str]:
-    if not names:
-        return own or list(() if about is None else about.bases[-1:])
-    known = [*own, *(() if about is None else about.bases)]
-    for name in names:
-        if name not in known:
-            held = f"it has {', '.join(known)}" if known else "it has none"
-            raise BadArgument(
-                f"--class {name}: {file} has no optimizer of that name; {held}; name a "
-                f"class that is built on torch.optim.Optimizer."
-            )
-    return list(dict.fromkeys(names))
-
-
-def _without_optimizer(
-    file: str,
-    source: str,
-    whole: Gathered,
-    about: Outline | None,
-    beside: tuple[str, ...],
-) -> Vetted:
-    part = _Part.judged(file, None, whole, whole.text if beside else source)
-    vetted = part.vetted(None)
-    signs = [] if about is None else signs_of(about)
-    digest = digest_of(source)
-    if signs:
-        said = [_script(file, told(signs), signs[0].line, [])]
-        kept = replace(vetted, findings=())
-        return Vetted(file, "script", digest, (kept,), tuple(said), beside)
-    strangers = () if about is None else about.strangers
-    found = [
-        Told(*_placed(whole, file, stranger_finding(about, name, base)))
-        for name, base in strangers
-        if about is not None
-    ]
-    rest = [
-        one
-        for one in vetted.findings
-        if not (found and one.finding.rule == "contract" and one.finding.line is None)
-    ]
-    vetted = replace(vetted, findings=(*found, *rest))
-    kind = "optimizer" if strangers else "other"
-    return Vetted(file, kind, digest, (vetted,), (), beside)
-
-
-def _placed(whole: Gathered, file: str, finding: Finding) -> tuple[str, Finding]:
-    """A finding about a line of a source, with the file that the line is of."""
-    origin, placed = whole.placed(finding)
-    return origin or file, placed
-
-
-def _script(file: str, signs: str, line: int, parts: Sequence[_Part]) -> Told:
-    fine = [part.name for part in parts if part.report.ok and part.name is not None]
-    instead = "put the optimizer into a file of its own"
-    if fine:
-        instead = (
-            f"put {' and '.join(fine)} into a file of its own; "
-            f"`dux check --fix {file}` does so"
-        )
-    message = f"a whole script and no optimizer file: {signs}"
-    return Told(file, Finding("script", line, message, instead))
+def _kind(held: Read) -> str:
+    if held.signs:
+        return "script"
+    strangers = held.about is not None and bool(held.about.strangers)
+    named = any(part.name is not None for part in held.parts)
+    if held.about is None:
+        return "optimizer" if "Optimizer" in held.text else "other"
+    return "optimizer" if named or strangers else "other"
 
 
 def _tried(source: str, trial: Trial | None) -> DryRunReport:

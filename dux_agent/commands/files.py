@@ -48,11 +48,18 @@ def check(
             help="Try it on the model that this function of yours returns.",
         ),
     ] = None,
+    rewrite: Annotated[
+        bool,
+        typer.Option(
+            "--fix",
+            help="Write FILE.fixed.py, which is accepted and takes the same steps.",
+        ),
+    ] = False,
 ) -> None:
     """Vet optimizers: a static check, then a dry run in a locked-down process.
 
-    Exit code 0: all are accepted; 1: at least one is refused; 2: a file cannot be
-    read, or an argument cannot be meant.
+    Exit code 0: all are accepted, as they are or by --fix; 1: at least one is refused;
+    2: a file cannot be read, or an argument cannot be meant.
     """
     with one_line_errors():
         from dux_agent.checking.paths import check_paths
@@ -64,7 +71,12 @@ def check(
 
             trial = model_for(model, static=static)
         vetted = check_paths(
-            files, static=static, names=names or [], beside=beside or [], trial=trial
+            files,
+            static=static,
+            names=names or [],
+            beside=beside or [],
+            trial=trial,
+            rewrite=rewrite,
         )
         if as_json:
             held = plain([one.as_dict() for one in vetted])
@@ -73,7 +85,7 @@ def check(
             from dux_agent.terminal.check_text import print_checked
 
             print_checked(Console(), vetted, summary=any(map(os.path.isdir, files)))
-        if not all(one.ok or one.skipped for one in vetted):
+        if not all(one.settled for one in vetted):
             raise typer.Exit(1)
 
 

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from dux_agent.checking.vetted import Told, Vetted, VettedClass
+from dux_agent.checking.vetted import Fixed, Told, Vetted, VettedClass
 from dux_agent.showing import one_line
 from dux_agent.story.wording import loss_text
 from dux_agent.terminal.report_text import say
 from dux_agent.terminal.table import plain_table
+from dux_sandbox.findings import printable
 
 
 def print_checked(console: Console, vetted: Sequence[Vetted], *, summary: bool) -> None:
@@ -28,7 +29,10 @@ def print_vetted(console: Console, vetted: Sequence[Vetted]) -> None:
     for one in vetted:
         for line in _verdicts(one):
             say(console, line)
-    refused = [one for one in vetted if one.findings]
+        if one.fixed is not None:
+            for line in _rewritten(one.fixed):
+                say(console, line)
+    refused = [one for one in vetted if one.findings and not one.settled]
     if not refused:
         return
     table = plain_table("Findings")
@@ -45,6 +49,20 @@ def print_vetted(console: Console, vetted: Sequence[Vetted]) -> None:
                 Text(one_line(told.finding.instead)),
             )
     console.print(table)
+
+
+def _rewritten(fixed: Fixed) -> Iterator[str]:
+    """What `--fix` did to a file; then the diff."""
+    if fixed.target is not None:
+        yield f"  written to {one_line(f'{fixed.target}: {fixed.compared}')}"
+    elif fixed.trouble:
+        yield f"  nothing is written: {one_line(fixed.trouble)}"
+    else:
+        yield "  nothing to rewrite"
+    for change in fixed.changes:
+        yield f"  line {change.origin[1]}: {one_line(change.what)}"
+    for line in fixed.diff.splitlines():
+        yield printable(line)
 
 
 def _attributed(one: Vetted) -> Iterator[tuple[str, Told]]:
@@ -68,7 +86,7 @@ def _verdicts(one: Vetted) -> Iterator[str]:
             yield f"{_named(one)}: {_verdict(each)}"
         for note in each.notes:
             said = one_line(note.finding.message)
-            yield f"  line {note.finding.line}: left out: {said}"
+            yield f"  line {note.finding.line}: {said}"
 
 
 def _named(one: Vetted) -> str:
@@ -122,6 +140,14 @@ def print_summary(console: Console, vetted: Sequence[Vetted]) -> None:
     told = ", ".join(f"{counts[name]} {name}" for name in _COLOURS if counts[name])
     files = "1 file" if len(vetted) == 1 else f"{len(vetted)} files"
     say(console, f"{files}, {classes} optimizers: {told}")
+    for one in vetted:
+        if one.fixed is not None and one.fixed.target is not None:
+            say(
+                console,
+                one_line(f"written to {one.fixed.target}: {one.fixed.compared}"),
+            )
+        elif one.fixed is not None and one.fixed.trouble:
+            say(console, one_line(f"{one.file}: not rewritten: {one.fixed.trouble}"))
     if counts["refused"] or counts["script"]:
         say(console, "`dux check FILE` shows every finding of a file")
 

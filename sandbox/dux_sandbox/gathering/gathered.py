@@ -50,6 +50,14 @@ class Gathered:
             tuple(self.origins[at - 1] for at in kept),
         )
 
+    def with_line(self, after: int, text: str) -> Gathered:
+        """With a line put in after so many; it counts as part of the next one."""
+        origin = self.origins[min(after, len(self.origins) - 1)]
+        return Gathered(
+            (*self.lines[:after], text, *self.lines[after:]),
+            (*self.origins[:after], origin, *self.origins[after:]),
+        )
+
     def placed(self, finding: Finding) -> tuple[str | None, Finding]:
         """A finding with the line of the file it is about, and that file."""
         if finding.line is None:

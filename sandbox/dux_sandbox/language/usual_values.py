@@ -14,7 +14,7 @@ from dux_sandbox.findings import Finding
 
 # Of most of torch's own optimizers.
 USUAL_RATE = 1e-3
-_USUAL: dict[str, object] = {
+USUAL: dict[str, object] = {
     "lr": USUAL_RATE,
     "learning_rate": USUAL_RATE,
     "weight_decay": 0.0,
@@ -24,7 +24,7 @@ _USUAL: dict[str, object] = {
     "beta2": 0.999,
     "eps": 1e-8,
 }
-_WRAPPED = frozenset(
+WRAPPED = frozenset(
     "base_optimizer base_optimizer_cls inner_optimizer_cls optimizer_cls".split()
 )
 _USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
@@ -76,9 +76,9 @@ class UsualValues:
 
     def _usual(self, name: str, init: ast.FunctionDef) -> ast.expr | None:
         value: ast.expr
-        if name in _USUAL:
-            value = ast.parse(repr(_USUAL[name]), mode="eval").body
-        elif name in _WRAPPED and _calls(init, name):
+        if name in USUAL:
+            value = ast.parse(repr(USUAL[name]), mode="eval").body
+        elif name in WRAPPED and _calls(init, name):
             value = ast.Name(_USUAL_CLASS, ast.Load())
         else:
             return None

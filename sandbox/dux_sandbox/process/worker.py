@@ -88,9 +88,9 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     """Lock this process, then answer the trainer until it goes away.
 
     Args:
-        request: "purpose" ("layers", "rule", "witness" or "laws"), "nonce", and for a
-            rule "mirror" (bytes), "memory" (bytes it may add) and "threads". A witness
-            is locked as a rule is, but for layers that "only" leaves out.
+        request: "purpose" ("layers", "rule", "witness", "laws" or "plain"), "nonce",
+            and for a rule "mirror" (bytes), "memory" (bytes it may add) and "threads".
+            A witness is locked as a rule is, but for layers that "only" leaves out.
         descriptors: the channel's socket, then the mirror's memory.
     """
     channel = Channel(
@@ -101,6 +101,11 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         from dux_sandbox.process import law_worker
 
         law_worker.serve(channel, request)
+        return
+    if request["purpose"] == "plain":
+        from dux_sandbox.process import plain_worker
+
+        plain_worker.serve(channel, request)
         return
     block = torch.empty(0, dtype=torch.uint8)
     memory = None

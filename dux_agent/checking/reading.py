@@ -1,0 +1,201 @@
+"""A file as the static check sees it: each of its optimizers, with what it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from dux_agent.checking.advice import stranger_finding
+from dux_agent.checking.vetted import Told, VettedClass
+from dux_agent.errors import BadArgument
+from dux_sandbox.findings import CheckReport, DryRunReport, Finding
+from dux_sandbox.gathering.gathered import Gathered
+from dux_sandbox.gathering.joining import join
+from dux_sandbox.gathering.modules import SourceFile
+from dux_sandbox.gathering.outline import Outline, outline
+from dux_sandbox.gathering.reading import CannotJoin
+from dux_sandbox.gathering.scripts import signs_of, told
+from dux_sandbox.gathering.slicing import only_needed, part_of
+from dux_sandbox.static_check import check
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one class needs, and its static check."""
+
+    file: str
+    name: str | None
+    lines: Gathered
+    text: str
+    report: CheckReport
+
+    @classmethod
+    def of(
+        cls, file: str, source: str, whole: Gathered, about: Outline, name: str
+    ) -> Part:
+        """The part of a source that is judged for a class."""
+        lines = part_of(whole, about, name)
+        # A file that is judged as it is keeps its own line ends, and its digest.
+        plain = lines.lines == Gathered.of(file, source).lines
+        return cls.judged(file, name, lines, source if plain else lines.text)
+
+    @classmethod
+    def judged(cls, file: str, name: str | None, lines: Gathered, text: str) -> Part:
+        """Check a text whose lines come from files."""
+
+        def where(line: int) -> str:
+            origin, number = lines.origin(line)
+            return str(number) if origin == file else f"{number} of {origin}"
+
+        return cls(file, name, lines, text, check(text, where=where))
+
+    def alone(self, whole: Gathered, about: Outline) -> Part:
+        """The class and what it uses, without anything else of the file."""
+        if self.report.ok or self.name is None:
+            return self
+        lines = only_needed(whole, about, [self.name])
+        return Part.judged(self.file, self.name, lines, lines.text)
+
+    def told(self, findings: Sequence[Finding]) -> tuple[Told, ...]:
+        """Findings about the text, at the lines of the files it is made of."""
+        placed = [self.lines.placed(finding) for finding in findings]
+        return tuple(Told(file or self.file, finding) for file, finding in placed)
+
+    def vetted(self, tried: DryRunReport | None) -> VettedClass:
+        """With what came of the dry run."""
+        found = () if tried is None else tried.findings
+        return VettedClass(
+            self.name,
+            self.text,
+            self.report,
+            self.told([*self.report.findings, *found]),
+            self.told(self.report.notes),
+            tried,
+        )
+
+
+def _own(file: str, whole: Gathered, about: Outline, names: Sequence[str]) -> list[str]:
+    """Those of the classes that stand in the file itself, and not in one beside it."""
+    return [
+        name
+        for name in names
+        if whole.origin(about.bindings.classes[name].lineno)[0] == file
+    ]
+
+
+def _chosen(
+    file: str, names: Sequence[str], whole: Gathered, about: Outline | None
+) -> list[str]:
+    """The classes that are meant: the optimizers, or else the last base of some."""
+    rules = [] if about is None else _own(file, whole, about, about.rules)
+    bases = [] if about is None else _own(file, whole, about, about.bases)
+    if not names:
+        return rules or bases[-1:]
+    known = [*rules, *bases]
+    for name in names:
+        if name not in known:
+            held = f"it has {', '.join(known)}" if known else "it has none"
+            raise BadArgument(
+                f"--class {name}: {file} has no optimizer of that name; {held}; name a "
+                f"class that is built on torch.optim.Optimizer."
+            )
+    return list(dict.fromkeys(names))
+
+
+def _without_optimizer(held: Read) -> Read:
+    text = held.whole.text if held.beside else held.text
+    part = Part.judged(held.file, None, held.whole, text)
+    if held.about is None:
+        return replace(held, parts=(part,))
+    signs = signs_of(held.about)
+    if signs:
+        found = _script(held.file, told(signs), signs[0].line, [])
+        nothing = replace(part, report=replace(part.report, findings=()))
+        return replace(held, parts=(nothing,), signs=told(signs), found=(found,))
+    strangers = [
+        stranger_finding(held.about, name, base) for name, base in held.about.strangers
+    ]
+    rest = [
+        finding
+        for finding in part.report.findings
+        if not (strangers and finding.rule == "contract" and finding.line is None)
+    ]
+    report = replace(part.report, findings=(*strangers, *rest))
+    return replace(held, parts=(replace(part, report=report),))
+
+
+def _script(file: str, signs: str, line: int, parts: Sequence[Part]) -> Told:
+    fine = [part.name for part in parts if part.report.ok and part.name is not None]
+    instead = "put the optimizer into a file of its own"
+    if fine:
+        instead = (
+            f"put {' and '.join(fine)} into a file of its own; "
+            f"`dux check --fix {file}` does so"
+        )
+    message = f"a whole script and no optimizer file: {signs}"
+    return Told(file, Finding("script", line, message, instead))
+
+
+@dataclass(frozen=True)
+class Read:
+    """A file as the static check sees it.
+
+    Attributes:
+        file: as it was named.
+        text: what it holds.
+        whole: that, and what it uses of the files beside it.
+        about: the top level of the whole; None where it cannot be read.
+        parts: for each optimizer that is meant, what it needs.
+        signs: what makes it a whole script; "" where it is none.
+        found: what speaks against the file and not against one class.
+        beside: files that are part of the whole.
+    """
+
+    file: str
+    text: str
+    whole: Gathered
+    about: Outline | None = None
+    parts: tuple[Part, ...] = ()
+    signs: str = ""
+    found: tuple[Told, ...] = ()
+    beside: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the static check accepts it."""
+        every = all(part.report.ok for part in self.parts)
+        return bool(self.parts) and every and not self.found
+
+
+def read(
+    file: str,
+    text: str,
+    *,
+    names: Sequence[str] = (),
+    beside: Sequence[SourceFile] = (),
+) -> Read:
+    """Judge every optimizer of a file without running anything; see `vet`.
+
+    Raises:
+        BadArgument: a name is no optimizer of the file.
+    """
+    try:
+        joined = join(SourceFile(file, text), beside)
+    except CannotJoin as error:
+        found = Told(error.file, error.finding)
+        return Read(file, text, Gathered.of(file, text), found=(found,))
+    whole = joined.source
+    about = outline(whole.text)
+    chosen = _chosen(file, names, whole, about)
+    held = Read(file, text, whole, about, beside=joined.files)
+    if about is None or not chosen:
+        return _without_optimizer(held)
+    parts = [Part.of(file, text, whole, about, name) for name in chosen]
+    if not all(part.report.ok for part in parts):
+        alone = outline(text)
+        signs = [] if alone is None else signs_of(alone)
+        if signs:
+            parts = [part.alone(whole, about) for part in parts]
+            found = _script(file, told(signs), signs[0].line, parts)
+            held = replace(held, signs=told(signs), found=(found,))
+    return replace(held, parts=tuple(parts))

@@ -1,0 +1,1 @@
+"""Rewrites a source by rules of thumb until it is acceptable, or no rule is left."""

@@ -1,0 +1,123 @@
+"""`mend`: rewrite a source until the static check accepts its optimizers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.gathering.gathered import Gathered, Origin
+from dux_sandbox.gathering.outline import outline
+from dux_sandbox.gathering.slicing import part_of
+from dux_sandbox.mending import (
+    decorators,
+    exceptions,
+    out_arguments,
+    signatures,
+    substitutions,
+    unused,
+)
+from dux_sandbox.mending.draft import Change, Draft, Rewrite
+from dux_sandbox.static_check import check
+
+Rule = Callable[[Draft, Iterable[Finding]], Rewrite]
+# Of every source, whatever is found in it.
+ALWAYS: tuple[Rule, ...] = (decorators.speeding, out_arguments.copied, unused.imports)
+# Of what is refused, one after another, the mildest first.
+WHERE_REFUSED: tuple[Rule, ...] = (
+    unused.beside,
+    signatures.hints,
+    substitutions.of_packages,
+    exceptions.plain,
+    unused.methods,
+    decorators.refused,
+)
+_MOST_TURNS = 40
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A source after every rule of thumb that applies.
+
+    Attributes:
+        source: its lines and where they come from.
+        changes: what was done.
+        findings: what still speaks against it, at lines of the files.
+    """
+
+    source: Gathered
+    changes: tuple[Change, ...]
+    findings: tuple[tuple[str | None, Finding], ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the static check accepts it."""
+        return not self.findings
+
+
+def mend(
+    source: Gathered,
+    rules: Sequence[str],
+    *,
+    script: bool = False,
+    left: Iterable[Origin] = (),
+) -> Mended | None:
+    """Rewrite a source; None where it cannot be read.
+
+    Args:
+        source: its lines and where they come from.
+        rules: the classes that are to become acceptable.
+        script: whether everything that they do not use is to go.
+        left: lines that are to stay as they are.
+    """
+    about = outline(source.text)
+    if about is None:
+        return None
+    draft = Draft(source, about, tuple(rules), (), frozenset(left))
+    if script:
+        draft = _with(draft, unused.script, ()) or draft
+    for rule in ALWAYS:
+        draft = _again(draft, rule)
+    for _ in range(_MOST_TURNS):
+        findings = found_in(draft)
+        if not findings:
+            break
+        made = next(
+            (made for rule in WHERE_REFUSED if (made := _with(draft, rule, findings))),
+            None,
+        )
+        if made is None:
+            break
+        draft = _again(made, unused.imports)
+    placed = tuple(draft.source.placed(finding) for finding in found_in(draft))
+    changes = sorted(draft.changes, key=lambda change: change.origin)
+    return Mended(draft.source, tuple(changes), placed)
+
+
+def _again(draft: Draft, rule: Rule) -> Draft:
+    """A rule until it finds no more."""
+    for _ in range(_MOST_TURNS):
+        made = _with(draft, rule, ())
+        if made is None:
+            return draft
+        draft = made
+    return draft
+
+
+def _with(draft: Draft, rule: Rule, findings: Iterable[Finding]) -> Draft | None:
+    rewrite = rule(draft, findings)
+    return draft.with_rewrite(rewrite) if rewrite else None
+
+
+def found_in(draft: Draft) -> list[Finding]:
+    """What speaks against any of the classes, at lines of the draft."""
+    found: dict[Finding, None] = {}
+    line_of = {origin: at for at, origin in enumerate(draft.source.origins, 1)}
+    for rule in draft.rules:
+        part = part_of(draft.source, draft.about, rule)
+        for finding in check(part.text).findings:
+            if finding.line is not None:
+                line = line_of.get(part.origin(finding.line), finding.line)
+                finding = Finding(finding.rule, line, finding.message, finding.instead)
+            found[finding] = None
+    return list(found)

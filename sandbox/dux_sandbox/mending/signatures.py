@@ -1,0 +1,93 @@
+"""Signatures: hints that cannot be read, and what a constructor has to be given."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.gathering.outline import lines_of
+from dux_sandbox.gathering.text_edits import Edit
+from dux_sandbox.language.usual_values import USUAL, WRAPPED
+from dux_sandbox.mending.draft import Draft, Rewrite
+from dux_sandbox.mending.unused import names_in
+
+# What stands for an optimizer that another one is to wrap.
+A_CLASS = "torch.optim.SGD"
+
+
+def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
+    """Usual values for what the constructor of a class wants; None without one.
+
+    Also for arguments beside others that have no usual value: they are missing then.
+    """
+    for statement in node.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
+            bare = _without_default(statement.args)
+            named = [each.arg for each in bare]
+            found = {name: repr(USUAL[name]) for name in named if name in USUAL}
+            return {**found, **{name: A_CLASS for name in named if name in WRAPPED}}
+    return None
+
+
+def hints(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
+    """Hints that findings are about, or that name what a refused import brings."""
+    lines = {finding.line for finding in findings}
+    refused = draft.refused(findings)
+    edits: list[Edit] = []
+    told: list[tuple[int, str, int | None]] = []
+    for owner, begin, hint in _hints(draft.tree):
+        names = set(names_in(hint))
+        strange = set(lines_of(owner)) & lines and hint.lineno in lines
+        if not (names & refused or (strange and _alone(hint, findings))):
+            continue
+        if draft.may_touch(hint.lineno):
+            end = (hint.end_lineno or hint.lineno, hint.end_col_offset or 0)
+            after = draft.source.lines[end[0] - 1].encode()[end[1] :].decode()
+            default = re.match(r"\s*=\s*", after)
+            if default is not None:
+                end = (end[0], end[1] + default.end())
+            edits.append(Edit(begin, end, "" if default is None else "="))
+            told.append(
+                (hint.lineno, f"the hint {ast.unparse(hint)[:60]} is left out", None)
+            )
+    return Rewrite(tuple(edits), (), tuple(told))
+
+
+def _alone(hint: ast.expr, findings: Iterable[Finding]) -> bool:
+    """Whether a finding on the line of a hint is about hints."""
+    return any(
+        finding.line == hint.lineno and "annotation" in finding.message
+        for finding in findings
+    )
+
+
+def _hints(
+    tree: ast.Module,
+) -> Iterator[tuple[ast.stmt, tuple[int, int], ast.expr]]:
+    """(function, where the hint begins with its colon, the hint)."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        arguments = node.args
+        every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+        every += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
+        for argument in every:
+            if argument.annotation is not None:
+                begin = argument.col_offset + len(argument.arg.encode())
+                yield node, (argument.lineno, begin), argument.annotation
+
+
+def _without_default(arguments: ast.arguments) -> list[ast.arg]:
+    """Arguments after self and the parameters that have no default."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    bare = positional[2 : len(positional) - len(arguments.defaults)]
+    bare += [
+        argument
+        for argument, default in zip(
+            arguments.kwonlyargs, arguments.kw_defaults, strict=True
+        )
+        if default is None
+    ]
+    return bare

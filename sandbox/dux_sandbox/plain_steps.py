@@ -1,0 +1,186 @@
+"""The steps that an optimizer class takes under plain torch, over its options.
+
+To compare a class with a rewrite of it: both are run on the same problems, with the
+same gradients, options and random numbers, and every weight is compared.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+
+from dux_sandbox.closures import ClosurePlace, place_of_closure
+from dux_sandbox.golden import PROBLEMS
+from dux_sandbox.lawful.keeping import surroundings_kept
+from dux_sandbox.runtime.text import plain
+
+_STEPS = 6
+_STEPS_OF_PROBLEMS = 20
+_MOST_VARIANTS = 16
+_SHAPES = ((3, 4), (4,), (2, 3, 2, 2), ())
+# Options that are None or nought by default, and switch something on.
+_SWITCHED_ON = {"foreach": True, "weight_decay": 0.01, "momentum": 0.9}
+_NEVER = frozenset(["fused", "capturable", "differentiable"])
+
+# Steps of one episode, each with every weight after it; then what was raised, or "".
+Episode = tuple[list[list[float]], str]
+
+
+def episodes(rule: type, given: Mapping[str, Any]) -> Iterator[tuple[str, Episode]]:
+    """Every episode of a class, by a name that says the options and the problem.
+
+    Global random numbers and modes are put back.
+
+    Args:
+        rule: the class.
+        given: values for arguments that have no default.
+    """
+    with surroundings_kept():
+        for options in _variants(rule, given):
+            named = ", ".join(
+                f"{name}={value}"
+                for name, value in options.items()
+                if name not in given
+            )
+            for shapes in (_SHAPES, _SHAPES[:1]):
+                what = f"{len(shapes)} parameters" if len(shapes) > 1 else "a matrix"
+                yield f"{what} {named}".strip(), _on_gradients(rule, options, shapes)
+        for problem in PROBLEMS:
+            yield f"the problem {problem}", _on_problem(rule, dict(given), problem)
+
+
+def _variants(rule: type, given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The defaults, and each option that is a switch turned over by itself."""
+    made: list[dict[str, Any]] = [dict(given)]
+    try:
+        parameters = inspect.signature(rule.__init__).parameters  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return made
+    for name, parameter in list(parameters.items())[2:]:
+        value = parameter.default
+        if name in _NEVER:
+            continue
+        if isinstance(value, bool):
+            made.append({**given, name: not value})
+        elif name in _SWITCHED_ON and (value is None or value == 0):
+            made.append({**given, name: _SWITCHED_ON[name]})
+        elif isinstance(value, float) and value == 0:
+            made.append({**given, name: 0.1})
+    if "nesterov" in parameters and "momentum" in parameters:
+        made.append({**given, "nesterov": True, "momentum": 0.9, "dampening": 0.0})
+        if "dampening" not in parameters:
+            del made[-1]["dampening"]
+    return made[:_MOST_VARIANTS]
+
+
+def _seeded() -> torch.Generator:
+    torch.manual_seed(0)
+    random.seed(0)
+    return torch.Generator().manual_seed(1)
+
+
+def _on_gradients(
+    rule: type, options: dict[str, Any], shapes: tuple[tuple[int, ...], ...]
+) -> Episode:
+    """Gradients that are drawn, one of them missing now and then, in two groups."""
+    draw = _seeded()
+    weights = [
+        torch.nn.Parameter(torch.randn(shape, generator=draw)) for shape in shapes
+    ]
+    rows: list[list[float]] = []
+    try:
+        groups: Any = list(weights)
+        if len(weights) > 1:
+            groups = [{"params": weights[:2]}, {"params": weights[2:]}]
+        optimizer = rule(groups, **options)
+        for step in range(_STEPS):
+            for at, weight in enumerate(weights):
+                gradient = torch.randn(weight.shape, generator=draw)
+                missing = len(weights) > 1 and at == 1 and step % 3 == 1
+                weight.grad = None if missing else gradient
+            loss = torch.tensor(1.0 / (step + 1))
+            _step(optimizer, lambda loss=loss: loss)
+            rows.append(
+                [each for w in weights for each in w.detach().flatten().tolist()]
+            )
+    # Whatever a class raises is part of what it does.
+    except Exception as error:
+        return rows, _said(error)
+    return rows, ""
+
+
+def _on_problem(rule: type, options: dict[str, Any], problem: str) -> Episode:
+    """One of the golden problems, with a closure that runs backward."""
+    _seeded()
+    values, loss_of = PROBLEMS[problem]()
+    weights = [torch.nn.Parameter(value) for value in values]
+    rows: list[list[float]] = []
+    try:
+        optimizer = rule(list(weights), **options)
+
+        def closure() -> torch.Tensor:
+            optimizer.zero_grad()
+            with torch.enable_grad():
+                loss = loss_of(*weights)
+                loss.backward()
+            return loss
+
+        for _ in range(_STEPS_OF_PROBLEMS):
+            closure()
+            _step(optimizer, closure)
+            rows.append(
+                [each for w in weights for each in w.detach().flatten().tolist()]
+            )
+    # Whatever a class raises is part of what it does.
+    except Exception as error:
+        return rows, _said(error)
+    return rows, ""
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(plain(error).split())}"[:120]
+
+
+def _values(weights: list[torch.nn.Parameter]) -> list[float]:
+    flat = [weight.detach().flatten() for weight in weights]
+    return [value for row in flat for value in row.tolist()]
+
+
+def _step(optimizer: Any, closure: Any) -> None:
+    place, _ = place_of_closure(type(optimizer))
+    if place is ClosurePlace.NOWHERE:
+        optimizer.step()
+    elif place is ClosurePlace.KEYWORD:
+        optimizer.step(closure=closure)
+    else:
+        optimizer.step(closure)
+
+
+def parting(one: Mapping[str, Episode], other: Mapping[str, Episode]) -> str:
+    """Where two runs part; "" where they are the same to the last bit."""
+    for name, (rows, raised) in one.items():
+        if name not in other:
+            return f"{name}: only one of them has that option"
+        others, other_raised = other[name]
+        for step, (before, now) in enumerate(zip(rows, others, strict=False), 1):
+            if not _same(before, now):
+                return f"{name}: step {step} leads to other weights"
+        if bool(raised) != bool(other_raised) or len(rows) != len(others):
+            said = [each or "nothing" for each in (raised, other_raised)]
+            return (
+                f"{name}: after {min(len(rows), len(others))} steps one raises "
+                f"{said[0]} and the other {said[1]}"
+            )
+    return "" if len(one) == len(other) else "they have other options"
+
+
+def _same(before: list[float], now: list[float]) -> bool:
+    return len(before) == len(now) and all(
+        was == is_now or (math.isnan(was) and math.isnan(is_now))
+        for was, is_now in zip(before, now, strict=True)
+    )

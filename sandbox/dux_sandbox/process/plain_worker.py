@@ -1,0 +1,116 @@
+"""Runs a file without the guards of a rule, in the jail alone: what steps it takes.
+
+For the comparison of a file with a rewrite of it: what the static check refuses runs
+nowhere else. What it may need is imported before the process is locked; afterwards
+nothing can be opened.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import torch
+
+from dux_sandbox.gathering.modules import SourceFile
+from dux_sandbox.mending.signatures import A_CLASS
+from dux_sandbox.plain_steps import episodes
+from dux_sandbox.process import jail
+from dux_sandbox.process.channel import Channel, ChannelBroken
+from dux_sandbox.process.plain_files import PlainFiles
+from dux_sandbox.runtime.text import plain
+
+# Loaded beforehand, where they are there: what optimizers and scripts import.
+_MODULES = """
+abc argparse collections collections.abc contextlib copy dataclasses datetime enum
+functools inspect itertools json logging math numbers numpy operator os pathlib random
+re string sys time typing typing_extensions uuid warnings torch.distributed
+torch.nn.utils torch.nn.functional torch.optim.lr_scheduler torch.utils.data
+importlib.util
+""".split()
+
+
+def serve(channel: Channel, request: dict[str, Any]) -> None:
+    """Rehearse, lock this process, then run what one message holds.
+
+    Args:
+        channel: to the trainer.
+        request: "memory", bytes that the process may add.
+    """
+    torch.set_num_threads(1)
+    for name in _MODULES:
+        with suppress(Exception):  # a package may be there and broken
+            importlib.import_module(name)
+    for known in (torch.optim.SGD, torch.optim.Adam):
+        dict(episodes(known, {}))
+    _stand_aside()
+    held = jail.lock(request["memory"])
+    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
+    channel.send({"layers": rows})
+    try:
+        message, _ = channel.receive(None)
+    except ChannelBroken:
+        return
+    try:
+        _answer(channel, message)
+    # Whatever a file raises is its own doing: the trainer is told.
+    except BaseException as error:
+        told = " ".join(plain(error).split())[:300]
+        channel.send({"error": f"{type(error).__name__}: {told}"})
+
+
+def _answer(channel: Channel, message: dict[str, Any]) -> None:
+    files = [SourceFile(name, text) for name, text in message["files"]]
+    plain_files = PlainFiles(files)
+    main = files[0]
+    lines: set[int] = set()
+    with _watching(main.name if message["watch"] else "", lines):
+        module = plain_files.run(main)
+        for name, given in message["classes"]:
+            rule = getattr(module, name)
+            held = dict(episodes(rule, {key: _value(text) for key, text in given}))
+            channel.send({"class": name, "episodes": held})
+    channel.send({"missing": sorted(plain_files.missing), "lines": sorted(lines)})
+
+
+def _value(text: str) -> Any:
+    """A usual value of an option, written as a literal; or torch's SGD."""
+    return torch.optim.SGD if text == A_CLASS else ast.literal_eval(text)
+
+
+@contextmanager
+def _watching(file: str, lines: set[int]) -> Iterator[None]:
+    """Note each line of a file that is run."""
+    if not file:
+        yield
+        return
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_filename != file:
+            return None
+        lines.add(frame.f_lineno)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+def _stand_aside() -> None:
+    """Compilers give back what they are given: there is nothing to compile with."""
+
+    def itself(function: Any = None, *arguments: Any, **options: Any) -> Any:
+        return function if callable(function) else lambda decorated: decorated
+
+    vars(torch)["compile"] = itself
+    for name in ("script", "ignore", "unused", "export", "script_if_tracing"):
+        setattr(torch.jit, name, itself)
+    for name in ("disable", "allow_in_graph"):
+        setattr(torch.compiler, name, itself)

@@ -1,0 +1,136 @@
+"""Whether a source and a rewrite of it take the same steps under plain torch.
+
+Each runs in a locked process of its own, without the guards of a rule and with nothing
+but the jail around it; what comes back is numbers, and they are compared here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dux_sandbox.findings import printable
+from dux_sandbox.gathering.modules import SourceFile
+from dux_sandbox.limits import Limits
+from dux_sandbox.plain_steps import Episode, parting
+from dux_sandbox.process.channel import ChannelBroken
+from dux_sandbox.process.spawning import zygote
+
+_START_SECONDS = 120.0
+# Without these a file that no check has passed is not run at all.
+_LAYERS = ("rlimits", "no-new-privs", "seccomp")
+_MOST_JSON = 64 << 20
+
+# By class, the literals of arguments that have no default.
+Given = Mapping[str, Mapping[str, str]]
+
+
+class CannotRun(Exception):
+    """A file could not be run as it is; the message says why."""
+
+
+@dataclass(frozen=True)
+class PlainRun:
+    """What came of running a file.
+
+    Attributes:
+        episodes: by class, what `dux_sandbox.plain_steps.episodes` gives.
+        missing: packages that a stand-in was put in place of.
+        lines: of the file, those that were run.
+    """
+
+    episodes: dict[str, dict[str, Episode]]
+    missing: tuple[str, ...] = ()
+    lines: frozenset[int] = frozenset()
+
+
+def run_plainly(
+    files: Sequence[SourceFile],
+    given: Given,
+    *,
+    watch: bool = False,
+    seconds: float = 60.0,
+    limits: Limits | None = None,
+) -> PlainRun:
+    """Run a file and the steps of its classes in a process of its own.
+
+    Args:
+        files: the file, by its full path, and those that it may import.
+        given: the classes, each with values for arguments without a default.
+        watch: whether to note each line of the file that is run.
+        seconds: for running the file and each class.
+        limits: `memory` is used.
+
+    Raises:
+        CannotRun: it raises, takes too long, or the system cannot lock the process.
+        IsolationUnavailable: this system cannot isolate.
+    """
+    memory = (limits or Limits()).memory
+    child = zygote().fork({"purpose": "plain", "memory": memory})
+    held: dict[str, dict[str, Episode]] = {}
+    request = {
+        "files": [[file.name, file.text] for file in files],
+        "classes": [[name, list(values.items())] for name, values in given.items()],
+        "watch": watch,
+    }
+    try:
+        layers, _ = child.channel.receive(_START_SECONDS)
+        active = {row[0] for row in layers["layers"] if row[1] is True}
+        lacking = [name for name in _LAYERS if name not in active]
+        if lacking:
+            raise CannotRun(
+                f"this system lacks {', '.join(lacking)} of the jail: see `dux doctor`"
+            )
+        child.channel.send(request, None, seconds)
+        for name in given:
+            answer = _answer(child.channel.receive(seconds, _MOST_JSON, 0)[0])
+            held[name] = _episodes(answer.get("episodes"))
+        answer = _answer(child.channel.receive(seconds, _MOST_JSON, 0)[0])
+    except ChannelBroken as error:
+        late = f"it took more than {seconds:.0f} s"
+        told = late if error.rule == "time" else f"its process ended: {error}"
+        raise CannotRun(told) from None
+    except (KeyError, TypeError, IndexError, ValueError):
+        raise CannotRun("its answer makes no sense") from None
+    finally:
+        child.kill()
+    missing = tuple(str(name)[:60] for name in _listed(answer.get("missing")))
+    lines = frozenset(n for n in _listed(answer.get("lines")) if isinstance(n, int))
+    return PlainRun(held, missing, lines)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _answer(answer: dict[str, object]) -> dict[str, object]:
+    if "error" in answer:
+        raise CannotRun(f"it raised {printable(str(answer['error']))[:300]}")
+    return answer
+
+
+def _episodes(held: object) -> dict[str, Episode]:
+    """Episodes as a process told them: every value is looked at."""
+    if not isinstance(held, dict):
+        raise ValueError("no episodes")
+    made: dict[str, Episode] = {}
+    for name, (rows, raised) in held.items():
+        if not isinstance(rows, list) or not isinstance(raised, str):
+            raise ValueError("no episode")
+        made[str(name)] = (
+            [[float(each) for each in row] for row in rows],
+            printable(raised)[:120],
+        )
+    return made
+
+
+def difference(one: PlainRun, other: PlainRun) -> str:
+    """Where the steps of two runs part, or why nothing is known; "" where nowhere."""
+    for name, held in one.episodes.items():
+        if not any(rows and not raised for rows, raised in held.values()):
+            raised = next((said for _, said in held.values() if said), "nothing")
+            return f"{name} takes no step at all: it raised {raised}"
+        parts = parting(held, other.episodes.get(name, {}))
+        if parts:
+            return f"{name}, {parts}"
+    return ""

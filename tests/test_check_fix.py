@@ -1,0 +1,408 @@
+"""`dux check --fix`: rewrites that are accepted, and take the same steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dux_agent.cli import app
+
+RULE = """
+{before}
+
+class Mine(torch.optim.Optimizer):
+    def __init__(self, params, {lr}, amsgrad=False):
+        {init}
+        super().__init__(params, dict(lr=lr, amsgrad=amsgrad))
+
+    {method}
+
+    @torch.no_grad()
+    def step(self, closure{hint}=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    s = self.state.setdefault(p, {{}})
+                    if "m" not in s:
+                        s["m"] = torch.zeros_like(p)
+                    {body}
+                    p.add_(p.grad, alpha=-group["lr"])
+
+{after}
+"""
+PARTS = {
+    "before": "",
+    "lr": "lr=0.01",
+    "init": "pass",
+    "method": "pass",
+    "hint": "",
+    "body": "pass",
+    "after": "",
+}
+
+
+def source(imports="", **parts):
+    text = RULE.format(**{**PARTS, **parts})
+    return f'"""A rule."""\nimport torch\n{imports}\n{text}'
+
+
+# Source; what is no longer in it; what is said of it.
+KINDS = {
+    "compiled": (
+        source(method="@torch.compile\n    def f(self, x):\n        return x"),
+        "torch.compile",
+        "the decorator torch.compile is taken off f",
+    ),
+    "scripted": (
+        source(
+            before="@torch.jit.script\ndef f(x: torch.Tensor):\n    return x",
+            body="f(p)",
+        ),
+        "torch.jit",
+        "the decorator torch.jit.script is taken off f",
+    ),
+    "cached": (
+        source(
+            "import functools",
+            before="@functools.lru_cache(maxsize=None)\ndef f(n):\n    return n",
+            body="f(3)",
+        ),
+        "functools",
+        "the decorator functools.lru_cache is taken off f",
+    ),
+    "registered": (
+        source("from mmengine import REG", before="@REG.register('mine')"),
+        "mmengine",
+        "the decorator mmengine.REG.register is taken off Mine",
+    ),
+    "out_of_state": (
+        source(body='torch.maximum(s["m"], p.grad, out=s["m"])'),
+        "out=",
+        'out=s["m"] is written as a copy',
+    ),
+    "out_of_a_name": (
+        source(body="m = s['m']; torch.add(m, p.grad, alpha=0.5, out=m)"),
+        "out=",
+        "out=m is written as a copy",
+    ),
+    "out_in_a_branch": (
+        source(
+            body="m = s['m']\n"
+            "                    if group['amsgrad']:\n"
+            "                        torch.mul(m, 2, out=m)"
+        ),
+        "out=",
+        "out=m is written as a copy",
+    ),
+    "out_inside_out": (
+        source(body="m = s['m']; torch.add(torch.mul(m, 2, out=m), p.grad, out=m)"),
+        "out=",
+        "out=m is written as a copy",
+    ),
+    "unused": (source("import os, sys"), "import os", "import of os, sys is taken out"),
+    "unused_in_part": (
+        source("import math, os", body="math.sqrt(2)"),
+        "math, os",
+        "import of os is taken out",
+    ),
+    "numpy": (
+        source("import numpy as np", body="p.mul_(np.sqrt(0.5)).add_(np.pi)"),
+        "numpy",
+        "np.sqrt is written as math.sqrt",
+    ),
+    "copy": (
+        source("import copy", body='s["c"] = copy.deepcopy(p.data)'),
+        "import copy",
+        "copy.deepcopy(p.data) is written as p.data.clone()",
+    ),
+    "exception": (
+        source(
+            before="class Bad(ValueError):\n    pass",
+            init="if lr < 0:\n            raise Bad(f'{lr} is low')",
+        ),
+        "Bad",
+        "ValueError is raised in place of Bad",
+    ),
+    "hint": (
+        source("from jaxtyping import Float", hint=": Float"),
+        "jaxtyping",
+        "the hint Float is left out",
+    ),
+    "hint_as_text": (
+        source("import numpy as np", hint=': "np.ndarray"'),
+        "numpy",
+        "the hint",
+    ),
+    "method": (
+        source(
+            "import pickle",
+            method="def dump(self):\n        return pickle.dumps(self.state)",
+        ),
+        "pickle",
+        "the method dump, which no step calls, is left out",
+    ),
+    "factory": (
+        source(
+            "from mmengine import REG",
+            after="def build(cfg):\n    return REG.build(cfg, Mine)",
+        ),
+        "mmengine",
+        "the function build, which no optimizer uses, is left out",
+    ),
+}
+SCRIPT = source(
+    "import argparse",
+    after="def main():\n    args = argparse.ArgumentParser().parse_args()\n"
+    "    model = torch.nn.Linear(2, 1)\n    rule = Mine(model.parameters())\n"
+    "    for _ in range(args.steps):\n        model(torch.ones(2)).backward()\n"
+    '        rule.step()\n\n\nif __name__ == "__main__":\n    main()',
+)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    return tmp_path
+
+
+def dux(*arguments):
+    return CliRunner().invoke(app, ["check", *arguments])
+
+
+def fixed(file="mine.py", *arguments):
+    result = dux("--fix", "--json", file, *arguments)
+    (one,) = json.loads(result.stdout)
+    return one["fix"], result
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_rewrite_is_accepted_and_takes_the_same_steps(kind):
+    text, gone, said = KINDS[kind]
+    Path("mine.py").write_text(text)
+    compile(text, "mine", "exec")
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert "mine.fixed.py" == fix["written"]
+    written = Path("mine.fixed.py").read_text()
+    assert gone not in written
+    assert any(said in change["what"] for change in fix["changes"]), fix["changes"]
+    assert fix["compared"].startswith("the same steps to the last bit in ")
+    assert 0 == dux("mine.fixed.py").exit_code
+    assert text == Path("mine.py").read_text()
+
+
+def test_the_diff_is_shown_with_what_was_done():
+    Path("mine.py").write_text(KINDS["out_of_state"][0])
+
+    result = dux("--fix", "mine.py")
+
+    assert 0 == result.exit_code, result.output
+    for line in ("--- mine.py", "+++ mine.fixed.py", "written to mine.fixed.py"):
+        assert line in result.stdout
+    assert (
+        '-                    torch.maximum(s["m"], p.grad, out=s["m"])'
+        in result.stdout
+    )
+    assert (
+        '+                    s["m"].copy_(torch.maximum(s["m"], p.grad))'
+        in result.stdout
+    )
+
+
+def test_a_script_is_reduced_to_its_optimizer():
+    Path("train.py").write_text(SCRIPT)
+
+    fix, result = fixed("train.py")
+
+    assert 0 == result.exit_code, fix["trouble"]
+    written = Path("train.fixed.py").read_text()
+    assert "argparse" not in written and "class Mine" in written
+    assert "what its optimizers use was run (a script is not run)" in fix["compared"]
+
+
+def test_what_is_accepted_and_needs_nothing_is_left_alone():
+    Path("mine.py").write_text(source())
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code
+    assert (None, "", []) == (fix["written"], fix["trouble"], fix["changes"])
+    assert not Path("mine.fixed.py").exists()
+    Path("mine.fixed.py").write_text("mine")
+    assert 0 == dux("--fix", "mine.py").exit_code
+
+
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_nothing_that_is_there_is_written_over(kind):
+    Path("mine.py").write_text(KINDS["unused"][0])
+    target = Path("mine.fixed.py")
+    if kind == "file":
+        target.write_text("mine")
+    elif kind == "folder":
+        target.mkdir()
+    else:
+        target.symlink_to("elsewhere.py")
+
+    result = dux("--fix", "mine.py")
+
+    assert 2 == result.exit_code
+    assert "mine.fixed.py, which is there already" in result.stderr
+    assert 1 == len(result.stderr.splitlines())
+    assert not Path("elsewhere.py").exists()
+    if kind == "file":
+        assert "mine" == target.read_text()
+
+
+# What only looks as if it changed nothing.
+TRAPS = {
+    "a decorator that does something": (
+        source(
+            "import mystery",
+            before="def double(f):\n"
+            "    def g(self, closure=None):\n        f(self, closure)\n"
+            "        return f(self, closure)\n    return g\n\n"
+            "@mystery.register\ndef kept(x):\n    return x",
+            body="p.mul_(mystery.rate)",
+        ),
+        "",
+    ),
+    "an array, not a number": (
+        source("import numpy as np", body="p.mul_(np.sqrt(p.grad.abs()))"),
+        "other steps",
+    ),
+    "a copy that is no tensor": (
+        source("import copy", body='s["c"] = copy.deepcopy({"a": p}); p.add_(1)'),
+        "",
+    ),
+    "a file that draws": (
+        source("import os", body='p.add_(float(os.environ["RATE"]))'),
+        "",
+    ),
+    "a branch that nothing comes past": (
+        source(
+            "import numpy as np",
+            body="p.add_(np.sqrt(2.0) if p.numel() == 12345 else 0.0)\n"
+            "                    if p.numel() == 12345:\n"
+            "                        p.add_(np.exp(1.0))",
+        ),
+        "no comparison came past line",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(TRAPS))
+def test_what_cannot_be_shown_to_be_the_same_is_not_written(kind):
+    text, said = TRAPS[kind]
+    Path("mine.py").write_text(text)
+
+    fix, result = fixed()
+
+    assert 1 == result.exit_code
+    assert None is fix["written"]
+    assert fix["trouble"] and said in fix["trouble"]
+    assert [Path("mine.py")] == [*Path().iterdir()]
+
+
+def test_an_out_that_nothing_comes_past_stays():
+    text = source(
+        "import os",
+        body="m = s['m']\n"
+        "                    if p.numel() == 12345:\n"
+        "                        torch.mul(m, 2, out=m)",
+    )
+    Path("mine.py").write_text(text)
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert "out=m" in Path("mine.fixed.py").read_text()
+    assert ["import of os"] == [change["what"][4:16] for change in fix["changes"]]
+
+
+def test_a_file_that_does_harm_where_it_may_does_none():
+    witness = Path("harmed").absolute()
+    Path("mine.py").write_text(
+        source(
+            "import os",
+            before=f"os.system('touch {witness}')\nopen({str(witness)!r}, 'w')",
+        )
+    )
+
+    fix, _ = fixed()
+
+    assert not witness.exists()
+    assert "as a whole it could not be run" in fix["compared"] or fix["trouble"]
+
+
+def test_a_rewrite_that_is_refused_says_what_is_left():
+    Path("mine.py").write_text(source(body="p.numpy()"))
+
+    fix, result = fixed()
+
+    assert 1 == result.exit_code
+    assert "numpy" in fix["trouble"]
+
+
+def test_files_beside_become_part_of_what_is_written():
+    Path("helper.py").write_text("import os\n\n\ndef twice(x):\n    return x * 2\n")
+    Path("mine.py").write_text(
+        source("from helper import twice", body="p.mul_(twice(0.25))")
+    )
+
+    fix, result = fixed("mine.py", "--with", "helper.py")
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert "def twice" in Path("mine.fixed.py").read_text()
+    assert 0 == dux("mine.fixed.py").exit_code
+
+
+def test_every_class_of_a_file_is_compared():
+    two = source() + source().replace("Mine", "Yours").replace('"""A rule."""', "")
+    Path("mine.py").write_text(f"import os\n{two}")
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    written = Path("mine.fixed.py").read_text()
+    assert "class Mine" in written and "class Yours" in written
+
+
+def test_a_folder_is_rewritten_file_by_file():
+    Path("zoo").mkdir()
+    Path("zoo/a.py").write_text(KINDS["unused"][0])
+    Path("zoo/b.py").write_text(source(body="p.numpy()"))
+    Path("zoo/c.py").write_text("x = 1\n")
+
+    result = dux("--fix", "zoo")
+
+    assert 1 == result.exit_code
+    assert "written to zoo/a.fixed.py" in result.stdout
+    assert "zoo/b.py: not rewritten" in result.stdout
+    assert ["a.fixed.py", "a.py", "b.py", "c.py"] == sorted(
+        path.name for path in Path("zoo").iterdir()
+    )
+
+
+def test_to_fix_something_has_to_be_run():
+    Path("mine.py").write_text(source())
+
+    result = dux("--fix", "--static", "mine.py")
+
+    assert 2 == result.exit_code
+    assert "--static runs nothing" in result.stderr
+
+
+@pytest.mark.parametrize("wanted", ["lr", "lr, betas, eps", "lr, weight_decay"])
+def test_a_class_that_wants_a_rate_is_compared_with_the_usual_one(wanted):
+    Path("mine.py").write_text(source("import os", lr=wanted))
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert "the same steps" in fix["compared"]
