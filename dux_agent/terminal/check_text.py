@@ -85,7 +85,7 @@ def _verdicts(one: Vetted) -> Iterator[str]:
         elif not one.about:
             yield f"{_named(one)}: {_verdict(each)}"
         for note in each.notes:
-            said = one_line(note.finding.message)
+            said = one_line(f"{note.finding.rule}: {note.finding.message}")
             yield f"  line {note.finding.line}: {said}"
 
 
