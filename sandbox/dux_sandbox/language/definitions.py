@@ -162,7 +162,7 @@ class Definitions(Statements):
             if alias in self.bindings.modules or not known_path(path):
                 continue
             target = ast.copy_location(ast.Name(alias, ast.Store()), node)
-            bound = ast.Assign([target], self.load(f"@{path}", node))
+            bound = ast.Assign([target], self.load(torch_names.global_of(path), node))
             made.append(ast.copy_location(bound, node))
         return made or [ast.copy_location(ast.Pass(), node)]
 

@@ -15,6 +15,7 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.language import constants, idiom_names, torch_names, vocabulary
 from dux_sandbox.language.bindings import Bindings
 from dux_sandbox.language.flow import Flow
+from dux_sandbox.language.torch_names import global_of
 
 _KEPT_DUNDERS = ("__init__", "__setstate__")
 _ANNOTATION_NODES = (
@@ -138,7 +139,7 @@ class Judging(RestrictingNodeTransformer):
             return self.text("", node)  # left out, as what is written there
         known = self.bindings.modules.get(node.id)
         if known is not None:
-            return self.load(f"@{known}", node) if known_path(known) else node
+            return self.load(global_of(known), node) if known_path(known) else node
         self.check_name(node, node.id)
         if node.id in self.bindings.names or node.id.startswith("__"):
             return node
@@ -247,7 +248,7 @@ class Judging(RestrictingNodeTransformer):
         found = self.bindings.modules[root.id]
         if not known_path(found):
             return node  # the import itself was reported
-        made: ast.expr = self.load(f"@{found}", root)
+        made: ast.expr = self.load(global_of(found), root)
         for link in reversed(chain):
             if found in vocabulary.MODULES:
                 if not known_path(f"{found}.{link.attr}"):
@@ -256,7 +257,7 @@ class Judging(RestrictingNodeTransformer):
                         "@getattr", [made, self.text(link.attr, link)], link
                     )
                 found = f"{found}.{link.attr}"
-                made = self.load(f"@{found}", link)
+                made = self.load(global_of(found), link)
             else:
                 found = ""
                 self._check_read(link, link.attr)

@@ -177,3 +177,14 @@ OPTIMIZER_OVERRIDABLE = frozenset(
 SUPER = """
 __init__ __setstate__ add_param_group load_state_dict state_dict step zero_grad
 """.split()
+
+
+def global_of(path: str) -> str:
+    """The name, which no source can spell, of the global that stands for a path.
+
+    Without dots: what traces a step (`torch.compile`) takes those for attributes.
+
+    >>> global_of("torch.zeros_like")
+    '@torch:zeros_like'
+    """
+    return "@" + path.replace(".", ":")

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import torch
 
 from dux_sandbox.language import python_names, torch_names, vocabulary
+from dux_sandbox.language.torch_names import global_of
 from dux_sandbox.runtime import (
     arithmetic,
     collecting,
@@ -283,8 +284,8 @@ class Guards:
             "@format_literal": text.format_literal,
             "@metaclass": self._classes.make,
             "@Exception": Exception,
-            **{f"@{path}": value for path, value in PATHS.items()},
-            "@torch.optim.optimizer._view_as_real": self._view_as_real,
+            **{global_of(path): value for path, value in PATHS.items()},
+            global_of("torch.optim.optimizer._view_as_real"): self._view_as_real,
         }
 
 

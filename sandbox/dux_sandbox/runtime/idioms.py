@@ -200,16 +200,18 @@ COMPILER: dict[str, Any] = {
     "allow_in_graph": _itself,
     "cudagraph_mark_step_begin": _nothing,
     "disable": _itself,
-    **dict.fromkeys("is_compiling is_dynamo_compiling is_exporting".split(), _no),
+    "is_compiling": torch.compiler.is_compiling,
+    "is_dynamo_compiling": torch.compiler.is_dynamo_compiling,
+    "is_exporting": _no,
 }
 DYNAMO: dict[str, Any] = {
     "allow_in_graph": _itself,
     "disable": _itself,
     "graph_break": _nothing,
-    "is_compiling": _no,
+    "is_compiling": torch.compiler.is_dynamo_compiling,
 }
 DYNAMO_UTILS: dict[str, Any] = {"disable_cache_limit": _wraps}
-UTILS: dict[str, Any] = {"is_compiling": _no}
+UTILS: dict[str, Any] = {"is_compiling": torch.compiler.is_compiling}
 # What a rule asks before it takes a kernel of its own, or captures a graph.
 CUDA: dict[str, Any] = dict.fromkeys(idiom_names.CUDA, _no)
 WARNINGS: dict[str, Any] = dict.fromkeys(idiom_names.WARNINGS, _nothing)
