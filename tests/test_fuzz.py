@@ -13,9 +13,10 @@ from dux_agent.cli import app
 from dux_agent.terminal.fuzzing import fuzz
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.law_trial import findings_of, try_laws
-from dux_sandbox.laws import LAWS, LawResult
+from dux_sandbox.laws import LAWS, OPTIONAL_LAWS, LawResult
 from tests import models, sources
-from tests.law_mutants import SGD, source_of
+from tests.designs import DESIGNS
+from tests.law_mutants import ADAM, MUTANTS, SGD, source_of
 from tests.talking import agent_over, run
 
 CLIPS = source_of("gradient_scaled_in_place")
@@ -206,6 +207,65 @@ def test_drawing_works_in_the_jail():
     results = list(try_laws(SGD, examples=5, skip=names))
 
     assert [("copies", True), ("rng", True)] == [(r.name, r.ok) for r in results]
+
+
+NAMES = [law.name for law in LAWS]
+PLANTED = [
+    name
+    for name, each in MUTANTS.items()
+    if each[2] in {law.name for law in OPTIONAL_LAWS}
+]
+
+
+def tried(source, law, **options):
+    """What came of one optional law in a process of its own."""
+    [result] = try_laws(source, examples=0, skip=NAMES, also=[law], **options)
+    return result
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_bug_is_found_by_the_optional_law_in_the_jail(name):
+    result = tried(source_of(name), MUTANTS[name][2])
+
+    assert "broken" == result.verdict
+    with pytest.raises(Exception) as raised:  # whatever the rule dies of
+        exec(compile(result.example, "<script>", "exec"), {"__name__": "script"})
+    assert raised.type is not SyntaxError
+
+
+@pytest.mark.parametrize(
+    ("source", "law"),
+    [
+        (SGD, "compiled"),
+        (ADAM, "compiled"),
+        (DESIGNS["soap"], "compiled"),
+        (DESIGNS["half_a_mean"], "capturable"),
+        (DESIGNS["gathers_four"], "capturable"),
+    ],
+)
+def test_a_sound_rule_keeps_the_optional_laws_in_the_jail(source, law):
+    result = tried(source, law)
+
+    assert ("kept", "") == (result.verdict, result.message)
+
+
+def test_a_rule_that_takes_for_ever_to_trace_is_unjudged_and_not_accused():
+    result = tried(DESIGNS["warmed_up"], "compiled", seconds=1e-3)
+
+    assert "unjudged" == result.verdict
+    assert "not tried: tracing it took more than 0 s" == result.message
+
+
+def test_optional_laws_are_asked_for_by_name(write):
+    every = [part for name in NAMES for part in ("--skip", name)]
+
+    result = dux(write(SGD), "--json", *every, "--also", "capturable")
+    unknown = dux(write(SGD), "--also", "gravity")
+
+    [told] = json.loads(result.stdout)
+    assert ["capturable"] == [law["name"] for law in told["laws"]]
+    assert (1, 2) == (result.exit_code, unknown.exit_code)
+    assert "--also names 'gravity'; known are capturable, compiled" in unknown.stderr
 
 
 def test_a_finding_names_the_law_and_what_was_wanted():

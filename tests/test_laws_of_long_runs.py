@@ -1,5 +1,7 @@
 """Laws of long runs, live rates, schedules, and of steps to be compiled or captured."""
 
+import sys
+
 import pytest
 import torch
 
@@ -94,6 +96,16 @@ def test_a_sound_rule_compiled_steps_as_it_does_plainly():
     results = tried(rule_of(SGD), "compiled", source=SGD)
 
     assert (True, "", "") == results["compiled"]
+
+
+def test_without_a_tracer_a_step_is_not_judged_and_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)
+    monkeypatch.delattr(torch, "_dynamo", raising=False)
+
+    ok, message, _ = tried(rule_of(SGD), "compiled", source=SGD)["compiled"]
+
+    assert ok
+    assert message.startswith("not tried: torch cannot compile here: ModuleNotFound")
 
 
 def test_optional_laws_are_tried_only_where_they_are_asked_for():

@@ -196,6 +196,7 @@ REFUSED = [
     ("check", {"source": "#" * (MOST_SOURCE_BYTES + 1)}, "at most 1048576 are taken"),
     ("fuzz", {"path": "../outside.py"}, "leads out of"),
     ("fuzz", {"source": SGD, "skip": ["gravity"]}, "skip names 'gravity'; known are"),
+    ("fuzz", {"source": SGD, "also": ["finite"]}, "also names 'finite'; known are cap"),
     ("fuzz", {"source": SGD, "examples": -1}, "it must be from 0 to 1000"),
     ("fuzz", {"source": SGD, "examples": 10**9}, "it must be from 0 to 1000"),
     ("fuzz", {"source": SGD, "seconds": 0}, "it must be > 0 and at most 3600"),

@@ -102,6 +102,10 @@ def fuzz(
         list[str] | None,
         typer.Option(help="A law to leave out; may be given again."),
     ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="An optional law to try; may be given again."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
     golden: Annotated[
         str | None,
@@ -122,8 +126,14 @@ def fuzz(
     with one_line_errors():
         from dux_agent.terminal.fuzzing import check_laws_named, fuzz_files
 
-        check_laws_named(examples, skip or [], mark="--")
+        check_laws_named(examples, skip or [], also or [], mark="--")
         if not fuzz_files(
-            files, examples, skip or [], seed, as_json=as_json, golden=golden
+            files,
+            examples,
+            skip or [],
+            also or [],
+            seed,
+            as_json=as_json,
+            golden=golden,
         ):
             raise typer.Exit(1)

@@ -72,18 +72,21 @@ class Fuzzed:
         }
 
 
-def check_laws_named(examples: int, skip: Sequence[str], *, mark: str = "") -> None:
+def check_laws_named(
+    examples: int, skip: Sequence[str], also: Sequence[str], *, mark: str = ""
+) -> None:
     """Raise BadArgument or MissingExtra before the first file is tried.
 
     Args:
         examples: drawn for each law.
         skip: names of laws.
+        also: names of optional laws.
         mark: stands before the name of an argument in messages.
     """
     from dux_sandbox.laws import HypothesisMissing, laws_to_try
 
     try:
-        laws_to_try(examples, skip)
+        laws_to_try(examples, skip, also)
     except HypothesisMissing:
         raise MissingExtra.of(
             "hypothesis", extra="fuzz", purpose="drawing examples"
@@ -98,6 +101,7 @@ def fuzz(
     *,
     examples: int,
     skip: Sequence[str],
+    also: Sequence[str] = (),
     seed: int,
     at: str | None,
     seconds: float = 120.0,
@@ -111,6 +115,7 @@ def fuzz(
         source: the text of one rule.
         examples: drawn for each law.
         skip: names of laws that are left out.
+        also: names of optional laws that are tried as well.
         seed: of what is drawn.
         at: the file where the source lies, from which scripts take a class that is
             too long to be printed with each of them; None: it lies nowhere.
@@ -132,7 +137,13 @@ def fuzz(
     results, reason = [], ""
     try:
         trying = try_laws(
-            source, examples=examples, skip=skip, seed=seed, seconds=seconds, file=at
+            source,
+            examples=examples,
+            skip=skip,
+            also=also,
+            seed=seed,
+            seconds=seconds,
+            file=at,
         )
         with closing(trying) as trial:
             for result in trial:
@@ -147,7 +158,7 @@ def fuzz(
         raise BadArgument(f"{file}: {error}") from None
     except IsolationUnavailable as error:
         raise DuxError(str(error)) from None
-    wanted = [law.name for law in laws_to_try(examples, skip)]
+    wanted = [law.name for law in laws_to_try(examples, skip, also)]
     why = reason or f"`{results[-1].name}` ended the process that tries them"
     results += [
         LawResult(name, True, f"not tried: {why}") for name in wanted[len(results) :]
@@ -171,6 +182,7 @@ def fuzz_files(
     files: Sequence[str],
     examples: int,
     skip: Sequence[str],
+    also: Sequence[str],
     seed: int,
     *,
     as_json: bool,
@@ -189,13 +201,13 @@ def fuzz_files(
     from dux_agent.checking.vetting import read_source
     from dux_agent.terminal.fuzz_display import print_fuzzed, progress
     from dux_agent.terminal.golden_file import judge_golden, read_golden
-    from dux_sandbox.laws import LAWS
+    from dux_sandbox.laws import laws_to_try
 
     # All are read before the first is tried: one wrong name costs no waiting.
     sources = [(file, read_source(file)) for file in files]
     if golden is not None:
         read_golden(golden)  # what is no golden file costs no waiting either
-    laws = len([law for law in LAWS if law.name not in skip])
+    laws = len(laws_to_try(examples, skip, also))
     console, held = Console(), []
     for file, source in sources:
         _check_traits(file, source)
@@ -205,6 +217,7 @@ def fuzz_files(
                 source,
                 examples=examples,
                 skip=skip,
+                also=also,
                 seed=seed,
                 at=file,
                 on_result=advance,

@@ -37,12 +37,14 @@ class FuzzRequest:
     Attributes:
         examples: cases drawn for each law; 0: those made by hand only.
         skip: names of laws that are left out.
+        also: names of optional laws that are tried as well.
         seed: of what is drawn.
         seconds: after which no further law is begun.
     """
 
     examples: int = 10
     skip: Sequence[str] = ()
+    also: Sequence[str] = ()
     seed: int = 0
     seconds: float = 300.0
 
@@ -59,7 +61,7 @@ class FuzzRequest:
                 f"seconds is {self.seconds}; it must be > 0 and at most "
                 f"{MOST_SECONDS:.0f}."
             )
-        check_laws_named(self.examples, self.skip)
+        check_laws_named(self.examples, self.skip, self.also)
 
 
 class Answers:
@@ -123,6 +125,7 @@ class Answers:
             named.text,
             examples=request.examples,
             skip=request.skip,
+            also=request.also,
             seed=request.seed,
             seconds=SECONDS_OF_A_LAW,
             at=None if named.file is None else str(named.file),

@@ -135,6 +135,9 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
         skip: Annotated[
             list[str] | None, Field(description="Names of laws to leave out.")
         ] = None,
+        also: Annotated[
+            list[str] | None, Field(description="Optional laws: capturable, compiled.")
+        ] = None,
         seed: Annotated[int, Field(description="Of what is drawn.")] = 0,
         seconds: Annotated[
             float, Field(description="After which no further law is begun.")
@@ -146,7 +149,7 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
         law's claim, a message, and for a broken one a script that shows it with torch
         alone. A docstring line such as `dux: clips-gradients` declares a trait.
         """
-        request = FuzzRequest(examples, skip or (), seed, seconds)
+        request = FuzzRequest(examples, skip or (), also or (), seed, seconds)
         tried = 0
 
         def told(result: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable
 
 from dux_sandbox.findings import Finding, SourceRejected
 from dux_sandbox.golden import Trajectory, is_trajectory
+from dux_sandbox.lawful.compiling import COMPILED
 from dux_sandbox.lawful.header import with_rule
 from dux_sandbox.lawful.traits import declared_by
 from dux_sandbox.laws import LAWS, LawResult, laws_to_try
@@ -28,6 +29,7 @@ def try_laws(
     *,
     examples: int = 50,
     skip: Iterable[str] = (),
+    also: Iterable[str] = (),
     seed: int = 0,
     seconds: float = 120.0,
     limits: Limits | None = None,
@@ -42,6 +44,7 @@ def try_laws(
         source: the text of one rule; its docstrings may declare traits.
         examples: drawn for each law; see `check_laws`.
         skip: names of laws that are left out.
+        also: names of `OPTIONAL_LAWS` that are tried as well.
         seed: of what is drawn.
         seconds: time for each law; a rule that needs longer breaks it, the line it
             was at is named, and the laws after it are not tried.
@@ -55,11 +58,12 @@ def try_laws(
 
     Raises:
         SourceRejected: the static check refuses the source.
-        ValueError: `skip` names no law, `examples` < 0, or an unknown trait.
+        ValueError: `skip` or `also` names no law, `examples` < 0, or an unknown trait.
         HypothesisMissing: `examples` > 0 without the extra `fuzz`.
         IsolationUnavailable: this system cannot isolate.
     """
-    wanted = [law.name for law in laws_to_try(examples, skip)]
+    also = [also] if isinstance(also, str) else list(also)
+    wanted = [law.name for law in laws_to_try(examples, skip, also)]
     report = check(source)
     if not report.ok:
         raise SourceRejected(report)
@@ -68,6 +72,7 @@ def try_laws(
         "traits": sorted(declared_by(source)),
         "examples": examples,
         "skip": [law.name for law in LAWS if law.name not in wanted],
+        "also": [name for name in also if name in wanted],
         "seed": seed,
         "quick": quick,
     }
@@ -82,7 +87,12 @@ def _answers(
     seconds: float,
     file: str | None,
 ) -> Generator[LawResult, None, None]:
-    purpose = {"purpose": "laws", "memory": memory, "draws": bool(request["examples"])}
+    purpose = {
+        "purpose": "laws",
+        "memory": memory,
+        "draws": bool(request["examples"]),
+        "also": request["also"],
+    }
     child = zygote().fork(purpose)
     try:
         at = ""
@@ -105,6 +115,12 @@ def _answers(
                 )
         except ChannelBroken as error:
             message = f"its process ended: {error}"
+            if at == COMPILED.name:
+                # The same steps were taken plainly before: it is the tracer's doing.
+                late = f"tracing it took more than {seconds:.0f} s"
+                why = late if error.rule == "time" else message
+                yield LawResult(at, True, f"not tried: {why}")
+                return
             if error.rule == "time":
                 line = child.last_line()
                 where = "" if line is None else f" and was at line {line}"
@@ -132,7 +148,8 @@ def trajectory_of(
     if not report.ok:
         raise SourceRejected(report)
     memory = (limits or Limits()).memory
-    child = zygote().fork({"purpose": "laws", "memory": memory, "draws": False})
+    purpose = {"purpose": "laws", "memory": memory, "draws": False, "also": []}
+    child = zygote().fork(purpose)
     try:
         child.channel.receive(_START_SECONDS)
         child.channel.send({"source": source, "golden": True}, None, seconds)

@@ -4,11 +4,33 @@ from __future__ import annotations
 
 from dux_sandbox.lawful.cases import Case
 from dux_sandbox.lawful.law import MATRIX, Drawn, Law, case, listed
-from dux_sandbox.lawful.script import Raised, Unjudged, Violation
+from dux_sandbox.lawful.script import Died, Raised, Unjudged, Violation
 from dux_sandbox.lawful.training import Training
 
 # What torch raises where the values of a tensor would be needed that has none.
-_NEEDS_VALUES = ("DataDependentOutput", "DynamicOutputShape", "data-dependent")
+_NEEDS_VALUES = (
+    "DataDependentOutput",
+    "DynamicOutputShape",
+    "data-dependent",
+    # and of a tensor on the meta device
+    "cannot be called on meta tensors",
+    "Cannot copy out of meta tensor",
+    "torch.nonzero() raises unimplemented",
+    "aten::masked_select:",
+    "aten::_unique",
+    "aten::bincount:",
+    "aten::equal:",
+    "cannot repeat_interleave a meta tensor",
+)
+# What is raised where a step cannot be traced, and not by the rule.
+_CANNOT_TRACE = (
+    "Dynamo",
+    "TorchRuntimeError",
+    "Unsupported",
+    "BackendCompilerFailed",
+    "PermissionError",
+    "ModuleNotFoundError",
+)
 
 
 def capturable(training: Training, held: Case) -> None:
@@ -16,15 +38,19 @@ def capturable(training: Training, held: Case) -> None:
     if training.facts.by_closure:
         raise Unjudged("a closure is not captured with the step")
     training.accuse()
-    training.run("from torch._subclasses.fake_tensor import FakeTensorMode")
     # torch's own refuse to be capturable on the CPU; elsewhere not every operation has
     # a fake where that device is not installed.
     device = "cuda" if training.facts.options.get("capturable") is True else "cpu"
+    empty = "FakeTensorMode()"
+    if training.facts.guarded:
+        device, empty = "meta", 'torch.device("meta")'
+    else:
+        training.run("from torch._subclasses.fake_tensor import FakeTensorMode")
     shapes = ", ".join(repr(each.shape) for each in held.parameters)
     live = ', "lr": lr' if training.facts.number("lr") is not None else ""
     try:
         training.run(
-            "with FakeTensorMode():\n"
+            f"with {empty}:\n"
             f"    made = [torch.ones(s, device='{device}') for s in ({shapes},)]\n"
             "    ps = [torch.nn.Parameter(each) for each in made]\n"
             f"    lr = torch.full((), 0.1, device='{device}')\n"
@@ -38,7 +64,9 @@ def capturable(training: Training, held: Case) -> None:
         if any(each in error.message for each in _NEEDS_VALUES):
             told = "a step looks at values of tensors, or makes a shape of them"
             raise Violation(told, error.script) from None
-        raise Unjudged(f"it does not run on fake tensors: {error.message}") from None
+        raise Unjudged(
+            f"it does not run on tensors without values: {error.message}"
+        ) from None
 
 
 CAPTURABLE = Law(
@@ -63,10 +91,14 @@ def compiled(training: Training, held: Case) -> None:
         raise Unjudged("a closure is not compiled with the step")
     training.begin(held)
     training.begin(held, "2")
-    training.run("import torch._dynamo")
-    training.run("torch._dynamo.reset()")
-    # Traced as for a device, and run without a compiler.
-    training.run('compiled = torch.compile(optimizer2.step, backend="eager")')
+    try:
+        training.run("import torch._dynamo")
+        training.run("torch._dynamo.reset()")
+        # What `torch.compile(step, backend="eager")` does, without the folders that it
+        # makes first: traced as for a device, and run without a compiler.
+        training.run('compiled = torch._dynamo.optimize("eager")(optimizer2.step)')
+    except Died as error:
+        raise Unjudged(f"torch cannot compile here: {error}") from None
     for step in range(len(held.gradients)):
         training.give(held, step)
         training.step(held)
@@ -76,7 +108,7 @@ def compiled(training: Training, held: Case) -> None:
         try:
             training.run("compiled()")
         except Raised as error:
-            if "Dynamo" in error.message:
+            if any(each in error.message for each in _CANNOT_TRACE):
                 raise Unjudged(f"torch cannot compile it: {error.message}") from None
             raise
     one, two = (listed(training.names(held, suffix)) for suffix in ("", "2"))

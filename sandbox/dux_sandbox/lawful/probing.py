@@ -43,6 +43,7 @@ def probe(factory: Callable[[Any], Any], traits: frozenset[str]) -> tuple[Facts,
         remembers=_remembers_weights(factory, by_closure),
         idle=idle,
         centres=_centres(factory, by_closure, idle),
+        guarded=hasattr(type(built), "dux_source"),
     )
     return facts, built
 

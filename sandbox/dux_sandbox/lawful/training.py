@@ -31,6 +31,7 @@ class Facts:
             between two that move (a rule that moves at every fourth has three).
         centres: of what it takes the mean away from gradients: "rows", "columns",
             "all".
+        guarded: it was loaded from a source, and takes tensors by their exact type.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -43,6 +44,7 @@ class Facts:
     most_sides: int = 4
     idle: int = 0
     centres: frozenset[str] = frozenset()
+    guarded: bool = False
 
     def nothing_left(self, shape: Shape) -> bool:
         """Whether a gradient of this shape vanishes when its mean is taken away."""

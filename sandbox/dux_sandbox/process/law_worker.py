@@ -19,6 +19,7 @@ from dux_sandbox.laws import LAWS, check_laws, iter_laws
 from dux_sandbox.loading import load
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
+from dux_sandbox.process.compiling import make_known, rehearse_optional
 from dux_sandbox.runtime.text import plain
 
 
@@ -27,7 +28,8 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
 
     Args:
         channel: to the trainer.
-        request: "memory" (bytes it may add) and "draws" (whether examples are drawn).
+        request: "memory" (bytes it may add), "draws" (whether examples are drawn) and
+            "also" (names of optional laws).
     """
     torch.set_num_threads(1)
     provide("pickle", _Pickle)
@@ -37,6 +39,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     if request["draws"]:
         _rehearse()
     trajectory(torch.optim.SGD)  # autograd and its engine, once
+    rehearse_optional(request["also"])
     held = jail.lock(request["memory"])
     rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
     channel.send({"layers": rows})
@@ -52,6 +55,8 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     if message.get("golden"):
         _send_trajectory(channel, rule)
         return
+    if request["also"]:
+        make_known(rule)
     traits = set(message["traits"])
     if rule.requires_closure:
         traits.add("needs-closure")
@@ -59,6 +64,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         lambda params: rule(params),
         examples=message["examples"],
         skip=message["skip"],
+        also=message["also"],
         seed=message["seed"],
         traits=traits,
         source=RULE,
