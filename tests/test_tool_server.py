@@ -164,6 +164,23 @@ def test_what_the_commands_print_is_what_the_tools_answer(server):
     assert [[answer] for answer in answers] == printed
 
 
+def test_a_source_is_judged_with_the_files_that_it_imports(server):
+    (server.root / "parts").mkdir()
+    (server.root / "parts" / "helper.py").write_text("def half(x):\n    return x / 2\n")
+    body = SGD.replace("d = p.grad\n", "d = half(p.grad)\n")
+    source = body.replace("import torch\n", "import torch\nfrom helper import half\n")
+
+    async def conversation(client):
+        alone = await client.call_tool("check", {"source": source, "static": True})
+        given = {"source": source, "static": True, "beside": ["parts/helper.py"]}
+        return told(alone), told(await client.call_tool("check", given))
+
+    alone, together = server.talk(conversation)
+
+    assert (False, True) == (alone["ok"], together["ok"])
+    assert ["parts/helper.py"] == together["with"]
+
+
 def test_where_the_time_is_over_the_other_laws_are_unjudged(server):
     names = [law.name for law in LAWS]
 
@@ -194,6 +211,9 @@ REFUSED = [
     ("check", {"path": "latin.py"}, "it is no UTF-8 text (byte 0)"),
     ("check", {"path": "large.py"}, f"more than {MOST_SOURCE_BYTES}"),
     ("check", {"source": "#" * (MOST_SOURCE_BYTES + 1)}, "at most 1048576 are taken"),
+    ("check", {"source": SGD, "beside": ["../outside.py"]}, "leads out of"),
+    ("check", {"source": SGD, "beside": ["a.py"] * 51}, "at most 50 are taken"),
+    ("check", {"source": SGD, "classes": ["Other"]}, "has no optimizer of that name"),
     ("fuzz", {"path": "../outside.py"}, "leads out of"),
     ("fuzz", {"source": SGD, "skip": ["gravity"]}, "skip names 'gravity'; known are"),
     ("fuzz", {"source": SGD, "also": ["finite"]}, "also names 'finite'; known are cap"),

@@ -20,6 +20,7 @@ from dux_agent.tool_server.places import Places
 if TYPE_CHECKING:
     from dux_sandbox.laws import LawResult
 
+MOST_BESIDE = 50
 MOST_EXAMPLES = 1000
 MOST_SECONDS = 3600.0
 # A law that is being tried is not stopped by the time for all of them.
@@ -77,16 +78,42 @@ class Answers:
         self._clock = clock
 
     def check(
-        self, source: str | None, path: str | None, *, static: bool
+        self,
+        source: str | None,
+        path: str | None,
+        *,
+        classes: Sequence[str],
+        beside: Sequence[str],
+        static: bool,
     ) -> dict[str, Any]:
-        """What `dux check --json` prints of one file."""
+        """What `dux check --json` prints of one file.
+
+        Args:
+            source: the text itself, or
+            path: a file under the root.
+            classes: those that are meant; all of them by default.
+            beside: files under the root that are judged with it, as one source.
+            static: only read the source; run nothing.
+        """
         from dux_agent.checking.vetting import vet
         from dux_agent.trace import plain
+        from dux_sandbox.gathering.modules import SourceFile
 
+        if len(beside) > MOST_BESIDE:
+            raise BadArgument(
+                f"beside names {len(beside)} files; at most {MOST_BESIDE} are taken; "
+                f"name those that the source imports."
+            )
         named = self._places.source(source, path)
-        held: dict[str, Any] = plain(
-            vet(named.name, named.text, static=static).as_dict()
+        others = [self._places.source(None, each) for each in beside]
+        vetted = vet(
+            named.name,
+            named.text,
+            static=static,
+            names=classes,
+            beside=[SourceFile(each.name, each.text) for each in others],
         )
+        held: dict[str, Any] = plain(vetted.as_dict())
         return held
 
     def fuzz(

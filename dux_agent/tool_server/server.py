@@ -113,6 +113,13 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
     async def check(
         source: _Source = None,
         path: _Path = None,
+        classes: Annotated[
+            list[str] | None, Field(description="Only these classes of the source.")
+        ] = None,
+        beside: Annotated[
+            list[str] | None,
+            Field(description="Files that it imports: judged together, as one source."),
+        ] = None,
         static: Annotated[
             bool, Field(description="Only read the source; run nothing.")
         ] = False,
@@ -122,7 +129,11 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
         Answers ok, and findings: each with the rule broken, the line, and what to write
         instead. The dry run is made in a locked-down process.
         """
-        return await lane.run(lambda _: answers.check(source, path, static=static))
+        return await lane.run(
+            lambda _: answers.check(
+                source, path, classes=classes or (), beside=beside or (), static=static
+            )
+        )
 
     @server.tool(annotations=_ONLY_READS)
     async def fuzz(
