@@ -191,13 +191,16 @@ def language_models(
             "lm is an empty list; at least one language model was wanted; pass "
             "lm=None where nobody is to be asked."
         )
+    from dux_graphs.language_model import LanguageModel
     from dux_graphs.models import ModelNameError, language_model, takes_options
 
     # In a list with one that takes no options they are the others'.
     several = any(takes_options(name) for name in names)
     try:
         return tuple(
-            language_model(
+            name
+            if isinstance(name, LanguageModel)
+            else language_model(
                 name,
                 seed=seed,
                 options=options if takes_options(name) or not several else {},

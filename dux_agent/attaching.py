@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-    Models = str | BaseChatModel | Sequence[str | BaseChatModel]
+    from dux_graphs.language_model import LanguageModel
+
+    Model = str | BaseChatModel | LanguageModel
+    Models = Model | Sequence[Model]
 
 
 def attach(

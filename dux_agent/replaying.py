@@ -101,7 +101,8 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="dux-replay-") as place:
         again = Path(place) / "run"
         try:
-            train(plan, lm=model, run_dir=again, on_event=listen)
+            alone = replace(plan, fallback=None, lm_options=None)
+            train(alone, lm=model, run_dir=again, on_event=listen)
         except _Enough:
             pass
         replayed = read(again)

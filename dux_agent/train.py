@@ -8,14 +8,15 @@ losses and the validation split; the test split is measured for people alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dux_agent import tasks
+from dux_agent import arguments, tasks
 from dux_agent.errors import BadArgument
+from dux_agent.record.recorder import name_of
 from dux_agent.record.run_facts import read_facts
 from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.runs.plan import Plan
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
     from dux_agent.agent import Agent
     from dux_agent.tasks.protocol import Task
+    from dux_graphs.language_model import LanguageModel
+
+    Model = str | BaseChatModel | LanguageModel
+    Models = Model | Sequence[Model]
 
 __all__ = ["Change", "Epoch", "Progress", "Result", "resume", "torch_threads", "train"]
 
@@ -35,7 +40,7 @@ __all__ = ["Change", "Epoch", "Progress", "Result", "resume", "torch_threads", "
 def train(
     task: str | Plan,
     *,
-    lm: str | BaseChatModel | None = None,
+    lm: Models | None = None,
     run_dir: str | Path | None = None,
     on_event: Callable[[Progress], None] | None = None,
     **options: Any,
@@ -44,7 +49,8 @@ def train(
 
     Args:
         task: a name as `dux_agent.tasks.build` takes it, or a whole plan.
-        lm: the language model, as `dux_agent.attach` takes it; "offline" when left out.
+        lm: the language model, or several, as `dux_agent.attach` takes them; "offline"
+            when left out.
         run_dir: the run folder to make, or None for none.
         on_event: called with a `Progress` after every step, epoch and trace event.
         options: those of `dux run`, by the names of the fields of
@@ -60,19 +66,19 @@ def train(
     began = time.monotonic()
     # A replay answers for the model of its plan, and is none of another name.
     if lm is not None and not isinstance(task, Plan):
-        options["model"] = lm if isinstance(lm, str) else type(lm).__name__
+        options = {**_named(lm), **options}
     plan = Plan.asked(task, options)
     with ExitStack() as stack:
         stack.enter_context(torch_threads(plan.threads))
         built, plan, watch = _built(plan, on_event)
-        chat = _chat_model(plan.model if lm is None else lm, plan.seed)
+        asked = _asked(plan, lm)
         folder: RunFolder | None = None
         if run_dir is not None:
             require_store()
             folder = stack.enter_context(RunFolder.create(run_dir, plan.facts()))
             folder.subscribe(watch.hear)
         try:
-            agent = _attach(built, plan, watch, folder, chat)
+            agent = _attach(built, plan, watch, folder, asked)
         except BaseException:
             # The folder was made a moment ago and holds nothing of a run yet.
             if folder is not None:
@@ -85,7 +91,7 @@ def train(
 def resume(
     run_dir: str | Path,
     *,
-    lm: str | BaseChatModel | None = None,
+    lm: Models | None = None,
     execution: str | None = None,
     task: str | None = None,
     on_event: Callable[[Progress], None] | None = None,
@@ -119,7 +125,7 @@ def resume(
     with ExitStack() as stack:
         stack.enter_context(torch_threads(plan.threads))
         built, plan, watch = _built(plan, on_event)
-        chat = _chat_model(plan.model if lm is None else lm, plan.seed)
+        asked = _asked(plan, lm)
         folder = stack.enter_context(RunFolder.open(path))
         if (path / "decisions.sqlite").exists():
             folder.checkpointer()  # a damaged one is said now, not at a decision
@@ -127,7 +133,7 @@ def resume(
         saved = run_checkpoint.load(path)
         folder.go_on_from(0 if saved is None else saved["trace"])
         folder.subscribe(watch.hear)
-        agent = stack.enter_context(_attach(built, plan, watch, folder, chat))
+        agent = stack.enter_context(_attach(built, plan, watch, folder, asked))
         return _run(plan, built, agent, folder, watch, saved, began)
 
 
@@ -170,6 +176,12 @@ def _built(
     epochs = plan.epochs or built.epochs
     watch = Listening(on_event, epochs, built.steps_per_epoch)
     return built, replace(plan, epochs=epochs), watch
+
+
+def _named(lm: Models) -> dict[str, Any]:
+    """What a plan says of the models: names, or those of their classes."""
+    first, *others = [name_of(each) for each in arguments.listed(lm)] or ["none"]
+    return {"model": first, **({"fallback": others} if others else {})}
 
 
 def _run(
@@ -222,14 +234,23 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _chat_model(lm: str | BaseChatModel, seed: int) -> BaseChatModel:
-    """The model itself, before anything is written: a wrong name leaves no trace."""
-    from dux_graphs.models import ModelNameError, chat_model
+def _asked(plan: Plan, lm: Models | None) -> tuple[LanguageModel, ...]:
+    """The models themselves, before anything is written: a wrong name leaves no trace.
 
-    try:
-        return chat_model(lm, seed=seed)
-    except ModelNameError as error:
-        raise BadArgument(str(error)) from None
+    Args:
+        lm: them, where the plan has nothing but their names.
+    """
+    named = [plan.model, *(plan.fallback or ())] if lm is None else lm
+    return (
+        arguments.language_models(
+            named,
+            None,
+            seed=plan.seed,
+            options=plan.lm_options,
+            timeout=plan.lm_timeout,
+        )
+        or ()
+    )
 
 
 def _attach(
@@ -237,7 +258,7 @@ def _attach(
     plan: Plan,
     watch: Listening,
     folder: RunFolder | None,
-    chat: BaseChatModel,
+    asked: tuple[LanguageModel, ...],
 ) -> Agent:
     from dux_agent import attach
 
@@ -245,7 +266,7 @@ def _attach(
         built.model,
         built.base_optimizer(),
         built.objective,
-        lm=chat,
+        lm=asked,
         total_steps=watch.epochs * watch.steps,
         validate=lambda model: built.evaluate("val", model),
         loss_name=built.loss_name,

@@ -17,7 +17,8 @@ from dux_agent.replaying import replay
 from dux_agent.runs.options import lines, option
 from dux_agent.runs.plan import OPTIONS, Plan
 from dux_agent.train import resume, train
-from tests import options_table
+from tests import fault_server, options_table
+from tests.swapping import SGD
 
 TASK = "tests.foreign_tasks:build"
 EXECUTIONS = ("inline", "isolated")
@@ -25,6 +26,9 @@ EXECUTIONS = ("inline", "isolated")
 # Another value than the default of each, as the command line takes it.
 OTHER = {
     "model": "offline",
+    "fallback": "offline",
+    "lm_timeout": 30.0,
+    "decision_timeout": 90.0,
     "task_description": "a plane",
     "epochs": 3,
     "seed": 3,
@@ -79,7 +83,8 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 
 def test_every_option_is_tried_here():
-    assert OPTIONS.keys() == OTHER.keys()
+    # Written rules take no options: test_weather has a server that does.
+    assert OPTIONS.keys() - {"lm_options"} == OTHER.keys()
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -365,3 +370,94 @@ def test_a_line_of_a_real_number_takes_a_whole_one_and_no_nan():
     for wrong in (float("nan"), -0.1, 1.5, True, "0.5"):
         with pytest.raises(BadArgument, match="share is .*leave it out for 0.5"):
             line.checked(wrong)
+
+
+@pytest.fixture
+def local(monkeypatch):
+    """A server of one's own that answers with a rule, and no key anywhere."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_BASE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with fault_server.serving(fault_server.says(f"```python\n{SGD}\n```")) as server:
+        yield server
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_options_of_a_model_reach_its_server_and_a_resumed_run(
+    local, tmp_path, execution
+):
+    options = ["temperature=0.7", "top_k=20", f"base_url={local.address_v1}"]
+    plan = Plan.asked(
+        TASK,
+        {
+            "model": "openai:tiny",
+            "lm_options": options,
+            "epochs": 4,
+            "execution": execution,
+        },
+    )
+    with pytest.raises(Died):
+        train(plan, run_dir=tmp_path / "run", on_event=dying(12))
+
+    resumed = resume(tmp_path / "run", execution=execution)
+    again = replay(tmp_path / "run", execution=execution)
+
+    assert () == again.differences
+    assert 4 == len(resumed.epochs)
+    assert 3 == len(local.asked)
+    assert {(0.7, 20)} == {(a["temperature"], a["top_k"]) for a in local.asked}
+
+
+def test_options_of_a_model_on_the_command_line(local, tmp_path):
+    given = ["base_url=" + local.address_v1, "temperature=0.7", "stop=END"]
+
+    result = dux(
+        "run", TASK, "--lm", "openai:tiny", "--run-dir", tmp_path / "run",
+        *(part for each in given for part in ("--lm-option", each)),
+    )  # fmt: skip
+
+    assert 0 == result.exit_code, result.output
+    held = read_facts(tmp_path / "run")["arguments"]["lm_options"]
+    assert {"temperature": 0.7, "stop": "END"}.items() <= held.items()
+    assert {0.7} == {request["temperature"] for request in local.asked}
+
+
+def test_a_list_of_models_trains_with_the_one_that_answers(local, tmp_path):
+    refusing = fault_server.refuses(401)
+    with fault_server.serving(refusing) as other:
+        result = train(
+            TASK,
+            lm=["openai:first", "openai:second"],
+            lm_options={"base_url": other.address_v1},
+            run_dir=tmp_path / "run",
+        )
+
+    assert {"first", "second"} == {request["model"] for request in other.asked}
+    assert {"failed"} == {change.decision.verdict for change in result.changes}
+    facts = read_facts(tmp_path / "run")
+    assert "openai:first" == facts["model"]
+    assert ["openai:second"] == facts["arguments"]["fallback"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lm_options": "temperature"}, "'temperature'; name=value was wanted"),
+        ({"lm_options": ["=3"]}, "'=3'; name=value was wanted"),
+        ({"lm_options": "api_key=planted-4711"}, "may be a secret"),
+        ({"lm_options": {"default_headers": {"X": "planted-4711"}}}, "may be a secret"),
+        ({"lm_options": {"seed": object()}}, "plain values by name were wanted"),
+        ({"lm_options": "seed=1"}, "'offline' got the option 'seed'"),
+        ({"fallback": [3]}, "the name of a language model was wanted"),
+        ({"fallback": "nobody"}, "no language model is called 'nobody'"),
+        ({"lm_timeout": "long"}, "a number of seconds above 0 was wanted"),
+        ({"decision_timeout": -1}, "a number of seconds above 0 was wanted"),
+    ],
+)
+def test_what_no_model_can_be_asked_with_is_refused_in_words(options, said, tmp_path):
+    with pytest.raises(BadArgument, match=said) as caught:
+        train(TASK, run_dir=tmp_path / "run", **options)
+
+    assert "planted-4711" not in str(caught.value)
+    assert not (tmp_path / "run").exists()

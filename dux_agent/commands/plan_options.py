@@ -45,6 +45,8 @@ def _called(line: Line) -> str:
 def _parameter(line: Line) -> Parameter:
     option = line.option
     kind: Any = str if option.read else line.kinds[0]
+    if option.many:
+        kind = list[str]
     # A switch has no form to say that it is off: it is off where it is left out.
     names = [line.flag] if kind is bool else []
     info = typer.Option(

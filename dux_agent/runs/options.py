@@ -27,6 +27,7 @@ class Option:
         unset: what is done where it is None.
         read: makes the value of what a person wrote, on the command line or in code;
             raises BadArgument. What it made before it takes too.
+        many: it may be given several times on the command line.
         called: on the command line, where that is another name.
     """
 
@@ -37,6 +38,7 @@ class Option:
     choices: tuple[str, ...] = ()
     unset: str = ""
     read: Callable[[Any], Any] | None = None
+    many: bool = False
     called: str = ""
 
 

@@ -13,6 +13,7 @@ from dux_agent.choices import CHOICES
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.runs.options import lines, option
+from dux_agent.runs.written import model_options, names, seconds
 
 if TYPE_CHECKING:
     from dux_agent.tasks.protocol import Task
@@ -65,6 +66,35 @@ class Plan:
         "The language model: offline (rule-based, none), openai:NAME, ollama:NAME, "
         "recorded:FILE or any provider:name of LangChain.",
         called="lm",
+    )
+    fallback: list[str] | None = option(
+        None,
+        "A model that is asked where the one before it has failed; may be given again.",
+        read=names,
+        many=True,
+        unset="none",
+    )
+    lm_options: dict[str, Any] | None = option(
+        None,
+        "Of the models, as temperature=0.7, or base_url=http://127.0.0.1:8000/v1 for a "
+        "server of your own; may be given again.",
+        read=model_options,
+        many=True,
+        called="lm_option",
+        unset="none",
+    )
+    lm_timeout: float = option(
+        600.0,
+        "Seconds that a model may think before the first token of its reply.",
+        read=seconds,
+        attach="lm_timeout",
+    )
+    decision_timeout: float | None = option(
+        None,
+        "Seconds until a decision asks nobody any more.",
+        read=seconds,
+        attach="decision_timeout",
+        unset="three times --lm-timeout",
     )
     task_description: str | None = option(
         None,

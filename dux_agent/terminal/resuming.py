@@ -39,7 +39,8 @@ def go_on(folder: Path, given: Mapping[str, Any]) -> None:
     for name, value in said.items():
         known = getattr(begun, name)
         ok = OPTIONS[name].checked(value) == known
-        _same(OPTIONS[name].flag, value, known, folder, ok=ok)
+        shown = ", ".join(value) if OPTIONS[name].option.many else value
+        _same(OPTIONS[name].flag, shown, known, folder, ok=ok)
     with TrainingDisplay(Console(stderr=True)) as display, in_words(begun.task):
         result = resume(path, execution=execution, task=task, on_event=display)
     print_result(Console(), result)

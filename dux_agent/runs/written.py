@@ -1,0 +1,96 @@
+"""Reads what a person writes for an option of a run, on the command line or in code."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from dux_agent.errors import BadArgument
+from dux_graphs.redaction import is_secret_field
+
+_PLAIN = (str, int, float, bool, type(None), list, dict)
+_HEADERS = ("headers", "query")
+
+
+def model_options(written: Any) -> dict[str, Any] | None:
+    """Options of a language model: of a dict, of "temperature=0.7", or of several such.
+
+    A value is read as JSON where it is some, else as a text.
+
+    Raises:
+        BadArgument: it is something else, or a secret, which would stand in `run.json`.
+
+    >>> model_options(["temperature=0.7", "stop=END"])
+    {'temperature': 0.7, 'stop': 'END'}
+    """
+    if written is None or written == [] or written == () or written == {}:
+        return None
+    if isinstance(written, Mapping):
+        found = dict(written)
+    else:
+        found = {}
+        for each in [written] if isinstance(written, str) else list(written):
+            name, sign, value = str(each).partition("=")
+            if not sign or not name.strip():
+                raise BadArgument(
+                    f"lm_options holds {each!r}; name=value was wanted; write for "
+                    f"instance temperature=0.7."
+                )
+            found[name.strip()] = _value(value)
+    for name, value in found.items():
+        if not isinstance(name, str) or not isinstance(value, _PLAIN):
+            raise BadArgument(
+                f"lm_options holds {name!r}: {type(value).__name__}; plain values by "
+                f"name were wanted; pass for instance {{'temperature': 0.7}}."
+            )
+        if is_secret_field(name) or name.endswith(_HEADERS):
+            raise BadArgument(
+                f"lm_options holds {name}, which may be a secret and would stand in "
+                f"run.json; other options were wanted; set the provider's variable, "
+                f"such as OPENAI_API_KEY, or pass a chat model made with it as lm."
+            )
+    return found
+
+
+def names(written: Any) -> list[str] | None:
+    """One name, or several.
+
+    Raises:
+        BadArgument: it is something else.
+    """
+    several = [written] if isinstance(written, str) else list(written or ())
+    if not all(isinstance(each, str) and each.strip() for each in several):
+        raise BadArgument(
+            f"fallback is {written!r}; the name of a language model was wanted, or "
+            f"several; pass for instance ollama:qwen3."
+        )
+    return several or None
+
+
+def seconds(written: Any) -> float | None:
+    """A number of seconds.
+
+    Raises:
+        BadArgument: it is none above 0.
+    """
+    if written is None:
+        return None
+    try:
+        value = math.nan if isinstance(written, bool) else float(written)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise BadArgument(
+            f"{written!r} is no time; a number of seconds above 0 was wanted; write "
+            f"for instance 600."
+        )
+    return value
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
