@@ -55,6 +55,52 @@ d = m / (v.sqrt() + 1e-8)
 _ADAMS = ("lr=1e-2", "beta1=0.9", "beta2=0.99")
 
 DESIGNS = {
+    "centred_direction": _rule(
+        "Gradient centralization of the direction: nothing under a constant gradient.",
+        _ADAMS,
+        _ADAM
+        + """\
+if d.ndim > 1:
+    d = d - d.mean(dim=tuple(range(1, d.ndim)), keepdim=True)
+p.add_(d, alpha=-group["lr"])
+""",
+    ),
+    "sharpness": '''\
+import torch
+
+
+class Rule(torch.optim.Optimizer):
+    """SAM: clears the gradients and asks its closure for them at another place."""
+
+    def __init__(self, params, lr=0.1, rho=0.05):
+        super().__init__(params, dict(lr=lr, rho=rho))
+
+    @torch.no_grad()
+    def step(self, closure):
+        closure = torch.enable_grad()(closure)
+        held = []
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    held.append((p, p.detach().clone(), group["lr"]))
+                    far = group["rho"] / (p.grad.norm() + 1e-12)
+                    p.add_(p.grad * far)
+        self.zero_grad()
+        loss = closure()
+        for p, before, lr in held:
+            p.copy_(before)
+            p.sub_(p.grad, alpha=lr)
+        return loss
+''',
+    "tiny_first_steps": _rule(
+        "Steps that begin far below what a float32 can tell apart, and grow.",
+        (*_ADAMS, "d0=1e-7"),
+        _ADAM
+        + """\
+grown = min(1.0, group["d0"] * 1.5 ** (state["step"] - 1))
+p.add_(d, alpha=-group["lr"] * grown)
+""",
+    ),
     "adopt": _rule(
         "ADOPT: the first step measures the second moment alone.",
         ("lr=1e-2", "beta1=0.9", "beta2=0.99", "eps=1e-6", "weight_decay=0.0"),

@@ -84,3 +84,18 @@ def test_a_bug_in_a_rule_of_another_design_is_found(name, old, new, law):
     results = check_laws(rule_of(source), examples=0, source=source)
 
     assert law in told(results)
+
+
+def test_a_step_that_demands_a_closure_is_given_one_unasked():
+    results = check_laws(rule_of(DESIGNS["sharpness"]), examples=0)
+
+    [bare] = [each for each in results if each.name == "bare_step"]
+    assert "relaxed: its step demands one: needs-closure" == bare.message
+
+
+def test_a_rule_that_clears_gradients_and_never_asks_for_them_again_is_found():
+    cleared = changed("sharpness", "loss = closure()\n", "loss = None\n").replace(
+        "p.sub_(p.grad, alpha=lr)", "p.sub_(before * 0.01 + 1e-3)"
+    )
+
+    assert "gradients" in told(check_laws(rule_of(cleared), examples=0))

@@ -137,6 +137,28 @@ def test_what_dies_of_a_missing_gradient_breaks_the_law_about_that():
     assert {"missing"} == broken(results)
 
 
+_MOVES = """\
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                p.addcdiv_"""
+CAUSES = {
+    "stands still": ((_MOVES, "                p.addcdiv"), {"accepts"}),
+    "a step without a closure": (
+        ("def step(self, closure=None):", "def step(self):\n        closure = None"),
+        {"closure"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CAUSES)
+def test_one_cause_is_one_accusation(name):
+    (old, new), expected = CAUSES[name]
+    assert old in ADAM
+
+    results = check_laws(rule_of(ADAM.replace(old, new)), examples=0)
+
+    assert expected == broken(results)
+
+
 def test_what_keeps_a_rule_from_being_tried_is_told_where_accepts_is_left_out():
     rule = rule_of(source_of("no_grad_forgotten"))
 

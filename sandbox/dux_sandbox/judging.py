@@ -90,6 +90,7 @@ def judge(
         return
     teller: Law | None = None  # the first that told what the rule raised
     begun: LawResult | None = None
+    told: dict[str, str] = {}  # causes, and the law that told of each
     for law in laws:
         if law is first and begun is not None:
             yield begun
@@ -98,7 +99,10 @@ def judge(
         result = trial.result(examples, seed)
         if trial.died and first.name == "accepts" and begun is None:
             # What dies on everything dies there as well, and there it is told.
-            begun = _Trial(factory, header, facts, first).result(examples, seed)
+            begins = _Trial(factory, header, facts, first)
+            begun = begins.result(examples, seed)
+            if begins.cause:
+                told[begins.cause] = first.name
         if law is first:
             begun = result
         if trial.died:
@@ -111,8 +115,13 @@ def judge(
             else:
                 message = _not_tried(trial.died, teller)
                 result = LawResult(law.name, True, message)
-        elif teller is None and result.message.startswith("it raised "):
-            teller = law
+        elif trial.cause in told and (law.retells or not trial.raised):
+            message = f"not judged, as `{told[trial.cause]}` tells of the cause"
+            result = LawResult(law.name, True, message)
+        elif trial.cause:
+            told.setdefault(trial.cause, law.name)
+            if teller is None and trial.raised:
+                teller = law
         yield result
 
 
@@ -125,6 +134,8 @@ class _Trial:
 
     Attributes:
         died: what the rule raised where nothing could be judged; "" otherwise.
+        cause: what is behind a broken law, where others could tell of it as well.
+        raised: whether that is an error of the rule.
     """
 
     def __init__(
@@ -137,13 +148,14 @@ class _Trial:
         self._judged = False
         self._unjudged: Unjudged | None = None
         self.died = ""
+        self.cause, self.raised = "", False
 
     def result(self, examples: int, seed: int) -> LawResult:
         """Try the cases made by hand, then those that are drawn."""
         law, facts = self._law, self._facts
         trait = self._trait()
         if trait and trait != "matrices-only":
-            return LawResult(law.name, True, f"{_RELAXED}{trait} is declared")
+            return LawResult(law.name, True, self._relaxation(trait))
         if law.steady and facts.random:
             return LawResult(law.name, True, "not tried: the rule draws random numbers")
         if law.needs is not None and facts.number(law.needs) is None:
@@ -158,6 +170,7 @@ class _Trial:
 
                 draw(cases(law.drawn), self.try_one, examples, seed)
         except Violation as broken:
+            self.cause, self.raised = broken.cause, isinstance(broken, Raised)
             return LawResult(law.name, False, broken.message, broken.script)
         if not self._judged and self._unjudged is not None:
             if isinstance(self._unjudged, Died):
@@ -172,11 +185,16 @@ class _Trial:
 
     def _relaxation(self, trait: str) -> str:
         if trait and trait in self._facts.shown:
-            return f"{_RELAXED}the constructor refuses others: {trait}"
+            shows = "the constructor refuses others"
+            if trait == "needs-closure":
+                shows = "its step demands one"
+            return f"{_RELAXED}{shows}: {trait}"
         return f"{_RELAXED}{trait} is declared" if trait else ""
 
     def try_one(self, case: Case) -> bool:
         """Whether a case could be judged; raises Violation where it breaks the law."""
+        if self._facts.tiny:
+            case = _in_float64(case)
         if "matrices-only" in self._facts.traits:
             case = _of_matrices(case, self._facts.most_sides)
         training = Training(self._factory, self._header, self._facts)
@@ -209,6 +227,15 @@ class _Trial:
         plain = replace(case, gradients=rows)
         control.begin(plain)
         control.train(plain)
+
+
+def _in_float64(case: Case) -> Case:
+    """The case for a rule whose first steps a float32 cannot tell from none."""
+    parameters = tuple(
+        replace(each, dtype="float64") if each.dtype == "float32" else each
+        for each in case.parameters
+    )
+    return replace(case, parameters=parameters)
 
 
 def _of_matrices(case: Case, most_sides: int) -> Case:

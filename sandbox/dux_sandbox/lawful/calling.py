@@ -93,7 +93,7 @@ def bare_step(training: Training, held: Case) -> None:
         training.run(f"path.append([p.detach().clone() for p in ({names})])")
     if all(training.facts.nothing_left(each.shape) for each in held.parameters):
         return
-    training.claim(
+    training.claim_moved(
         "not all(all(map(torch.equal, now, path[0])) for now in path)",
         "step() without a closure moves nothing",
     )
@@ -161,7 +161,7 @@ def rng(training: Training, held: Case) -> None:
             training.give(held, step, suffix)
             if training.facts.by_closure:
                 training.script.use("linear_loss")
-                call = f"lambda: linear_loss({names})"
+                call = f"linear_loss({names})"
                 training.run(f"optimizer{suffix}.step({call})")
             else:
                 training.run(f"optimizer{suffix}.step()")

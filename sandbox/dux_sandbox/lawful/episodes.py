@@ -38,6 +38,7 @@ class Episode:
         self._saved = False
         self._steps = 0
         self._shapes = [each.shape for each in held.parameters]
+        self._dtype = "float64" if training.facts.tiny else "float32"
         for at, each in enumerate(held.parameters):
             training.run(f"p{at} = {each.text(at)}")
         training.run(f"ps = [{', '.join(f'p{at}' for at in range(self._count))}]")
@@ -59,13 +60,14 @@ class Episode:
             if frozen_only or (at == 0 and self._frozen):
                 run(f"ps[{at}].grad = None")
             else:
-                text = tensor_text(shape, "mixed", 5 * self._steps + 3 * at)
+                phase = 5 * self._steps + 3 * at
+                text = tensor_text(shape, "mixed", phase, self._dtype)
                 run(f"ps[{at}].grad = {text}")
         self._before()
         self._training.seed()
         if self._training.facts.by_closure:
             self._training.script.use("linear_loss")
-            run("optimizer.step(lambda: linear_loss(*ps))")
+            run("optimizer.step(linear_loss(*ps))")
         else:
             run("optimizer.step()")
         self._after(everything=frozen_only)
@@ -113,7 +115,7 @@ class Episode:
             return
         at = len(self._shapes)
         run = self._training.run
-        run(f"ps.append({Parameter(MATRIX).text(at)})")
+        run(f"ps.append({Parameter(MATRIX, self._dtype).text(at)})")
         run(f'optimizer.add_param_group({{"params": [ps[{at}]]{self._lr}}})')
         self._shapes.append(MATRIX)
         self._added.append(at)
@@ -163,6 +165,7 @@ def episode(training: Training, held: Case) -> None:
 
 EPISODE = Law(
     name="episode",
+    retells=True,
     claim="Steps, closures, saves, loads, new groups and freezing go in any order.",
     reason="A run is all of these, one after another.",
     catches="state that is missing, or of another shape, for a parameter that came "

@@ -154,8 +154,9 @@ _PACE_STEPS = 8
 def add_group(training: Training, held: Case) -> None:
     """A group that joins late is trained as the rule trains."""
     idle = training.facts.idle
-    training.run("given = torch.tensor([[1.0, 1.5], [1.25, 1.75]])")
-    training.run("pace, a = [], torch.nn.Parameter(torch.ones(2, 2))")
+    fine = ", dtype=torch.float64" if training.facts.tiny else ""
+    training.run(f"given = torch.tensor([[1.0, 1.5], [1.25, 1.75]]{fine})")
+    training.run(f"pace, a = [], torch.nn.Parameter(torch.ones(2, 2{fine}))")
     lr = training.options_text(LR)
     training.run(f'optimizer = factory([{{"params": [a]{lr}}}])')
     for _ in range(_PACE_STEPS + 1 + idle):
@@ -166,12 +167,12 @@ def add_group(training: Training, held: Case) -> None:
         training.run("pace = [each for each in pace if each]")
     training.accuse()
     late = 0 if held.variant == "fresh" else _PACE_STEPS
-    training.run("b2 = torch.nn.Parameter(torch.ones(3, 2))")
+    training.run(f"b2 = torch.nn.Parameter(torch.ones(3, 2{fine}))")
     training.run(f'optimizer2 = factory([{{"params": [b2]{lr}}}])')
     for _ in range(late):
         training.run("b2.grad = torch.cat([given, given[:1]])")
         training.step(held, "2")
-    training.run("a2 = torch.nn.Parameter(torch.ones(2, 2))")
+    training.run(f"a2 = torch.nn.Parameter(torch.ones(2, 2{fine}))")
     training.run("kept = len(optimizer2.state)")
     training.run(f'optimizer2.add_param_group({{"params": [a2]{lr}}})')
     training.claim("len(optimizer2.state) >= kept", "what was remembered is gone")
@@ -185,9 +186,9 @@ def add_group(training: Training, held: Case) -> None:
     training.run("a2.grad, b2.grad, before = given, None, a2.detach().clone()")
     training.step(held, "2")
     training.run("moved = float((a2.detach() - before).abs().max())")
-    training.claim("moved > 0", "the parameter of the new group never moves")
+    training.claim_moved("moved > 0", "the parameter of the new group never moves")
     if lr:
-        training.run("c2 = torch.nn.Parameter(torch.ones(2, 2))")
+        training.run(f"c2 = torch.nn.Parameter(torch.ones(2, 2{fine}))")
         training.run('optimizer2.add_param_group({"params": [c2], "lr": 0.025})')
         training.claim(
             '[0.1, 0.1, 0.025] == [g["lr"] for g in optimizer2.param_groups]',

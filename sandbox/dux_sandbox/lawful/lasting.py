@@ -18,7 +18,7 @@ def no_leak(training: Training, held: Case) -> None:
     step = "optimizer.step()"
     if training.facts.by_closure:
         training.script.use("linear_loss")
-        step = f"optimizer.step(lambda: linear_loss({names}))"
+        step = f"optimizer.step(linear_loss({names}))"
     training.run(
         "def steps(count):\n"
         "    for at in range(count):\n"

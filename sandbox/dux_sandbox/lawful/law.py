@@ -67,6 +67,8 @@ class Law:
         most_drawn: more than this is never drawn; None: as much as is asked for.
         steady: it claims nothing of a rule that draws random numbers: where they
             fall depends on order and layout.
+        retells: it does what all others do, and does not tell again of an error that
+            one of them told of.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Law:
     needs: str | None = None
     steady: bool = False
     most_drawn: int | None = None
+    retells: bool = False
 
 
 def case(

@@ -122,7 +122,7 @@ def _one_option(
                 return
         if _grows(training, held, name):
             raise Unjudged("the rule sets its own step sizes")
-        training.claim(
+        training.claim_moved(
             acts, f"a new {option} in the groups changes next to nothing in mid-run"
         )
         return
@@ -144,13 +144,15 @@ def _one_option(
     if option == "lr":
         start = changed.parameters[held.members(at)[0]].text(held.members(at)[0])
         training.run(f"start = {start}")
-        training.claim(
+        training.claim_moved(
             f"({name}2 - {name}).abs().max() > 0.1 * ({name} - start).abs().max()",
             f"a third of the lr of group {at} changes next to nothing there",
         )
         return
     if option in ("alpha", "beta", "rho") and training.facts.remembers:
         raise Unjudged("it may be of the average, which takes its time")
+    if option in ("alpha", "rho") and training.facts.by_closure:
+        raise Unjudged("it may say where the closure is called, and all is linear")
     unmoved = training.script.look(f"torch.equal({name}, {name}2)")
     # Decay turns a step that has a direction, were it of fixed length.
     straight = option != "weight_decay" or training.script.look(f"{name}.numel() == 1")

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.closures import place_of_closure
 from dux_sandbox.lawful.training import Facts
 from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.runtime.text import plain
@@ -28,9 +29,13 @@ def probe(factory: Callable[[Any], Any], traits: frozenset[str]) -> tuple[Facts,
     shown = frozenset[str]()
     if not _takes(factory, (2,)):
         shown = frozenset({"matrices-only"}) - traits
+    if place_of_closure(type(built))[1]:
+        shown |= frozenset({"needs-closure"}) - traits
     bare = _step(factory, by_closure=False)
     called = _step(factory, by_closure=True)
-    by_closure = "needs-closure" in traits or (bare is None and called is not None)
+    by_closure = "needs-closure" in traits | shown or (
+        bare is None and called is not None
+    )
     idle = _idle_steps(factory, by_closure)
     facts = Facts(
         options=options,
@@ -44,12 +49,20 @@ def probe(factory: Callable[[Any], Any], traits: frozenset[str]) -> tuple[Facts,
         idle=idle,
         centres=_centres(factory, by_closure, idle),
         guarded=hasattr(type(built), "dux_source"),
+        moves=any(
+            any(_paces(factory, by_closure, each, _MOST_IDLE, torch.float64))
+            for each in (_STEADY, _VARIED)
+        ),
+        still=_is_still(factory, by_closure, idle),
+        tiny=_is_tiny(factory, by_closure, idle),
     )
     return facts, built
 
 
-def _build(factory: Callable[[Any], Any]) -> tuple[Any, torch.nn.Parameter]:
-    weight = torch.nn.Parameter(torch.tensor([[0.5, -1.0], [2.0, 1.5]]))
+def _build(
+    factory: Callable[[Any], Any], dtype: torch.dtype = torch.float32
+) -> tuple[Any, torch.nn.Parameter]:
+    weight = torch.nn.Parameter(torch.tensor([[0.5, -1.0], [2.0, 1.5]], dtype=dtype))
     try:
         built = factory([weight])
     # Generated code: whatever it raises is a finding.
@@ -124,29 +137,35 @@ def _remembers_weights(factory: Callable[[Any], Any], by_closure: bool) -> bool:
 
 
 _MOST_IDLE = 12  # steps
-_EVEN = {
-    "rows": [[1.0, 1.0], [2.0, 2.0]],
-    "columns": [[1.0, 2.0], [1.0, 2.0]],
-    "all": [[1.0, 1.0], [1.0, 1.0]],
+_Matrix = list[list[float]]
+_STEADY: list[_Matrix] = [[[1.0, 1.5], [1.25, 1.75]]]
+# Not in one proportion: a step that is a sign, or nearly one, must not hide a mean.
+_VARIED: list[_Matrix] = [[[1.0, 1.5], [1.25, 2.75]], [[-0.3, 0.9], [0.7, -0.2]]]
+_EVEN: dict[str, list[_Matrix]] = {
+    "rows": [[[1.0, 1.0], [2.0, 2.0]], [[-0.5, -0.5], [0.25, 0.25]]],
+    "columns": [[[1.0, 2.0], [1.0, 2.0]], [[-0.5, 0.25], [-0.5, 0.25]]],
+    "all": [[[1.0, 1.0], [1.0, 1.0]], [[-0.5, -0.5], [-0.5, -0.5]]],
 }
+_TOLD_APART = 1e-5  # of a weight of about one, with room: float32 has 1.2e-7
 
 
 def _paces(
     factory: Callable[[Any], Any],
     by_closure: bool,
-    gradient: list[list[float]],
+    gradients: list[_Matrix],
     steps: int,
+    dtype: torch.dtype = torch.float32,
 ) -> list[float]:
-    """How far each of the first steps goes under one gradient and without decay."""
+    """How far each of the first steps goes, without decay; gradients come in turn."""
     paces = []
     try:
-        built, weight = _build(factory)
+        built, weight = _build(factory, dtype)
         for group in built.param_groups:
             if isinstance(group.get("weight_decay"), float):
                 group["weight_decay"] = 0.0
-        for _ in range(steps):
+        for step in range(steps):
             before = weight.detach().clone()
-            weight.grad = torch.tensor(gradient)
+            weight.grad = torch.tensor(gradients[step % len(gradients)], dtype=dtype)
             if by_closure:
                 built.step(lambda: (weight.detach() * weight.grad).sum())
             else:
@@ -159,16 +178,31 @@ def _paces(
 
 def _idle_steps(factory: Callable[[Any], Any], by_closure: bool) -> int:
     """How many steps go nowhere before the first that does; 0 where none does."""
-    paces = _paces(factory, by_closure, [[1.0, 1.5], [1.25, 1.75]], _MOST_IDLE)
-    return next((at for at, pace in enumerate(paces) if pace > 0), 0)
+    for gradients in (_STEADY, _VARIED):
+        paces = _paces(factory, by_closure, gradients, _MOST_IDLE)
+        if any(paces):
+            return next(at for at, pace in enumerate(paces) if pace > 0)
+    return 0
+
+
+def _is_still(factory: Callable[[Any], Any], by_closure: bool, idle: int) -> bool:
+    steps = idle + 3
+    return not any(_paces(factory, by_closure, _STEADY, steps)) and any(
+        _paces(factory, by_closure, _VARIED, steps)
+    )
+
+
+def _is_tiny(factory: Callable[[Any], Any], by_closure: bool, idle: int) -> bool:
+    paces = _paces(factory, by_closure, _VARIED, idle + 3, torch.float64)
+    return 0 < max(paces, default=0.0) < _TOLD_APART
 
 
 def _centres(
     factory: Callable[[Any], Any], by_closure: bool, idle: int
 ) -> frozenset[str]:
     """Over what the rule takes the mean away: even gradients move nothing there."""
-    steps = idle + 2
-    if not any(_paces(factory, by_closure, [[1.0, 1.5], [1.25, 2.75]], steps)):
+    steps = idle + 3
+    if not any(_paces(factory, by_closure, _VARIED, steps)):
         return frozenset()
     # Means are rounded: what is left of an even gradient may not be quite nothing.
     return frozenset(

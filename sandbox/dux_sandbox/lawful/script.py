@@ -66,8 +66,16 @@ def held_bytes(optimizer):
 ''',
     "linear_loss": '''
 def linear_loss(*parameters):
-    """A loss whose gradients are those that the parameters have already."""
-    return sum((p.detach() * p.grad).sum() for p in parameters if p.grad is not None)
+    """A closure of a loss whose gradients are, each time, those at hand now."""
+    held = [(p, p.grad, p.grad.clone()) for p in parameters if p.grad is not None]
+
+    def closure():
+        for p, gradient, values in held:
+            p.grad = gradient  # a rule may have cleared it, to have it anew
+            gradient.copy_(values)
+        return sum((p.detach() * values).sum() for p, _, values in held)
+
+    return closure
 ''',
     "modes": '''
 def modes():
@@ -96,11 +104,16 @@ def provide(name: str, stand_in: Any) -> None:
 
 
 class Violation(Exception):
-    """A law is broken; `.message` says how, `.script` shows it."""
+    """A law is broken; `.message` says how, `.script` shows it.
 
-    def __init__(self, message: str, script: str) -> None:
+    `.cause` names what is behind it where other laws could tell of the same: one cause
+    is one accusation.
+    """
+
+    def __init__(self, message: str, script: str, cause: str = "") -> None:
         self.message = message
         self.script = script
+        self.cause = cause
         super().__init__(message)
 
 
@@ -162,14 +175,18 @@ class Script:
         except (Exception, Runaway) as error:
             if not self._accusing:
                 raise Died(_told(error)) from None
-            raise Raised(f"it raised {_told(error)}", self.text()) from None
+            told = _told(error)
+            raise Raised(f"it raised {told}", self.text(), told) from None
 
     def look(self, expression: str) -> Any:
         """The value of an expression, which is not written down."""
         return eval(_compiled(expression, "eval"), self._names)
 
-    def claim(self, expression: str, otherwise: str) -> None:
+    def claim(self, expression: str, otherwise: str, cause: str = "") -> None:
         """Write an assertion down and hold the rule to it.
+
+        Args:
+            cause: see `Violation`.
 
         Raises:
             Violation: it does not hold; `otherwise` says what that means.
@@ -181,7 +198,7 @@ class Script:
         except Exception as error:  # what a rule left behind may not even compare
             raise Violation(f"{otherwise} ({_told(error)})", self.text()) from None
         if not holds:
-            raise Violation(otherwise, self.text())
+            raise Violation(otherwise, self.text(), cause)
 
     def text(self) -> str:
         """The whole experiment as a script that needs torch and the rule only."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from dux_sandbox.lawful.cases import Case, Options, Shape
 from dux_sandbox.lawful.header import Header
-from dux_sandbox.lawful.script import Script
+from dux_sandbox.lawful.script import Script, Unjudged
 
 _LETTERS = "abcdefgh"
 
@@ -32,6 +32,10 @@ class Facts:
         centres: of what it takes the mean away from gradients: "rows", "columns",
             "all".
         guarded: it was loaded from a source, and takes tensors by their exact type.
+        moves: it moves at all.
+        still: a gradient that stays the same moves nothing, for it takes the mean away
+            from steps that are of one length then.
+        tiny: its first steps are below what a float32 can tell apart.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -45,6 +49,9 @@ class Facts:
     idle: int = 0
     centres: frozenset[str] = frozenset()
     guarded: bool = False
+    moves: bool = True
+    still: bool = False
+    tiny: bool = False
 
     def nothing_left(self, shape: Shape) -> bool:
         """Whether a gradient of this shape vanishes when its mean is taken away."""
@@ -87,6 +94,21 @@ class Training:
     def claim(self, expression: str, otherwise: str) -> None:
         """One more assertion; see `Script.claim`."""
         self.script.claim(expression, otherwise)
+
+    def claim_moved(self, expression: str, otherwise: str) -> None:
+        """Claim that something moves under a gradient that stays the same.
+
+        Raises:
+            Unjudged: the rule is one that does not move then.
+        """
+        if self.facts.still:
+            raise Unjudged("a gradient that stays the same leaves it nothing to do")
+        self.script.claim(expression, otherwise, self.stillness)
+
+    @property
+    def stillness(self) -> str:
+        """The cause where something does not move: the rule never moves anything."""
+        return "" if self.facts.moves else "it never moves"
 
     def accuse(self) -> None:
         """From here on, what the rule raises breaks the law."""
@@ -204,7 +226,7 @@ class Training:
             return
         self.script.use("linear_loss")
         own = f'*(p for g in optimizer{suffix}.param_groups for p in g["params"])'
-        self.run(f"optimizer{suffix}.step(lambda: linear_loss({own}))")
+        self.run(f"optimizer{suffix}.step(linear_loss({own}))")
 
     def seed(self, number: int = 0) -> None:
         """Make a rule that draws random numbers draw the same in every world."""

@@ -38,8 +38,10 @@ def accepts(training: Training, held: Case) -> None:
                 f"path.append([p.detach().clone() for p in ({listed(names)})])"
             )
     for at in pushed:
-        training.claim(
-            f"not {stays.format(at)}", f"{names[at]} has a gradient and never moves"
+        training.script.claim(
+            f"not {stays.format(at)}",
+            f"{names[at]} has a gradient and never moves",
+            training.stillness,
         )
 
 
@@ -48,7 +50,8 @@ def _moved_by(training: Training, held: Case, at: int) -> bool:
     each = held.parameters[at]
     # A step of a bfloat16 below 2**-8 of the weight is lost in rounding.
     lost = each.dtype == "bfloat16" and each.values != "zeros"
-    pushed = any(kinds[at] in ("mixed", "steady") for kinds in held.gradients)
+    pushing = ("mixed",) if training.facts.still else ("mixed", "steady")
+    pushed = any(kinds[at] in pushing for kinds in held.gradients)
     vanishes = 0 in each.shape or training.facts.nothing_left(each.shape)
     return pushed and not lost and not vanishes
 
@@ -202,7 +205,7 @@ def downhill(training: Training, held: Case) -> None:
     training.keep(held)
     training.train(held)
     names = training.names(held)
-    training.claim(
+    training.claim_moved(
         f"sum(float(((p - q) * p.grad).sum()) for p, q in "
         f"zip(({listed(names)}), before)) < 0",
         "the gradient never changed, and the parameters did not go down along it",
