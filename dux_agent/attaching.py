@@ -56,6 +56,7 @@ def attach(
     seed: int = 0,
     clone: Clone | None = None,
     prompts: str | Path | None = None,
+    vocabulary: str = "short",
     loss_name: str | None = None,
     steps_per_epoch: int | None = None,
     guard_steps: int = 100,
@@ -113,6 +114,9 @@ def attach(
         seed: of every random choice of the agent's.
         clone: copies the model where `copy.deepcopy` cannot.
         prompts: folder with templates that override ours.
+        vocabulary: "short": the model is told in some sentences what a rule may use,
+            and of a name that is refused which others look like it; "full": the whole
+            table of names, 12,000 characters more in each prompt.
         loss_name: what the loss is called, for the model.
         steps_per_epoch: of the loop, if it has epochs.
         guard_steps: steps after a swap with the dear checks.
@@ -184,6 +188,7 @@ def attach(
         execution=execution,
         lr_owner=lr_owner,
         history=history,
+        vocabulary=vocabulary,
         carry_over=carry_over,
         snapshots=snapshots,
     )
@@ -216,6 +221,7 @@ def attach(
         seed=seed,
         clone=clone,
         prompts=arguments.check_prompts(prompts),
+        vocabulary=cast(Any, vocabulary),
         fuzz=bool(fuzz),
         also=arguments.read_also(also),
         snapshots=cast(Any, snapshots),

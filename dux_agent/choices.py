@@ -5,6 +5,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "execution": ("auto", "isolated", "inline"),
     "lr_owner": ("proposal", "scheduler"),
     "history": ("chat", "compressed"),
+    "vocabulary": ("short", "full"),
     "carry_over": ("asked", "always", "never"),
     "snapshots": ("device", "host", "off"),
 }

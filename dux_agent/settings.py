@@ -13,6 +13,7 @@ from dux_agent.arguments import Execution
 from dux_agent.live.settling import LrOwner
 from dux_agent.live.snapshot import Place
 from dux_agent.live.swap import CarryOver
+from dux_prompts.brief import Vocabulary
 from dux_sandbox.limits import Limits
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]
@@ -45,6 +46,7 @@ class Settings:
     seed: int
     clone: Clone | None
     prompts: str | None
+    vocabulary: Vocabulary = "short"
     fuzz: bool = False
     also: tuple[Any, ...] = ()
     snapshots: Place = "device"

@@ -45,6 +45,7 @@ OTHER = {
     "carry_over": "always",
     "history": "compressed",
     "history_characters": 100,
+    "vocabulary": "full",
     "guard_steps": 3,
     "snapshots": "host",
     "background": True,

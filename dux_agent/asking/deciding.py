@@ -89,7 +89,7 @@ class Decider:
         self._recorder = recorder
         self._builder = builder
         self._observer = Observer(
-            settings, live, watch, chronicle, described, functions
+            settings, live, watch, chronicle, described, functions, intake
         )
         self._trials = Trials(settings, model, live, batches, intake, functions)
         self._graph = GraphRuns(settings, recorder, checkpointer)

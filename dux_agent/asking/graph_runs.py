@@ -13,6 +13,7 @@ from dux_agent.decisions import Decision
 from dux_agent.record.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_graphs.decision import build_graph, decide
+from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.sound_states import refuse_unsound
 from dux_prompts.observation import Observation
 
@@ -71,7 +72,7 @@ class GraphRuns:
         made = ports.ports(
             max_attempts=settings.max_attempts,
             candidates=settings.candidates,
-            prompts=settings.prompts,
+            brief=OptimizerBrief(settings.prompts, settings.vocabulary),
         )
         return decide(self._graph, observation, made, thread)
 

@@ -14,6 +14,7 @@ from dux_agent.asking.deadline import Deadline
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
 from dux_graphs.models import cause_of, text_of
+from dux_graphs.proposals import Brief
 from dux_graphs.recorded import digest_of_chat
 from dux_graphs.state import Ports
 from dux_graphs.too_long import is_too_long
@@ -87,9 +88,7 @@ class DecisionPorts:
     callers_error: Exception | None = None
     _incumbent_losses: tuple[float, ...] | None = None
 
-    def ports(
-        self, *, max_attempts: int, candidates: int, prompts: str | None
-    ) -> Ports:
+    def ports(self, *, max_attempts: int, candidates: int, brief: Brief) -> Ports:
         """Them as the graph takes them."""
         first, *others = (partial(self.write, model) for model in self.asked)
         return Ports(
@@ -99,7 +98,7 @@ class DecisionPorts:
             apply=self.apply,
             max_attempts=max_attempts,
             candidates=candidates,
-            prompts=prompts,
+            brief=brief,
             fallback=others,
             on_event=self._told,
             wait=self.wait,

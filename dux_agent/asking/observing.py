@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from dux_agent.asking.chronicle import Chronicle, told_to_the_model
+from dux_agent.asking.intake import Intake
 from dux_agent.asking.looking import CallersFunctions
 from dux_agent.asking.scheduled import describe_schedule
-from dux_agent.asking.structure import describe_groups
+from dux_agent.asking.structure import describe_groups, kinds_of
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Decision
 from dux_agent.live.group_options import learning_rates
@@ -17,6 +18,7 @@ from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.settling import shares
 from dux_agent.settings import Settings
 from dux_prompts.observation import Observation
+from dux_sandbox.running import parameters_of
 
 Described = tuple[dict[str, Any], dict[str, Any]]
 
@@ -36,6 +38,7 @@ class Observer:
         chronicle: Chronicle,
         described: Described,
         functions: CallersFunctions,
+        intake: Intake,
     ) -> None:
         """For `Decider`; `described` are the model and its base optimizer."""
         self._settings = settings
@@ -44,6 +47,7 @@ class Observer:
         self._watch = watch
         self._chronicle = chronicle
         self._described = described
+        self._intake = intake
         self.validations: list[list[float]] = []
 
     def look(
@@ -83,6 +87,9 @@ class Observer:
             validation_losses=[list(pair) for pair in self.validations],
             learning_rates=learning_rates(self._live.param_groups),
             groups=describe_groups(self._live.param_groups, shares(self._live)),
+            closures=self._live.passes_closure if self._live.steps else None,
+            kinds=kinds_of(parameters_of(self._live.param_groups)),
+            accumulated=self._intake.accumulated,
             source=self._live.running.source,
             history=self._chronicle.table(),
             last=told_to_the_model(last),

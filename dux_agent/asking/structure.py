@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from dux_sandbox.trying.wrappers import unwrapped
 _MOST_LAYERS = 60
 _DETAIL_CHARACTERS = 100
 _MOST_GROUPS = 8
+_MOST_KINDS = 4
 
 Layer = dict[str, Any]
 
@@ -175,3 +177,16 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)[:_DETAIL_CHARACTERS]
+
+
+def kinds_of(parameters: Sequence[torch.Tensor]) -> list[str]:
+    """Which dtypes on which devices there are, the commonest first.
+
+    >>> kinds_of([torch.zeros(2), torch.zeros(1).double(), torch.zeros(1)])
+    ['float32 on cpu', 'float64 on cpu']
+    """
+    kinds = Counter(
+        f"{str(each.dtype).removeprefix('torch.')} on {each.device}"
+        for each in parameters
+    )
+    return [kind for kind, _ in kinds.most_common(_MOST_KINDS)]

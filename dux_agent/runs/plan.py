@@ -199,6 +199,12 @@ class Plan:
         most=_MANY,
         attach="history_characters",
     )
+    vocabulary: str = option(
+        "short",
+        "How the model is told what a rule may use: in sentences, or name by name.",
+        choices=CHOICES["vocabulary"],
+        attach="vocabulary",
+    )
     guard_steps: int = option(
         100,
         "Steps after a swap with the dear checks.",

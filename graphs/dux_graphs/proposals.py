@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dux_prompts.brief import (
+    Vocabulary,
     render_another,
     render_repair,
     render_system,
@@ -57,16 +58,20 @@ class OptimizerBrief:
 
     Attributes:
         folder: templates of the user's own, which override single prompts.
+        vocabulary: "short" or "full", see `dux_prompts.brief.render_system`.
 
     Its methods but `read` raise `dux_prompts.brief.BriefError` where a template of
     that folder is wrong.
     """
 
     folder: str | None = None
+    vocabulary: Vocabulary = "short"
 
     def system(self, observation: Observation) -> str:
         """The model, its base optimizer and what a rule may use."""
-        return render_system(observation, folder=self.folder)
+        return render_system(
+            observation, folder=self.folder, vocabulary=self.vocabulary
+        )
 
     def update(self, observation: Observation) -> str:
         """The losses, the live rule and what became of the last proposals."""

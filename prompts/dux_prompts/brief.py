@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 
 from dux_prompts.figures import FILTERS
+from dux_prompts.may_use import MAY, MAY_NOT
 from dux_prompts.observation import Observation
 from dux_prompts.reply import cleaned
 from dux_sandbox.language.vocabulary import ALLOWED
@@ -61,6 +62,10 @@ _ROW: dict[str, Any] = {
 }
 
 
+Vocabulary = Literal["short", "full"]
+"""How a prompt says what a source may use: in sentences, or name by name."""
+
+
 class BriefError(ValueError):
     """The prompts cannot be written: a folder or a template is wrong."""
 
@@ -69,14 +74,14 @@ def render_system(
     observation: Observation,
     *,
     folder: str | Path | None = None,
-    allowed: Mapping[str, Sequence[str]] = ALLOWED,
+    vocabulary: Vocabulary = "short",
 ) -> str:
     """The system prompt: the model, the base optimizer and the contract of a rule.
 
     Args:
         folder: where templates of the user's own are, if any.
-        allowed: the names a source may use, by owner: the sandbox's own table, so
-            that prompt and wall cannot drift.
+        vocabulary: "short": what a source may use in some sentences; "full": every name
+            of the sandbox's own table, some 12,000 characters.
 
     Raises:
         BriefError: the folder or one of its templates cannot be used.
@@ -100,7 +105,12 @@ def render_system(
         split_decay=len({group["decay"] for group in groups}) > 1,
         loss_name=observation.loss_name,
         task=None if task is None else task[:TASK_CHARACTERS],
-        allowed=list(allowed.items()),
+        closures=observation.closures,
+        kinds=observation.kinds,
+        accumulated=observation.accumulated,
+        may=[sentence.says for sentence in MAY] if vocabulary == "short" else [],
+        may_not=MAY_NOT,
+        allowed=list(ALLOWED.items()),
     )
 
 

@@ -50,6 +50,9 @@ class Observation:
         source: the live source; None while the base optimizer is live.
         history: earlier intervals, oldest first: `{"decision", "step", "verdict",
             "loss_fifths", "validation_loss", "summary"}`.
+        closures: whether the loop passes closures to `step`; None: not known yet.
+        kinds: of the parameters: dtype and device, such as "float32 on cpu".
+        accumulated: batches whose gradients the loop adds up for one step.
         last: what became of the last proposal: `{"verdict", "reason",
             "findings": [...]}`; None before the first.
 
@@ -75,6 +78,9 @@ class Observation:
     learning_rates: list[float] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
     schedule: dict[str, Any] | None = None
+    closures: bool | None = None
+    kinds: list[str] = field(default_factory=list)
+    accumulated: int = 1
     source: str | None = field(default=None, repr=False)
     history: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] | None = None

@@ -7,6 +7,7 @@ position of any Python, known or to come, can shadow one.
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Any
 
 from RestrictedPython.transformer import RestrictingNodeTransformer
@@ -33,6 +34,7 @@ _ANNOTATION_NODES = (
 )
 
 
+_MOST_COMPARED = 10
 _LOAD = ast.Load()
 # Names that RestrictedPython gives to guards. Ours have others, which nobody can spell.
 _RESTRICTED = frozenset(
@@ -64,6 +66,7 @@ class Judging(RestrictingNodeTransformer):
         # Kinds of the enclosing scopes, innermost last: "class" or "def".
         self.scopes: list[str] = []
         self.inside_with = 0
+        self._compared = 0  # names with those of the table
 
     # Reporting
 
@@ -210,8 +213,8 @@ class Judging(RestrictingNodeTransformer):
         if name in torch_names.OF_STOCK_OPTIMIZERS:
             private = False  # judged by what the class is built on, when it is made
         if private or not allowed:
-            instead = vocabulary.instead_of(
-                name, "use an attribute from the table of allowed names"
+            instead = vocabulary.instead_of(name) or self._nearest(
+                name, vocabulary.ATTRIBUTES
             )
             self.found(
                 "attribute", node, f"the attribute {name} is not available", instead
@@ -269,8 +272,20 @@ class Judging(RestrictingNodeTransformer):
             "attribute",
             node,
             f"{module}.{name} is not available",
-            vocabulary.instead_of(name, f"use a name of {module} from the table"),
+            vocabulary.instead_of(name)
+            or self._nearest(name, vocabulary.MODULES[module], f" of {module}"),
         )
+
+    def _nearest(self, name: str, known: Iterable[str], of: str = "") -> str:
+        """The cure for a name that is not in the table; looked for a few times only."""
+        self._compared += 1
+        found = ""
+        if self._compared <= _MOST_COMPARED:
+            public = [each for each in known if not each.startswith("_")]
+            found = vocabulary.nearest(name, public)
+        if found:
+            return f"{found}{of}, if that is meant"
+        return "compute it from what a rule may use"
 
     def check_annotation(self, node: ast.AST | None) -> None:
         """Annotations are left out of the rule; nothing may hide in them."""

@@ -6,6 +6,9 @@ Torch-free, so that a static check is quick to import.
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 from dux_sandbox.language import idiom_names, python_names, torch_names
 
 # Caps before parsing. CPython's parser is safe to about 200 brackets and crashes or
@@ -37,6 +40,8 @@ FORMAT_WIDTH = 200  # width or precision of one formatted value
 LIST_ELEMENTS = 1_000_000  # of one tensor turned into a list
 TENSORS_AT_ONCE = 100_000  # that one call makes of one tensor: rows, pieces
 MULTIPLICATIONS = 2**41  # of one matrix product or decomposition
+_LONGEST_NAME = 40  # that is compared with those of the table
+_LETTERS_MORE = 4
 NESTING = 50  # of containers and of iterators, one inside the other
 GENERATORS = 1_000  # that a rule holds at once
 CLASSES_MADE = 1_000  # while a rule runs
@@ -199,6 +204,25 @@ INSTEAD: dict[str, str] = {
 def instead_of(name: str, default: str = "") -> str:
     """What to write where `name` was found; `default` where nothing better is known."""
     return INSTEAD.get(name, default)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`use a, b or c`, of the names that look like this one; "" where none does.
+
+    >>> nearest("addcmull", TENSOR)
+    'use addcmul or addcmul_'
+    """
+    if len(name) > _LONGEST_NAME:
+        return ""
+    # A comparison is dear, and who mistypes a name seldom mistypes its first letter.
+    alike = [
+        each
+        for each in known
+        if each[0] == name[0] and abs(len(each) - len(name)) <= _LETTERS_MORE
+    ]
+    found = difflib.get_close_matches(name, alike, n=3, cutoff=0.7)
+    *others, last = found or [""]
+    return f"use {', '.join(others)} or {last}" if others else last and f"use {last}"
 
 
 _DENIED = """
