@@ -144,6 +144,31 @@ KINDS = {
         "pickle",
         "the method dump, which no step calls, is left out",
     ),
+    "version": (
+        source(
+            "import re",
+            before="def at_least(found, wanted):\n"
+            "    return re.match(r'\\d+', found).group(0) >= wanted\n\n"
+            "NEW: bool = at_least(torch.__version__, '1')",
+            body="p.mul_(0.5 if NEW else 2)",
+        ),
+        "import re",
+        "is written as True, as it is here",
+    ),
+    "printed": (
+        source(
+            "from tabulate import tabulate",
+            init="table = tabulate([[1]])\n        print(tabulate([[2]]))\n"
+            "        print('table', table)",
+        ),
+        "tabulate",
+        "what is only printed is left out",
+    ),
+    "logged": (
+        source("from loguru import logger", body="logger.info('a step')"),
+        "loguru",
+        "what is only printed is left out",
+    ),
     "factory": (
         source(
             "from mmengine import REG",
@@ -261,6 +286,21 @@ def test_nothing_that_is_there_is_written_over(kind):
 
 # What only looks as if it changed nothing.
 TRAPS = {
+    "a constant that is a tensor": (
+        source(
+            "import numpy as np",
+            before="RATE = torch.tensor(np.linspace(0, 1, 3)[1])",
+            body="p.mul_(RATE)",
+        ),
+        "no rule of thumb mends",
+    ),
+    "a log line that does something": (
+        source(
+            "from mystery import logger",
+            body="logger.info(p.mul_(0.5))",
+        ),
+        "other steps",
+    ),
     "a decorator that does something": (
         source(
             "import mystery",

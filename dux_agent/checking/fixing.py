@@ -7,13 +7,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dux_agent.checking.proving import Proof, proof_of
+from dux_agent.checking.proving import Proof, proof_of, values_of
 from dux_agent.checking.reading import Read
 from dux_agent.checking.trying import Trial
 from dux_agent.checking.vetted import Fixed
 from dux_agent.checking.vetting import vet
 from dux_agent.errors import BadArgument, DuxError
+from dux_sandbox.gathering.gathered import Origin
 from dux_sandbox.gathering.modules import SourceFile
+from dux_sandbox.mending.computed import constants_of
 from dux_sandbox.mending.mend import Mended, mend
 
 
@@ -51,15 +53,18 @@ class Plan:
 
 
 def plan(held: Read) -> Plan:
-    """Rewrite a file by rules of thumb; nothing is run or written.
+    """Rewrite a file by rules of thumb; nothing is written.
+
+    Constants that a file computes by what is refused are computed in a locked process.
 
     Raises:
         BadArgument: what would be written is there already.
+        DuxError: no process of its own can be had on this system.
     """
     stem, _ = os.path.splitext(held.file)
     made = Plan(held, f"{stem}.fixed.py", None)
     if held.about is not None and made.names:
-        made = replace(made, mended=_mended(held, made.names))
+        made = replace(made, mended=_mended(made))
     if made.wanted and made.mended is not None and made.mended.ok:
         if os.path.lexists(made.target):
             raise BadArgument(
@@ -69,8 +74,16 @@ def plan(held: Read) -> Plan:
     return made
 
 
-def _mended(held: Read, names: Sequence[str]) -> Mended | None:
-    return mend(held.whole, names, script=bool(held.signs))
+def _mended(made: Plan, left: Sequence[Origin] = ()) -> Mended | None:
+    held, script = made.held, bool(made.held.signs)
+    mended = mend(held.whole, made.names, script=script, left=left)
+    if mended is None or mended.ok or held.about is None:
+        return mended
+    constants = constants_of(held.about)
+    values = values_of(held, constants) if constants else {}
+    if not values:
+        return mended
+    return mend(held.whole, made.names, script=script, left=left, values=values)
 
 
 def fix(made: Plan, beside: Sequence[SourceFile], trial: Trial | None) -> Fixed:
@@ -115,10 +128,7 @@ def _proved(
     proof = proof_of(made.held, files, made.target, mended)
     if not proof.unseen:
         return proof, mended
-    names = made.names
-    milder = mend(
-        made.held.whole, names, script=bool(made.held.signs), left=proof.unseen
-    )
+    milder = _mended(made, proof.unseen)
     if milder is None or not milder.ok:
         return proof, mended
     again = proof_of(made.held, files, made.target, milder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from ast import ClassDef
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dux_agent.checking.reading import Read
@@ -75,6 +75,21 @@ def proof_of(
     if any(word in held.text for word in ("torch.compile", "torch.jit")):
         told += ", uncompiled"
     return Proof(told + how)
+
+
+def values_of(held: Read, names: Sequence[str]) -> Mapping[str, str]:
+    """What constants of a file are, as literals, seen in a locked process.
+
+    Raises:
+        DuxError: no such process can be had on this system.
+    """
+    file = SourceFile(os.path.abspath(held.file), held.whole.text)
+    try:
+        return run_plainly([file], {}, values=names).values
+    except CannotRun:
+        return {}
+    except IsolationUnavailable as error:
+        raise DuxError(f"{error}; --fix runs in a process of its own.") from None
 
 
 def _run_before(

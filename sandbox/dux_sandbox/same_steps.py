@@ -6,8 +6,9 @@ but the jail around it; what comes back is numbers, and they are compared here.
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dux_sandbox.findings import printable
 from dux_sandbox.gathering.modules import SourceFile
@@ -37,11 +38,13 @@ class PlainRun:
         episodes: by class, what `dux_sandbox.plain_steps.episodes` gives.
         missing: packages that a stand-in was put in place of.
         lines: of the file, those that were run.
+        values: of the constants that were asked for, those that are plain, as literals.
     """
 
     episodes: dict[str, dict[str, Episode]]
     missing: tuple[str, ...] = ()
     lines: frozenset[int] = frozenset()
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 def run_plainly(
@@ -49,6 +52,7 @@ def run_plainly(
     given: Given,
     *,
     watch: bool = False,
+    values: Sequence[str] = (),
     seconds: float = 60.0,
     limits: Limits | None = None,
 ) -> PlainRun:
@@ -58,6 +62,7 @@ def run_plainly(
         files: the file, by its full path, and those that it may import.
         given: the classes, each with values for arguments without a default.
         watch: whether to note each line of the file that is run.
+        values: constants at the top level of the file whose values are wanted.
         seconds: for running the file and each class.
         limits: `memory` is used.
 
@@ -72,6 +77,7 @@ def run_plainly(
         "files": [[file.name, file.text] for file in files],
         "classes": [[name, list(values.items())] for name, values in given.items()],
         "watch": watch,
+        "values": list(values),
     }
     try:
         layers, _ = child.channel.receive(_START_SECONDS)
@@ -96,7 +102,20 @@ def run_plainly(
         child.kill()
     missing = tuple(str(name)[:60] for name in _listed(answer.get("missing")))
     lines = frozenset(n for n in _listed(answer.get("lines")) if isinstance(n, int))
-    return PlainRun(held, missing, lines)
+    return PlainRun(held, missing, lines, _literals(answer.get("values"), values))
+
+
+def _literals(held: object, wanted: Sequence[str]) -> dict[str, str]:
+    """Literals as a process told them: nothing but a plain value is one."""
+    found: dict[str, str] = {}
+    for name, text in held.items() if isinstance(held, dict) else ():
+        try:
+            value = ast.literal_eval(str(text)[:400])
+        except (SyntaxError, ValueError, MemoryError, RecursionError):
+            continue
+        if name in wanted and (value is None or type(value) in (bool, int, float, str)):
+            found[name] = repr(value)
+    return found
 
 
 def _listed(value: object) -> list[object]:

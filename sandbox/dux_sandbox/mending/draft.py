@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dux_sandbox.findings import Finding
@@ -63,6 +63,7 @@ class Draft:
         rules: the classes that are to become acceptable.
         changes: what was done so far.
         left: lines of files that are to stay as they are.
+        values: literals of what constants of the module are known to be.
     """
 
     source: Gathered
@@ -70,6 +71,7 @@ class Draft:
     rules: tuple[str, ...]
     changes: tuple[Change, ...] = ()
     left: frozenset[Origin] = field(default_factory=frozenset)
+    values: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tree(self) -> ast.Module:
@@ -133,7 +135,7 @@ class Draft:
             for line, what, past in rewrite.told
         )
         changes = tuple(dict.fromkeys([*self.changes, *told]))
-        return Draft(made, about, self.rules, changes, self.left)
+        return replace(self, source=made, about=about, changes=changes)
 
     def _over(self, gone: Iterable[ast.stmt], out: set[int]) -> set[int]:
         """Comments over what goes, and the empty lines that would be too many."""

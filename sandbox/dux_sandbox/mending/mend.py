@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding
@@ -10,11 +10,13 @@ from dux_sandbox.gathering.gathered import Gathered, Origin
 from dux_sandbox.gathering.outline import outline
 from dux_sandbox.gathering.slicing import part_of
 from dux_sandbox.mending import (
+    computed,
     decorators,
     exceptions,
     out_arguments,
     signatures,
     substitutions,
+    talk,
     unused,
 )
 from dux_sandbox.mending.draft import Change, Draft, Rewrite
@@ -26,6 +28,8 @@ ALWAYS: tuple[Rule, ...] = (decorators.speeding, out_arguments.copied, unused.im
 # Of what is refused, one after another, the mildest first.
 WHERE_REFUSED: tuple[Rule, ...] = (
     unused.beside,
+    computed.written_down,
+    talk.silenced,
     signatures.hints,
     substitutions.of_packages,
     exceptions.plain,
@@ -61,6 +65,7 @@ def mend(
     *,
     script: bool = False,
     left: Iterable[Origin] = (),
+    values: Mapping[str, str] | None = None,
 ) -> Mended | None:
     """Rewrite a source; None where it cannot be read.
 
@@ -69,11 +74,12 @@ def mend(
         rules: the classes that are to become acceptable.
         script: whether everything that they do not use is to go.
         left: lines that are to stay as they are.
+        values: literals of what constants of the module are known to be.
     """
     about = outline(source.text)
     if about is None:
         return None
-    draft = Draft(source, about, tuple(rules), (), frozenset(left))
+    draft = Draft(source, about, tuple(rules), (), frozenset(left), values or {})
     if script:
         draft = _with(draft, unused.script, ()) or draft
     for rule in ALWAYS:

@@ -75,7 +75,22 @@ def _answer(channel: Channel, message: dict[str, Any]) -> None:
             rule = getattr(module, name)
             held = dict(episodes(rule, {key: _value(text) for key, text in given}))
             channel.send({"class": name, "episodes": held})
-    channel.send({"missing": sorted(plain_files.missing), "lines": sorted(lines)})
+    values = {
+        name: _literal(getattr(module, name, module)) for name in message["values"]
+    }
+    channel.send(
+        {
+            "missing": sorted(plain_files.missing),
+            "lines": sorted(lines),
+            "values": {name: text for name, text in values.items() if text},
+        }
+    )
+
+
+def _literal(value: Any) -> str:
+    """A plain value as a literal; "" for anything else."""
+    plain_value = value is None or type(value) in (bool, int, float, str)
+    return repr(value) if plain_value and len(repr(value)) < 200 else ""
 
 
 def _value(text: str) -> Any:
