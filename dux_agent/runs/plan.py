@@ -39,7 +39,12 @@ def _limits(budget: Any) -> dict[str, float] | None:
                 f"calls=20,tokens=90000,seconds=600, was wanted; write it so."
             ) from None
     limits = Budget.of(budget).limits
-    finite = {name: limit for name, limit in limits.items() if limit < math.inf}
+    finite = {name: limit for name, limit in limits.items() if limit != math.inf}
+    if any(limit > _MANY for limit in finite.values()):
+        raise BadArgument(
+            f"budget is {str(budget)[:60]}; limits up to {_MANY} were wanted; write "
+            f"less, or leave it out for no limit."
+        )
     return {n: int(x) if x % 1 == 0 else x for n, x in finite.items()} or None
 
 
