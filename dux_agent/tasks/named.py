@@ -44,7 +44,7 @@ def in_full(name: str) -> str:
     ('digits', 'mine.tasks:build')
     """
     place, colon, attribute = name.rpartition(":")
-    if not _is_file(place):
+    if not is_file(place):
         return name
     return f"{Path(place).expanduser().absolute()}{colon}{attribute}"
 
@@ -93,19 +93,20 @@ def _entries(name: str) -> tuple[EntryPoint, ...]:
     return tuple(entry_points(group=GROUP, name=name))
 
 
-def _is_file(place: str) -> bool:
+def is_file(place: str) -> bool:
+    """Whether what stands before the colon names a file, and no module."""
     return place.endswith(".py")
 
 
 def _imported(name: str) -> Builder:
     place, _, attribute = name.rpartition(":")
     parts = place.split(".")
-    if not attribute or not (_is_file(place) or all(map(str.isidentifier, parts))):
+    if not attribute or not (is_file(place) or all(map(str.isidentifier, parts))):
         raise BadArgument(
             f"{name!r} names no function; package.module:build or file.py:build was "
             f"wanted; name the module, a colon, and the function that builds the task."
         )
-    module = _file(Path(place)) if _is_file(place) else _module(place)
+    module = _file(Path(place)) if is_file(place) else _module(place)
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):

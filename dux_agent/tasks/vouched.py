@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from dux_agent.tasks.array_cache import folder
-from dux_agent.tasks.named import needs_import
+from dux_agent.tasks.named import is_file, needs_import
 
 log = logging.getLogger(__name__)
 
@@ -36,15 +36,26 @@ def vouch(name: str) -> None:
 
 
 def vouched(name: str) -> bool:
-    """Whether a folder may have `name` looked up: it was said here, or is no import."""
-    return not needs_import(name) or _note(name).is_file()
+    """Whether a folder may have `name` looked up: it was said here, or runs nothing."""
+    return not needs_import(name) or _found_at(name) is None or _note(name).is_file()
+
+
+def _found_at(name: str) -> str | None:
+    """The place of the outermost package or the file; None where there is none.
+
+    Nothing is run to find it.
+    """
+    place = name.rpartition(":")[0]
+    if is_file(place):
+        return place if Path(place).exists() else None
+    top = place.partition(".")[0]
+    spec = PathFinder.find_spec(top, [*sys.path, os.getcwd()])
+    if spec is not None:
+        return spec.origin or str(spec.submodule_search_locations)
+    return top if top in sys.modules or top in sys.builtin_module_names else None
 
 
 def _note(name: str) -> Path:
     """An empty file for a name and the place that it is found at from here."""
-    top = name.rpartition(":")[0].partition(".")[0]
-    # Finds the outermost package without running anything.
-    spec = PathFinder.find_spec(top, [*sys.path, os.getcwd()])
-    place = "" if spec is None else spec.origin or str(spec.submodule_search_locations)
-    said = f"{name}\n{place}".encode(errors="surrogateescape")
+    said = f"{name}\n{_found_at(name)}".encode(errors="surrogateescape")
     return folder() / "named-tasks" / hashlib.sha256(said).hexdigest()
