@@ -74,8 +74,9 @@ def replay(
     Raises:
         DuxError: it is no run of `dux run`, or its trace is damaged.
     """
+    from dux_agent.runs.recorded_plan import planned
     from dux_agent.runs.replayed_model import ReplayedModel, answers_in
-    from dux_agent.train import planned, train
+    from dux_agent.train import train
 
     folder = Path(folder).expanduser().absolute()
     plan = planned(folder, execution=execution, task=task)

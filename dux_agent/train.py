@@ -14,15 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dux_agent import arguments, tasks
-from dux_agent.errors import BadArgument
+from dux_agent import arguments
 from dux_agent.record.recorder import name_of
-from dux_agent.record.run_facts import read_facts
 from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Change, Epoch, Listening, Progress, Result
+from dux_agent.runs.recorded_plan import planned
+from dux_agent.runs.vouched import vouch
 from dux_agent.tasks.protocol import check_task
-from dux_agent.tasks.vouched import vouch, vouched
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -135,36 +134,6 @@ def resume(
         folder.subscribe(watch.hear)
         agent = stack.enter_context(_attach(built, plan, watch, folder, asked))
         return _run(plan, built, agent, folder, watch, saved, began)
-
-
-def planned(
-    folder: Path, *, execution: str | None = None, task: str | None = None
-) -> Plan:
-    """The plan of a recorded run, as far as a folder is taken at its word.
-
-    Args:
-        folder: a run folder.
-        execution, task: as for `resume`.
-
-    Raises:
-        RunFolderUnusable: it is no run of `dux run`.
-        BadArgument: the run is of another task than `task`, or of one that is imported
-            and was never named here.
-    """
-    plan = Plan.of(folder, read_facts(folder)).running(execution)
-    if task is not None and tasks.in_full(task) != plan.task:
-        raise BadArgument(
-            f"TASK is {task}, and the run in {folder} was begun with {plan.task}; a "
-            f"resumed run goes on as it was begun; leave TASK out."
-        )
-    if task is None and not vouched(plan.task):
-        raise BadArgument(
-            f"the run in {folder} is of the task {plan.task}, which was never named on "
-            f"this machine, from here; a folder alone was wanted to import nothing; "
-            f"name it if you trust it: dux run {plan.task} --resume {folder}, or dux "
-            f"replay {folder} --task {plan.task}."
-        )
-    return plan
 
 
 def _built(
