@@ -8,7 +8,7 @@ losses and the validation split; the test split is measured for people alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from dux_agent.record.recorder import name_of
 from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Change, Epoch, Listening, Progress, Result
-from dux_agent.runs.recorded_plan import planned
+from dux_agent.runs.recorded_plan import check_models, planned
 from dux_agent.runs.vouched import vouch
 from dux_agent.tasks.protocol import check_task
 
@@ -93,6 +93,7 @@ def resume(
     lm: Models | None = None,
     execution: str | None = None,
     task: str | None = None,
+    lm_options: Mapping[str, Any] | Sequence[str] | None = None,
     on_event: Callable[[Progress], None] | None = None,
 ) -> Result:
     """Go on with a run that died, from its last checkpoint, and return its figures.
@@ -109,6 +110,9 @@ def resume(
             said by whoever trusts the folder. The figures are the same.
         task: its task, said again; needed for one as "package.module:build" that was
             never named on this machine, since a folder alone has nothing imported.
+        lm_options: those of its models, said again; needed where they are more than
+            numbers, such as an address, and were never given on this machine, since a
+            folder alone has no key sent anywhere.
         on_event: as for `train`; the first steps it hears of are those that the run had
             taken after its last checkpoint.
 
@@ -121,6 +125,7 @@ def resume(
     began = time.monotonic()
     path = Path(run_dir).expanduser().absolute()
     plan = planned(path, execution=execution, task=task)
+    check_models(plan, path, lm_options)
     with ExitStack() as stack:
         stack.enter_context(torch_threads(plan.threads))
         built, plan, watch = _built(plan, on_event)
@@ -141,7 +146,7 @@ def _built(
 ) -> tuple[Task, Plan, Listening]:
     """The task of a plan, the plan with its number of epochs, and who listens."""
     built = check_task(plan.build(), plan.task)
-    vouch(plan.task)
+    vouch(plan)
     epochs = plan.epochs or built.epochs
     watch = Listening(on_event, epochs, built.steps_per_epoch)
     return built, replace(plan, epochs=epochs), watch

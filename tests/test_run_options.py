@@ -412,6 +412,45 @@ def test_options_of_a_model_reach_its_server_and_a_resumed_run(
     assert {(0.7, 20)} == {(a["temperature"], a["top_k"]) for a in local.asked}
 
 
+@pytest.mark.parametrize("name", ["base_url", "openai_proxy", "model_kwargs"])
+def test_a_folder_alone_has_no_key_sent_to_an_address(
+    local, tmp_path, monkeypatch, name
+):
+    with pytest.raises(Died):
+        train(TASK, run_dir=tmp_path / "run", on_event=dying(6), epochs=2)
+    file = tmp_path / "run" / "run.json"
+    value = {"x": local.address_v1} if name == "model_kwargs" else local.address_v1
+    facts = json.loads(file.read_text()) | {"model": "openai:tiny"}
+    facts["arguments"]["lm_options"] = {name: value}
+    file.write_text(json.dumps(facts))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-4711")
+
+    result = dux("run", "--resume", tmp_path / "run")
+
+    assert 2 == result.exit_code
+    assert f"the options {name}, which were never given on this" in result.stderr
+    assert [] == local.asked
+
+
+def test_a_folder_whose_address_is_said_again_is_gone_on_with(
+    local, tmp_path, monkeypatch
+):
+    option = f"base_url={local.address_v1}"
+    with pytest.raises(Died):
+        train(
+            TASK, lm="openai:tiny", lm_options=option,
+            run_dir=tmp_path / "run", on_event=dying(6), epochs=2,
+        )  # fmt: skip
+    monkeypatch.setenv("DUX_CACHE", str(tmp_path / "another"))
+
+    other = dux("run", TASK, "--resume", tmp_path / "run", "--lm-option", "seed=1")
+    said = dux("run", TASK, "--resume", tmp_path / "run", "--lm-option", option)
+
+    assert (2, 0) == (other.exit_code, said.exit_code), said.output
+    assert "and the run in" in other.stderr
+    assert 1 == len(local.asked)
+
+
 def test_options_of_a_model_on_the_command_line(local, tmp_path):
     given = ["base_url=" + local.address_v1, "temperature=0.7", "stop=END"]
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from dux_agent import tasks
 from dux_agent.errors import BadArgument
 from dux_agent.record.run_facts import read_facts
-from dux_agent.runs.plan import Plan
-from dux_agent.runs.vouched import vouched
+from dux_agent.runs.plan import OPTIONS, Plan
+from dux_agent.runs.vouched import model_words, task_words, vouched
 
 
 def planned(
     folder: Path, *, execution: str | None = None, task: str | None = None
 ) -> Plan:
-    """The plan of a recorded run, as far as a folder is taken at its word.
+    """The plan of a recorded run.
 
     Args:
         folder: a run folder.
-        execution, task: as for `resume`.
+        execution, task: as for `dux_agent.train.resume`.
 
     Raises:
         RunFolderUnusable: it is no run of `dux run`.
@@ -27,11 +28,8 @@ def planned(
     """
     plan = Plan.of(folder, read_facts(folder)).running(execution)
     if task is not None and tasks.in_full(task) != plan.task:
-        raise BadArgument(
-            f"TASK is {task}, and the run in {folder} was begun with {plan.task}; a "
-            f"resumed run goes on as it was begun; leave TASK out."
-        )
-    if task is None and not vouched(plan.task):
+        raise begun_otherwise("TASK", task, plan.task, folder)
+    if task is None and not vouched(task_words(plan)):
         raise BadArgument(
             f"the run in {folder} is of the task {plan.task}, which was never named on "
             f"this machine, from here; a folder alone was wanted to import nothing; "
@@ -39,3 +37,31 @@ def planned(
             f"replay {folder} --task {plan.task}."
         )
     return plan
+
+
+def check_models(plan: Plan, folder: Path, lm_options: Any) -> None:
+    """Raise BadArgument where a folder alone would have the models asked elsewhere.
+
+    Args:
+        plan: of the run in `folder`.
+        lm_options: those of the models, said again, or None.
+    """
+    if lm_options is not None:
+        if OPTIONS["lm_options"].checked(lm_options) != plan.lm_options:
+            shown = str(lm_options)[:80]
+            raise begun_otherwise("--lm-option", shown, plan.lm_options, folder)
+    elif not vouched(model_words(plan)):
+        raise BadArgument(
+            f"the run in {folder} gives its models the options "
+            f"{', '.join(plan.lm_options or {})}, which were never given on this "
+            f"machine; a folder alone was wanted to send no key anywhere; say them "
+            f"again if you trust it, with --lm-option (lm_options=... in code)."
+        )
+
+
+def begun_otherwise(what: str, said: Any, begun: Any, folder: Path) -> BadArgument:
+    """The error for an option that a run was begun with another value of."""
+    return BadArgument(
+        f"{what} is {said}, and the run in {folder} was begun with {begun}; a resumed "
+        f"run goes on as it was begun; leave {what} out."
+    )

@@ -1,43 +1,55 @@
-"""Remembers which names of tasks somebody has said on this machine.
+"""Remembers what somebody has said on this machine, and a run folder says again.
 
-To look a name such as "package.module:build" up is to run what it names. A run folder
-may be anybody's, so its word for it is not enough: it was said before, in a run that
-was begun here, or it is said again.
+A folder may be anybody's, so its word alone does not have a module imported, nor a key
+sent anywhere: both were said before, in a run that was begun here, or are said again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from dux_agent.runs.plan import Plan
 from dux_agent.tasks.array_cache import folder
 from dux_agent.tasks.named import is_file, needs_import
 
 log = logging.getLogger(__name__)
 
 
-def vouch(name: str) -> None:
-    """Remember `name`, in the user's cache; one that cannot be written remembers none.
+def vouch(plan: Plan) -> None:
+    """Remember what a plan says that somebody has said here.
 
-    Args:
-        name: of a task, in full.
+    In the user's cache; one that cannot be written remembers nothing.
     """
-    if not needs_import(name) or vouched(name):
-        return
-    try:
-        _note(name).parent.mkdir(parents=True, exist_ok=True)
-        _note(name).touch()
-    except OSError as error:
-        log.debug("that %s was named here is not remembered: %s", name, error)
+    for words in filter(None, (task_words(plan), model_words(plan))):
+        try:
+            _note(words).parent.mkdir(parents=True, exist_ok=True)
+            _note(words).touch()
+        except OSError as error:
+            log.debug("what was said here is not remembered: %s", error)
 
 
-def vouched(name: str) -> bool:
-    """Whether a folder may have `name` looked up: it was said here, or runs nothing."""
-    return not needs_import(name) or _found_at(name) is None or _note(name).is_file()
+def vouched(words: str) -> bool:
+    """Whether they were said here before, or say nothing."""
+    return not words or _note(words).is_file()
+
+
+def task_words(plan: Plan) -> str:
+    """A task that is imported, and where from; "" where none is, or none is there."""
+    place = _found_at(plan.task) if needs_import(plan.task) else None
+    return "" if place is None else f"task {plan.task}\n{place}"
+
+
+def model_words(plan: Plan) -> str:
+    """Options of the models that are more than numbers, such as an address."""
+    options = plan.lm_options or {}
+    more = {k: v for k, v in options.items() if not isinstance(v, (int, float))}
+    return f"model {json.dumps(more, sort_keys=True)}" if more else ""
 
 
 def _found_at(name: str) -> str | None:
@@ -55,7 +67,7 @@ def _found_at(name: str) -> str | None:
     return top if top in sys.modules or top in sys.builtin_module_names else None
 
 
-def _note(name: str) -> Path:
-    """An empty file for a name and the place that it is found at from here."""
-    said = f"{name}\n{_found_at(name)}".encode(errors="surrogateescape")
-    return folder() / "named-tasks" / hashlib.sha256(said).hexdigest()
+def _note(words: str) -> Path:
+    """An empty file that stands for them."""
+    said = words.encode(errors="surrogateescape")
+    return folder() / "said-here" / hashlib.sha256(said).hexdigest()

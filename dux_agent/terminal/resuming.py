@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
-from dux_agent.errors import BadArgument
 from dux_agent.record.run_facts import read_facts
 from dux_agent.runs.plan import OPTIONS, Plan
+from dux_agent.runs.recorded_plan import begun_otherwise
 from dux_agent.tasks import in_words
 from dux_agent.terminal.display import TrainingDisplay
 from dux_agent.terminal.report_text import print_result
@@ -32,23 +32,21 @@ def go_on(folder: Path, given: Mapping[str, Any]) -> None:
     path = folder.expanduser().absolute()
     begun = Plan.of(path, read_facts(path))
     said = dict(given)
-    execution, task = said.get("execution"), said.pop("task", None)
+    task, lm_options = said.pop("task", None), said.pop("lm_options", None)
     elsewhere = said.pop("run_dir", path)
-    ok = elsewhere.expanduser().absolute() == path
-    _same("--run-dir", elsewhere, folder, folder, ok=ok)
+    if elsewhere.expanduser().absolute() != path:
+        raise begun_otherwise("--run-dir", elsewhere, folder, folder)
     for name, value in said.items():
-        known = getattr(begun, name)
-        ok = OPTIONS[name].checked(value) == known
-        shown = ", ".join(value) if OPTIONS[name].option.many else value
-        _same(OPTIONS[name].flag, shown, known, folder, ok=ok)
+        line, known = OPTIONS[name], getattr(begun, name)
+        if line.checked(value) != known:
+            shown = ", ".join(value) if line.option.many else value
+            raise begun_otherwise(line.flag, shown, known, folder)
     with TrainingDisplay(Console(stderr=True)) as display, in_words(begun.task):
-        result = resume(path, execution=execution, task=task, on_event=display)
-    print_result(Console(), result)
-
-
-def _same(what: str, value: Any, begun: Any, folder: Path, *, ok: bool) -> None:
-    if not ok:
-        raise BadArgument(
-            f"{what} is {value}, and the run in {folder} was begun with {begun}; "
-            f"a resumed run goes on as it was begun; leave {what} out."
+        result = resume(
+            path,
+            execution=said.get("execution"),
+            task=task,
+            lm_options=lm_options,
+            on_event=display,
         )
+    print_result(Console(), result)
