@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,21 @@ def test_a_source_that_is_refused_is_never_run(write):
     assert 1 == result.exit_code
     with pytest.raises(SourceRejected):
         try_laws("import os\n" + SGD, examples=0)
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeff" + CLIPS, CLIPS + "\n\nODD = '\\d'\n"], ids=["mark", "escape"]
+)
+def test_what_the_check_lets_through_can_be_fuzzed_without_a_warning(text):
+    others = [law.name for law in LAWS if law.name != "gradients"]
+
+    [result] = try_laws(text, examples=0, skip=others)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the script holds what the file holds
+        script = compile(result.example, "<script>", "exec")
+    with pytest.raises(AssertionError, match="the step changed a gradient"):
+        exec(script, {})
 
 
 def test_a_rule_that_hangs_is_ended():

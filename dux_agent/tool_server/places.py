@@ -72,7 +72,8 @@ class Places:
                     f"source holds {size} bytes; at most {MOST_SOURCE_BYTES} are "
                     f"taken; send the class alone."
                 )
-            return Named("source", text)
+            # A byte order mark is no part of the source, as in a file.
+            return Named("source", text.removeprefix("\ufeff"))
         return self._read(path)
 
     def folder(self, path: str) -> Path:

@@ -19,6 +19,8 @@ from dux_sandbox.static_check import check
 
 _START_SECONDS = 120.0  # hypothesis is imported in the child: 3 s on a busy machine
 _MOST_TEXT = 1 << 17
+# Python passes it over at the beginning of a file, and nowhere else: not in a script.
+_MARK = "\ufeff"
 # The live optimizer keeps what a rule holds on itself beside its state, and builds a
 # rule anew where groups change: these laws would refuse what is sound behind it.
 KEPT_BY_LIVE_OPTIMIZER = ("checkpoint", "add_group", "episode", "scheduler")
@@ -62,6 +64,7 @@ def try_laws(
         HypothesisMissing: `examples` > 0 without the extra `fuzz`.
         IsolationUnavailable: this system cannot isolate.
     """
+    source = source.removeprefix(_MARK)
     also = [also] if isinstance(also, str) else list(also)
     wanted = [law.name for law in laws_to_try(examples, skip, also)]
     report = check(source)
@@ -144,6 +147,7 @@ def trajectory_of(
         TrajectoryFailed: it raised, took too long, or its process ended.
         IsolationUnavailable: this system cannot isolate.
     """
+    source = source.removeprefix(_MARK)
     report = check(source)
     if not report.ok:
         raise SourceRejected(report)

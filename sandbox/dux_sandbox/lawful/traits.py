@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
+from dux_sandbox.language.quiet_parsing import quiet_parser
+
 # trait -> the law it relaxes, and how
 TRAITS = {
     "clips-gradients": ("gradients", "gradients may be changed in place"),
@@ -56,7 +58,8 @@ def declared_by(source: str) -> frozenset[str]:
         UnknownTrait: as above.
         SyntaxError: the source does not parse.
     """
-    tree = ast.parse(source)
+    with quiet_parser():
+        tree = ast.parse(source)
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     holders: list[ast.Module | ast.ClassDef] = [tree, *classes]
     return frozenset().union(
