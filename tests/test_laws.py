@@ -112,6 +112,34 @@ def test_the_optimizers_of_torch_keep_every_law_on_drawn_cases(name):
     assert {} == {result.name: result.message for result in results if not result.ok}
 
 
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Adamax", "Adadelta", "RMSprop"])
+def test_a_rule_that_is_told_to_maximize_goes_up_and_is_not_accused(name):
+    kind = getattr(torch.optim, name)
+
+    right = check_laws(lambda ps: kind(ps, maximize=True), examples=0)
+    [wrong] = check_laws(
+        lambda ps: _DownAlways(ps, maximize=True), examples=0, skip=only("downhill")
+    )
+
+    assert set() == broken(right)
+    assert not wrong.ok and "did not go up along it" in wrong.message
+
+
+class _DownAlways(torch.optim.SGD):
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.data.sub_(p.grad, alpha=float(group["lr"]))
+
+
+@pytest.mark.parametrize("rate", [torch.tensor(0.01), torch.tensor(0.01).double()])
+def test_a_rate_that_is_a_tensor_is_a_rate_to_every_law(rate):
+    results = check_laws(lambda ps: torch.optim.SGD(ps, lr=rate), examples=0)
+
+    assert [] == [each.name for each in results if each.verdict != "kept"]
+
+
 def test_a_factory_that_raises_breaks_one_law_and_the_others_are_not_tried():
     def factory(params):
         raise KeyError("lr")

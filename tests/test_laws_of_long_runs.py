@@ -61,17 +61,34 @@ def test_a_window_that_fills_up_is_no_leak():
     assert (True, "") == (ok, message)
 
 
-def test_a_rule_that_refuses_tensors_as_rates_is_not_accused():
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        'ValueError("a Tensor is no lr")',
+        'RuntimeError("lr as a Tensor is not supported for capturable=False")',
+        'TypeError("lr must be a float, not a Tensor")',
+        'NotImplementedError("a tensor as learning rate is not supported")',
+    ],
+)
+def test_a_rule_that_refuses_tensors_as_rates_is_not_accused(refusal):
     source = SGD.replace(
         "            for p in",
         '            if torch.is_tensor(group["lr"]):\n'
-        '                raise ValueError("a Tensor is no lr")\n'
+        f"                raise {refusal}\n"
         "            for p in",
     )
 
     ok, message, _ = tried(rule_of(source), "tensor_lr", source=source)["tensor_lr"]
 
     assert (True, "not tried: it refuses rates that are tensors") == (ok, message)
+
+
+def test_what_dies_of_a_tensor_as_rate_without_refusing_it_is_accused():
+    source = SGD.replace('alpha=-group["lr"]', 'alpha=round(-group["lr"], 5)')
+
+    ok, message, _ = tried(rule_of(source), "tensor_lr", source=source)["tensor_lr"]
+
+    assert not ok and message.startswith("it raised TypeError")
 
 
 def test_what_torch_makes_to_be_captured_is_capturable():

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from dux_sandbox.lawful.cases import Case, Options, Shape
 from dux_sandbox.lawful.header import Header
 from dux_sandbox.lawful.script import Script, Unjudged
@@ -63,8 +65,10 @@ class Facts:
         )
 
     def number(self, option: str) -> float | None:
-        """The value of an option that is one plain number, else None."""
+        """The value of an option that is one number, also in a tensor; else None."""
         value = self.options.get(option)
+        if isinstance(value, torch.Tensor) and value.ndim == 0:
+            value = value.item()
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
         return float(value)

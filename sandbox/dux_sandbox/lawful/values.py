@@ -197,7 +197,8 @@ LAYOUT = Law(
 
 
 def downhill(training: Training, held: Case) -> None:
-    """Against a constant gradient, the first steps lower the loss."""
+    """Against a constant gradient, the first steps lower the loss, or raise it where
+    the rule is told to maximize."""
     held = training.under_way(held)
     if all(training.facts.nothing_left(each.shape) for each in held.parameters):
         raise Unjudged("a rule that centres gradients leaves nothing of these")
@@ -205,16 +206,19 @@ def downhill(training: Training, held: Case) -> None:
     training.keep(held)
     training.train(held)
     names = training.names(held)
+    up = training.facts.options.get("maximize") is True
     training.claim_moved(
         f"sum(float(((p - q) * p.grad).sum()) for p, q in "
-        f"zip(({listed(names)}), before)) < 0",
-        "the gradient never changed, and the parameters did not go down along it",
+        f"zip(({listed(names)}), before)) {'>' if up else '<'} 0",
+        f"the gradient never changed, and the parameters did not go "
+        f"{'up' if up else 'down'} along it",
     )
 
 
 DOWNHILL = Law(
     name="downhill",
-    claim="While the gradient stays what it is, the parameters go down along it.",
+    claim="While the gradient stays what it is, the parameters go down along it; up "
+    "where the option `maximize` is set.",
     reason="It is what an optimizer is for.",
     catches="a sign that is wrong; a gradient that is dropped; an update that is "
     "computed and never written.",
