@@ -88,9 +88,10 @@ def attach(
             only through `agent.optimizer` from now on. LR schedulers made over either
             keep working.
         objective: `(model, batch) -> loss`, a scalar tensor.
-        lm: "offline" (rules, no language model), "recorded:FILE", "openai:NAME", any
-            "provider:NAME" of LangChain, or a LangChain chat model. A list: the first
-            is asked, each of the others where those before it have failed for good.
+        lm: "offline" (rules, no language model), "recorded:FILE" (or a run folder),
+            "openai:NAME", any "provider:NAME" of LangChain, or a LangChain chat model.
+            A list: the first is asked, each of the others where those before it have
+            failed for good.
             None: nobody is asked, the guard watches the optimizer itself.
         task: a few words on the task for the model, such as "MNIST".
         every: steps between decisions; None: only when `decide` is called.

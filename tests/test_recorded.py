@@ -142,3 +142,73 @@ def test_a_file_that_is_no_recording_is_refused_with_its_line(tmp_path, text, sa
 
     with pytest.raises(RecordingError, match=said):
         RecordedChatModel.open(file)
+
+
+def recorded_run(folder, *replies):
+    """A run folder whose trace holds these replies."""
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"format": 1, "model": "openai:big"}))
+    usage = {"calls": 1, "input_tokens": 7, "output_tokens": 3, "total_tokens": 10}
+    digest = digest_of_prompt(ASK)
+    lines = [json.dumps({"kind": "loss", "data": {"loss": 1.0}})]
+    for reply in replies:
+        data = {"content": reply, "prompt": digest, "usage": usage}
+        lines.append(json.dumps({"kind": "prompt", "data": {"digest": digest}}))
+        lines.append(json.dumps({"kind": "reply", "data": data}))
+    (folder / "trace.jsonl").write_text("\n".join([*lines, '{"kind": "reply", "da']))
+    return folder
+
+
+def test_a_run_folder_is_a_recording(tmp_path):
+    model = chat_model(f"recorded:{recorded_run(tmp_path / 'run', 'one', 'two')}")
+
+    with get_usage_metadata_callback() as counted:
+        replies = [model.invoke(ASK) for _ in range(3)]
+
+    assert ["one", "two", "two"] == [reply.text for reply in replies]
+    assert "openai:big" == model.model_name
+    assert {"openai:big"} == {
+        reply.response_metadata["model_name"] for reply in replies
+    }
+    assert 30 == counted.usage_metadata["openai:big"]["total_tokens"]
+
+
+def test_the_real_name_of_a_recorded_model_is_kept(recording):
+    lines = [json.loads(line) for line in recording.read_text().splitlines()]
+    text = "".join(json.dumps(each | {"model": "gpt-9"}) + "\n" for each in lines)
+    recording.write_text(text)
+
+    model = RecordedChatModel.open(recording)
+
+    assert "gpt-9" == model.model_name
+    assert "gpt-9" == model.invoke(ASK).response_metadata["model_name"]
+
+
+def test_a_run_without_a_reply_is_no_recording(tmp_path):
+    with pytest.raises(RecordingError, match="got no reply of a language model"):
+        RecordedChatModel.open(recorded_run(tmp_path / "run"))
+
+
+def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path):
+    with pytest.raises(RecordingError, match="is no run folder") as caught:
+        RecordedChatModel.open(tmp_path)
+
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_is_trained_again_from_its_own_folder(tmp_path):
+    from dux_agent.train import train
+
+    first_run = train("tests.foreign_tasks:build", run_dir=tmp_path / "a", epochs=3)
+    again = train(
+        "tests.foreign_tasks:build",
+        lm=f"recorded:{tmp_path / 'a'}",
+        run_dir=tmp_path / "b",
+        epochs=3,
+    )
+
+    assert [each.train for each in first_run.epochs] == [
+        each.train for each in again.epochs
+    ]
+    trace = (tmp_path / "b" / "trace.jsonl").read_text()
+    assert '"model":"offline-rules"' in trace.replace(" ", "")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_HALVINGS = 2
+_NAME_CHARACTERS = 200
 
 DryRun = Callable[[str, Sequence[float] | None], DryRunReport]
 
@@ -147,24 +148,25 @@ class DecisionPorts:
         self.budget.spend(calls=1)
         self.usage["calls"] += 1
         if known is None:
-            text, tokens = self._ask(model, asked)
+            text, tokens, name = self._ask(model, asked)
         else:
             # This call was paid before the run died.
             text, tokens = str(known["content"]), _tokens(known.get("usage"))
+            name = str(known.get("model") or "")
             self._count(tokens)
-        usage = {"calls": 1, **tokens}
-        self.tell("reply", {"content": text, "prompt": digest, "usage": usage})
+        data = {"content": text, "prompt": digest, "usage": {"calls": 1, **tokens}}
+        self.tell("reply", {**data, "model": name} if name else data)
         return text
 
     def _ask(
         self, model: LanguageModel, asked: list[Message]
-    ) -> tuple[str, dict[str, int]]:
-        """The text of a reply and the tokens it cost."""
+    ) -> tuple[str, dict[str, int], str]:
+        """The text of a reply, the tokens it cost, and who says to have written it."""
         try:
             answer = model.ask(asked, seconds=self.deadline.left(), again=self._again)
             tokens = _tokens(getattr(answer, "usage_metadata", None))
             self._count(tokens)
-            return text_of(answer), tokens
+            return text_of(answer), tokens, _writer_of(answer)
         except Exception as error:
             # Every trouble is an event, also one that a retry mends.
             self._tell_of(error)
@@ -249,6 +251,13 @@ class DecisionPorts:
             return fault
         self.inbox = source
         return True
+
+
+def _writer_of(answer: Any) -> str:
+    """The name of the model, as the server of it says, "" where it says nothing."""
+    metadata = getattr(answer, "response_metadata", None)
+    name = metadata.get("model_name") if isinstance(metadata, Mapping) else None
+    return name[:_NAME_CHARACTERS] if isinstance(name, str) else ""
 
 
 def _tokens(usage: Any) -> dict[str, int]:

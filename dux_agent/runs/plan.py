@@ -69,7 +69,7 @@ class Plan:
     model: str = option(
         "offline",
         "The language model: offline (rule-based, none), openai:NAME, ollama:NAME, "
-        "recorded:FILE or any provider:name of LangChain.",
+        "recorded:FILE or recorded:RUN_FOLDER, or any provider:name of LangChain.",
         called="lm",
     )
     fallback: list[str] | None = option(

@@ -9,6 +9,7 @@ A recording is a text file, one JSON object a line, appended as replies come in:
 `hint` is the beginning of the last message, to tell lines apart by eye. `reply` and
 `prompt_digest` are needed, the rest may be missing. A prompt that was asked several
 times has several lines; they are played back in order, the last one again and again.
+A run folder is a recording too: its trace holds every prompt and reply.
 """
 
 from __future__ import annotations
@@ -65,7 +66,13 @@ def hint_of_prompt(messages: Sequence[BaseMessage]) -> str:
 
 
 class RecordedChatModel(BaseChatModel):
-    """Plays a recording back; raises RecordingMiss for a prompt that is not in it."""
+    """Plays a recording back; raises RecordingMiss for a prompt that is not in it.
+
+    Attributes:
+        file: the recording.
+        replies: of each prompt, by its digest, in order.
+        model_name: the model that was recorded, where the recording says so.
+    """
 
     file: str
     replies: dict[str, list[dict[str, Any]]]
@@ -75,7 +82,7 @@ class RecordedChatModel(BaseChatModel):
 
     @classmethod
     def open(cls, file: str | Path) -> RecordedChatModel:
-        """The recording in a file.
+        """The recording in a file, or in a run folder.
 
         A torn last line, as a crash leaves it, is passed over.
 
@@ -83,6 +90,8 @@ class RecordedChatModel(BaseChatModel):
             RecordingError: the file is missing or empty, or a line is no reply.
         """
         path = Path(file)
+        if path.is_dir():
+            return cls._of_run(path)
         try:
             text = _text_of(path)
         except (OSError, UnicodeDecodeError) as error:
@@ -109,7 +118,31 @@ class RecordedChatModel(BaseChatModel):
             raise RecordingError(
                 f"recording {str(path)!r} holds no reply; record a run first"
             )
-        return cls(file=str(path), replies=replies)
+        return cls(file=str(path), replies=replies, model_name=_model_in(replies))
+
+    @classmethod
+    def _of_run(cls, folder: Path) -> RecordedChatModel:
+        try:
+            name = _fact(read_json(_text_of(folder / "run.json")), "model")
+            trace = _text_of(folder / "trace.jsonl")
+        except (OSError, ValueError) as error:
+            raise RecordingError(
+                f"{str(folder)!r} is no run folder ({error}); pass one that `dux run`"
+                " printed, or a JSONL file of recorded replies"
+            ) from error
+        replies: dict[str, list[dict[str, Any]]] = {}
+        for line in trace.split("\n"):
+            entry = _reply_of_event(line, name)
+            if entry is not None:
+                replies.setdefault(entry["prompt_digest"], []).append(entry)
+        if not replies:
+            raise RecordingError(
+                f"the run in {str(folder)!r} got no reply of a language model; name"
+                " one that asked for proposals"
+            )
+        return cls(
+            file=str(folder), replies=replies, model_name=_model_in(replies, name)
+        )
 
     @property
     def _llm_type(self) -> str:
@@ -198,6 +231,62 @@ def _text_of(path: Path) -> str:
     if len(content) > _MOST_BYTES:
         raise OSError(f"it holds more than {_MOST_BYTES} bytes")
     return content.decode("utf-8")
+
+
+def _fact(facts: Any, name: str) -> str:
+    value = facts.get(name) if isinstance(facts, dict) else None
+    return value if isinstance(value, str) else ""
+
+
+def _model_in(
+    replies: Mapping[str, Sequence[Mapping[str, Any]]], name: str = ""
+) -> str:
+    """The model that gave the first reply of which that is known."""
+    named = (
+        entry["model"]
+        for entries in replies.values()
+        for entry in entries
+        if isinstance(entry.get("model"), str) and entry["model"]
+    )
+    return next(named, name) or "recorded"
+
+
+def _reply_of_event(line: str, model: str) -> dict[str, Any] | None:
+    """A reply in a line of a trace, as a recording has it; None for other events.
+
+    A line that is no event is the torn last one, or somebody else's: it is passed over,
+    as readers of a trace do.
+    """
+    # Most lines are losses: a look at the text is a hundred times faster.
+    if '"reply"' not in line:
+        return None
+    try:
+        event = read_json(line, nan=True)
+    except ValueError:
+        return None
+    if not isinstance(event, dict) or event.get("kind") != "reply":
+        return None
+    data = event.get("data")
+    if not isinstance(data, dict):
+        return None
+    digest, content = data.get("prompt"), data.get("content")
+    if not isinstance(digest, str) or not isinstance(content, str):
+        return None
+    return {
+        "prompt_digest": digest,
+        "reply": content,
+        "model": _fact(data, "model") or model,
+        "usage": _tokens(data.get("usage")),
+    }
+
+
+def _tokens(usage: Any) -> dict[str, int] | None:
+    """What a trace says of the tokens of a call, as a message carries it."""
+    names = ("input_tokens", "output_tokens", "total_tokens")
+    held = usage if isinstance(usage, dict) else {}
+    counts = {name: held.get(name, 0) for name in names}
+    sound = all(type(count) is int and count >= 0 for count in counts.values())
+    return counts if sound and any(counts.values()) else None
 
 
 def _entry_of(line: str) -> dict[str, Any]:
