@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 
 from dux_agent import arguments
 from dux_agent.agent_state import AgentState
+from dux_agent.asking.best_weights import Best
 from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.deciding import Decider
@@ -225,16 +225,18 @@ class Agent(Uncopied):
         self._loop.intake.step_with(batch)
         self.optimizer.zero_grad()
         loss = self.settings.objective(self.model, batch)
-        if not isinstance(loss, torch.Tensor):
-            raise BadArgument(
-                f"the objective returned a {type(loss).__name__}; a scalar tensor was "
-                f"wanted; return the loss before .item()."
-            )
-        arguments.loss_value(loss)
+        arguments.check_loss(loss)
         loss.backward()
         self.optimizer.step()
         self.observe(loss, batch, scale=1.0)
         return loss.detach()
+
+    def restore_best(self) -> Best:
+        """Put the weights and buffers with the best validation loss back, in place.
+
+        Those of now are validated first. Needs `keep_best=True`, else BadArgument.
+        """
+        return self._decider.restore_best()
 
     def state_dict(self, *, snapshots: Literal["all"] | bool = True) -> dict[str, Any]:
         """Everything to go on from, but for the model's own weights.
@@ -375,12 +377,7 @@ class Agent(Uncopied):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _tell_of_replaced(self, message: str) -> None:

@@ -107,6 +107,16 @@ def check_snapshots(snapshots: str, lm: Any) -> None:
         )
 
 
+def check_keep_best(keep_best: Any, validate: Any, lm: Any) -> None:
+    """Raise BadArgument where no validation loss would ever say which is best."""
+    for name, value in (("validate", validate), ("lm", lm)):
+        if keep_best and value is None:
+            raise BadArgument(
+                f"keep_best is {keep_best!r} and {name} is None; a run that validates "
+                f"at its decisions was wanted; pass {name} too, or leave keep_best out."
+            )
+
+
 def check_callables(**given: Callable[..., Any] | None) -> None:
     """Raise BadArgument for what is neither None nor callable."""
     for name, value in given.items():
@@ -254,6 +264,16 @@ def check_scale(scale: Any) -> None:
             f"scale is {scale!r}; a number above 0 was wanted, loss = scale * "
             f"objective; pass 1/n where the loop divides by n, or leave it out."
         )
+
+
+def check_loss(loss: Any) -> None:
+    """Raise BadArgument unless an objective returned a scalar tensor."""
+    if not isinstance(loss, torch.Tensor):
+        raise BadArgument(
+            f"the objective returned a {type(loss).__name__}; a scalar tensor was "
+            f"wanted; return the loss before .item()."
+        )
+    loss_value(loss)
 
 
 def loss_value(loss: Any) -> float:

@@ -71,6 +71,7 @@ def attach(
     rollback_lr: float = 0.5,
     max_rollbacks: int = 3,
     schedulers: Any = None,
+    keep_best: bool = False,
     lm_options: Mapping[str, Any] | None = None,
     lm_timeout: float = 600.0,
     decision_timeout: float | None = None,
@@ -143,6 +144,8 @@ def attach(
             raises `TrainingDiverged`.
         schedulers: the LR scheduler of the optimizer, or a list of them; None: they
             are looked for at each decision, so that one may be made later.
+        keep_best: keep the weights with the best validation loss in the CPU's memory,
+            for `Agent.restore_best`; needs `validate`.
         lm_options: of the language models, such as `{"temperature": 0.7}`; `base_url`
             names a server that speaks like OpenAI. One that a server refuses is left
             out from then on.
@@ -199,6 +202,7 @@ def attach(
     arguments.check_seconds("decision_timeout", decision_timeout)
     arguments.check_snapshots(snapshots, lm)
     arguments.check_callables(validate=validate, clone=clone)
+    arguments.check_keep_best(keep_best, validate, lm)
     given = schedulers_given(schedulers, optimizer)
     settings = Settings(
         objective=objective,
@@ -228,6 +232,7 @@ def attach(
         snapshots=cast(Any, snapshots),
         rollback_lr=float(rollback_lr),
         max_rollbacks=max_rollbacks,
+        keep_best=bool(keep_best),
         lm_timeout=float(lm_timeout),
         decision_timeout=float(decision_timeout),
     )

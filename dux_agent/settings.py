@@ -52,6 +52,7 @@ class Settings:
     snapshots: Place = "device"
     rollback_lr: float = 0.5
     max_rollbacks: int = 3
+    keep_best: bool = False
     lm_timeout: float = 600.0
     decision_timeout: float = 1800.0
 

@@ -18,7 +18,14 @@ from dux_agent import arguments
 from dux_agent.record.recorder import name_of
 from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.runs.plan import Plan
-from dux_agent.runs.progress import Change, Epoch, Listening, Progress, Result
+from dux_agent.runs.progress import (
+    BestEpoch,
+    Change,
+    Epoch,
+    Listening,
+    Progress,
+    Result,
+)
 from dux_agent.runs.recorded_plan import check_models, planned
 from dux_agent.runs.vouched import vouch
 from dux_agent.tasks.protocol import check_task
@@ -183,6 +190,10 @@ def _run(
         )
         for count, decision in zip(courses.agents.over, agent.decisions, strict=True)
     )
+    best = None
+    if plan.keep_best:
+        kept = agent.restore_best()
+        best = BestEpoch(kept.step, kept.loss, built.evaluate("test"))
     return Result(
         task=plan.task,
         seed=plan.seed,
@@ -192,6 +203,7 @@ def _run(
         changes=changes,
         run_dir=None if folder is None else folder.path,
         seconds=courses.seconds,
+        best=best,
     )
 
 

@@ -48,6 +48,7 @@ OTHER = {
     "vocabulary": "full",
     "guard_steps": 3,
     "snapshots": "host",
+    "keep_best": True,
     "background": True,
     "budget": "calls=1,tokens=90000",
     "threads": 2,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from dux_agent.asking.background import BackgroundWork, Cancelled
+from dux_agent.asking.best_weights import Best, BestWeights
 from dux_agent.asking.building import Builder
 from dux_agent.asking.chronicle import Chronicle
 from dux_agent.asking.deadline import Deadline
@@ -25,7 +26,7 @@ from dux_agent.asking.rules_in_force import RulesInForce
 from dux_agent.asking.trials import Trials
 from dux_agent.asking.watch import Watch
 from dux_agent.decisions import Budget, Decision
-from dux_agent.errors import DuxError, RunFolderUnusable
+from dux_agent.errors import BadArgument, DuxError, RunFolderUnusable
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.swap import rehearse, swap
 from dux_agent.record.recorder import Recorder
@@ -89,7 +90,14 @@ class Decider:
         self._recorder = recorder
         self._builder = builder
         self._observer = Observer(
-            settings, live, watch, chronicle, described, functions, intake
+            settings,
+            live,
+            watch,
+            chronicle,
+            described,
+            functions,
+            intake,
+            BestWeights(model) if settings.keep_best else None,
         )
         self._trials = Trials(settings, model, live, batches, intake, functions)
         self._graph = GraphRuns(settings, recorder, checkpointer)
@@ -177,14 +185,27 @@ class Decider:
         self._decisions.append(decision)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Plain data, and the tensors of the best weights, where they are kept."""
+        best = self._observer.best
         return {
             "decisions": [decision.as_dict() for decision in self._decisions],
             "chronicle": self._chronicle.state_dict(),
             "budget": dict(self._budget.spent),
             "validations": [list(pair) for pair in self._observer.validations],
+            **({} if best is None else {"best": best.state_dict()}),
             **self._rules.state_dict(),
         }
+
+    def restore_best(self) -> Best:
+        """See `Agent.restore_best`."""
+        best, validate = self._observer.best, self._settings.validate
+        if best is None or validate is None:
+            raise BadArgument(
+                "nothing was kept, since keep_best is False; a run that keeps its best "
+                "weights was wanted; pass keep_best=True and validate to attach."
+            )
+        self._observer.validate(validate)
+        return best.restore()
 
     def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
         """Read what `state_dict` gave; what is returned makes it go on from there.
@@ -198,6 +219,8 @@ class Decider:
         copy.copy(self._chronicle).load_state_dict(state["chronicle"], decisions)
         spent = self._budget.spent_of(state)
         validations = [[int(step), float(loss)] for step, loss in state["validations"]]
+        best = self._observer.best
+        best = None if best is None else best.prepared(state.get("best") or {})
         rules_from_there = self._rules.prepare(state, decisions)
 
         def take_over() -> None:
@@ -205,6 +228,7 @@ class Decider:
             self._chronicle.load_state_dict(state["chronicle"], decisions)
             self._budget.spent = spent
             self._observer.validations = validations
+            self._observer.best = best
             self._graph.resumed = True
 
         return take_over
@@ -225,6 +249,8 @@ class Decider:
         spent = self._budget.exhausted()
         if spent is not None:
             decision.reason = spent
+            if self._settings.keep_best and self._settings.validate is not None:
+                self._observer.validate(self._settings.validate)
             return None
         last = self._decisions[-1] if self._decisions else None
         observation = self._observer.look(decision, last, self._batches)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from dux_agent.arguments import loss_value
+from dux_agent.arguments import check_loss, loss_value
 from dux_agent.errors import BadArgument
 from dux_agent.settings import Settings, Validate
 from dux_sandbox.random_state import RandomState, random_numbers_kept
@@ -110,12 +110,7 @@ class CallersFunctions:
 
     def _check(self, loss: Any, trained: list[torch.Tensor]) -> None:
         """Judge what the objective returned for a copy with these weights."""
-        if not isinstance(loss, torch.Tensor):
-            raise BadArgument(
-                f"the objective returned a {type(loss).__name__}; a scalar tensor was "
-                f"wanted; return the loss before .item()."
-            )
-        loss_value(loss)
+        check_loss(loss)
         if loss.requires_grad:
             loss.backward()
         movable = [each for each in trained if each.requires_grad]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from dux_agent.asking.best_weights import BestWeights
 from dux_agent.asking.chronicle import Chronicle, told_to_the_model
 from dux_agent.asking.intake import Intake
 from dux_agent.asking.looking import CallersFunctions
@@ -16,7 +17,7 @@ from dux_agent.decisions import Decision
 from dux_agent.live.group_options import learning_rates
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.settling import shares
-from dux_agent.settings import Settings
+from dux_agent.settings import Settings, Validate
 from dux_prompts.observation import Observation
 from dux_sandbox.running import parameters_of
 
@@ -28,6 +29,7 @@ class Observer:
 
     Attributes:
         validations: `[step, loss]` of every decision so far.
+        best: keeps the weights of the best of them; None: nobody does.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Observer:
         described: Described,
         functions: CallersFunctions,
         intake: Intake,
+        best: BestWeights | None,
     ) -> None:
         """For `Decider`; `described` are the model and its base optimizer."""
+        self.best = best
         self._settings = settings
         self._functions = functions
         self._live = live
@@ -49,6 +53,13 @@ class Observer:
         self._described = described
         self._intake = intake
         self.validations: list[list[float]] = []
+
+    def validate(self, function: Validate) -> float:
+        """The validation loss of now; the weights are kept if it is the best one."""
+        loss = self._functions.validation_loss(function)
+        if self.best is not None:
+            self.best.offer(self._watch.step, loss)
+        return loss
 
     def look(
         self, decision: Decision, last: Decision | None, batches: Sequence[Any]
@@ -64,7 +75,7 @@ class Observer:
         self._functions.check_objective(batches[-1])
         validation: float | None = None
         if settings.validate is not None:
-            validation = self._functions.validation_loss(settings.validate)
+            validation = self.validate(settings.validate)
             self.validations.append([watch.step, validation])
         fifths = watch.losses.fifths()
         self._chronicle.complete(fifths, validation)

@@ -223,6 +223,12 @@ class Plan:
         choices=CHOICES["snapshots"],
         attach="snapshots",
     )
+    keep_best: bool = option(
+        False,
+        "Keep the weights with the best validation loss, and say what they reach on "
+        "the test split beside the last ones.",
+        attach="keep_best",
+    )
     background: bool = option(
         False,
         "Ask the model while training goes on: a rule goes live when it has answered, "

@@ -36,6 +36,21 @@ class Epoch:
 
 
 @dataclass(frozen=True)
+class BestEpoch:
+    """The weights of the best validation of a run.
+
+    Attributes:
+        step: optimizer steps that were taken before it.
+        val: its validation loss.
+        test: mean over the test split with those weights.
+    """
+
+    step: int
+    val: float
+    test: float
+
+
+@dataclass(frozen=True)
 class Change:
     """One decision between two epochs, with what training made of it.
 
@@ -88,6 +103,7 @@ class Result:
         changes: the decisions, in order.
         run_dir: the run folder, or None when none was wanted.
         seconds: wall time of everything, seconds.
+        best: with `keep_best`: the best validation, and the test loss of its weights.
     """
 
     task: str
@@ -98,6 +114,7 @@ class Result:
     changes: tuple[Change, ...]
     run_dir: Path | None
     seconds: float
+    best: BestEpoch | None = None
 
 
 @dataclass

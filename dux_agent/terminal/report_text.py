@@ -44,6 +44,14 @@ def print_result(console: Console, result: Result) -> None:
         f"{len(result.changes)} decisions, {applied} applied; {comparison(result)}; "
         f"{result.seconds:.1f} s",
     )
+    if result.best is not None:
+        last = result.epochs[-1]
+        say(
+            console,
+            f"best validation loss {result.best.val:.4f} after step "
+            f"{result.best.step}, test {result.best.test:.4f}; at the end "
+            f"{last.val:.4f}, test {last.test:.4f}",
+        )
     if result.run_dir is not None:
         say(console, f"run folder: {result.run_dir}")
 
