@@ -277,6 +277,52 @@ def test_a_file_of_a_folder_that_is_no_text_is_told_in_its_row():
     assert "no UTF-8 text" in picture["findings"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("imported", "beside"),
+    [
+        ("from strange.tools import twice", "tools.py"),
+        ("import strange.tools as t", "deep/tools.py"),
+        ("from tools import twice", "deep/tools.py"),
+        ("from . import tools", "deep/tools.py"),
+    ],
+)
+def test_a_file_of_a_folder_is_only_found_where_python_would_find_it(imported, beside):
+    Path("zoo/deep").mkdir(parents=True)
+    Path("zoo", beside).write_text("x = 1\n")
+    Path("zoo/mine.py").write_text(f"import torch\n{imported}\n" + rule("Mine"))
+
+    (mine,) = [one for one in told("--static", "zoo") if one["file"] == "zoo/mine.py"]
+
+    assert [] == mine["with"]
+    assert "is not used" in mine["findings"][0]["message"]
+
+
+def test_a_module_is_found_from_the_root_of_its_package():
+    Path("zoo/pack/deep").mkdir(parents=True)
+    Path("zoo/pack/tools.py").write_text("def twice(x):\n    return x * 2\n")
+    Path("zoo/pack/deep/mine.py").write_text(
+        "import torch\nfrom pack.tools import twice\n" + rule("Mine", "twice(p)")
+    )
+
+    mine = told("--static", "zoo")[0]
+
+    assert ["zoo/pack/tools.py"] == mine["with"]
+    assert mine["ok"]
+
+
+def test_a_copy_of_torchs_own_optimizer_beside_is_torchs_own():
+    Path("zoo").mkdir()
+    Path("zoo/optimizer.py").write_text("import os\nclass Optimizer:\n    pass\n")
+    Path("zoo/mine.py").write_text(
+        "import torch\nfrom .optimizer import Optimizer\n"
+        + rule("Mine", base="Optimizer")
+    )
+
+    mine = told("--static", "zoo")[0]
+
+    assert (True, []) == (mine["ok"], mine["with"])
+
+
 # Files beside
 
 

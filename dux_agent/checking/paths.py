@@ -188,7 +188,7 @@ def _neighbours(subject: Subject, subjects: Sequence[Subject]) -> list[SourceFil
     if subject.folder is None:
         return []
     return [
-        SourceFile(each.file, each.text)
+        SourceFile(each.file, each.text, named=False)
         for each in subjects
         if each is not subject
         and each.folder == subject.folder

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dux_sandbox.gathering.modules import Files, SourceFile
 from dux_sandbox.gathering.reading import CannotJoin, Link, Module, Symbol, read
 from dux_sandbox.gathering.scopes import Scope
+from dux_sandbox.language.preparing import torchs_own
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _Import = ast.Import | ast.ImportFrom
@@ -88,6 +89,8 @@ class Linker:
             return
         dotted, level = statement.module or "", statement.level
         package = self.files.find(file, level, dotted) if dotted or level else None
+        if package is not None and not package.named and torchs_own(statement):
+            return  # a copy of torch's file beside a copy of torch's optimizer
         for alias in statement.names:
             inner = f"{dotted}.{alias.name}".lstrip(".")
             if package is not None:

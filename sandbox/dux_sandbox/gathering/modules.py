@@ -26,10 +26,13 @@ class SourceFile:
     Attributes:
         name: as it was named; so it is called in findings.
         text: what it holds.
+        named: whether it was named to go with another, and may lie anywhere; one that
+            was not is only found where Python would find it.
     """
 
     name: str
     text: str
+    named: bool = True
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -67,24 +70,25 @@ class Files:
         if level:
             package = importer.package
             base = package[: len(package) - level + 1]
-            return self._by_parts.get((*base, *names)) or self._ending_in(names)
+            return self._by_parts.get((*base, *names)) or self._named(names)
         if names[0] in _KNOWN | _ELSEWHERE:
             return None
-        found = (
-            self._by_parts.get((*importer.package, *names))
-            or self._ending_in(names)
-            or self._ending_in(names[-1:])
-        )
+        package = importer.package
+        above = (package[:upto] for upto in range(len(package), 0, -1))
+        exact = [self._by_parts.get((*folder, *names)) for folder in above]
+        found = next(filter(None, exact), None)
+        if found is None:
+            found = self._named(names) or self._named(names[-1:])
         # A file does not import itself: something installed has its name.
         return None if found is not None and found.name == importer.name else found
 
-    def _ending_in(self, names: tuple[str, ...]) -> SourceFile | None:
-        """The only file whose path ends in these names."""
+    def _named(self, names: tuple[str, ...]) -> SourceFile | None:
+        """The only file that was named and whose path ends in these names."""
         if not names:
             return None
         found = [
             file
             for parts, file in self._by_parts.items()
-            if parts[-len(names) :] == names
+            if file.named and parts[-len(names) :] == names
         ]
         return found[0] if len(found) == 1 else None

@@ -93,12 +93,18 @@ def path_of(node: ast.AST, aliases: dict[str, str]) -> str | None:
 
 def _from_torch(node: ast.AST) -> None:
     """`from .optimizer import Optimizer`, as torch's own files have it."""
+    module = torchs_own(node)
+    if module and isinstance(node, ast.ImportFrom):
+        node.level, node.module = 0, module
+
+
+def torchs_own(node: ast.AST) -> str:
+    """The module of torch.optim that one of its files imports from beside it; or ""."""
     if not isinstance(node, ast.ImportFrom) or node.level != 1:
-        return
-    module = _BESIDE.get(node.module or "")
-    if module is not None:
-        if all(known_path(f"{module}.{alias.name}") for alias in node.names):
-            node.level, node.module = 0, module
+        return ""
+    module = _BESIDE.get(node.module or "", "")
+    known = all(known_path(f"{module}.{alias.name}") for alias in node.names)
+    return module if known else ""
 
 
 def _something(held: list[ast.stmt], node: ast.AST) -> list[ast.stmt]:
