@@ -304,10 +304,21 @@ def test_a_module_is_found_from_the_root_of_its_package():
         "import torch\nfrom pack.tools import twice\n" + rule("Mine", "twice(p)")
     )
 
-    mine = told("--static", "zoo")[0]
+    (mine,) = [one for one in told("--static", "zoo") if one["classes"]]
 
     assert ["zoo/pack/tools.py"] == mine["with"]
     assert mine["ok"]
+
+
+def test_a_file_too_large_to_be_read_is_passed_over_unless_it_has_an_optimizer():
+    Path("zoo").mkdir()
+    Path("zoo/schedules.py").write_text("# of Optimizer\n" + "x = 1\n" * 3_000)
+    Path("zoo/many.py").write_text(GOOD + "x = 1\n" * 3_000)
+
+    many, schedules = told("--static", "zoo")
+
+    assert ("refused", "skipped") == (many["verdict"], schedules["verdict"])
+    assert "lines" in many["findings"][0]["message"]
 
 
 def test_a_copy_of_torchs_own_optimizer_beside_is_torchs_own():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # Far beyond any source that the check accepts; a larger file is read no further.
 _MOST_BYTES = 1 << 22
+# Of a file that cannot be parsed.
+_OPTIMIZER = re.compile(r"^class\s+\w+\s*\([^)\n]*Optimizer", re.MULTILINE)
 
 
 def read_source(file: str) -> str:
@@ -102,7 +105,7 @@ def _kind(held: Read) -> str:
     strangers = held.about is not None and bool(held.about.strangers)
     named = any(part.name is not None for part in held.parts)
     if held.about is None:
-        return "optimizer" if "Optimizer" in held.text else "other"
+        return "optimizer" if _OPTIMIZER.search(held.text) else "other"
     return "optimizer" if named or strangers else "other"
 
 

@@ -10,7 +10,7 @@ from dux_sandbox.gathering.choosing import Choice
 from dux_sandbox.gathering.gathered import Gathered, Origin
 from dux_sandbox.gathering.linking import Linker
 from dux_sandbox.gathering.modules import SourceFile
-from dux_sandbox.gathering.outline import lines_of
+from dux_sandbox.gathering.outline import lines_of, parsed
 from dux_sandbox.gathering.reading import CannotJoin, Module, Symbol
 from dux_sandbox.gathering.scopes import Scope
 from dux_sandbox.gathering.text_edits import CannotEdit, Edit, edited, renaming
@@ -43,9 +43,13 @@ def join(main: SourceFile, beside: Sequence[SourceFile]) -> Joined:
         CannotJoin: they import each other, a name is missing, or a module is used in
             another way than by the names in it.
     """
+    text = main.text.removeprefix("\ufeff")
+    alone = Joined(Gathered.of(main.name, text), ())
+    if not beside or parsed(text) is None:
+        return alone
     linker = Linker(main, list(beside))
     if len(linker.modules) == 1:
-        return Joined(Gathered.of(main.name, main.text.removeprefix("\ufeff")), ())
+        return alone
     return _Joining(Choice(linker, main.name)).joined()
 
 
