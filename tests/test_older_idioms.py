@@ -3,11 +3,16 @@
 import pytest
 import torch
 
+from dux_sandbox.findings import SourceRejected
+from dux_sandbox.laws import check_laws
 from dux_sandbox.loading import load
 from dux_sandbox.runtime import facade
 from dux_sandbox.runtime.guards import Guards
 from dux_sandbox.static_check import check
+from tests import models
+from tests.executions import both
 from tests.rule_sources import one_parameter, rule
+from tests.talking import agent_over, run
 
 TOPS = {
     "log without a logger": "import logging\nlogging.basicConfig(level=logging.INFO)\n"
@@ -254,3 +259,110 @@ def test_one_that_is_held_keeps_its_shape_and_must_fit(place):
 )
 def test_the_containers_of_typing_are_asked_for_as_classes(asked):
     load(rule(f"assert {asked}", top="import typing"))([one_parameter()]).step()
+
+
+WRAPS = '''
+from collections import defaultdict
+import torch
+from torch.optim import Optimizer
+class Lookahead(Optimizer):
+    __version__ = "1"
+    def __init__(self, optimizer, k=2, alpha=0.5):
+        """Wraps."""
+        self.optimizer = optimizer
+        self.k = k
+        self.alpha = alpha
+        self.param_groups = self.optimizer.param_groups
+        self.defaults = self.optimizer.defaults
+        self.state = defaultdict(dict)
+        self.fast_state = self.optimizer.state
+        for group in self.param_groups:
+            group["counter"] = 0
+    def __getstate__(self):
+        return {"state": self.state, "k": self.k}
+    def step(self, closure=None):
+        loss = self.optimizer.step(closure)
+        for group in self.param_groups:
+            for fast in group["params"]:
+                s = self.state[fast]
+                if "slow" not in s:
+                    s["slow"] = torch.zeros_like(fast.data)
+                    s["slow"].copy_(fast.data)
+                if group["counter"] == self.k - 1:
+                    s["slow"] += (fast.data - s["slow"]) * self.alpha
+                    fast.data.copy_(s["slow"])
+            group["counter"] = (group["counter"] + 1) % self.k
+        return loss
+'''
+
+
+def test_a_rule_that_is_handed_an_optimizer_wraps_one_over_its_parameters():
+    space = {}
+    exec(WRAPS, space)
+    weights = []
+
+    for build in (load(WRAPS), lambda p: space["Lookahead"](torch.optim.SGD(p))):
+        parameter = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+        optimizer = build([parameter])
+        for step in range(5):
+            parameter.grad = torch.tensor([1.0, 2.0]) * (step + 1)
+            optimizer.step()
+        weights.append(parameter.detach())
+
+    assert torch.equal(*weights)
+    [note] = check(WRAPS).notes
+    assert "torch.optim.SGD over the parameters is taken" in note.message
+
+
+@both
+def test_a_schedule_reaches_the_optimizer_that_is_wrapped(execution):
+    model = models.make("mlp")
+    with agent_over(model, WRAPS, execution=execution) as agent:
+        run(agent, 2)
+        assert "applied" == agent.decide().verdict
+        for group in agent.optimizer.param_groups:
+            group["lr"] = 0.0
+        run(agent, 1)  # a first step sets the slow weights
+        before = [p.detach().clone() for p in model.parameters()]
+        run(agent, 2)
+
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_a_script_about_it_hands_it_an_optimizer():
+    source = WRAPS.replace(
+        "loss = self",
+        "self.param_groups[0]['params'][0].grad *= 2\n        loss = self",
+    )
+    [result] = [
+        each
+        for each in check_laws(load(source), examples=0, source=source)
+        if each.name == "gradients"
+    ]
+
+    assert "Lookahead(torch.optim.SGD(params))" in result.example
+    with pytest.raises(AssertionError, match="changed a gradient"):
+        exec(result.example, {})
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        "self.state = open",
+        "self.param_groups = []",
+        "self.param_groups = torch.optim.SGD([torch.ones(1)]).param_groups",
+        "self.optimizer = optimizer\n        self.optimizer.step = len",
+    ],
+)
+def test_wrapping_is_no_way_to_other_groups(init):
+    source = WRAPS.replace(
+        "self.optimizer = optimizer\n",
+        f"{init}\n        self.optimizer = optimizer\n",
+        1,
+    )
+    if "open" in init:
+        assert "open" not in str(load(source)([one_parameter()]).state)
+        return
+
+    with pytest.raises((SourceRejected, TypeError, AttributeError)):
+        load(source)([one_parameter()])

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator
 from dux_sandbox.findings import Finding
 from dux_sandbox.language import idiom_names, vocabulary
 from dux_sandbox.language.bindings import import_aliases
+from dux_sandbox.language.definitions import base_path
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.usual_values import USUAL_RATE, UsualValues, no_default
+from dux_sandbox.language.wrapped import wrap
 
 _LISTS = ("body", "orelse", "finalbody")
 _BLOCKS = (
@@ -63,6 +65,13 @@ def prepare(
         if isinstance(node, ast.ClassDef):
             changed |= records.write_out(node)
             given = list(usual.give(node))
+            note = wrap(node) if _is_optimizer(node, aliases) else None
+            if note is not None:
+                usual.class_taken = True
+                given.append(note)
+            kept = [each for each in node.body if not _about_module(each)]
+            changed |= len(kept) != len(node.body)
+            node.body = kept or [ast.copy_location(ast.Pass(), node)]
             changed |= bool(given)
             notes += given
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -89,6 +98,10 @@ def path_of(node: ast.AST, aliases: dict[str, str]) -> str | None:
     if not isinstance(node, ast.Name) or node.id not in aliases:
         return None
     return ".".join([aliases[node.id], *reversed(names)])
+
+
+def _is_optimizer(node: ast.ClassDef, aliases: dict[str, str]) -> bool:
+    return any(base_path(path_of(base, aliases)) for base in node.bases)
 
 
 def _from_torch(node: ast.AST) -> None:

@@ -25,9 +25,9 @@ USUAL: dict[str, object] = {
     "eps": 1e-8,
 }
 WRAPPED = frozenset(
-    "base_optimizer base_optimizer_cls inner_optimizer_cls optimizer_cls".split()
+    "base_optimizer base_optimizer_cls inner_optimizer_cls optim optimizer_cls".split()
 )
-_USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
+USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
 
 
 class UsualValues:
@@ -70,7 +70,7 @@ class UsualValues:
             arguments.kw_defaults[at] = value
         for argument, value in zip(wanted, values, strict=True):
             shown = ast.unparse(value)
-            if shown == _USUAL_CLASS:
+            if shown == USUAL_CLASS:
                 shown, self.class_taken = "torch.optim.SGD", True
             yield no_default(argument.arg, shown, init.lineno)
 
@@ -78,8 +78,8 @@ class UsualValues:
         value: ast.expr
         if name in USUAL:
             value = ast.parse(repr(USUAL[name]), mode="eval").body
-        elif name in WRAPPED and _calls(init, name):
-            value = ast.Name(_USUAL_CLASS, ast.Load())
+        elif name in WRAPPED and calls(init, name):
+            value = ast.Name(USUAL_CLASS, ast.Load())
         else:
             return None
         for part in ast.walk(value):
@@ -89,7 +89,7 @@ class UsualValues:
     def imported(self, tree: ast.Module) -> None:
         """Put the import of the class before everything, where it was taken."""
         if self.class_taken:
-            names = [ast.alias("SGD", _USUAL_CLASS)]
+            names = [ast.alias("SGD", USUAL_CLASS)]
             made = ast.ImportFrom("torch.optim", names, 0)
             tree.body.insert(0, ast.copy_location(made, tree.body[0]))
             ast.fix_missing_locations(made)
@@ -125,7 +125,7 @@ def no_default(name: str, shown: str, line: int) -> Finding:
     )
 
 
-def _calls(init: ast.FunctionDef, name: str) -> bool:
+def calls(init: ast.FunctionDef, name: str) -> bool:
     """Whether an argument is called: it is a class then, and no optimizer."""
     return any(
         isinstance(node, ast.Call)

@@ -247,8 +247,8 @@ The last class at the top level that is built on `torch.optim.Optimizer`, or on 
 torch's own optimizers in the table, is the *rule*. It is built as `Rule(params)`, so
 every other argument of `__init__` needs a default; the usual ones (`lr`, `betas`,
 `weight_decay` ...) are given one, with a note, and a `base_optimizer` that is called is
-`torch.optim.SGD`. It has a `step(self, closure=None)`,
-its own or its base's. Of the methods it may override, `step` alone is called by the
+`torch.optim.SGD`, as is an optimizer that is wanted in place of `params`. It has a
+`step(self, closure=None)`, its own or its base's. Of the methods it may override, `step` alone is called by the
 training loop; `zero_grad`, `state_dict`, `load_state_dict` and `add_param_group` of the
 loop are torch's. Two class attributes are read: `carry = True` asks for the state of
 the rule before it, where names, shapes and dtypes match; `requires_closure = True` says

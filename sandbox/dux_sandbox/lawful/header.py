@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dux_sandbox.language.usual_values import usual_arguments
+from dux_sandbox.language.wrapped import handed_optimizer
 from dux_sandbox.lawful.excerpt import MOST_LINES, excerpt
 from dux_sandbox.lawful.joining import joined
 
@@ -47,8 +48,8 @@ def header_of(factory: Callable[[Any], Any], built: Any, source: str | None) -> 
     """
     cls = type(built)
     if source is not None:
-        given = "" if source == RULE else _demanded(source, cls.__name__)
-        made = _factory_text(f"{cls.__name__}(params{given})", built)
+        given = "params" if source == RULE else _given(source, cls.__name__)
+        made = _factory_text(f"{cls.__name__}({given})", built)
         text = source if source == RULE else excerpt(source, cls.__name__)
         return Header(without_torch(text), made)
     arguments = "".join(
@@ -102,25 +103,27 @@ def with_rule(script: str, source: str, file: str | None) -> str:
     made = re.search(r"^    (?:return|optimizer =) (\w+)\(params", after, re.MULTILINE)
     if not found or made is None:
         return script
-    bare = f"{made[1]}(params)"
-    after = after.replace(bare, f"{bare[:-1]}{_demanded(source, made[1])})", 1)
+    given = f"{made[1]}({_given(source, made[1])})"
+    after = after.replace(f"{made[1]}(params)", given, 1)
     text = excerpt(source, made[1])
     if file is not None and _long(text):
         text = _out_of(file, made[1])
     return joined(before, without_torch(text), after)
 
 
-def _demanded(source: str, name: str) -> str:
-    """What the constructor wants beside the parameters, with the usual values."""
+def _given(source: str, name: str) -> str:
+    """What the constructor is given: the parameters, and what it wants beside them."""
     try:
         tree = ast.parse(source)
     except SyntaxError:
-        return ""
+        return "params"
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
+            wraps = handed_optimizer(node) is not None
             found = usual_arguments(node).items()
-            return "".join(f", {argument}={value}" for argument, value in found)
-    return ""
+            beside = "".join(f", {argument}={value}" for argument, value in found)
+            return f"{'torch.optim.SGD(params)' if wraps else 'params'}{beside}"
+    return "params"
 
 
 def _out_of(file: str, name: str) -> str:

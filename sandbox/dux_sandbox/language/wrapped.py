@@ -1,0 +1,86 @@
+"""Rules that are handed an optimizer and wrap it: they get one over their parameters.
+
+`Lookahead(optimizer, k=5)` takes the groups of another optimizer for its own and makes
+its state anew. A rule is built as `Rule(params)`: what it wraps is torch's SGD then.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.language.usual_values import USUAL_CLASS, calls
+
+_HANDED = frozenset("base_optimizer inner_optimizer opt optimizer".split())
+_OWN = frozenset("defaults state".split())
+
+
+def handed_optimizer(node: ast.ClassDef) -> str | None:
+    """The first argument of the constructor, where it is an optimizer and no class."""
+    init = _constructor(node)
+    arguments = [] if init is None else init.args.args
+    if init is None or len(arguments) < 2 or arguments[1].arg not in _HANDED:
+        return None
+    name = arguments[1].arg
+    return None if calls(init, name) else name
+
+
+def wrap(node: ast.ClassDef) -> Finding | None:
+    """Have the constructor of such a class wrap an SGD over its parameters, in place.
+
+    Returns:
+        The note on it; None where the class is no such one.
+    """
+    name = handed_optimizer(node)
+    init = _constructor(node)
+    if name is None or init is None:
+        return None
+    made = [f"{name} = {USUAL_CLASS}({name})"]
+    if not any(_is_base_init(each) for each in ast.walk(init)):
+        made.append(f"super().__init__({name}.param_groups, {{}})")
+    init.body = [each for each in init.body if not _makes_anew(each)]
+    first = ast.parse("\n".join(made)).body
+    for statement in first:
+        for part in ast.walk(statement):
+            ast.copy_location(part, init)
+    documented = bool(init.body) and _is_text(init.body[0])
+    init.body[documented:documented] = first
+    node.body = [each for each in node.body if not _pickles(each)]
+    return Finding(
+        "default",
+        init.lineno,
+        f"{name} is an optimizer to wrap; torch.optim.SGD over the parameters is taken",
+        "build it in __init__: self.inner = torch.optim.SGD(self.param_groups)",
+    )
+
+
+def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
+    for each in node.body:
+        if isinstance(each, ast.FunctionDef) and each.name == "__init__":
+            return each
+    return None
+
+
+def _is_base_init(node: ast.AST) -> bool:
+    called = node.func if isinstance(node, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr == "__init__"
+
+
+def _makes_anew(statement: ast.stmt) -> bool:
+    """`self.state = defaultdict(dict)`, which torch's own constructor has done."""
+    target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+    return (
+        isinstance(target, ast.Attribute)
+        and isinstance(target.value, ast.Name)
+        and target.value.id == "self"
+        and (target.attr in _OWN or target.attr.endswith("_hooks"))
+    )
+
+
+def _pickles(statement: ast.stmt) -> bool:
+    """`__getstate__`: a rule is saved by its state, and never pickled."""
+    return isinstance(statement, ast.FunctionDef) and statement.name == "__getstate__"
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
