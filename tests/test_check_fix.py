@@ -438,9 +438,12 @@ def test_to_fix_something_has_to_be_run():
     assert "--static runs nothing" in result.stderr
 
 
-@pytest.mark.parametrize("wanted", ["lr", "lr, betas, eps", "lr, weight_decay"])
+@pytest.mark.parametrize(
+    "wanted", ["lr", "lr, betas, eps", "lr, weight_decay", "lr=required"]
+)
 def test_a_class_that_wants_a_rate_is_compared_with_the_usual_one(wanted):
-    Path("mine.py").write_text(source("import os", lr=wanted))
+    imports = "import os\nfrom torch.optim.optimizer import required"
+    Path("mine.py").write_text(source(imports, lr=wanted))
 
     fix, result = fixed()
 

@@ -120,6 +120,14 @@ def check_options(options: dict[str, Any]) -> None:
         raise ValueError(fault)
 
 
+def _holds_tensors(value: Any) -> bool:
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if not isinstance(value, (list, tuple, set)):
+        return False
+    return any(isinstance(v, torch.Tensor) or _holds_tensors(v) for v in value)
+
+
 def as_numbers(options: dict[str, Any]) -> dict[str, Any]:
     """The option values of one group as they cross between processes.
 
@@ -132,6 +140,11 @@ def as_numbers(options: dict[str, Any]) -> dict[str, Any]:
     numbers = dict(options)
     for name, value in options.items():
         if not isinstance(value, torch.Tensor):
+            if _holds_tensors(value):
+                raise ValueError(
+                    f"group[{name!r}] holds tensors; an option is a plain value; keep "
+                    f"tensors in self.state[p] or on self"
+                )
             continue
         fault = rate_fault(value) if name == "lr" else None
         if fault is None and (value.dim() or value.is_meta or value.is_complex()):

@@ -24,7 +24,7 @@ def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
     """
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            bare = _without_default(statement.args)
+            bare = [*_without_default(statement.args), *_required(statement.args)]
             named = [each.arg for each in bare]
             found = {name: repr(USUAL[name]) for name in named if name in USUAL}
             return {**found, **{name: A_CLASS for name in named if name in WRAPPED}}
@@ -77,6 +77,15 @@ def _hints(
             if argument.annotation is not None:
                 begin = argument.col_offset + len(argument.arg.encode())
                 yield node, (argument.lineno, begin), argument.annotation
+
+
+def _required(arguments: ast.arguments) -> Iterator[ast.arg]:
+    """Arguments whose default is torch's `required`, which stands for none."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    named = positional[len(positional) - len(arguments.defaults) :]
+    for argument, default in zip(named, arguments.defaults, strict=True):
+        if ast.unparse(default).rpartition(".")[2] == "required":
+            yield argument
 
 
 def _without_default(arguments: ast.arguments) -> list[ast.arg]:
