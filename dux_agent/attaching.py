@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     Model = str | BaseChatModel | LanguageModel
     Models = Model | Sequence[Model]
 
+_HALF_AN_HOUR = 1800.0  # seconds
+
 
 def attach(
     model: nn.Module,
@@ -151,7 +153,7 @@ def attach(
             out from then on.
         lm_timeout: seconds that a model may think before the first token of its reply.
         decision_timeout: seconds until a decision asks nobody any more and ends as
-            "failed"; None: three times `lm_timeout`.
+            "failed"; None: half an hour, or three times `lm_timeout` if that is more.
 
     What every decision needs is tried once before anything is written: a copy of the
     model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
@@ -198,7 +200,7 @@ def attach(
     )
     arguments.check_seconds("lm_timeout", lm_timeout)
     if decision_timeout is None:
-        decision_timeout = 3 * lm_timeout
+        decision_timeout = max(_HALF_AN_HOUR, 3 * lm_timeout)
     arguments.check_seconds("decision_timeout", decision_timeout)
     arguments.check_snapshots(snapshots, lm)
     arguments.check_callables(validate=validate, clone=clone)

@@ -13,6 +13,7 @@ from dux_agent.commands.agents import mcp
 from dux_agent.commands.files import check, fuzz
 from dux_agent.commands.folders import export, report, trace
 from dux_agent.commands.machine import bench, doctor
+from dux_agent.commands.models import models
 from dux_agent.commands.training import replay, run
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ _EXAMPLES = (
     (report, "report runs/digits-0 --price-in 2.5 --price-out 10"),
     (export, "export runs/digits-0 --schedule -o schedule.py"),
     (mcp, "mcp --root ."),
+    (models, "models ollama:qwen3 --lm-option temperature=0.7"),
     (doctor, "doctor"),
     (bench, "bench attach-overhead"),
 )

@@ -173,13 +173,14 @@ def _ports(context: OnTask) -> Ports:
     return Ports(
         write=writer(chat_model(context.lm, seed=context.seed)),
         check=check,
-        dry_run=lambda source: _try(context, source),
+        dry_run=lambda source: dry_run_of(context, source),
         apply=lambda source: _apply(context, source),
         max_attempts=context.max_attempts,
     )
 
 
-def _try(context: OnTask, source: str) -> DryRunReport:
+def dry_run_of(context: OnTask, source: str) -> DryRunReport:
+    """Try a source for ten steps on a copy of the task's model, after its steps."""
     from dux_sandbox import dry_run
 
     training = _looked_at(context)

@@ -99,7 +99,7 @@ class Plan:
         "Seconds until a decision asks nobody any more.",
         read=seconds,
         attach="decision_timeout",
-        unset="three times --lm-timeout",
+        unset="half an hour, or three times --lm-timeout if that is more",
     )
     task_description: str | None = option(
         None,
