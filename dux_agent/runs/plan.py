@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,47 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent import tasks
 from dux_agent.choices import CHOICES
-from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument, RunFolderUnusable
+from dux_agent.runs import written
 from dux_agent.runs.options import lines, option
-from dux_agent.runs.written import model_options, names, seconds
 
 if TYPE_CHECKING:
     from dux_agent.tasks.protocol import Task
-
-# More of anything is no run that anybody means, and could be a folder that means harm:
-# of some numbers torch would make threads, and a graph calls, without end.
-_MANY = 2**40
-
-
-def _limits(budget: Any) -> dict[str, float] | None:
-    """A budget as a dict of limits: of `20`, `"calls=20,tokens=90000"`, or a dict."""
-    if isinstance(budget, str):
-        parts = [part.partition("=") for part in budget.split(",")]
-        try:
-            if "=" in budget:
-                return _limits({name.strip(): float(value) for name, _, value in parts})
-            return _limits(int(budget))
-        except ValueError as error:
-            if isinstance(error, BadArgument):
-                raise
-            raise BadArgument(
-                f"budget is {budget!r}; a number of calls, or limits such as "
-                f"calls=20,tokens=90000,seconds=600, was wanted; write it so."
-            ) from None
-    limits = Budget.of(budget).limits
-    finite = {name: limit for name, limit in limits.items() if limit != math.inf}
-    if any(limit > _MANY for limit in finite.values()):
-        raise BadArgument(
-            f"budget is {str(budget)[:60]}; limits up to {_MANY} were wanted; write "
-            f"less, or leave it out for no limit."
-        )
-    return {n: int(x) if x % 1 == 0 else x for n, x in finite.items()} or None
-
-
-def _text(value: Any) -> Any:
-    """A dtype or a device as its name."""
-    return None if value is None else str(value).removeprefix("torch.")
 
 
 @dataclass(frozen=True)
@@ -75,7 +39,7 @@ class Plan:
     fallback: list[str] | None = option(
         None,
         "A model that is asked where the one before it has failed; may be given again.",
-        read=names,
+        read=written.names,
         many=True,
         unset="none",
     )
@@ -83,7 +47,7 @@ class Plan:
         None,
         "Of the models, as temperature=0.7, or base_url=http://127.0.0.1:8000/v1 for a "
         "server of your own; may be given again.",
-        read=model_options,
+        read=written.model_options,
         many=True,
         called="lm_option",
         unset="none",
@@ -91,13 +55,13 @@ class Plan:
     lm_timeout: float = option(
         600.0,
         "Seconds that a model may think before the first token of its reply.",
-        read=seconds,
+        read=written.seconds,
         attach="lm_timeout",
     )
     decision_timeout: float | None = option(
         None,
         "Seconds until a decision asks nobody any more.",
-        read=seconds,
+        read=written.seconds,
         attach="decision_timeout",
         unset="half an hour, or three times --lm-timeout if that is more",
     )
@@ -137,20 +101,20 @@ class Plan:
         None,
         "Steps between decisions.",
         least=1,
-        most=_MANY,
+        most=written.MANY,
         attach="every",
         unset="one decision before every epoch but the first",
     )
     device: str | None = option(
         None,
         "Where the task is trained, such as cpu or cuda:0.",
-        read=_text,
+        read=written.name_of_place,
         unset="the task's own",
     )
     dtype: str | None = option(
         None,
         "Of its weights: float32, float64, bfloat16 or float16.",
-        read=_text,
+        read=written.name_of_place,
         unset="the task's own",
     )
     candidates: int = option(
@@ -201,7 +165,7 @@ class Plan:
         60_000,
         "How much of the conversation it sees word for word.",
         least=0,
-        most=_MANY,
+        most=written.MANY,
         attach="history_characters",
     )
     vocabulary: str = option(
@@ -214,7 +178,7 @@ class Plan:
         100,
         "Steps after a swap with the dear checks.",
         least=0,
-        most=_MANY,
+        most=written.MANY,
         attach="guard_steps",
     )
     snapshots: str = option(
@@ -238,7 +202,7 @@ class Plan:
     budget: dict[str, float] | None = option(
         None,
         "Calls of the model in all, or limits as calls=20,tokens=90000,seconds=600.",
-        read=_limits,
+        read=written.limits,
         attach="budget",
         unset="no limit",
     )

@@ -7,8 +7,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
 from dux_graphs.redaction import is_secret_field
+
+# More of anything is no run that anybody means, and could be a folder that means harm:
+# of some numbers torch would make threads, and a graph calls, without end.
+MANY = 2**40
+
 
 _PLAIN = (str, int, float, bool, type(None), list, dict)
 _HEADERS = ("headers", "query")
@@ -87,6 +93,43 @@ def seconds(written: Any) -> float | None:
             f"for instance 600."
         )
     return value
+
+
+def limits(budget: Any) -> dict[str, float] | None:
+    """A budget as a dict of limits: of `20`, `"calls=20,tokens=90000"`, or a dict.
+
+    Raises:
+        BadArgument: it is something else.
+
+    >>> limits("calls=20, seconds=1.5")
+    {'calls': 20, 'seconds': 1.5}
+    """
+    if isinstance(budget, str):
+        parts = [part.partition("=") for part in budget.split(",")]
+        try:
+            if "=" in budget:
+                return limits({name.strip(): float(value) for name, _, value in parts})
+            return limits(int(budget))
+        except ValueError as error:
+            if isinstance(error, BadArgument):
+                raise
+            raise BadArgument(
+                f"budget is {budget!r}; a number of calls, or limits such as "
+                f"calls=20,tokens=90000,seconds=600, was wanted; write it so."
+            ) from None
+    given = Budget.of(budget).limits
+    finite = {name: limit for name, limit in given.items() if limit != math.inf}
+    if any(limit > MANY for limit in finite.values()):
+        raise BadArgument(
+            f"budget is {str(budget)[:60]}; limits up to {MANY} were wanted; write "
+            f"less, or leave it out for no limit."
+        )
+    return {n: int(x) if x % 1 == 0 else x for n, x in finite.items()} or None
+
+
+def name_of_place(value: Any) -> Any:
+    """A dtype or a device as its name."""
+    return None if value is None else str(value).removeprefix("torch.")
 
 
 def _value(text: str) -> Any:
