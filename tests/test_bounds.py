@@ -12,6 +12,7 @@ from tests.rule_sources import one_parameter, rule
 TOP = """
 import itertools
 import functools
+from collections import OrderedDict
 import math as m
 from functools import reduce, partial
 from itertools import accumulate, chain, islice, starmap, zip_longest
@@ -159,6 +160,27 @@ STACK = {
         "setattr(Box, 'x', 1)"
     ),
     "optimizer_of_lists": "torch.optim.SGD(deep_list())",
+    "hash_by_keys_and": "{1: 1}.keys() & [deep_tuple()]",
+    "hash_by_keys_or": "{1: 1}.keys() | [deep_tuple()]",
+    "hash_by_keys_minus": "{1: 1}.keys() - [deep_tuple()]",
+    "hash_by_keys_xor": "{1: 1}.keys() ^ [deep_tuple()]",
+    "hash_by_items_alone": "{1: deep_tuple()}.items() | []",
+    "hash_by_items_on_the_right": "{1} | {1: deep_tuple()}.items()",
+    "hash_by_a_list_on_the_left": "[deep_tuple()] - {1: 1}.keys()",
+    "hash_by_a_tensor_on_the_left": "p & {1: deep_tuple()}.items()",
+    "hash_by_keys_in_place": "k = {1: 1}.keys()\nk &= [deep_tuple()]",
+    "hash_by_items_in_place": "k = [1]\nk |= {1: deep_tuple()}.items()",
+    "hash_by_items_into_a_tensor": "p -= {1: deep_tuple()}.items()",
+    "hash_by_ordered_keys": "OrderedDict([(1, 1)]).keys() & [deep_tuple()]",
+    "rolled": "torch.roll(torch.ones(2, 2), [1] * 900000, [0] * 900000)",
+    "rolled_method": "p.roll([1] * 900000, [0] * 900000)",
+    "listed_dimensions": "torch.ones([1] * 100000).tolist()",
+    "listed_unsqueezed": (
+        "x = torch.ones(1)\nfor _ in range(99999):\n    x = x.unsqueeze(0)\nx.tolist()"
+    ),
+    "listed_new_axes": (
+        "x = torch.ones(1)\nfor _ in range(99999):\n    x = x[None]\nx.tolist()"
+    ),
 }
 SHORTENED = {
     "text_of_a_dict": "str({i: s for s in ['a' * 900000] for i in range(2000)})",
@@ -321,6 +343,31 @@ MEMORY = {
     "complete_factors": "torch.linalg.qr(torch.ones(200000, 1), mode='complete')",
     "old_full_factors": "torch.qr(torch.ones(200000, 1), False)",
     "permutation": "torch.linalg.lu(torch.ones(200000, 1))",
+    "tuples_of_a_wide_zip": "list(zip(*[range(900000)] * 2000))",
+    "tuples_of_a_wide_zip_longest": "list(zip_longest(*[range(900000)] * 2000))",
+    "spread_into_calls": (
+        "r = range(900000)\nx = [(lambda *a: a)(*r) for _ in range(9999)]"
+    ),
+    "spread_into_lists": "r = range(900000)\nx = [[*r] for _ in range(9999)]",
+    "spread_into_tuples": "r = range(900000)\nx = [(*r,) for _ in range(9999)]",
+    "spread_into_sets": "r = range(900000)\nx = [{*r} for _ in range(9999)]",
+    "spread_into_dicts": "d = fromkeys(range(99999))\nx = [{**d} for _ in range(9999)]",
+    "copied_lists": "r = [0] * 900000\nx = [r.copy() for _ in range(9999)]",
+    "copied_dicts": "d = fromkeys(range(99999))\nx = [d.copy() for _ in range(99999)]",
+    "copied_sets": "d = set(range(99999))\nx = [d.copy() for _ in range(99999)]",
+    "sliced_lists": "r = [0] * 900000\nx = [r[1:] for _ in range(9999)]",
+    "sliced_texts": "r = 'a' * 900000\nx = [r[1:] for _ in range(9999)]",
+    "texts_in_capitals": "r = 'a' * 900000\nx = [r.upper() for _ in range(9999)]",
+    "parts_of_texts": "r = 'a ' * 450000\nx = [r.split() for _ in range(9999)]",
+    "united_sets": "d = set(range(99999))\nx = [d | {i} for i in range(99999)]",
+    "united_by_name": "d = set(range(99999))\nx = [d.union() for _ in range(9999)]",
+    "united_dicts": "d = fromkeys(range(99999))\nx = [d | {} for _ in range(99999)]",
+    "sets_of_ranges": "x = [set(range(900000)) for _ in range(999)]",
+    "dicts_of_dicts": "d = fromkeys(range(99999))\nx = [dict(d) for _ in range(9999)]",
+    "sets_comprehended": "x = [{i for i in range(99999)} for _ in range(9999)]",
+    "pairs_listed": "x = [list(enumerate(range(900000))) for _ in range(999)]",
+    "lists_of_tensors": "x = [torch.ones(900000).tolist() for _ in range(9999)]",
+    "rows_of_tensors": "x = [torch.ones(90000).unbind() for _ in range(9999)]",
     "batched_solve": (
         "a = torch.eye(2).expand(9999, 1, 2, 2)\n"
         "torch.linalg.solve(a, torch.ones(99999, 2, 9))"
@@ -356,6 +403,32 @@ PROCESSOR = {
     "exponential": "torch.matrix_exp(torch.ones(16000, 16000))",
     "low_rank": "torch.svd_lowrank(torch.ones(9, 9), 2, 10 ** 9)",
     "differences": "torch.diff(torch.ones(9000000), 8000000)",
+    "many_operands": (
+        "torch.einsum(','.join(['a'] * 30000) + '->a', *([torch.ones(1)] * 30000))"
+    ),
+    "dimensions_added": "torch.ones([1] * 100000) + torch.ones(1)",
+    "dimensions_summed": "torch.ones(*[1] * 100000).sum()",
+    "dimensions_sorted": "torch.ones(1).reshape([1] * 100000).sort()",
+    "dimensions_repeated": "torch.ones(1).repeat([1] * 900000)",
+    "dimensions_tiled": "torch.tile(torch.ones(1), [1] * 900000)",
+    "dimensions_full": "torch.full(size=[1] * 100000, fill_value=1.0).cumsum(0)",
+    "dimensions_new": "p.new_zeros([1] * 100000).cumsum(0)",
+    "dimensions_drawn": "torch.randint(3, [1] * 100000).cumsum(0)",
+    "dimensions_expanded": "p.sum().expand([1] * 100000).cumsum(0)",
+    "dimensions_meshed": "torch.meshgrid(*[torch.ones(1)] * 3000)[0].sum()",
+    "dimensions_unflattened": "torch.ones(1).unflatten(0, [1] * 100000).sum()",
+    "dimensions_multiplied": (
+        "x = torch.ones([1] * 60)\nfor _ in range(12):\n"
+        "    x = torch.tensordot(x, x, 0)\nx.sum()"
+    ),
+    "dimensions_by_einsum": (
+        "x = torch.ones(1)\nfor _ in range(3000):\n"
+        "    x = torch.einsum('...,a->...a', x, torch.ones(1))"
+    ),
+    "dimensions_indexed": (
+        "x, i = torch.ones(1), torch.zeros([1] * 60).long()\nfor _ in range(3000):\n"
+        "    x = x[i]"
+    ),
     "many_matrices": "torch.linalg.multi_dot([torch.ones(2, 2)] * 5000)",
 }
 

@@ -133,6 +133,7 @@ ASTRAY = {
     "median_of_one_place": "torch.ones(1, 3).short().expand(2, 3).median(dim=0)",
     "nanmedian_of_one_place": "torch.nanmedian(torch.ones(3).expand(9, 3), 0)",
     "smallest_power": "torch.linalg.matrix_power(torch.eye(3), -(2 ** 63))",
+    "eigenvalues_of_nan": "torch.linalg.eigvals(torch.full((33, 33), float('nan')))",
     "booleans_of_bytes": "torch.full((9,), 255).byte().view(torch.bool)",
     "booleans_by_name": "torch.full((9,), 255).byte().view(dtype=torch.bool)",
 }

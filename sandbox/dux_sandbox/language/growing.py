@@ -179,7 +179,7 @@ class Growing(Judging):
         for index, key in enumerate(node.keys):
             value = self.visit(node.values[index])
             if key is None:
-                value = self.call("@spread", [value], value)
+                value = self.call("@keys", [value], value)
             else:
                 node.keys[index] = self._hashed(key)
             node.values[index] = value

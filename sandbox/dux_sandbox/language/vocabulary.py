@@ -38,6 +38,7 @@ TURNS = 100_000  # of all `while` loops in one step
 INTEGER_BITS = 4_096  # of one Python integer
 FORMAT_WIDTH = 200  # width or precision of one formatted value
 LIST_ELEMENTS = 1_000_000  # of one tensor turned into a list
+DIMENSIONS = 64  # of one tensor: what torch's reductions take
 TENSORS_AT_ONCE = 100_000  # that one call makes of one tensor: rows, pieces
 MULTIPLICATIONS = 2**41  # of one matrix product or decomposition
 _LONGEST_NAME = 40  # that is compared with those of the table
@@ -281,6 +282,7 @@ def page() -> str:
         ("names, numbers and operators", f"{TREE_NODES}"),
         ("classes", f"{CLASSES}"),
         ("elements of a tensor the rule asks for", f"{ELEMENTS}"),
+        ("dimensions of a tensor", f"{DIMENSIONS}"),
         ("tensors that one call makes of one tensor", f"{TENSORS_AT_ONCE}"),
         ("multiplications of one matrix product on a CPU", f"{MULTIPLICATIONS}"),
         ("items of a list, string or range", f"{ITEMS}"),

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dux_sandbox.language import vocabulary
 
+# What an item of a set or a dict takes, and a small tuple, in places of a list.
+OF_A_SET = 5
+OF_A_TUPLE = 8
+
 
 class _Made:
     """What has been made since the last `fresh`: one step at a time runs here."""
@@ -44,6 +48,15 @@ def spend(count: int) -> None:
             over `vocabulary.ITEMS_IN_A_STEP`.
     """
     check_items(count)
+    account(count)
+
+
+def account(count: int) -> None:
+    """Refuse `count` more items in this step, in however many sequences.
+
+    Raises:
+        ValueError: all of this step's together are over `vocabulary.ITEMS_IN_A_STEP`.
+    """
     _MADE.items += count
     if _MADE.items > vocabulary.ITEMS_IN_A_STEP:
         raise ValueError(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from dux_sandbox.language import vocabulary
-from dux_sandbox.runtime.budget import check_items, spend
+from dux_sandbox.runtime.budget import OF_A_SET, account, check_items, spend
 from dux_sandbox.runtime.iteration import bounded, iterable
 from dux_sandbox.runtime.nestable import Deque, keep
 from dux_sandbox.runtime.nesting import check_keys
@@ -21,6 +21,7 @@ def keys(items: Any) -> Any:
         ValueError, RecursionError: as `dux_sandbox.runtime.nesting.check_keys`.
     """
     taken = bounded(items)
+    account(OF_A_SET * len(taken))
     if type(taken) not in _KEYED:
         taken = taken if isinstance(taken, (list, tuple)) else list(taken)
         check_keys(taken)
@@ -70,6 +71,7 @@ def pairs(items: Any) -> Any:
         ValueError, RecursionError: as `keys`.
     """
     taken = bounded(items)
+    account(OF_A_SET * len(taken))
     if type(taken) in _KEYED:
         return taken
     taken = [tuple(bounded(pair)) for pair in taken]
@@ -127,6 +129,7 @@ def set_of(items: Iterator[Any]) -> set[Any]:
     for item in items:
         made.add(item)
         check_items(len(made))
+    account(OF_A_SET * len(made))
     return made
 
 
@@ -136,4 +139,5 @@ def dict_of_pairs(items: Iterator[tuple[Any, Any]]) -> dict[Any, Any]:
     for key, value in items:
         made[key] = value
         check_items(len(made))
+    account(OF_A_SET * len(made))
     return made

@@ -13,7 +13,6 @@ import torch
 from dux_sandbox.language import python_names, torch_names, vocabulary
 from dux_sandbox.language.torch_names import global_of
 from dux_sandbox.runtime import (
-    arithmetic,
     collecting,
     comparing,
     idioms,
@@ -21,6 +20,7 @@ from dux_sandbox.runtime import (
     lookups,
     nestable,
     nesting,
+    operators,
     plain_builtins,
     text,
 )
@@ -276,7 +276,7 @@ class Guards:
             "@setattr": self._writing.set_attribute,
             "@same_groups": self._writing.same_groups,
             "@inplace": self._writing.in_place,
-            **arithmetic.BINARY,
+            **operators.BINARY,
             "@tick": self.context.tick,
             "@class_name": lookups.class_name,
             "@format": text.format_value,

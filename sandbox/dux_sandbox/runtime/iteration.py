@@ -12,7 +12,7 @@ import torch
 
 from dux_sandbox.language import vocabulary
 from dux_sandbox.runtime.arithmetic import TENSORS
-from dux_sandbox.runtime.budget import check_items, spend
+from dux_sandbox.runtime.budget import OF_A_TUPLE, account, check_items, spend
 from dux_sandbox.runtime.nestable import ITERATORS, Deque, always_tuples
 from dux_sandbox.runtime.pieces import check_rows
 
@@ -59,12 +59,14 @@ def iterable(items: Any) -> Any:
 def bounded(items: Any) -> Any:
     """`items`, or a list of them where their number is not known, within the cap.
 
+    They count as made: whoever asks is about to make something of them.
+
     Raises:
-        ValueError: more than `vocabulary.ITEMS` of them.
+        ValueError: more than `vocabulary.ITEMS` of them, or too many in this step.
     """
     iterable(items)
     if hasattr(type(items), "__len__"):
-        check_items(len(items))
+        spend(len(items))
         return items
     return listed(items)
 
@@ -77,6 +79,8 @@ def listed(items: Iterator[Any]) -> list[Any]:
     """
     taken = list(itertools.islice(items, vocabulary.ITEMS + 1))
     spend(len(taken))
+    if always_tuples(type(items)):
+        account(OF_A_TUPLE * len(taken))
     return taken
 
 

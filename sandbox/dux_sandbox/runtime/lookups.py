@@ -10,6 +10,8 @@ from typing import Any
 import torch
 
 from dux_sandbox.runtime.arithmetic import TENSORS
+from dux_sandbox.runtime.budget import OF_A_SET, account, spend
+from dux_sandbox.runtime.dimensions import check_dimensions
 from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.runtime.nesting import check_key
@@ -35,9 +37,17 @@ def get_item(target: Any, key: Any) -> Any:
     kind = type(target)
     if kind in TENSORS:
         check_index(target, key)
-        return target[key]
+        made = target[key]
+        if made.ndim > target.ndim:
+            check_dimensions(made.ndim)
+        return made
     if kind in _SUBSCRIPTABLE:
-        return target[check_key(key)]
+        if type(key) is not slice:
+            return target[check_key(key)]
+        part = target[check_key(key)]
+        if kind is not range:
+            spend(len(part))
+        return part
     if isinstance(target, tuple) and kind.__module__ == "torch.return_types":
         return target[key]
     raise TypeError(f"a {kind.__name__} cannot be subscripted in a rule")
@@ -53,6 +63,7 @@ def keyword_arguments(options: Any) -> dict[str, Any]:
         raise TypeError("** wants a plain dict")
     if "out" in options:
         raise TypeError("out= is not available; use target.copy_(result)")
+    account(OF_A_SET * len(options))
     return dict(options)
 
 

@@ -9,12 +9,17 @@ import torch
 
 from dux_sandbox.language import torch_names, vocabulary
 from dux_sandbox.runtime.broadcasting import check_together
+from dux_sandbox.runtime.budget import account
 
 Check = Callable[..., None]
 
 
+# A tensor object takes some 500 bytes where a place in a list takes 8.
+_ITEMS_OF_A_TENSOR = 64
+
+
 def check_pieces(count: float, name: str) -> None:
-    """Refuse to make more tensors at once than `vocabulary.TENSORS_AT_ONCE`.
+    """Refuse to make more than `vocabulary.TENSORS_AT_ONCE` tensors, or too many now.
 
     Raises:
         ValueError: `count` is over the cap.
@@ -24,6 +29,7 @@ def check_pieces(count: float, name: str) -> None:
             f"{name} would make {count:.0f} tensors; at most "
             f"{vocabulary.TENSORS_AT_ONCE}; work on the whole tensor at once"
         )
+    account(int(count) * _ITEMS_OF_A_TENSOR)
 
 
 def check_rows(tensor: torch.Tensor) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from dux_sandbox.language import python_names
 from dux_sandbox.runtime import arithmetic, comparing, text
-from dux_sandbox.runtime.budget import check_items
+from dux_sandbox.runtime.budget import account, check_items
 from dux_sandbox.runtime.collecting import (
     chained,
     chained_from,
@@ -25,7 +25,7 @@ from dux_sandbox.runtime.collecting import (
     hashing,
 )
 from dux_sandbox.runtime.iteration import bounded, counted, iterable
-from dux_sandbox.runtime.nestable import Deque, iterator
+from dux_sandbox.runtime.nestable import Deque, iterator, keep
 from dux_sandbox.runtime.nesting import check_key, check_nested
 from dux_sandbox.runtime.standins import INERT, StandIn, kind_of, real_class
 
@@ -265,9 +265,23 @@ def _accumulate(items: Any, func: Any = None, *, initial: Any = None) -> Any:
 def _lazily(name: str) -> Callable[..., Any]:
     def build(*arguments: Any, **options: Any) -> Any:
         checked = (a if callable(a) or a is None else _maybe(a) for a in arguments)
-        return iterator(name, *checked, **options)
+        made = iterator(name, *checked, **options)
+        if name in _WIDE and len(arguments) > _FEW:
+            return keep(_each_counted(made, len(arguments)))
+        return made
 
     return build
+
+
+# Whose items are as long as there are iterables; a few are not worth counting.
+_WIDE = frozenset(["map", "zip", "zip_longest"])
+_FEW = 8
+
+
+def _each_counted(items: Iterator[Any], length: int) -> Iterator[Any]:
+    for item in items:
+        account(length)
+        yield item
 
 
 def _maybe(value: Any) -> Any:

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import torch
 
 from dux_sandbox.language import vocabulary
+from dux_sandbox.runtime.dimensions import check_dimensions
 from dux_sandbox.runtime.shapes import broadcast_shape
+
+_MOST_OPERANDS = 64
 
 
 def check_elements(total: float, name: str) -> None:
@@ -81,6 +84,8 @@ def check_einsum(equation: str, shapes: Sequence[torch.Size]) -> None:
     """
     inputs, arrow, output = equation.replace(" ", "").partition("->")
     terms = inputs.split(",")
+    if len(terms) > _MOST_OPERANDS:
+        raise ValueError(f"einsum of {len(terms)} tensors; at most {_MOST_OPERANDS}")
     if len(terms) != len(shapes):
         raise ValueError(f"einsum of {len(shapes)} tensors with {equation!r:.60}")
     named = [_labelled(term, shape) for term, shape in zip(terms, shapes, strict=True)]
@@ -96,6 +101,7 @@ def check_einsum(equation: str, shapes: Sequence[torch.Size]) -> None:
     held = set(named[0])
     for index, labels in enumerate(named):
         together = held | set(labels)
+        check_dimensions(len(together))
         later = {label for each in named[index + 1 :] for label in each}
         held = {label for label in together if label in later or label in kept}
         check_work(math.prod(sizes[label] for label in together), "einsum")

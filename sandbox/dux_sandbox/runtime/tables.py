@@ -15,7 +15,7 @@ from dux_sandbox.runtime import (
     tensor_caps,
     text,
 )
-from dux_sandbox.runtime.budget import spend
+from dux_sandbox.runtime.budget import OF_A_SET, account, spend
 from dux_sandbox.runtime.collecting import keys
 from dux_sandbox.runtime.iteration import bounded
 from dux_sandbox.runtime.nestable import Deque
@@ -79,6 +79,20 @@ def _join(value: str) -> Callable[[Any], str]:
     return join
 
 
+def _counted(name: str, each: int = 1) -> Maker:
+    """A method that gives another text, list, set or dict, as large as this at most."""
+
+    def bind(value: Any) -> Callable[..., Any]:
+        def make(*arguments: Any, **options: Any) -> Any:
+            spend(len(value))
+            account((each - 1) * len(value))
+            return getattr(value, name)(*arguments, **options)
+
+        return make
+
+    return bind
+
+
 def _tensor_method(name: str) -> Maker:
     check = tensor_caps.METHODS[name]
     real = "new_zeros" if name == "new_empty" else name
@@ -124,6 +138,7 @@ def _with_others(name: str) -> Maker:
 
     def bind(items: Any) -> Callable[..., Any]:
         def combine(*others: Any) -> Any:
+            account(OF_A_SET * len(items))
             return getattr(items, name)(*(keys(other) for other in others))
 
         return combine
@@ -142,6 +157,19 @@ def _property_method(name: str) -> Maker:
     return bind
 
 
+_COPIED: tuple[type, ...] = (
+    list,
+    Deque,
+    dict,
+    OrderedDict,
+    defaultdict,
+    set,
+    frozenset,
+)
+_OF_A_TEXT = """
+capitalize casefold lower lstrip partition removeprefix removesuffix rpartition rsplit
+rstrip split splitlines strip swapcase title upper
+""".split()
 _SEARCHING = ("index", "count")
 _KEYED: dict[str, tuple[str, ...]] = {
     "dict": ("get", "setdefault"),
@@ -205,6 +233,10 @@ def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
     tables[Deque].update(writing.deque_methods())
     for name in ("center", "ljust", "rjust", "zfill"):
         tables[str][name] = _wide_text(name)
+    tables[str].update({name: _counted(name) for name in _OF_A_TEXT})
+    for copied in _COPIED:
+        each = 1 if copied in (list, Deque) else OF_A_SET
+        tables[copied]["copy"] = _counted("copy", each)
     tables[str]["replace"], tables[str]["join"] = _replace, _join
     tensor: dict[str, Maker | None] = dict.fromkeys(vocabulary.TENSOR)
     tensor.update(

@@ -15,8 +15,15 @@ from typing import Any
 import torch
 
 from dux_sandbox.language import vocabulary
-from dux_sandbox.runtime import matrix_caps, pieces, spectral_caps, trusted
+from dux_sandbox.runtime import (
+    dimensions,
+    matrix_caps,
+    pieces,
+    spectral_caps,
+    trusted,
+)
 from dux_sandbox.runtime.broadcasting import check_pair, check_together
+from dux_sandbox.runtime.budget import account
 from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.nesting import check_nested
 from dux_sandbox.runtime.products import check_elements
@@ -62,7 +69,7 @@ def _shape(*sizes: Any, size: Any = (), **_: Any) -> float:
     return _sizes(sizes) * _sizes([size])
 
 
-def _first(size: Any = (), *_: Any, n: Any = (), **__: Any) -> float:
+def _size(size: Any = (), *_: Any, n: Any = (), **__: Any) -> float:
     return _sizes([size, n])
 
 
@@ -171,6 +178,7 @@ def _rows_squared(tensor: Any, *_: Any, **__: Any) -> float:
 
 def _list(tensor: Any) -> float:
     # Python objects are 8 times the size: a smaller cap, on the same scale.
+    account(tensor.numel())
     return numel(tensor) * (vocabulary.ELEMENTS / vocabulary.LIST_ELEMENTS)
 
 
@@ -295,7 +303,7 @@ FUNCTIONS: dict[str, Check] = {
             "torch.broadcast_to": _broadcast_to,
             "torch.empty": _shape,
             "torch.eye": _square,
-            "torch.full": _first,
+            "torch.full": _size,
             "torch.linspace": _steps,
             "torch.logspace": _steps,
             "torch.meshgrid": _product,
@@ -304,7 +312,7 @@ FUNCTIONS: dict[str, Check] = {
             "torch.rand": _shape,
             "torch.randint": _any_size,
             "torch.randn": _shape,
-            "torch.randperm": _first,
+            "torch.randperm": _size,
             "torch.tril_indices": _square,
             "torch.triu_indices": _square,
             "torch.zeros": _shape,
@@ -326,7 +334,7 @@ METHODS: dict[str, Check] = {
         {
             "expand": _expand,
             "new_empty": lambda _, *sizes, **options: _shape(*sizes, **options),
-            "new_full": lambda _, size=(), *rest, **options: _first(size),
+            "new_full": lambda _, size=(), *rest, **options: _size(size),
             "new_ones": lambda _, *sizes, **options: _shape(*sizes, **options),
             "new_zeros": lambda _, *sizes, **options: _shape(*sizes, **options),
             "repeat": _repeat,
@@ -341,15 +349,16 @@ METHODS: dict[str, Check] = {
     **pieces.METHODS,
     **matrix_caps.METHODS,
 }
-# What is trusted comes first: a size that is wrong is not worth counting.
-for _name, _check in {
-    "torch.repeat_interleave": trusted.interleaved,
-    "torch.linalg.lu_solve": trusted.pivots,
-}.items():
-    FUNCTIONS[_name] = trusted.both(_check, FUNCTIONS[_name])
-METHODS["repeat_interleave"] = trusted.both(
-    trusted.interleaved, METHODS["repeat_interleave"]
-)
-METHODS["view"] = trusted.viewed
-for _name in ("median", "nanmedian"):
-    METHODS[_name] = FUNCTIONS[f"torch.{_name}"] = trusted.spread_out
+
+
+def _first(table: dict[str, Check], checks: dict[str, Check]) -> None:
+    """What is trusted comes first: a size that is wrong is not worth counting."""
+    for name, check in checks.items():
+        then = table.get(name)
+        table[name] = check if then is None else trusted.both(check, then)
+
+
+_first(FUNCTIONS, dimensions.FUNCTIONS)
+_first(METHODS, dimensions.METHODS)
+_first(FUNCTIONS, trusted.FUNCTIONS)
+_first(METHODS, trusted.METHODS)

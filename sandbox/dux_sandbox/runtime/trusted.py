@@ -43,6 +43,15 @@ def spread_out(tensor: Any, *_: Any, **__: Any) -> None:
         raise ValueError("the median of an expanded tensor; call .contiguous() first")
 
 
+def finite(matrices: Any, *_: Any, **__: Any) -> None:
+    """Refuse eigenvalues of what is not finite: LAPACK's search for them crashes.
+
+    `torch.linalg.eig` asks this itself. Found by `tests/native_fuzz.py`.
+    """
+    if not bool(matrices.isfinite().all()):
+        raise ValueError("eigenvalues of infs or NaNs; look at the matrix first")
+
+
 def both(first: Check, second: Check) -> Check:
     """One check after the other."""
 
@@ -51,3 +60,18 @@ def both(first: Check, second: Check) -> Check:
         second(*arguments, **options)
 
     return check
+
+
+METHODS: dict[str, Check] = {
+    "median": spread_out,
+    "nanmedian": spread_out,
+    "repeat_interleave": interleaved,
+    "view": viewed,
+}
+FUNCTIONS: dict[str, Check] = {
+    "torch.linalg.eigvals": finite,
+    "torch.linalg.lu_solve": pivots,
+    "torch.median": spread_out,
+    "torch.nanmedian": spread_out,
+    "torch.repeat_interleave": interleaved,
+}

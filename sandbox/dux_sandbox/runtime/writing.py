@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import torch
 
 from dux_sandbox.language import torch_names
-from dux_sandbox.runtime.arithmetic import GROWING, IN_PLACE, TENSORS
+from dux_sandbox.runtime.arithmetic import IN_PLACE, TENSORS
 from dux_sandbox.runtime.budget import check_items, spend
 from dux_sandbox.runtime.collecting import pairs
 from dux_sandbox.runtime.comparing import CALM, ordered
@@ -20,6 +20,7 @@ from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.iteration import bounded
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.runtime.nesting import check_comparable, check_key
+from dux_sandbox.runtime.operators import GROWING, OF_SETS, VIEWS
 
 _DICTS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 
@@ -185,6 +186,9 @@ class Writing:
     def in_place(self, operator: str, left: Any, right: Any) -> Any:
         """left <operator> right: tensors and containers change in place."""
         kind = type(left)
+        growing = GROWING.get(operator, IN_PLACE[operator])
+        if type(right) in VIEWS and operator in OF_SETS and kind not in _DICTS:
+            return growing(left, right)
         if kind in TENSORS:
             # Alone of them `@=` does not write in place.
             change = GROWING if operator == "@=" else IN_PLACE
@@ -203,7 +207,7 @@ class Writing:
             if "params" in right:
                 self._context.check_group(left)
             return IN_PLACE[operator](left, right)
-        return GROWING.get(operator, IN_PLACE[operator])(left, right)
+        return growing(left, right)
 
     def _repeated(self, items: Any, times: Any) -> Any:
         """items *= times, within the cap; a tensor of one integer counts as one."""
