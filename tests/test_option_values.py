@@ -34,6 +34,10 @@ NO_RATES = {
     "minus_infinite": "-math.inf",
     "not_a_number": "math.nan",
     "huge": "int('9' * 400)",
+    "near_the_largest_float": "1e308",
+    "near_the_least_float": "-1e308",
+    "near_the_largest_integer": "10**308",
+    "large_tensor": "torch.tensor(1e38)",
     "text": "'0.01'",
     "none": "None",
     "boolean": "True",
@@ -264,3 +268,17 @@ def test_options_that_multiply_are_rolled_back(mode):
 
     assert ["rolled_back"] == [each.verdict for each in agent.decisions]
     assert len(held[-1]) < 20
+
+
+@MODES
+@pytest.mark.parametrize("scheduler", ["exponential", "one_cycle", "cyclic"])
+@pytest.mark.parametrize(
+    "rate",
+    ["1e308", "-1e308", "10**308", "torch.tensor(1e38)", "torch.tensor(6e4).half()"]
+    + ["torch.tensor(120, dtype=torch.int8)", "5e-324", "torch.tensor(1e-45)"],
+)
+def test_no_rate_becomes_infinite_with_a_schedule(rate, scheduler, mode):
+    agent, held = play(at_once(rate), mode, scheduler)
+
+    for group in held:
+        assert_a_rate(group["lr"], agent)

@@ -163,7 +163,7 @@ def number_of_rate(rate: Any) -> float:
 
 def write_rate(group: dict[str, Any], rate: Any, tensor: torch.Tensor | None) -> None:
     """Put a rate into a group, into `tensor` where it is kept in one."""
-    if tensor is None:
+    if tensor is None or not (isinstance(rate, torch.Tensor) or _holds(tensor, rate)):
         group["lr"] = rate
         return
     with torch.no_grad():
@@ -172,3 +172,10 @@ def write_rate(group: dict[str, Any], rate: Any, tensor: torch.Tensor | None) ->
         else:
             tensor.fill_(rate)
     group["lr"] = tensor
+
+
+def _holds(tensor: torch.Tensor, rate: Any) -> bool:
+    """Whether a number fits into a tensor: a rule may have chosen a half."""
+    if not tensor.is_floating_point():
+        return False
+    return abs(number_of_rate(rate)) <= torch.finfo(tensor.dtype).max

@@ -22,6 +22,8 @@ SCHEDULERS = frozenset(
 # they read "betas" before they do.
 CYCLED = frozenset(["momentum", "betas"])
 MOST_OPTIONS = 1_000
+# What schedules multiply a rate by must not make it infinite.
+_MOST_RATE = 1e18
 
 
 def rate_fault(rate: Any, shared: Iterable[torch.Tensor] = ()) -> str | None:
@@ -36,15 +38,25 @@ def rate_fault(rate: Any, shared: Iterable[torch.Tensor] = ()) -> str | None:
     (None, "group['lr'] is inf; it must be finite")
     """
     if type(rate) is float:
-        return None if math.isfinite(rate) else _not_finite(str(rate))
+        return _number_fault(rate)
     if type(rate) is int:
-        return None if _fits(rate) else _not_finite("beyond the largest float")
+        if not _fits(rate):
+            return _not_finite("beyond the largest float")
+        return _number_fault(float(rate))
     if not isinstance(rate, torch.Tensor):
         return (
             f"group['lr'] is a {type(rate).__name__}; it must be a number; "
             f"keep anything else under another name"
         )
     return _tensor_fault(rate, shared)
+
+
+def _number_fault(rate: float) -> str | None:
+    if not math.isfinite(rate):
+        return _not_finite(str(rate))
+    if abs(rate) > _MOST_RATE:
+        return f"group['lr'] is {rate:g}; it must be {_MOST_RATE:g} at most"
+    return None
 
 
 def _not_finite(found: str) -> str:
@@ -75,7 +87,7 @@ def _tensor_fault(rate: torch.Tensor, shared: Iterable[torch.Tensor]) -> str | N
     elif not math.isfinite(float(rate)):
         return _not_finite(f"a tensor that holds {float(rate)}")
     if found is None:
-        return None
+        return _number_fault(float(rate))
     return f"group['lr'] is {found}; it must be a number, or {wanted}"
 
 

@@ -59,21 +59,26 @@ def together(*tensors: Any, **_: Any) -> None:
     check_dimensions(sum(t.ndim for t in tensors if isinstance(t, torch.Tensor)))
 
 
-_SIZED = """
-broadcast_to expand new_empty new_full new_ones new_zeros repeat reshape roll tile view
-""".split()
-_SIZED_FUNCTIONS = """
-empty full meshgrid normal ones rand randint randn zeros
-""".split()
-_ONE_MORE = "diag_embed nanquantile quantile unfold unsqueeze".split()
-METHODS: dict[str, Check] = {
-    **dict.fromkeys(_SIZED, sizes),
-    **dict.fromkeys(_ONE_MORE, one_more),
+# The same as a function and as a method.
+_EITHER: dict[str, Check] = {
+    **dict.fromkeys("reshape roll tile".split(), sizes),
+    **dict.fromkeys("diag_embed nanquantile quantile unsqueeze".split(), one_more),
     "unflatten": unflattened,
 }
+METHODS: dict[str, Check] = {
+    **_EITHER,
+    **dict.fromkeys(
+        "expand new_empty new_full new_ones new_zeros repeat view".split(), sizes
+    ),
+    "unfold": one_more,
+}
 FUNCTIONS: dict[str, Check] = {
-    **{f"torch.{name}": check for name, check in METHODS.items()},
-    **{f"torch.{name}": sizes for name in _SIZED_FUNCTIONS},
+    **{f"torch.{name}": check for name, check in _EITHER.items()},
+    **{
+        f"torch.{name}": sizes
+        for name in """broadcast_to empty full meshgrid normal ones rand randint randn
+        zeros""".split()
+    },
     "torch.nn.functional.one_hot": one_more,
     "torch.stack": one_more,
     "torch.tensordot": together,
