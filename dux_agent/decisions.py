@@ -88,6 +88,9 @@ class Decision:
         for name, kinds in _KINDS.items():
             if name in data and type(data[name]) not in kinds:
                 raise ValueError(f"a decision has the {name} {str(data[name])[:40]!r}")
+        for name in ("step", "number"):
+            if not 0 <= data.get(name, 0) < 2**53:  # as JSON and every database holds
+                raise ValueError(f"a decision has the {name} {str(data[name])[:40]}")
         if data.get("verdict") not in get_args(Verdict):
             raise ValueError(f"a decision ended as {str(data.get('verdict'))[:40]!r}")
         return cls(**data)

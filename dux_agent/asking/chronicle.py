@@ -153,6 +153,9 @@ class Chronicle:
     ) -> None:
         """Go on from what `state_dict` gave, now or before talks were told apart."""
         chat = [dict(message) for message in state["chat"]]
+        for message in chat:
+            if not all(isinstance(message.get(k), str) for k in ("role", "content")):
+                raise ValueError("a message without a role or a text")
         last = decisions[-1].number if decisions else 0
         talks: list[_Talk] = []
         for decision, count in state.get("talks", [[last, len(chat)]]):

@@ -155,9 +155,20 @@ class LossScale:
         return {"scale": self.value, "weight": self.weight}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave; of what is not in it nothing is known."""
-        self.value, self.weight = state.get("scale"), state.get("weight")
+        """Go on from what `state_dict` gave; of what is not in it nothing is known.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        value, weight = (_factor(state.get(name)) for name in ("scale", "weight"))
+        self.value, self.weight = value, weight
         self._before = None
+
+
+def _factor(value: Any) -> float | None:
+    if value is None or (type(value) is float and math.isfinite(value)):
+        return value
+    raise ValueError(f"a factor of the loss is {str(value)[:40]!r}")
 
 
 def one_of_n(ratio: float) -> float | None:

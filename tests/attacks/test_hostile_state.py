@@ -58,6 +58,11 @@ MENDED = [
     ("watch", "norms", "counts"),
     ("loop", "count"),
     ("loop", "counts"),
+    ("loop", "scale"),
+    ("loop", "weight"),
+    ("decisions", 0, "number"),
+    ("decisions", 0, "step"),
+    ("chronicle", "chat", 0, "content"),
     ("budget", "calls"),
     ("validations",),
     ("guard", "judge", "smoothed"),
@@ -70,7 +75,7 @@ MENDED = [
 
 @pytest.mark.parametrize("path", MENDED, ids=lambda path: ".".join(map(str, path)))
 def test_a_value_that_once_ended_a_training_later_is_refused_or_harmless(sound, path):
-    for odd in (None, "text", torch.zeros(3)):
+    for odd in (None, "text", torch.zeros(3), 10**30, -(10**30), [], {}):
         came = tried(sound, path, odd)
 
         assert not isinstance(came, Exception), (odd, came)
