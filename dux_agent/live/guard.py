@@ -29,12 +29,12 @@ from dux_agent.live.ending import end, end_all
 from dux_agent.live.endings import Endings
 from dux_agent.live.gradients import gradient_norm, gradients_stray
 from dux_agent.live.group_options import cycled_by, give_back
-from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
+from dux_agent.live.integrity import Makes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
-from dux_agent.live.option_judge import OptionJudge
 from dux_agent.live.rule_watch import RuleWatch
 from dux_agent.live.snapshot import BeforeStep, Place, Snapshot
 from dux_agent.live.standing import Standing
+from dux_agent.live.step_looks import StepLooks
 from dux_agent.live.untouched_rows import UntouchedRows, exemption
 from dux_sandbox.closures import HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
@@ -191,43 +191,26 @@ class Guard(Endings):
             known = closure is None or closure.values
             watch.gradient_norm = gradient_norm(self._parameters()) if known else None
         dear = watch.steps < self._guard_steps or watch.steps % DEAR_EVERY == 0
-        inline = isinstance(self._live.running, InlineRule)
-        makes = watch.makes
         if handed is not None:
             self.follow()
             if self._watch is not watch:
                 return self.step(closure)
         if call is not None:
-            call = makes.around(call)
+            call = watch.makes.around(call)
         if closure is None:
             watch.look_at_rows(self._parameters())
-        # Only a rule that runs in this process can reach hooks and modes.
-        modes = Modes() if inline else None
-        hooks = Hooks(self._parameters(), self.model if dear else None, inline)
-        options = OptionJudge(self._live.param_groups)
-        reason: str | None = None
-        result: Any = None
-        try:
-            result = self._live.running.step(call)
-        except RuleFailed as failed:
-            reason = f"the rule failed: {failed.finding}"
-        except Exception as error:
-            # A running rule raises RuleFailed or what the closure raised; anything
-            # else is a fault of ours that must not end a training.
-            reason = f"the rule failed: {type(error).__name__}: {error}"
-        except BaseException:
-            options.put_back()  # an interrupt; a scheduler may step before the next
-            raise
-        finally:
-            if modes is not None:
-                changed = modes.changed()
-                modes.restore()
-                reason = reason or changed
+        rule = self._live.running
+        looks = StepLooks(
+            self._live.param_groups,
+            self.model if dear else None,
+            watch.makes,
+            here=isinstance(rule, InlineRule),
+        )
+        result, reason = looks.run(lambda: rule.step(call))
         if closure is not None:
             watch.look_at_rows(self._parameters())
         watch.steps += 1
-        reason = reason or options.fault(self._memory) or makes.changed()
-        reason = reason or hooks.changed()
+        reason = reason or looks.fault(self._memory)
         if reason is None and dear and not all_finite(self._parameters()):
             reason = f"a parameter was not finite after {watch.steps} steps"
         if reason is None:
@@ -235,9 +218,7 @@ class Guard(Endings):
             if closure is not None and closure.error is not None:
                 raise closure.error
             return result if handed is None else handed.after_step(result)
-        hooks.restore()
-        options.put_back()
-        makes.restore()
+        looks.put_back()
         if closure is not None and closure.error is not None:
             # The caller's own error may have ended the rule's process with the step.
             if not self._still_runs():
