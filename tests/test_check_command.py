@@ -208,6 +208,21 @@ def test_what_cannot_be_meant_is_one_line_and_exit_code_2(arguments, message):
     assert "" == result.stdout
 
 
+@pytest.mark.parametrize("count", [10, 40])
+def test_a_file_larger_than_a_rule_may_be_is_judged_class_by_class(count):
+    doc = '    """' + "A long story.\n" * 200 + '"""\n'
+    text = "import torch\n"
+    for number in range(count):
+        before, _, after = rule(f"Rule{number}").partition(":\n")
+        text += f"{before}:\n{doc if number % 2 else ''}{after}"
+    Path("many.py").write_text(text)
+
+    (one,) = told("--static", "many.py")
+
+    assert count == len(one["classes"])
+    assert one["ok"], one["findings"][:1]
+
+
 # Folders
 
 
@@ -312,8 +327,8 @@ def test_a_module_is_found_from_the_root_of_its_package():
 
 def test_a_file_too_large_to_be_read_is_passed_over_unless_it_has_an_optimizer():
     Path("zoo").mkdir()
-    Path("zoo/schedules.py").write_text("# of Optimizer\n" + "x = 1\n" * 3_000)
-    Path("zoo/many.py").write_text(GOOD + "x = 1\n" * 3_000)
+    Path("zoo/schedules.py").write_text("# of Optimizer\n" + "x = 1\n" * 9_000)
+    Path("zoo/many.py").write_text(GOOD + "x = 1\n" * 9_000)
 
     many, schedules = told("--static", "zoo")
 

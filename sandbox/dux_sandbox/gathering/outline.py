@@ -19,20 +19,22 @@ from dux_sandbox.language.usage import mentioned, touched
 from dux_sandbox.language.vocabulary import MODULES, TREE_DEPTH
 
 _KNOWN = frozenset(name.partition(".")[0] for name in MODULES)
+# How much larger than a rule a file may be that holds several, or a script.
+_TIMES = 4
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def parsed(text: str) -> ast.Module | None:
     """The tree of a text, or None where the static check would not read it."""
     with quiet_parser():
-        if limits_passed(text) or hidden_character(text):
+        if limits_passed(text, times=_TIMES) or hidden_character(text):
             return None
         try:
             tree = ast.parse(text, feature_version=(3, 11))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return None
     layers = [layer for layer, _ in zip(levels(tree), range(TREE_DEPTH + 1))]  # noqa: B905
-    return None if tree_too_large(layers) else tree
+    return None if tree_too_large(layers, times=_TIMES) else tree
 
 
 def lines_of(node: ast.stmt) -> range:

@@ -109,7 +109,9 @@ def _never_closed(line: int) -> Finding:
     return Finding("syntax", line, "a string that is never closed", "close the quotes")
 
 
-def limits_passed(source: str, nesting: Nesting | None = None) -> Finding | None:
+def limits_passed(
+    source: str, nesting: Nesting | None = None, *, times: int = 1
+) -> Finding | None:
     """The first size limit that `source` passes over, or None.
 
     Runs in time linear in the size of the source and never raises.
@@ -117,8 +119,12 @@ def limits_passed(source: str, nesting: Nesting | None = None) -> Finding | None
     Args:
         source: the text.
         nesting: how f-strings are read; by default as this Python does it.
+        times: by what the limits on bytes and lines are multiplied, for a file of which
+            only a part is to become a rule.
     """
-    if len(source) > vocabulary.SOURCE_BYTES:
+    most_bytes = times * vocabulary.SOURCE_BYTES
+    most_lines = times * vocabulary.SOURCE_LINES
+    if len(source) > most_bytes:
         size = len(source)
     else:
         try:
@@ -130,22 +136,22 @@ def limits_passed(source: str, nesting: Nesting | None = None) -> Finding | None
                 "a lone surrogate: the text is not valid Unicode",
                 "write plain ASCII",
             )
-    if size > vocabulary.SOURCE_BYTES:
+    if size > most_bytes:
         return Finding(
             "size",
             None,
-            f"the source has {size} bytes; at most {vocabulary.SOURCE_BYTES}",
+            f"the source has {size} bytes; at most {most_bytes}",
             "write one compact class; compute tables instead of spelling them out",
         )
     if "\0" in source:
         line = source.count("\n", 0, source.index("\0")) + 1
         return Finding("syntax", line, "a NUL character", "write plain text")
     lines = len(_LINE_END.findall(source)) + 1
-    if lines > vocabulary.SOURCE_LINES:
+    if lines > most_lines:
         return Finding(
             "size",
             None,
-            f"the source has {lines} lines; at most {vocabulary.SOURCE_LINES}",
+            f"the source has {lines} lines; at most {most_lines}",
             "write one compact class",
         )
     return _count(source, nesting or _NESTING)

@@ -26,12 +26,16 @@ _FUNCTIONS = (
 )
 
 
-def tree_too_large(layers: Iterable[list[ast.AST]]) -> Finding | None:
+def tree_too_large(
+    layers: Iterable[list[ast.AST]], *, times: int = 1
+) -> Finding | None:
     """The first limit on nodes, depth, classes, chains or names that is passed over.
 
     Args:
         layers: the nodes of the tree, one list for each depth; read only as far as
             the limits go.
+        times: by what the limit on nodes is multiplied, for a file of which only a part
+            is to become a rule.
     """
     nodes = scopes = names = 0
     classes: list[ast.AST] = []
@@ -40,7 +44,7 @@ def tree_too_large(layers: Iterable[list[ast.AST]]) -> Finding | None:
         if depth >= vocabulary.TREE_DEPTH:
             return too_deep(min(getattr(node, "lineno", 1) for node in layer))
         nodes += len(layer)
-        if nodes > vocabulary.TREE_NODES:
+        if nodes > times * vocabulary.TREE_NODES:
             return Finding(
                 "size",
                 None,
