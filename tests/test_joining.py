@@ -38,6 +38,27 @@ def max(a, b):
     return a if a > b else b
 
 
+def doubling(function):
+    def double(x):
+        return function(x) * 2
+
+    return double
+
+
+if EPS < 1:
+    SMALL = [EPS * n for n in (1, 2, 3)]
+else:
+    SMALL = []
+
+
+class Scale:
+    eps = EPS
+    log = log
+
+    def of(self, x, by=EPS):
+        return x * by * self.log * sum(EPS for log in SMALL)
+
+
 class Base(torch.optim.Optimizer):
     def __init__(self, params, lr=0.1):
         super(Base, self).__init__(params, dict(lr=lr))
@@ -111,6 +132,46 @@ KINDS = {
         "h.scaled(p.grad)",
         inside='self.told = f"{h.EPS} and {h.log:.3f}"',
     ),
+    "decorator": main(
+        "from .helper import doubling as twice\n\n\n"
+        "@twice\ndef own(x):\n    return x + 1",
+        "own(p.grad)",
+    ),
+    "decorator_path": main(
+        "from . import helper\n\n\n@helper.doubling\ndef own(x):\n    return x + 1",
+        "own(p.grad)",
+    ),
+    "default": main(
+        "from .helper import EPS as by, log\n\n\n"
+        "def own(x, by=by, log=log):\n    return x * by * log",
+        "own(p.grad)",
+    ),
+    "annotation": main(
+        "from . import helper\n\n\ndef own(x: helper.Scale) -> helper.Scale:\n"
+        "    return x",
+        "own(p.grad)",
+    ),
+    "class": main("from .helper import Scale", "Scale().of(p.grad)"),
+    "class_clash": main(
+        "from .helper import Scale as S\n\n\nclass Scale(S):\n    eps = S.eps * 2",
+        "Scale().of(p.grad) * Scale.eps",
+    ),
+    "comprehension": main(
+        "from .helper import SMALL as s, log as x", "p.grad * sum(e * x for e in s)"
+    ),
+    "lambda": main(
+        "from .helper import scaled", "(lambda log: scaled(p.grad) * log)(3)"
+    ),
+    "twice_imported": main(
+        "from .helper import scaled\nfrom .helper import scaled as again",
+        "scaled(p.grad) + again(p.grad)",
+    ),
+    "future": "from __future__ import annotations\n"
+    + main("from .helper import scaled", "scaled(p.grad)"),
+    "semicolons": main(
+        "import math; from .helper import scaled; K = 2", "scaled(p.grad) * K * math.pi"
+    ),
+    "walrus": main("from .helper import EPS", "p.grad * (k := EPS) * k"),
     "hints": main(
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
         "    from .main import Lion",
@@ -174,6 +235,36 @@ def test_one_source_takes_the_steps_that_the_files_take(package, kind):
     assert steps_of(separate.Lion) == steps_of(one["Lion"])  # type: ignore[arg-type]
     report = check(made.text)
     assert report.ok, [str(finding) for finding in report.findings]
+
+
+HANDED_ON = {
+    "init": ("from . import scaled", "from .helper import scaled\n"),
+    "init_star": ("from . import scaled", "from .helper import *\n"),
+    "init_as": ("from . import scaled", "from .helper import scaled as scaled\n"),
+    "package": ("from package import scaled", "from .helper import scaled\n"),
+    "all": ("from . import *", "from .helper import *\n__all__ = ['scaled']\n"),
+    "path": (
+        "import package\nscaled = package.scaled",
+        "from .helper import scaled\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HANDED_ON))
+def test_a_package_hands_on_what_its_files_define(package, kind):
+    imports, init = HANDED_ON[kind]
+    (package / "__init__.py").write_text(init)
+    (package / "main.py").write_text(main(imports, "scaled(p.grad)"))
+    (package / "plain.py").write_text(
+        main("from .helper import scaled", "scaled(p.grad)")
+    )
+
+    one = run_joined(joined(package, "helper.py", "__init__.py").source.text)
+
+    import importlib
+
+    plain = importlib.import_module("package.plain")
+    assert steps_of(plain.Lion) == steps_of(one["Lion"])  # type: ignore[arg-type]
 
 
 def test_what_is_not_used_of_a_file_stays_out(package):
