@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 from collections.abc import Mapping
 from functools import lru_cache
@@ -90,7 +91,9 @@ def _client() -> Any:
                 else response
             )
 
-    return Client()
+    client = Client()
+    atexit.register(client.close)  # or the connections it keeps are left open
+    return client
 
 
 def _is_stream(response: Any) -> bool:
