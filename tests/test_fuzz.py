@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dux_agent.checking.rule_texts import rules_of
 from dux_agent.cli import app
 from dux_agent.terminal.fuzzing import fuzz
 from dux_sandbox.findings import SourceRejected
@@ -40,6 +41,11 @@ def write(tmp_path):
         return str(file)
 
     return written
+
+
+def rule_of(source):
+    [rule] = rules_of("rule.py", source)
+    return rule
 
 
 def test_a_lawful_file_ends_in_0(write):
@@ -91,6 +97,68 @@ def test_what_cannot_be_meant_ends_in_2_with_one_line(write, text, arguments, sa
     assert said in result.stderr and 1 == len(result.stderr.splitlines())
 
 
+TWO = SGD.replace("class Rule", "class First") + CLIPS.removeprefix(
+    "import torch\n"
+).replace("class Rule", "class Second")
+
+
+def test_every_optimizer_of_a_file_is_tried_and_named(write):
+    result = dux(write(TWO), "--json")
+
+    told = json.loads(result.stdout)
+    assert [("First", True), ("Second", False)] == [
+        (each["class"], each["ok"]) for each in told
+    ]
+    assert 1 == result.exit_code
+
+
+def test_one_optimizer_of_a_file_is_tried_where_it_is_named(write):
+    result = dux(write(TWO), "--class", "First")
+
+    assert 0 == result.exit_code
+    assert "rule.py First" in result.stdout and "Second" not in result.stdout
+
+
+def test_what_another_class_of_the_file_imports_is_no_matter(write):
+    foreign = "import numpy as np\n\n" + TWO.replace(
+        "grad = p.grad.clamp_(-1, 1)", "grad = np.asarray(p.grad)"
+    )
+
+    result = dux(write(foreign), "--json")
+
+    first, second = json.loads(result.stdout)
+    assert (True, []) == (first["ok"], first["findings"])
+    assert ["import"] == [finding["rule"] for finding in second["findings"]]
+    assert [] == second["laws"]
+
+
+def test_a_rule_is_tried_with_the_file_that_it_imports(write, tmp_path):
+    (tmp_path / "helper.py").write_text("def half(x):\n    return x / 2\n")
+    source = SGD.replace("d = p.grad\n", "d = half(p.grad)\n").replace(
+        "import torch\n", "import torch\nfrom helper import half\n"
+    )
+
+    alone = dux(write(source))
+    together = dux(write(source), "--with", str(tmp_path / "helper.py"))
+
+    assert (1, 0) == (alone.exit_code, together.exit_code)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--class", "Third"], "has no optimizer of that name; it has First, Second"),
+        (["--golden", "g.json"], "is for one optimizer of a file, and "),
+        (["--class", "First", __file__], "--class First is for one file, and 2"),
+    ],
+)
+def test_what_does_not_go_with_several_classes_ends_in_2(write, arguments, said):
+    result = dux(write(TWO), *arguments)
+
+    assert 2 == result.exit_code
+    assert said in result.stderr and 1 == len(result.stderr.splitlines())
+
+
 def test_a_missing_file_ends_in_2():
     assert 2 == dux("nowhere.py").exit_code
 
@@ -130,7 +198,13 @@ def test_a_rule_that_hangs_is_ended():
 
 def test_the_laws_after_one_that_ended_the_process_are_unjudged_and_say_so():
     done = fuzz(
-        "rule.py", sources.HANGS, examples=0, skip=[], seed=0, at=None, seconds=2.0
+        "rule.py",
+        rule_of(sources.HANGS),
+        examples=0,
+        skip=[],
+        seed=0,
+        at=None,
+        seconds=2.0,
     )
 
     verdicts = [law["verdict"] for law in done.as_dict()["laws"]]
@@ -147,7 +221,7 @@ def test_a_trial_that_is_stopped_says_why_the_rest_is_unjudged():
 
     done = fuzz(
         "rule.py",
-        SGD,
+        rule_of(SGD),
         examples=0,
         skip=[],
         seed=0,
@@ -162,7 +236,7 @@ def test_a_trial_that_is_stopped_says_why_the_rest_is_unjudged():
     assert done.ok
 
 
-KEYS = "file ok findings traits golden laws unjudged".split()
+KEYS = "file class ok findings traits golden laws unjudged".split()
 KEYS_OF_A_LAW = "name ok verdict claim message example".split()
 
 

@@ -22,6 +22,7 @@ from tests.run_folders import usual
 from tests.waiting import wait_until
 
 CLIPS = source_of("gradient_scaled_in_place")
+OTHER = SGD.removeprefix("import torch\n").replace("class Rule", "class Other")
 ALL_BUT = {law.name for law in LAWS}
 # Not a bar for any machine: without it a server that hangs would hang the tests.
 _SECONDS = 240.0
@@ -216,6 +217,8 @@ REFUSED = [
     ("check", {"source": SGD, "classes": ["Other"]}, "has no optimizer of that name"),
     ("fuzz", {"path": "../outside.py"}, "leads out of"),
     ("fuzz", {"source": SGD, "skip": ["gravity"]}, "skip names 'gravity'; known are"),
+    ("fuzz", {"source": SGD + OTHER}, "has 2 optimizers, Rule, Other; one is fuzzed"),
+    ("fuzz", {"source": SGD, "beside": ["../outside.py"]}, "leads out of"),
     ("fuzz", {"source": SGD, "also": ["finite"]}, "also names 'finite'; known are cap"),
     ("fuzz", {"source": SGD, "examples": -1}, "it must be from 0 to 1000"),
     ("fuzz", {"source": SGD, "examples": 10**9}, "it must be from 0 to 1000"),

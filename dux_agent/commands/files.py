@@ -11,6 +11,22 @@ from rich.console import Console
 
 from dux_agent.commands.one_line import one_line_errors
 
+_Classes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--class", metavar="NAME", help="Only this class; may be given again."
+    ),
+]
+_Beside = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="FILE",
+        help="A file that is imported: judged together, as one source; may be given "
+        "again.",
+    ),
+]
+
 
 def check(
     files: Annotated[
@@ -26,21 +42,8 @@ def check(
     static: Annotated[
         bool, typer.Option("--static", help="Only read the source; run nothing.")
     ] = False,
-    names: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--class", metavar="NAME", help="Only this class; may be given again."
-        ),
-    ] = None,
-    beside: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            metavar="FILE",
-            help="A file that is imported: judged together, as one source; may be "
-            "given again.",
-        ),
-    ] = None,
+    names: _Classes = None,
+    beside: _Beside = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -92,7 +95,9 @@ def check(
 def fuzz(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Python files, one rule each."),
+        typer.Argument(
+            metavar="FILE...", help="Python files: every optimizer in them is tried."
+        ),
     ],
     examples: Annotated[
         int,
@@ -107,6 +112,8 @@ def fuzz(
         typer.Option(help="An optional law to try; may be given again."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    names: _Classes = None,
+    beside: _Beside = None,
     golden: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +141,8 @@ def fuzz(
             also or [],
             seed,
             as_json=as_json,
+            names=names or [],
+            beside=beside or [],
             golden=golden,
         ):
             raise typer.Exit(1)

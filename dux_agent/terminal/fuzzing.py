@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dux_agent.errors import BadArgument, DuxError, MissingExtra
 
 if TYPE_CHECKING:
+    from dux_agent.checking.rule_texts import RuleText
     from dux_agent.terminal.golden_file import Golden
     from dux_sandbox.findings import Finding
     from dux_sandbox.laws import LawResult
@@ -18,20 +19,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """One file and what came of it.
+    """One optimizer of a file and what came of it.
 
     Attributes:
         file: as it was named.
+        rule: the class; None where the file holds no optimizer.
         findings: of the static check; the laws were tried only where there are none.
-        traits: what the file declares.
+        traits: what is declared in it.
         results: one for each law; none where there are findings.
         golden: what came of a golden trajectory; None where none was asked for.
     """
 
     file: str
+    rule: str | None
     findings: tuple[Finding, ...]
-    traits: tuple[str, ...]
-    results: tuple[LawResult, ...]
+    traits: tuple[str, ...] = ()
+    results: tuple[LawResult, ...] = ()
     golden: Golden | None = None
 
     @property
@@ -53,6 +56,7 @@ class Fuzzed:
         claims = {law.name: law.claim for law in (*LAWS, *OPTIONAL_LAWS)}
         return {
             "file": self.file,
+            "class": self.rule,
             "ok": self.ok,
             "findings": [finding.as_dict() for finding in self.findings],
             "traits": list(self.traits),
@@ -97,7 +101,7 @@ def check_laws_named(
 
 def fuzz(
     file: str,
-    source: str,
+    rule: RuleText,
     *,
     examples: int,
     skip: Sequence[str],
@@ -108,17 +112,17 @@ def fuzz(
     on_result: Callable[[LawResult], None] = lambda _: None,
     stop: Callable[[], str] = lambda: "",
 ) -> Fuzzed:
-    """Check a source and try the laws on it in a jailed process.
+    """Try the laws on one optimizer of a file in a jailed process.
 
     Args:
-        file: what the source is called in the result.
-        source: the text of one rule.
+        file: what the file is called in the result.
+        rule: the optimizer; one with findings is not run.
         examples: drawn for each law.
         skip: names of laws that are left out.
         also: names of optional laws that are tried as well.
         seed: of what is drawn.
-        at: the file where the source lies, from which scripts take a class that is
-            too long to be printed with each of them; None: it lies nowhere.
+        at: where the file lies, from which scripts take a class that is too long to
+            be printed with each of them; None: it lies nowhere.
         seconds: time for each law; a rule that needs longer breaks it.
         on_result: told each result as it comes.
         stop: asked after each law; the reason it gives, if any, ends the trial, and
@@ -134,16 +138,18 @@ def fuzz(
     from dux_sandbox.laws import LawResult, laws_to_try
     from dux_sandbox.process.spawning import IsolationUnavailable
 
+    if rule.findings:
+        return Fuzzed(file, rule.name, rule.findings)
     results, reason = [], ""
     try:
         trying = try_laws(
-            source,
+            rule.text,
             examples=examples,
             skip=skip,
             also=also,
             seed=seed,
             seconds=seconds,
-            file=at,
+            file=at if rule.whole else None,
         )
         with closing(trying) as trial:
             for result in trial:
@@ -153,7 +159,7 @@ def fuzz(
                 if reason:
                     break
     except SourceRejected as error:
-        return Fuzzed(file, error.report.findings, (), ())
+        return Fuzzed(file, rule.name, error.report.findings)
     except UnknownTrait as error:
         raise BadArgument(f"{file}: {error}") from None
     except IsolationUnavailable as error:
@@ -163,17 +169,17 @@ def fuzz(
     results += [
         LawResult(name, True, f"not tried: {why}") for name in wanted[len(results) :]
     ]
-    return Fuzzed(file, (), tuple(sorted(declared_by(source))), tuple(results))
+    traits = tuple(sorted(declared_by(rule.text)))
+    return Fuzzed(file, rule.name, (), traits, tuple(results))
 
 
-def _check_traits(file: str, source: str) -> None:
+def _check_traits(file: str, rule: RuleText) -> None:
     """Raise BadArgument for a trait that is none, before a bar stands in the way."""
     from dux_sandbox.lawful.traits import UnknownTrait, declared_by
-    from dux_sandbox.static_check import check
 
-    if check(source).ok:  # what is refused may not even parse
+    if not rule.findings:  # what is refused may not even parse
         try:
-            declared_by(source)
+            declared_by(rule.text)
         except UnknownTrait as error:
             raise BadArgument(f"{file}: {error}") from None
 
@@ -186,35 +192,36 @@ def fuzz_files(
     seed: int,
     *,
     as_json: bool,
+    names: Sequence[str] = (),
+    beside: Sequence[str] = (),
     golden: str | None = None,
 ) -> bool:
-    """Fuzz files and print what came of it; whether every law is kept.
+    """Fuzz every optimizer in files and print what came of it; whether all is kept.
 
-    With `golden`, each file is also run on fixed problems: the first is recorded there
-    where nothing is yet, the others are compared.
+    With `golden`, each is also run on fixed problems: the first is recorded there where
+    nothing is yet, the others are compared.
 
     Raises:
-        DuxError: as `fuzz`, and where a file cannot be read.
+        DuxError: as `fuzz`, where a file cannot be read, and where `names` or `golden`
+            does not go with so many.
     """
     from rich.console import Console
 
-    from dux_agent.checking.vetting import read_source
     from dux_agent.terminal.fuzz_display import print_fuzzed, progress
     from dux_agent.terminal.golden_file import judge_golden, read_golden
     from dux_sandbox.laws import laws_to_try
 
-    # All are read before the first is tried: one wrong name costs no waiting.
-    sources = [(file, read_source(file)) for file in files]
+    rules = _rules(files, names, beside, golden)
     if golden is not None:
         read_golden(golden)  # what is no golden file costs no waiting either
     laws = len(laws_to_try(examples, skip, also))
     console, held = Console(), []
-    for file, source in sources:
-        _check_traits(file, source)
+    for file, rule in rules:
+        _check_traits(file, rule)
         with progress(Console(stderr=True), file, laws) as advance:
             done = fuzz(
                 file,
-                source,
+                rule,
                 examples=examples,
                 skip=skip,
                 also=also,
@@ -223,10 +230,41 @@ def fuzz_files(
                 on_result=advance,
             )
         if golden is not None and not done.findings:
-            done = replace(done, golden=judge_golden(golden, source))
+            done = replace(done, golden=judge_golden(golden, rule.text))
         held.append(done)
         if not as_json:
             print_fuzzed(console, done)
     if as_json:
         print(json.dumps([each.as_dict() for each in held], indent=2))
     return all(each.ok for each in held)
+
+
+def _rules(
+    files: Sequence[str],
+    names: Sequence[str],
+    beside: Sequence[str],
+    golden: str | None,
+) -> list[tuple[str, RuleText]]:
+    """All optimizers of all files, before the first is tried: a wrong name costs no
+    waiting."""
+    from dux_agent.checking.rule_texts import rules_of
+    from dux_agent.checking.vetting import read_source
+    from dux_sandbox.gathering.modules import SourceFile
+
+    if names and len(files) > 1:
+        raise BadArgument(
+            f"--class {names[0]} is for one file, and {len(files)} are named; name the "
+            f"file that holds it."
+        )
+    sources = [(file, read_source(file)) for file in files]
+    others = [SourceFile(file, read_source(file)) for file in beside]
+    found = []
+    for file, source in sources:
+        rules = rules_of(file, source, names, others)
+        if golden is not None and len(rules) > 1:
+            raise BadArgument(
+                f"--golden {golden} is for one optimizer of a file, and {file} has "
+                f"{', '.join(str(rule.name) for rule in rules)}; name one with --class."
+            )
+        found += [(file, rule) for rule in rules]
+    return found

@@ -18,6 +18,7 @@ from dux_agent.errors import BadArgument
 from dux_agent.tool_server.places import Places
 
 if TYPE_CHECKING:
+    from dux_sandbox.gathering.modules import SourceFile
     from dux_sandbox.laws import LawResult
 
 MOST_BESIDE = 50
@@ -97,24 +98,28 @@ class Answers:
         """
         from dux_agent.checking.vetting import vet
         from dux_agent.trace import plain
-        from dux_sandbox.gathering.modules import SourceFile
 
-        if len(beside) > MOST_BESIDE:
-            raise BadArgument(
-                f"beside names {len(beside)} files; at most {MOST_BESIDE} are taken; "
-                f"name those that the source imports."
-            )
         named = self._places.source(source, path)
-        others = [self._places.source(None, each) for each in beside]
         vetted = vet(
             named.name,
             named.text,
             static=static,
             names=classes,
-            beside=[SourceFile(each.name, each.text) for each in others],
+            beside=self._beside(beside),
         )
         held: dict[str, Any] = plain(vetted.as_dict())
         return held
+
+    def _beside(self, paths: Sequence[str]) -> list[SourceFile]:
+        from dux_sandbox.gathering.modules import SourceFile
+
+        if len(paths) > MOST_BESIDE:
+            raise BadArgument(
+                f"beside names {len(paths)} files; at most {MOST_BESIDE} are taken; "
+                f"name those that the source imports."
+            )
+        named = [self._places.source(None, path) for path in paths]
+        return [SourceFile(each.name, each.text) for each in named]
 
     def fuzz(
         self,
@@ -122,6 +127,8 @@ class Answers:
         path: str | None,
         request: FuzzRequest,
         *,
+        classes: Sequence[str],
+        beside: Sequence[str],
         on_result: Callable[[LawResult], None],
         given_up: Callable[[], bool],
     ) -> dict[str, Any]:
@@ -131,13 +138,23 @@ class Answers:
             source: the text itself, or
             path: a file under the root.
             request: how.
+            classes: the one that is meant, where the file has several.
+            beside: files under the root that are judged with it, as one source.
             on_result: told each result as it comes.
             given_up: asked after each law; True ends the trial.
         """
+        from dux_agent.checking.rule_texts import rules_of
         from dux_agent.terminal.fuzzing import fuzz
 
         request.check()
         named = self._places.source(source, path)
+        rules = rules_of(named.name, named.text, classes, self._beside(beside))
+        if len(rules) > 1:
+            raise BadArgument(
+                f"{named.name} has {len(rules)} optimizers, "
+                f"{', '.join(str(rule.name) for rule in rules)}; one is fuzzed at a "
+                f"time; name it in classes."
+            )
         ends = self._clock() + request.seconds
 
         def stop() -> str:
@@ -149,7 +166,7 @@ class Answers:
 
         done = fuzz(
             named.name,
-            named.text,
+            rules[0],
             examples=request.examples,
             skip=request.skip,
             also=request.also,

@@ -40,6 +40,13 @@ _Path = Annotated[
     str | None,
     Field(description="A Python file under the server's folder; give this or source."),
 ]
+_Classes = Annotated[
+    list[str] | None, Field(description="Only these classes of the source.")
+]
+_Beside = Annotated[
+    list[str] | None,
+    Field(description="Files that it imports: judged together, as one source."),
+]
 _Folder = Annotated[str, Field(description="A run folder under the server's folder.")]
 _ONLY_READS = ToolAnnotations(
     read_only_hint=True, idempotent_hint=True, open_world_hint=False
@@ -113,13 +120,8 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
     async def check(
         source: _Source = None,
         path: _Path = None,
-        classes: Annotated[
-            list[str] | None, Field(description="Only these classes of the source.")
-        ] = None,
-        beside: Annotated[
-            list[str] | None,
-            Field(description="Files that it imports: judged together, as one source."),
-        ] = None,
+        classes: _Classes = None,
+        beside: _Beside = None,
         static: Annotated[
             bool, Field(description="Only read the source; run nothing.")
         ] = False,
@@ -140,6 +142,8 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
         context: Context,
         source: _Source = None,
         path: _Path = None,
+        classes: _Classes = None,
+        beside: _Beside = None,
         examples: Annotated[
             int, Field(description="Cases drawn for each law; 0: made by hand only.")
         ] = 10,
@@ -171,7 +175,13 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
 
         return await lane.run(
             lambda given_up: answers.fuzz(
-                source, path, request, on_result=told, given_up=given_up
+                source,
+                path,
+                request,
+                classes=classes or (),
+                beside=beside or (),
+                on_result=told,
+                given_up=given_up,
             )
         )
 
