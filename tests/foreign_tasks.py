@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from dux_sandbox.random_state import seed_all
 
@@ -44,6 +45,32 @@ class Line:
 
 def build(seed, *, device="cpu", dtype=torch.float32):
     return Line(seed, device, dtype)
+
+
+class Loaded(Line):
+    """The same from a shuffled DataLoader, with dropout and a running mean."""
+
+    def __init__(self, seed):
+        super().__init__(seed)
+        middle = [nn.BatchNorm1d(3), nn.Dropout(0.2)]
+        self.model = nn.Sequential(self.model[0], *middle, *self.model[1:])
+
+    def train_batches(self, epoch):
+        data = torch.rand(128, 2, generator=torch.Generator().manual_seed(9))
+        seed_all(self.seed * 1000 + epoch)
+        return DataLoader(data, batch_size=16, shuffle=True, collate_fn=self._collated)
+
+    def _collated(self, points):
+        return self._batch(torch.stack(points))
+
+    def evaluate(self, split, model=None):
+        model = self.model if model is None else model
+        training = {module: module.training for module in model.modules()}
+        model.eval()
+        loss = super().evaluate(split, model)
+        for module, mode in training.items():
+            module.training = mode
+        return loss
 
 
 def of_seed_alone(seed):

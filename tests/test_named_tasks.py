@@ -60,8 +60,8 @@ def nothing(seed):
 def raising(seed):
     raise KeyError("no data")
 
-async def later(seed):
-    return Line(seed)
+def later(seed):
+    yield Line(seed)
 
 class Here:
     build = staticmethod(build)
@@ -117,8 +117,9 @@ def test_a_file_that_was_changed_is_read_again(mine):
     assert 42 == tasks.build("mine.py:build", seed=2).seed
 
 
-def test_an_installed_package_brings_a_task_by_name(mine):
-    installed(mine, "straight", "tests.foreign_tasks:build")
+@pytest.mark.parametrize("extra", ["", " [models]"])
+def test_an_installed_package_brings_a_task_by_name(mine, extra):
+    installed(mine, "straight", f"tests.foreign_tasks:build{extra}")
 
     assert 1 == tasks.build("straight", seed=1).seed
     with pytest.raises(BadArgument, match=r"imdb, straight \(of mine-tasks\)"):
@@ -129,6 +130,14 @@ def test_our_tasks_keep_their_names(mine):
     installed(mine, "sine", "mine:raising")
 
     assert "sine" == tasks.build("sine", seed=0).name
+
+
+def test_a_run_of_an_installed_task_is_replayed_on_its_folders_word(mine, monkeypatch):
+    installed(mine, "straight", "tests.foreign_tasks:build")
+    train("straight", run_dir="run")
+    monkeypatch.setenv("DUX_CACHE", str(mine / "another"))
+
+    assert 0 == dux("replay", "run").exit_code
 
 
 def test_one_name_of_two_packages_is_refused_with_both(mine):
@@ -158,7 +167,7 @@ REFUSED = {
     "mine:other": r"mine:other takes no seed; a function build\(seed\)",
     "os:getcwd": "os:getcwd takes no seed",
     "mine:nothing": "mine:nothing built a NoneType, which has no base_optimizer",
-    "mine:later": "mine:later built a coroutine",
+    "mine:later": "mine:later built a generator",
     "mine:raising": r"mine:raising built no task: KeyError: 'no data' .*mine.py:14",
     "mine:": "'mine:' names no function; package.module:build or file.py:build",
     ":build": "':build' names no function",
@@ -169,7 +178,6 @@ REFUSED = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:coroutine")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_names_no_task_is_refused_in_one_line_and_nothing_is_written(mine, name):
     before = sorted(each.name for each in mine.iterdir())

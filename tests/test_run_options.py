@@ -123,6 +123,24 @@ def test_a_run_with_any_option_resumes_and_replays_to_the_same_losses(
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("died", [3, 8, 12])
+def test_a_run_over_a_loader_resumes_and_replays_to_the_same_losses(
+    execution, died, tmp_path
+):
+    options = {"execution": execution, "every": 5}
+    name = "tests.foreign_tasks:Loaded"
+    whole = train(name, run_dir=tmp_path / "whole", **options)
+    with pytest.raises(Died):
+        train(name, run_dir=tmp_path / "died", on_event=dying(died), **options)
+
+    again = replay(tmp_path / "whole", execution=execution)
+    resumed = resume(tmp_path / "died", execution=execution)
+
+    assert () == again.differences
+    assert losses(whole) == losses(resumed)
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
 def test_a_run_that_decides_in_the_background_ends_and_resumes(execution, tmp_path):
     options = {"execution": execution, "background": True, "every": 4, "epochs": 3}
     with pytest.raises(Died):

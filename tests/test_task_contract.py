@@ -22,6 +22,10 @@ class TestAStrangers(testing.TaskTestCase):
     task = "tests.foreign_tasks:build"
 
 
+class TestAStrangersWithALoader(testing.TaskTestCase):
+    task = "tests.foreign_tasks:Loaded"
+
+
 def of_other_data(seed):
     task = Line(seed)
     task.evaluate = lambda split, model=None: float(seed)

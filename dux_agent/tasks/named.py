@@ -17,7 +17,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import import_module, invalidate_caches
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,22 +75,20 @@ def builder_of(name: str) -> Builder:
         return builder
     if needs_import(name):
         return _imported(name)
-    values = {entry.value: entry for entry in _entries(name)}
-    if len(values) > 1:
+    declared = {
+        f"{entry.module}:{entry.attr}" for entry in entry_points(group=GROUP, name=name)
+    }
+    if len(declared) > 1:
         raise BadArgument(
-            f"{len(values)} installed packages have a task {name!r}: "
-            f"{', '.join(sorted(values))}; one was wanted; name the one you mean so."
+            f"{len(declared)} installed packages have a task {name!r}: "
+            f"{', '.join(sorted(declared))}; one was wanted; name the one you mean so."
         )
-    for value in values:
-        return _imported(value.replace(" ", ""))
+    for value in declared:
+        return _imported(value)
     raise BadArgument(
         f"there is no task {name!r}; it must be one of {listed()}, or name a function "
         f"that builds one, as package.module:build or file.py:build; pick one of them."
     )
-
-
-def _entries(name: str) -> tuple[EntryPoint, ...]:
-    return tuple(entry_points(group=GROUP, name=name))
 
 
 def is_file(place: str) -> bool:
