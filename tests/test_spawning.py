@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -13,7 +14,7 @@ import torch
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.process.spawning import Zygote, zygote
+from dux_sandbox.process.spawning import Zygote, forked, zygote
 from tests.sources import endless
 from tests.waiting import wait_until
 
@@ -37,6 +38,25 @@ def test_there_is_one_warm_process_and_a_new_one_after_its_death():
 
     assert first is not second
     assert second.layers()
+
+
+@pytest.mark.parametrize("how", ["killed", "deaf", "late"])
+def test_a_lost_warm_process_costs_no_fork(how):
+    lost = zygote()
+    lost.layers()
+    if how == "killed":
+        os.kill(lost._process.pid, signal.SIGKILL)
+    elif how == "deaf":
+        lost._control.shutdown(socket.SHUT_RDWR)
+    else:  # an answer is still to be read, as after a fork that was given up
+        lost._control.close()
+
+    child = forked({"purpose": "layers"})
+
+    assert child.channel.receive(10.0)[0]["layers"]
+    child.kill()
+    assert lost is not zygote()
+    assert not lost.usable
 
 
 def test_a_child_that_is_killed_leaves_no_zombie():

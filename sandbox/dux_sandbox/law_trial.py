@@ -14,7 +14,7 @@ from dux_sandbox.laws import LAWS, LawResult, laws_to_try
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.channel import ChannelBroken
 from dux_sandbox.process.reported import report_of
-from dux_sandbox.process.spawning import zygote
+from dux_sandbox.process.spawning import forked
 from dux_sandbox.static_check import check
 
 _START_SECONDS = 120.0  # hypothesis is imported in the child: 3 s on a busy machine
@@ -96,7 +96,7 @@ def _answers(
         "draws": bool(request["examples"]),
         "also": request["also"],
     }
-    child = zygote().fork(purpose)
+    child = forked(purpose)
     try:
         at = ""
         try:
@@ -153,7 +153,7 @@ def trajectory_of(
         raise SourceRejected(report)
     memory = (limits or Limits()).memory
     purpose = {"purpose": "laws", "memory": memory, "draws": False, "also": []}
-    child = zygote().fork(purpose)
+    child = forked(purpose)
     try:
         child.channel.receive(_START_SECONDS)
         child.channel.send({"source": source, "golden": True}, None, seconds)

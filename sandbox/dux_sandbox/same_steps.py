@@ -15,7 +15,7 @@ from dux_sandbox.gathering.modules import SourceFile
 from dux_sandbox.limits import Limits
 from dux_sandbox.plain_steps import Episode, parting
 from dux_sandbox.process.channel import ChannelBroken
-from dux_sandbox.process.spawning import zygote
+from dux_sandbox.process.spawning import forked
 
 _START_SECONDS = 120.0
 # Without these a file that no check has passed is not run at all.
@@ -71,7 +71,7 @@ def run_plainly(
         IsolationUnavailable: this system cannot isolate.
     """
     memory = (limits or Limits()).memory
-    child = zygote().fork({"purpose": "plain", "memory": memory})
+    child = forked({"purpose": "plain", "memory": memory})
     held: dict[str, dict[str, Episode]] = {}
     request = {
         "files": [[file.name, file.text] for file in files],

@@ -31,7 +31,7 @@ from dux_sandbox.process.reported import (
     report_of,
     state_of,
 )
-from dux_sandbox.process.spawning import Child, Zygote, zygote
+from dux_sandbox.process.spawning import Child, Zygote, forked
 from dux_sandbox.process.step_watch import StepWatch
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.process.told_mirror import ToldMirror
@@ -127,7 +127,8 @@ class IsolatedRule:
             "threads": torch.get_num_threads(),
         }
         try:
-            child = (warm or zygote()).fork(request, (mirror.descriptor,))
+            fork = forked if warm is None else warm.fork
+            child = fork(request, (mirror.descriptor,))
         except BaseException:
             mirror.close()
             raise

@@ -25,7 +25,7 @@ from dux_sandbox.process.whereabouts import line_reached
 log = logging.getLogger(__name__)
 
 _START_SECONDS = 120.0  # importing torch from a cold disk took 13 s here
-_FORK_SECONDS = 10.0
+_FORK_SECONDS = 30.0
 _DEATH_SECONDS = 10.0  # a killed process has gigabytes to give back at most
 # Nothing of the trainer's. A rule's threads must not spin while they wait: the trainer
 # needs the cores for its next forward pass. And glibc must not give the memory of each
@@ -130,6 +130,10 @@ class Child:
             return 0
 
 
+class WarmProcessLost(IsolationUnavailable):
+    """It has died or hangs; the next is another one."""
+
+
 class Zygote:
     """The warm process. One is enough for a trainer; see `zygote`."""
 
@@ -176,7 +180,8 @@ class Zygote:
         """A fresh child that serves one rule.
 
         Raises:
-            IsolationUnavailable: the warm process died or cannot start.
+            WarmProcessLost: it has died or does not answer; it is closed.
+            IsolationUnavailable: it cannot start.
         """
         ours, theirs = socket.socketpair()
         nonce = new_nonce()
@@ -188,11 +193,13 @@ class Zygote:
                 data = json.dumps(request).encode()
                 socket.send_fds(self._control, [data], [theirs.fileno(), *descriptors])
                 answer = self._line(_FORK_SECONDS)
-            except OSError:
+            except OSError as error:
                 ours.close()
-                raise IsolationUnavailable(
-                    "the warm process for rules has died; it is started anew at the "
-                    "next try."
+                # An answer that came late would be taken for the next one's.
+                self.close()
+                raise WarmProcessLost(
+                    f"the warm process for rules has died or hangs ({error}); it is "
+                    f"started anew at the next try."
                 ) from None
         return Child(int(answer["pid"]), Channel(ours, nonce))
 
@@ -258,6 +265,18 @@ class Zygote:
 
 _zygote: Zygote | None = None
 _making = threading.Lock()
+
+
+def forked(request: dict[str, Any], descriptors: tuple[int, ...] = ()) -> Child:
+    """A fork of the trainer's warm process, or of a new one where that is lost.
+
+    Raises:
+        IsolationUnavailable: a new one is lost at once, or cannot start.
+    """
+    try:
+        return zygote().fork(request, descriptors)
+    except WarmProcessLost:
+        return zygote().fork(request, descriptors)
 
 
 def zygote() -> Zygote:
