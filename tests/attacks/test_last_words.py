@@ -94,6 +94,76 @@ WAYS = {
         "k = self.poison(p, group)\nnext(k)\nself.kept = [k]\n"
         "self.kept.append(self.kept)",
     ),
+    "an attribute of a class": (
+        "class Box:\n    kept = []",
+        "",
+        "k = self.poison(p, group)\nnext(k)\nBox.kept.append(k)",
+    ),
+    "an object": (
+        "class Box:\n    pass",
+        "",
+        "k = self.poison(p, group)\nnext(k)\nself.kept = Box()\nself.kept.it = k",
+    ),
+    "a deque": (
+        "from collections import deque",
+        "",
+        "k = self.poison(p, group)\nnext(k)\nself.kept = deque([k])",
+    ),
+    "a map": ("", "", "self.kept = map(str, self.poison(p, group))\nnext(self.kept)"),
+    "a filter": (
+        "",
+        "",
+        "self.kept = filter(None, self.poison(p, group))\nnext(self.kept)",
+    ),
+    "a chain": (
+        "from itertools import chain",
+        "",
+        "self.kept = chain(self.poison(p, group), [1])\nnext(self.kept)",
+    ),
+    "a wide zip": (
+        "",
+        "",
+        "k = [self.poison(p, group) for _ in range(20)]\nself.kept = zip(*k)\n"
+        "next(self.kept)",
+    ),
+    "an accumulation": (
+        "from itertools import accumulate",
+        "",
+        "self.kept = accumulate(self.poison(p, group))\nnext(self.kept)",
+    ),
+    "a partial": (
+        "from functools import partial",
+        "",
+        "k = self.poison(p, group)\nnext(k)\nself.kept = partial(next, k)",
+    ),
+    "a factory": (
+        "from collections import defaultdict",
+        "",
+        "k = self.poison(p, group)\nnext(k)\nself.kept = defaultdict(lambda: k)",
+    ),
+    "an error": (
+        "",
+        "",
+        "k = self.poison(p, group)\nnext(k)\nself.kept = ValueError(k)",
+    ),
+    "a bound method": (
+        "class Box:\n    def get(self):\n        return self.it",
+        "",
+        "box = Box()\nbox.it = self.poison(p, group)\nnext(box.it)\n"
+        "self.kept = box.get",
+    ),
+    "a generator of its own": (
+        "",
+        "",
+        "k = self.poison(p, group)\nnext(k)\nself.kept = (x for x in [1, k])\n"
+        "next(self.kept)",
+    ),
+    "an inner optimizer": (
+        "",
+        "",
+        "k = self.poison(p, group)\nnext(k)\n"
+        "self.kept = torch.optim.SGD([p], lr=0.1)\nself.kept.state[p]['k'] = k",
+    ),
     "one that goes on": (
         "",
         "",
@@ -189,3 +259,27 @@ def test_a_new_group_builds_the_rule_anew_and_moves_no_weight(way):
     gc.collect()
 
     assert all(map(torch.equal, before, weights_of(model)))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kept", ["", ", k"])
+def test_what_is_local_to_a_step_that_raises_speaks_before_the_restore(kept):
+    raising = f'k = self.poison(p, group); next(k); raise ValueError("enough"{kept})'
+    text = source("itself").replace('raise ValueError("enough")', raising)
+    model = models.make("mlp")
+    live = live_over(model, torch.optim.SGD(model.parameters(), lr=0.02))
+    train(live, model, 3)
+    before = weights_of(model)
+    swap(live, text)
+    reasons = []
+    live.guard.on_rollback = reasons.append
+
+    train(live, model, 3)
+    for parameter in live.param_groups[0]["params"]:
+        parameter.grad = None
+    live.step()
+    gc.collect()
+
+    assert 1 == len(reasons)
+    assert all(map(torch.equal, before, weights_of(model)))
+    assert 0.02 == live.param_groups[0]["lr"]

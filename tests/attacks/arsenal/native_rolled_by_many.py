@@ -1,0 +1,21 @@
+# attack: a roll by 900,000 shifts calls itself for each; category: native
+# observable: early_exit; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t == 10:
+            torch.ones(2, 2).roll([1] * 900000, [0] * 900000)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None
