@@ -258,3 +258,52 @@ def test_the_caps_on_size_are_those_of_the_table() -> None:
     assert "lines" in check(body * (vocabulary.SOURCE_LINES + 1)).findings[0].message
     for depth, ok in ((vocabulary.BRACKET_DEPTH - 5, True), (41, False)):
         assert ok is check(rule(f"x = {'(' * depth}1{')' * depth}")).ok
+
+
+# In these a comment holds a line end, and code after it; or letters are others.
+OTHER_TEXTS = {
+    "utf-7": "# +AAo-import os+AAo-os.abort()",
+    "utf7": "# +AAo-import os+AAo-os.abort()",
+    "unicode_escape": "# \\nimport os\\nos.abort()",
+    "raw-unicode-escape": "# \\u000aimport os\\u000aos.abort()",
+    "utf-16": "",
+    "cp037": "",
+    "latin-1": 'NAME = "\u00e9"',
+}
+PLACES = (
+    "# coding: {}\n{}",
+    "#!python\n\f# -*- coding:{} -*-\n{}",
+    "# x\r#coding={}\n{}",
+)
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("coding", sorted(OTHER_TEXTS))
+def test_a_file_that_python_would_read_as_another_text_is_refused(
+    coding: str, place: str
+) -> None:
+    text = place.format(coding, rule()) + OTHER_TEXTS[coding]
+
+    report = check(text)
+
+    (finding,) = report.findings
+    assert "syntax" == finding.rule
+    assert f"{coding} and no UTF-8" in finding.message
+    assert "UTF-8" in finding.instead
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# -*- coding: utf-8 -*-",
+        "# vim: set fileencoding=utf8 :",
+        "# coding: utf-8-unix",
+        "# -*- coding: latin-1 -*-",
+        "# coding: ascii",
+        "# Encoding: none, the steps are as they are",
+        "x = 1  # coding: utf-7",
+        "#\n#\n# coding: utf-7 is far below",
+    ],
+)
+def test_a_coding_that_changes_nothing_is_accepted(line: str) -> None:
+    assert check(f"{line}\n{rule()}").ok
