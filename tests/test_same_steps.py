@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from dux_sandbox.gathering.modules import SourceFile
+from dux_sandbox.process.spawning import Zygote
 from dux_sandbox.same_steps import CannotRun, PlainRun, difference, run_plainly
+from tests.attacks.broken_jails import boot
 
 RULE = """
 import torch
@@ -148,3 +152,57 @@ def test_other_options_are_no_agreement():
 
     assert difference(one, other)
     assert difference(one, PlainRun({}))
+
+
+FORGED = {
+    "a number too large": '{"class": "Rule", "episodes": {"a": [[[10 ** 400]], ""]}}',
+    "rows that are none": '{"class": "Rule", "episodes": {"a": [7, ""]}}',
+    "a pair that is none": '{"class": "Rule", "episodes": {"a": 7}}',
+    "no object": '{"class": "Rule", "episodes": [[[[]]]]}',
+    "a text for a number": '{"class": "Rule", "episodes": {"a": [[["x"]], ""]}}',
+}
+# A file finds its channel and answers in the worker's place.
+FORGES = """
+import gc
+for channel in [c for c in gc.get_objects() if type(c).__name__ == "Channel"]:
+    channel.send({answer})
+    channel.send({last})
+"""
+
+
+@pytest.mark.parametrize("kind", sorted(FORGED))
+def test_a_forged_answer_is_told_as_one_that_makes_no_sense(kind):
+    text = rule(before=FORGES.format(answer=FORGED[kind], last="{}"))
+
+    with pytest.raises(CannotRun, match="its answer makes no sense"):
+        run(text)
+
+
+def test_words_of_a_forged_answer_are_few_and_no_terminal_obeys_them():
+    answer = '{"episodes": {"\\x1b[2J\\n" * 1000: [[[1.0]], "\\x1b[2J\\n" * 1000]}}'
+    last = '{"missing": ["\\x1b[2J\\n" * 1000] * 1000}'
+
+    held = run(rule(before=FORGES.format(answer=answer, last=last)))
+
+    ((name, (_, raised)),) = held.episodes["Rule"].items()
+    for words in (name, raised, " ".join(held.missing)):
+        assert words.isprintable() and len(words) < 2000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the layers are Linux's own")
+@pytest.mark.parametrize(
+    ("jail", "said"),
+    [
+        ("without_seccomp", "this system lacks seccomp of the jail"),
+        ("that_lies", "can be reached out of the jail"),
+    ],
+)
+def test_without_a_whole_jail_nothing_is_run(jail, said, monkeypatch):
+    warm = Zygote(boot(jail))
+    monkeypatch.setattr("dux_sandbox.same_steps.zygote", lambda: warm)
+
+    try:
+        with pytest.raises(CannotRun, match=said):
+            run(rule())
+    finally:
+        warm.close()

@@ -21,6 +21,7 @@ _START_SECONDS = 120.0
 # Without these a file that no check has passed is not run at all.
 _LAYERS = ("rlimits", "no-new-privs", "seccomp")
 _MOST_JSON = 64 << 20
+_MOST_MISSING = 20
 
 # By class, the literals of arguments that have no default.
 Given = Mapping[str, Mapping[str, str]]
@@ -87,6 +88,11 @@ def run_plainly(
             raise CannotRun(
                 f"this system lacks {', '.join(lacking)} of the jail: see `dux doctor`"
             )
+        if layers["reached"]:
+            raise CannotRun(
+                f"{' and '.join(layers['reached'])} can be reached out of the jail, "
+                f"though its layers say that they hold: see `dux doctor`"
+            )
         child.channel.send(request, None, seconds)
         for name in given:
             answer = _answer(child.channel.receive(seconds, _MOST_JSON, 0)[0])
@@ -96,11 +102,14 @@ def run_plainly(
         late = f"it took more than {seconds:.0f} s"
         told = late if error.rule == "time" else f"its process ended: {error}"
         raise CannotRun(told) from None
-    except (KeyError, TypeError, IndexError, ValueError):
+    except (KeyError, TypeError, IndexError, ValueError, OverflowError):
         raise CannotRun("its answer makes no sense") from None
     finally:
         child.kill()
-    missing = tuple(str(name)[:60] for name in _listed(answer.get("missing")))
+    missing = tuple(
+        printable(str(name)[:60])
+        for name in _listed(answer.get("missing"))[:_MOST_MISSING]
+    )
     lines = frozenset(n for n in _listed(answer.get("lines")) if isinstance(n, int))
     return PlainRun(held, missing, lines, _literals(answer.get("values"), values))
 
@@ -136,7 +145,7 @@ def _episodes(held: object) -> dict[str, Episode]:
     for name, (rows, raised) in held.items():
         if not isinstance(rows, list) or not isinstance(raised, str):
             raise ValueError("no episode")
-        made[str(name)] = (
+        made[printable(str(name)[:200])] = (
             [[float(each) for each in row] for row in rows],
             printable(raised)[:120],
         )

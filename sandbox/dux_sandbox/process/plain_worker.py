@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
+import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
@@ -51,7 +53,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     _stand_aside()
     held = jail.lock(request["memory"])
     rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
-    channel.send({"layers": rows})
+    channel.send({"layers": rows, "reached": list(_reached())})
     try:
         message, _ = channel.receive(None)
     except ChannelBroken:
@@ -62,6 +64,19 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     except BaseException as error:
         told = " ".join(plain(error).split())[:300]
         channel.send({"error": f"{type(error).__name__}: {told}"})
+
+
+def _reached() -> Iterator[str]:
+    """What is within reach all the same: no policy stands before this jail."""
+    reaches: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("a folder", lambda: os.open("/", os.O_RDONLY)),
+        ("the network", socket.socket),
+        ("a process", lambda: os.kill(os.getpid(), 0)),
+    )
+    for name, reach in reaches:
+        with suppress(OSError):
+            reach()
+            yield name
 
 
 def _answer(channel: Channel, message: dict[str, Any]) -> None:
