@@ -449,3 +449,48 @@ def test_a_class_that_wants_a_rate_is_compared_with_the_usual_one(wanted):
 
     assert 0 == result.exit_code, fix["trouble"]
     assert "the same steps" in fix["compared"]
+
+
+# What a file computes from where it runs; in the jail that is another place.
+SURROUNDINGS = {
+    "the environment": ("import os", 'float(os.environ.get("RATE", "0.5"))'),
+    "the clock": ("import datetime", "datetime.datetime.now().year / 4096"),
+    "the process": ("import os", "os.getpid() * 0 + 0.25"),
+    "the arguments": ("import sys", "0.25 * len(sys.argv[:1])"),
+    "a tracer": ("import sys", "0.5 if sys.gettrace() else 0.25"),
+    "a tracer, by a detour": ("import re", "0.5 if re.enum.sys.gettrace() else 0.25"),
+    "a package that is looked for": (
+        "import importlib.util",
+        'bool(importlib.util.find_spec("numpy")) + 0.25',
+    ),
+    "a folder": ("import os", 'os.path.exists("/") + 0.25'),
+    "in a function": (
+        "def found():\n    import os\n    return len(os.environ) * 0 + 0.25",
+        "found()",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(SURROUNDINGS))
+def test_what_hangs_on_where_a_file_runs_is_not_written_down(kind):
+    before, computed = SURROUNDINGS[kind]
+    text = source(before=f"{before}\nRATE = {computed}", body="p.mul_(RATE)")
+    Path("mine.py").write_text(text)
+
+    fix, result = fixed()
+
+    assert 1 == result.exit_code
+    assert None is fix["written"] and "no rule of thumb" in fix["trouble"]
+    assert not Path("mine.fixed.py").exists()
+
+
+def test_a_name_with_line_ends_forges_no_line_of_the_diff():
+    name = "a\n+++ b\n-x = 1.py"
+    Path(name).write_text(KINDS["unused"][0])
+
+    result = dux("--fix", name)
+
+    assert 0 == result.exit_code, result.output
+    assert ["--- a +++ b -x = 1.py", "+++ a +++ b -x = 1.fixed.py"] == [
+        line for line in result.stdout.splitlines() if line.startswith(("---", "+++"))
+    ]

@@ -13,6 +13,7 @@ from dux_agent.checking.trying import Trial
 from dux_agent.checking.vetted import Fixed
 from dux_agent.checking.vetting import vet
 from dux_agent.errors import BadArgument, DuxError
+from dux_sandbox.findings import printable
 from dux_sandbox.gathering.gathered import Origin
 from dux_sandbox.gathering.modules import SourceFile
 from dux_sandbox.mending.computed import constants_of
@@ -148,9 +149,9 @@ def _left(mended: Mended) -> str:
 
 def _diff(made: Plan) -> str:
     before = made.held.text.splitlines()
-    lines = difflib.unified_diff(
-        before, made.text.splitlines(), made.held.file, made.target, lineterm=""
-    )
+    # A line end in a name would forge lines of the diff.
+    names = printable(made.held.file), printable(made.target)
+    lines = difflib.unified_diff(before, made.text.splitlines(), *names, lineterm="")
     return "\n".join(lines)
 
 
