@@ -167,6 +167,7 @@ def test_a_source_that_is_refused_is_never_run(write):
     result = dux(write("import os\n" + SGD))
 
     assert 1 == result.exit_code
+    assert result.stdout.startswith("refused") and "laws" not in result.stdout
     with pytest.raises(SourceRejected):
         try_laws("import os\n" + SGD, examples=0)
 

@@ -44,9 +44,11 @@ def print_fuzzed(console: Console, fuzzed: Fuzzed) -> None:
     """
     kept = sum(result.verdict in ("kept", "relaxed") for result in fuzzed.results)
     verdict = "[green]lawful[/]" if fuzzed.ok else "[red]broken[/]"
-    head = Text.from_markup(verdict)
+    head = Text.from_markup("[red]refused[/]" if fuzzed.findings else verdict)
     name = fuzzed.file if fuzzed.rule is None else f"{fuzzed.file} {fuzzed.rule}"
-    head.append(f"  {one_line(name)}  {kept} of {len(fuzzed.results)} laws are kept")
+    head.append(f"  {one_line(name)}")
+    if fuzzed.results:
+        head.append(f"  {kept} of {len(fuzzed.results)} laws are kept")
     if fuzzed.unjudged:
         head.append(f", {len(fuzzed.unjudged)} not judged")
     if fuzzed.traits:
