@@ -186,7 +186,6 @@ def language_models(
     Raises:
         BadArgument: a name means nothing, or an option cannot be meant.
     """
-    options = check_options(options)
     names = [*listed(lm), *listed(fallback)]
     if lm is None:
         for name, value in (("fallback", fallback), ("lm_options", options)):
@@ -204,8 +203,7 @@ def language_models(
     from dux_graphs.language_model import LanguageModel
     from dux_graphs.models import ModelNameError, language_model, takes_options
 
-    # In a list with one that takes no options they are the others'.
-    several = any(takes_options(name) for name in names)
+    each = _options_of_each(options, [takes_options(name) for name in names])
     try:
         return tuple(
             name
@@ -213,13 +211,30 @@ def language_models(
             else language_model(
                 name,
                 seed=seed,
-                options=options if takes_options(name) or not several else {},
+                options=own,
                 timeout=timeout,
             )
-            for name in names
+            for name, own in zip(names, each, strict=True)
         )
     except ModelNameError as error:
         raise BadArgument(str(error)) from None
+
+
+def _options_of_each(options: Any, takes: list[bool]) -> list[dict[str, Any]]:
+    """The options of each model: a list has one dict for each, a dict is for all.
+
+    Args:
+        takes: whether each model takes any. A dict is then for those that do.
+    """
+    if isinstance(options, list | tuple):
+        if len(options) != len(takes):
+            raise BadArgument(
+                f"lm_options holds {len(options)} dicts for {len(takes)} models; one "
+                f"for each was wanted; pass None for a model without options."
+            )
+        return [check_options(each) for each in options]
+    shared = check_options(options)
+    return [shared if own or not any(takes) else {} for own in takes]
 
 
 def check_options(options: Any) -> dict[str, Any]:

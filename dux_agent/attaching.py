@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     Model = str | BaseChatModel | LanguageModel
     Models = Model | Sequence[Model]
+    Options = Mapping[str, Any] | None
 
 _HALF_AN_HOUR = 1800.0  # seconds
 
@@ -74,7 +75,7 @@ def attach(
     max_rollbacks: int = 3,
     schedulers: Any = None,
     keep_best: bool = False,
-    lm_options: Mapping[str, Any] | None = None,
+    lm_options: Options | Sequence[Options] = None,
     lm_timeout: float = 600.0,
     decision_timeout: float | None = None,
 ) -> Agent:
@@ -148,9 +149,9 @@ def attach(
             are looked for at each decision, so that one may be made later.
         keep_best: keep the weights with the best validation loss in the CPU's memory,
             for `Agent.restore_best`; needs `validate`.
-        lm_options: of the language models, such as `{"temperature": 0.7}`; `base_url`
-            names a server that speaks like OpenAI. One that a server refuses is left
-            out from then on.
+        lm_options: of the language models, such as `{"temperature": 0.7}`, or a list
+            with a dict (or None) for each of them; `base_url` names a server that
+            speaks like OpenAI. One that a server refuses is left out from then on.
         lm_timeout: seconds that a model may think before the first token of its reply.
         decision_timeout: seconds until a decision asks nobody any more and ends as
             "failed"; None: half an hour, or three times `lm_timeout` if that is more.

@@ -57,6 +57,8 @@ def bad(**options):
         ({"lm_options": "hot"}, "lm_options is 'hot'; a dict of options"),
         ({"lm_options": {3: 4}}, "lm_options is {3: 4}"),
         ({"lm_options": {"seed": 1}}, "'offline' got the option 'seed'"),
+        ({"lm_options": [{}, {}]}, "lm_options holds 2 dicts for 1 models"),
+        ({"lm_options": [3]}, "lm_options is 3; a dict of options"),
         ({"lm": None, "lm_options": {"seed": 1}}, "lm_options is {'seed': 1} and lm"),
         ({"lm_timeout": 0}, "lm_timeout is 0; a number of seconds above 0"),
         ({"lm_timeout": True}, "lm_timeout is True"),

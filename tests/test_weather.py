@@ -289,3 +289,27 @@ def test_a_key_among_the_options_stands_in_no_file(tmp_path):
 
     assert [] == files_with(tmp_path, key) + files_with(tmp_path, header)
     assert [] == files_with(tmp_path, KEY)
+
+
+def test_each_model_of_a_list_is_asked_with_its_own_options():
+    model = models.make("mlp")
+    with serving(refuses(401)) as first, serving(GOOD) as second:
+        options = [
+            {"base_url": first.address_v1, "temperature": 0.1},
+            {"base_url": second.address_v1, "top_k": 7},
+        ]
+        with attach(
+            model,
+            sgd(model),
+            models.objective,
+            lm=["openai:one", "openai:two"],
+            lm_options=options,
+            execution="inline",
+        ) as agent:
+            agent.step(models.batches()[0])
+            decision = agent.decide()
+
+    assert "applied" == decision.verdict
+    [one], [two] = first.asked, second.asked
+    assert ("one", 0.1, None) == (one["model"], one["temperature"], one.get("top_k"))
+    assert ("two", None, 7) == (two["model"], two.get("temperature"), two["top_k"])
