@@ -189,9 +189,13 @@ def test_findings_keep_the_lines_of_the_file():
         (["good.py", "--model", "build.py:fails"], "it raised ValueError: no model"),
         (["good.py", "--model", "build.py:leaves"], "it raised SystemExit"),
         (["good.py", "--model", "build.py:number"], "holds no torch.nn.Module"),
-        (["good.py", "--model", "build.py:half"], "batches is missing"),
+        (["good.py", "--model", "build.py:half"], "batches are missing"),
         (["good.py", "--model", "build.py:wrong"], "the objective raised"),
         (["good.py", "--static", "--model", "build.py:model"], "--static leaves that"),
+        (["good.py", "--model", "build.py:vector"], "scalar"),
+        (["good.py", "--model", "build.py:stranger"], "cannot be tried"),
+        (["good.py", "--model", "build.py:frozen"], "no parameter that is trained"),
+        (["good.py", "--model", "build.py:empty"], "no batch at all"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line_and_exit_code_2(arguments, message):
@@ -527,6 +531,58 @@ def wrong():
     return nn.Linear(7, 1), objective, batches()
 
 
+def vector():
+    return model(), lambda model, batch: model(batch[0]), batches()
+
+
+def stranger():
+    other = model()
+    return model(), lambda model, batch: other(batch[0]).sum(), batches()
+
+
+def frozen():
+    return model().requires_grad_(False), objective, batches()
+
+
+def empty():
+    return model(), objective, []
+
+
+def pairs():
+    return model(), batches()
+
+
+def classes():
+    return model(), [(torch.ones(4, 3), torch.tensor([0, 1, 1, 0]))]
+
+
+def loss():
+    return model(), nn.MSELoss(), batches()
+
+
+def late():
+    return model(), objective, batches
+
+
+def one():
+    return model(), objective, batches()[0]
+
+
+def loader():
+    data = torch.utils.data.TensorDataset(torch.ones(12, 3), torch.zeros(12, 2))
+    return model(), objective, torch.utils.data.DataLoader(data, 4)
+
+
+class Held:
+    pass
+
+
+def held():
+    made = Held()
+    made.model, made.objective, made.batches = model(), objective, batches()
+    return made
+
+
 def fails():
     raise ValueError("no model today")
 
@@ -536,7 +592,23 @@ def leaves():
 """
 
 
-@pytest.mark.parametrize("build", ["model", "words", "three", "four", "named"])
+@pytest.mark.parametrize(
+    "build",
+    [
+        "model",
+        "words",
+        "three",
+        "four",
+        "named",
+        "pairs",
+        "classes",
+        "loss",
+        "late",
+        "one",
+        "loader",
+        "held",
+    ],
+)
 def test_a_rule_is_tried_on_the_users_own_model(build):
     Path("build.py").write_text(BUILDS)
     Path("good.py").write_text(GOOD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -36,20 +37,21 @@ def trial_of(made: Any) -> Trial:
     model = found.get("model")
     if not isinstance(model, torch.nn.Module):
         raise BadArgument(f"what it returns holds no torch.nn.Module; {_WANTED}.")
-    if not list(model.parameters()):
-        raise BadArgument(f"the model has no parameters; {_WANTED}.")
-    if ("objective" in found) != ("batches" in found):
-        missing = "batches" if "objective" in found else "an objective"
-        raise BadArgument(f"{missing} is missing in what it returns; {_WANTED}.")
-    if "objective" in found:
-        objective, batches = found["objective"], _some(found["batches"])
+    trained = [each for each in model.parameters() if each.requires_grad]
+    if not trained:
+        raise BadArgument(f"the model has no parameter that is trained; {_WANTED}.")
+    if "batches" in found:
+        objective, batches = found.get("objective", _usual), _some(found["batches"])
+    elif "objective" in found:
+        raise BadArgument(f"batches are missing in what it returns; {_WANTED}.")
     else:
         objective, batches = _squared, _drawn(model)
+    if isinstance(objective, torch.nn.Module):
+        objective = _of_loss(objective)
     if not batches:
         raise BadArgument(f"it returns no batch at all; {_WANTED}.")
     optimizer = found.get("optimizer")
     if optimizer is None:
-        trained = [each for each in model.parameters() if each.requires_grad]
         optimizer = torch.optim.SGD(trained, lr=0.01)
     trial = Trial(model, optimizer, objective, batches)
     _try_once(trial)
@@ -74,7 +76,7 @@ def _sorted_out(made: Any) -> dict[str, Any]:
         elif isinstance(part, torch.optim.Optimizer):
             name = "optimizer"
         elif callable(part) and not isinstance(part, torch.Tensor):
-            name = "objective"
+            name = "batches" if _wants_nothing(part) else "objective"
         else:
             name = "batches"
         if name in found:
@@ -87,6 +89,8 @@ def _some(batches: Any) -> list[Any]:
     """The first few batches; of a tensor or a pair of them, that one."""
     import torch
 
+    if callable(batches) and not isinstance(batches, torch.Tensor):
+        batches = batches()
     if isinstance(batches, torch.Tensor):
         return [batches]
     if isinstance(batches, tuple) and all(
@@ -96,6 +100,32 @@ def _some(batches: Any) -> list[Any]:
     if isinstance(batches, Mapping) or not isinstance(batches, Iterable):
         return [batches]
     return [batch for batch, _ in zip(batches, range(_MOST_BATCHES), strict=False)]
+
+
+def _wants_nothing(function: Any) -> bool:
+    """Whether a function is called without arguments, as what makes batches is."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return not any(each.default is each.empty for each in parameters)
+
+
+def _of_loss(loss: nn.Module) -> Any:
+    """An objective of a loss module, for batches of inputs and targets."""
+    return lambda model, batch: loss(model(batch[0]), batch[1])
+
+
+def _usual(model: Any, batch: Any) -> Any:
+    """The loss that inputs and targets are usually trained with."""
+    from torch.nn import functional
+
+    if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        return _squared(model, batch)
+    out, target = model(batch[0]), batch[1]
+    if target.is_floating_point():
+        return functional.mse_loss(out, target)
+    return functional.cross_entropy(out, target)
 
 
 def _squared(model: Any, batch: Any) -> Any:

@@ -112,8 +112,11 @@ def _kind(held: Read) -> str:
 def _tried(source: str, trial: Trial | None) -> DryRunReport:
     from dux_agent.checking.trying import built_in, try_out
     from dux_sandbox.process.spawning import IsolationUnavailable
+    from dux_sandbox.trying.scratch import CannotClone
 
     try:
         return try_out(source, trial or built_in())
+    except (ValueError, CannotClone) as error:
+        raise BadArgument(f"the model of --model cannot be tried: {error}") from None
     except IsolationUnavailable as error:
         raise DuxError(f"{error}; pass --static to read the source only.") from None
