@@ -1,7 +1,9 @@
-"""Reproduces what docs/field-report.md says of torch.optim and pytorch_optimizer.
+"""Reproduces what docs/field-report.md says of the projects that it names.
 
-python docs/field_report.py      with torch and pytorch_optimizer installed
+python docs/field_report.py      with torch, pytorch_optimizer, adamp and lion-pytorch
 """
+
+import importlib
 
 import pytorch_optimizer as found
 import torch
@@ -113,6 +115,18 @@ def laprop_frozen():
     return before, a.tolist()
 
 
+def adamp_on_an_empty_matrix():
+    a = torch.nn.Parameter(torch.zeros(0, 3))
+    optimizer = importlib.import_module("adamp").AdamP([a])
+    a.grad = torch.zeros(0, 3)
+    optimizer.step()
+
+
+def lion_without_a_gradient():
+    lion = importlib.import_module("lion_pytorch.foreach").Lion
+    lion([weight(1.0)]).step()
+
+
 def show(name, call, *arguments):
     try:
         print(f"{name}{arguments}:", call(*arguments))
@@ -132,4 +146,6 @@ if __name__ == "__main__":
     show("RAdam", radam_after_three_steps)
     show("torch NAdam bfloat16", nadam_after_a_checkpoint)
     show("torch ASGD lr=0", torch_asgd_with_a_rate_of_zero)
+    show("AdamP on an empty matrix", adamp_on_an_empty_matrix)
+    show("Lion without a gradient", lion_without_a_gradient)
     show("torch Adafactor empty", torch_adafactor_on_an_empty_parameter)

@@ -99,3 +99,9 @@ def test_a_rule_that_clears_gradients_and_never_asks_for_them_again_is_found():
     )
 
     assert "gradients" in told(check_laws(rule_of(cleared), examples=0))
+
+
+def test_a_rule_whose_own_rate_is_none_is_judged_with_another():
+    source = changed("lion", "lr=1e-2", "lr=0.0")
+
+    assert {} == told(check_laws(rule_of(source), examples=0))

@@ -363,3 +363,37 @@ def test_wrapping_is_no_way_to_other_groups(init):
 
     with pytest.raises((SourceRejected, TypeError, AttributeError)):
         load(source)([one_parameter()])
+
+
+LOADS = """    def state_dict(self):
+        return {"inner": self.optimizer.state_dict()}
+    def load_state_dict(self, state_dict):
+        self.optimizer.load_state_dict(state_dict["inner"])
+        self.param_groups = self.optimizer.param_groups
+"""
+
+
+def test_a_wrapper_takes_the_groups_that_the_optimizer_inside_has_loaded():
+    source = WRAPS + LOADS
+    one, other = one_parameter(), one_parameter()
+    first, second = load(source)([one]), load(source)([other])
+    first.param_groups[0]["lr"] = 0.5
+
+    second.load_state_dict(first.state_dict())
+    other.grad = torch.ones(3, 2)
+    second.step()
+
+    assert 0.5 == second.param_groups[0]["lr"]
+    assert torch.equal(torch.full((3, 2), 0.5), other.detach())
+
+
+def test_a_wrapper_loads_no_groups_of_other_parameters():
+    strange = LOADS.replace(
+        "self.param_groups = self.optimizer.param_groups",
+        "other = torch.optim.SGD([torch.ones(3, 2)])\n"
+        "        self.param_groups = other.param_groups",
+    )
+    optimizer = load(WRAPS + strange)([one_parameter()])
+
+    with pytest.raises(TypeError, match="may not become others"):
+        optimizer.load_state_dict(optimizer.state_dict())

@@ -93,6 +93,7 @@ def bare_step(training: Training, held: Case) -> None:
         training.run(f"path.append([p.detach().clone() for p in ({names})])")
     if all(training.facts.nothing_left(each.shape) for each in held.parameters):
         return
+    training.require_rate(held)
     training.claim_moved(
         "not all(all(map(torch.equal, now, path[0])) for now in path)",
         "step() without a closure moves nothing",

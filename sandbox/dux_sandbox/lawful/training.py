@@ -109,6 +109,15 @@ class Training:
             raise Unjudged("a gradient that stays the same leaves it nothing to do")
         self.script.claim(expression, otherwise, self.stillness)
 
+    def require_rate(self, case: Case) -> None:
+        """Refuse to judge where a rule would move and its rate is its own, and 0.
+
+        Raises:
+            Unjudged: so it is.
+        """
+        if case.options == ((),) and self.facts.number("lr") == 0:
+            raise Unjudged("its own rate is 0, and a schedule is to set another")
+
     @property
     def stillness(self) -> str:
         """The cause where something does not move: the rule never moves anything."""

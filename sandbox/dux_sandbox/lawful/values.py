@@ -202,6 +202,7 @@ def downhill(training: Training, held: Case) -> None:
     held = training.under_way(held)
     if all(training.facts.nothing_left(each.shape) for each in held.parameters):
         raise Unjudged("a rule that centres gradients leaves nothing of these")
+    training.require_rate(held)
     training.begin(held)
     training.keep(held)
     training.train(held)

@@ -150,11 +150,21 @@ class Writing:
         held = None
         if kind in self._context.classes or kind in BASES:
             held = vars(target).get("param_groups")
-        same = type(value) is list and type(held) is list and len(value) == len(held)
-        if not same or any(a is not b for a, b in zip(value, held or (), strict=True)):
-            raise TypeError(
-                "param_groups may not become others; write into the groups there are"
-            )
+        if type(value) is list and type(held) is list and len(value) == len(held):
+            pairs = list(zip(value, held, strict=True))
+            if all(one is other for one, other in pairs):
+                return
+            # After a load both have dicts of their own, over the same parameters.
+            if id(target) in self._context.regrouping and all(
+                type(one) is dict
+                and [*map(id, one["params"])] == [*map(id, other["params"])]
+                for one, other in pairs
+            ):
+                held[:] = value
+                return
+        raise TypeError(
+            "param_groups may not become others; write into the groups there are"
+        )
 
     def _set_on_tensor(self, target: torch.Tensor, name: str, value: Any) -> None:
         """`.data` and `.grad` keep their tensor and take the values of another."""
