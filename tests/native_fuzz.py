@@ -37,6 +37,7 @@ _TEXTS = """reflect constant replicate circular sum mean amax amin prod none bat
 reduced complete r fro nuc xy ij linear lower higher nearest midpoint tanh trunc floor
 gelsd gelsy left right gelu x""".split()
 _KEPT = 4096  # numbers; larger results are no arguments
+_MODULES = "torch torch.fft torch.linalg torch.nn.functional torch.special".split()
 # Other names, or none, in torch's table of operators.
 _OPERATORS = {"torch.nn.functional.": "", "torch.linalg.": "linalg_"}
 _OPERATORS |= {"torch.fft.": "fft_", "torch.": ""}

@@ -173,6 +173,8 @@ STACK = {
     "hash_by_items_into_a_tensor": "p -= {1: deep_tuple()}.items()",
     "hash_by_ordered_keys": "OrderedDict([(1, 1)]).keys() & [deep_tuple()]",
     "rolled": "torch.roll(torch.ones(2, 2), [1] * 900000, [0] * 900000)",
+    "shifted_spectrum": "torch.fft.fftshift(p, [0] * 900000)",
+    "shifted_spectrum_back": "torch.fft.ifftshift(p, dim=[0] * 900000)",
     "rolled_method": "p.roll([1] * 900000, [0] * 900000)",
     "listed_dimensions": "torch.ones([1] * 100000).tolist()",
     "listed_unsqueezed": (

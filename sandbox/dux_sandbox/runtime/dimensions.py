@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.language import vocabulary
+from dux_sandbox.language import torch_names, vocabulary
 
 Check = Callable[..., None]
 
@@ -31,7 +31,7 @@ def check_dimensions(count: int) -> None:
 
 
 def sizes(*arguments: Any, **options: Any) -> None:
-    """Refuse more sizes or shifts than a tensor may have dimensions."""
+    """Refuse more sizes, shifts or places than a tensor may have dimensions."""
     check_dimensions(len(arguments) - 1)  # the tensor itself may be among them
     for value in (*arguments, *options.values()):
         if isinstance(value, (list, tuple)):
@@ -79,6 +79,7 @@ FUNCTIONS: dict[str, Check] = {
         for name in """broadcast_to empty full meshgrid normal ones rand randint randn
         zeros""".split()
     },
+    **{f"torch.fft.{name}": sizes for name in torch_names.FFT},
     "torch.nn.functional.one_hot": one_more,
     "torch.stack": one_more,
     "torch.tensordot": together,
