@@ -28,6 +28,8 @@ TOPS = {
     "no capture": "assert not torch.cuda.is_available()\n"
     "assert not torch.cuda.is_current_stream_capturing()",
     "its own version": "__version__ = '1.0'\ntext = f'v{__version__}'",
+    "the version of torch": "assert torch.__version__ >= '1.5.0'\n"
+    "assert int(torch.__version__.split('.')[0]) > 1",
     "what collections held": "import collections\n"
     "assert isinstance(len, collections.Callable)",
     "what this torch lacks": "try:\n"

@@ -253,7 +253,10 @@ class Judging(RestrictingNodeTransformer):
             return node  # the import itself was reported
         made: ast.expr = self.load(global_of(found), root)
         for link in reversed(chain):
-            if found in vocabulary.MODULES:
+            if f"{found}.{link.attr}" == torch_names.VERSION:
+                found = ""
+                made = self.load(torch_names.global_of(torch_names.VERSION), link)
+            elif found in vocabulary.MODULES:
                 if not known_path(f"{found}.{link.attr}"):
                     self._not_in_module(link, found, link.attr)
                     return self.call(

@@ -179,6 +179,10 @@ __init__ __setstate__ add_param_group load_state_dict state_dict step zero_grad
 """.split()
 
 
+# A text, which published optimizers ask before they choose between two spellings.
+VERSION = "torch.__version__"
+
+
 def global_of(path: str) -> str:
     """The name, which no source can spell, of the global that stands for a path.
 

@@ -285,6 +285,7 @@ class Guards:
             "@metaclass": self._classes.make,
             "@Exception": Exception,
             **{global_of(path): value for path, value in PATHS.items()},
+            global_of(torch_names.VERSION): str(torch.__version__),
             global_of("torch.optim.optimizer._view_as_real"): self._view_as_real,
         }
 
