@@ -20,7 +20,7 @@ from dux_sandbox.process.spawning import forked
 _START_SECONDS = 120.0
 # Without these a file that no check has passed is not run at all.
 _LAYERS = ("rlimits", "no-new-privs", "seccomp")
-_MOST_JSON = 8 << 20  # a class takes some 100 kB
+_MOST_JSON = 64 << 20
 _MOST_MISSING = 20
 
 # By class, the literals of arguments that have no default.
