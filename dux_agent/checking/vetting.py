@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,6 +60,7 @@ def vet(
     names: Sequence[str] = (),
     beside: Sequence[SourceFile] = (),
     trial: Trial | None = None,
+    given_up: Callable[[], bool] = lambda: False,
 ) -> Vetted:
     """Judge every optimizer of a file: a static check, then a dry run.
 
@@ -70,24 +71,35 @@ def vet(
         names: the classes that are meant; all of them by default.
         beside: files that it may import; what it uses of them is judged with it.
         trial: what the dry run is made on; a small built-in model by default.
+        given_up: asked before each dry run; True ends it all.
 
     Raises:
         BadArgument: a name is no optimizer of the file.
-        DuxError: no process for the dry run can be had on this system.
+        DuxError: no process for the dry run can be had on this system, or it was
+            given up.
     """
     held = read(file, source, names=names, beside=beside)
-    return vetted_of(held, static=static, trial=trial)
+    return vetted_of(held, static=static, trial=trial, given_up=given_up)
 
 
-def vetted_of(held: Read, *, static: bool, trial: Trial | None = None) -> Vetted:
+def vetted_of(
+    held: Read,
+    *,
+    static: bool,
+    trial: Trial | None = None,
+    given_up: Callable[[], bool] = lambda: False,
+) -> Vetted:
     """What was read of a file, with the dry runs of the classes that are accepted.
 
     Raises:
-        DuxError: no process for the dry run can be had on this system.
+        DuxError: no process for the dry run can be had on this system, or it was
+            given up.
     """
     vetted = []
     for part in held.parts:
         runs = part.report.ok and part.name is not None and not static
+        if runs and given_up():
+            raise DuxError(f"{held.file}: the check was given up.")
         vetted.append(part.vetted(_tried(part.text, trial) if runs else None))
     return Vetted(
         held.file,

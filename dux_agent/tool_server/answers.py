@@ -86,6 +86,7 @@ class Answers:
         classes: Sequence[str],
         beside: Sequence[str],
         static: bool,
+        given_up: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
         """What `dux check --json` prints of one file.
 
@@ -95,6 +96,7 @@ class Answers:
             classes: those that are meant; all of them by default.
             beside: files under the root that are judged with it, as one source.
             static: only read the source; run nothing.
+            given_up: asked before each class is tried; True ends the trial.
         """
         from dux_agent.checking.vetting import vet
         from dux_agent.trace import plain
@@ -106,6 +108,7 @@ class Answers:
             static=static,
             names=classes,
             beside=self._beside(beside),
+            given_up=given_up,
         )
         held: dict[str, Any] = plain(vetted.as_dict())
         return held

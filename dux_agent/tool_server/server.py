@@ -15,11 +15,13 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from dux_agent.errors import DuxError
+from dux_agent.showing import one_line
 from dux_agent.tool_server.answers import Answers, FuzzRequest
 
 _T = TypeVar("_T")
 
 MOST_WAITING = 8  # calls that wait for the one at work
+_MOST_SAID = 1500  # characters of why a call is refused
 INSTRUCTIONS = " ".join(
     """
     Vets PyTorch optimizers before anybody trains with them. Call `check` on a class
@@ -66,13 +68,14 @@ class Lane:
     """
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+        self._busy = False
         self._waiting = 0
 
     @property
     def busy(self) -> bool:
         """Whether a call is at work."""
-        return self._turn.locked()
+        return self._busy
 
     async def run(self, work: Callable[[Callable[[], bool]], _T]) -> _T:
         """Do `work` when its turn comes, and return what it returns.
@@ -91,19 +94,31 @@ class Lane:
         gone = threading.Event()
 
         def turn() -> _T:
-            with self._turn:
+            with self._changed:
+                self._changed.wait_for(lambda: gone.is_set() or not self._busy)
+                if gone.is_set():
+                    raise ToolError("the call was given up before its turn")
+                self._busy = True
+            try:
                 return work(gone.is_set)
+            finally:
+                with self._changed:
+                    self._busy = False
+                    self._changed.notify_all()
 
         self._waiting += 1
         try:
             # A thread cannot be ended: whoever gave up does not wait for it, and it
-            # stops by itself at the next law.
+            # stops by itself at the next law or class, or before its turn.
             return await anyio.to_thread.run_sync(turn, abandon_on_cancel=True)
         except DuxError as error:
-            raise ToolError(str(error)) from None
+            # It may quote what the client said, at any length.
+            raise ToolError(one_line(str(error), _MOST_SAID)) from None
         finally:
-            gone.set()
             self._waiting -= 1
+            with self._changed:
+                gone.set()
+                self._changed.notify_all()
 
 
 def build(answers: Answers, lane: Lane) -> MCPServer:
@@ -132,8 +147,13 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
         instead. The dry run is made in a locked-down process.
         """
         return await lane.run(
-            lambda _: answers.check(
-                source, path, classes=classes or (), beside=beside or (), static=static
+            lambda given_up: answers.check(
+                source,
+                path,
+                classes=classes or (),
+                beside=beside or (),
+                static=static,
+                given_up=given_up,
             )
         )
 
