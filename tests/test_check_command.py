@@ -110,6 +110,27 @@ def test_every_class_of_a_file_is_judged():
     assert "numpy" in one["findings"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "KINDS = [First, Second, open('harmed', 'w')]",
+        "class Both:\n    kinds = First, Second, open('harmed', 'w')",
+    ],
+)
+def test_what_is_part_of_no_class_is_told_as_left_out(line):
+    two = "import torch\n" + rule("First") + rule("Second")
+    Path("two.py").write_text(f"{two}\n\n{line}\n")
+    last = len(two.splitlines()) + 3
+
+    (one,) = told("--static", "two.py")
+    result = dux("--static", "two.py")
+
+    assert [("left out", last)] == [
+        (note["rule"], note["line"]) for note in one["notes"]
+    ]
+    assert f"line {last}: left out: a statement that no class uses" in result.stdout
+
+
 @pytest.mark.parametrize(("name", "code"), [("First", 1), ("Second", 0)])
 def test_a_class_may_be_named(name, code):
     Path("several.py").write_text(SEVERAL)
@@ -294,6 +315,24 @@ def test_a_file_of_a_folder_that_is_no_text_is_told_in_its_row():
 
     assert (True, False) == (good["ok"], picture["ok"])
     assert "no UTF-8 text" in picture["findings"][0]["message"]
+
+
+@pytest.mark.parametrize("beneath", [".", "inner"])
+@pytest.mark.parametrize("to", ["../secret.py", "/proc/kmsg", "/etc/hostname"])
+def test_a_link_that_leads_out_of_a_folder_is_told_and_not_read(to, beneath):
+    Path("zoo/inner").mkdir(parents=True)
+    Path("secret.py").write_text("KEY = hunter2(\n")
+    Path("zoo/good.py").write_text(GOOD)
+    Path("zoo/same.py").symlink_to("good.py")
+    target = Path("secret.py").absolute() if to == "../secret.py" else to
+    Path("zoo", beneath, "link.py").symlink_to(target)
+
+    rows = {one["file"]: one for one in told("--static", "zoo")}
+
+    link = rows.pop(str(Path("zoo", beneath, "link.py")))
+    assert not link["ok"] and "hunter2" not in json.dumps(link)
+    assert "leads out of zoo" in link["findings"][0]["message"]
+    assert all(one["ok"] for one in rows.values()) and 2 == len(rows)
 
 
 @pytest.mark.parametrize(

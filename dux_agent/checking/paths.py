@@ -57,6 +57,11 @@ def subjects_of(paths: Sequence[str]) -> list[Subject]:
 
 
 def _in_folder(file: str, folder: str) -> Subject:
+    root = os.path.realpath(folder)
+    if os.path.commonpath([root, os.path.realpath(file)]) != root:
+        # Findings quote what they find, and the folder may be anybody's.
+        trouble = f"{file} is a link that leads out of {folder}; name it by itself"
+        return Subject(file, None, folder, trouble)
     try:
         return Subject(file, read_source(file), folder)
     except BadArgument as error:

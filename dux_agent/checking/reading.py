@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dux_agent.checking.advice import stranger_finding
@@ -12,7 +12,7 @@ from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 from dux_sandbox.gathering.gathered import Gathered
 from dux_sandbox.gathering.joining import join
 from dux_sandbox.gathering.modules import SourceFile
-from dux_sandbox.gathering.outline import Outline, outline
+from dux_sandbox.gathering.outline import Outline, is_main_block, lines_of, outline
 from dux_sandbox.gathering.reading import CannotJoin
 from dux_sandbox.gathering.scripts import signs_of, told
 from dux_sandbox.gathering.slicing import only_needed, part_of
@@ -21,13 +21,18 @@ from dux_sandbox.static_check import check
 
 @dataclass(frozen=True)
 class Part:
-    """What one class needs, and its static check."""
+    """What one class needs, and its static check.
+
+    Attributes:
+        unjudged: notes on what is part of no class of the file.
+    """
 
     file: str
     name: str | None
     lines: Gathered
     text: str
     report: CheckReport
+    unjudged: tuple[Told, ...] = ()
 
     @classmethod
     def of(
@@ -69,7 +74,7 @@ class Part:
             self.text,
             self.report,
             self.told([*self.report.findings, *found]),
-            self.told(self.report.notes),
+            (*self.told(self.report.notes), *self.unjudged),
             tried,
         )
 
@@ -198,4 +203,27 @@ def read(
             parts = [part.alone(whole, about) for part in parts]
             found = _script(file, told(signs), signs[0].line, parts)
             held = replace(held, signs=told(signs), found=(found,))
+    if not names and not held.signs:
+        unjudged = tuple(_in_no_part(whole, about, parts))
+        parts[-1] = replace(parts[-1], unjudged=unjudged)
     return replace(held, parts=tuple(parts))
+
+
+def _in_no_part(
+    whole: Gathered, about: Outline, parts: Sequence[Part]
+) -> Iterator[Told]:
+    """A note on each statement that uses something of every class, as a list of them.
+
+    Each class is judged without what the others need, and so without these.
+    """
+    held = {
+        part.lines.origin(line)
+        for part in parts
+        for line in range(1, len(part.lines.lines) + 1)
+    }
+    for statement in about.tree.body:
+        places = [whole.origin(line) for line in lines_of(statement)]
+        if not is_main_block(statement) and held.isdisjoint(places):
+            file, line = places[0]
+            message = "a statement that no class uses"
+            yield Told(file, Finding("left out", line, message, "leave it out"))
