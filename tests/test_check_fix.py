@@ -494,3 +494,42 @@ def test_a_name_with_line_ends_forges_no_line_of_the_diff():
     assert ["--- a +++ b -x = 1.py", "+++ a +++ b -x = 1.fixed.py"] == [
         line for line in result.stdout.splitlines() if line.startswith(("---", "+++"))
     ]
+
+
+# What runs when a file is imported, and stands where no class is judged with it.
+AT_IMPORT = {
+    "a statement": "open({witness!r}, 'w')",
+    "beside another": "LATE = 1; open({witness!r}, 'w')",
+    "a class": "class Other:\n    held = open({witness!r}, 'w')",
+    "a default": "def other(held=open({witness!r}, 'w')):\n    return held",
+    "a decorator": "@(lambda f: open({witness!r}, 'w'))\ndef other():\n    return 1",
+    "what uses the class": "KINDS = [Mine, open({witness!r}, 'w')]",
+    "a block": "with open({witness!r}, 'w') as held:\n    held.write('x')",
+    "another optimizer": "class Other(torch.optim.Optimizer):\n"
+    "    held = open({witness!r}, 'w')\n\n"
+    "    def step(self, closure=None):\n        return None",
+    "many": "\n".join(["open({witness!r}, 'w')"] * 30),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(AT_IMPORT))
+def test_a_rewrite_holds_nothing_at_import_that_nobody_judged(kind):
+    witness = str(Path("harmed").absolute())
+    text = source("import os", after=AT_IMPORT[kind].format(witness=witness))
+    Path("mine.py").write_text(text)
+
+    fix, result = fixed("mine.py", "--class", "Mine")
+
+    assert 0 == result.exit_code, fix["trouble"]
+    exec(compile(Path("mine.fixed.py").read_text(), "mine", "exec"), {"__name__": "m"})
+    assert not Path(witness).exists()
+    assert any("which no optimizer uses" in each["what"] for each in fix["changes"])
+
+
+def test_what_a_rule_may_say_beside_the_class_stays():
+    Path("mine.py").write_text(source("import os", after='KINDS = {"mine": Mine}'))
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert 'KINDS = {"mine": Mine}' in Path("mine.fixed.py").read_text()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.gathered import Gathered, Origin
-from dux_sandbox.gathering.outline import outline
+from dux_sandbox.gathering.outline import lines_of, outline
 from dux_sandbox.gathering.slicing import part_of
 from dux_sandbox.mending import (
     computed,
@@ -95,6 +96,7 @@ def mend(
         if made is None:
             break
         draft = _again(made, unused.imports)
+    draft = _without_unjudged(source, draft)
     placed = tuple(draft.source.placed(finding) for finding in found_in(draft))
     changes = sorted(draft.changes, key=lambda change: change.origin)
     return Mended(draft.source, tuple(changes), placed)
@@ -115,15 +117,55 @@ def _with(draft: Draft, rule: Rule, findings: Iterable[Finding]) -> Draft | None
     return draft.with_rewrite(rewrite) if rewrite else None
 
 
+def _without_unjudged(source: Gathered, draft: Draft) -> Draft:
+    """A rewrite without what no class is judged with, where a rule may not say that.
+
+    It would run when the rewrite is imported, and would have been seen by nobody.
+    """
+    joined = len({file for file, _ in source.origins}) > 1
+    for _ in range(_MOST_TURNS):
+        if not (draft.changes or joined):
+            break  # nothing is going to be written
+        made = _with(draft, unused.beside, _against_the_rest(draft))
+        if made is None:
+            break
+        draft = _again(made, unused.imports)
+    return draft
+
+
+def _against_the_rest(draft: Draft) -> list[Finding]:
+    """What speaks against statements that none of the classes uses.
+
+    They are put before the classes: behind them they would be left out.
+    """
+    needed = draft.about.needed(draft.rules)
+    imports = (ast.Import, ast.ImportFrom)
+    first, early, late = set[int](), set[int](), set[int]()
+    for at, each in enumerate(draft.tree.body):
+        begins = at == 0 or isinstance(each, imports)
+        lines = first if begins else late if each in needed else early
+        lines |= set(lines_of(each))
+    early -= first
+    order = [*sorted(first), *sorted(early), *sorted(late - early - first)]
+    return _at_lines_of(draft, draft.source.only(order))
+
+
+def _at_lines_of(draft: Draft, part: Gathered) -> list[Finding]:
+    """What the static check finds in a part, at lines of the draft."""
+    line_of = {origin: at for at, origin in enumerate(draft.source.origins, 1)}
+    found = []
+    for finding in check(part.text).findings:
+        if finding.line is not None:
+            line = line_of.get(part.origin(finding.line), finding.line)
+            finding = Finding(finding.rule, line, finding.message, finding.instead)
+        found.append(finding)
+    return found
+
+
 def found_in(draft: Draft) -> list[Finding]:
     """What speaks against any of the classes, at lines of the draft."""
     found: dict[Finding, None] = {}
-    line_of = {origin: at for at, origin in enumerate(draft.source.origins, 1)}
     for rule in draft.rules:
         part = part_of(draft.source, draft.about, rule)
-        for finding in check(part.text).findings:
-            if finding.line is not None:
-                line = line_of.get(part.origin(finding.line), finding.line)
-                finding = Finding(finding.rule, line, finding.message, finding.instead)
-            found[finding] = None
+        found.update(dict.fromkeys(_at_lines_of(draft, part)))
     return list(found)
