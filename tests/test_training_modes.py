@@ -74,11 +74,12 @@ def test_the_laws_hold_for_it(guarded):
     assert trajectory(space["Free"]) == trajectory(load(FREE))
 
 
-def test_a_script_about_it_begins_in_train_mode(tmp_path):
+@pytest.mark.parametrize("lines", [0, 300])
+def test_a_script_about_it_begins_in_train_mode(tmp_path, lines):
     space = {}
     source = FREE.replace(
         "p.add_(p.grad,", "p.grad.mul_(2)\n                    p.add_(p.grad,"
-    )
+    ).replace("Steps in train mode only.", "Steps in train mode only." + "\n" * lines)
     exec(source, space)
 
     results = check_laws(space["Free"], examples=0, source=source)

@@ -106,6 +106,8 @@ def _prune(node: ast.ClassDef) -> None:
         for name in methods
         if name.startswith("__") or hasattr(torch.optim.Optimizer, name)
     ]
+    if {"train", "eval"} <= methods.keys():
+        wanted.append("train")  # a script puts the rule in this mode
     wanted += [
         name
         for each in node.body
