@@ -317,6 +317,22 @@ def test_a_file_of_a_folder_that_is_no_text_is_told_in_its_row():
     assert "no UTF-8 text" in picture["findings"][0]["message"]
 
 
+@pytest.mark.parametrize(
+    ("count", "size", "said"),
+    [(2001, 0, "more than 2000 Python files"), (17, 1 << 22, "more than 64 MiB")],
+)
+def test_a_folder_that_holds_too_much_is_refused_in_one_line(count, size, said):
+    Path("zoo").mkdir()
+    for each in range(count):
+        with Path(f"zoo/a{each}.py").open("wb") as file:
+            file.truncate(size)  # takes no room on the disk
+
+    result = dux("--static", "zoo")
+
+    assert 2 == result.exit_code
+    assert said in result.stderr and 1 == len(result.stderr.splitlines())
+
+
 @pytest.mark.parametrize("beneath", [".", "inner"])
 @pytest.mark.parametrize("to", ["../secret.py", "/proc/kmsg", "/etc/hostname"])
 def test_a_link_that_leads_out_of_a_folder_is_told_and_not_read(to, beneath):

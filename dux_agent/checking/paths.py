@@ -21,6 +21,7 @@ _PASSED_OVER = frozenset(
     "__pycache__ build dist env node_modules site-packages venv".split()
 )
 _MOST_FILES = 2_000
+_MOST_TEXT = 64 << 20  # characters of all files together: they are held at once
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,23 @@ def subjects_of(paths: Sequence[str]) -> list[Subject]:
     """Every file that is meant, each once, read.
 
     Raises:
-        BadArgument: a file cannot be read, or a folder holds no Python file.
+        BadArgument: a file cannot be read, a folder holds no Python file, or too much.
     """
     found: dict[str, Subject] = {}
+    size = 0
     for path in paths:
-        if os.path.isdir(path):
-            for each in python_files(path):
-                found.setdefault(os.path.abspath(each), _in_folder(each, path))
-        else:
+        if not os.path.isdir(path):
             found.setdefault(os.path.abspath(path), Subject(path, read_source(path)))
+            continue
+        for each in python_files(path):
+            subject = _in_folder(each, path)
+            size += len(subject.text or "")
+            if size > _MOST_TEXT:
+                raise BadArgument(
+                    f"{path} holds more than {_MOST_TEXT >> 20} MiB of Python; no more "
+                    f"is checked at once; name a folder below it."
+                )
+            found.setdefault(os.path.abspath(each), subject)
     return list(found.values())
 
 
@@ -91,15 +100,15 @@ def python_files(folder: str) -> list[str]:
             for name in sorted(names)
             if name.endswith(".py") and Path(at, name).is_file()
         ]
+        if len(found) > _MOST_FILES:
+            raise BadArgument(
+                f"{folder} holds more than {_MOST_FILES} Python files; no more are "
+                f"checked at once; name a folder below it."
+            )
     if not found:
         raise BadArgument(
             f"{folder} is no ordinary file but a folder, and no Python file is in it; "
             f"name a file, or a folder that holds some."
-        )
-    if len(found) > _MOST_FILES:
-        raise BadArgument(
-            f"{folder} holds {len(found)} Python files; at most {_MOST_FILES} are "
-            f"checked at once; name a folder below it."
         )
     return found
 
