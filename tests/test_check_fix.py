@@ -533,3 +533,33 @@ def test_what_a_rule_may_say_beside_the_class_stays():
 
     assert 0 == result.exit_code, fix["trouble"]
     assert 'KINDS = {"mine": Mine}' in Path("mine.fixed.py").read_text()
+
+
+HALVES = {
+    "a choice": "p.mul_(np.exp(1e4) if p.numel() == 12345 else 1.0)",
+    "the other choice": "p.mul_(1.0 if p.numel() != 12345 else np.exp(1e4))",
+    "an or": "p.mul_(p.numel() != 12345 or np.exp(1e4))",
+    "a function": "late = lambda: np.exp(1e4)\n"
+    "                    p.mul_(1.0 if p.numel() != 12345 else late())",
+    "a list": "p.mul_(1.0 + sum([np.exp(1e4) for n in p.shape if n == 12345]))",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(HALVES))
+def test_half_a_line_that_nothing_comes_past_is_not_rewritten(kind):
+    Path("mine.py").write_text(source("import numpy as np", body=HALVES[kind]))
+
+    fix, result = fixed()
+
+    assert 1 == result.exit_code and None is fix["written"]
+    assert "no comparison came past line" in fix["trouble"]
+
+
+def test_half_a_line_that_is_computed_is_rewritten():
+    body = "p.mul_(np.sqrt(0.5) if p.dim() < 9 else 1.0)"
+    Path("mine.py").write_text(source("import numpy as np", body=body))
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert "math.sqrt(0.5) if" in Path("mine.fixed.py").read_text()

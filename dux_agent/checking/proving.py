@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from ast import ClassDef
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dux_agent.checking.reading import Read
@@ -140,11 +141,35 @@ def _usual(about: Outline, name: str) -> dict[str, str]:
 
 def _unseen(mended: Mended, run: PlainRun) -> list[Origin]:
     """Where something was rewritten that a step may come past, and none did."""
+    run_lines = run.lines - set(_passed_over(mended.source.text, run))
     at: dict[Origin, set[int]] = {}
     for line, origin in enumerate(mended.source.origins, 1):
         at.setdefault(origin, set()).add(line)
     return [
         change.origin
         for change in mended.changes
-        if change.past is not None and not at.get(change.past, set()) & run.lines
+        if change.past is not None and not at.get(change.past, set()) & run_lines
     ]
+
+
+def _passed_over(text: str, run: PlainRun) -> Iterator[int]:
+    """Lines with a part that may be computed or not, and was not in any run.
+
+    Only parts that call or read something: a rewrite is never a mere number.
+    """
+    for node in ast.walk(ast.parse(text)):
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.IfExp):
+            parts = [node.body, node.orelse]
+        elif isinstance(node, ast.BoolOp):
+            parts = node.values[1:]
+        elif isinstance(node, ast.Lambda):
+            parts = [node.body]
+        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.GeneratorExp)):
+            parts = [node.elt]
+        for part in parts:
+            begin = part.lineno, part.col_offset
+            end = part.end_lineno or part.lineno, part.end_col_offset or 0
+            says = any(isinstance(e, (ast.Call, ast.Attribute)) for e in ast.walk(part))
+            if says and not any(begin <= place < end for place in run.places):
+                yield from range(begin[0], end[0] + 1)

@@ -7,7 +7,7 @@ but the jail around it; what comes back is numbers, and they are compared here.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dux_sandbox.findings import printable
@@ -38,14 +38,19 @@ class PlainRun:
     Attributes:
         episodes: by class, what `dux_sandbox.plain_steps.episodes` gives.
         missing: packages that a stand-in was put in place of.
-        lines: of the file, those that were run.
+        places: lines and columns, in bytes, of what was computed of the file.
         values: of the constants that were asked for, those that are plain, as literals.
     """
 
     episodes: dict[str, dict[str, Episode]]
     missing: tuple[str, ...] = ()
-    lines: frozenset[int] = frozenset()
+    places: frozenset[tuple[int, int]] = frozenset()
     values: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> frozenset[int]:
+        """The lines of the file of which something was computed."""
+        return frozenset(line for line, _ in self.places)
 
 
 def run_plainly(
@@ -62,7 +67,7 @@ def run_plainly(
     Args:
         files: the file, by its full path, and those that it may import.
         given: the classes, each with values for arguments without a default.
-        watch: whether to note each line of the file that is run.
+        watch: whether to note what is computed of the file.
         values: constants at the top level of the file whose values are wanted.
         seconds: for running the file and each class.
         limits: `memory` is used.
@@ -110,8 +115,14 @@ def run_plainly(
         printable(str(name)[:60])
         for name in _listed(answer.get("missing"))[:_MOST_MISSING]
     )
-    lines = frozenset(n for n in _listed(answer.get("lines")) if isinstance(n, int))
-    return PlainRun(held, missing, lines, _literals(answer.get("values"), values))
+    places = frozenset(_places(answer.get("places")))
+    return PlainRun(held, missing, places, _literals(answer.get("values"), values))
+
+
+def _places(value: object) -> Iterator[tuple[int, int]]:
+    for place in _listed(value):
+        if isinstance(place, list) and [int, int] == [type(each) for each in place]:
+            yield place[0], place[1]
 
 
 def _literals(held: object, wanted: Sequence[str]) -> dict[str, str]:

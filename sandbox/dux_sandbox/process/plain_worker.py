@@ -14,7 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import torch
@@ -83,8 +83,8 @@ def _answer(channel: Channel, message: dict[str, Any]) -> None:
     files = [SourceFile(name, text) for name, text in message["files"]]
     plain_files = PlainFiles(files)
     main = files[0]
-    lines: set[int] = set()
-    with _watching(main.name if message["watch"] else "", lines):
+    places: set[tuple[int, int]] = set()
+    with _watching(main.name if message["watch"] else "", places):
         module = plain_files.run(main)
         for name, given in message["classes"]:
             rule = getattr(module, name)
@@ -96,7 +96,7 @@ def _answer(channel: Channel, message: dict[str, Any]) -> None:
     channel.send(
         {
             "missing": sorted(plain_files.missing),
-            "lines": sorted(lines),
+            "places": sorted(places),
             "values": {name: text for name, text in values.items() if text},
         }
     )
@@ -114,16 +114,26 @@ def _value(text: str) -> Any:
 
 
 @contextmanager
-def _watching(file: str, lines: set[int]) -> Iterator[None]:
-    """Note each line of a file that is run."""
+def _watching(file: str, places: set[tuple[int, int]]) -> Iterator[None]:
+    """Note the line and column of each expression of a file that is computed."""
     if not file:
         yield
         return
+    known: dict[CodeType, list[tuple[int | None, int | None]]] = {}
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:
-        if frame.f_code.co_filename != file:
+        code = frame.f_code
+        if code.co_filename != file:
             return None
-        lines.add(frame.f_lineno)
+        # A line says little: `a if b else c` is one, and half of it is computed.
+        frame.f_trace_opcodes = True
+        if code not in known:
+            known[code] = [(line, at) for line, _, at, _ in code.co_positions()]
+        line, column = known[code][max(frame.f_lasti, 0) // 2]
+        if event == "line":
+            places.add((frame.f_lineno, 0))
+        if line is not None:
+            places.add((line, column or 0))
         return trace
 
     sys.settrace(trace)
