@@ -75,7 +75,10 @@ class Line:
         option = self.option
         value = given if option.read is None else option.read(given)
         if type(value) is int and float in self.kinds and int not in self.kinds:
-            value = float(value)
+            try:
+                value = float(value)
+            except OverflowError:
+                raise self._refused(given, "a smaller number was wanted") from None
         # A bool is an int in Python and no number of anything here.
         fits = isinstance(value, self.kinds)
         if not fits or (isinstance(value, bool) and bool not in self.kinds):

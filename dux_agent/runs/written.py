@@ -35,6 +35,11 @@ def model_options(written: Any) -> dict[str, Any] | None:
         return None
     if isinstance(written, Mapping):
         found = dict(written)
+    elif not isinstance(written, (str, list, tuple)):
+        raise BadArgument(
+            f"lm_options is {str(written)[:60]}; a dict was wanted, or name=value; "
+            f"write for instance temperature=0.7."
+        )
     else:
         found = {}
         for each in [written] if isinstance(written, str) else list(written):
@@ -66,11 +71,13 @@ def names(written: Any) -> list[str] | None:
     Raises:
         BadArgument: it is something else.
     """
-    several = [written] if isinstance(written, str) else list(written or ())
+    if written is None:
+        return None
+    several = list(written) if isinstance(written, (list, tuple)) else [written]
     if not all(isinstance(each, str) and each.strip() for each in several):
         raise BadArgument(
-            f"fallback is {written!r}; the name of a language model was wanted, or "
-            f"several; pass for instance ollama:qwen3."
+            f"fallback is {str(written)[:60]}; the name of a language model was "
+            f"wanted, or several; pass for instance ollama:qwen3."
         )
     return several or None
 
@@ -85,12 +92,12 @@ def seconds(written: Any) -> float | None:
         return None
     try:
         value = math.nan if isinstance(written, bool) else float(written)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not 0 < value < math.inf:
         raise BadArgument(
-            f"{written!r} is no time; a number of seconds above 0 was wanted; write "
-            f"for instance 600."
+            f"{str(written)[:60]} is no time; a number of seconds above 0 was wanted; "
+            f"write for instance 600."
         )
     return value
 

@@ -185,6 +185,8 @@ def test_no_argument_of_run_json_is_taken_on_trust(died, tmp_path, key):
         sound |= {"boolean"}
     if key == "task_description":
         sound |= {"text", "surrogate", "zero"}
+    # A replay asks no language model, whatever it is called and told.
+    unasked = {"fallback": {"text", "surrogate", "zero"}, "lm_options": {"object"}}
     folder = shutil.copytree(died, tmp_path / "run")
     for bomb in BOMBS.keys() - sound - {"wide"}:
         facts = run_json(died)
@@ -196,7 +198,8 @@ def test_no_argument_of_run_json_is_taken_on_trust(died, tmp_path, key):
             with within(60):
                 result = dux(*command)
             ended_in_words(result)
-            assert 2 == result.exit_code, (bomb, result.output)
+            if "replay" not in command or bomb not in unasked.get(key, ()):
+                assert 2 == result.exit_code, (bomb, result.output)
 
 
 def events(folder):
