@@ -230,7 +230,7 @@ def _loaded_base(live: DuxOptimizer, saved: SavedCheckpoint) -> dict[str, Any]:
     """
     base = live.base
     before = dict(vars(base))
-    wanted = set(base.defaults) & set(base.param_groups[0])
+    wanted = live.base_standing.owned[0]  # the groups may hold a rule's options now
     try:
         base.defaults = dict(base.defaults)  # torch adds to them as it loads
         with silenced(base):
