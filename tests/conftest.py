@@ -3,6 +3,7 @@
 import gc
 import os
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 # The tensors here are small, and the machines that run these tests are shared: with
@@ -17,11 +18,12 @@ settings.register_profile(
 settings.load_profile("shared machine")
 
 
-def pytest_collection_finish(session):
+@pytest.fixture(scope="module", autouse=True)
+def few_objects():
     """Leave what is there by now out of every look at all objects.
 
-    Each swap looks for schedulers among the objects of the process: 300,000 here, most
-    of them modules and tests, 40 ms a time.
+    Each swap looks for schedulers among the objects of the process: 300,000 at first,
+    most of them modules and tests, 40 ms a time, and more with every file of tests.
     """
     gc.collect()
     gc.freeze()

@@ -37,7 +37,7 @@ def rolled_back(params):
 def test_the_live_optimizer_keeps_every_law(factory):
     broken = [
         f"{result.name}: {result.message}"
-        for result in check_laws(factory, examples=5)
+        for result in check_laws(factory, examples=1)
         if not result.ok
     ]
 
