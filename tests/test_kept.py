@@ -241,7 +241,6 @@ ODD = {
     "a function": "math.sqrt",
     "a class": "int",
     "an iterator": "iter([1])",
-    "a dtype": "torch.float32",
     "a device": "p.device",
     "a generator": "torch.Generator()",
     "a meta tensor": "torch.empty(3, device='meta')",

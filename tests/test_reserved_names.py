@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import signal
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -294,6 +295,15 @@ def test_what_a_signal_raises_inside_a_rule_comes_out(error: type) -> None:
         interrupted.step()
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Of an interrupt: a shell has what it runs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_a_real_interrupt_inside_a_rule_comes_out() -> None:
     interrupted = planted("raise_signal(SIGINT)", **vars(signal))
 
