@@ -61,9 +61,9 @@ def cases() -> list[ParameterSet]:
 
 def effects(path: Path, seen: dict, reached: bool) -> list[str]:
     """What an attack brought about, as words; none is the bar."""
-    found = []
     if seen.get("stage"):
-        found.append(f"the play broke: {seen['stage']}")
+        return [f"the play broke: {seen['stage']}"]
+    found = []
     if not seen.get("finished") or seen["exit"] not in (0, 3):
         return [f"early_exit: {seen.get('exit')}"]
     if seen["exit"] == 3:
