@@ -81,7 +81,8 @@ class Loop:
 
     def _remember(self, batch: Any) -> None:
         """Keep a batch for dry runs; those of before a `model.to()` fit no longer."""
-        first = next(iter(parameters_of(self._live.param_groups)), None)
+        groups = self._live.base.param_groups  # the same, without a look at schedules
+        first = next((each for group in groups for each in group["params"]), None)
         kind = None if first is None else (first.dtype, first.device)
         if self._kind not in (None, kind):
             self._batches.clear()
