@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import unittest
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
+from dux_agent.testing.contract import ContractTestCase
 from dux_graphs.proposals import Brief
 from dux_prompts.observation import Observation
 from dux_prompts.reply import Proposal
@@ -42,7 +42,7 @@ _REPLIES = (
 )
 
 
-class BriefTestCase(unittest.TestCase):
+class BriefTestCase(ContractTestCase):
     """Tries one brief; for pytest and unittest alike.
 
         class TestMine(BriefTestCase):
@@ -58,15 +58,7 @@ class BriefTestCase(unittest.TestCase):
     good_replies: ClassVar[tuple[str, ...]] = ()
 
     __test__ = False  # itself, where a module of tests imports it
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.__test__ = cls.__dict__.get("__test__", True)
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        if cls is BriefTestCase:
-            raise unittest.SkipTest("there is no brief to try; inherit it and make one")
+    nothing_to_try = "there is no brief to try; inherit it and make one"
 
     def make(self) -> Brief:
         """The brief."""

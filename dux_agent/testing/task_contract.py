@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import unittest
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, ClassVar
@@ -15,10 +14,11 @@ from torch import nn
 from dux_agent import tasks
 from dux_agent.attaching import attach
 from dux_agent.tasks.protocol import Task, check_loss, check_task
+from dux_agent.testing.contract import ContractTestCase
 from dux_sandbox.random_state import RandomState, seed_all
 
 
-class TaskTestCase(unittest.TestCase):
+class TaskTestCase(ContractTestCase):
     """Tries one task; for pytest and unittest alike.
 
         class TestMine(TaskTestCase):
@@ -33,15 +33,7 @@ class TaskTestCase(unittest.TestCase):
     steps: ClassVar[int] = 6
 
     __test__ = False  # itself, where a module of tests imports it
-
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        cls.__test__ = cls.__dict__.get("__test__", True)
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        if cls is TaskTestCase:
-            raise unittest.SkipTest("there is no task to try; inherit it and name one")
+    nothing_to_try = "there is no task to try; inherit it and name one"
 
     def setUp(self) -> None:
         self.addCleanup(RandomState.take().restore)
