@@ -152,6 +152,11 @@ def import_aliases(statement: ast.AST) -> Iterator[tuple[str, str]]:
             yield alias.asname or alias.name, f"{statement.module}.{alias.name}"
 
 
+def aliases_in(tree: ast.AST) -> dict[str, str]:
+    """What every name that an import binds anywhere stands for; the last one counts."""
+    return dict(pair for node in ast.walk(tree) for pair in import_aliases(node))
+
+
 def _names_in_class(statement: ast.stmt) -> Iterator[str]:
     """Names that a statement of a class body adds to the class."""
     if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):

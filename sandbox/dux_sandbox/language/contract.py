@@ -131,26 +131,27 @@ def _judge(chain: list[ast.ClassDef], stock: str) -> list[Finding]:
     return findings
 
 
+def demanded(arguments: ast.arguments, *, given: int) -> list[ast.arg]:
+    """Those without a default, after the `given` first ones by position."""
+    positional = [*arguments.posonlyargs, *arguments.args]
+    by_name = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return [
+        *positional[given : len(positional) - len(arguments.defaults)],
+        *(argument for argument, default in by_name if default is None),
+    ]
+
+
 def _judge_arguments(init: ast.FunctionDef) -> list[Finding]:
     arguments = init.args
     positional = [*arguments.posonlyargs, *arguments.args]
-    required = positional[: len(positional) - len(arguments.defaults)]
-    bare = [a.arg for a in required[2:]]
-    bare += [
-        argument.arg
-        for argument, default in zip(
-            arguments.kwonlyargs, arguments.kw_defaults, strict=True
-        )
-        if default is None
-    ]
     findings = [
         Finding(
             "contract",
             init.lineno,
-            f"the argument {argument} of __init__ has no default",
-            f"give it one: {argument}=...; the rule is built as Rule(params)",
+            f"the argument {each.arg} of __init__ has no default",
+            f"give it one: {each.arg}=...; the rule is built as Rule(params)",
         )
-        for argument in bare
+        for each in demanded(arguments, given=2)
     ]
     if len(positional) < 2 and arguments.vararg is None:
         message = "__init__ takes no parameters to optimize"
@@ -165,15 +166,8 @@ def _judge_step(step: ast.FunctionDef) -> list[Finding]:
     if not positional and arguments.vararg is None:
         message, instead = "step takes no self", "write def step(self, closure=None):"
         return [Finding("contract", step.lineno, message, instead)]
-    bare = positional[1 : len(positional) - len(arguments.defaults)]
-    bare += [
-        argument
-        for argument, default in zip(
-            arguments.kwonlyargs, arguments.kw_defaults, strict=True
-        )
-        if default is None
-    ]
     # A closure without a default is one that the rule needs.
+    bare = demanded(arguments, given=1)
     names = ", ".join(each.arg for each in bare if each.arg != "closure")
     if not names:
         return []

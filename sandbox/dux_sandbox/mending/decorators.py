@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.text_edits import Edit
-from dux_sandbox.language.bindings import import_aliases
+from dux_sandbox.language.bindings import aliases_in
 from dux_sandbox.language.idiom_names import SPEED
 from dux_sandbox.language.preparing import path_of
 from dux_sandbox.mending.draft import Draft, Rewrite, Statements
@@ -37,11 +37,7 @@ def refused(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
 
 
 def _taken_off(draft: Draft, goes: Callable[[int, str], bool]) -> Rewrite:
-    aliases = {
-        name: path
-        for node in ast.walk(draft.tree)
-        for name, path in import_aliases(node)
-    }
+    aliases = aliases_in(draft.tree)
     edits: list[Edit] = []
     told: list[tuple[int, str, int | None]] = []
     for node in ast.walk(draft.tree):

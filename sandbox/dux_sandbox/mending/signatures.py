@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.outline import lines_of
 from dux_sandbox.gathering.text_edits import Edit
+from dux_sandbox.language.contract import demanded
 from dux_sandbox.language.usual_values import USUAL, WRAPPED
 from dux_sandbox.mending.draft import Draft, Rewrite
 from dux_sandbox.mending.unused import names_in
@@ -24,7 +25,7 @@ def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
     """
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
-            bare = [*_without_default(statement.args), *_required(statement.args)]
+            bare = [*demanded(statement.args, given=2), *_required(statement.args)]
             named = [each.arg for each in bare]
             found = {name: repr(USUAL[name]) for name in named if name in USUAL}
             return {**found, **{name: A_CLASS for name in named if name in WRAPPED}}
@@ -86,17 +87,3 @@ def _required(arguments: ast.arguments) -> Iterator[ast.arg]:
     for argument, default in zip(named, arguments.defaults, strict=True):
         if ast.unparse(default).rpartition(".")[2] == "required":
             yield argument
-
-
-def _without_default(arguments: ast.arguments) -> list[ast.arg]:
-    """Arguments after self and the parameters that have no default."""
-    positional = [*arguments.posonlyargs, *arguments.args]
-    bare = positional[2 : len(positional) - len(arguments.defaults)]
-    bare += [
-        argument
-        for argument, default in zip(
-            arguments.kwonlyargs, arguments.kw_defaults, strict=True
-        )
-        if default is None
-    ]
-    return bare

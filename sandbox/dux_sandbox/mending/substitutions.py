@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.text_edits import Edit
-from dux_sandbox.language.bindings import import_aliases
+from dux_sandbox.language.bindings import aliases_in
 from dux_sandbox.language.preparing import path_of
 from dux_sandbox.mending.draft import Draft, Rewrite
 
@@ -35,11 +35,7 @@ _POWERS = frozenset(["numpy.power", "numpy.float_power"])
 
 def of_packages(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
     """`np.sqrt(x)` becomes `math.sqrt(x)`, `copy.deepcopy(t)` becomes `t.clone()`."""
-    aliases = {
-        name: path
-        for node in ast.walk(draft.tree)
-        for name, path in import_aliases(node)
-    }
+    aliases = aliases_in(draft.tree)
     edits: list[Edit] = []
     told: list[tuple[int, str, int | None]] = []
     inside: set[ast.AST] = set()
