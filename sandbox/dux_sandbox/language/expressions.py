@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import constants, torch_names, vocabulary
+from dux_sandbox.language import constants, idiom_names, torch_names, vocabulary
 from dux_sandbox.language.growing import Growing
 
 _OF_SHAPE = frozenset("squeeze_ t_ transpose_ unsqueeze_".split())
@@ -58,6 +58,10 @@ class Expressions(Growing):
 
     def _note_flags(self, node: ast.Call) -> None:
         """Flags of other kernels are taken out when torch's own step is called."""
+        if self.path(node.func) in idiom_names.AUTOCAST:
+            what = "autocast: a rule computes in the dtypes of its tensors"
+            instead = "leave it out, or write x.float() or x.to(torch.bfloat16)"
+            self.notes.append(Finding("left out", node.lineno, what, instead))
         for keyword in node.keywords:
             on = isinstance(keyword.value, ast.Constant) and keyword.value.value is True
             if on and keyword.arg in torch_names.KERNEL_FLAGS:

@@ -32,6 +32,21 @@ is_exporting
 DYNAMO = "allow_in_graph disable graph_break is_compiling".split()
 DYNAMO_UTILS = ["disable_cache_limit"]
 UTILS = ["is_compiling"]
+FOREACH_UTILS = """
+_device_has_foreach_support _get_foreach_kernels_supported_devices
+_group_tensors_by_device_and_dtype _has_foreach_support
+""".split()
+AUTOGRAD = "Variable enable_grad no_grad".split()
+# Of torch.nn: what computes with its arguments alone, and keeps nothing.
+ACTIVATIONS = """
+CELU ELU GELU Hardshrink Hardsigmoid Hardswish Hardtanh Identity LeakyReLU LogSigmoid
+LogSoftmax Mish ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmin Softplus Softshrink
+Softsign Tanh Tanhshrink Threshold
+""".split()
+# Contexts that change nothing of what a rule computes: its tensors keep their dtypes.
+AUTOCAST = frozenset(
+    f"torch.{name}autocast" for name in ("", "amp.", "cpu.amp.", "cuda.amp.")
+)
 CUDA = "is_available is_current_stream_capturing".split()
 NN_INIT = """
 constant_ eye_ kaiming_normal_ kaiming_uniform_ normal_ ones_ orthogonal_

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_, parameters_to_vector
 
-from dux_sandbox.language import torch_names, vocabulary
-from dux_sandbox.runtime import idioms, plain_builtins, tensor_caps
+from dux_sandbox.language import idiom_names, torch_names, vocabulary
+from dux_sandbox.runtime import activations, idioms, plain_builtins, tensor_caps
 from dux_sandbox.runtime.shapes import broadcast_shape
 from dux_sandbox.runtime.standins import Namespace, StandIn, kind_of
 
@@ -95,6 +95,8 @@ _OWN: dict[str, Any] = {
     **idioms.PATHS,
     "torch.nn.parameter.Parameter": _CLASSES["torch.nn.Parameter"],
 }
+# Made of names of another module.
+_LATER = frozenset(f"torch.nn.{name}" for name in idiom_names.ACTIVATIONS)
 _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "math": plain_builtins.MATH,
     "typing": plain_builtins.TYPING | idioms.TYPING,
@@ -112,9 +114,16 @@ _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "torch._dynamo": idioms.DYNAMO,
     "torch._dynamo.utils": idioms.DYNAMO_UTILS,
     "torch._utils": idioms.UTILS,
+    "torch.amp": idioms.AMP,
+    "torch.autograd": idioms.AUTOGRAD,
     "torch.compiler": idioms.COMPILER,
+    "torch.cpu": {},
+    "torch.cpu.amp": idioms.AMP,
     "torch.cuda": idioms.CUDA,
+    "torch.cuda.amp": idioms.AMP,
     "torch.jit": idioms.JIT,
+    "torch.utils": {},
+    "torch.utils._foreach_utils": idioms.FOREACH_UTILS,
 }
 
 
@@ -131,7 +140,7 @@ def _functions(module: str) -> dict[str, Any]:
         if value is None and module == "torch":
             value = _ZEROED.get(name)
         value = getattr(real, name, None) if value is None else value
-        if value is None or path in vocabulary.MODULES:
+        if value is None or path in vocabulary.MODULES or path in _LATER:
             continue
         check = tensor_caps.FUNCTIONS.get(path)
         found[name] = value if check is None else tensor_caps.capped(value, check)
@@ -144,6 +153,7 @@ def _assemble() -> dict[str, Any]:
     for module in vocabulary.MODULES:
         plain = _PLAIN_MODULES.get(module)
         contents[module] = dict(plain) if plain is not None else _functions(module)
+    contents["torch.nn"] |= activations.made_of(contents["torch.nn.functional"])
     spaces = {name: Namespace(name, inside) for name, inside in contents.items()}
     for path, space in spaces.items():
         above, _, name = path.rpartition(".")

@@ -176,6 +176,21 @@ def _init(name: str) -> Callable[..., Any]:
     return fill
 
 
+class FullPrecision:
+    """`torch.autocast`, which is left out: a rule computes in its tensors' dtypes."""
+
+    __slots__ = ()
+
+    def __init__(self, *arguments: Any, **options: Any) -> None: ...
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *raised: object) -> None: ...
+
+    def __call__(self, function: Any) -> Any:
+        return function
+
+
 class _Logger:
     """For the type of `LOGGER`, which is no class that a source could make more of."""
 
@@ -187,6 +202,7 @@ PATHS: dict[str, Any] = {
         f"torch.{name}": _refusing(f"torch.{name}", "it trusts sizes and indices")
         for name in idiom_names.NO_KERNELS
     },
+    "torch.autocast": lambda *_, **__: FullPrecision(),
     "torch.compile": _itself,
     "torch.optim.adam.adam": _refusing("torch.optim.adam.adam", "write the update"),
     **{f"torch.nn.init.{name}": _init(name) for name in idiom_names.NN_INIT},
@@ -212,6 +228,21 @@ DYNAMO: dict[str, Any] = {
 }
 DYNAMO_UTILS: dict[str, Any] = {"disable_cache_limit": _wraps}
 UTILS: dict[str, Any] = {"is_compiling": torch.compiler.is_compiling}
+AMP: dict[str, Any] = {"autocast": lambda *_, **__: FullPrecision()}
+AUTOGRAD: dict[str, Any] = {
+    "Variable": StandIn(torch.Tensor, lambda data, **_: data),
+    "enable_grad": torch.enable_grad,
+    "no_grad": torch.no_grad,
+}
+FOREACH_UTILS: dict[str, Any] = {
+    "_device_has_foreach_support": lambda device: device.type in _FOREACH_DEVICES,
+    "_get_foreach_kernels_supported_devices": lambda: ["cuda", "xpu", "mtia"],
+    "_group_tensors_by_device_and_dtype": group_by_device_and_dtype,
+    "_has_foreach_support": lambda tensors, device: (
+        device.type in _FOREACH_DEVICES
+        and all(type(each) in TENSORS for each in bounded(tensors))
+    ),
+}
 # What a rule asks before it takes a kernel of its own, or captures a graph.
 CUDA: dict[str, Any] = dict.fromkeys(idiom_names.CUDA, _no)
 WARNINGS: dict[str, Any] = dict.fromkeys(idiom_names.WARNINGS, _nothing)
