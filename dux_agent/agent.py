@@ -12,18 +12,12 @@ from torch import nn
 
 from dux_agent import arguments
 from dux_agent.agent_state import AgentState
-from dux_agent.asking.best_weights import Best
-from dux_agent.asking.building import Builder
-from dux_agent.asking.chronicle import Chronicle
-from dux_agent.asking.deciding import Decider
-from dux_agent.asking.guarding import guard_run
-from dux_agent.asking.intake import Intake
-from dux_agent.asking.looking import CallersFunctions
-from dux_agent.asking.loop import Loop
-from dux_agent.asking.plan import DecisionPlan, plan_of
-from dux_agent.asking.rules_in_force import RulesInForce
-from dux_agent.asking.structure import describe_model, describe_optimizer
-from dux_agent.asking.watch import Watch
+from dux_agent.deciding.building import Builder
+from dux_agent.deciding.decider import Decider
+from dux_agent.deciding.guarding import guard_run
+from dux_agent.deciding.loop import Loop
+from dux_agent.deciding.plan import DecisionPlan, plan_of
+from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.hooks import eager
@@ -32,10 +26,16 @@ from dux_agent.live.priming import Primed, source_in
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.uncopied import Uncopied
 from dux_agent.one_entry import OneEntry
-from dux_agent.record.recorder import Recorder
+from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.showing import named
-from dux_sandbox.trying.scratch import made_for_a_trial
+from dux_agent.training.best_weights import Best
+from dux_agent.training.intake import Intake
+from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.looking import CallersFunctions
+from dux_agent.training.prompt_history import Chronicle
+from dux_agent.training.structure import describe_model, describe_optimizer
+from dux_sandbox.dry_runs.scratch import made_for_a_trial
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver

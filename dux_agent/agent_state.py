@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from dux_agent.asking.deciding import Decider
-from dux_agent.asking.guarding import go_on_guarding
-from dux_agent.asking.looking import kept_batches
-from dux_agent.asking.loop import Loop
-from dux_agent.asking.watch import Watch
+from dux_agent.deciding.decider import Decider
+from dux_agent.deciding.guarding import go_on_guarding
+from dux_agent.deciding.loop import Loop
 from dux_agent.live.checkpoint import pack_for_later
 from dux_agent.live.guard_state import Snapshots, pack_guard
 from dux_agent.live.loading import prepare
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.saved_checkpoint import CheckpointRefused, refused
-from dux_agent.record.recorder import Recorder
+from dux_agent.run_folder.recorder import Recorder
+from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.looking import kept_batches
 from dux_sandbox.random_state import RandomState
 
 log = logging.getLogger(__name__)

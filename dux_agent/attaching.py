@@ -10,14 +10,14 @@ from torch import nn
 
 from dux_agent import arguments
 from dux_agent.agent import Agent
-from dux_agent.asking.looking import BeforeSteps, CallersFunctions
 from dux_agent.attached import remember, take_over
 from dux_agent.decisions import Budget
 from dux_agent.live.schedulers import schedulers_given
-from dux_agent.record.recorder import Recorder
-from dux_agent.record.run_folder import RunFolder, require_store
 from dux_agent.refusals import check_model_kind
+from dux_agent.run_folder.folder import RunFolder, require_store
+from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Clone, Objective, Settings, Validate
+from dux_agent.training.looking import BeforeSteps, CallersFunctions
 from dux_sandbox.limits import Limits
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from dux_graphs.state import DecisionState, Ports, PortsError
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
-    from dux_agent.asking.watch import Watch
     from dux_agent.tasks.protocol import Task
+    from dux_agent.training.interval_statistics import Watch
     from dux_sandbox.findings import DryRunReport, Finding
 
 _MOST_STEPS = 5000
@@ -112,7 +112,7 @@ class _Training:
 
 def _training(context: OnTask) -> _Training:
     from dux_agent import attach, tasks
-    from dux_agent.asking.watch import Watch
+    from dux_agent.training.interval_statistics import Watch
 
     task = tasks.build(context.task, context.seed)
     agent = attach(
@@ -141,8 +141,8 @@ def _looked_at(context: OnTask) -> _Training:
 
 def observe(context: OnTask) -> dict[str, Any]:
     """What the task's training looks like after its steps, plain data."""
-    from dux_agent.asking.structure import describe_model, describe_optimizer
     from dux_agent.live.group_options import learning_rates
+    from dux_agent.training.structure import describe_model, describe_optimizer
     from dux_prompts.observation import Observation
 
     training = _looked_at(context)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import mlflow
 
-from dux_agent.record.run_facts import read_facts
 from dux_agent.report.page import write_report
-from dux_agent.trace import Event
-from dux_agent.train import Progress, train
+from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.run_folder.trace import Event
+from dux_agent.runs.training import Progress, train
 
 
 def log(event: Event) -> None:

@@ -5,7 +5,7 @@ import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from dux_graphs.offline import OfflineRules
+from dux_graphs.offline.model import OfflineRules
 from dux_graphs.recorded import digest_of_chat
 
 

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import Any
 
-from dux_agent.record.run_folder import RunFolder
+from dux_agent.run_folder.folder import RunFolder
 from dux_sandbox.findings import digest_of
 
 SOURCE = '''

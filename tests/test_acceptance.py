@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dux_sandbox.trying.acceptance import judge
+from dux_sandbox.dry_runs.acceptance import judge
 
 CALM = [2.30, 2.29, 2.31, 2.28, 2.30, 2.27]
 

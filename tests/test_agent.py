@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import dux_agent
-from dux_agent import trace
 from dux_agent.errors import BadArgument
+from dux_agent.run_folder import trace
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD, after, train
 from tests.talking import Scripted, agent_over, fenced, run, scripted, sgd

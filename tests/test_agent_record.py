@@ -7,14 +7,14 @@ from io import FileIO
 import pytest
 from langgraph.checkpoint.memory import InMemorySaver
 
-from dux_agent import attach, trace
+from dux_agent import attach
 from dux_agent.errors import MissingExtra
-from dux_agent.record import trace_file
-from dux_agent.record.recorder import Recorder
-from dux_agent.record.run_facts import read_facts
-from dux_agent.record.run_folder import RunFolder
+from dux_agent.run_folder import trace, trace_file
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.recorder import Recorder
+from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.runs.training import train
 from dux_agent.settings import Settings
-from dux_agent.train import train
 from dux_sandbox.findings import digest_of
 from dux_sandbox.limits import Limits
 from tests import models

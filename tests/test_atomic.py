@@ -1,6 +1,6 @@
 import pytest
 
-from dux_agent.record.atomic import remove_parts, write_atomically
+from dux_agent.run_folder.atomic import remove_parts, write_atomically
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from dux_agent.asking.background import BackgroundWork, Cancelled
+from dux_agent.deciding.background import BackgroundWork, Cancelled
 from tests.waiting import wait_until
 
 

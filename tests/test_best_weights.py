@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from dux_agent.cli import app
 from dux_agent.errors import BadArgument
-from dux_agent.train import train
+from dux_agent.runs.training import train
 from tests import models
 from tests.swapping import MOMENTUM, SGD
 from tests.talking import agent_over, run

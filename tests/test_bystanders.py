@@ -13,7 +13,7 @@ from torch import nn
 
 from dux_agent import attach
 from dux_sandbox import dry_run
-from dux_sandbox.trying.reach import Reached
+from dux_sandbox.dry_runs.reach import Reached
 from tests import models
 from tests.swapping import SGD, after
 from tests.talking import scripted, sgd

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dux_agent.cli import app
-from dux_agent.record.run_folder import RunFolder
+from dux_agent.run_folder.folder import RunFolder
 
 REPOSITORY = Path(__file__).parents[1]
 COMMANDS = "run check fuzz trace replay report export doctor bench".split()

@@ -13,8 +13,8 @@ from torch import nn
 
 from dux_agent import attach
 from dux_agent.errors import BadArgument
-from dux_sandbox.trying.scratch import CannotClone, clone_model
-from dux_sandbox.trying.wrappers import unwrapped
+from dux_sandbox.dry_runs.scratch import CannotClone, clone_model
+from dux_sandbox.dry_runs.wrappers import unwrapped
 from tests import models
 from tests.swapping import SGD
 from tests.talking import agent_over, scripted, sgd

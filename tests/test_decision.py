@@ -608,7 +608,7 @@ def test_the_served_graph_says_what_its_context_is(context):
 
 def test_neither_importing_the_graphs_nor_a_whole_decision_brings_torch():
     code = (
-        "import dux_graphs.decision, dux_graphs.models, dux_graphs.offline\n"
+        "import dux_graphs.decision, dux_graphs.models, dux_graphs.offline.model\n"
         "import sys; assert 'torch' not in sys.modules, 'imports'\n"
         "from dux_graphs.decision import graph\n"
         f"out = graph.invoke({{'observation': {first().as_dict()!r}}})\n"

@@ -3,9 +3,9 @@ import io
 import pytest
 from rich.console import Console
 
-from dux_agent.terminal.display import TrainingDisplay
-from dux_agent.trace import Event
-from dux_agent.train import Progress
+from dux_agent.run_folder.trace import Event
+from dux_agent.runs.training import Progress
+from dux_agent.terminal.progress import TrainingDisplay
 
 
 def console(terminal):

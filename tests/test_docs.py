@@ -7,8 +7,8 @@ import pytest
 from typer.main import get_command
 
 from dux_agent.cli import app
+from dux_agent.run_folder.trace import KINDS
 from dux_agent.tasks import TASKS
-from dux_agent.trace import KINDS
 from tests.modules_table import PACKAGES, PAGE, marks, rows, table
 
 REPOSITORY = Path(__file__).parents[1]

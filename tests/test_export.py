@@ -8,7 +8,6 @@ import torch
 from typer.testing import CliRunner
 
 from dux_agent import tasks
-from dux_agent.asking.structure import describe_optimizer
 from dux_agent.cli import app
 from dux_agent.errors import DuxError
 from dux_agent.exporting.best import best_rule
@@ -16,8 +15,9 @@ from dux_agent.exporting.module_text import export
 from dux_agent.exporting.placing import indented, without_script
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.swap import swap
-from dux_agent.story.reading import read_story
-from dux_agent.train import train
+from dux_agent.run_history.reading import read_story
+from dux_agent.runs.training import train
+from dux_agent.training.structure import describe_optimizer
 from tests.run_folders import Writer, source, usual
 
 MOMENTUM = '''from __future__ import annotations

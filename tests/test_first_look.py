@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from dux_agent import attach, trace
+from dux_agent import attach
 from dux_agent.errors import BadArgument
+from dux_agent.run_folder import trace
 from tests import models
 from tests.swapping import SGD
 from tests.talking import run, scripted, sgd

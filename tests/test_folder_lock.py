@@ -3,8 +3,8 @@ import sys
 import pytest
 
 from dux_agent.errors import RunFolderUnusable
-from dux_agent.record import folder_lock
-from dux_agent.record.run_folder import RunFolder
+from dux_agent.run_folder import folder_lock
+from dux_agent.run_folder.folder import RunFolder
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no such locks there")
 

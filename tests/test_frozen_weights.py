@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from dux_agent import attach
-from dux_sandbox.trying.resting import Resting
-from dux_sandbox.trying.scratch import clone_model, frozen_weights
+from dux_sandbox.dry_runs.resting import Resting
+from dux_sandbox.dry_runs.scratch import clone_model, frozen_weights
 from tests import models
 from tests.swapping import SGD
 from tests.talking import scripted

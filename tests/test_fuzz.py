@@ -14,7 +14,7 @@ from dux_agent.checking.rule_texts import rules_of
 from dux_agent.cli import app
 from dux_agent.terminal.fuzzing import fuzz
 from dux_sandbox.findings import SourceRejected
-from dux_sandbox.law_trial import findings_of, try_laws
+from dux_sandbox.jailed_laws import findings_of, try_laws
 from dux_sandbox.laws import LAWS, OPTIONAL_LAWS, LawResult
 from tests import models, sources
 from tests.designs import DESIGNS

@@ -9,10 +9,10 @@ from io import FileIO
 import pytest
 
 from dux_agent.errors import RunFolderUnusable
-from dux_agent.record import trace_file
-from dux_agent.record.recorder import Recorder
-from dux_agent.record.run_folder import RunFolder
-from dux_agent.trace import read
+from dux_agent.run_folder import trace_file
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.recorder import Recorder
+from dux_agent.run_folder.trace import read
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_position_is_the_length_of_the_whole_trace(folder):
 def test_losses_of_a_script_that_closes_nothing_are_written_when_it_ends(tmp_path):
     script = f"""
         import os, sys
-        from dux_agent.record.run_folder import RunFolder
+        from dux_agent.run_folder.folder import RunFolder
         folder = RunFolder.create({str(tmp_path / "run")!r}, {{}})
         for step in range(40):
             folder.loss(step, 0.5)
@@ -171,7 +171,7 @@ def test_threads_that_go_on_while_the_interpreter_ends_write_every_event_once(
 ):
     script = f"""
         import threading
-        from dux_agent.record.run_folder import RunFolder
+        from dux_agent.run_folder.folder import RunFolder
         folder = RunFolder.create({str(tmp_path / "run")!r}, {{}})
         begun = threading.Event()
         def write():

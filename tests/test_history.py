@@ -2,9 +2,9 @@
 
 import pytest
 
-from dux_agent import trace
-from dux_agent.asking.chronicle import Chronicle
 from dux_agent.decisions import Decision
+from dux_agent.run_folder import trace
+from dux_agent.training.prompt_history import Chronicle
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD
 from tests.talking import Scripted, agent_over, fenced, run

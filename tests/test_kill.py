@@ -15,8 +15,8 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from dux_agent import trace
-from dux_agent.train import train
+from dux_agent.run_folder import trace
+from dux_agent.runs.training import train
 from tests.loopback import serving
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")

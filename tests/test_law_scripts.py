@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from dux_sandbox.law_trial import try_laws
+from dux_sandbox.jailed_laws import try_laws
 from dux_sandbox.laws import LAWS, check_laws
 from dux_sandbox.loading import load
 from tests.law_mutants import rule_of, source_of

@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from dux_agent import attach, trace
+from dux_agent import attach
 from dux_agent.live.saved_checkpoint import CheckpointRefused
+from dux_agent.run_folder import trace
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD, live_over, train
 from tests.talking import scripted

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from dux_agent import tasks
 from dux_agent.cli import app
 from dux_agent.errors import BadArgument
-from dux_agent.trace import read
-from dux_agent.train import train
+from dux_agent.run_folder.trace import read
+from dux_agent.runs.training import train
 from tests.foreign_tasks import Line, broken
 
 EXECUTIONS = ("inline", "isolated")

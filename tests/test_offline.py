@@ -8,9 +8,9 @@ from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from torch import nn
 
-from dux_graphs.offline import OfflineRules
-from dux_graphs.offline_rules.plan import FAMILIES, Plan
-from dux_graphs.offline_rules.writing import write_source
+from dux_graphs.offline.model import OfflineRules
+from dux_graphs.offline.plan import FAMILIES, Plan
+from dux_graphs.offline.writing import write_source
 from dux_prompts.brief import (
     render_another,
     render_repair,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from dux_agent import attach
-from dux_agent.asking.memory import in_the_state
+from dux_agent.training.memory import in_the_state
 from tests import models
 from tests.swapping import ADAM, MOMENTUM
 from tests.talking import run, scripted, sgd

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dux_agent.prompt_chain import PromptChain
+from dux_agent.run_folder.prompt_chain import PromptChain
 
 messages = st.lists(
     st.fixed_dictionaries(

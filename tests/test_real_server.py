@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from dux_agent import attach
-from dux_agent.trace import read
+from dux_agent.run_folder.trace import read
 from tests import models
 from tests.talking import sgd
 from tests.waiting import wait_until

@@ -6,7 +6,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel
 from langchain_core.messages import HumanMessage, SystemMessage
 
 from dux_graphs.models import chat_model
-from dux_graphs.offline import OfflineRules
+from dux_graphs.offline.model import OfflineRules
 from dux_graphs.recorded import (
     RecordedChatModel,
     RecordingChatModel,
@@ -197,7 +197,7 @@ def test_a_folder_that_is_no_run_is_said_in_one_line(tmp_path):
 
 
 def test_a_run_is_trained_again_from_its_own_folder(tmp_path):
-    from dux_agent.train import train
+    from dux_agent.runs.training import train
 
     first_run = train("tests.foreign_tasks:build", run_dir=tmp_path / "a", epochs=3)
     again = train(

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from dux_agent import attach, trace
+from dux_agent import attach
 from dux_agent.live.swap import rehearse
+from dux_agent.run_folder import trace
 from dux_sandbox.findings import Finding, RuleFailed
 from tests import models
 from tests.loops.ends import assert_same, ends

@@ -6,13 +6,13 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from dux_agent import trace
 from dux_agent.cli import app
-from dux_agent.record.run_folder import RunFolder
-from dux_agent.replaying import compare
+from dux_agent.run_folder import trace
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.trace import Event
 from dux_agent.runs.replayed_model import RecordedFailure, ReplayedModel, answers_in
-from dux_agent.trace import Event
-from dux_agent.train import train
+from dux_agent.runs.replaying import compare
+from dux_agent.runs.training import train
 from dux_graphs.recorded import digest_of_chat
 
 

@@ -15,7 +15,7 @@ from dux_agent.report.difference import difference
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.page import MOST_BYTES, write_report
 from dux_agent.report.thinning import thinned
-from dux_agent.story.reading import read_story
+from dux_agent.run_history.reading import read_story
 from tests.run_folders import Writer, fenced, source, usual
 
 

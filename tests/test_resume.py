@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from dux_agent import trace
 from dux_agent.live.saved_checkpoint import CheckpointRefused
-from dux_agent.record.run_folder import RunFolder
+from dux_agent.run_folder import trace
+from dux_agent.run_folder.folder import RunFolder
 from tests import models
 from tests.swapping import ADAM, SGD, after
 from tests.talking import agent_over, scripted

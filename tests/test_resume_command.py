@@ -5,10 +5,10 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from dux_agent import trace
 from dux_agent.cli import app
-from dux_agent.record.run_checkpoint import FILE
-from dux_agent.train import resume, train
+from dux_agent.run_folder import trace
+from dux_agent.run_folder.run_checkpoint import FILE
+from dux_agent.runs.training import resume, train
 
 
 class Died(Exception):

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from dux_agent.errors import RunFolderUnusable
-from dux_agent.record import run_checkpoint
-from dux_agent.record.run_checkpoint import FILE, Keeper, load, save
+from dux_agent.run_folder import run_checkpoint
+from dux_agent.run_folder.run_checkpoint import FILE, Keeper, load, save
 
 
 def state(**more):

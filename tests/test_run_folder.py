@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from langgraph.checkpoint.base import empty_checkpoint
 
 from dux_agent.errors import BadArgument, RunFolderExists, RunFolderUnusable
-from dux_agent.record.kept_sources import read_kept_source
-from dux_agent.record.run_facts import read_facts
-from dux_agent.record.run_folder import RunFolder
-from dux_agent.trace import read
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.kept_sources import read_kept_source
+from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.run_folder.trace import read
 
 FACTS = {"task": "digits", "seed": 3, "model": "offline", "arguments": {"epochs": 2}}
 

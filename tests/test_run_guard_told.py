@@ -10,11 +10,12 @@ import torch
 from rich.console import Console
 from typer.testing import CliRunner
 
-from dux_agent import attach, trace
+from dux_agent import attach
 from dux_agent.cli import app
 from dux_agent.errors import TrainingDiverged
-from dux_agent.record.run_folder import RunFolder
-from dux_agent.story.reading import read_story
+from dux_agent.run_folder import trace
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_history.reading import read_story
 from dux_agent.terminal import following
 from tests import models
 
@@ -138,8 +139,8 @@ def test_a_resumed_run_tells_nothing_twice(tmp_path):
 
 
 def test_spans_and_tensorboard_take_them(folder, tmp_path):
-    from dux_agent.telemetry.playing import play
-    from dux_agent.telemetry.tensorboard import TensorBoard
+    from dux_agent.integrations.playing import play
+    from dux_agent.integrations.tensorboard import TensorBoard
 
     pytest.importorskip("tensorboard")
     with TensorBoard(tmp_path / "board") as board:
@@ -150,7 +151,7 @@ def test_spans_and_tensorboard_take_them(folder, tmp_path):
         InMemorySpanExporter,
     )
 
-    from dux_agent.telemetry.spans import Spans
+    from dux_agent.integrations.spans import Spans
 
     exporter, provider = InMemorySpanExporter(), otel.TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))

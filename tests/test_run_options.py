@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from dux_agent import attach
 from dux_agent.cli import app
 from dux_agent.errors import BadArgument
-from dux_agent.record.run_facts import read_facts
-from dux_agent.replaying import replay
+from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.runs.options import lines, option
 from dux_agent.runs.plan import OPTIONS, Plan
-from dux_agent.train import resume, train
+from dux_agent.runs.replaying import replay
+from dux_agent.runs.training import resume, train
 from tests import fault_server, options_table
 from tests.swapping import SGD
 

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from dux_agent.record.run_checkpoint import save
-from dux_agent.record.run_folder import RunFolder
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.run_checkpoint import save
 from dux_graphs.redaction import hide, hide_secrets_of, redactor, secret_values
 from tests import models
 from tests.loopback import serving

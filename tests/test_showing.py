@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from dux_agent.decisions import Decision
-from dux_agent.story.records import DecisionStory, ProposalTold
-from dux_agent.trace import Event
+from dux_agent.run_folder.trace import Event
+from dux_agent.run_history.records import DecisionStory, ProposalTold
 from dux_prompts.reply import Proposal
 from tests import models
 from tests.observations import later

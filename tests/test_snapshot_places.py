@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from dux_agent import attach, trace
+from dux_agent import attach
 from dux_agent.errors import BadArgument
 from dux_agent.live.swap import swap
+from dux_agent.run_folder import trace
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, after, live_over, train
 from tests.talking import run, scripted, sgd

@@ -4,8 +4,8 @@ import math
 import pytest
 
 from dux_agent.errors import RunFolderUnusable
-from dux_agent.story.reading import read_story
-from dux_agent.story.values import count, number, numbers, text
+from dux_agent.run_history.reading import read_story
+from dux_agent.run_history.values import count, number, numbers, text
 from tests.run_folders import Writer, fenced, source, usual
 
 

@@ -5,7 +5,7 @@ import json
 import torch
 from torch import nn
 
-from dux_agent.asking.structure import describe_model, describe_optimizer
+from dux_agent.training.structure import describe_model, describe_optimizer
 from tests import models
 
 

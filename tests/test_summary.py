@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dux_agent.run_history.summary import summary
 from dux_agent.showing import one_line
-from dux_agent.story.summary import summary
 
 
 def test_the_docstring_of_the_rule_says_what_changed():

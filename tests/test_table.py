@@ -6,16 +6,16 @@ import pytest
 from rich.console import Console
 
 from dux_agent.decisions import Decision
-from dux_agent.story.reading import story_of
-from dux_agent.story.wording import loss_text, model_title
-from dux_agent.terminal.table import (
+from dux_agent.formatting import loss_text, model_title
+from dux_agent.run_folder.trace import Event
+from dux_agent.run_history.reading import story_of
+from dux_agent.runs.training import Change, Epoch, Result
+from dux_agent.terminal.tables import (
     comparison,
     decisions_table,
     epochs_table,
     trace_table,
 )
-from dux_agent.trace import Event
-from dux_agent.train import Change, Epoch, Result
 
 
 def shown(table, width=80):

@@ -1,5 +1,5 @@
-from dux_agent.record.tail import Tail
-from dux_agent.trace import Event
+from dux_agent.run_folder.already_recorded import Tail
+from dux_agent.run_folder.trace import Event
 
 
 def tail_of(events):

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from dux_agent.errors import MissingExtra, RunFolderUnusable
-from dux_agent.telemetry.playing import play
-from dux_agent.telemetry.spans import Spans
-from dux_agent.telemetry.tensorboard import TensorBoard
+from dux_agent.integrations.playing import play
+from dux_agent.integrations.spans import Spans
+from dux_agent.integrations.tensorboard import TensorBoard
 from tests.run_folders import Writer, source, usual
 
 REPOSITORY = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dux_agent.errors import BadArgument, RunFolderUnusable
-from dux_agent.trace import KINDS, Event, check_kind, iterate, plain, read
+from dux_agent.run_folder.trace import KINDS, Event, check_kind, iterate, plain, read
 
 # Odd on purpose: lone surrogates, NULs, line separators, control characters.
 texts = st.text(alphabet=st.characters(categories=None), max_size=40)

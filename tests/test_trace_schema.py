@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from dux_agent import trace
+from dux_agent.run_folder import trace
 from tests import models
 from tests.swapping import SGD, after
 from tests.talking import agent_over, run, scripted

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from dux_agent.cli import app
 from dux_agent.errors import DuxError
-from dux_agent.record.run_folder import RunFolder
-from dux_agent.story.reading import read_story, story_of
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.trace import Event, read
+from dux_agent.run_history.reading import read_story, story_of
 from dux_agent.terminal import following
 from dux_agent.terminal.following import Follower
 from dux_agent.terminal.tracing import show
-from dux_agent.trace import Event, read
 
 OLD = "class Old(torch.optim.Optimizer):\n    lr = 1\n"
 NEW = "class New(torch.optim.Optimizer):\n    lr = 2\n"

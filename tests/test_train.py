@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from dux_agent.errors import BadArgument, RunFolderExists
-from dux_agent.record.run_facts import read_facts
-from dux_agent.trace import read
-from dux_agent.train import train
+from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.run_folder.trace import read
+from dux_agent.runs.training import train
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ import torch
 
 from dux_agent import attach, tasks
 from dux_agent.live.saved_checkpoint import CheckpointRefused
-from dux_agent.record import run_checkpoint
-from dux_agent.train import train as train_task
+from dux_agent.run_folder import run_checkpoint
+from dux_agent.runs.training import train as train_task
 from dux_sandbox.random_state import RandomState, seed_all
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD, after

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from dux_sandbox import Limits, dry_run
+from dux_sandbox.dry_runs.twin_training import patience
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import InlineRule
-from dux_sandbox.trying.twin_training import patience
 from tests import models, sources
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from dux_agent.asking.watch import Thinned, Watch
 from dux_agent.live.gradients import gradient_norm
+from dux_agent.training.interval_statistics import Thinned, Watch
 
 
 def test_fifths_of_a_million_numbers_take_few_blocks():

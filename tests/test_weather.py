@@ -9,7 +9,7 @@ import torch
 from langgraph.types import RetryPolicy
 
 from dux_agent import attach
-from dux_agent.trace import read as read_trace
+from dux_agent.run_folder.trace import read as read_trace
 from dux_graphs.decision import build_graph
 from tests import models
 from tests.fault_server import (
@@ -43,7 +43,7 @@ OLD = SGD.replace("class ", "class Old")
 def quick_and_alone(monkeypatch):
     """No waiting between retries, no proxy, a key in the environment."""
     monkeypatch.setattr(
-        "dux_agent.asking.graph_runs.build_graph",
+        "dux_agent.deciding.graph_runs.build_graph",
         functools.partial(build_graph, retry=QUICK),
     )
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OLLAMA_HOST"):

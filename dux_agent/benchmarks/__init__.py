@@ -39,7 +39,7 @@ def run_benchmarks(name: str | None, console: Console) -> bool:
             f"there is no benchmark {name!r}; it must be one of "
             f"{', '.join(BENCHMARKS)}; pick one of them."
         )
-    from dux_agent.train import torch_threads
+    from dux_agent.runs.training import torch_threads
 
     ok = True
     for one in BENCHMARKS if name is None else (name,):

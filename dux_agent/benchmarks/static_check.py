@@ -6,8 +6,8 @@ import statistics
 import time
 
 from dux_agent.benchmarks.measurement import Measurement
-from dux_graphs.offline_rules.plan import Plan
-from dux_graphs.offline_rules.writing import write_source
+from dux_graphs.offline.plan import Plan
+from dux_graphs.offline.writing import write_source
 from dux_sandbox.static_check import check
 
 ROUNDS = 40

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import dux_agent
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.workload import endless_batches, workload
-from dux_agent.record import run_checkpoint
-from dux_agent.record.run_folder import RunFolder
-from dux_agent.trace import Event
+from dux_agent.run_folder import run_checkpoint
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.trace import Event
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent

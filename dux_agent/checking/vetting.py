@@ -123,8 +123,8 @@ def _kind(held: Read) -> str:
 
 def _tried(source: str, trial: Trial | None) -> DryRunReport:
     from dux_agent.checking.trying import built_in, try_out
+    from dux_sandbox.dry_runs.scratch import CannotClone
     from dux_sandbox.process.spawning import IsolationUnavailable
-    from dux_sandbox.trying.scratch import CannotClone
 
     try:
         return try_out(source, trial or built_in())

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dux_agent.errors import DuxError
-from dux_agent.story.records import DecisionStory, RunStory
+from dux_agent.run_history.records import DecisionStory, RunStory
 
 
 @dataclass(frozen=True)

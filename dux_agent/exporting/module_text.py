@@ -18,10 +18,10 @@ from dux_agent.exporting.placing import (
     without_future,
     without_script,
 )
+from dux_agent.formatting import model_title
+from dux_agent.run_history.reading import read_story
+from dux_agent.run_history.records import DecisionStory, RunStory
 from dux_agent.showing import one_line
-from dux_agent.story.reading import read_story
-from dux_agent.story.records import DecisionStory, RunStory
-from dux_agent.story.wording import model_title
 from dux_sandbox.static_check import judge
 
 log = logging.getLogger(__name__)

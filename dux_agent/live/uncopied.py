@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn, Self
 
-from dux_sandbox.trying.scratch import made_for_a_trial
+from dux_sandbox.dry_runs.scratch import made_for_a_trial
 
 
 class Uncopied:

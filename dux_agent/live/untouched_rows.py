@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.lawful.traits import UnknownTrait, declared_by
+from dux_sandbox.laws.traits import UnknownTrait, declared_by
 
 # One look reads the gradients once: a sixteenth of 4 bytes a weight and step.
 LOOK_EVERY = 16

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from dux_agent.formatting import model_title
+from dux_agent.run_history.records import EpochLosses, RunStory
 from dux_agent.showing import one_line
-from dux_agent.story.records import EpochLosses, RunStory
-from dux_agent.story.wording import model_title
 
 MEASURES = {"val": "validation loss", "test": "test loss", "train": "training loss"}
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dux_agent.formatting import loss_text, model_title, plural, seconds_text
 from dux_agent.report.chart import Chart, Line, Size, axes_of, band_of, chart, series
 from dux_agent.report.comparison import (
     MEASURES,
@@ -22,8 +23,7 @@ from dux_agent.report.comparison import (
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import NARROW, WIDE
 from dux_agent.report.run_view import run_state
-from dux_agent.story.records import RunStory
-from dux_agent.story.wording import loss_text, model_title, plural, seconds_text
+from dux_agent.run_history.records import RunStory
 
 _COLOURS = 5
 _MOST_RUNS = 500

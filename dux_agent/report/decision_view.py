@@ -5,13 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dux_agent.report.difference import changes, difference
-from dux_agent.report.money import Prices, money_text
-from dux_agent.report.run_charts import dry_run_chart
-from dux_agent.report.thinning import shortened
-from dux_agent.story.records import DecisionStory, ProposalTold, RunStory
-from dux_agent.story.summary import summary
-from dux_agent.story.wording import (
+from dux_agent.formatting import (
     bytes_text,
     counts_text,
     loss_text,
@@ -20,6 +14,12 @@ from dux_agent.story.wording import (
     seconds_text,
     verdict_class,
 )
+from dux_agent.report.difference import changes, difference
+from dux_agent.report.money import Prices, money_text
+from dux_agent.report.run_charts import dry_run_chart
+from dux_agent.report.thinning import shortened
+from dux_agent.run_history.records import DecisionStory, ProposalTold, RunStory
+from dux_agent.run_history.summary import summary
 
 _MOST_PROPOSALS = 24
 _MOST_FINDINGS = 40

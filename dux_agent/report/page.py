@@ -14,13 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dux_agent.errors import BadArgument
-from dux_agent.record.whole_file import write_whole
 from dux_agent.report.comparison_view import comparison_view
 from dux_agent.report.money import Prices
 from dux_agent.report.run_view import run_view
 from dux_agent.report.thinning import visible
-from dux_agent.story.reading import read_story
-from dux_agent.story.records import RunStory
+from dux_agent.run_folder.whole_file import write_whole
+from dux_agent.run_history.reading import read_story
+from dux_agent.run_history.records import RunStory
 
 NAME = "report.html"
 COMPARISON = "comparison.html"

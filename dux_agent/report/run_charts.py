@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from dux_agent.formatting import verdict_class, went_back_text
 from dux_agent.report.axis import Axis
 from dux_agent.report.chart import (
     Chart,
@@ -15,8 +16,7 @@ from dux_agent.report.chart import (
     series,
 )
 from dux_agent.report.thinning import not_finite, thinned
-from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
-from dux_agent.story.wording import verdict_class, went_back_text
+from dux_agent.run_history.records import DecisionStory, EpochLosses, RunStory
 
 WIDE = Size(880, 360, right=14, top=34)
 NARROW = Size(360, 300, left=40, right=14, top=34)

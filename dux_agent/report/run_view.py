@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from dux_agent.report.decision_view import Told, View, view_of
-from dux_agent.report.money import Prices, money_text
-from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
-from dux_agent.report.thinning import not_finite
-from dux_agent.showing import one_line
-from dux_agent.story.records import DecisionStory, EpochLosses, RunStory
-from dux_agent.story.wording import (
+from dux_agent.formatting import (
     VERDICTS,
     loss_text,
     model_title,
@@ -21,6 +15,12 @@ from dux_agent.story.wording import (
     verdict_class,
     went_back_text,
 )
+from dux_agent.report.decision_view import Told, View, view_of
+from dux_agent.report.money import Prices, money_text
+from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
+from dux_agent.report.thinning import not_finite
+from dux_agent.run_history.records import DecisionStory, EpochLosses, RunStory
+from dux_agent.showing import one_line
 
 _LEGEND = {
     "train": "training, step by step; the band spans the steps drawn as one point",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from dux_agent.trace import Event
+from dux_agent.run_folder.trace import Event
 
 if TYPE_CHECKING:
     from dux_agent.decisions import Decision

@@ -7,7 +7,7 @@ from typing import Any
 
 from dux_agent import tasks
 from dux_agent.errors import BadArgument
-from dux_agent.record.run_facts import read_facts
+from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.runs.plan import OPTIONS, Plan
 from dux_agent.runs.vouched import model_words, task_words, vouched
 
@@ -19,7 +19,7 @@ def planned(
 
     Args:
         folder: a run folder.
-        execution, task: as for `dux_agent.train.resume`.
+        execution, task: as for `dux_agent.runs.training.resume`.
 
     Raises:
         RunFolderUnusable: it is no run of `dux run`.

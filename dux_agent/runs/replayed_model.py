@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
-from dux_agent.trace import Event
+from dux_agent.run_folder.trace import Event
 from dux_graphs.recorded import digest_of_prompt
 
 

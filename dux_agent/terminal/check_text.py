@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.checking.vetted import Fixed, Told, Vetted, VettedClass
+from dux_agent.formatting import loss_text
 from dux_agent.showing import one_line
-from dux_agent.story.wording import loss_text
 from dux_agent.terminal.report_text import say
-from dux_agent.terminal.table import plain_table
+from dux_agent.terminal.tables import plain_table
 from dux_sandbox.findings import printable
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from dux_agent.formatting import loss_text
+from dux_agent.run_history.records import DecisionStory
+from dux_agent.run_history.values import number
 from dux_agent.showing import one_line
-from dux_agent.story.records import DecisionStory
-from dux_agent.story.values import number
-from dux_agent.story.wording import loss_text
-from dux_agent.terminal.table import plain_table, verdict_text
+from dux_agent.terminal.tables import plain_table, verdict_text
 
 # No source that a rule may have is longer; comparing takes its square in time.
 _LONGEST_COMPARED = 65_536

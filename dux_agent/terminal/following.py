@@ -10,17 +10,17 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 
-from dux_agent.folder_files import open_own
-from dux_agent.prompt_chain import PromptChain
-from dux_agent.record.folder_lock import is_locked
-from dux_agent.record.kept_sources import read_kept_source
+from dux_agent.formatting import loss_text
+from dux_agent.run_folder.folder_lock import is_locked
+from dux_agent.run_folder.kept_sources import read_kept_source
+from dux_agent.run_folder.own_files import open_own
+from dux_agent.run_folder.prompt_chain import PromptChain
+from dux_agent.run_folder.trace import Event, whole
+from dux_agent.run_history.reading import SourceOf, story_of
+from dux_agent.run_history.summary import summary
+from dux_agent.run_history.values import number
 from dux_agent.showing import one_line
-from dux_agent.story.reading import SourceOf, story_of
-from dux_agent.story.summary import summary
-from dux_agent.story.values import number
-from dux_agent.story.wording import loss_text
-from dux_agent.terminal.table import trace_table, went_back_table
-from dux_agent.trace import Event, whole
+from dux_agent.terminal.tables import trace_table, went_back_table
 from dux_graphs.plain_json import MOST_BYTES
 
 _SECONDS_BETWEEN_LOOKS = 0.5

@@ -133,9 +133,9 @@ def fuzz(
         DuxError: no process of its own can be had on this system.
     """
     from dux_sandbox.findings import SourceRejected
-    from dux_sandbox.law_trial import try_laws
-    from dux_sandbox.lawful.traits import UnknownTrait, declared_by
+    from dux_sandbox.jailed_laws import try_laws
     from dux_sandbox.laws import LawResult, laws_to_try
+    from dux_sandbox.laws.traits import UnknownTrait, declared_by
     from dux_sandbox.process.spawning import IsolationUnavailable
 
     if rule.findings:
@@ -175,7 +175,7 @@ def fuzz(
 
 def _check_traits(file: str, rule: RuleText) -> None:
     """Raise BadArgument for a trait that is none, before a bar stands in the way."""
-    from dux_sandbox.lawful.traits import UnknownTrait, declared_by
+    from dux_sandbox.laws.traits import UnknownTrait, declared_by
 
     if not rule.findings:  # what is refused may not even parse
         try:

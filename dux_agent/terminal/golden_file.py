@@ -96,7 +96,7 @@ def judge_golden(file: str, source: str) -> Golden:
         BadArgument, DuxError: as above.
     """
     from dux_sandbox.golden import STEPS, difference
-    from dux_sandbox.law_trial import TrajectoryFailed, trajectory_of
+    from dux_sandbox.jailed_laws import TrajectoryFailed, trajectory_of
 
     recorded = read_golden(file)
     try:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.showing import one_line
-from dux_agent.terminal.table import plain_table
+from dux_agent.terminal.tables import plain_table
 
 if TYPE_CHECKING:
     from dux_sandbox.process.jail import Layer

@@ -11,7 +11,7 @@ from dux_agent.reachable_models import Reachable
 from dux_agent.report.money import Prices, money_text
 from dux_agent.showing import one_line
 from dux_agent.terminal.report_text import say
-from dux_agent.terminal.table import plain_table
+from dux_agent.terminal.tables import plain_table
 
 _DOES = {
     "reply": "the reply can be read",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from dux_agent.formatting import loss_text, model_title
+from dux_agent.run_history.records import RunStory
 from dux_agent.runs.progress import Result
 from dux_agent.showing import one_line
-from dux_agent.story.records import RunStory
-from dux_agent.story.wording import loss_text, model_title
-from dux_agent.terminal.table import (
+from dux_agent.terminal.tables import (
     comparison,
     decisions_table,
     epochs_table,
@@ -22,7 +22,7 @@ from dux_agent.terminal.table import (
 )
 
 if TYPE_CHECKING:
-    from dux_agent.replaying import Replay
+    from dux_agent.runs.replaying import Replay
 
 
 def say(console: Console, text: str) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.console import Console
 
-from dux_agent.record.run_facts import read_facts
+from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.runs.plan import OPTIONS, Plan
 from dux_agent.runs.recorded_plan import begun_otherwise
+from dux_agent.runs.training import resume
 from dux_agent.tasks import in_words
-from dux_agent.terminal.display import TrainingDisplay
+from dux_agent.terminal.progress import TrainingDisplay
 from dux_agent.terminal.report_text import print_result
-from dux_agent.train import resume
 
 
 def go_on(folder: Path, given: Mapping[str, Any]) -> None:

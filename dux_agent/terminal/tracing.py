@@ -10,12 +10,12 @@ from typing import Any
 from rich.console import Console
 
 from dux_agent.errors import BadArgument
-from dux_agent.story.reading import read_story
-from dux_agent.story.records import DecisionStory, RunStory
+from dux_agent.run_folder.trace import plain
+from dux_agent.run_history.reading import read_story
+from dux_agent.run_history.records import DecisionStory, RunStory
 from dux_agent.terminal.decision_text import print_decision
 from dux_agent.terminal.following import follow
 from dux_agent.terminal.report_text import print_facts, print_trace
-from dux_agent.trace import plain
 
 
 def show(

@@ -99,7 +99,7 @@ class Answers:
             given_up: asked before each class is tried; True ends the trial.
         """
         from dux_agent.checking.vetting import vet
-        from dux_agent.trace import plain
+        from dux_agent.run_folder.trace import plain
 
         named = self._places.source(source, path)
         vetted = vet(
@@ -186,7 +186,7 @@ class Answers:
 
         Texts are cut where the answer would be longer than `MOST_ANSWER` characters.
         """
-        from dux_agent.story.reading import read_story
+        from dux_agent.run_history.reading import read_story
         from dux_agent.terminal.tracing import record_of
 
         found = self._places.folder(folder)
@@ -199,7 +199,7 @@ class Answers:
     def report(self, folder: str) -> dict[str, Any]:
         """Write `report.html` into a run folder, as `dux report` does; say where."""
         from dux_agent.report.page import write_report
-        from dux_agent.story.reading import read_story
+        from dux_agent.run_history.reading import read_story
 
         found = self._places.folder(folder)
         written = write_report([found])

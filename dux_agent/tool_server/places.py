@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dux_agent.errors import BadArgument
-from dux_agent.folder_files import read_own
+from dux_agent.run_folder.own_files import read_own
 
 # A source is refused from 64 KiB on, with a finding; this is what is read for that.
 MOST_SOURCE_BYTES = 1 << 20

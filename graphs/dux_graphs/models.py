@@ -78,7 +78,7 @@ def chat_model(
     given = dict(options or {})
     if name == "offline":
         _take_no_options(name, given)
-        from dux_graphs.offline import OfflineRules
+        from dux_graphs.offline.model import OfflineRules
 
         return OfflineRules()
     provider, colon, rest = name.partition(":")

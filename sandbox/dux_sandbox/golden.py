@@ -11,8 +11,8 @@ from typing import Any, TypeGuard
 
 import torch
 
-from dux_sandbox.lawful.header import in_train_mode
-from dux_sandbox.lawful.keeping import surroundings_kept
+from dux_sandbox.laws.header import in_train_mode
+from dux_sandbox.laws.keeping import surroundings_kept
 
 STEPS = 50
 # Float64 on every machine: what is left of another order of summing is 1e-10.

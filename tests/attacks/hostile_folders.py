@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dux_agent.cli import app
-from dux_agent.train import train
+from dux_agent.runs.training import train
 
 
 class Died(Exception):

@@ -10,8 +10,8 @@ import zipfile
 import pytest
 import torch
 
-from dux_agent.record import run_checkpoint
-from dux_agent.record.plain_archive import NoPlainArchive, read_archive
+from dux_agent.run_folder import run_checkpoint
+from dux_agent.run_folder.plain_archive import NoPlainArchive, read_archive
 from tests.attacks.hostile_folders import (
     contents,
     dux,

@@ -345,7 +345,7 @@ def test_a_source_changed_with_its_name_is_said_to_be_strange(whole, tmp_path, c
 
 
 def test_what_a_folder_says_of_execution_runs_no_rule_in_this_process(folder):
-    from dux_agent.record.run_facts import read_facts
+    from dux_agent.run_folder.run_facts import read_facts
     from dux_agent.runs.plan import Plan
 
     facts = read_facts(folder)

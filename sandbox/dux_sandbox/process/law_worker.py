@@ -13,9 +13,9 @@ import torch
 
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.golden import trajectory
-from dux_sandbox.lawful.header import RULE
-from dux_sandbox.lawful.script import provide
 from dux_sandbox.laws import LAWS, check_laws, iter_laws
+from dux_sandbox.laws.header import RULE
+from dux_sandbox.laws.script import provide
 from dux_sandbox.loading import load
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
@@ -88,7 +88,7 @@ def _send_trajectory(channel: Channel, rule: Any) -> None:
 
 def _rehearse() -> None:
     """Shrink once: hypothesis imports and opens files as it goes."""
-    from dux_sandbox.drawing import rehearse
+    from dux_sandbox.laws.drawing import rehearse
 
     rehearse()
 

@@ -1,0 +1,48 @@
+"""The `dux` command line: the names of the commands, in the order of the help.
+
+A command parses, calls and prints. Whatever a user can mend ends in one line on stderr
+and exit code 2; Ctrl-C ends in 130. torch is imported by the commands that need it, so
+that `dux --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from dux_agent.cli.agents import mcp
+from dux_agent.cli.files import check, fuzz
+from dux_agent.cli.folders import export, report, trace
+from dux_agent.cli.machine import bench, doctor
+from dux_agent.cli.models import models
+from dux_agent.cli.training import replay, run
+
+app = typer.Typer(
+    name="dux",
+    help="A language model writes your optimizer while you train.",
+    epilog="Example:  dux run digits --control",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_EXAMPLES = (
+    (run, "run digits --lm offline --control --seed 1"),
+    (check, "check my_optimizer.py --json"),
+    (fuzz, "fuzz my_optimizer.py --examples 100"),
+    (trace, "trace runs/digits-20261101T120000Z-0"),
+    (replay, "replay runs/digits-20261101T120000Z-0"),
+    (report, "report runs/digits-0 --price-in 2.5 --price-out 10"),
+    (export, "export runs/digits-0 --schedule -o schedule.py"),
+    (mcp, "mcp --root ."),
+    (models, "models ollama:qwen3 --lm-option temperature=0.7"),
+    (doctor, "doctor"),
+    (bench, "bench attach-overhead"),
+)
+for _command, _example in _EXAMPLES:
+    app.command(epilog=f"Example:  dux {_example}")(_command)
+
+
+def main() -> None:
+    """What the `dux` script and `python -m dux_agent` call."""
+    app()

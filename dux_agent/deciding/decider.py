@@ -1,0 +1,371 @@
+"""One decision after another: observation, graph, swap, and what is told of it."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from dux_agent.deciding.background import BackgroundWork, Cancelled
+from dux_agent.deciding.building import Builder
+from dux_agent.deciding.deadline import Deadline
+from dux_agent.deciding.graph_runs import GraphRuns
+from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
+from dux_agent.deciding.rules_in_force import RulesInForce
+from dux_agent.decisions import Budget, Decision
+from dux_agent.errors import BadArgument, DuxError, RunFolderUnusable
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.swap import rehearse, swap
+from dux_agent.run_folder.recorder import Recorder
+from dux_agent.settings import Settings
+from dux_agent.training.best_weights import Best, BestWeights
+from dux_agent.training.dry_runs import Trials
+from dux_agent.training.intake import Intake
+from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.looking import CallersFunctions
+from dux_agent.training.observing import Observer
+from dux_agent.training.prompt_history import Chronicle
+from dux_graphs.redaction import hide_secrets_of
+from dux_graphs.trouble import cause_of
+from dux_prompts.observation import Observation
+from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
+
+if TYPE_CHECKING:
+    from langgraph.checkpoint.base import BaseCheckpointSaver
+
+    from dux_graphs.language_model import LanguageModel
+
+log = logging.getLogger(__name__)
+
+_NO_BATCH = (
+    "no batch has been seen yet, so nothing can be tried; call "
+    "agent.observe(loss, batch) after each step"
+)
+_NO_MODEL = (
+    "there is no language model to ask (lm=None); the guard watches the base optimizer"
+)
+_PENDING = "it is being decided while training goes on"
+_CLOSE_SECONDS = 150.0  # a check and a dry run end long before
+
+
+class Decider:
+    """Makes the decisions of one agent."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        live: DuxOptimizer,
+        model: nn.Module,
+        *,
+        watch: Watch,
+        batches: deque[Any],
+        intake: Intake,
+        functions: CallersFunctions,
+        rules: RulesInForce,
+        chronicle: Chronicle,
+        asked: tuple[LanguageModel, ...] | None,
+        budget: Budget,
+        recorder: Recorder,
+        checkpointer: BaseCheckpointSaver[Any] | None,
+        builder: Builder,
+        described: tuple[dict[str, Any], dict[str, Any]],
+    ) -> None:
+        """For `Agent`."""
+        self._settings = settings
+        self._live = live
+        self._watch = watch
+        self._batches = batches
+        self._rules, self._decisions = rules, rules.decisions
+        self._chronicle = chronicle
+        self._asked = asked or ()
+        self._budget = budget
+        for each in self._asked:
+            hide_secrets_of(each.chat)
+        self._recorder = recorder
+        self._builder = builder
+        self._observer = Observer(
+            settings,
+            live,
+            watch,
+            chronicle,
+            described,
+            functions,
+            intake,
+            BestWeights(model) if settings.keep_best else None,
+        )
+        self._trials = Trials(settings, model, live, batches, intake, functions)
+        self._graph = GraphRuns(settings, recorder, checkpointer)
+        self._closing = threading.Event()
+        self._work: BackgroundWork | None = None
+        self._pending: tuple[Decision, DecisionPorts, float] | None = None
+
+    def decide(self) -> Decision:
+        """One decision on this thread."""
+        decision = self._next()
+        began = time.perf_counter()
+        observation = self._observe(decision)
+        if observation is None:
+            return self._conclude(decision, None, {}, began)
+        ports = self._ports(decision)
+        try:
+            out = self._graph.ask(decision, observation, ports)
+        except Exception as error:
+            out = self._failed(error, ports)
+        return self._conclude(decision, ports, out, began)
+
+    def begin(self) -> Decision:
+        """One decision in a thread; what is returned is filled in when it is over."""
+        if self._pending is not None:
+            return self._pending[0]
+        decision = self._next()
+        began = time.perf_counter()
+        observation = self._observe(decision)
+        if observation is None:
+            return self._conclude(decision, None, {}, began)
+        ports = self._ports(decision)
+        work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
+        there = ports.try_out
+        ports.try_out = lambda source, losses: work.errand(
+            lambda: there(source, losses)
+        )
+        build = ports.rehearse
+        ports.rehearse = lambda source: work.errand(lambda: build(source))
+        decision.reason = _PENDING
+        self._work, self._pending = work, (decision, ports, began)
+        work.start()
+        return decision
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is a language model to ask."""
+        return bool(self._asked)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether a decision is being made in the background."""
+        return self._work is not None
+
+    def at_the_edge_of_a_step(self) -> None:
+        """Between two steps: do errands of the thread, take over what it decided."""
+        work, pending = self._work, self._pending
+        if work is None or pending is None:
+            return
+        work.serve()
+        if not work.over:
+            return
+        decision, ports, began = pending
+        self._work = self._pending = None
+        out = work.result
+        if work.error is not None:
+            if not isinstance(work.error, Exception):
+                raise work.error
+            out = self._failed(work.error, ports)
+        self._conclude(decision, ports, out, began)
+
+    def close(self) -> None:
+        """Drop a decision that is being made."""
+        if self._work is None or self._pending is None:
+            return
+        self._budget.close("the agent was closed first")
+        self._closing.set()
+        for each in self._asked:
+            each.cancel()
+        if not self._work.cancel(_CLOSE_SECONDS):
+            log.warning("the language model still hangs; its thread ends with it")
+        decision, ports, began = self._pending
+        self._work = self._pending = None
+        decision.verdict, decision.reason = "kept", "the agent was closed first"
+        decision.usage, decision.seconds = ports.usage, time.perf_counter() - began
+        self._decisions.append(decision)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data, and the tensors of the best weights, where they are kept."""
+        best = self._observer.best
+        return {
+            "decisions": [decision.as_dict() for decision in self._decisions],
+            "chronicle": self._chronicle.state_dict(),
+            "budget": dict(self._budget.spent),
+            "validations": [list(pair) for pair in self._observer.validations],
+            **({} if best is None else {"best": best.state_dict()}),
+            **self._rules.state_dict(),
+        }
+
+    def restore_best(self) -> Best:
+        """See `Agent.restore_best`."""
+        best, validate = self._observer.best, self._settings.validate
+        if best is None or validate is None:
+            raise BadArgument(
+                "nothing was kept, since keep_best is False; a run that keeps its best "
+                "weights was wanted; pass keep_best=True and validate to attach."
+            )
+        self._observer.validate(validate)
+        return best.restore()
+
+    def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Read what `state_dict` gave; what is returned makes it go on from there.
+
+        Call that when the rules are live again.
+
+        Raises:
+            LookupError, TypeError, ValueError, AttributeError: it is damaged.
+        """
+        decisions = [Decision.from_dict(each) for each in state["decisions"]]
+        copy.copy(self._chronicle).load_state_dict(state["chronicle"], decisions)
+        spent = self._budget.spent_of(state)
+        validations = [[int(step), float(loss)] for step, loss in state["validations"]]
+        best = self._observer.best
+        best = None if best is None else best.prepared(state.get("best") or {})
+        rules_from_there = self._rules.prepare(state, decisions)
+
+        def take_over() -> None:
+            rules_from_there()
+            self._chronicle.load_state_dict(state["chronicle"], decisions)
+            self._budget.spent = spent
+            self._observer.validations = validations
+            self._observer.best = best
+            self._graph.resumed = True
+
+        return take_over
+
+    def _next(self) -> Decision:
+        number = self._rules.next_number()
+        return Decision("kept", step=self._watch.step, number=number)
+
+    def _observe(self, decision: Decision) -> Observation | None:
+        """What training looks like now; None when there is nothing to decide on."""
+        self._live.guard.follow()
+        if not self._asked:
+            decision.reason = _NO_MODEL
+            return None
+        if not self._batches:
+            decision.reason = _NO_BATCH
+            return None
+        spent = self._budget.exhausted()
+        if spent is not None:
+            decision.reason = spent
+            if self._settings.keep_best and self._settings.validate is not None:
+                self._observer.validate(self._settings.validate)
+            return None
+        last = self._decisions[-1] if self._decisions else None
+        observation = self._observer.look(decision, last, self._batches)
+        self._tell(decision, "observation", observation.as_dict())
+        return observation
+
+    def _tell(self, decision: Decision, kind: str, data: dict[str, Any]) -> None:
+        self._recorder.event(
+            kind, step=decision.step, decision=decision.number, data=data
+        )
+
+    def _ports(self, decision: Decision) -> DecisionPorts:
+        settings = self._settings
+        ports = DecisionPorts(
+            asked=self._asked,
+            deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
+            chronicle=self._chronicle,
+            budget=self._budget,
+            try_out=lambda source, losses: self._trials.run(decision, source, losses),
+            rehearse=lambda source: self._rehearse(source, ports.dry_runs.get(source)),
+            harmful=self._rules.harmful,
+            tell=lambda kind, data: self._tell(decision, kind, data),
+            keep=self._recorder.keep_source,
+            wait=self._closing.wait,
+            prompts=settings.prompts,
+            recall=lambda prompt: self._recorder.known_reply(decision.number, prompt),
+        )
+        return ports
+
+    def _rehearse(self, source: str, report: DryRunReport | None) -> Finding | None:
+        self._live.meet_groups()
+        self._builder.expect(report)
+        return rehearse(self._live, source)
+
+    def _failed(self, error: Exception, ports: DecisionPorts) -> dict[str, Any]:
+        """Trouble that ended the graph: the caller's own comes out, ours does not."""
+        if ports.callers_error is not None:
+            if isinstance(ports.callers_error, Cancelled):
+                return {"verdict": "kept", "reason": "the agent was closed first"}
+            raise as_callers_error(ports.callers_error) from error
+        # A disk that refuses a decision's states costs that decision, not the run.
+        if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):
+            raise error
+        log.warning("a decision failed: %s", cause_of(error))
+        log.debug("where it failed", exc_info=error)
+        return {
+            "verdict": "failed",
+            "reason": f"the decision failed: {cause_of(error)}",
+        }
+
+    def _conclude(
+        self,
+        decision: Decision,
+        ports: DecisionPorts | None,
+        out: Mapping[str, Any],
+        began: float,
+    ) -> Decision:
+        """Swap where a source passed, and write down what came of the decision."""
+        data: dict[str, Any] = {}
+        if ports is not None:
+            decision.verdict = out["verdict"]
+            decision.reason = out.get("reason", "")
+            decision.source, decision.digest = out.get("source"), out.get("digest")
+            # One that passed and could not be built has two entries; the later counts.
+            attempts = out.get("attempts", ())
+            ends = {(each["try"], each["candidate"]): dict(each) for each in attempts}
+            decision.attempts = list(ends.values())
+            decision.usage = ports.usage
+            spent = self._budget.exhausted()
+            if decision.verdict == "failed" and spent is not None:
+                decision.verdict, decision.reason = "kept", spent
+            if ports.inbox is not None and decision.verdict == "applied":
+                data = self._apply(decision, ports.inbox, ports.dry_runs)
+        decision.seconds = time.perf_counter() - began
+        self._budget.spend(seconds=decision.seconds)
+        self._decisions.append(decision)
+        self._chronicle.add(decision, list(out.get("messages", ())))
+        data |= {
+            "digest": decision.digest,
+            "verdict": decision.verdict,
+            "reason": decision.reason,
+            "seconds": decision.seconds,
+            "usage": decision.usage,
+        }
+        # Made in the background, it takes effect later than it was asked for.
+        self._recorder.event(
+            "apply", step=self._watch.step, decision=decision.number, data=data
+        )
+        if decision.verdict == "failed":
+            self._tell(
+                decision, "error", {"error": "failed", "message": decision.reason}
+            )
+        return decision
+
+    def _apply(
+        self, decision: Decision, source: str, dry_runs: Mapping[str, DryRunReport]
+    ) -> dict[str, Any]:
+        report = dry_runs.get(source)
+        self._builder.expect(report)
+        settings, watch = self._settings, self._watch
+        try:
+            record = swap(
+                self._live,
+                source,
+                lr_owner=settings.lr_owner,
+                carry=settings.carry_over,
+                losses=list(watch.recent),
+                dry_run=() if report is None else report.losses,
+                reach=watch.reach or 0.0,
+            )
+        except (RuleFailed, SourceRejected) as error:
+            decision.verdict = "rolled_back"
+            decision.reason = f"it was built, but could not go live: {error}"
+            data = {"digest": decision.digest, "reason": decision.reason}
+            self._tell(decision, "rollback", data)
+            return {}
+        self._rules.applied(decision)
+        return record.as_dict()

@@ -1,0 +1,166 @@
+"""The training loop as an agent meets it: steps, losses, and the moment to decide."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from dux_agent.deciding.decider import Decider
+from dux_agent.decisions import Decision
+from dux_agent.errors import BadArgument
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.run_folder.recorder import Recorder
+from dux_agent.settings import Settings
+from dux_agent.training.intake import Intake, moved_nothing
+from dux_agent.training.interval_statistics import Watch
+from dux_sandbox.running import parameters_of
+
+
+class Loop:
+    """Hears of every step and every loss; decides at the edge of a step when it is due.
+
+    A decision that falls due while gradients wait for a step, as in a loop that tells
+    of a loss before it steps, is made when that step is over.
+
+    Attributes:
+        intake: the losses, one for each optimizer step.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        live: DuxOptimizer,
+        intake: Intake,
+        *,
+        watch: Watch,
+        batches: deque[Any],
+        recorder: Recorder,
+        decider: Decider,
+    ) -> None:
+        """For `Agent`."""
+        self.intake = intake
+        self._settings = settings
+        self._live = live
+        self._watch = watch
+        self._batches = batches
+        self._recorder = recorder
+        self._decider = decider
+        self._due = False
+        self._waits_for_edge = False
+        self._kind: tuple[torch.dtype, torch.device] | None = None  # of the batches
+        self._told = False  # the guard knows that the loss that waits is not finite
+
+    def observe(self, loss: float, batch: Any, scale: float | None) -> None:
+        """One loss of the loop's; see `Agent.observe`."""
+        if self.intake.inside_a_call:
+            return  # a module that holds its agent tells of a copy's loss
+        done = self.intake.take(loss, batch, scale)
+        if batch is not None and self._decider.asks:
+            self._remember(batch)
+        if done is not None:
+            before = self._watch.step
+            self._watch.see(done.loss, done.steps)
+            self._recorder.loss(self._watch.step, done.loss)
+            if math.isfinite(done.loss) or not self._told:
+                self._live.guard.observed(done.loss)
+            self._told = False
+            self._due = self._due or self._falls_due(before, self._watch.step)
+            if self.intake.at_edge:
+                self._at_edge()
+            else:
+                self._waits_for_edge = self._due or self._decider.at_work
+        if self.intake.waits and not math.isfinite(loss):
+            # GradScaler steps over what is not finite: its step might never come.
+            self._told = True
+            self._live.guard.observed(loss)
+        self.intake.scale.forward_may_begin()
+
+    def _remember(self, batch: Any) -> None:
+        """Keep a batch for dry runs; those of before a `model.to()` fit no longer."""
+        groups = self._live.base.param_groups  # the same, without a look at schedules
+        first = next((each for group in groups for each in group["params"]), None)
+        kind = None if first is None else (first.dtype, first.device)
+        if self._kind not in (None, kind):
+            self._batches.clear()
+        self._kind = kind
+        self._batches.append(batch)
+
+    def decide(self) -> Decision:
+        """Decide now, or begin to where that is done in the background."""
+        if self.intake.inside_a_call:
+            raise BadArgument(
+                "the objective asks for a decision; a function that only computes a "
+                "loss was wanted; call decide() in the loop."
+            )
+        self._decider.at_the_edge_of_a_step()
+        return self._decide()
+
+    def _decide(self) -> Decision:
+        if self._settings.background:
+            return self._decider.begin()
+        return self._decider.decide()
+
+    def _at_edge(self) -> None:
+        due, self._due, self._waits_for_edge = self._due, False, False
+        self._decider.at_the_edge_of_a_step()
+        if due:
+            self._decide()
+
+    def _falls_due(self, before: int, now: int) -> bool:
+        """Whether a decision falls into the steps after `before` up to `now`."""
+        every, total = self._settings.every, self._settings.total_steps
+        if every is None or not self._decider.asks:
+            return False
+        if now // every == before // every:
+            return False
+        return total is None or now < total
+
+    def step_begins(self) -> None:
+        """The live optimizer is about to step.
+
+        Raises:
+            BadArgument: it is the objective that steps it, in a dry run.
+        """
+        if self.intake.inside_a_call:
+            raise BadArgument(
+                "the objective steps the live optimizer; a function that only computes "
+                "a loss was wanted, since it is called on copies too; step in the loop."
+            )
+        self.intake.scale.step_begins()
+
+    def gradients_ready(self) -> None:
+        """The gradients of the step are there."""
+        if self._decider.asks and self._watch.norm_is_due():
+            parameters = parameters_of(self._live.param_groups)
+            # A fused base optimizer gets them as GradScaler has multiplied them.
+            scale = getattr(self._live, "grad_scale", None)
+            self._watch.see_gradients(
+                parameters, 1.0 if scale is None else float(scale)
+            )
+
+    def step_ends(self) -> None:
+        """The live optimizer has stepped."""
+        if moved_nothing(self._live):
+            return
+        step = self._watch.step
+        near = self._falls_due(step, step + self.intake.steps + 1)
+        self.intake.step_taken(decision_near=near or self._decider.at_work)
+        if self._waits_for_edge:
+            self._at_edge()
+
+    def gradients_forgotten(self) -> None:
+        """The loop has zeroed its gradients."""
+        self.intake.scale.forward_may_begin()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"due": self._due, **self.intake.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; older checkpoints hold none."""
+        self._due = self._waits_for_edge = bool(state.get("due", False))
+        self.intake.load_state_dict(state)

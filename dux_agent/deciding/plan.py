@@ -1,0 +1,232 @@
+"""What a decision will need: memory by part, passes, calls of the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.settings import Settings
+from dux_agent.showing import html_table
+from dux_agent.training import memory
+from dux_agent.training.memory import readable
+from dux_sandbox.dry_runs.bystanders import Bystanders
+from dux_sandbox.dry_runs.scratch import frozen_weights
+from dux_sandbox.running import InlineRule, parameters_of
+
+# A rule keeps what it likes; as much as Adam's two moments is usual.
+_TENSORS_A_WEIGHT = 2
+
+
+@dataclass(frozen=True)
+class Counted:
+    """How often something is done: at least, where the first proposal passes, and at
+    most, where all but the last are refused in the dry run. Trouble with the model, a
+    closure that a rule calls again, and a rule that hangs come on top."""
+
+    least: int
+    most: int
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return f"{self.least:,}"
+        return f"{self.least:,} to {self.most:,}"
+
+
+@dataclass(frozen=True, repr=False)
+class DecisionPlan:
+    """What one decision will need beside the training itself; see `Agent.plan`.
+
+    Memory is in bytes. Activations of the passes come on top: as many as one step of
+    the training needs.
+
+    Attributes:
+        batches: the last ones, which dry runs use; None: none was seen yet.
+        incumbent_copy: in the dry run, what is live continued on a copy: weights,
+            buffers, gradients, and the optimizer's state.
+        clone: in the dry run, the copy that a proposal trains: weights, buffers,
+            gradients. Frozen weights are shared with the live model.
+        child: what the rule's process is shown, shared memory on the CPU: weights and
+            gradients; in the dry run, and for good where rules are isolated.
+        rule_state: what a rule keeps, if that is as much as Adam does: in its process,
+            or inline beside the model.
+        kept_aside: in the dry run, buffers and other modules that are put back.
+        snapshot: while a rule is live; twice from its first renewal on, when the one
+            before it is kept too, and once more for some steps while it is renewed.
+        snapshots: where that lives: "device", "host" or "off".
+        isolated: whether a live rule has a process of its own.
+        guard_only: there is no language model; `snapshot` holds the optimizer's state
+            too, and all else is 0.
+        forwards, backwards: passes over one batch each.
+        optimizer_steps: of the incumbent's copy and of the proposals.
+        model_calls: of the language model.
+        validations: calls of `validate`.
+        seconds: how long the last decision took; None: none was made yet.
+    """
+
+    batches: int | None
+    incumbent_copy: int
+    clone: int
+    child: int
+    rule_state: int
+    kept_aside: int
+    snapshot: int
+    snapshots: str
+    isolated: bool
+    guard_only: bool
+    forwards: Counted
+    backwards: Counted
+    optimizer_steps: Counted
+    model_calls: Counted
+    validations: int
+    seconds: float | None
+
+    @property
+    def in_the_dry_run(self) -> int:
+        """The most that a decision takes at a time, given back when it is over."""
+        own = self.child + self.rule_state
+        incumbent = self.incumbent_copy + (self.child if self.isolated else 0)
+        return self.kept_aside + max(incumbent, self.clone + own)
+
+    @property
+    def while_a_rule_is_live(self) -> int:
+        """What stays after it: snapshot, the rule's state, its process's memory."""
+        return self.snapshot + self.rule_state + (self.child if self.isolated else 0)
+
+    @property
+    def memory(self) -> dict[str, int | None]:
+        """Bytes by the name of the part."""
+        return {name: size for name, size, _ in self._rows()}
+
+    def _rows(self) -> list[tuple[str, int | None, str]]:
+        where = {
+            "device": "beside the model",
+            "host": "in the CPU's memory",
+            "off": "none is kept",
+        }[self.snapshots]
+        if self.guard_only:
+            told = f"weights, buffers, optimizer; {where}, twice while it is renewed"
+            return [("snapshot", self.snapshot, told)]
+        live = "also while a rule is live" if self.isolated else "in the dry run"
+        return [
+            ("batches", self.batches, "the last ones, always"),
+            ("incumbent copy", self.incumbent_copy, "in the dry run"),
+            ("clone", self.clone, "in the dry run"),
+            ("child", self.child, f"shared memory of its process, {live}"),
+            ("rule's state", self.rule_state, "if it keeps as much as Adam does"),
+            ("kept aside", self.kept_aside, "in the dry run"),
+            ("snapshot", self.snapshot, f"while a rule is live, {where}; later two"),
+        ]
+
+    def _sums(self) -> list[tuple[str, str]]:
+        if self.guard_only:
+            return [("decisions", "none: there is no language model")]
+        sums = [
+            ("in the dry run", readable(self.in_the_dry_run)),
+            ("while a rule is live", readable(self.while_a_rule_is_live)),
+            ("forward passes", str(self.forwards)),
+            ("backward passes", str(self.backwards)),
+            ("optimizer steps", str(self.optimizer_steps)),
+            ("calls of the model", str(self.model_calls)),
+            ("calls of validate", str(self.validations)),
+        ]
+        if self.seconds is not None:
+            sums.append(("the last one took", f"{self.seconds:.3g} s"))
+        return sums
+
+    def __repr__(self) -> str:
+        lines = ["A decision needs, beside the training:"]
+        for name, size, told in self._rows():
+            lines.append(f"  {name:<15}{readable(size):>12}  {told}")
+        for name, told in self._sums():
+            lines.append(f"  {name:<21} {told}")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [(name, readable(size), told) for name, size, told in self._rows()]
+        return html_table([*rows, *((name, told, "") for name, told in self._sums())])
+
+
+def plan_of(
+    settings: Settings,
+    model: nn.Module,
+    live: DuxOptimizer,
+    *,
+    batches: Sequence[Any],
+    accumulated: int,
+    asks: bool,
+    seconds: float | None,
+) -> DecisionPlan:
+    """The plan of the next decision, as things are now.
+
+    Args:
+        batches: those that were seen.
+        accumulated: batches whose gradients the loop adds up for one step.
+        asks: whether there is a language model.
+        seconds: how long the last decision took.
+    """
+    groups = live.param_groups
+    if not asks:
+        return _plan_of_guard(settings, model, live)
+    bystanders = Bystanders(model, [settings.objective], settings.also)
+    resting = {id(each) for each in frozen_weights(model, parameters_of(groups))}
+    copied = memory.in_a_copy(model, resting) + memory.in_gradients(model)
+    trained = memory.copied_from(parameters_of(groups))
+    rule_state = _TENSORS_A_WEIGHT * trained
+    held = rule_state
+    if isinstance(live.running, InlineRule):
+        held = memory.in_the_state(live.running.optimizer)
+    row = None
+    if batches:
+        seen = sum(map(memory.in_a_batch, batches))
+        row = -(-seen * settings.dry_run_steps // len(batches))
+    steps, most = settings.dry_run_steps, settings.max_attempts * settings.candidates
+    passes = (steps + 1) * accumulated
+    return DecisionPlan(
+        batches=row,
+        incumbent_copy=copied + held,
+        clone=copied,
+        child=memory.in_a_block(groups),
+        rule_state=rule_state,
+        kept_aside=memory.kept_aside(bystanders, resting),
+        snapshot=0
+        if settings.snapshots == "off"
+        else memory.in_a_snapshot(groups, model),
+        snapshots=settings.snapshots,
+        isolated=settings.execution == "isolated",
+        guard_only=False,
+        forwards=Counted(2 * passes, (1 + most) * passes),
+        backwards=Counted(2 * steps * accumulated, (1 + most) * steps * accumulated),
+        optimizer_steps=Counted(2 * steps, (1 + most) * steps),
+        model_calls=Counted(settings.candidates, most),
+        validations=int(settings.validate is not None),
+        seconds=seconds,
+    )
+
+
+def _plan_of_guard(
+    settings: Settings, model: nn.Module, live: DuxOptimizer
+) -> DecisionPlan:
+    none = Counted(0, 0)
+    return DecisionPlan(
+        batches=0,
+        incumbent_copy=0,
+        clone=0,
+        child=0,
+        rule_state=0,
+        kept_aside=0,
+        snapshot=memory.in_a_snapshot(live.param_groups, model)
+        + memory.in_the_state(live.base),
+        snapshots=settings.snapshots,
+        isolated=False,
+        guard_only=True,
+        forwards=none,
+        backwards=none,
+        optimizer_steps=none,
+        model_calls=none,
+        validations=0,
+        seconds=None,
+    )

@@ -1,0 +1,71 @@
+"""What the `run.json` of a run folder says."""
+
+from __future__ import annotations
+
+import platform
+import time
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from dux_agent.errors import RunFolderUnusable
+from dux_agent.run_folder.own_files import read_own
+from dux_graphs.plain_json import NoPlainJson, read_json
+
+FORMAT = 1
+
+_MOST_BYTES = 2**20
+
+_PACKAGES = (
+    "dux-agent",
+    "torch",
+    "langgraph",
+    "langchain-core",
+    "langchain-openai",
+    "RestrictedPython",
+)
+
+
+def read_facts(path: str | Path) -> dict[str, Any]:
+    """What the `run.json` of a run folder says.
+
+    Raises:
+        RunFolderUnusable: it is no run folder, or of a newer format.
+    """
+    path = Path(path)
+    try:
+        facts = read_json(read_own(path / "run.json", _MOST_BYTES))
+    except FileNotFoundError:
+        raise _no_run_folder(path, "there is none") from None
+    except OSError as error:
+        raise _no_run_folder(path, error.strerror or str(error)) from None
+    except NoPlainJson as error:
+        raise _no_run_folder(path, str(error)) from None
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise RunFolderUnusable(
+            f"{path} is a run folder of another format; format {FORMAT} was wanted; "
+            f"read it with the dux-agent that wrote it."
+        )
+    return facts
+
+
+def _no_run_folder(path: Path, why: str) -> RunFolderUnusable:
+    return RunFolderUnusable(
+        f"{path} is no run folder: it holds no readable run.json ({why}); "
+        f"name a folder that `dux run` printed."
+    )
+
+
+def surroundings() -> dict[str, Any]:
+    """What every `run.json` says: format, time, versions, platform."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return {
+        "format": FORMAT,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": versions,
+        "platform": platform.platform(),
+    }

@@ -1,0 +1,228 @@
+"""`dux replay DIR`: the same run again from its recorded replies, and what differs."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from dux_agent.run_folder.trace import Event, read
+from dux_agent.runs.plan import Plan
+from dux_agent.runs.progress import Progress
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that the replay did otherwise.
+
+    Attributes:
+        where: such as "decision 2" or "step 134".
+        what: such as "verdict" or "loss".
+        recorded, replayed: the two values, as text.
+    """
+
+    where: str
+    what: str
+    recorded: str
+    replayed: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What came of a replay.
+
+    Attributes:
+        decisions, losses: how many of each were compared.
+        complete: the recorded run had come to its end.
+        differences: in the order of the run; empty when both are the same.
+        strangers: prompts that read otherwise than the recorded ones, as after trouble
+            with the model, which a replay has none of. No difference by themselves.
+    """
+
+    decisions: int
+    losses: int
+    complete: bool
+    differences: tuple[Difference, ...]
+    strangers: int = 0
+
+
+class _Enough(Exception):
+    """The replay has come as far as the recorded run had."""
+
+
+def replay(
+    folder: str | Path,
+    *,
+    execution: str | None = None,
+    task: str | None = None,
+    on_event: Callable[[Progress], None] | None = None,
+) -> Replay:
+    """Run what a run folder records once more and compare.
+
+    Nothing in the folder is changed; the replay has a temporary folder of its own. Of
+    a run that died as much is replayed as there is.
+
+    Args:
+        folder: a run folder.
+        execution: how accepted rules run, as `dux_agent.runs.training.resume` takes it.
+        task: its task, said again, as it takes it too.
+        on_event: as `dux_agent.runs.training.train` takes it.
+
+    Raises:
+        DuxError: it is no run of `dux run`, or its trace is damaged.
+    """
+    from dux_agent.runs.recorded_plan import planned
+    from dux_agent.runs.replayed_model import ReplayedModel, answers_in
+    from dux_agent.runs.training import train
+
+    folder = Path(folder).expanduser().absolute()
+    plan = planned(folder, execution=execution, task=task)
+    recorded = read(folder)
+    last = max((_place(event, plan) for event in recorded), default=(0, 0))
+    complete = any(
+        event.data.get("scope") == "epoch" and event.data.get("epoch") == plan.epochs
+        for event in recorded
+    )
+
+    def listen(progress: Progress) -> None:
+        if on_event is not None:
+            on_event(progress)
+        if complete or progress.kind != "step":
+            return
+        course = 0 if progress.course == "control" else 1
+        steps = (progress.epoch - 1) * progress.steps + progress.step
+        # Not at the last step itself: the decision that is made there comes after it.
+        if (course, steps) > last:
+            raise _Enough
+
+    model = ReplayedModel(answers=answers_in(recorded), model_name=plan.model)
+    with tempfile.TemporaryDirectory(prefix="dux-replay-") as place:
+        again = Path(place) / "run"
+        try:
+            alone = replace(plan, fallback=None, lm_options=None)
+            train(alone, lm=model, run_dir=again, on_event=listen)
+        except _Enough:
+            pass
+        replayed = read(again)
+    compared = compare(recorded, replayed, complete=complete)
+    return replace(compared, strangers=model.strangers)
+
+
+def _place(event: Event, plan: Plan) -> tuple[int, int]:
+    """The course, 0 for the control's, and the step in it."""
+    return (0 if event.data.get("scope") == "control" else 1, event.step)
+
+
+def compare(
+    recorded: Sequence[Event], replayed: Sequence[Event], *, complete: bool = True
+) -> Replay:
+    """Where two traces of one run differ: digests, verdicts, dry runs, losses.
+
+    Args:
+        recorded, replayed: their events.
+        complete: the recorded one had come to its end; else what it lacks counts as
+            not recorded, and not as different.
+    """
+    ours, theirs = _decisions(recorded), _decisions(replayed)
+    differences: list[Difference] = []
+    compared = 0
+    for number in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(number), theirs.get(number)
+        if not complete and (one is None or one["verdict"] == "unfinished"):
+            continue
+        compared += 1
+        differences += _differing(f"decision {number}", one, other)
+    before, after = _losses(recorded), _losses(replayed)
+    places = [place for place in before if place in after]
+    if complete:
+        places = sorted(before.keys() | after.keys())
+    for place in places:
+        differences += _differing(
+            _named(place), before.get(place), after.get(place), same=_same_loss
+        )
+    return Replay(compared, len(places), complete, tuple(differences))
+
+
+def _decisions(events: Sequence[Event]) -> dict[int, dict[str, Any]]:
+    """What each decision came to, by number."""
+    held: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if event.decision is None:
+            continue
+        told = held.setdefault(
+            event.decision,
+            {
+                "proposals": [],
+                "dry runs": [],
+                "verdict": "unfinished",
+                "digest": None,
+            },
+        )
+        data = event.data
+        if event.kind == "static_check":
+            told["proposals"].append([data.get("digest"), data.get("ok")])
+        elif event.kind == "dry_run":
+            curves = [data.get("losses"), data.get("incumbent_losses")]
+            told["dry runs"].append([data.get("digest"), data.get("ok"), *curves])
+        elif event.kind == "apply":
+            told["verdict"], told["digest"] = data.get("verdict"), data.get("digest")
+        elif event.kind == "rollback":
+            told["verdict"] = "rolled_back"
+    return held
+
+
+def _losses(events: Sequence[Event]) -> dict[tuple[int, int, str], dict[str, Any]]:
+    """The losses by place: epoch or 0, step, scope."""
+    held: dict[tuple[int, int, str], dict[str, Any]] = {}
+    for event in events:
+        if event.kind == "loss":
+            data = event.data
+            place = (int(data.get("epoch", 0)), event.step, str(data.get("scope", "")))
+            held[place] = {
+                name: data[name] for name in ("loss", "val", "test") if name in data
+            }
+    return held
+
+
+def _named(place: tuple[int, int, str]) -> str:
+    epoch, step, scope = place
+    if not epoch:
+        return f"step {step}"
+    return f"control, epoch {epoch}" if scope == "control" else f"epoch {epoch}"
+
+
+def _same_loss(one: Any, other: Any) -> bool:
+    return repr(one) == repr(other)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return bool(one == other)
+
+
+def _differing(
+    where: str,
+    one: dict[str, Any] | None,
+    other: dict[str, Any] | None,
+    *,
+    same: Callable[[Any, Any], bool] = _equal,
+) -> Iterator[Difference]:
+    if one is None or other is None:
+        there = ("missing", "there") if one is None else ("there", "missing")
+        yield Difference(where, "", *there)
+        return
+    for what in dict.fromkeys([*one, *other]):
+        ours, theirs = one.get(what), other.get(what)
+        if not same(ours, theirs):
+            yield Difference(where, what, _text(ours), _text(theirs))
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return f"{len(value)}: " + ", ".join(map(_text, value[:3]))
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    text = str(value)
+    return text[:12] if len(text) == 64 else text[:60]

@@ -1,0 +1,187 @@
+"""The courses of one run, the control's and the agent's, and how they go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dux_agent.errors import RunFolderUnusable
+from dux_agent.live.saved_checkpoint import CheckpointRefused
+from dux_agent.run_folder import run_checkpoint
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.recorder import Recorder
+from dux_agent.runs.epoch_loop import Course, Position
+from dux_agent.runs.plan import Plan
+from dux_agent.runs.progress import Listening
+from dux_sandbox.random_state import RandomState
+
+if TYPE_CHECKING:
+    from dux_agent.agent import Agent
+    from dux_agent.tasks.protocol import Task
+
+
+class Courses:
+    """Runs them one after the other, and keeps checkpoints on the way.
+
+    Attributes:
+        controls: where the training with the base optimizer alone is.
+        agents: where the training with the agent is.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        built: Task,
+        agent: Agent,
+        folder: RunFolder | None,
+        watch: Listening,
+        began: float,
+    ) -> None:
+        """For `dux_agent.runs.training`."""
+        self.controls = Position()
+        self.agents = Position()
+        self._plan = plan
+        self._built = built
+        self._agent = agent
+        self._folder = folder
+        self._watch = watch
+        self._began = began
+        self._course = "control" if plan.control else "agent"
+        self._kept: dict[str, Any] | None = None
+        self._random: RandomState | None = None
+        self._trained: tuple[Task, torch.optim.Optimizer | None] = (built, None)
+        self._keeper = run_checkpoint.Keeper(
+            None if folder is None else folder.path, self._collect
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far, with what it took before it died, seconds."""
+        return time.monotonic() - self._began
+
+    def go_on(self, saved: dict[str, Any], path: Path) -> None:
+        """Begin at a checkpoint instead.
+
+        Raises:
+            RunFolderUnusable: it does not belong to this run.
+            CheckpointRefused: a source in it may not run.
+        """
+        try:
+            self.controls = Position.of(saved["positions"]["control"])
+            self.agents = Position.of(saved["positions"]["agent"])
+            self._random = RandomState.of(saved["random"])
+            self._course = saved["course"]
+            self._began -= saved["seconds"]
+            if self._course == "agent":
+                self._built.model.load_state_dict(saved["model"])
+                self._agent.load_state_dict(saved["agent"])
+                if len(self.agents.over) > len(self._agent.decisions):
+                    raise ValueError("it counts decisions that it does not hold")
+            elif self._course == "control" and self._plan.control:
+                self._kept = saved
+            else:
+                raise KeyError(self._course)
+        except CheckpointRefused:
+            raise
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RuntimeError,
+        ) as error:
+            said = str(error).split("\n", 1)[0][:120]
+            raise RunFolderUnusable(
+                f"the checkpoint in {path} is not of this run: {said}; the one that "
+                f"the run wrote was wanted; restore it, or take it away to begin again "
+                f"with the recorded replies."
+            ) from None
+
+    def run(self) -> None:
+        """Go on to the end of the last course."""
+        if self._course == "control":
+            self._base_alone()
+            self._course, self._random = "agent", None
+        self._with_agent()
+
+    def _base_alone(self) -> None:
+        task = self._plan.build()
+        optimizer = task.base_optimizer()
+        if self._kept is not None:
+            task.model.load_state_dict(self._kept["model"])
+            optimizer.load_state_dict(self._kept["optimizer"])
+            self._kept = None
+        self._trained = (task, optimizer)
+
+        def step(batch: Any) -> float:
+            optimizer.zero_grad()
+            loss = task.objective(task.model, batch)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+
+        self._watch.course = "control"
+        self._go("control", task, self.controls, step, None, lambda: 0)
+
+    def _with_agent(self) -> None:
+        agent = self._agent
+        if self.agents.epoch > self._watch.epochs:
+            return  # it was over before, and nothing in its folder changes
+        self._trained = (self._built, None)
+        self._watch.course = "agent"
+        self._go(
+            "epoch",
+            self._built,
+            self.agents,
+            lambda batch: float(agent.step(batch)),
+            agent.decide if self._plan.every is None else None,
+            lambda: len(agent.decisions),
+        )
+        self._keeper.now()
+
+    def _go(
+        self,
+        scope: str,
+        task: Task,
+        position: Position,
+        step: Callable[[Any], float],
+        decide: Callable[[], object] | None,
+        decisions: Callable[[], int],
+    ) -> None:
+        Course(
+            task=task,
+            epochs=self._watch.epochs,
+            scope=scope,
+            step=step,
+            decide=decide,
+            decisions=decisions,
+            watch=self._watch,
+            recorder=Recorder(self._folder, owned=False),
+            keeper=self._keeper,
+            position=position,
+            random=self._random,
+        ).run()
+
+    def _collect(self) -> dict[str, Any]:
+        """Everything to go on from, as `run_checkpoint.save` takes it."""
+        task, optimizer = self._trained
+        folder = self._folder
+        return {
+            "trace": 0 if folder is None else folder.position,
+            "course": self._course,
+            "positions": {
+                "control": self.controls.as_dict(),
+                "agent": self.agents.as_dict(),
+            },
+            "model": task.model.state_dict(),
+            "optimizer": None if optimizer is None else optimizer.state_dict(),
+            "agent": self._agent.state_dict(snapshots="all")
+            if self._course == "agent"
+            else None,
+            "random": RandomState.take().state_dict(),
+            "seconds": self.seconds,
+        }

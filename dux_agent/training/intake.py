@@ -1,0 +1,186 @@
+"""What a loop tells of its losses, as one loss for each optimizer step.
+
+A loop may tell a loss for every batch that it accumulates, one a step, or one now and
+then; after its step or before it. Losses that belong to one step are averaged, and
+steps are counted where they are taken.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.training.edges import GradientMarks
+from dux_agent.training.looking import CallersFunctions
+from dux_agent.training.loss_scale import LossScale
+from dux_sandbox.group_shares import number_in
+from dux_sandbox.running import parameters_of
+
+_REMEMBERED = 9
+
+
+@dataclass(frozen=True)
+class StepLoss:
+    """The loss of one optimizer step, in the objective's own scale.
+
+    Attributes:
+        loss: mean over its batches.
+        steps: optimizer steps taken since the last one was told of.
+    """
+
+    loss: float
+    steps: int
+
+
+class Intake:
+    """Gathers losses until the step they belong to has been taken.
+
+    Attributes:
+        at_edge: the loop stands between two steps: no gradient waits for a step.
+        scale: how the loop's losses are scaled.
+    """
+
+    def __init__(self, functions: CallersFunctions, live: DuxOptimizer) -> None:
+        """Gather losses of the training that `live` steps."""
+        self._live = live
+        self._functions = functions
+        self.scale = LossScale(functions, parameters_of(live.param_groups))
+        self.at_edge = True
+        self._steps = 0
+        self._sum, self._count = 0.0, 0
+        self._marks: GradientMarks | None = None
+        self._smallest_first: list[torch.Tensor] = []
+        self._counts: deque[int] = deque(maxlen=_REMEMBERED)
+
+    def step_with(self, batch: Any) -> None:
+        """The agent itself is about to step on this batch; see `take` for errors."""
+        self._functions.check_objective(batch)
+        self.scale.given(1.0)
+
+    @property
+    def inside_a_call(self) -> bool:
+        """The objective or the validation runs just now, and not for the training."""
+        return self._functions.calling
+
+    @property
+    def accumulated(self) -> int:
+        """Batches whose gradients the loop adds up for one step, as it was seen."""
+        return statistics.median_low(self._counts) if self._counts else 1
+
+    @property
+    def weight(self) -> float:
+        """By what the loop multiplies each of their losses before its backward pass.
+
+        What it tells of may be the loss before that, as with Accelerate: where nothing
+        was seen of the gradients themselves their mean is taken, as is usual.
+        """
+        if self.scale.weight is not None:
+            return self.scale.weight
+        mean, scale = 1 / self.accumulated, self.scale.value or 1.0
+        return mean if scale == 1 else max(scale, mean)
+
+    def step_taken(self, *, decision_near: bool) -> None:
+        """An optimizer step is over.
+
+        Args:
+            decision_near: the next loss may bring a decision: look closely then.
+        """
+        self._steps += 1
+        self.scale.forward_may_begin()
+        count = sum(len(group["params"]) for group in self._live.param_groups)
+        if count != len(self._smallest_first):
+            parameters = parameters_of(self._live.param_groups)
+            self._smallest_first = sorted(parameters, key=torch.Tensor.numel)
+        self._marks = GradientMarks(self._smallest_first, every=decision_near)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps taken since a loss was last told of one."""
+        return self._steps
+
+    @property
+    def waits(self) -> bool:
+        """Whether a loss was told of whose step is not over."""
+        return self._count > 0
+
+    def take(self, loss: float, batch: Any, scale: float | None) -> StepLoss | None:
+        """One more loss; that of a whole step where one is complete.
+
+        Raises:
+            BadArgument: with the first batch, as `CallersFunctions.check_objective`;
+                nothing was taken. Whatever the objective raises then.
+        """
+        stepped = self._steps > 0
+        self.at_edge = stepped and not (
+            self._marks is not None and self._marks.backward_since()
+        )
+        if scale is None:
+            scale = self.scale.of(loss, batch, before_step=self.at_edge)
+        else:
+            self.scale.given(scale)
+        if batch is not None:
+            self._functions.check_objective(batch)
+        value = loss / scale
+        if self.at_edge or (stepped and not self._count):
+            self._add(value)
+            return self._close()
+        done = self._close() if stepped else None
+        self._add(value)
+        return done
+
+    def _add(self, loss: float) -> None:
+        self._sum += loss
+        self._count += 1
+
+    def _close(self) -> StepLoss:
+        done = StepLoss(self._sum / self._count, self._steps)
+        self._counts.append(max(1, round(self._count / self._steps)))
+        self._sum, self._count, self._steps = 0.0, 0, 0
+        self._marks = None
+        return done
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "sum": self._sum,
+            "count": self._count,
+            "steps": self._steps,
+            "counts": list(self._counts),
+            **self.scale.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; an empty one begins anew."""
+        self._sum, self._count = float(state.get("sum", 0)), int(state.get("count", 0))
+        self._steps = int(state.get("steps", 0))
+        if min(self._count, self._steps) < 0:
+            raise ValueError("it counts fewer losses than none")
+        counts = [max(1, int(count)) for count in state.get("counts", ())]
+        self._counts = deque(counts, maxlen=_REMEMBERED)
+        self._marks = None
+        self.scale.load_state_dict(state)
+
+
+def moved_nothing(live: DuxOptimizer) -> bool:
+    """Whether the step that `live` has just taken was none.
+
+    `torch.distributed.checkpoint` steps at a rate of zero on gradients of zero to see
+    what the state looks like; a fused optimizer steps over what GradScaler found to be
+    infinite.
+    """
+    found = getattr(live, "found_inf", None)
+    if isinstance(found, torch.Tensor) and bool(found.item()):
+        return True
+    if any(number_in(group.get("lr")) != 0 for group in live.param_groups):
+        return False
+    gradients = [each.grad for each in parameters_of(live.param_groups)]
+    held = [each for each in gradients if each is not None]
+    return all(
+        each.layout is torch.strided and not bool(each.detach().any()) for each in held
+    )

@@ -1,0 +1,234 @@
+"""Runs the caller's own functions and leaves everything as it was."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from dux_agent.arguments import check_loss, loss_value
+from dux_agent.errors import BadArgument
+from dux_agent.settings import Settings, Validate
+from dux_sandbox.dry_runs.batch_copies import copy_of_batch
+from dux_sandbox.dry_runs.bystanders import Bystanders
+from dux_sandbox.dry_runs.resting import Resting
+from dux_sandbox.dry_runs.scratch import CannotClone, clone_model, frozen_weights
+from dux_sandbox.random_state import RandomState, random_numbers_kept
+from dux_sandbox.running import parameters_of
+
+
+class Stepped(Protocol):
+    """An optimizer, as far as it matters here.
+
+    Attributes:
+        steps: how many it has taken.
+    """
+
+    param_groups: list[dict[str, Any]]
+    steps: int
+
+
+@dataclass
+class BeforeSteps:
+    """An optimizer that is about to be attached to: no step was seen yet."""
+
+    param_groups: list[dict[str, Any]]
+    steps: int = 0
+
+
+class CallersFunctions:
+    """The objective and the validation of one training, called out of its order.
+
+    Whatever they touch is put back: modes, buffers, gradients and random numbers, of
+    the model and of every other module that they reach.
+
+    Attributes:
+        resting: knows which frozen weights do not move.
+        objective_checked: it gave a scalar, and the model a gradient.
+        calling: one of them runs just now, and not for the training.
+    """
+
+    def __init__(self, settings: Settings, model: nn.Module, live: Stepped) -> None:
+        """Look at the frozen weights for the first time."""
+        self._settings = settings
+        self._model = model
+        self._live = live
+        self.objective_checked = False
+        self.calling = False
+        self.resting = Resting(lambda: live.steps)
+        self._look(Bystanders(model, [settings.objective], settings.also))
+
+    @contextmanager
+    def called(self) -> Iterator[None]:
+        """What the caller's functions do to the agent inside counts for nothing."""
+        before, self.calling = self.calling, True
+        try:
+            yield
+        finally:
+            self.calling = before
+
+    def _look(self, bystanders: Bystanders) -> set[int]:
+        trained = parameters_of(self._live.param_groups)
+        frozen = frozen_weights(self._model, trained)
+        return self.resting.look([*frozen, *bystanders.others])
+
+    def look_first(self, batch: Any = None) -> None:
+        """Try once, before anything else, what every decision will need.
+
+        Args:
+            batch: one that the objective takes; None: it is tried later.
+
+        Raises:
+            BadArgument: the model cannot be copied, `validate` returns no number, or
+                the objective no scalar, or one that gives the model no gradient.
+            Whatever `clone`, `validate` or the objective raise.
+        """
+        if self._settings.validate is not None:
+            self.validation_loss(self._settings.validate)
+        if batch is None:
+            # Nothing runs on this copy: it may share whatever is frozen.
+            trained = parameters_of(self._live.param_groups)
+            self._copy({id(each) for each in frozen_weights(self._model, trained)})
+        else:
+            self.check_objective(batch)
+
+    def check_objective(self, batch: Any) -> None:
+        """One forward and backward pass on a copy, unless there was one before.
+
+        Raises:
+            BadArgument: the objective returned no scalar, or gave the copy that it was
+                handed no gradient; or the model cannot be copied. Whatever the
+                objective raises comes out as it is.
+        """
+        if not self.objective_checked:
+            self.objective_on_a_copy(batch)
+
+    def _check(self, loss: Any, trained: list[torch.Tensor]) -> None:
+        """Judge what the objective returned for a copy with these weights."""
+        check_loss(loss)
+        if loss.requires_grad:
+            loss.backward()
+        movable = [each for each in trained if each.requires_grad]
+        if movable and all(each.grad is None for each in movable):
+            raise BadArgument(
+                "the objective gave no gradient to the model it was handed; a loss "
+                "computed from its argument `model` was wanted; do not use another "
+                "model in it, nor detach the loss."
+            )
+        self.objective_checked = True
+
+    def _copy(self, resting: set[int]) -> tuple[nn.Module, dict[int, torch.Tensor]]:
+        try:
+            return clone_model(self._model, self._settings.clone, shared=resting)
+        except CannotClone as error:
+            raise BadArgument(str(error)) from error
+
+    def objective_on_a_copy(
+        self,
+        batch: Any,
+        weights: Mapping[int, torch.Tensor] | None = None,
+        random: RandomState | None = None,
+        gradients: dict[int, torch.Tensor] | None = None,
+    ) -> Any:
+        """What the objective returns for a copy of the model.
+
+        The copy is the model without what is wrapped round it. The first time a
+        backward pass is made too, and the objective is judged by both.
+
+        Args:
+            batch: it is handed a copy of it.
+            weights: values that the copy has instead, by the id of the live parameter.
+            random: the random numbers that it draws; None: as they are.
+            gradients: is filled with those of the copy, by the id of the live
+                parameter, if given.
+
+        Raises:
+            BadArgument: the model cannot be copied, or as `check_objective`. Whatever
+                the objective raises.
+        """
+        settings = self._settings
+        bystanders = Bystanders(self._model, [settings.objective], settings.also)
+        resting = self._look(bystanders)
+        twin, twin_of = self._copy(resting)
+        # Gradients are on: an objective may take some itself (a penalty, a residual).
+        kept = bystanders.kept(resting=resting)
+        with self.called(), random_numbers_kept(), kept, torch.enable_grad():
+            for known, value in (weights or {}).items():
+                twin_of[known].detach().copy_(value)
+            if random is not None:
+                random.restore()
+            loss = settings.objective(twin, copy_of_batch(batch))
+            if not self.objective_checked:
+                stepped = map(id, parameters_of(self._live.param_groups))
+                ours = [twin_of[each] for each in stepped if each in twin_of]
+                self._check(loss, ours)
+            elif gradients is not None and loss.requires_grad:
+                loss.backward()
+            if gradients is not None:
+                for known, other in twin_of.items():
+                    if other.grad is not None:
+                        gradients[known] = other.grad
+            return loss.detach() if isinstance(loss, torch.Tensor) else loss
+
+    def validation_loss(self, validate: Validate) -> float:
+        """The validation loss in eval mode, without gradients.
+
+        Raises:
+            BadArgument: `validate` returned no number. What it raises comes out as it
+                is.
+        """
+        bystanders = Bystanders(self._model, [validate], self._settings.also)
+        kept = bystanders.kept(values=False)
+        with self.called(), random_numbers_kept(), kept, torch.no_grad():
+            self._model.eval()
+            returned = validate(self._model)
+            try:
+                return loss_value(returned)
+            except BadArgument:
+                shape = (
+                    f" of shape {tuple(returned.shape)}"
+                    if isinstance(returned, torch.Tensor)
+                    else ""
+                )
+                raise BadArgument(
+                    f"validate returned a {type(returned).__name__}{shape}; a number "
+                    f"or a scalar tensor was wanted; return the mean loss over your "
+                    f"validation data."
+                ) from None
+
+
+_MOST_BYTES = 64 << 20
+
+
+def kept_batches(batches: Iterable[Any]) -> list[Any]:
+    """Copies of batches for a checkpoint; none at all when they do not fit in one."""
+    held = list(batches)
+    sizes = [_plain_bytes(batch, 0) for batch in held]
+    if any(size is None for size in sizes):
+        return []
+    if sum(size or 0 for size in sizes) > _MOST_BYTES:
+        return []
+    return copy.deepcopy(held)
+
+
+def _plain_bytes(value: Any, depth: int) -> int | None:
+    """Bytes of tensors in plain containers; None for anything else."""
+    if depth > 8:
+        return None
+    if type(value) is torch.Tensor:
+        return None if value.requires_grad else value.numel() * value.element_size()
+    if value is None or type(value) in (bool, int, float, str):
+        return 0
+    if type(value) is dict:
+        value = [*value.keys(), *value.values()]
+    if type(value) not in (list, tuple):
+        return None
+    sizes = [_plain_bytes(item, depth + 1) for item in value]
+    if any(size is None for size in sizes):
+        return None
+    return sum(size or 0 for size in sizes)

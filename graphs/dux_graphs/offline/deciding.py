@@ -1,0 +1,214 @@
+"""The rules: from the figures of a prompt to the plan of the next optimizer.
+
+None of them knows a task. They look at how the losses move, at the steps that are
+left, and at what became of the last proposal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dux_graphs.offline.changing import safer, varied
+from dux_graphs.offline.judging import judged
+from dux_graphs.offline.plan import Plan
+from dux_graphs.offline.reading import Figures
+from dux_graphs.offline.schedule import (
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    clip_at,
+    muon_momentum,
+    reach_rate,
+    scheduled,
+    share_at,
+    steps_ahead,
+)
+from dux_graphs.offline.situation import (
+    FLAT,
+    Live,
+    Situation,
+    live_of,
+    situation_of,
+)
+from dux_graphs.offline.writing import title_of
+
+
+def decide(figures: Figures) -> Plan:
+    """The plan for the steps ahead."""
+    live = live_of(figures)
+    situation = situation_of(figures)
+    if not figures.losses and not figures.drawn:
+        plan = _blind(figures, live)
+    elif situation.broken:
+        plan = _calmed(figures, live)
+    elif live.base:
+        plan = _first(figures, live, situation)
+    else:
+        plan = _next(figures, live, situation)
+    if figures.harms:
+        plan = safer(plan, figures.harms, "The last proposal did harm or was refused")
+    if figures.refusals:
+        why = f"Refused: {figures.finding or 'the proposal before'}"
+        plan = safer(plan, figures.refusals, why)
+    return varied(plan, figures.candidate)
+
+
+def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
+    """The first proposal: the base optimizer is live."""
+    rate = live.lr
+    if live.adaptive and rate is not None and situation.late_fall >= FLAT:
+        family = live.family if live.family in ("lion", "rmsprop") else "adamw"
+        return scheduled(
+            Plan(
+                family,
+                rate,
+                beta2=0.99 if family != "lion" else 0.98,
+                weight_decay=0.1,
+                clip=clip_at(figures, 1.5),
+                numbers=(*_said(figures, situation), "The base optimizer works."),
+                changes=(
+                    f"Keep the kind and its rate ({rate:.3g}): {title_of(family)}.",
+                    "Add a little decoupled weight decay, and clipping at 1.5 times the"
+                    " usual gradient, against single bad batches.",
+                ),
+            ),
+            figures,
+        )
+    if live.family == "sgd" and rate is not None and situation.late_fall >= 0.3:
+        return scheduled(
+            Plan(
+                "sgd",
+                rate,
+                clip=clip_at(figures, 2.0),
+                numbers=(*_said(figures, situation), "SGD is going fast."),
+                changes=("Keep it at its rate; clip at twice the usual gradient.",),
+            ),
+            figures,
+        )
+    family = "muon" if figures.matrices else "adamw"
+    rate = reach_rate(figures)
+    if live.adaptive and live.lr is not None:
+        # An adaptive optimizer that stands still wants more, but not at one jump.
+        rate = min(rate, 10.0 * live.lr)
+    falls = "hardly falls" if situation.late_fall < FLAT else "falls only slowly"
+    changes = [
+        f"Another kind of step: {title_of(family)}. Its length does not depend on how"
+        " small the gradient is, so layers with weak gradients move too.",
+        f"Rate {rate:.3g}: times the steps that are left it lets weights travel far"
+        " enough.",
+    ]
+    return scheduled(
+        Plan(
+            family,
+            rate,
+            adam_lr=0.6 * rate,
+            momentum=muon_momentum(figures) if family == "muon" else 0.9,
+            plain_shapes=figures.plain_shapes,
+            clip=None if family == "muon" else clip_at(figures, 2.0),
+            numbers=(
+                *_said(figures, situation),
+                f"The loss {falls}: the steps are too small for part of the network.",
+            ),
+            changes=tuple(changes),
+        ),
+        figures,
+    )
+
+
+def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
+    """Later proposals: the live optimizer is one that was proposed."""
+    family = live.family if live.family in ("muon", "lion", "rmsprop", "sgd") else ""
+    family = family or "adamw"
+    start = (figures.step or 0) - (figures.interval or 0)
+    peak = (live.lr or reach_rate(figures)) / max(share_at(start, figures), 0.05)
+    factor, shrink, average, why = judged(figures, situation)
+    steps = steps_ahead(figures)
+    peak = min(max(peak * factor, LOWEST_RATE), HIGHEST_RATE)
+    share = live.adam_share if live.family == "muon" else 0.6
+    plan = scheduled(
+        Plan(
+            family,
+            peak,
+            adam_lr=share * peak,
+            momentum=muon_momentum(figures) if family == "muon" else 0.9,
+            beta2=0.99 if family != "lion" else 0.98,
+            plain_shapes=figures.plain_shapes,
+            average=int(average * steps),
+            clip=(
+                clip_at(figures, 1.5)
+                if situation.spiky or family in ("adamw", "sgd")
+                else None
+            ),
+            numbers=_said(figures, situation),
+            changes=why,
+        ),
+        figures,
+    )
+    # First what a table of decisions has room for.
+    rates = f"rate {plan.lr:.3g} to {plan.lr * plan.final:.3g}"
+    plan = replace(plan, changes=(f"Go on, {rates}. {why[0]}", *plan.changes[1:]))
+    mean_rate = plan.lr * (1.0 + plan.final) / 2.0
+    if shrink and mean_rate > 0.0:
+        decay = shrink / (mean_rate * plan.total)
+        plan = replace(plan, weight_decay=decay)
+    return plan
+
+
+def _calmed(figures: Figures, live: Live) -> Plan:
+    """The loss rose much, or became no number: small, clipped steps."""
+    rate = 0.2 * live.lr if live.adaptive and live.lr else 1e-3
+    rate = min(rate, 0.01)
+    return scheduled(
+        Plan(
+            "adamw",
+            rate,
+            clip=clip_at(figures, 0.5) or 1.0,
+            numbers=(*_said(figures, None), "The loss rises or is no number."),
+            changes=(
+                f"Calm down: AdamW at {rate:.3g}, gradients clipped at half the usual"
+                " length, slow warm-up.",
+            ),
+        ),
+        figures,
+    )
+
+
+def _blind(figures: Figures, live: Live) -> Plan:
+    """The prompt shows no losses (a template of the user's may hide them)."""
+    rate = min(live.lr, 1e-3) if live.lr and live.adaptive else 1e-3
+    return scheduled(
+        Plan(
+            "adamw",
+            rate,
+            clip=1.0,
+            numbers=("The prompt shows no training losses that these rules can read.",),
+            changes=(
+                f"So nothing bold: AdamW at {rate:.3g}, clipped at 1, which does little"
+                " harm anywhere.",
+            ),
+        ),
+        figures,
+    )
+
+
+def _said(figures: Figures, situation: Situation | None) -> tuple[str, ...]:
+    """The figures in words, as the comments of the source quote them."""
+    said = []
+    if figures.losses:
+        row = ", ".join(f"{loss:.4g}" for loss in figures.losses)
+        said.append(f"Training loss by fifth: {row}.")
+    if figures.gradients:
+        row = ", ".join(f"{norm:.3g}" for norm in figures.gradients)
+        said.append(f"Gradient norm by fifth: {row}.")
+    if figures.validation:
+        row = ", ".join(f"{loss:.4g}" for _, loss in figures.validation[-4:])
+        said.append(f"Validation loss: {row}.")
+    if situation is not None:
+        said.append(
+            f"Over the interval the loss fell by {_percent(situation.fall)}, in its"
+            f" later half by {_percent(situation.late_fall)}."
+        )
+    return tuple(said)
+
+
+def _percent(part: float) -> str:
+    return f"{round(part, 2) + 0.0:.0%}"  # nothing is 0%, never -0%

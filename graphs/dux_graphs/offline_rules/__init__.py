@@ -1,1 +1,0 @@
-"""The rules of the offline model: read the prompt, decide, write the class."""

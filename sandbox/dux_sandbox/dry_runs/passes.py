@@ -1,0 +1,137 @@
+"""Forward and backward passes on the copy of a dry run, as the training loop does them.
+
+Before a step or as its closure; over one batch, or over several whose gradients add up.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from dux_sandbox.dry_runs.batch_copies import copy_of_batch
+from dux_sandbox.findings import Finding, RuleFailed
+
+Objective = Callable[[nn.Module, Any], torch.Tensor]
+
+
+class Given(Protocol):
+    """What is the same for both runs; see `TwinTraining`."""
+
+    objective: Objective
+    batches: Sequence[Any]
+    accumulate: int
+    weight: float
+
+
+class ZeroesGradients(Protocol):
+    """The rule that is tried."""
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients."""
+
+
+class Passes:
+    """The passes of one run.
+
+    Attributes:
+        losses: the first loss of every step; grows.
+    """
+
+    def __init__(
+        self, given: Given, twin: nn.Module, rule: ZeroesGradients, losses: list[float]
+    ) -> None:
+        """Passes on `twin`; `losses` is the caller's list."""
+        self.losses = losses
+        self._given = given
+        self._twin = twin
+        self._rule = rule
+        self._step = 0
+        self._in_step = 0
+        self._count = 0
+        self._spent = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """What the passes of one step take here."""
+        return self._spent / max(1, self._count)
+
+    def begin(self, step: int) -> None:
+        """The passes of another step, on its batches."""
+        self._step, self._in_step = step, 0
+
+    def __call__(self, *, backward: bool = True) -> torch.Tensor:
+        """The mean loss of the step's batches; leaves their gradients, if finite.
+
+        Raises:
+            RuleFailed: the objective failed after a step of the rule.
+            ValueError: the objective gives no scalar, or no gradient.
+            Whatever the objective raises before any step.
+        """
+        began = time.perf_counter()
+        given = self._given
+        self._rule.zero_grad()
+        values: list[torch.Tensor] = []
+        for turn in range(given.accumulate):
+            values.append(self._loss(self._step * given.accumulate + turn))
+            if backward and math.isfinite(values[-1].item()):
+                self._backward(values[-1])
+                values[-1] = values[-1].detach()
+        loss = values[0] if len(values) == 1 else torch.stack(values).detach().mean()
+        if not self._in_step:
+            self.losses.append(float(loss.detach()))
+        self._in_step += 1
+        self._count += 1
+        self._spent += time.perf_counter() - began
+        return loss
+
+    def _loss(self, place: int) -> torch.Tensor:
+        batches = self._given.batches
+        try:
+            batch = copy_of_batch(batches[place % len(batches)])
+            loss = self._given.objective(self._twin, batch)
+        except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
+            if self._step == 0 and not self._in_step:
+                raise  # before any step of a rule: the caller's own error
+            raise RuleFailed(
+                Finding(
+                    "objective",
+                    None,
+                    f"after {self._step} steps the objective raised "
+                    f"{type(error).__name__}",
+                    "smaller steps that keep the model's outputs in range",
+                )
+            ) from error
+        require_scalar(loss)
+        return loss
+
+    def _backward(self, loss: torch.Tensor) -> None:
+        weight = self._given.weight
+        (loss if weight == 1 else loss * weight).backward()
+        if self._step == 0 and not self._in_step:
+            self._check_gradients()
+
+    def _check_gradients(self) -> None:
+        if all(parameter.grad is None for parameter in self._twin.parameters()):
+            raise ValueError(
+                "the objective gave no gradient to the model it was handed; it must "
+                "compute the loss from its argument `model`, not from another one."
+            )
+
+
+def require_scalar(loss: Any) -> None:
+    """Raise ValueError unless an objective's value is a scalar tensor."""
+    if not isinstance(loss, torch.Tensor):
+        raise ValueError(
+            f"the objective returned a {type(loss).__name__}; it must return a scalar "
+            f"tensor; return the loss before .item()."
+        )
+    if loss.numel() != 1:
+        raise ValueError(
+            f"the objective returned a tensor of shape {tuple(loss.shape)}; it must be "
+            f"a scalar; reduce it, for instance by .mean()."
+        )

@@ -1,0 +1,206 @@
+"""The dry run: a proposal and the incumbent on copies of the model, side by side.
+
+Forward and backward run here, on a copy; only the rule's own step runs in a jailed
+child, on a mirror of the copy. So no user code or data is pickled, and a rule
+that hangs, crashes or eats memory harms nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from dux_sandbox.dry_runs.acceptance import ACCEPT, judge
+from dux_sandbox.dry_runs.bystanders import Bystanders
+from dux_sandbox.dry_runs.incumbent import Clone, running_of
+from dux_sandbox.dry_runs.passes import Objective
+from dux_sandbox.dry_runs.resting import Resting
+from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
+from dux_sandbox.dry_runs.twin_training import TwinTraining
+from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
+from dux_sandbox.group_shares import share_out, shares_of
+from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.running import parameters_of
+
+Options = list[dict[str, Any]]
+
+log = logging.getLogger(__name__)
+
+
+def dry_run(
+    source: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Objective,
+    batches: Sequence[Any],
+    steps: int = 10,
+    limits: Limits | None = None,
+    *,
+    accept: str = "harmless",
+    incumbent_losses: Sequence[float] | None = None,
+    closure: bool = False,
+    accumulate: int = 1,
+    weight: float = 1.0,
+    clone: Clone | None = None,
+    seed: int = 0,
+    settle: Callable[[Options], Options] | None = None,
+    also: Sequence[Any] = (),
+    resting: Resting | None = None,
+) -> DryRunReport:
+    """Try a source for a few steps on a copy of the model; the model is untouched.
+
+    Parameters, buffers, gradients, optimizer state, random numbers and modes of the
+    live model are bit-identical afterwards, and so are the other modules that the
+    objective reaches: see `dux_sandbox.dry_runs.bystanders`.
+
+    Args:
+        source: the text of the proposal.
+        model: the live model.
+        optimizer: the live optimizer (the incumbent) over the model's parameters.
+        objective: `(model, batch) -> loss`, a scalar tensor that depends on the
+            model it is handed.
+        batches: at least one; used in turn.
+        steps: steps to take.
+        limits: bounds on the rule's time and memory.
+        accept: "finite", "harmless" or "not_worse".
+        incumbent_losses: the incumbent's losses from an earlier dry run of the same
+            state, batches and seed; spares running it again.
+        closure: the training loop passes a closure to `step`.
+        accumulate: batches whose gradients the loop adds up for one step.
+        weight: by what it multiplies each of their losses before its backward pass;
+            1 / accumulate for their mean.
+        clone: makes the copy of the model instead of `copy.deepcopy`.
+        seed: seeds the random numbers of both runs.
+        settle: makes of the option values of each group, as the rule was built, those
+            that it would have live. None: each group gets its share of the rule's
+            rate and weight decay; see `dux_sandbox.group_shares`.
+        also: modules, or what holds some, that the objective reaches in a way that
+            cannot be seen from its closure, globals and attributes.
+        resting: what knows which frozen weights do not move; the copy shares those.
+            None: it shares none.
+
+    Returns:
+        What happened; `report.ok` when nothing speaks against the proposal.
+
+    Raises:
+        ValueError: no batches, an objective that returns no scalar or ignores the
+            model it is handed, an unknown `accept`.
+        CannotClone: the model cannot be copied.
+    """
+    limits = limits or Limits()
+    if accept not in ACCEPT:
+        raise ValueError(
+            f"accept is {accept!r}; it must be one of {', '.join(ACCEPT)}."
+        )
+    if not batches:
+        raise ValueError("a dry run needs at least one batch; batches is empty.")
+    running = running_of(optimizer)
+    live = parameters_of(optimizer.param_groups)
+    bystanders = Bystanders(model, [objective], also)
+    frozen = [*frozen_weights(model, live), *bystanders.others]
+    still = set() if resting is None else resting.look(frozen)
+    trial = TwinTraining(
+        model,
+        optimizer,
+        objective,
+        batches,
+        steps,
+        closure,
+        clone,
+        seed,
+        accumulate=accumulate,
+        weight=weight,
+        bystanders=bystanders,
+        resting=still,
+    )
+    shares = shares_of(optimizer.param_groups)
+    with gradients_aside(live), torch.enable_grad():
+        if incumbent_losses is None:
+            incumbent_losses = trial.incumbent(running, limits)
+        report = _try_proposal(
+            source,
+            trial,
+            limits,
+            accept,
+            list(incumbent_losses),
+            settle or (lambda options: share_out(options, shares)),
+        )
+    if resting is not None and still - resting.look(frozen):
+        log.warning(
+            "the objective wrote into frozen weights in a dry run, and had not done so "
+            "in the steps before; the live model shares them with the copy, so they "
+            "have moved; pass clone= to copy all of the model."
+        )
+    return report
+
+
+def _try_proposal(
+    source: str,
+    trial: TwinTraining,
+    limits: Limits,
+    accept: str,
+    incumbent_losses: list[float],
+    settle: Callable[[Options], Options],
+) -> DryRunReport:
+    twin, groups, _ = trial.copies()
+    losses: list[float] = []
+    findings: list[Finding] = []
+    rule: IsolatedRule | None = None
+    began = peak = 0
+    try:
+        rule = IsolatedRule.build(source, groups, limits=limits, seed=trial.seed)
+        if rule.requires_closure and not trial.closure:
+            raise RuleFailed(
+                Finding(
+                    "closure",
+                    None,
+                    "the rule requires a closure; this training loop passes none",
+                    "a rule that works from p.grad alone, with "
+                    "def step(self, closure=None):",
+                )
+            )
+        for group, options in zip(groups, settle(rule.options), strict=True):
+            group.update(options)
+        rule.bind(groups)
+        began = rule.resident_bytes
+        trial.run(twin, rule, losses, limits.seconds)
+        peak = max(0, rule.resident_bytes - began)
+        rule.require_saveable()
+        findings = _not_finite(parameters_of(groups))
+    except SourceRejected as error:
+        findings = list(error.report.findings)
+    except RuleFailed as error:
+        findings = [error.finding]
+    finally:
+        if rule is not None:
+            rule.close()
+    findings = judge(losses, incumbent_losses, accept) or findings
+    return DryRunReport(
+        not findings,
+        tuple(losses),
+        tuple(incumbent_losses),
+        rule.seconds if rule is not None else 0.0,
+        peak,
+        tuple(findings),
+        max(rule.longest_step, rule.first_step) if rule is not None else 0.0,
+    )
+
+
+def _not_finite(parameters: list[torch.Tensor]) -> list[Finding]:
+    for index, parameter in enumerate(parameters):
+        if not bool(torch.isfinite(parameter.detach()).all()):
+            return [
+                Finding(
+                    "nonfinite",
+                    None,
+                    f"parameter {index} of shape {tuple(parameter.shape)} holds NaN or "
+                    f"infinity after the dry run",
+                    "a smaller rate, an epsilon in every division, or clipping",
+                )
+            ]
+    return []

@@ -1,0 +1,204 @@
+"""Training a copy for a few steps: one start, the same batches and random numbers.
+
+Forward and backward run here; where the rule runs is its own affair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
+from dux_sandbox.dry_runs.bystanders import Bystanders
+from dux_sandbox.dry_runs.incumbent import Clone, TwinOf, continue_on_copy
+from dux_sandbox.dry_runs.passes import Objective, Passes
+from dux_sandbox.dry_runs.scratch import clone_model
+from dux_sandbox.faults import failure
+from dux_sandbox.findings import RuleFailed, SourceRejected
+from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.random_state import same_random_numbers
+from dux_sandbox.running import (
+    ParamGroups,
+    RunningRule,
+    parameters_of,
+    without_params,
+)
+
+# A rule that takes ten times as long as the passes is no bargain; one that takes less
+# is not refused only because the machine is busy or the model large.
+_TIMES_PASSES = 10.0
+
+
+class TwinTraining:
+    """What both runs share: the same start, batches and random numbers."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        objective: Objective,
+        batches: Sequence[Any],
+        steps: int,
+        closure: bool,
+        clone: Clone | None,
+        seed: int,
+        *,
+        accumulate: int = 1,
+        weight: float = 1.0,
+        bystanders: Bystanders,
+        resting: Collection[int] = (),
+    ) -> None:
+        self.model = model
+        self.optimizer = optimizer
+        self.objective = objective
+        self.batches = batches
+        self.steps = steps
+        self.closure = closure
+        self.clone = clone
+        self.seed = seed
+        self.accumulate = accumulate
+        self.weight = weight
+        self.bystanders = bystanders
+        self.resting = resting
+
+    def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
+        """A copy of the model, and groups without options over its parameters."""
+        twin, twin_of = clone_model(self.model, self.clone, shared=self.resting)
+        for parameter in parameters_of(self.optimizer.param_groups):
+            if id(parameter) not in twin_of:  # the model holds it no longer
+                twin_of[id(parameter)] = _stand_in(parameter)
+        groups = [
+            {"params": [twin_of[id(parameter)] for parameter in group["params"]]}
+            for group in self.optimizer.param_groups
+        ]
+        return twin, groups, twin_of
+
+    def incumbent(self, running: RunningRule, limits: Limits) -> list[float]:
+        """The losses of the live rule, continued on a copy."""
+        twin, groups, twin_of = self.copies()
+        for group, live in zip(groups, self.optimizer.param_groups, strict=True):
+            group.update(without_params(live))
+        losses: list[float] = []
+        try:
+            rule = continue_on_copy(running, groups, twin_of, limits)
+        except (RuleFailed, SourceRejected):
+            return losses  # as below: its state could not be fetched
+        try:
+            self.run(twin, rule, losses, limits.seconds)
+        except RuleFailed:
+            pass  # a failing incumbent is the guard's business; it lost its figures
+        finally:
+            rule.close()
+        return losses
+
+    def run(
+        self,
+        twin: nn.Module,
+        rule: RunningRule,
+        losses: list[float],
+        seconds: float,
+    ) -> None:
+        """Train the copy; `losses` grows, so that it holds what was reached.
+
+        Gradients are computed where the training loop computes them: before the step,
+        or in the closure that is passed to it.
+        """
+        passes = Passes(self, twin, rule, losses)
+        kept = self.bystanders.kept(resting=self.resting)
+        with same_random_numbers(self.seed), kept:
+            for step in range(self.steps + 1):
+                passes.begin(step)
+                last = step == self.steps
+                call: HandedClosure | None = None
+                if self.closure and not last:
+                    loop = LoopClosure(passes)
+                    call = HandedClosure(rule, loop, list(twin.parameters()))
+                else:
+                    passes(backward=not last)
+                    if last or not math.isfinite(losses[-1]):
+                        return
+                closure = None if call is None else call.before_step()
+                if isinstance(rule, IsolatedRule):
+                    self._step_in_time(rule, closure, step, seconds, passes.seconds)
+                else:
+                    self._step_here(rule, closure)
+                if call is not None:
+                    call.after_step(None)
+                    if not math.isfinite(losses[-1]):
+                        return
+
+    def _step_here(self, rule: RunningRule, closure: Closure | None) -> None:
+        """One step of the incumbent in this process; its own fault costs its figures.
+
+        A trusted optimizer may refuse to step where it stands, as a schedule-free one
+        does in its evaluation mode.
+        """
+        if rule.source is not None:
+            rule.step(closure)
+            return
+        raised: list[BaseException] = []
+
+        def call() -> Any:
+            try:
+                return closure() if closure is not None else None
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        try:
+            rule.step(None if closure is None else call)
+        except Exception as error:
+            if error in raised:
+                raise  # of the caller's objective
+            raise failure(error) from None
+
+    def _step_in_time(
+        self,
+        rule: IsolatedRule,
+        closure: Closure | None,
+        step: int,
+        seconds: float,
+        passes: float,
+    ) -> None:
+        """One step; `passes` is what forward and backward take here, seconds."""
+        spent = rule.seconds
+        one, left = patience(seconds, passes, steps=self.steps, spent=spent)
+        rule.step_seconds = max(0.01, min(one, left))
+        try:
+            rule.step(closure)
+        except RuleFailed as failed:
+            if failed.finding.rule != "time":
+                raise
+            message = f"one step used more than {one:.2f} s"
+            if left < one:
+                most = left + spent
+                first = "step" if step == 0 else f"{step + 1} steps"
+                message = f"its first {first} used more than {most:.2f} s"
+            raise RuleFailed(replace(failed.finding, message=message)) from None
+
+
+def patience(
+    seconds: float, passes: float, *, steps: int, spent: float
+) -> tuple[float, float]:
+    """Time for one step of a rule, and what is left for all its steps, seconds.
+
+    Args:
+        seconds: `Limits.seconds`.
+        passes: what one forward and backward pass take here.
+        steps: of the dry run.
+        spent: what the rule has used so far.
+    """
+    one = max(seconds, _TIMES_PASSES * passes)
+    most = max(seconds, _TIMES_PASSES * passes * steps)
+    return one, max(0.0, most - spent)
+
+
+def _stand_in(parameter: torch.Tensor) -> torch.Tensor:
+    """A copy of what is stepped although no forward pass of the model uses it."""
+    return nn.Parameter(parameter.detach().clone(), parameter.requires_grad)

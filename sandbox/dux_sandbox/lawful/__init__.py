@@ -1,1 +1,0 @@
-"""How the laws are put to the test: cases, experiments, and scripts that show them."""

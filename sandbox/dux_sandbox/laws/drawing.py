@@ -1,0 +1,93 @@
+"""Draws cases with hypothesis, the same ones for the same seed, and shrinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import hypothesis
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+from hypothesis.internal.conjecture import providers
+from hypothesis.strategies import SearchStrategy
+
+from dux_sandbox.laws.cases import Case
+from dux_sandbox.laws.script import Violation
+
+
+def draw(
+    strategy: SearchStrategy[Case],
+    try_one: Callable[[Case], bool],
+    examples: int,
+    seed: int,
+) -> None:
+    """Try drawn cases until one breaks the law.
+
+    Raises:
+        Violation: with the smallest case that was found.
+    """
+    last: list[Violation] = []
+
+    def property_holds(case: Case) -> None:
+        try:
+            judged = try_one(case)
+        except Violation as broken:
+            last.append(broken)
+            raise
+        if not judged:
+            hypothesis.reject()
+
+    tried = settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        derandomize=False,
+        report_multiple_bugs=False,
+        print_blob=False,
+        verbosity=Verbosity.quiet,
+        phases=(Phase.generate, Phase.shrink),
+        suppress_health_check=list(HealthCheck),
+    )(hypothesis.seed(seed)(hypothesis.given(strategy)(property_holds)))
+    try:
+        with _without_constants_of_the_program():
+            tried()
+    except Violation:
+        raise
+    except hypothesis.errors.HypothesisException:
+        # Flaky: it broke the law once and not again on the same case.
+        if last:
+            raise last[-1] from None
+        # Nothing that was drawn could be judged: another law says why.
+
+
+@contextmanager
+def _without_constants_of_the_program() -> Iterator[None]:
+    """Keep hypothesis from reading the source of every module that is loaded.
+
+    It draws the constants it finds there now and then. So the same seed would draw
+    other cases once another module is imported; and in a jail no file can be opened.
+    """
+    name = "_get_local_constants"
+    kept = getattr(providers, name, None)  # older releases have none
+    if kept is None:
+        yield
+        return
+    none = type(kept())()
+    setattr(providers, name, lambda: none)
+    try:
+        yield
+    finally:
+        setattr(providers, name, kept)
+
+
+def rehearse() -> None:
+    """Break a law once, so that all of hypothesis is loaded that shrinking needs."""
+    from dux_sandbox.laws.law import Drawn
+    from dux_sandbox.laws.strategies import cases
+
+    def never(case: Case) -> bool:
+        raise Violation("a rehearsal", "")
+
+    try:
+        draw(cases(Drawn()), never, 3, 0)
+    except Violation:
+        pass
