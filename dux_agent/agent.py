@@ -31,9 +31,9 @@ from dux_agent.settings import Settings
 from dux_agent.showing import named
 from dux_agent.training.best_weights import Best
 from dux_agent.training.intake import Intake
-from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions
-from dux_agent.training.prompt_history import Chronicle
+from dux_agent.training.prompt_history import PromptHistory
 from dux_agent.training.structure import describe_model, describe_optimizer
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
 
@@ -81,7 +81,7 @@ class Agent(Uncopied):
             schedulers=schedulers,
             snapshots=settings.snapshots,
         )
-        self._watch = Watch(
+        self._watch = IntervalStatistics(
             seed=settings.seed, expected=settings.every or settings.steps_per_epoch
         )
         self._batches: deque[Any] = deque(maxlen=settings.dry_run_steps)
@@ -114,7 +114,7 @@ class Agent(Uncopied):
             intake=intake,
             functions=functions,
             rules=self._rules,
-            chronicle=Chronicle(settings.history, settings.history_characters),
+            chronicle=PromptHistory(settings.history, settings.history_characters),
             asked=asked,
             budget=budget,
             recorder=recorder,

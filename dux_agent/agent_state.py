@@ -23,7 +23,7 @@ from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.saved_checkpoint import CheckpointRefused, refused
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import kept_batches
 from dux_sandbox.random_state import RandomState
 
@@ -37,7 +37,7 @@ class AgentState:
     """The parts of one agent that change as it goes."""
 
     live: DuxOptimizer
-    watch: Watch
+    watch: IntervalStatistics
     loop: Loop
     batches: deque[Any]
     decider: Decider

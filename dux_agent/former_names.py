@@ -17,6 +17,8 @@ FORMER_NAMES = {
     "dux_agent.asking.watch": "dux_agent.training.interval_statistics",
     "dux_agent.commands": "dux_agent.cli",
     "dux_agent.folder_files": "dux_agent.run_folder.own_files",
+    "dux_agent.live.parameter_makes": "dux_agent.live.parameter_identity",
+    "dux_agent.live.rule_watch": "dux_agent.live.guarded_rule",
     "dux_agent.prompt_chain": "dux_agent.run_folder.prompt_chain",
     "dux_agent.record": "dux_agent.run_folder",
     "dux_agent.record.run_folder": "dux_agent.run_folder.folder",

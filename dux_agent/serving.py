@@ -26,7 +26,7 @@ from dux_graphs.state import DecisionState, Ports, PortsError
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
     from dux_agent.tasks.protocol import Task
-    from dux_agent.training.interval_statistics import Watch
+    from dux_agent.training.interval_statistics import IntervalStatistics
     from dux_sandbox.findings import DryRunReport, Finding
 
 _MOST_STEPS = 5000
@@ -95,7 +95,7 @@ class _Training:
 
     task: Task
     agent: Agent
-    watch: Watch
+    watch: IntervalStatistics
     batches: deque[Any]
     coming: Iterator[Any]
 
@@ -112,7 +112,7 @@ class _Training:
 
 def _training(context: OnTask) -> _Training:
     from dux_agent import attach, tasks
-    from dux_agent.training.interval_statistics import Watch
+    from dux_agent.training.interval_statistics import IntervalStatistics
 
     task = tasks.build(context.task, context.seed)
     agent = attach(
@@ -125,7 +125,7 @@ def _training(context: OnTask) -> _Training:
     made = _Training(
         task,
         agent,
-        Watch(seed=context.seed, expected=context.steps),
+        IntervalStatistics(seed=context.seed, expected=context.steps),
         deque(maxlen=_DRY_RUN_STEPS),
         chain.from_iterable(map(task.train_batches, count())),
     )

@@ -24,7 +24,7 @@ def test_an_errand_is_done_by_the_thread_that_serves():
         seen.append(threading.current_thread())
         return 7
 
-    work = BackgroundWork(lambda: work.errand(errand) + 1)
+    work = BackgroundWork(lambda: work.run_on_training_thread(errand) + 1)
     work.start()
     finish(work)
 
@@ -36,7 +36,7 @@ def test_an_error_of_an_errand_comes_out_where_it_was_asked_for():
     def broken():
         raise LookupError("x")
 
-    work = BackgroundWork(lambda: work.errand(broken))
+    work = BackgroundWork(lambda: work.run_on_training_thread(broken))
     work.start()
     finish(work)
 
@@ -44,7 +44,7 @@ def test_an_error_of_an_errand_comes_out_where_it_was_asked_for():
 
 
 def test_work_that_waits_for_an_errand_ends_when_it_is_cancelled():
-    work = BackgroundWork(lambda: work.errand(lambda: 1))
+    work = BackgroundWork(lambda: work.run_on_training_thread(lambda: 1))
     work.start()
     time.sleep(0.05)
 
@@ -53,4 +53,4 @@ def test_work_that_waits_for_an_errand_ends_when_it_is_cancelled():
     assert ended
     assert isinstance(work.error, Cancelled)
     with pytest.raises(Cancelled):
-        work.errand(lambda: 1)
+        work.run_on_training_thread(lambda: 1)

@@ -4,7 +4,7 @@ import pytest
 
 from dux_agent.decisions import Decision
 from dux_agent.run_folder import trace
-from dux_agent.training.prompt_history import Chronicle
+from dux_agent.training.prompt_history import PromptHistory
 from tests import models
 from tests.swapping import ADAM, MOMENTUM, SGD
 from tests.talking import Scripted, agent_over, fenced, run
@@ -169,7 +169,7 @@ def test_a_resumed_run_asks_with_the_same_chat(split):
 def test_a_checkpoint_from_before_talks_were_told_apart_is_read():
     messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
     old = {"chat": messages * 3, "rows": [], "open": None}
-    chronicle = Chronicle("chat", 4)
+    chronicle = PromptHistory("chat", 4)
 
     chronicle.load_state_dict(old, [Decision("kept", number=3)])
 

@@ -1,9 +1,9 @@
-from dux_agent.run_folder.already_recorded import Tail
+from dux_agent.run_folder.already_recorded import AlreadyRecorded
 from dux_agent.run_folder.trace import Event
 
 
 def tail_of(events):
-    return Tail([(10 * place, event) for place, event in enumerate(events)])
+    return AlreadyRecorded([(10 * place, event) for place, event in enumerate(events)])
 
 
 def event(kind, step=5, decision=1, time=0.0, **data):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dux_agent.live.gradients import gradient_norm
-from dux_agent.training.interval_statistics import Thinned, Watch
+from dux_agent.training.interval_statistics import IntervalStatistics, Thinned
 
 
 def test_fifths_of_a_million_numbers_take_few_blocks():
@@ -34,7 +34,7 @@ def test_fewer_than_five_numbers_give_fewer_fifths():
 def test_draws_are_from_the_whole_interval_in_order_and_repeat_with_the_seed():
     draws = []
     for seed in (1, 1, 2):
-        watch = Watch(seed=seed)
+        watch = IntervalStatistics(seed=seed)
         for step in range(1000):
             watch.see(float(step))
         draws.append(watch.draw())
@@ -47,7 +47,7 @@ def test_draws_are_from_the_whole_interval_in_order_and_repeat_with_the_seed():
 
 
 def test_a_new_interval_begins_after_a_decision():
-    watch = Watch(seed=0)
+    watch = IntervalStatistics(seed=0)
     for _ in range(30):
         watch.see(1.0)
 
@@ -61,7 +61,7 @@ def test_a_new_interval_begins_after_a_decision():
 
 def test_the_norm_is_looked_at_in_every_fifth_of_short_and_long_intervals():
     for steps, expected in ((25, 25), (135, 135), (135, None), (20_000, None)):
-        watch = Watch(seed=0, expected=expected)
+        watch = IntervalStatistics(seed=0, expected=expected)
         due = []
         for step in range(steps):
             if watch.norm_is_due():
@@ -75,7 +75,7 @@ def test_the_norm_is_looked_at_in_every_fifth_of_short_and_long_intervals():
 
 
 def test_losses_that_are_not_finite_spoil_no_figure():
-    watch = Watch(seed=0)
+    watch = IntervalStatistics(seed=0)
     for loss in (1.0, math.nan, math.inf, 3.0):
         watch.see(loss)
 
@@ -84,12 +84,12 @@ def test_losses_that_are_not_finite_spoil_no_figure():
 
 
 def test_a_watch_goes_on_from_its_state():
-    whole, half = Watch(seed=5), Watch(seed=5)
+    whole, half = IntervalStatistics(seed=5), IntervalStatistics(seed=5)
     for step in range(200):
         whole.see(float(step))
         if step < 90:
             half.see(float(step))
-    rest = Watch(seed=0)
+    rest = IntervalStatistics(seed=0)
 
     rest.load_state_dict(half.state_dict())
     for step in range(90, 200):

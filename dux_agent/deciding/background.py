@@ -31,7 +31,7 @@ class BackgroundWork:
     """One piece of work in a thread, with errands for the thread that started it."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
-        """Start `work`; it may call `errand`."""
+        """Start `work`; it may call `run_on_training_thread`."""
         self._errand: _Errand | None = None
         self._lock = threading.Lock()
         self._cancelled = False
@@ -56,7 +56,7 @@ class BackgroundWork:
         """Whether the work has ended."""
         return not self._thread.is_alive()
 
-    def errand(self, work: Callable[[], Result]) -> Result:
+    def run_on_training_thread(self, work: Callable[[], Result]) -> Result:
         """Have `work` done by the training thread; waits. Called in the thread.
 
         Raises:

@@ -25,12 +25,12 @@ from dux_agent.live.swap import rehearse, swap
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.training.best_weights import Best, BestWeights
-from dux_agent.training.dry_runs import Trials
+from dux_agent.training.dry_runs import DryRuns
 from dux_agent.training.intake import Intake
-from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions
 from dux_agent.training.observing import Observer
-from dux_agent.training.prompt_history import Chronicle
+from dux_agent.training.prompt_history import PromptHistory
 from dux_graphs.redaction import hide_secrets_of
 from dux_graphs.trouble import cause_of
 from dux_prompts.observation import Observation
@@ -63,12 +63,12 @@ class Decider:
         live: DuxOptimizer,
         model: nn.Module,
         *,
-        watch: Watch,
+        watch: IntervalStatistics,
         batches: deque[Any],
         intake: Intake,
         functions: CallersFunctions,
         rules: RulesInForce,
-        chronicle: Chronicle,
+        chronicle: PromptHistory,
         asked: tuple[LanguageModel, ...] | None,
         budget: Budget,
         recorder: Recorder,
@@ -99,7 +99,7 @@ class Decider:
             intake,
             BestWeights(model) if settings.keep_best else None,
         )
-        self._trials = Trials(settings, model, live, batches, intake, functions)
+        self._trials = DryRuns(settings, model, live, batches, intake, functions)
         self._graph = GraphRuns(settings, recorder, checkpointer)
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
@@ -131,11 +131,13 @@ class Decider:
         ports = self._ports(decision)
         work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
         there = ports.try_out
-        ports.try_out = lambda source, losses: work.errand(
+        ports.try_out = lambda source, losses: work.run_on_training_thread(
             lambda: there(source, losses)
         )
         build = ports.rehearse
-        ports.rehearse = lambda source: work.errand(lambda: build(source))
+        ports.rehearse = lambda source: work.run_on_training_thread(
+            lambda: build(source)
+        )
         decision.reason = _PENDING
         self._work, self._pending = work, (decision, ports, began)
         work.start()

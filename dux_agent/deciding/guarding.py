@@ -14,7 +14,7 @@ from dux_agent.live.run_guard import RunGuard, WentBack
 from dux_agent.live.saved_checkpoint import refused
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
-from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.interval_statistics import IntervalStatistics
 
 
 def guard_run(
@@ -23,7 +23,7 @@ def guard_run(
     settings: Settings,
     *,
     guard_steps: int,
-    watch: Watch,
+    watch: IntervalStatistics,
     recorder: Recorder,
 ) -> RunGuard:
     """Put a `RunGuard` behind `live` in place of the guard of rules."""

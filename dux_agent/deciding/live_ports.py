@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dux_agent.deciding.deadline import Deadline
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
-from dux_agent.training.prompt_history import Chronicle, Message
+from dux_agent.training.prompt_history import Message, PromptHistory
 from dux_graphs.models import cause_of, text_of
 from dux_graphs.proposals import Brief
 from dux_graphs.recorded import digest_of_chat
@@ -66,7 +66,7 @@ class DecisionPorts:
 
     asked: tuple[LanguageModel, ...]
     deadline: Deadline
-    chronicle: Chronicle
+    chronicle: PromptHistory
     budget: Budget
     try_out: DryRun
     rehearse: Callable[[str], Finding | None]

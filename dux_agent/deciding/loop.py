@@ -16,7 +16,7 @@ from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.training.intake import Intake, moved_nothing
-from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_sandbox.running import parameters_of
 
 
@@ -36,7 +36,7 @@ class Loop:
         live: DuxOptimizer,
         intake: Intake,
         *,
-        watch: Watch,
+        watch: IntervalStatistics,
         batches: deque[Any],
         recorder: Recorder,
         decider: Decider,

@@ -11,7 +11,7 @@ from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.priming import Primed, prime
 from dux_agent.live.settling import LrOwner
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.interval_statistics import IntervalStatistics
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class RulesInForce:
         self,
         live: DuxOptimizer,
         decisions: list[Decision],
-        watch: Watch,
+        watch: IntervalStatistics,
         recorder: Recorder,
     ) -> None:
         """No rule of a decision's is live yet."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from dux_agent.errors import DuxError
-from dux_agent.run_history.records import DecisionStory, RunStory
+from dux_agent.run_history.records import DecisionStory, RunHistory
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Best:
     when: str
 
 
-def best_rule(run: RunStory) -> Best:
+def best_rule(run: RunHistory) -> Best:
     """The rule under which the lowest loss was reached.
 
     The validation loss after an epoch belongs to the rule that was live at its end;
@@ -54,13 +54,13 @@ def best_rule(run: RunStory) -> Best:
     return min(reversed(found), key=lambda best: best.loss)
 
 
-def live_rules(run: RunStory) -> list[DecisionStory]:
+def live_rules(run: RunHistory) -> list[DecisionStory]:
     """The decisions whose rules went live and were not rolled back, by step."""
     live = [each for each in run.decisions if each.verdict == "applied" and each.digest]
     return sorted(live, key=lambda decision: (decision.decided_at, decision.number))
 
 
-def _live_at(run: RunStory, step: int) -> DecisionStory | None:
+def _live_at(run: RunHistory, step: int) -> DecisionStory | None:
     """Whose rule took that step; None for the base optimizer."""
     found = None
     for decision in run.decisions:
@@ -70,7 +70,7 @@ def _live_at(run: RunStory, step: int) -> DecisionStory | None:
     return found
 
 
-def _by_training(run: RunStory, live: list[DecisionStory]) -> list[Best]:
+def _by_training(run: RunHistory, live: list[DecisionStory]) -> list[Best]:
     losses: dict[int, list[float]] = {}
     for step, loss in run.losses:
         # The loss of a step is that before it was taken.

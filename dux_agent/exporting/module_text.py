@@ -20,7 +20,7 @@ from dux_agent.exporting.placing import (
 )
 from dux_agent.formatting import model_title
 from dux_agent.run_history.reading import read_story
-from dux_agent.run_history.records import DecisionStory, RunStory
+from dux_agent.run_history.records import DecisionStory, RunHistory
 from dux_agent.showing import one_line
 from dux_sandbox.static_check import judge
 
@@ -48,7 +48,7 @@ def export(folder: str | Path, *, schedule: bool = False) -> str:
     return _scheduled(run) if schedule else _alone(run, best_rule(run))
 
 
-def _alone(run: RunStory, best: Best) -> str:
+def _alone(run: RunHistory, best: Best) -> str:
     name, source = _fit(run, best.decision)
     source, future = without_future(source)
     told = [
@@ -74,7 +74,7 @@ def _why(best: Best) -> str:
     return f"lowest {best.measure}, {best.loss:.6g} ({best.when})"
 
 
-def _scheduled(run: RunStory) -> str:
+def _scheduled(run: RunHistory) -> str:
     decisions = live_rules(run)
     if not decisions:
         best_rule(run)  # says what is wrong
@@ -128,7 +128,7 @@ def _switch(decision: DecisionStory) -> str:
     return f"decision {decision.number} at step {decision.decided_at}"
 
 
-def _left_out(run: RunStory) -> list[str]:
+def _left_out(run: RunHistory) -> list[str]:
     back = [f"{each.number}" for each in run.decisions if each.verdict == "rolled_back"]
     if not back:
         return []
@@ -154,7 +154,7 @@ def _unheard(decision: DecisionStory) -> list[str]:
     return [told]
 
 
-def _origin(run: RunStory) -> list[str]:
+def _origin(run: RunHistory) -> list[str]:
     facts = run.facts
     versions = facts.get("versions")
     held = versions if isinstance(versions, Mapping) else {}
@@ -166,7 +166,7 @@ def _origin(run: RunStory) -> list[str]:
     ]
 
 
-def _losses(run: RunStory) -> list[str]:
+def _losses(run: RunHistory) -> list[str]:
     lines = []
     for name, epochs in (("run", run.epochs), ("control", run.control)):
         if epochs:
@@ -193,7 +193,7 @@ def _docstring(lines: Sequence[str]) -> str:
     return '"""' + "\n".join(safe) + '\n"""\n\n'
 
 
-def _fit(run: RunStory, decision: DecisionStory) -> tuple[str, str]:
+def _fit(run: RunHistory, decision: DecisionStory) -> tuple[str, str]:
     """The rule's name and its source, as the live run took them."""
     source = decision.source
     if source is None:

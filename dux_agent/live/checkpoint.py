@@ -25,7 +25,7 @@ import torch
 
 from dux_agent.live.group_options import copy_of_groups
 from dux_agent.live.hooks import silenced
-from dux_agent.live.parameter_makes import makes_of
+from dux_agent.live.parameter_identity import identities_of
 from dux_agent.live.plain_data import encode_each
 from dux_agent.live.plain_state import lowered
 
@@ -71,7 +71,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
         "owned": [sorted(names) for names in live.owned],
         "steps": live.steps,
         "closure_use": str(rule.closure_use),
-        "makes": makes_of(parameters_of(live.param_groups)),
+        "makes": identities_of(parameters_of(live.param_groups)),
         "rates": live.schedule.saved().as_dict(),
     }
     groups: list[dict[str, Any]] = []

@@ -29,9 +29,9 @@ from dux_agent.live.ending import end, end_all
 from dux_agent.live.endings import Endings
 from dux_agent.live.gradients import gradient_norm, gradients_stray
 from dux_agent.live.group_options import cycled_by, give_back
+from dux_agent.live.guarded_rule import GuardedRule
 from dux_agent.live.integrity import Makes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
-from dux_agent.live.rule_watch import RuleWatch
 from dux_agent.live.snapshot import BeforeStep, Place, Snapshot
 from dux_agent.live.standing import Standing
 from dux_agent.live.step_looks import StepLooks
@@ -79,11 +79,11 @@ class Guard(Endings):
         self._live = live
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
-        self._watch: RuleWatch | None = None
+        self._watch: GuardedRule | None = None
         self.aftermath: Aftermath | None = None
 
     @property
-    def watch(self) -> RuleWatch | None:
+    def watch(self) -> GuardedRule | None:
         """What is remembered of the rule; see `dux_agent.live.guard_state`."""
         return self._watch
 
@@ -141,7 +141,7 @@ class Guard(Endings):
             reach: the highest mean loss of the run so far.
             makes: the parameters as they were when it was built; None: as they are.
         """
-        self._watch = RuleWatch(
+        self._watch = GuardedRule(
             incumbent=incumbent,
             snapshot=snapshot if self.keeps else None,
             judge=LossJudge(bound, reach=reach),
@@ -303,14 +303,14 @@ class Guard(Endings):
             return False
         return True
 
-    def _promote_unseen(self, watch: RuleWatch) -> None:
+    def _promote_unseen(self, watch: GuardedRule) -> None:
         """Renew the snapshot in a loop that shows the guard no losses."""
         if watch.pending is None or watch.sees_losses:
             return
         if watch.steps - watch.pending.step >= DEAR_EVERY:
             self._promote(watch)
 
-    def _promote(self, watch: RuleWatch) -> None:
+    def _promote(self, watch: GuardedRule) -> None:
         fault = watch.renew(sound=all_finite(self._parameters()))
         if fault is not None:
             self._roll_back(fault, None)

@@ -17,7 +17,7 @@ from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import Options, options_of, rewrite
 from dux_agent.live.guard_state import PreparedGuard, prepare_guard, readable
 from dux_agent.live.hooks import silenced
-from dux_agent.live.parameter_makes import require_same_makes
+from dux_agent.live.parameter_identity import require_same_identities
 from dux_agent.live.plain_state import raised
 from dux_agent.live.rates import SavedRates
 from dux_agent.live.saved_checkpoint import (
@@ -62,7 +62,7 @@ def prepare(
     _require_same_groups(live, saved.groups)
     _require_rates(saved.groups)
     state = _state_by_index(live, saved)
-    require_same_makes(parameters_of(live.param_groups), saved.makes, state)
+    require_same_identities(parameters_of(live.param_groups), saved.makes, state)
     if saved.source is None:
         base = _loaded_base(live, saved)
         with readable():

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.live.aftermath import Aftermath
-from dux_agent.live.rule_watch import RuleWatch
+from dux_agent.live.guarded_rule import GuardedRule
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.untouched_rows import UntouchedRows
 from dux_sandbox.running import parameters_of
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from dux_agent.live.optimizer import DuxOptimizer
 
 
-def pack_rows(watch: RuleWatch, *, pending: bool) -> dict[str, Any]:
+def pack_rows(watch: GuardedRule, *, pending: bool) -> dict[str, Any]:
     """Which rows gradients have reached, in tensors of their own.
 
     Args:
@@ -60,7 +60,7 @@ class PreparedRows:
         )
         return cls(rows, to_pending, "rows" in state)
 
-    def take_over(self, watch: RuleWatch) -> None:
+    def take_over(self, watch: GuardedRule) -> None:
         """Watch these rows from now on."""
         if watch.snapshot is None:
             return  # the first step takes one: rows count from there

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dux_agent.formatting import model_title
-from dux_agent.run_history.records import EpochLosses, RunStory
+from dux_agent.run_history.records import EpochLosses, RunHistory
 from dux_agent.showing import one_line
 
 MEASURES = {"val": "validation loss", "test": "test loss", "train": "training loss"}
@@ -65,25 +65,25 @@ def spread_of(losses: Iterable[float]) -> Spread:
     return Spread(len(finite), mean, deviation, min(finite), max(finite), lost)
 
 
-def groups_of(runs: Sequence[RunStory]) -> dict[str, list[Group]]:
+def groups_of(runs: Sequence[RunHistory]) -> dict[str, list[Group]]:
     """The runs by task, and within a task by language model; the control comes last.
 
     Two runs with the same seed have the same control: it counts once.
     """
-    tasks: dict[str, list[RunStory]] = {}
+    tasks: dict[str, list[RunHistory]] = {}
     for run in runs:
         tasks.setdefault(fact(run, "task") or "a training", []).append(run)
     return {task: _groups(held) for task, held in tasks.items()}
 
 
-def fact(run: RunStory, name: str) -> str:
+def fact(run: RunHistory, name: str) -> str:
     """What `run.json` says of a run, on one line; empty where it says nothing."""
     value = run.facts.get(name)
     return "" if value is None else one_line(str(value), 120)
 
 
-def _groups(runs: Sequence[RunStory]) -> list[Group]:
-    by_model: dict[str, list[RunStory]] = {}
+def _groups(runs: Sequence[RunHistory]) -> list[Group]:
+    by_model: dict[str, list[RunHistory]] = {}
     controls: dict[str, tuple[EpochLosses, ...]] = {}
     for place, run in enumerate(runs):
         model = model_title(fact(run, "model") or "unknown model")

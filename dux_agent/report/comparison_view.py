@@ -23,7 +23,7 @@ from dux_agent.report.comparison import (
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import NARROW, WIDE
 from dux_agent.report.run_view import run_state
-from dux_agent.run_history.records import RunStory
+from dux_agent.run_history.records import RunHistory
 
 _COLOURS = 5
 _MOST_RUNS = 500
@@ -31,7 +31,7 @@ _MOST_RUNS = 500
 View = dict[str, Any]
 
 
-def comparison_view(runs: Sequence[RunStory], prices: Prices) -> View:
+def comparison_view(runs: Sequence[RunHistory], prices: Prices) -> View:
     """The values that `templates/comparison.html.j2` writes down."""
     tasks = groups_of(runs)
     return {
@@ -155,7 +155,7 @@ def _row(group: Group, control: Group | None) -> View:
     return row
 
 
-def _run(run: RunStory, prices: Prices) -> View:
+def _run(run: RunHistory, prices: Prices) -> View:
     last = run.epochs[-1] if run.epochs else None
     verdicts = Counter(each.verdict.replace("_", " ") for each in run.decisions)
     trained = run.losses[-1][1] if run.losses else None
@@ -180,7 +180,7 @@ def _run(run: RunStory, prices: Prices) -> View:
     }
 
 
-def _matching(run: RunStory) -> float | None:
+def _matching(run: RunHistory) -> float | None:
     number = run.epochs[-1].number if run.epochs else None
     found = [each.test for each in run.control if each.number == number]
     return found[0] if found else None

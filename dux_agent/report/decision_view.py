@@ -18,7 +18,7 @@ from dux_agent.report.difference import changes, difference
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import dry_run_chart
 from dux_agent.report.thinning import shortened
-from dux_agent.run_history.records import DecisionStory, ProposalTold, RunStory
+from dux_agent.run_history.records import DecisionStory, ProposalTold, RunHistory
 from dux_agent.run_history.summary import summary
 
 _MOST_PROPOSALS = 24
@@ -55,7 +55,7 @@ class Told:
 
 def view_of(
     decision: DecisionStory,
-    run: RunStory,
+    run: RunHistory,
     prices: Prices,
     told: Told,
 ) -> View:
@@ -94,7 +94,7 @@ def _left_out(held: int, most: int, name: str) -> str:
     return f"{plural(held - most, name)} more are not shown." if held > most else ""
 
 
-def _facts(decision: DecisionStory, run: RunStory) -> list[str]:
+def _facts(decision: DecisionStory, run: RunHistory) -> list[str]:
     facts = [f"step {decision.step:,}"]
     if decision.decided_at > decision.step:
         facts.append(f"decided at {decision.decided_at:,}")

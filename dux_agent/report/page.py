@@ -20,7 +20,7 @@ from dux_agent.report.run_view import run_view
 from dux_agent.report.thinning import visible
 from dux_agent.run_folder.whole_file import write_whole
 from dux_agent.run_history.reading import read_story
-from dux_agent.run_history.records import RunStory
+from dux_agent.run_history.records import RunHistory
 
 NAME = "report.html"
 COMPARISON = "comparison.html"
@@ -68,7 +68,7 @@ def write_report(
     return target
 
 
-def render_run(run: RunStory, prices: Prices) -> str:
+def render_run(run: RunHistory, prices: Prices) -> str:
     """The page of one run, HTML; under `MOST_BYTES` where shorter texts make it so."""
     text = ""
     for most in _LIMITS:
@@ -78,7 +78,7 @@ def render_run(run: RunStory, prices: Prices) -> str:
     return text
 
 
-def render_comparison(runs: Sequence[RunStory], prices: Prices) -> str:
+def render_comparison(runs: Sequence[RunHistory], prices: Prices) -> str:
     """The page that compares several runs, HTML."""
     return _render("comparison.html.j2", comparison_view(runs, prices))
 

@@ -16,7 +16,7 @@ from dux_agent.report.chart import (
     series,
 )
 from dux_agent.report.thinning import not_finite, thinned
-from dux_agent.run_history.records import DecisionStory, EpochLosses, RunStory
+from dux_agent.run_history.records import DecisionStory, EpochLosses, RunHistory
 
 WIDE = Size(880, 360, right=14, top=34)
 NARROW = Size(360, 300, left=40, right=14, top=34)
@@ -30,14 +30,14 @@ _BADGE = 9.0  # radius
 _MOST_BROKEN = 50
 
 
-def loss_charts(run: RunStory) -> tuple[Chart, Chart] | None:
+def loss_charts(run: RunHistory) -> tuple[Chart, Chart] | None:
     """The losses of a run, wide and narrow; None where nothing is recorded."""
     if not (run.losses or run.epochs or run.control):
         return None
     return _losses(run, WIDE), _losses(run, NARROW)
 
 
-def _losses(run: RunStory, size: Size) -> Chart:
+def _losses(run: RunHistory, size: Size) -> Chart:
     buckets = thinned(run.losses, MOST_POINTS[size])
     epochs, control = _some(run.epochs), _some(run.control)
     ends = {
@@ -114,7 +114,7 @@ def _marks(decisions: Iterable[DecisionStory], across: Axis) -> list[Mark]:
     return marks
 
 
-def _went_back(run: RunStory, across: Axis) -> list[Mark]:
+def _went_back(run: RunHistory, across: Axis) -> list[Mark]:
     """Where a run without a language model went back, and to where."""
     marks = []
     for number, back in enumerate(run.went_back[:_MOST_MARKS], 1):

@@ -1,4 +1,4 @@
-"""What the page says of a whole run: a `RunStory` made into plain values."""
+"""What the page says of a whole run: a `RunHistory` made into plain values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dux_agent.report.decision_view import Told, View, view_of
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
 from dux_agent.report.thinning import not_finite
-from dux_agent.run_history.records import DecisionStory, EpochLosses, RunStory
+from dux_agent.run_history.records import DecisionStory, EpochLosses, RunHistory
 from dux_agent.showing import one_line
 
 _LEGEND = {
@@ -32,7 +32,7 @@ _LEGEND = {
 _MOST_ROWS = 200
 
 
-def run_view(run: RunStory, prices: Prices, most: int) -> View:
+def run_view(run: RunHistory, prices: Prices, most: int) -> View:
     """The values that `templates/run.html.j2` writes down.
 
     Args:
@@ -80,18 +80,18 @@ def run_view(run: RunStory, prices: Prices, most: int) -> View:
     }
 
 
-def run_title(run: RunStory) -> str:
+def run_title(run: RunHistory) -> str:
     """What was run."""
     task, seed = _fact(run, "task"), _fact(run, "seed")
     return f"{task or 'a training'}, seed {seed}" if seed else task
 
 
-def _fact(run: RunStory, name: str) -> str:
+def _fact(run: RunHistory, name: str) -> str:
     value = run.facts.get(name)
     return "" if value is None else one_line(str(value), 200)
 
 
-def run_state(run: RunStory) -> tuple[bool, str]:
+def run_state(run: RunHistory) -> tuple[bool, str]:
     """Whether all epochs that were planned are there, and a sentence on it."""
     planned, done = run.epochs_planned, len(run.epochs)
     if run.ended_by:
@@ -110,7 +110,7 @@ def run_state(run: RunStory) -> tuple[bool, str]:
     )
 
 
-def _figures(run: RunStory, prices: Prices) -> list[View]:
+def _figures(run: RunHistory, prices: Prices) -> list[View]:
     figures = []
     if run.epochs:
         last = run.epochs[-1]
@@ -156,7 +156,7 @@ def _figures(run: RunStory, prices: Prices) -> list[View]:
     return figures
 
 
-def _tokens(run: RunStory, prices: Prices) -> View:
+def _tokens(run: RunHistory, prices: Prices) -> View:
     usages = [each.usage for each in run.decisions]
     tokens = sum(
         each.get("input_tokens", 0) + each.get("output_tokens", 0) for each in usages
@@ -205,7 +205,7 @@ def _at(epochs: tuple[EpochLosses, ...], number: int) -> EpochLosses | None:
     return next((each for each in epochs if each.number == number), None)
 
 
-def _shown(run: RunStory) -> list[str]:
+def _shown(run: RunHistory) -> list[str]:
     shown = (
         ["train"] if run.losses or any(e.train is not None for e in run.epochs) else []
     )
@@ -216,7 +216,7 @@ def _shown(run: RunStory) -> list[str]:
     return shown
 
 
-def _chart_label(run: RunStory) -> str:
+def _chart_label(run: RunHistory) -> str:
     label = f"Losses over {plural(run.steps, 'step')}"
     if run.epochs:
         first, last = run.epochs[0], run.epochs[-1]
@@ -230,7 +230,7 @@ def _chart_label(run: RunStory) -> str:
     return f"{label} Rollbacks: {', '.join(back)}." if back else label
 
 
-def _rows(run: RunStory) -> list[list[str]]:
+def _rows(run: RunHistory) -> list[list[str]]:
     known = {each.number: each for each in run.epochs}
     beside = {each.number: each for each in run.control}
     numbers = sorted({*known, *beside})
@@ -248,7 +248,7 @@ def _rows(run: RunStory) -> list[list[str]]:
     return rows
 
 
-def _timeline(run: RunStory) -> View | None:
+def _timeline(run: RunHistory) -> View | None:
     """Wall time from the first to the last event: control, training, deciding."""
     length = run.ended - run.began
     if length <= 0:
@@ -291,7 +291,7 @@ def _ended(decision: DecisionStory) -> float:
     return max(decision.ended, decision.began)
 
 
-def _versions(run: RunStory) -> str:
+def _versions(run: RunHistory) -> str:
     versions: Any = run.facts.get("versions")
     held = versions if isinstance(versions, dict) else {}
     parts = [f"{name} {held[name]}" for name in ("dux-agent", "torch") if name in held]

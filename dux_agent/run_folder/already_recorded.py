@@ -32,11 +32,11 @@ _IDENTITY: dict[str, tuple[str, ...]] = {
 }
 
 
-class Tail:
+class AlreadyRecorded:
     """The events that a resumed run meets again.
 
     >>> told = Event(0.0, 7, None, "loss", {"loss": 0.5})
-    >>> tail = Tail([(120, told)])
+    >>> tail = AlreadyRecorded([(120, told)])
     >>> tail.first, tail.take(told) == told, tail.first
     (120, True, None)
     """
@@ -123,7 +123,7 @@ def _identity(event: Event) -> tuple[Any, ...]:
     return (event.kind, event.decision, step, *told)
 
 
-def tail_after(folder: Path, position: int) -> Tail:
+def tail_after(folder: Path, position: int) -> AlreadyRecorded:
     """What stands in the trace of `folder` from byte `position` on.
 
     Raises:
@@ -140,7 +140,7 @@ def tail_after(folder: Path, position: int) -> Tail:
             f"the trace in {folder} has no line that begins at byte {position}, where "
             f"its checkpoint goes on; both must be of one run; restore the folder."
         )
-    return Tail(after)
+    return AlreadyRecorded(after)
 
 
 def mend(trace: Path) -> None:

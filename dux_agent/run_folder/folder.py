@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import MissingExtra, RunFolderUnusable
-from dux_agent.run_folder.already_recorded import Tail, mend, tail_after
+from dux_agent.run_folder.already_recorded import AlreadyRecorded, mend, tail_after
 from dux_agent.run_folder.atomic import remove_parts
 from dux_agent.run_folder.folder_lock import lock
 from dux_agent.run_folder.kept_sources import keep
@@ -55,7 +55,7 @@ class RunFolder:
 
     def __init__(self, path: Path, made: Sequence[Path] = ()) -> None:
         self.path = path
-        self.tail = Tail()
+        self.tail = AlreadyRecorded()
         self.opened = False
         self._made = made
         self._lock = threading.RLock()
@@ -109,7 +109,7 @@ class RunFolder:
             events = list(placed(path))
             for _, event in events:
                 whole(event, folder._chain)
-            folder.tail, folder.opened = Tail(events), True
+            folder.tail, folder.opened = AlreadyRecorded(events), True
             mend(path / "trace.jsonl")
             (path / "sources").mkdir(exist_ok=True)
             remove_parts(path)
@@ -154,7 +154,7 @@ class RunFolder:
             self.tail = tail_after(self.path, position)
 
     def known_reply(self, decision: int, prompt: str) -> Event | None:
-        """The reply that stands in the trace from a run that died; see `Tail`."""
+        """The reply in the trace from a run that died; see `AlreadyRecorded`."""
         with self._lock:
             return self.tail.reply_to(decision, prompt)
 

@@ -62,7 +62,7 @@ class Recorder:
         return None if self.folder is None else self.folder.position
 
     def go_on_from(self, position: int | None) -> None:
-        """What was recorded after this is about to be told again; see `Tail`.
+        """What was recorded after this will be told again; see `AlreadyRecorded`.
 
         A new folder has no such part: its run goes on from elsewhere.
 

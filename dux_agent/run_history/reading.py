@@ -1,4 +1,4 @@
-"""Reads a run folder into a `RunStory`; changes nothing in it."""
+"""Reads a run folder into a `RunHistory`; changes nothing in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dux_agent.run_history.proposals import proposals_of
 from dux_agent.run_history.records import (
     DecisionStory,
     EpochLosses,
-    RunStory,
+    RunHistory,
     Stage,
     Trouble,
     WentBackTold,
@@ -40,7 +40,7 @@ _SPENT_ON = {
 }
 
 
-def read_story(path: str | Path) -> RunStory:
+def read_story(path: str | Path) -> RunHistory:
     """What a run folder tells, also of a run that goes on or was torn.
 
     Raises:
@@ -55,7 +55,7 @@ def read_story(path: str | Path) -> RunStory:
 
 def story_of(
     path: Path, facts: Mapping[str, Any], events: Iterable[Event], source_of: SourceOf
-) -> RunStory:
+) -> RunHistory:
     """The same from its parts.
 
     Where a run was resumed, what was written last of a step, an epoch or a decision
@@ -91,7 +91,7 @@ def story_of(
             if loss is not None and event.step >= 0:
                 losses[event.step] = loss
     decisions = _decisions(told, source_of)
-    return RunStory(
+    return RunHistory(
         path=path,
         facts=facts,
         losses=tuple(sorted(losses.items())),

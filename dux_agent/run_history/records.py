@@ -182,7 +182,7 @@ class DecisionStory:
 
 
 @dataclass(frozen=True)
-class RunStory:
+class RunHistory:
     """A whole run.
 
     Attributes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.run_folder.run_checkpoint import Keeper
-from dux_agent.runs.progress import Epoch, Listening
+from dux_agent.runs.progress import Epoch, ProgressReporter
 from dux_agent.tasks.protocol import check_loss
 from dux_sandbox.random_state import RandomState
 
@@ -81,7 +81,7 @@ def _figures(epoch: Epoch) -> list[float]:
 
 
 @dataclass
-class Course:
+class EpochLoop:
     """The loop over epochs that the agent's and the control's training share.
 
     Attributes:
@@ -104,7 +104,7 @@ class Course:
     step: Step
     decide: Callable[[], object] | None
     decisions: Callable[[], int]
-    watch: Listening
+    watch: ProgressReporter
     recorder: Recorder
     keeper: Keeper
     position: Position

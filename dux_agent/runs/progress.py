@@ -13,7 +13,7 @@ from dux_agent.run_folder.trace import Event
 if TYPE_CHECKING:
     from dux_agent.decisions import Decision
 
-Course = Literal["agent", "control"]
+Arm = Literal["agent", "control"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Progress:
     """
 
     kind: Literal["step", "epoch", "event"]
-    course: Course
+    course: Arm
     epoch: int
     epochs: int
     step: int
@@ -118,13 +118,13 @@ class Result:
 
 
 @dataclass
-class Listening:
+class ProgressReporter:
     """Hands on what happens, with where the loop is at the moment."""
 
     listener: Callable[[Progress], None] | None
     epochs: int
     steps: int
-    course: Course = "agent"
+    course: Arm = "agent"
     epoch: int = 1
     step: int = 0
     loss: float = field(default=math.nan)

@@ -14,9 +14,9 @@ from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.run_folder import run_checkpoint
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.runs.epoch_loop import Course, Position
+from dux_agent.runs.epoch_loop import EpochLoop, Position
 from dux_agent.runs.plan import Plan
-from dux_agent.runs.progress import Listening
+from dux_agent.runs.progress import ProgressReporter
 from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from dux_agent.tasks.protocol import Task
 
 
-class Courses:
+class RunLoop:
     """Runs them one after the other, and keeps checkpoints on the way.
 
     Attributes:
@@ -38,7 +38,7 @@ class Courses:
         built: Task,
         agent: Agent,
         folder: RunFolder | None,
-        watch: Listening,
+        watch: ProgressReporter,
         began: float,
     ) -> None:
         """For `dux_agent.runs.training`."""
@@ -152,7 +152,7 @@ class Courses:
         decide: Callable[[], object] | None,
         decisions: Callable[[], int],
     ) -> None:
-        Course(
+        EpochLoop(
             task=task,
             epochs=self._watch.epochs,
             scope=scope,

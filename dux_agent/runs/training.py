@@ -22,8 +22,8 @@ from dux_agent.runs.progress import (
     BestEpoch,
     Change,
     Epoch,
-    Listening,
     Progress,
+    ProgressReporter,
     Result,
 )
 from dux_agent.runs.recorded_plan import check_models, planned
@@ -150,12 +150,12 @@ def resume(
 
 def _built(
     plan: Plan, on_event: Callable[[Progress], None] | None
-) -> tuple[Task, Plan, Listening]:
+) -> tuple[Task, Plan, ProgressReporter]:
     """The task of a plan, the plan with its number of epochs, and who listens."""
     built = check_task(plan.build(), plan.task)
     vouch(plan)
     epochs = plan.epochs or built.epochs
-    watch = Listening(on_event, epochs, built.steps_per_epoch)
+    watch = ProgressReporter(on_event, epochs, built.steps_per_epoch)
     return built, replace(plan, epochs=epochs), watch
 
 
@@ -170,13 +170,13 @@ def _run(
     built: Task,
     agent: Agent,
     folder: RunFolder | None,
-    watch: Listening,
+    watch: ProgressReporter,
     saved: dict[str, Any] | None,
     began: float,
 ) -> Result:
-    from dux_agent.runs.run_loop import Courses
+    from dux_agent.runs.run_loop import RunLoop
 
-    courses = Courses(plan, built, agent, folder, watch, began)
+    courses = RunLoop(plan, built, agent, folder, watch, began)
     if saved is not None and folder is not None:
         courses.go_on(saved, folder.path)
     courses.run()
@@ -242,7 +242,7 @@ def _asked(plan: Plan, lm: Models | None) -> tuple[LanguageModel, ...]:
 def _attach(
     built: Task,
     plan: Plan,
-    watch: Listening,
+    watch: ProgressReporter,
     folder: RunFolder | None,
     asked: tuple[LanguageModel, ...],
 ) -> Agent:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.formatting import loss_text, model_title
-from dux_agent.run_history.records import RunStory
+from dux_agent.run_history.records import RunHistory
 from dux_agent.runs.progress import Result
 from dux_agent.showing import one_line
 from dux_agent.terminal.tables import (
@@ -69,7 +69,7 @@ def print_facts(console: Console, facts: Mapping[str, Any]) -> None:
 
 def print_trace(
     console: Console,
-    run: RunStory,
+    run: RunHistory,
 ) -> None:
     """A run folder: what was run, its epochs, its decisions."""
     print_facts(console, run.facts)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from dux_agent.formatting import loss_text, went_back_text
-from dux_agent.run_history.records import RunStory
+from dux_agent.run_history.records import RunHistory
 from dux_agent.run_history.summary import summary
 from dux_agent.runs.progress import Change, Epoch, Result
 from dux_agent.showing import one_line
@@ -94,7 +94,7 @@ def comparison(result: Result) -> str:
     return f"{beside}: {abs(change):.1f} % {side} the control"
 
 
-def trace_table(run: RunStory) -> Table:
+def trace_table(run: RunHistory) -> Table:
     """The decisions that a run folder tells of, finished or not."""
     table = plain_table("Decisions")
     table.add_column("#", justify="right", no_wrap=True)
@@ -118,7 +118,7 @@ def trace_table(run: RunStory) -> Table:
     return table
 
 
-def went_back_table(run: RunStory) -> Table:
+def went_back_table(run: RunHistory) -> Table:
     """The rollbacks of a run without a language model."""
     table = plain_table("Rollbacks")
     table.add_column("#", justify="right", no_wrap=True)

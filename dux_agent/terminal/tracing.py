@@ -12,7 +12,7 @@ from rich.console import Console
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.trace import plain
 from dux_agent.run_history.reading import read_story
-from dux_agent.run_history.records import DecisionStory, RunStory
+from dux_agent.run_history.records import DecisionStory, RunHistory
 from dux_agent.terminal.decision_text import print_decision
 from dux_agent.terminal.following import follow
 from dux_agent.terminal.report_text import print_facts, print_trace
@@ -58,7 +58,7 @@ def show(
         print_trace(console, run)
 
 
-def record_of(run: RunStory, decision: int | None = None) -> dict[str, Any]:
+def record_of(run: RunHistory, decision: int | None = None) -> dict[str, Any]:
     """A run as plain data, as `dux trace --json` prints it.
 
     Args:
@@ -80,7 +80,7 @@ def record_of(run: RunStory, decision: int | None = None) -> dict[str, Any]:
     return record
 
 
-def _decisions(run: RunStory, number: int | None) -> tuple[DecisionStory, ...]:
+def _decisions(run: RunHistory, number: int | None) -> tuple[DecisionStory, ...]:
     told = run.decisions
     if number is not None:
         told = tuple(each for each in told if each.number == number)
@@ -92,7 +92,7 @@ def _decisions(run: RunStory, number: int | None) -> tuple[DecisionStory, ...]:
     return told
 
 
-def _record(run: RunStory, decision: DecisionStory) -> dict[str, Any]:
+def _record(run: RunHistory, decision: DecisionStory) -> dict[str, Any]:
     before, after = run.losses_around(decision)
     return {
         "number": decision.number,

@@ -20,7 +20,7 @@ from dux_sandbox.jailed_laws import KEPT_BY_LIVE_OPTIMIZER, findings_of, try_law
 from dux_sandbox.laws.traits import UnknownTrait
 
 
-class Trials:
+class DryRuns:
     """Tries sources on a copy of the model, with the last batches that were seen."""
 
     def __init__(

@@ -130,7 +130,7 @@ class Clipping:
         self._count = int(state.get("count", 0))
 
 
-class Watch:
+class IntervalStatistics:
     """What is seen of training between two decisions.
 
     Attributes:

@@ -13,9 +13,9 @@ from dux_agent.live.settling import shares
 from dux_agent.settings import Settings, Validate
 from dux_agent.training.best_weights import BestWeights
 from dux_agent.training.intake import Intake
-from dux_agent.training.interval_statistics import Watch
+from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions
-from dux_agent.training.prompt_history import Chronicle, told_to_the_model
+from dux_agent.training.prompt_history import PromptHistory, told_to_the_model
 from dux_agent.training.scheduled import describe_schedule
 from dux_agent.training.structure import describe_groups, kinds_of
 from dux_prompts.observation import Observation
@@ -36,8 +36,8 @@ class Observer:
         self,
         settings: Settings,
         live: DuxOptimizer,
-        watch: Watch,
-        chronicle: Chronicle,
+        watch: IntervalStatistics,
+        chronicle: PromptHistory,
         described: Described,
         functions: CallersFunctions,
         intake: Intake,

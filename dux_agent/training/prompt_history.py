@@ -31,7 +31,7 @@ class _Talk:
         return sum(len(message["content"]) for message in self.messages)
 
 
-class Chronicle:
+class PromptHistory:
     """Earlier decisions, for the prompts.
 
     With history="chat" the talk of the newest decisions is kept word for word, whole

@@ -15,7 +15,7 @@ from dux_agent.live.untouched_rows import LOOK_EVERY, UntouchedRows
 
 
 @dataclass
-class RuleWatch:
+class GuardedRule:
     """Everything about the rule being guarded.
 
     Attributes:

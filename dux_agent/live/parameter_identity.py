@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-Make = list[Any]
+ParameterIdentity = list[Any]
 
 # What torch's optimizers, and most after them, keep in the shape of the parameter.
 _SHAPED = {
@@ -29,10 +29,10 @@ _SHAPED = {
 }
 
 
-def makes_of(parameters: Sequence[torch.Tensor]) -> list[Make]:
+def identities_of(parameters: Sequence[torch.Tensor]) -> list[ParameterIdentity]:
     """`[shape, dtype]` of each, as plain data.
 
-    >>> makes_of([torch.ones(2, 3)])
+    >>> identities_of([torch.ones(2, 3)])
     [[[2, 3], 'float32']]
     """
     return [
@@ -41,20 +41,20 @@ def makes_of(parameters: Sequence[torch.Tensor]) -> list[Make]:
     ]
 
 
-def require_same_makes(
+def require_same_identities(
     parameters: Sequence[torch.Tensor],
-    saved: Sequence[Make] | None,
+    saved: Sequence[ParameterIdentity] | None,
     state: Mapping[int, Mapping[str, Any]],
 ) -> None:
     """Raise ValueError unless these are parameters like those of a checkpoint.
 
     Args:
         parameters: groups in order, then parameters in order.
-        saved: what `makes_of` gave of those; None where the checkpoint does not say,
-            as one of a plain torch optimizer: then its state is looked at.
+        saved: what `identities_of` gave of those; None where the checkpoint does not
+            say, as one of a plain torch optimizer: then its state is looked at.
         state: its state by the place of the parameter.
     """
-    here = makes_of(parameters)
+    here = identities_of(parameters)
     if saved is not None:
         if len(saved) != len(here):
             raise ValueError(
@@ -72,7 +72,7 @@ def require_same_makes(
                 raise _other(index, _said(here[index]), f"{tuple(value.shape)}")
 
 
-def _said(make: Make) -> str:
+def _said(make: ParameterIdentity) -> str:
     shape, dtype = make
     return f"{tuple(shape)} {dtype}"
 
