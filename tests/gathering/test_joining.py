@@ -366,12 +366,15 @@ WRONG = {
         main("from . import helper", "getattr(helper, 'scaled')(p.grad)"),
         "the module helper is used as a value",
     ),
-    "ring": (main("from .second import a", "p.grad"), "files import each other: "),
-    "itself": (
-        main("from .main import Lion as L", "p.grad"),
-        "files import each other",
+    "ring": (
+        main("from .second import KINDS", "p.grad if KINDS else p.grad"),
+        "files import each other: ",
     ),
-    "broken": (main("from .broken import a", "p.grad"), "cannot be read as Python"),
+    "broken": (main("from .broken import a", "a(p.grad)"), "cannot be read as Python"),
+    "broken_star": (
+        main("from .broken import *", "scaled(p.grad)"),
+        "cannot be read as Python",
+    ),
 }
 
 
@@ -379,7 +382,7 @@ WRONG = {
 def test_what_cannot_be_one_source_is_told_in_words(package, kind):
     source, told = WRONG[kind]
     (package / "main.py").write_text(source)
-    (package / "second.py").write_text("from .main import Lion as a\n")
+    (package / "second.py").write_text("from .main import Lion as a\nKINDS = [a]\n")
     (package / "broken.py").write_text("def (\n")
 
     with pytest.raises(CannotJoin) as raised:
@@ -388,6 +391,72 @@ def test_what_cannot_be_one_source_is_told_in_words(package, kind):
     assert told in raised.value.finding.message
     assert "import" == raised.value.finding.rule
     assert raised.value.finding.instead
+
+
+CIRCLES = {
+    "function": """
+from .main import Lion
+def scaled(x):
+    return x * 2 if Lion else x
+""",
+    "package": """
+from . import Lion, half
+def scaled(x):
+    return half(x) * 4 if Lion else x
+""",
+    "base": """
+import package.main
+from .third import Base, scaled
+def unused():
+    return package.main.Lion
+""",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(CIRCLES))
+def test_files_may_import_each_other_where_only_functions_use_it(package, kind):
+    (package / "__init__.py").write_text(
+        "from .second import scaled\ndef half(x):\n    return x / 2\n"
+        "from .main import Lion\n"
+    )
+    (package / "second.py").write_text(CIRCLES[kind])
+    (package / "third.py").write_text(
+        "import package.second\ndef scaled(x):\n    return x * 2\n"
+        "class Base:\n    pass\n"
+    )
+    (package / "main.py").write_text(
+        main("from .second import scaled", "scaled(p.grad)")
+    )
+
+    one = run_joined(
+        joined(package, "__init__.py", "second.py", "third.py").source.text
+    )
+
+    plain = run_joined(main("", "(p.grad * 2)"))
+    assert steps_of(plain["Lion"]) == steps_of(one["Lion"])  # type: ignore[arg-type]
+
+
+UNUSED = {
+    "itself": "from .main import Lion as L",
+    "missing": "from .helper import scald",
+    "broken": "from .broken import anything",
+    "broken_file": "from . import broken",
+    "circle": "from .second import EARLY",
+}
+
+
+@pytest.mark.parametrize("kind", sorted(UNUSED))
+def test_what_nobody_uses_of_an_import_is_in_nobodys_way(package, kind):
+    (package / "broken.py").write_text("def (\n")
+    (package / "second.py").write_text("from .main import Lion\nEARLY = [Lion]\n")
+    (package / "main.py").write_text(
+        main(f"{UNUSED[kind]}\nfrom .helper import scaled", "scaled(p.grad)")
+    )
+
+    made = joined(package, "helper.py", "broken.py", "second.py")
+
+    assert ["helper.py"] == [Path(file).name for file in made.files]
+    assert check(made.source.text).ok
 
 
 @pytest.mark.parametrize("name", ["copy.py", "types.py", "torch.py", "math.py"])

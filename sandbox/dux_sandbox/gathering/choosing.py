@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from dux_sandbox.gathering.linking import Linker
+from dux_sandbox.gathering.ordering import in_order, run_at_once
 from dux_sandbox.gathering.reading import Module, Symbol
 from dux_sandbox.gathering.scopes import Scope
 from dux_sandbox.gathering.uses import Use, uses_of_modules
@@ -19,7 +20,7 @@ class Choice:
     """The statements that one source is made of.
 
     Attributes:
-        modules: the files, in the order in which Python would run them.
+        modules: the files of which something is used, each after those that it needs.
         main: the name of the file that imports the others.
         through: by file, its uses of a module that is a file at hand.
         kept: by file, the statements at the top level that are used; all of `main`.
@@ -30,61 +31,77 @@ class Choice:
         """Read off what is used.
 
         Raises:
-            CannotJoin: a module is used otherwise than by the names in it.
+            CannotJoin: what is used is not there, or is used otherwise than by the
+                names in a module; or files need each other before they are run.
         """
-        self.modules = linker.modules
+        self._linker = linker
         self.main = main
-        for module in self.modules.values():
-            _bring_stars(linker, module)
-        self.through: dict[str, list[Use]] = {
-            name: list(uses_of_modules(linker, module))
-            for name, module in self.modules.items()
-        }
-        self.kept = self._needed()
+        self.modules: dict[str, Module] = {}
+        self.through: dict[str, list[Use]] = {}
+        self.kept: dict[str, set[ast.stmt]] = {}
+        self._owners: dict[str, dict[ast.Name, Scope]] = {}
+        self._needs: dict[str, dict[str, bool]] = {}
+        self._follow()
+        order = in_order(self._needs, main)
+        self.modules = {name: self.modules[name] for name in order}
         self.names = self._named()
 
     def name_of(self, symbol: Symbol) -> str:
         """What a symbol is called in the one source."""
         return self.names.get(symbol, symbol.name)
 
-    def _needed(self) -> dict[str, set[ast.stmt]]:
-        """By file the statements at the top level that are used; all of the first."""
-        kept: dict[str, set[ast.stmt]] = {name: set() for name in self.modules}
-        main = self.modules[self.main]
-        left = [(self.main, each) for each in main.about.tree.body]
-        kept[self.main] = set(main.about.tree.body)
-        owners = {name: _owners(module) for name, module in self.modules.items()}
+    def _open(self, file: str) -> Module:
+        if file not in self.modules:
+            module = self._linker.module(file)
+            self.modules[file] = module
+            self.through[file] = list(uses_of_modules(self._linker, module))
+            self.kept[file] = set()
+            self._owners[file] = _owners(module)
+            self._needs[file] = {}
+        return self.modules[file]
+
+    def _follow(self) -> None:
+        """Keep all of the first file, and of the others what is used of them."""
+        body = self._open(self.main).about.tree.body
+        self.kept[self.main] = set(body)
+        left = [(self.main, each) for each in reversed(body)]
         while left:
             file, statement = left.pop()
-            for symbol in self._symbols(file, statement, owners[file]):
-                module = self.modules[symbol.file]
+            at_once = set(run_at_once(self.modules[file].about, statement))
+            more = []
+            for node, symbol in self._symbols(file, statement):
+                module = self._open(symbol.file)
+                if symbol.file != file:
+                    early = self._needs[file].get(symbol.file, False)
+                    self._needs[file][symbol.file] = early or node in at_once
                 for binder in module.about.binders.get(symbol.name, ()):
-                    if binder not in kept[symbol.file]:
-                        kept[symbol.file].add(binder)
-                        left.append((symbol.file, binder))
-        return kept
+                    if binder not in self.kept[symbol.file]:
+                        self.kept[symbol.file].add(binder)
+                        more.append((symbol.file, binder))
+            left += reversed(more)
 
     def _symbols(
-        self, file: str, statement: ast.stmt, owner: dict[ast.Name, Scope]
-    ) -> Iterator[Symbol]:
-        """What a statement uses of any file."""
-        module = self.modules[file]
-        inside = set(ast.walk(statement))
+        self, file: str, statement: ast.stmt
+    ) -> Iterator[tuple[ast.AST, Symbol]]:
+        """What a statement uses of any file, and where in it."""
+        module, owner = self.modules[file], self._owners[file]
+        inside = list(ast.walk(statement))
         for node in inside:
             if isinstance(node, ast.Name):
                 link = module.links.get((owner[node], node.id))
                 if link is not None and link.symbol is not None:
-                    yield link.symbol
+                    yield node, link.symbol
                 elif link is None and owner[node] is module.scope:
-                    yield Symbol(file, node.id)
+                    yield node, Symbol(file, node.id)
             elif isinstance(node, _Import):
                 for _, symbol in module.assigned.get(node, ()):
-                    yield symbol
+                    yield node, symbol
         for name in touched(statement, module.about.bindings.modules):
-            yield Symbol(file, name)
+            yield statement, Symbol(file, name)
+        roots = set(inside)
         for use in self.through[file]:
-            if use.node in inside:
-                yield use.symbol
+            if use.root in roots:
+                yield use.root, use.symbol
 
     def _named(self) -> dict[Symbol, str]:
         """A name for every symbol that is used: its own, where no other has that."""
@@ -131,7 +148,7 @@ class Choice:
                 continue
             link = module.links.get((module.scope, symbol.name))
             if link is not None and link.symbol == symbol:
-                through = {use.symbol for use in self.through[file]}
+                through = {use.found for use in self.through[file]}
                 if symbol not in through:
                     continue
             if path is None or self._imported_path(file, symbol.name) != path:
@@ -141,14 +158,6 @@ class Choice:
     def _imported_path(self, file: str, name: str) -> str | None:
         """The one thing outside that a name of a file is imported as."""
         return self.modules[file].about.bindings.modules.get(name)
-
-
-def _bring_stars(linker: Linker, module: Module) -> None:
-    for star in module.stars:
-        for name in linker.public(star) & set(module.scope.uses):
-            symbol = linker.symbol(star, name)
-            if symbol is not None and name not in module.scope.bound:
-                module.link(module.scope, name, symbol)
 
 
 def _owners(module: Module) -> dict[ast.Name, Scope]:

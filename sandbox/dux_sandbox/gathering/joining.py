@@ -40,17 +40,17 @@ def join(main: SourceFile, beside: Sequence[SourceFile]) -> Joined:
     out as it is.
 
     Raises:
-        CannotJoin: they import each other, a name is missing, or a module is used in
-            another way than by the names in it.
+        CannotJoin: they need each other before they are run, a name that is used is
+            missing, or a module is used in another way than by the names in it.
     """
     text = main.text.removeprefix("\ufeff")
     alone = Joined(Gathered.of(main.name, text), ())
     if not beside or parsed(text) is None:
         return alone
-    linker = Linker(main, list(beside))
-    if len(linker.modules) == 1:
+    choice = Choice(Linker(main, list(beside)), main.name)
+    if not any(module.matched for module in choice.modules.values()):
         return alone
-    return _Joining(Choice(linker, main.name)).joined()
+    return _Joining(choice).joined()
 
 
 class _Joining:
@@ -84,9 +84,10 @@ class _Joining:
         replaced = set()
         try:
             for use in self._choice.through[file]:
-                new = self._choice.name_of(use.symbol)
-                edits.append(use.edit(module.lines, new))
-                replaced.add(use.root)
+                if use.root.lineno in within:
+                    new = self._choice.name_of(use.symbol)
+                    edits.append(use.edit(module.lines, new))
+                    replaced.add(use.root)
             for scope in module.scopes:
                 for name, uses in scope.uses.items():
                     symbol = self._meant(module, scope, name)

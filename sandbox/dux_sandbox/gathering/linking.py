@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterator
 
 from dux_sandbox.gathering.modules import Files, SourceFile
@@ -16,66 +17,45 @@ _MOST_NAMES = 8
 
 
 class Linker:
-    """Reads files as they are imported.
-
-    Attributes:
-        modules: by the name of the file, in the order of Python's imports: each after
-            those that it imports.
-    """
+    """Reads files where something of them is used."""
 
     def __init__(self, main: SourceFile, beside: list[SourceFile]) -> None:
-        """Read `main` and whatever of `beside` it imports, directly or not.
+        """Nothing is read yet.
+
+        Args:
+            main: the file that imports others.
+            beside: those that it may import, directly or not.
+        """
+        self._files = Files([main, *beside])
+        self._by_name = {file.name: file for file in [*beside, main]}
+        self._read: dict[str, Module | CannotJoin] = {}
+        self._linked: set[str] = set()
+        self._asked: set[tuple[str, str]] = set()
+
+    def module(self, name: str) -> Module:
+        """A file, with what its imports bring.
 
         Raises:
-            CannotJoin: a file cannot be read, files import each other, or a name is
-                missing.
+            CannotJoin: it cannot be read.
         """
-        self.files = Files([main, *beside])
-        self.modules: dict[str, Module] = {}
-        self._texts = {file.name: file for file in [*beside, main]}
-        self._open: list[str] = []
-        self._read: dict[str, Module] = {}
-        self._visit(main)
-        for module in list(self._read.values()):
+        module = self._outlined(name)
+        if name not in self._linked:
+            self._linked.add(name)
             for scope in module.scopes:
                 for statement in scope.imports:
                     self._link(module, scope, statement)
+        return module
 
-    def _visit(self, file: SourceFile) -> None:
-        if file.name in self._open:
-            ring = [*self._open[self._open.index(file.name) :], file.name]
-            raise CannotJoin(
-                self._open[-1],
-                None,
-                f"files import each other: {' -> '.join(ring)}",
-                "move what both need into a file that imports neither",
-            )
-        if file.name in self.modules:
-            return
-        module = self._read.get(file.name) or read(file, self.files)
-        self._read[file.name] = module
-        self._open.append(file.name)
-        later: list[SourceFile] = []
-        for scope in module.scopes:
-            for found in self._imported(module, scope):
-                if _inside_function(scope):
-                    later.append(found)  # runs when it is called: no ring
-                else:
-                    self._visit(found)
-        self._open.pop()
-        held = self._open
-        self._open = []
-        self.modules[file.name] = module
-        for found in later:
-            if found.name not in held:
-                self._visit(found)
-        self._open = held
-
-    def _imported(self, module: Module, scope: Scope) -> Iterator[SourceFile]:
-        for statement in scope.imports:
-            if statement not in module.hints:
-                for _, _, found in self._means(module.file, statement):
-                    yield found
+    def _outlined(self, name: str) -> Module:
+        if name not in self._read:
+            try:
+                self._read[name] = read(self._by_name[name], self._files)
+            except CannotJoin as error:
+                self._read[name] = error
+        found = self._read[name]
+        if isinstance(found, CannotJoin):
+            raise found
+        return found
 
     def _means(
         self, file: SourceFile, statement: _Import
@@ -83,27 +63,41 @@ class Linker:
         """(alias, name in the file, or "" for the file itself; the file)."""
         if isinstance(statement, ast.Import):
             for alias in statement.names:
-                found = self.files.find(file, 0, alias.name)
+                found = self._files.find(file, 0, alias.name)
                 if found is not None:
                     yield alias, "", found
             return
         dotted, level = statement.module or "", statement.level
-        package = self.files.find(file, level, dotted) if dotted or level else None
+        package = self._files.find(file, level, dotted) if dotted or level else None
         if package is not None and not package.named and torchs_own(statement):
             return  # a copy of torch's file beside a copy of torch's optimizer
         for alias in statement.names:
             inner = f"{dotted}.{alias.name}".lstrip(".")
-            if package is not None:
-                own = self._read.get(package.name) or read(package, self.files)
-                self._read.setdefault(package.name, own)
-                if alias.name == "*" or alias.name in own.scope.bound or own.stars:
-                    yield alias, alias.name, package
-                    continue
-            beside = self.files.find(file, level, inner) if alias.name != "*" else None
+            if package is not None and self._defines(package.name, alias.name):
+                yield alias, alias.name, package
+                continue
+            beside = self._files.find(file, level, inner) if alias.name != "*" else None
             if beside is not None:
                 yield alias, "", beside
             elif package is not None:
                 yield alias, alias.name, package
+
+    def _defines(self, file: str, name: str) -> bool:
+        """Whether a file has a name, of its own or by a star."""
+        if name == "*":
+            return True
+        if (file, name) in self._asked:
+            return False
+        self._asked.add((file, name))
+        try:
+            own = self._outlined(file)
+            return name in own.scope.bound or bool(
+                self._by_star(own, name, frozenset([file]))
+            )
+        except CannotJoin:
+            return False
+        finally:
+            self._asked.discard((file, name))
 
     # Linking
 
@@ -113,15 +107,35 @@ class Linker:
         for alias, name, found in self._means(module.file, statement):
             module.matched.setdefault(statement, set()).add(alias)
             if name == "*":
-                module.stars.append(found.name)
+                self._link_star(module, found.name)
             elif name == "":
                 self._link_module(module, scope, alias, found, statement)
             else:
-                symbol = self.symbol(found.name, name)
-                if symbol is None:
-                    raise self._missing(module, statement, found, name)
                 bound = alias.asname or alias.name
-                self._bind(module, scope, statement, bound, Link(symbol))
+                link = self._linked_to(module, statement, found.name, name)
+                self._bind(module, scope, statement, bound, link)
+
+    def _link_star(self, module: Module, file: str) -> None:
+        used = set(module.scope.uses) - module.scope.bound
+        try:
+            for name in self.public(file) & used:
+                symbol = self.symbol(file, name)
+                if symbol is not None:
+                    module.links[(module.scope, name)] = Link(symbol)
+        except CannotJoin as error:
+            for name in used - set(dir(builtins)):
+                module.links.setdefault((module.scope, name), Link(fault=error))
+
+    def _linked_to(
+        self, module: Module, statement: _Import, file: str, name: str
+    ) -> Link:
+        try:
+            symbol = self.symbol(file, name)
+        except CannotJoin as error:
+            return Link(fault=error)
+        if symbol is None:
+            return Link(fault=self._missing(module, statement, file, name))
+        return Link(symbol)
 
     def _link_module(
         self,
@@ -147,23 +161,24 @@ class Linker:
             module.assigned.setdefault(statement, []).append((name, symbol))
             return
         if again:
-            raise CannotJoin(
+            fault = CannotJoin(
                 module.file.name,
                 statement.lineno,
                 f"the name {name} of a module is bound again",
                 "choose another name for the other thing",
             )
+            link = Link(fault=link.fault or fault)
         module.links[(scope, name)] = link
 
     def _missing(
-        self, module: Module, statement: _Import, found: SourceFile, name: str
+        self, module: Module, statement: _Import, file: str, name: str
     ) -> CannotJoin:
-        own = sorted(each for each in self._read[found.name].scope.bound)
+        own = sorted(self._outlined(file).scope.bound)
         shown = ", ".join(own[:_MOST_NAMES]) + (", ..." if own[_MOST_NAMES:] else "")
         return CannotJoin(
             module.file.name,
             statement.lineno,
-            f"{found.name} has no name {name}; it has {shown or 'none at all'}",
+            f"{file} has no name {name}; it has {shown or 'none at all'}",
             "import what that file defines, or name with --with the file that defines "
             "it",
         )
@@ -173,11 +188,17 @@ class Linker:
     def symbol(
         self, file: str, name: str, seen: frozenset[str] = frozenset()
     ) -> Symbol | None:
-        """Where a name of a file is defined, through the files that hand it on."""
-        module = self._read.get(file)
-        if module is None or file in seen:
+        """Where a name of a file is defined, through the files that hand it on.
+
+        Raises:
+            CannotJoin: one of them cannot be read.
+        """
+        if file in seen:
             return None
+        module = self._outlined(file)
         for statement in self._own_imports(module):
+            if not any((each.asname or each.name) == name for each in statement.names):
+                continue
             for alias, meant, found in self._means(module.file, statement):
                 bound = alias.asname or alias.name
                 if meant not in ("", "*") and bound == name:
@@ -185,22 +206,36 @@ class Linker:
                         return self.symbol(found.name, meant, seen | {file})
         if name in module.scope.bound:
             return Symbol(file, name)
-        for statement in self._own_imports(module):
-            for _, meant, found in self._means(module.file, statement):
-                if meant == "*":
-                    handed = self.symbol(found.name, name, seen | {file})
-                    if handed is not None and name in self.public(found.name):
-                        return handed
+        return self._by_star(module, name, seen | {file})
+
+    def _by_star(
+        self, module: Module, name: str, seen: frozenset[str]
+    ) -> Symbol | None:
+        for star in self._stars(module):
+            handed = self.symbol(star, name, seen)
+            if handed is not None and name in self.public(star):
+                return handed
         return None
+
+    def _stars(self, module: Module) -> Iterator[str]:
+        """The files of which a module imports everything."""
+        for statement in self._own_imports(module):
+            if statement.names[0].name == "*":
+                for _, _, found in self._means(module.file, statement):
+                    yield found.name
 
     def _own_imports(self, module: Module) -> Iterator[_Import]:
         for statement in module.scope.imports:
             if statement not in module.hints:
                 yield statement
 
-    def public(self, file: str) -> set[str]:
-        """What `from file import *` brings."""
-        module = self._read[file]
+    def public(self, file: str, seen: frozenset[str] = frozenset()) -> set[str]:
+        """What `from file import *` brings.
+
+        Raises:
+            CannotJoin: it cannot be read.
+        """
+        module = self._outlined(file)
         for statement in module.about.tree.body:
             if isinstance(statement, ast.Assign) and any(
                 isinstance(each, ast.Name) and each.id == "__all__"
@@ -212,8 +247,9 @@ class Linker:
                     if isinstance(each, ast.Constant) and isinstance(each.value, str)
                 }
         names = {name for name in module.scope.bound if not name.startswith("_")}
-        for star in module.stars:
-            names |= self.public(star)
+        for star in self._stars(module):
+            if star not in seen:
+                names |= self.public(star, seen | {file})
         return names
 
 

@@ -46,10 +46,12 @@ class Link:
     Attributes:
         symbol: what it is, where it is no module.
         modules: for the rest of a dotted path, "" among them, the file that it is.
+        fault: why it stands for nothing; it matters where the name is used.
     """
 
     symbol: Symbol | None = None
     modules: tuple[tuple[str, str], ...] = ()
+    fault: CannotJoin | None = None
 
 
 @dataclass(eq=False)
@@ -62,7 +64,6 @@ class Module:
         about: its top level.
         scopes: its scopes, the module's first.
         links: by scope and name, what an import of a file at hand brings.
-        stars: files of which it imports everything.
         assigned: import statements that become assignments: what is bound there is
             bound again elsewhere, or inside a function.
         matched: by statement, the aliases that mean files at hand.
@@ -75,7 +76,6 @@ class Module:
     about: Outline
     scopes: list[Scope]
     links: dict[tuple[Scope, str], Link] = field(default_factory=dict)
-    stars: list[str] = field(default_factory=list)
     assigned: dict[_Import, list[tuple[str, Symbol]]] = field(default_factory=dict)
     matched: dict[_Import, set[ast.alias]] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
@@ -85,10 +85,6 @@ class Module:
     def scope(self) -> Scope:
         """The module's own scope."""
         return self.scopes[0]
-
-    def link(self, scope: Scope, name: str, symbol: Symbol) -> None:
-        """Let a name of a scope stand for what another file defines."""
-        self.links[(scope, name)] = Link(symbol)
 
 
 def read(file: SourceFile, files: Files) -> Module:

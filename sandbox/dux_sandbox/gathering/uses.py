@@ -16,14 +16,25 @@ class Use:
     """One use of a name in a module.
 
     Attributes:
-        node: the whole of `helper.x`.
+        node: the whole of `helper.x`; the name alone where it is used otherwise.
         root: the name that it begins with.
-        symbol: what it stands for.
+        found: what it stands for, or why nothing.
     """
 
-    node: ast.Attribute
+    node: ast.expr
     root: ast.Name
-    symbol: Symbol
+    found: Symbol | CannotJoin
+
+    @property
+    def symbol(self) -> Symbol:
+        """What it stands for.
+
+        Raises:
+            CannotJoin: nothing.
+        """
+        if isinstance(self.found, CannotJoin):
+            raise self.found
+        return self.found
 
     def edit(self, lines: list[str], new: str) -> Edit:
         """The edit that writes the symbol's name there.
@@ -38,20 +49,17 @@ class Use:
 
 
 def uses_of_modules(linker: Linker, module: Module) -> Iterator[Use]:
-    """Every use of a module that is a file at hand.
-
-    Raises:
-        CannotJoin: a module is used otherwise than by a name in it, or has no such
-            name.
-    """
+    """Every use of a module that is a file at hand, or of what stands for nothing."""
     around = {
         node.value: node
         for node in ast.walk(module.about.tree)
         if isinstance(node, ast.Attribute)
     }
     for (scope, name), link in module.links.items():
-        if link.modules:
-            for use in scope.uses.get(name, ()):
+        for use in scope.uses.get(name, ()):
+            if link.fault is not None:
+                yield Use(use, use, link.fault)
+            elif link.modules:
                 yield _use(linker, module, link, use, around)
 
 
@@ -69,7 +77,10 @@ def _use(
     while at in around:
         node = around[at]
         if file is not None and isinstance(node.ctx, ast.Load):
-            symbol = linker.symbol(file, node.attr)
+            try:
+                symbol = linker.symbol(file, node.attr)
+            except CannotJoin as error:
+                return Use(root, root, error)
             if symbol is not None:
                 return Use(node, root, symbol)
         path.append(node.attr)
@@ -78,12 +89,13 @@ def _use(
     told = f"the module {root.id} is used as a value"
     if path:
         told = f"{root.id}.{'.'.join(path)} is nothing that {_named(files)} defines"
-    raise CannotJoin(
+    fault = CannotJoin(
         module.file.name,
         root.lineno,
         told,
         "import the names that are used: from module import name",
     )
+    return Use(root, root, fault)
 
 
 def _named(files: dict[str, str]) -> str:
