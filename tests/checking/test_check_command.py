@@ -460,7 +460,8 @@ def test_a_base_in_a_file_beside_is_asked_for():
     ("other", "message"),
     [
         (
-            "from mine import Mine\n\n\ndef twice(x):\n    return x\n",
+            "from mine import Mine\n\nKINDS = [Mine]\n\n\ndef twice(x):\n"
+            "    return x if KINDS else None\n",
             "import each other",
         ),
         ("def thrice(x):\n    return x * 3\n", "has no name twice; it has thrice"),
