@@ -1,7 +1,8 @@
 """Every kind of syntax-tree node, decided on purpose.
 
 A node that is in none of the three tables is refused: a new Python cannot open a hole.
-`tests/language/test_policy.py` lists each supported Python's nodes against these tables.
+`tests/language/test_policy.py` lists the nodes of each supported Python against these
+tables.
 """
 
 from __future__ import annotations
