@@ -10,10 +10,7 @@ import torch
 from torch import nn
 
 from dux_agent.arguments import Execution
-from dux_agent.live.settling import LrOwner
-from dux_agent.live.snapshot import Place
-from dux_agent.live.swap import CarryOver
-from dux_prompts.brief import Vocabulary
+from dux_agent.choices import CarryOver, LrOwner, Place, Vocabulary
 from dux_sandbox.limits import Limits
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]

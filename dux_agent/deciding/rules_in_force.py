@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dux_agent.choices import LrOwner
 from dux_agent.decisions import Decision
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.priming import Primed, prime
-from dux_agent.live.settling import LrOwner
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.interval_statistics import IntervalStatistics
 

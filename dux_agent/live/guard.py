@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from dux_agent.choices import Place
 from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.ending import end, end_all
 from dux_agent.live.endings import Endings
@@ -32,7 +33,7 @@ from dux_agent.live.group_options import cycled_by, give_back
 from dux_agent.live.guarded_rule import GuardedRule
 from dux_agent.live.integrity import Makes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
-from dux_agent.live.snapshot import BeforeStep, Place, Snapshot
+from dux_agent.live.snapshot import BeforeStep, Snapshot
 from dux_agent.live.standing import Standing
 from dux_agent.live.step_looks import StepLooks
 from dux_agent.live.untouched_rows import UntouchedRows, exemption

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
+from dux_agent.choices import Place
 from dux_agent.live.base_names import leaves_out
 from dux_agent.live.face import OptimizerFace
 from dux_agent.live.group_options import Options, options_of
@@ -17,7 +18,6 @@ from dux_agent.live.rates import References
 from dux_agent.live.replaced import HeldParameters, complaint
 from dux_agent.live.rule_builder import RuleBuilder, build_inline
 from dux_agent.live.schedule import Schedule
-from dux_agent.live.snapshot import Place
 from dux_agent.live.standing import Standing
 from dux_agent.live.state_look import StateLook
 from dux_agent.live.uncopied import Uncopied

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dux_agent.choices import LrOwner
 from dux_agent.errors import BadArgument
 from dux_agent.live.ending import end_all
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.saved_checkpoint import source_of
-from dux_agent.live.settling import LrOwner
 from dux_agent.live.swap import swap
 
 _KEY = "dux.source"

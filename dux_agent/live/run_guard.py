@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from dux_agent.choices import Place
 from dux_agent.errors import TrainingDiverged
 from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.guard import DEAR_EVERY, HEALTHY_LOSSES, Guard
@@ -34,7 +35,6 @@ from dux_agent.live.integrity import all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rates import Reference
 from dux_agent.live.run_snapshot import RunSnapshot
-from dux_agent.live.snapshot import Place
 from dux_sandbox.closures import LoopClosure
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.language.torch_names import KERNEL_FLAGS

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
+from dux_agent.choices import LrOwner
 from dux_agent.live.group_options import Options, cycle, cycled_by, options_of
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.rates import References
 from dux_sandbox.group_shares import Share, share_out, shares_of
-
-LrOwner = Literal["proposal", "scheduler"]
 
 
 def shares(live: DuxOptimizer) -> list[Share]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import ParamGroups, parameters_of
 
-Place = Literal["device", "host", "off"]
 """Where snapshots live: beside the model, in the CPU's memory, or nowhere."""
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
+from dux_agent.choices import CarryOver, LrOwner
 from dux_agent.live.carry_over import CarryRecord, after_a_first_step, carry_over
 from dux_agent.live.ending import end
 from dux_agent.live.group_options import (
@@ -23,13 +24,11 @@ from dux_agent.live.group_options import (
 )
 from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.settling import LrOwner, references_of, settle
+from dux_agent.live.settling import references_of, settle
 from dux_agent.live.untouched_rows import exemption
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import RuleState, RunningRule
-
-CarryOver = Literal["asked", "always", "never"]
 
 
 @dataclass(frozen=True)
