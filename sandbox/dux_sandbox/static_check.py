@@ -19,6 +19,7 @@ from dux_sandbox.language.hidden_characters import hidden_character
 from dux_sandbox.language.policy import Policy, without_main
 from dux_sandbox.language.preparing import prepare
 from dux_sandbox.language.quiet_parsing import quiet_parser
+from dux_sandbox.language.reached import NOTHING, Unreached, unreached
 from dux_sandbox.language.tree_size import flow_too_large, too_deep, tree_too_large
 from dux_sandbox.language.usage import usage_after
 
@@ -100,7 +101,10 @@ def _judge(source: str, digest: str, where: Callable[[int], str]) -> Judgement:
     if contract.rule is not None:
         unused, note = usage_after(tree, contract.rule, bindings.modules)
         notes += [note] if note is not None else []
-    policy = Policy(bindings, flow, unused)
+    rule = contract.rule
+    policy = Policy(
+        bindings, flow, unused, lambda: _unreached(source, rule) if rule else NOTHING
+    )
     guarded = policy.visit(tree)
     findings = _in_order([*policy.findings, *contract.findings])
     if findings:
@@ -117,6 +121,16 @@ def _parsed(source: str) -> ast.Module:
     with quiet_parser():
         text = source.removeprefix("\ufeff")
         return ast.parse(text, "<rule>", feature_version=(3, 11))
+
+
+def _unreached(source: str, rule: str) -> Unreached:
+    """What of a source its rule does not come to, by a tree of its own."""
+    tree = _parsed(source)
+    without_main(tree)
+    prepare(tree, levels(tree))
+    bindings = collect(tree)
+    usage_after(tree, rule, bindings.modules)
+    return unreached(tree, bindings, rule)
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:

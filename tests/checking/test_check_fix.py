@@ -139,10 +139,10 @@ KINDS = {
     "method": (
         source(
             "import pickle",
-            method="def dump(self):\n        return pickle.dumps(self.state)",
+            method="def __reduce__(self):\n        return pickle.dumps(self.state)",
         ),
         "pickle",
-        "the method dump, which no step calls, is left out",
+        "the method __reduce__, which no step calls, is left out",
     ),
     "version": (
         source(

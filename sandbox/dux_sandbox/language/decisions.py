@@ -11,7 +11,7 @@ from __future__ import annotations
 PLAIN = frozenset(
     """
     Add And Assert BitAnd BitOr BitXor BoolOp Break Continue Del Delete Div Eq Expr
-    FloorDiv Gt GtE If IfExp In Invert Is IsNot LShift List Load Lt LtE MatMult Match
+    FloorDiv Gt GtE IfExp In Invert Is IsNot LShift List Load Lt LtE MatMult Match
     MatchAs MatchMapping MatchOr MatchSequence MatchSingleton MatchStar Mod Mult
     NamedExpr Nonlocal Not NotEq NotIn Or Pass Pow RShift Raise Return Slice Starred
     Store Sub Tuple UAdd USub UnaryOp alias arg arguments keyword match_case
@@ -22,9 +22,9 @@ PLAIN = frozenset(
 GUARDED = frozenset(
     """
     AnnAssign Assign Attribute AugAssign BinOp Call ClassDef Compare Constant Dict
-    DictComp ExceptHandler For FormattedValue FunctionDef GeneratorExp Import ImportFrom
-    JoinedStr Lambda ListComp MatchValue Module Name Set SetComp Subscript Try While
-    With Yield YieldFrom comprehension withitem
+    DictComp ExceptHandler For FormattedValue FunctionDef GeneratorExp If Import
+    ImportFrom JoinedStr Lambda ListComp MatchValue Module Name Set SetComp Subscript
+    Try While With Yield YieldFrom comprehension withitem
     """.split()
 )
 

@@ -97,13 +97,17 @@ class Definitions(Statements):
         node.bases = [self.visit(base) for base in node.bases]
         self.scopes.append("class")
         outside, self.inside_with = self.inside_with, 0
-        node.body = _flat(self.visit(statement) for statement in node.body)
+        node.body = self.judged_body(node)
         self.inside_with = outside
         self.scopes.pop()
         made = self.load("@metaclass", node)
         keyword = ast.copy_location(ast.keyword("metaclass", made), node)
         node.keywords, node.decorator_list = [keyword], []
         return node
+
+    def judged_body(self, node: ast.ClassDef) -> list[ast.stmt]:
+        """The body of a class, statement by statement."""
+        return _flat(self.visit(statement) for statement in node.body)
 
     def _check_base(self, base: ast.expr) -> None:
         if base_path(self.path(base)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -11,10 +12,19 @@ from dux_sandbox.language.bindings import Bindings
 from dux_sandbox.language.decisions import GUARDED, PLAIN, REFUSED
 from dux_sandbox.language.definitions import Definitions
 from dux_sandbox.language.flow import Flow
+from dux_sandbox.language.judging import located
+from dux_sandbox.language.reached import NOTHING, Unreached, place_of
 from dux_sandbox.language.usage import left_out, mentioned
 
 # By the name of the node; filled as they are met.
 _VISITORS: dict[str, Callable[[Any, Any], Any]] = {}
+# What a statement at the top level is called, where it may be left out.
+_NAMES = {
+    "ClassDef": "a class",
+    "FunctionDef": "a function",
+    "Import": "an import",
+    "ImportFrom": "an import",
+}
 
 
 class Policy(Definitions):
@@ -26,13 +36,20 @@ class Policy(Definitions):
     Args:
         unused: definitions that the rule does not use: one that would be refused is
             left out, with a note.
+        unreached: tells what no step of the rule comes to, of which the same is true;
+            asked when something is refused, and once.
     """
 
     def __init__(
-        self, bindings: Bindings, flow: Flow, unused: Collection[ast.stmt] = ()
+        self,
+        bindings: Bindings,
+        flow: Flow,
+        unused: Collection[ast.stmt] = (),
+        unreached: Callable[[], Unreached] = lambda: NOTHING,
     ) -> None:
         super().__init__(bindings, flow)
         self.unused = unused
+        self.unreached = functools.cache(unreached)
         self.notes: list[Finding] = []
 
     def visit(self, node: ast.AST) -> Any:
@@ -88,9 +105,57 @@ class Policy(Definitions):
                 gone.add(statement.name)  # type: ignore[attr-defined]
                 what = "class" if kind == "ClassDef" else "function"
                 self.notes.append(left_out(line, 1, what))
-            else:
+            elif not self._in_vain(statement, before, "statements", _NAMES.get(kind)):
                 body.extend(made if isinstance(made, list) else [made])
         node.body = body
+        return node
+
+    def _in_vain(
+        self, statement: ast.stmt, before: int, which: str, what: str | None
+    ) -> bool:
+        """Whether a statement is to be left out: it was refused, and is not reached.
+
+        Args:
+            before: the number of findings before it was judged.
+            which: the field of `Unreached` that it would be in.
+            what: how it is called.
+        """
+        if len(self.findings) == before or what is None:
+            return False
+        if place_of(statement) not in getattr(self.unreached(), which):
+            return False
+        del self.findings[before:]
+        message = f"{what}, which no step of the rule as it is built comes to"
+        instead = "leave it out, or write it with what a rule may use"
+        self.notes.append(Finding("left out", statement.lineno, message, instead))
+        return True
+
+    def judged_body(self, node: ast.ClassDef) -> list[ast.stmt]:
+        """The body of a class, without refused methods that nobody names."""
+        body: list[ast.stmt] = []
+        for statement in node.body:
+            before = len(self.findings)
+            name = getattr(statement, "name", "")
+            what = f"the method {name}" if name else None
+            made = self.visit(statement)
+            if not self._in_vain(statement, before, "methods", what):
+                body.extend(made if isinstance(made, list) else [made])
+        return body or [ast.copy_location(ast.Pass(), node)]
+
+    def visit_If(self, node: ast.If) -> ast.AST:
+        """A branch that no default takes, and that is refused, raises instead."""
+        node.test = self.visit(node.test)
+        for held in (node.body, node.orelse):
+            if not held:
+                continue
+            before, first = len(self.findings), held[0]
+            made: list[ast.stmt] = []
+            for statement in held:
+                done = self.visit(statement)
+                made.extend(done if isinstance(done, list) else [done])
+            if self._in_vain(first, before, "branches", "a branch"):
+                made = [ast.Expr(self.call("@unreached", [], first), **located(first))]
+            held[:] = made
         return node
 
     def visit_withitem(self, node: ast.withitem) -> Any:

@@ -270,10 +270,13 @@ put in the first mode when it is built, and stays. A loop's closure is evaluated
 each step, also for a rule that ignores it.
 
 What is nothing to the rule may stand in its file. Left out with a note: decorators that
-only speed things up (`torch.compile`, `torch.jit.script`, `functools.lru_cache`), and
-what stands after the class and is not used by it. Read as where rules run: `try: import
-... except ImportError:`, `if TYPE_CHECKING:`, version strings. `out=` copies into a
-tensor of the same shape and dtype. Warnings and log messages go nowhere.
+only speed things up (`torch.compile`, `torch.jit.script`, `functools.lru_cache`), what
+stands after the class and is not used by it, and `autocast`. So is what would be
+refused and no step comes to: a branch that an option decides and its default does not
+take, a method that nobody names, and definitions and imports that only those use. Read
+as where rules run: `try: import ... except ImportError:`, `if TYPE_CHECKING:`, version
+strings. `out=` copies into a tensor of the same shape and dtype. Warnings and log
+messages go nowhere.
 
 Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
 `p.grad = x` copy the values of a tensor of the same shape and dtype. Gradients are

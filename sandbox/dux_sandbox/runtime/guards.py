@@ -257,6 +257,7 @@ class Guards:
             "@iterable": iteration.iterable,
             "@into": lookups.into,
             "@unheld": lookups.unheld,
+            "@unreached": idioms.unreached,
             "@kwargs": lookups.keyword_arguments,
             "@spread": iteration.bounded,
             "@keys": collecting.keys,

@@ -52,6 +52,9 @@ def _refusing(name: str, instead: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+unreached = _refusing(
+    "what this option asks for", "the rule was judged as it is built, by its defaults"
+)
 # torch.optim.optimizer
 
 
