@@ -2,7 +2,8 @@
 # is out of date when pyproject.toml or constraints.txt changed.
 #
 #   make demo    watch an agent write, check, try and apply optimizers
-#   make test    the tests on every core, with coverage
+#   make test    the tests on every core, with coverage; ROOM=live: those of one room
+#   make test-wall  the attack suite, planted bugs, kills
 #   make check   format, lint, types, import contracts, docs
 #   make bench   the benchmarks, each against its bar
 
@@ -17,7 +18,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-slow check docs bench clean
+.PHONY: help demo test test-wall test-slow check docs bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -34,8 +35,15 @@ demo: $(STAMP)
 	$(BIN)/dux run digits --lm offline --control
 
 # A file's tests stay on one core: many share a child process that is dear to start.
+# One room has no coverage to speak of, and is there to be fast.
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
 test: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term
+	$(PYTEST) -m "not slow and not wall" \
+	  $(if $(ROOM),tests/$(ROOM),--cov --cov-report=term)
+
+# Attacks, planted bugs, runs that are killed: what no change may let through.
+test-wall: $(STAMP)
+	$(PYTEST) -m "wall and not slow"
 
 # Real data and long runs. DUX_DATA=DIR points at a folder that holds mnist/ and imdb/
 # (docs/tasks.md); without it the tests that need them are skipped, and say so.

@@ -2,6 +2,7 @@
 
 import gc
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -11,11 +12,20 @@ from hypothesis import HealthCheck, settings
 # 0.6 ms took 9 to 23 ms.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+ATTACKS = Path(__file__).parent / "attacks"
+
 # Nor does a slow moment of theirs count as a fault.
 settings.register_profile(
     "shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("shared machine")
+
+
+def pytest_collection_modifyitems(items):
+    """The attack suite is part of the wall, in whatever file of its folder."""
+    for item in items:
+        if ATTACKS in item.path.parents:
+            item.add_marker(pytest.mark.wall)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -77,6 +77,7 @@ def test_the_sound_rules_keep_every_law(source):
     assert set() == broken(results)
 
 
+@pytest.mark.wall
 @pytest.mark.parametrize("name", REPRESENTATIVE)
 def test_a_planted_bug_is_found_and_shown(name):
     source, expected = source_of(name), MUTANTS[name][2]

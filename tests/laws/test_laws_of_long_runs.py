@@ -26,6 +26,7 @@ def tried(rule, *names, source=None):
     return {each.name: (each.ok, each.message, each.example) for each in results}
 
 
+@pytest.mark.wall
 @pytest.mark.parametrize("name", PLANTED)
 def test_a_bug_that_shows_late_is_found_and_shown(name):
     source, law = source_of(name), MUTANTS[name][2]

@@ -19,7 +19,10 @@ from dux_agent.run_folder import trace
 from dux_agent.runs.training import train
 from tests.loopback import serving
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+pytestmark = [
+    pytest.mark.wall,
+    pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there"),
+]
 
 REPOSITORY = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("DUX_KILL_ROUNDS", "2"))

@@ -9,7 +9,7 @@ from torch.optim import lr_scheduler
 
 from dux_agent.live.swap import swap
 from tests import models
-from tests.live.test_schedules import CLOSE, Loop, follows, is_the_twins
+from tests.loops.test_schedules import CLOSE, Loop, follows, is_the_twins
 from tests.schedulers_table import TORCH, plainly, two_groups
 from tests.swapping import ADAM, MOMENTUM, SGD, live_over
 

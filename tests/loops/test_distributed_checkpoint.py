@@ -102,7 +102,7 @@ FRESH = """
 import sys
 from pathlib import Path
 import torch
-from tests import test_distributed_checkpoint as t
+from tests.loops import test_distributed_checkpoint as t
 folder, base, execution, how = sys.argv[1:]
 agent = t.agent_over(base=base, execution=execution)
 if how == "stateful":
