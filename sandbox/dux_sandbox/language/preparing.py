@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language import idiom_names, vocabulary
+from dux_sandbox.language.backward_passes import leave_out
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.definitions import base_path
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
+from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.usual_values import USUAL_RATE, UsualValues, no_default
 from dux_sandbox.language.wrapped import wrap
 
@@ -65,10 +67,11 @@ def prepare(
         if isinstance(node, ast.ClassDef):
             changed |= records.write_out(node)
             given = list(usual.give(node))
-            note = wrap(node) if _is_optimizer(node, aliases) else None
-            if note is not None:
-                usual.class_taken = True
-                given.append(note)
+            if _is_optimizer(node, aliases):
+                note = wrap(node)
+                usual.class_taken |= note is not None
+                given += [each for each in (note, split(node)) if each is not None]
+                given += leave_out(node)
             kept = [each for each in node.body if not _about_module(each)]
             changed |= len(kept) != len(node.body)
             node.body = kept or [ast.copy_location(ast.Pass(), node)]

@@ -27,7 +27,18 @@ USUAL: dict[str, object] = {
 WRAPPED = frozenset(
     "base_optimizer base_optimizer_cls inner_optimizer_cls optim optimizer_cls".split()
 )
+# An optimizer that is wanted beside the parameters, and no class.
+BESIDE = frozenset("base_optimizer inner_optimizer opt optim optimizer".split())
 USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
+# As a script would build one.
+_OVER_PARAMETERS = "torch.optim.SGD(params)"
+# The same groups, so that a schedule reaches both.
+_BUILT = """
+{params} = list({params})
+if {name} is None:
+    {name} = {made}({params})
+    {params} = {name}.param_groups
+"""
 
 
 class UsualValues:
@@ -72,6 +83,9 @@ class UsualValues:
             shown = ast.unparse(value)
             if shown == USUAL_CLASS:
                 shown, self.class_taken = "torch.optim.SGD", True
+            elif isinstance(value, ast.Constant) and value.value is None:
+                _build_beside(init, argument.arg)
+                shown, self.class_taken = _OVER_PARAMETERS, True
             yield no_default(argument.arg, shown, init.lineno)
 
     def _usual(self, name: str, init: ast.FunctionDef) -> ast.expr | None:
@@ -80,6 +94,8 @@ class UsualValues:
             value = ast.parse(repr(USUAL[name]), mode="eval").body
         elif name in WRAPPED and calls(init, name):
             value = ast.Name(USUAL_CLASS, ast.Load())
+        elif name in BESIDE and len(init.args.args) > 1:
+            value = ast.Constant(None)
         else:
             return None
         for part in ast.walk(value):
@@ -93,6 +109,23 @@ class UsualValues:
             made = ast.ImportFrom("torch.optim", names, 0)
             tree.body.insert(0, ast.copy_location(made, tree.body[0]))
             ast.fix_missing_locations(made)
+
+
+def _build_beside(init: ast.FunctionDef, name: str) -> None:
+    """Have a constructor build the optimizer that it is not given, in place."""
+    text = _BUILT.format(name=name, params=init.args.args[1].arg, made=USUAL_CLASS)
+    put_first(init, text)
+
+
+def put_first(function: ast.FunctionDef, text: str) -> None:
+    """Put statements before those of a function, after its docstring."""
+    made = ast.parse(text).body
+    for statement in made:
+        for part in ast.walk(statement):
+            ast.copy_location(part, function)
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    function.body[documented:documented] = made
 
 
 def usual_arguments(node: ast.ClassDef) -> dict[str, str]:

@@ -259,14 +259,17 @@ The last class at the top level that is built on `torch.optim.Optimizer`, or on 
 torch's own optimizers in the table, is the *rule*. It is built as `Rule(params)`, so
 every other argument of `__init__` needs a default; the usual ones (`lr`, `betas`,
 `weight_decay` ...) are given one, with a note, and a `base_optimizer` that is called is
-`torch.optim.SGD`, as is an optimizer that is wanted in place of `params`. It has a
+`torch.optim.SGD`, as is an optimizer that is wanted beside `params` or in their place.
+Where there is no `params`, but a `muon_params=None` and perhaps an `adamw_params=None`,
+the first gets the matrices and the second the others. It has a
 `step(self, closure=None)`, its own or its base's. Of the methods it may override,
 `step` alone is called by the training loop; `zero_grad`, `state_dict`,
 `load_state_dict` and `add_param_group` of the loop are torch's. Two class attributes
 are read: `carry = True` asks for the state of the rule before it, where names, shapes
 and dtypes match; `requires_closure = True` says that `step` cannot work without a
-closure, and so does a closure without a default. A rule with `train()` and `eval()` is
-put in the first mode when it is built, and stays. A loop's closure is evaluated once in
+closure, and so does a closure without a default. The closure runs the backward pass:
+`backward()` of what it gave is left out. A rule with `train()` and `eval()` is put in
+the first mode when it is built, and stays. A loop's closure is evaluated once in
 each step, also for a rule that ignores it.
 
 What is nothing to the rule may stand in its file. Left out with a note: decorators that

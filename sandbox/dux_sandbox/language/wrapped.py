@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language.usual_values import USUAL_CLASS, calls
+from dux_sandbox.language.usual_values import USUAL_CLASS, calls, put_first
 
 _HANDED = frozenset("base_optimizer inner_optimizer opt optimizer".split())
 _OWN = frozenset("defaults state".split())
+_SHARED = _OWN | {"param_groups"}
 
 
 def handed_optimizer(node: ast.ClassDef) -> str | None:
@@ -36,16 +37,16 @@ def wrap(node: ast.ClassDef) -> Finding | None:
     if name is None or init is None:
         return None
     made = [f"{name} = {USUAL_CLASS}({name})"]
+    # Before anything is on `self`, which the class's own would look for.
+    taken = {"__getstate__"}
     if not any(_is_base_init(each) for each in ast.walk(init)):
         made.append(f"super().__init__({name}.param_groups, {{}})")
-    init.body = [each for each in init.body if not _makes_anew(each)]
-    first = ast.parse("\n".join(made)).body
-    for statement in first:
-        for part in ast.walk(statement):
-            ast.copy_location(part, init)
-    documented = bool(init.body) and _is_text(init.body[0])
-    init.body[documented:documented] = first
-    node.body = [each for each in node.body if not _pickles(each)]
+        taken.add("add_param_group")
+    init.body = [each for each in init.body if not _makes_anew(each)] or [
+        ast.copy_location(ast.Pass(), init)
+    ]
+    put_first(init, "\n".join(made))
+    node.body = [each for each in node.body if not _is_torchs(each, taken)]
     return Finding(
         "default",
         init.lineno,
@@ -77,10 +78,13 @@ def _makes_anew(statement: ast.stmt) -> bool:
     )
 
 
-def _pickles(statement: ast.stmt) -> bool:
-    """`__getstate__`: a rule is saved by its state, and never pickled."""
-    return isinstance(statement, ast.FunctionDef) and statement.name == "__getstate__"
+def _is_torchs(statement: ast.stmt, taken: set[str]) -> bool:
+    """A method that a rule has from torch, or is never asked for.
 
-
-def _is_text(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+    `param_groups` as a property hands on the groups that the rule has anyway, and
+    `__getstate__` pickles: a rule is saved by its state.
+    """
+    if not isinstance(statement, ast.FunctionDef):
+        return False
+    shared = statement.name in _SHARED and bool(statement.decorator_list)
+    return shared or statement.name in taken

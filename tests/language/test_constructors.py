@@ -1,0 +1,257 @@
+"""Constructors that want more than parameters, or parameters in another form."""
+
+import pytest
+import torch
+
+from dux_sandbox.loading import load
+from dux_sandbox.static_check import check
+from tests.rule_sources import one_parameter
+
+
+def stepped(build, steps=4):
+    """A matrix and a vector after some steps on gradients that change."""
+    weights = [torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(3))]
+    optimizer = build(weights)
+    for step in range(steps):
+        for weight in weights:
+            weight.grad = torch.full_like(weight, float(step + 1))
+        optimizer.step()
+    return [weight.detach() for weight in weights]
+
+
+def plain(source):
+    space = {}
+    exec(source, space)
+    return space["Rule"]
+
+
+WRAPPER = """
+import torch
+from collections import defaultdict
+class Rule(torch.optim.Optimizer):
+    def __init__(self, optimizer, k=2):
+        self.optimizer = optimizer
+        self.k, self.t = k, 0
+        {state}
+        for group in self.optimizer.param_groups:
+            for p in group["params"]:
+                self.state[p]["slow"] = p.detach().clone()
+    {methods}
+    def step(self, closure=None):
+        loss = self.optimizer.step(closure)
+        self.t += 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if self.t % self.k == 0:
+                    slow = self.state[p]["slow"]
+                    slow.add_(p.data - slow, alpha=0.5)
+                    p.data.copy_(slow)
+        return loss
+"""
+HANDED = {
+    "groups as a property": (
+        "self.state = defaultdict(dict)",
+        "@property\n    def param_groups(self):\n"
+        "        return self.optimizer.param_groups\n",
+    ),
+    "and a setter": (
+        "self.state = defaultdict(dict)",
+        "@property\n    def param_groups(self):\n"
+        "        return self.optimizer.param_groups\n"
+        "    @param_groups.setter\n    def param_groups(self, groups):\n"
+        "        self.optimizer.param_groups = groups\n",
+    ),
+    "defaults as a property too": (
+        "self.state = defaultdict(dict)\n"
+        "        self.param_groups = optimizer.param_groups",
+        "@property\n    def defaults(self):\n        return self.optimizer.defaults\n",
+    ),
+    "groups that are added": (
+        "self.param_groups = optimizer.param_groups\n"
+        "        self.state = defaultdict(dict)",
+        "def add_param_group(self, group):\n"
+        "        self.optimizer.add_param_group(group)\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HANDED)
+def test_a_wrapper_hands_on_the_groups_of_what_it_wraps(name):
+    state, methods = HANDED[name]
+    source = WRAPPER.format(state=state, methods=methods)
+    kind = plain(source)
+
+    report, held = check(source), stepped(load(source))
+
+    assert ["default"] == [note.rule for note in report.notes]
+    expected = stepped(lambda params: kind(torch.optim.SGD(params)))
+    assert all(map(torch.equal, expected, held))
+
+
+BESIDE = """
+import torch
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, {arguments}):
+        super().__init__(params, dict(rho=rho))
+        self.inner = {name}
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad.mul_(group["rho"])
+        self.inner.step()
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ("optimizer, rho=0.5", "optimizer"),
+        ("optim: torch.optim.Optimizer, rho: float = 0.5", "optim"),
+        ("rho=0.5, *, base_optimizer", "base_optimizer"),
+    ],
+)
+def test_an_optimizer_that_is_wanted_beside_the_parameters_is_built(arguments, name):
+    source = BESIDE.format(arguments=arguments, name=name)
+    kind = plain(source)
+
+    report, held = check(source), stepped(load(source))
+
+    [note] = report.notes
+    assert f"write {name}=torch.optim.SGD(params)" == note.instead
+    made = {name: torch.optim.SGD}
+    expected = stepped(lambda p: kind(p, **{k: v(p) for k, v in made.items()}))
+    assert all(map(torch.equal, expected, held))
+
+
+def test_a_schedule_reaches_an_optimizer_that_is_built_beside():
+    source = BESIDE.format(arguments="optimizer, rho=0.5", name="optimizer")
+    parameter = one_parameter()
+    optimizer = load(source)([parameter])
+
+    optimizer.param_groups[0]["lr"] = 1.0
+    optimizer.step()
+
+    assert torch.equal(torch.full((3, 2), 0.5), parameter.detach())
+
+
+MUON = """
+import torch
+class Rule(torch.optim.Optimizer):
+    def __init__(self, lr=0.1, muon_params=None, momentum=0.9, {more}):
+        params = list(muon_params)
+        {rest}
+        super().__init__(params, dict(lr=lr, momentum=momentum))
+        for p in muon_params:
+            self.state[p]["matrix"] = True
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if "matrix" in self.state[p]:
+                    p.sub_(p.grad / p.grad.norm(), alpha=group["lr"])
+                else:
+                    p.sub_(p.grad, alpha=group["lr"])
+"""
+LISTS = {
+    "two": ("adamw_params=None", "params.extend(adamw_params or [])"),
+    "by name": ("*, adamw_params=None", "params.extend(adamw_params or [])"),
+    "one": ("nesterov=True", "pass"),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_parameters_in_several_lists_are_split_by_their_dimensions(name):
+    more, rest = LISTS[name]
+    source = MUON.format(more=more, rest=rest)
+    kind = plain(source)
+
+    report, held = check(source), stepped(load(source))
+
+    assert ["default"] == [note.rule for note in report.notes]
+    if name != "one":
+        expected = stepped(lambda p: kind(muon_params=p[:1], adamw_params=p[1:]))
+    else:
+        expected = stepped(lambda p: kind(muon_params=p))
+    assert all(map(torch.equal, expected, held))
+
+
+def test_groups_of_a_loop_are_split_as_well():
+    source = MUON.format(more=LISTS["two"][0], rest=LISTS["two"][1])
+    matrix, vector = one_parameter(2, 2), one_parameter(3)
+
+    load(source)([{"params": [vector]}, {"params": [matrix]}]).step()
+
+    assert torch.equal(torch.full((3,), 0.9), vector.detach())
+    assert torch.equal(torch.full((2, 2), 0.95), matrix.detach())
+
+
+def test_parameters_that_come_first_stay_where_they_are():
+    source = MUON.format(more="more_params=None", rest="pass").replace(
+        "lr=0.1, muon_params=None", "muon_params, lr=0.1"
+    )
+
+    load(source)([one_parameter()]).step()
+
+    assert () == check(source).notes
+
+
+CLOSURE = """
+import torch
+class Rule(torch.optim.SGD):
+    def step(self, closure):
+        {lines}
+        super().step()
+        return loss
+"""
+
+
+def loss_of(optimizer, parameter):
+    """A closure as training loops write it: it runs the backward pass."""
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (parameter**2).sum()
+        loss.backward()
+        return loss
+
+    return closure
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "loss = closure()\n        loss.backward()",
+        "with torch.enable_grad():\n            loss = closure()\n"
+        "            loss.backward()",
+        "loss = closure()\n        if loss is not None:\n            loss.backward()",
+    ],
+)
+def test_a_backward_pass_that_the_closure_has_run_is_left_out(lines):
+    source = CLOSURE.format(lines=lines)
+    weights = []
+
+    for kind in (load(source), torch.optim.SGD):
+        parameter = torch.nn.Parameter(torch.ones(3))
+        optimizer = kind([parameter])
+        for _ in range(3):
+            optimizer.step(loss_of(optimizer, parameter))
+        weights.append(parameter.detach())
+
+    assert ["left out"] == [note.rule for note in check(source).notes]
+    assert torch.equal(*weights)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "loss = closure()\n        loss.backward(create_graph=True)",
+        "loss = closure() * 2\n        loss.backward()",
+        "loss = self.defaults['loss']\n        loss.backward()",
+        "loss = closure()\n        (loss + 1).backward()",
+    ],
+)
+def test_any_other_backward_pass_is_refused(lines):
+    [finding] = check(CLOSURE.format(lines=lines)).findings
+
+    assert "the attribute backward is not available" == finding.message
