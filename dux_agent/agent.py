@@ -35,6 +35,7 @@ from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions
 from dux_agent.training.prompt_history import PromptHistory
 from dux_agent.training.structure import describe_model, describe_optimizer
+from dux_graphs.events import ErrorEvent
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
 
 if TYPE_CHECKING:
@@ -381,12 +382,8 @@ class Agent(Uncopied):
         self.close()
 
     def _tell_of_replaced(self, message: str) -> None:
-        self._recorder.event(
-            "error",
-            step=self._watch.step,
-            decision=None,
-            data={"error": "replaced", "message": message},
-        )
+        trouble = ErrorEvent(error="replaced", message=message)
+        self._recorder.tell(trouble, step=self._watch.step)
 
     def _require_open(self) -> None:
         if self._closed is not None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -21,7 +22,8 @@ from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument, DuxError, RunFolderUnusable
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.swap import rehearse, swap
+from dux_agent.live.swap import SwapRecord, rehearse, swap
+from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.training.best_weights import Best, BestWeights
@@ -31,6 +33,13 @@ from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions
 from dux_agent.training.observing import Observer
 from dux_agent.training.prompt_history import PromptHistory
+from dux_graphs.events import (
+    ApplyEvent,
+    CarriedOver,
+    ErrorEvent,
+    EventBody,
+    ObservationEvent,
+)
 from dux_graphs.redaction import hide_secrets_of
 from dux_graphs.trouble import cause_of
 from dux_prompts.observation import Observation
@@ -256,13 +265,11 @@ class Decider:
             return None
         last = self._decisions[-1] if self._decisions else None
         observation = self._observer.look(decision, last, self._batches)
-        self._tell(decision, "observation", observation.as_dict())
+        self._tell(decision, ObservationEvent(**observation.as_dict()))
         return observation
 
-    def _tell(self, decision: Decision, kind: str, data: dict[str, Any]) -> None:
-        self._recorder.event(
-            kind, step=decision.step, decision=decision.number, data=data
-        )
+    def _tell(self, decision: Decision, body: EventBody) -> None:
+        self._recorder.tell(body, step=decision.step, decision=decision.number)
 
     def _ports(self, decision: Decision) -> DecisionPorts:
         settings = self._settings
@@ -274,7 +281,7 @@ class Decider:
             try_out=lambda source, losses: self._trials.run(decision, source, losses),
             rehearse=lambda source: self._rehearse(source, ports.dry_runs.get(source)),
             harmful=self._rules.harmful,
-            tell=lambda kind, data: self._tell(decision, kind, data),
+            tell=lambda body: self._tell(decision, body),
             keep=self._recorder.keep_source,
             wait=self._closing.wait,
             prompts=settings.prompts,
@@ -311,7 +318,7 @@ class Decider:
         began: float,
     ) -> Decision:
         """Swap where a source passed, and write down what came of the decision."""
-        data: dict[str, Any] = {}
+        record: SwapRecord | None = None
         if ports is not None:
             decision.verdict = out["verdict"]
             decision.reason = out.get("reason", "")
@@ -325,31 +332,35 @@ class Decider:
             if decision.verdict == "failed" and spent is not None:
                 decision.verdict, decision.reason = "kept", spent
             if ports.inbox is not None and decision.verdict == "applied":
-                data = self._apply(decision, ports.inbox, ports.dry_runs)
+                record = self._apply(decision, ports.inbox, ports.dry_runs)
         decision.seconds = time.perf_counter() - began
         self._budget.spend(seconds=decision.seconds)
         self._decisions.append(decision)
         self._chronicle.add(decision, list(out.get("messages", ())))
-        data |= {
-            "digest": decision.digest,
-            "verdict": decision.verdict,
-            "reason": decision.reason,
-            "seconds": decision.seconds,
-            "usage": decision.usage,
-        }
-        # Made in the background, it takes effect later than it was asked for.
-        self._recorder.event(
-            "apply", step=self._watch.step, decision=decision.number, data=data
+        body = ApplyEvent(
+            digest=decision.digest,
+            verdict=decision.verdict,
+            reason=decision.reason,
+            seconds=decision.seconds,
+            usage=decision.usage,
         )
-        if decision.verdict == "failed":
-            self._tell(
-                decision, "error", {"error": "failed", "message": decision.reason}
+        if record is not None:
+            body = replace(
+                body,
+                carry=CarriedOver(record.carry.carried, record.carry.dropped),
+                learning_rates_before=tuple(record.learning_rates_before),
+                learning_rates=tuple(record.learning_rates),
+                rows_not_watched=record.rows_not_watched,
             )
+        # Made in the background, it takes effect later than it was asked for.
+        self._recorder.tell(body, step=self._watch.step, decision=decision.number)
+        if decision.verdict == "failed":
+            self._tell(decision, ErrorEvent(error="failed", message=decision.reason))
         return decision
 
     def _apply(
         self, decision: Decision, source: str, dry_runs: Mapping[str, DryRunReport]
-    ) -> dict[str, Any]:
+    ) -> SwapRecord | None:
         report = dry_runs.get(source)
         self._builder.expect(report)
         settings, watch = self._settings, self._watch
@@ -366,8 +377,8 @@ class Decider:
         except (RuleFailed, SourceRejected) as error:
             decision.verdict = "rolled_back"
             decision.reason = f"it was built, but could not go live: {error}"
-            data = {"digest": decision.digest, "reason": decision.reason}
-            self._tell(decision, "rollback", data)
-            return {}
+            body = RollbackEvent(digest=decision.digest, reason=decision.reason)
+            self._tell(decision, body)
+            return None
         self._rules.applied(decision)
-        return record.as_dict()
+        return record

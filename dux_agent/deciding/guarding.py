@@ -12,9 +12,11 @@ from dux_agent.errors import TrainingDiverged
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard, WentBack
 from dux_agent.live.saved_checkpoint import refused
+from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_agent.training.interval_statistics import IntervalStatistics
+from dux_graphs.events import ErrorEvent
 
 
 def guard_run(
@@ -28,14 +30,12 @@ def guard_run(
 ) -> RunGuard:
     """Put a `RunGuard` behind `live` in place of the guard of rules."""
 
-    def tell(kind: str, data: dict[str, Any]) -> None:
-        recorder.event(kind, step=watch.step, decision=None, data=data)
-
     def went_back(back: WentBack) -> None:
-        tell("rollback", {"digest": None, **asdict(back)})
+        recorder.tell(RollbackEvent(**asdict(back)), step=watch.step)
 
     def diverged(error: TrainingDiverged) -> None:
-        tell("error", {"error": type(error).__name__, "message": str(error)})
+        trouble = ErrorEvent(error=type(error).__name__, message=str(error))
+        recorder.tell(trouble, step=watch.step)
 
     guard = RunGuard(
         live,

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from dux_agent.deciding.deadline import Deadline
 from dux_agent.decisions import Budget
 from dux_agent.errors import BadArgument
+from dux_agent.run_folder.events import body_of
 from dux_agent.training.prompt_history import Message, PromptHistory
+from dux_graphs import events as chat
+from dux_graphs.events import ErrorEvent, EventBody, PromptEvent, ReplyEvent
 from dux_graphs.models import cause_of, text_of
 from dux_graphs.proposals import Brief
 from dux_graphs.recorded import digest_of_chat
@@ -36,7 +39,7 @@ DryRun = Callable[[str, Sequence[float] | None], DryRunReport]
 class Tell(Protocol):
     """Writes one trace event."""
 
-    def __call__(self, kind: str, data: dict[str, Any]) -> None: ...
+    def __call__(self, body: EventBody) -> None: ...
 
 
 @dataclass(repr=False)
@@ -75,7 +78,7 @@ class DecisionPorts:
     keep: Callable[[str], None]
     wait: Callable[[float], object] = time.sleep
     prompts: str | None = None
-    recall: Callable[[str], Mapping[str, Any] | None] = lambda digest: None
+    recall: Callable[[str], ReplyEvent | None] = lambda digest: None
     usage: dict[str, int] = field(
         default_factory=lambda: {
             "calls": 0,
@@ -113,7 +116,7 @@ class DecisionPorts:
         when it has been swapped in.
         """
         if kind in ("static_check", "dry_run"):
-            self.tell(kind, data)
+            self.tell(body_of(kind, data))
 
     def write(self, model: LanguageModel, messages: list[Message]) -> str:
         """A reply of the language model; raises what it raises, and BudgetSpent.
@@ -144,23 +147,24 @@ class DecisionPorts:
         if known is None:
             self.budget.require()
             self.deadline.require()
-        self.tell("prompt", {"messages": asked, "digest": digest})
+        told = tuple(chat.Message(**each) for each in asked)
+        self.tell(PromptEvent(messages=told, digest=digest))
         self.budget.spend(calls=1)
         self.usage["calls"] += 1
         if known is None:
             text, tokens, name = self._ask(model, asked)
         else:
             # This call was paid before the run died.
-            text, tokens = str(known["content"]), _tokens(known.get("usage"))
-            name = str(known.get("model") or "")
+            text, tokens, name = known.content, _tokens(known.usage), known.model
             self._count(tokens)
-        data = {"content": text, "prompt": digest, "usage": {"calls": 1, **tokens}}
-        self.tell("reply", {**data, "model": name} if name else data)
+        usage = {"calls": 1, **tokens}
+        name = name or None
+        self.tell(ReplyEvent(content=text, prompt=digest, usage=usage, model=name))
         return text
 
     def _ask(
         self, model: LanguageModel, asked: list[Message]
-    ) -> tuple[str, dict[str, int], str]:
+    ) -> tuple[str, dict[str, int], str | None]:
         """The text of a reply, the tokens it cost, and who says to have written it."""
         try:
             answer = model.ask(asked, seconds=self.deadline.left(), again=self._again)
@@ -181,23 +185,21 @@ class DecisionPorts:
 
     def _tell_of(self, error: Exception, what: str = "") -> None:
         message = what + cause_of(error)
-        self.tell("error", {"error": type(error).__name__, "message": message})
+        self.tell(ErrorEvent(error=type(error).__name__, message=message))
 
     def _count(self, tokens: Mapping[str, int]) -> None:
         for name, count in tokens.items():
             self.usage[name] += count
         self.budget.spend(tokens=tokens.get("total_tokens", 0))
 
-    def adopt(
-        self, state: Mapping[str, Any], paid: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def adopt(self, state: Mapping[str, Any], paid: Sequence[ReplyEvent]) -> None:
         """Take over what a run that died had done of this decision.
 
         Args:
             state: of the graph, as its checkpointer kept it.
-            paid: data of the replies in the trace, for what they cost.
+            paid: the replies in the trace, for what they cost.
         """
-        costs = [(cleaned(str(d.get("content"))), d.get("usage")) for d in paid]
+        costs = [(cleaned(reply.content), reply.usage) for reply in paid]
         for message in state.get("messages", ()):
             if message.get("role") != "assistant":
                 continue
@@ -247,7 +249,7 @@ class DecisionPorts:
         """Hand the source to the trainer; the swap waits for the edge of a step."""
         fault = self.rehearse(source)
         if fault is not None:
-            self.tell("error", {"error": "build", "message": str(fault)})
+            self.tell(ErrorEvent(error="build", message=str(fault)))
             return fault
         self.inbox = source
         return True

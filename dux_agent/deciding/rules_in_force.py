@@ -10,8 +10,10 @@ from dux_agent.choices import LrOwner
 from dux_agent.decisions import Decision
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.priming import Primed, prime
+from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.interval_statistics import IntervalStatistics
+from dux_graphs.events import ErrorEvent, EventBody
 
 log = logging.getLogger(__name__)
 
@@ -79,12 +81,7 @@ class RulesInForce:
         decision.reason = reason
         if harmful and decision.digest is not None:
             self.harmful[decision.digest] = reason
-        self._recorder.event(
-            "rollback",
-            step=self._watch.step,
-            decision=decision.number,
-            data={"digest": decision.digest, "reason": reason},
-        )
+        self._tell(RollbackEvent(digest=decision.digest, reason=reason), decision)
         log.info("decision %d was rolled back: %s", decision.number, reason)
 
     def ended(self, reason: str) -> None:
@@ -96,23 +93,18 @@ class RulesInForce:
         """The rule that would have come back is gone; the base optimizer would."""
         decision, self._before = self._before, None
         message = f"the incumbent is lost: {reason}; the base optimizer is next"
-        self._recorder.event(
-            "error",
-            step=self._watch.step,
-            decision=None if decision is None else decision.number,
-            data={"error": "incumbent", "message": message},
-        )
+        self._tell(ErrorEvent(error="incumbent", message=message), decision)
 
     def relapsed(self, reason: str) -> None:
         """What the last rollback had put back was spoilt; no other rule is to blame."""
         ended = next((d for d in reversed(self.decisions) if d.digest), None)
-        self._recorder.event(
-            "rollback",
-            step=self._watch.step,
-            decision=None if ended is None else ended.number,
-            data={"digest": None if ended is None else ended.digest, "reason": reason},
-        )
+        digest = None if ended is None else ended.digest
+        self._tell(RollbackEvent(digest=digest, reason=reason), ended)
         log.warning("%s", reason)
+
+    def _tell(self, body: EventBody, decision: Decision | None) -> None:
+        number = None if decision is None else decision.number
+        self._recorder.tell(body, step=self._watch.step, decision=number)
 
     def prime(self, source: str | None, lr_owner: LrOwner) -> Primed:
         """Make a rule live without a decision; None: the base optimizer stays.

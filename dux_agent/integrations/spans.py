@@ -7,18 +7,26 @@ what it has no name for is called `dux.*`.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import MissingExtra
+from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.trace import Event
-from dux_agent.run_history.values import count, items, mapping, number, text
+from dux_graphs.events import (
+    ApplyEvent,
+    DryRunEvent,
+    ErrorEvent,
+    PromptEvent,
+    ReplyEvent,
+    StaticCheckEvent,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer, TracerProvider
 
 _AGENT = "dux"
-_STAGES = ("static_check", "dry_run", "apply")
 
 
 @dataclass
@@ -81,25 +89,27 @@ class Spans:
     def __call__(self, event: Event) -> None:
         """Begin, end or fill a span."""
         number_of = event.decision
-        if event.kind == "rollback":
-            self._rollback(number_of, event)
+        if isinstance(event.body, RollbackEvent):
+            self._rollback(event, event.body)
             return
-        if type(number_of) is not int:
+        if number_of is None:
             return
         held = self._open.get(number_of)
         if held is None:
             if event.kind == "error":
                 return  # the echo of a decision that has failed
             held = self._open[number_of] = self._begin(number_of, event)
-        if event.kind == "prompt":
-            self._ask(held, event)
-        elif event.kind in ("reply", "error"):
-            self._answered(held, event)
-        elif event.kind in _STAGES:
-            self._stage(held, event)
+        body = event.body
+        if isinstance(body, PromptEvent):
+            self._ask(held, event.time, body)
+        elif isinstance(body, ReplyEvent | ErrorEvent):
+            self._answered(held, event.time, body)
+        elif isinstance(body, StaticCheckEvent | DryRunEvent | ApplyEvent):
+            self._stage(held, event.time, body)
         held.before = event.time
-        if event.kind == "apply":
-            self._end(number_of, held, event)
+        if isinstance(body, ApplyEvent):
+            self._end(held, event.time, body)
+            del self._open[number_of]
 
     def close(self) -> None:
         """End the spans of decisions that have no verdict."""
@@ -132,13 +142,13 @@ class Spans:
             **options,
         )
 
-    def _ask(self, held: _Open, event: Event) -> None:
+    def _ask(self, held: _Open, moment: float, body: PromptEvent) -> None:
         if held.chat is not None:
-            held.chat.end(end_time=_nanoseconds(event.time))
+            held.chat.end(end_time=_nanoseconds(moment))
         held.chat = self._child(
             held,
             f"chat {self._model}",
-            event.time,
+            moment,
             kind=self._otel.SpanKind.CLIENT,
             attributes={
                 "gen_ai.operation.name": "chat",
@@ -147,70 +157,70 @@ class Spans:
             },
         )
         if self._content:
-            told = [
-                _message(text(each.get("role")), text(each.get("content")))
-                for each in map(mapping, items(event.data.get("messages")))
-            ]
-            held.chat.set_attribute("gen_ai.input.messages", json.dumps(told))
+            messages = [_message(each.role, each.content) for each in body.messages]
+            held.chat.set_attribute("gen_ai.input.messages", json.dumps(messages))
 
-    def _answered(self, held: _Open, event: Event) -> None:
+    def _answered(
+        self, held: _Open, moment: float, body: ReplyEvent | ErrorEvent
+    ) -> None:
         span, held.chat = held.chat, None
         if span is None:
             return
-        if event.kind == "error":
-            self._fail(span, text(event.data.get("error")) or "error", event)
+        if isinstance(body, ErrorEvent):
+            self._fail(span, body.error or "error", body.message)
         else:
-            _tell_tokens(span, event)
+            _tell_tokens(span, body.usage)
             if self._content:
-                told = [_message("assistant", text(event.data.get("content")))]
-                span.set_attribute("gen_ai.output.messages", json.dumps(told))
-        span.end(end_time=_nanoseconds(event.time))
+                messages = [_message("assistant", body.content)]
+                span.set_attribute("gen_ai.output.messages", json.dumps(messages))
+        span.end(end_time=_nanoseconds(moment))
 
-    def _stage(self, held: _Open, event: Event) -> None:
-        data = event.data
-        span = self._child(held, event.kind, held.before)
-        span.set_attribute("dux.digest", text(data.get("digest")))
-        if event.kind == "apply":
-            span.set_attribute("dux.verdict", text(data.get("verdict")))
-        elif isinstance(data.get("ok"), bool):
-            span.set_attribute("dux.ok", data["ok"])
-        found = [mapping(each) for each in items(data.get("findings"))]
-        if found:
-            span.set_attribute(
-                "dux.findings", [text(each.get("rule")) for each in found]
-            )
-        if found and self._content:
-            told = [text(each.get("message")) for each in found]
-            span.set_attribute("dux.findings.messages", told)
-        for name in ("losses", "incumbent_losses"):
-            losses = items(data.get(name))
-            last = number(losses[-1]) if losses else None
-            if last is not None:
-                span.set_attribute(f"dux.{name}.last", last)
-        span.end(end_time=_nanoseconds(event.time))
+    def _stage(
+        self,
+        held: _Open,
+        moment: float,
+        body: StaticCheckEvent | DryRunEvent | ApplyEvent,
+    ) -> None:
+        span = self._child(held, body.kind, held.before)
+        span.set_attribute("dux.digest", body.digest or "")
+        if isinstance(body, ApplyEvent):
+            span.set_attribute("dux.verdict", body.verdict)
+        else:
+            self._judged(span, body)
+        if isinstance(body, DryRunEvent):
+            for name in ("losses", "incumbent_losses"):
+                for last in getattr(body, name)[-1:]:
+                    span.set_attribute(f"dux.{name}.last", last)
+        span.end(end_time=_nanoseconds(moment))
 
-    def _end(self, number_of: int, held: _Open, event: Event) -> None:
-        data = event.data
-        verdict = text(data.get("verdict"))
+    def _judged(self, span: Span, body: StaticCheckEvent | DryRunEvent) -> None:
+        if body.ok is not None:
+            span.set_attribute("dux.ok", body.ok)
+        if body.findings:
+            span.set_attribute("dux.findings", [each.rule for each in body.findings])
+        if body.findings and self._content:
+            messages = [each.message for each in body.findings]
+            span.set_attribute("dux.findings.messages", messages)
+
+    def _end(self, held: _Open, moment: float, body: ApplyEvent) -> None:
         if held.chat is not None:
-            held.chat.end(end_time=_nanoseconds(event.time))
-        held.span.set_attribute("dux.verdict", verdict)
-        held.span.set_attribute("dux.digest", text(data.get("digest")))
-        _tell_tokens(held.span, event)
+            held.chat.end(end_time=_nanoseconds(moment))
+        held.span.set_attribute("dux.verdict", body.verdict)
+        held.span.set_attribute("dux.digest", body.digest or "")
+        _tell_tokens(held.span, body.usage)
         if self._content:
-            held.span.set_attribute("dux.reason", text(data.get("reason")))
-        if verdict == "failed":
-            self._fail(held.span, "failed", event)
-        held.span.end(end_time=_nanoseconds(event.time))
-        del self._open[number_of]
+            held.span.set_attribute("dux.reason", body.reason)
+        if body.verdict == "failed":
+            self._fail(held.span, "failed", None)
+        held.span.end(end_time=_nanoseconds(moment))
 
-    def _rollback(self, number_of: int | None, event: Event) -> None:
+    def _rollback(self, event: Event, body: RollbackEvent) -> None:
         """A span of its own, linked to the decision that it undoes, if to any."""
         attributes = {"dux.step": event.step}
         context = None
-        if type(number_of) is int:
-            attributes["dux.decision"] = number_of
-            context = self._made.get(number_of)
+        if event.decision is not None:
+            attributes["dux.decision"] = event.decision
+            context = self._made.get(event.decision)
         links = [] if context is None else [self._otel.Link(context)]
         span = self._tracer.start_span(
             "rollback",
@@ -219,22 +229,20 @@ class Spans:
             attributes=attributes,
         )
         if self._content:
-            span.set_attribute("dux.reason", text(event.data.get("reason")))
+            span.set_attribute("dux.reason", body.reason)
         span.end(end_time=_nanoseconds(event.time))
 
-    def _fail(self, span: Span, kind: str, event: Event) -> None:
+    def _fail(self, span: Span, kind: str, message: str | None) -> None:
         span.set_attribute("error.type", kind)
-        told = text(event.data.get("message")) if self._content else None
-        span.set_status(self._otel.Status(self._otel.StatusCode.ERROR, told))
+        message = (message or "") if self._content else None
+        span.set_status(self._otel.Status(self._otel.StatusCode.ERROR, message))
 
 
-def _tell_tokens(span: Span, event: Event) -> None:
+def _tell_tokens(span: Span, usage: Mapping[str, int]) -> None:
     """A reply's usage is that of its call, an apply's that of the whole decision."""
-    usage = mapping(event.data.get("usage"))
     for name in ("input_tokens", "output_tokens"):
-        total = count(usage.get(name))
-        if total is not None:
-            span.set_attribute(f"gen_ai.usage.{name}", total)
+        if name in usage:
+            span.set_attribute(f"gen_ai.usage.{name}", usage[name])
 
 
 def _message(role: str, content: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import MissingExtra
+from dux_agent.run_folder.events import LossEvent, RollbackEvent
 from dux_agent.run_folder.kept_sources import read_kept_source
 from dux_agent.run_folder.trace import Event
-from dux_agent.run_history.values import count, mapping, number, text
+from dux_graphs.events import ApplyEvent, ErrorEvent
 
 _MOST_CHARACTERS = 20_000
 
@@ -46,26 +47,22 @@ class TensorBoard:
 
     def __call__(self, event: Event) -> None:
         """Write one event."""
-        data = event.data
-        if event.kind == "loss":
-            self._losses(event)
-        elif event.kind == "apply":
-            self._scalar("decision/seconds", data.get("seconds"), event)
-            tokens = mapping(data.get("usage")).get("total_tokens")
-            self._scalar("decision/tokens", tokens, event)
-            rates = data.get("learning_rates")
-            if isinstance(rates, list) and rates:
-                self._scalar("decision/learning_rate", rates[0], event)
-            self._text("decisions", self._told(event), event)
-        elif event.kind == "rollback":
+        body = event.body
+        if isinstance(body, LossEvent):
+            self._losses(event, body)
+        elif isinstance(body, ApplyEvent):
+            self._scalar("decision/seconds", body.seconds, event)
+            self._scalar("decision/tokens", body.usage.get("total_tokens"), event)
+            for rate in body.learning_rates[:1]:
+                self._scalar("decision/learning_rate", rate, event)
+            self._text("decisions", self._verdict(event, body), event)
+        elif isinstance(body, RollbackEvent):
             undone = "the run"
             if event.decision is not None:
                 undone = f"decision {event.decision}"
-            told = f"{undone} was rolled back: "
-            self._text("rollbacks", told + text(data.get("reason")), event)
-        elif event.kind == "error":
-            told = f"{text(data.get('error'))}: {text(data.get('message'))}"
-            self._text("errors", told, event)
+            self._text("rollbacks", f"{undone} was rolled back: {body.reason}", event)
+        elif isinstance(body, ErrorEvent):
+            self._text("errors", f"{body.error}: {body.message}", event)
 
     def close(self) -> None:
         """Write out what is left."""
@@ -77,35 +74,31 @@ class TensorBoard:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _losses(self, event: Event) -> None:
-        data = event.data
-        scope = data.get("scope")
-        if scope not in ("epoch", "control"):
-            self._scalar("loss/train", data.get("loss"), event)
+    def _losses(self, event: Event, body: LossEvent) -> None:
+        if body.scope is None:
+            self._scalar("loss/train", body.loss, event)
             return
-        place = count(data.get("epoch"))
-        for name, key in (("train", "loss"), ("val", "val"), ("test", "test")):
-            self._scalar(f"{scope}/{name}", data.get(key), event, place)
+        means = (("train", body.loss), ("val", body.val), ("test", body.test))
+        for name, mean in means:
+            self._scalar(f"{body.scope}/{name}", mean, event, body.epoch)
 
     def _scalar(
-        self, tag: str, value: Any, event: Event, step: int | None = None
+        self, tag: str, value: float | None, event: Event, step: int | None = None
     ) -> None:
-        found = number(value)
-        if found is not None:
+        if value is not None:
             step = event.step if step is None else step
-            self._writer.add_scalar(tag, found, step, walltime=event.time)
+            self._writer.add_scalar(tag, value, step, walltime=event.time)
 
     def _text(self, tag: str, told: str, event: Event) -> None:
         self._writer.add_text(
             tag, told[:_MOST_CHARACTERS], event.step, walltime=event.time
         )
 
-    def _told(self, event: Event) -> str:
-        data = event.data
-        digest = text(data.get("digest"))
+    def _verdict(self, event: Event, body: ApplyEvent) -> str:
+        digest = body.digest or ""
         told = (
             f"decision {event.decision}, step {event.step}: "
-            f"{text(data.get('verdict'))}. {text(data.get('reason'))}"
+            f"{body.verdict}. {body.reason}"
         )
         source = (
             None if self._folder is None else read_kept_source(self._folder, digest)

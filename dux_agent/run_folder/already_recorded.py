@@ -15,6 +15,7 @@ from typing import Any
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_folder.own_files import open_own
 from dux_agent.run_folder.trace import Event, placed
+from dux_graphs.events import ReplyEvent
 
 # By kind, the entries of `data` that tell one event of a step from another. Losses are
 # told apart by their place alone: on a machine that does not repeat itself to the last
@@ -95,8 +96,9 @@ class AlreadyRecorded:
 
     def reply_to(self, decision: int, prompt: str) -> Event | None:
         """The recorded reply to a prompt of that digest; it stays where it is."""
-        for recorded in self._of(decision, "reply"):
-            if recorded.data.get("prompt") == prompt:
+        for recorded in self.replies(decision):
+            body = recorded.body
+            if isinstance(body, ReplyEvent) and body.prompt == prompt:
                 return recorded
         return None
 
@@ -115,7 +117,8 @@ class AlreadyRecorded:
 
 
 def _identity(event: Event) -> tuple[Any, ...]:
-    told = tuple(str(event.data.get(name)) for name in _IDENTITY.get(event.kind, ()))
+    names = _IDENTITY.get(event.kind, ())
+    told = tuple(str(getattr(event.body, name, None)) for name in names)
     # The step of a rollback, an error and a loss is theirs; what belongs to the stages
     # of a decision has the step of the decision. Made in the background, it ends when
     # it is over.

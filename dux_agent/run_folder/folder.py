@@ -29,6 +29,7 @@ from dux_agent.run_folder.prompt_chain import PromptChain
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import Event, check_kind, number, placed, plain, whole
 from dux_agent.run_folder.trace_file import TraceFile
+from dux_graphs.events import ApplyEvent, ErrorEvent, ReplyEvent
 from dux_sandbox.findings import digest_of
 
 if TYPE_CHECKING:
@@ -235,13 +236,16 @@ class RunFolder:
         if recorded is None:
             return
         self.tail.take(recorded)
-        message = (
-            f"before it was resumed this decision ended as "
-            f"{recorded.data.get('verdict')!r}, now as {event.data.get('verdict')!r}; "
-            f"this machine does not repeat itself to the last bit"
+        before, now = recorded.body, event.body
+        if not isinstance(before, ApplyEvent) or not isinstance(now, ApplyEvent):
+            return
+        trouble = ErrorEvent(
+            error="contradiction",
+            message=f"before it was resumed this decision ended as "
+            f"{before.verdict!r}, now as {now.verdict!r}; "
+            f"this machine does not repeat itself to the last bit",
         )
-        data = {"error": "contradiction", "message": message}
-        self._write(Event(event.time, event.step, event.decision, "error", data))
+        self._write(replace(event, kind=trouble.kind, data=trouble.entries()))
 
     def _write(self, event: Event) -> Event:
         """One line, whole or not at all; returns the event as readers get it."""
@@ -251,8 +255,8 @@ class RunFolder:
         if event.kind == "prompt":
             line = replace(event, data=self._chain.shorten(event.data))
             event = replace(event, data={**line.data, **event.data})
-        elif event.kind == "reply":
-            self._chain.replied(event.data.get("content"))
+        elif isinstance(event.body, ReplyEvent):
+            self._chain.replied(event.body.content)
         try:
             self._trace.append(line, sync=event.kind in _SYNCED)
         except RunFolderUnusable:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.settings import Settings
+from dux_graphs.events import EventBody, ReplyEvent
 from dux_graphs.redaction import REDACTED
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class Recorder:
         if self.folder is not None and self.folder.opened and position is not None:
             self.folder.go_on_from(position)
 
-    def known_reply(self, decision: int, prompt: str) -> Mapping[str, Any] | None:
-        """The reply that a run which died got to this prompt: content and usage.
+    def known_reply(self, decision: int, prompt: str) -> ReplyEvent | None:
+        """The reply that a run which died got to this prompt.
 
         None also where it held what looked like a secret: what is recorded is then not
         what was said.
@@ -81,20 +81,26 @@ class Recorder:
         if self.folder is None:
             return None
         found = self.folder.known_reply(decision, prompt)
-        if found is None or REDACTED in str(found.data.get("content")):
+        body = None if found is None else found.body
+        if not isinstance(body, ReplyEvent) or REDACTED in body.content:
             return None
-        return found.data
+        return body
 
-    def known_replies(self, decision: int) -> list[Mapping[str, Any]]:
+    def known_replies(self, decision: int) -> list[ReplyEvent]:
         """Every reply that a run which died got in this decision."""
         if self.folder is None:
             return []
-        return [reply.data for reply in self.folder.known_replies(decision)]
+        bodies = [event.body for event in self.folder.known_replies(decision)]
+        return [body for body in bodies if isinstance(body, ReplyEvent)]
+
+    def tell(self, body: EventBody, *, step: int, decision: int | None = None) -> None:
+        """Append one event."""
+        self.event(body.kind, step=step, decision=decision, data=body.entries())
 
     def event(
         self, kind: str, *, step: int, decision: int | None, data: dict[str, Any]
     ) -> None:
-        """Append one event."""
+        """The same of its kind and its data."""
         if self.folder is None:
             return
         try:

@@ -3,8 +3,8 @@
 The file only ever grows, a whole line at a time, so it is valid after a crash but
 for a torn last line, which the reader passes over.
 
-`docs/traces.md` says what `data` holds for each kind, `trace_schema.json` beside this
-file says it as a JSON Schema.
+`docs/traces.md` says what `data` holds for each kind; `dux_agent.run_folder.events` has
+a class for each, of which the JSON Schema in `trace_schema.json` is made.
 """
 
 from __future__ import annotations
@@ -14,28 +14,21 @@ import math
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, BinaryIO
+
+from pydantic import ValidationError
 
 from dux_agent.errors import BadArgument, RunFolderUnusable
+from dux_agent.run_folder.events import KINDS, Body, body_of
 from dux_agent.run_folder.own_files import open_own
 from dux_agent.run_folder.prompt_chain import PromptChain
+from dux_graphs.events import PromptEvent, ReplyEvent
 from dux_graphs.plain_json import MOST_BYTES, NoPlainJson, read_json
+from dux_graphs.read_back import fault_in
 from dux_graphs.redaction import REDACTED, is_secret_field, redactor
-
-Kind = Literal[
-    "observation",
-    "prompt",
-    "reply",
-    "static_check",
-    "dry_run",
-    "apply",
-    "rollback",
-    "loss",
-    "error",
-]
-KINDS: tuple[str, ...] = get_args(Kind)
 
 # Deeper than anything we write; a cycle ends here instead of in a RecursionError.
 _DEEPEST = 24
@@ -52,10 +45,11 @@ class Event:
 
     Attributes:
         time: seconds since 1970-01-01 UTC.
-        step: steps of the live optimizer taken so far.
+        step: steps of the live optimizer taken when it was told; what belongs to the
+            stages of a decision has the step at which the decision was asked.
         decision: 1-based number of the decision it belongs to, or None.
-        kind: one of `KINDS`.
-        data: plain JSON data; see the module's text for what each kind holds.
+        kind: one of `KINDS`; a newer version may have written others.
+        data: the entries of `body` as JSON holds them.
     """
 
     time: float
@@ -70,6 +64,23 @@ class Event:
             f"Event(time={self.time!r}, step={self.step!r}, decision="
             f"{self.decision!r}, kind={self.kind!r}, data={reprlib.repr(self.data)})"
         )
+
+    @cached_property
+    def body(self) -> Body | None:
+        """The data as the class of their kind; None where they are not of it."""
+        try:
+            return body_of(self.kind, self.data)
+        except ValidationError:
+            return None
+
+    @property
+    def fault(self) -> str:
+        """What is wrong where there is no `body`, in one sentence; else ""."""
+        try:
+            body_of(self.kind, self.data)
+        except ValidationError as error:
+            return fault_in(error)
+        return ""
 
     def line(self) -> str:
         """The event as one line of strict JSON without its line end, ASCII only.
@@ -254,9 +265,10 @@ def iterate(path: str | Path) -> Iterator[Event]:
 
 def whole(event: Event, chain: PromptChain) -> Event:
     """An event of the file as readers get it; `chain` has seen all before it."""
-    if event.kind == "reply":
-        chain.replied(event.data.get("content"))
-    if event.kind != "prompt":
+    body = event.body
+    if isinstance(body, ReplyEvent):
+        chain.replied(body.content)
+    if not isinstance(body, PromptEvent):
         return event
     return replace(event, data=chain.whole(event.data))
 
@@ -313,11 +325,8 @@ def _damaged(path: Path, line: int, why: str) -> RunFolderUnusable:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of one line of a trace, as `docs/traces.md` explains it.
+    """See `dux_agent.run_folder.trace_schema.schema`."""
+    # Most who read a trace need none, and making it takes as long as an import.
+    from dux_agent.run_folder import trace_schema
 
-    >>> schema()["$id"]
-    'urn:dux-agent:trace:1'
-    """
-    file = Path(__file__).with_name("trace_schema.json")
-    held: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return held
+    return trace_schema.schema()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
 
 from dux_agent.run_folder.trace import Event
-from dux_agent.run_history.records import FindingTold, ProposalTold
-from dux_agent.run_history.values import count, items, mapping, number, numbers, text
+from dux_agent.run_history.records import ProposalTold
+from dux_graphs.events import DryRunEvent, ReplyEvent, StaticCheckEvent
 from dux_prompts.reply import Proposal, read
 from dux_sandbox.findings import digest_of
 
@@ -26,13 +25,13 @@ def proposals_of(
     told: list[ProposalTold] = []
     places: dict[str, list[int]] = {}  # by digest
     for event in events:
-        data = event.data
-        if event.kind == "reply":
-            told.append(_replied(len(told) + 1, text(data.get("content"))))
+        body = event.body
+        if isinstance(body, ReplyEvent):
+            told.append(_replied(len(told) + 1, body.content))
             places.setdefault(told[-1].digest, []).append(len(told) - 1)
-        elif event.kind in ("static_check", "dry_run"):
-            digest = text(data.get("digest"))
-            place = _place(told, places.get(digest, []), event.kind)
+        elif isinstance(body, StaticCheckEvent | DryRunEvent):
+            digest = body.digest
+            place = _place(told, places.get(digest, []), body.kind)
             if place is None:
                 told.append(
                     ProposalTold(
@@ -41,7 +40,7 @@ def proposals_of(
                 )
                 place = len(told) - 1
                 places[digest] = [place]
-            told[place] = _judged(told[place], event.kind, data)
+            told[place] = _judged(told[place], body)
     return tuple(told)
 
 
@@ -60,38 +59,17 @@ def _replied(place: int, reply: str) -> ProposalTold:
     if isinstance(found, Proposal):
         digest = digest_of(found.source)
         return ProposalTold(place, reply, found.source, digest, "unjudged", None)
-    finding = FindingTold(found.rule, found.line, found.message, found.instead)
-    return ProposalTold(place, reply, None, "", "reply", False, (finding,))
+    return ProposalTold(place, reply, None, "", "reply", False, (found,))
 
 
-def _judged(one: ProposalTold, kind: str, data: dict[str, Any]) -> ProposalTold:
-    ok = data.get("ok")
-    changed = replace(
-        one,
-        stage=kind,
-        ok=ok if isinstance(ok, bool) else None,
-        findings=findings_of(data.get("findings")),
-    )
-    if kind == "static_check":
+def _judged(one: ProposalTold, body: StaticCheckEvent | DryRunEvent) -> ProposalTold:
+    changed = replace(one, stage=body.kind, ok=body.ok, findings=body.findings)
+    if isinstance(body, StaticCheckEvent):
         return changed
     return replace(
         changed,
-        losses=tuple(numbers(data.get("losses"))),
-        incumbent_losses=tuple(numbers(data.get("incumbent_losses"))),
-        seconds=number(data.get("seconds")),
-        peak_bytes=count(data.get("peak_bytes")),
-    )
-
-
-def findings_of(value: Any) -> tuple[FindingTold, ...]:
-    """The findings of an event's data."""
-    held = [mapping(each) for each in items(value)]
-    return tuple(
-        FindingTold(
-            text(each.get("rule")),
-            count(each.get("line")),
-            text(each.get("message")),
-            text(each.get("instead")),
-        )
-        for each in held
+        losses=body.losses,
+        incumbent_losses=body.incumbent_losses,
+        seconds=body.seconds,
+        peak_bytes=body.peak_bytes,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from dux_agent.run_folder.events import LossEvent, RollbackEvent
 from dux_agent.run_folder.kept_sources import read_kept_source
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import Event, iterate
@@ -16,17 +18,27 @@ from dux_agent.run_history.records import (
     EpochLosses,
     RunHistory,
     Stage,
-    Trouble,
     WentBackTold,
 )
-from dux_agent.run_history.values import count, items, mapping, number, numbers, text
+from dux_graphs.events import (
+    ApplyEvent,
+    CarriedOver,
+    ErrorEvent,
+    EventBody,
+    ObservationEvent,
+    PromptEvent,
+    ReplyEvent,
+)
 from dux_sandbox.findings import digest_of
+
+log = logging.getLogger(__name__)
 
 SourceOf = Callable[[str], str | None]
 """Digest -> the source kept under it, or None."""
 
 _ENDED_BY = "TrainingDiverged"
 _Rule = tuple[str, str | None]
+_Body = TypeVar("_Body", bound=EventBody)
 
 # What the time until an event of this kind was spent on.
 _SPENT_ON = {
@@ -66,30 +78,32 @@ def story_of(
     control: dict[int, EpochLosses] = {}
     told: dict[int, list[Event]] = {}
     went_back: dict[int, WentBackTold] = {}
-    ended_by = ""
+    ended_by, strange = "", False
     began = ended = agent_began = 0.0
     total = 0
     for event in events:
         began = min(began, event.time) if total else event.time
         ended = max(ended, event.time)
         total += 1
-        scope = event.data.get("scope") if event.kind == "loss" else None
-        if scope == "control":
-            _keep_epoch(control, event)
+        body = event.body
+        if isinstance(body, LossEvent) and body.scope == "control":
+            _keep_epoch(control, event.step, body)
             continue
         agent_began = agent_began or event.time
-        if type(event.decision) is int:
+        if event.decision is not None:
             told.setdefault(event.decision, []).append(event)
-        elif event.kind == "rollback":
-            went_back[event.step] = _went_back(event)
-        elif event.kind == "error" and event.data.get("error") == _ENDED_BY:
-            ended_by = text(event.data.get("message"))
-        elif scope == "epoch":
-            _keep_epoch(epochs, event)
-        elif event.kind == "loss":
-            loss = number(event.data.get("loss"))
-            if loss is not None and event.step >= 0:
-                losses[event.step] = loss
+        elif isinstance(body, RollbackEvent):
+            went_back[event.step] = _went_back(event.step, body)
+        elif isinstance(body, ErrorEvent) and body.error == _ENDED_BY:
+            ended_by = body.message
+        elif isinstance(body, LossEvent) and body.scope == "epoch":
+            _keep_epoch(epochs, event.step, body)
+        elif isinstance(body, LossEvent):
+            if body.loss is not None and event.step >= 0:
+                losses[event.step] = body.loss
+        elif body is None and not strange:
+            strange = True
+            log.warning("an event in %s is passed over: %s", path, event.fault)
     decisions = _decisions(told, source_of)
     return RunHistory(
         path=path,
@@ -107,28 +121,20 @@ def story_of(
     )
 
 
-def _went_back(event: Event) -> WentBackTold:
-    data = event.data
-    return WentBackTold(
-        step=max(event.step, 0),
-        reason=text(data.get("reason")),
-        undone=count(data.get("steps")),
-        factor=number(data.get("factor")),
-    )
+def _went_back(step: int, body: RollbackEvent) -> WentBackTold:
+    return WentBackTold(max(step, 0), body.reason, body.steps, body.factor)
 
 
-def _keep_epoch(held: dict[int, EpochLosses], event: Event) -> None:
-    data = event.data
-    place = count(data.get("epoch"))
-    if place is None:
+def _keep_epoch(epochs: dict[int, EpochLosses], step: int, means: LossEvent) -> None:
+    if means.epoch is None:
         return
-    held[place] = EpochLosses(
-        number=place,
-        step=max(event.step, 0),
-        train=number(data.get("loss")),
-        val=number(data.get("val")),
-        test=number(data.get("test")),
-        seconds=number(data.get("seconds")),
+    epochs[means.epoch] = EpochLosses(
+        number=means.epoch,
+        step=max(step, 0),
+        train=means.loss,
+        val=means.val,
+        test=means.test,
+        seconds=means.seconds,
     )
 
 
@@ -158,97 +164,90 @@ def _decisions(
 def _decision(
     place: int, events: list[Event], live: _Rule, source_of: SourceOf
 ) -> DecisionStory:
-    ended = next((each for each in reversed(events) if each.kind == "apply"), events[0])
-    data = _last(events, "apply")
-    back = [event for event in events if event.kind == "rollback"]
-    observed = _last(events, "observation")
-    verdict = text(data.get("verdict")) or "unfinished"
-    reason = text(data.get("reason"))
-    if back and verdict in ("applied", "unfinished"):
-        verdict, reason = "rolled_back", text(back[-1].data.get("reason"))
-    elif verdict == "unfinished":
-        reason = f"the last event is {events[-1].kind}"
-    digest = text((data or (back[-1].data if back else {})).get("digest"))
-    carry = mapping(data.get("carry"))
-    replies = [event.data.get("usage") for event in events if event.kind == "reply"]
-    usage = _counts(data.get("usage")) or _added(map(_counts, replies))
+    began, over = events[0], _last(events, ApplyEvent)
+    back = [event for event in events if isinstance(event.body, RollbackEvent)]
+    went_back = _last(back, RollbackEvent)
+    ended = next((each for each in reversed(events) if each.body is over), began)
+    verdict, reason = _end_of(events, over, went_back)
+    apply = over or ApplyEvent(digest=went_back.digest if went_back else None)
+    carry = apply.carry or CarriedOver()
+    observed = _last(events, ObservationEvent)
     own = [event for event in events if event.kind != "rollback"] or events
     incumbent_digest, incumbent = _incumbent(observed, live)
     return DecisionStory(
         number=place,
-        step=max(events[0].step, 0),
-        decided_at=max(ended.step, events[0].step, 0),
+        step=max(began.step, 0),
+        decided_at=max(ended.step, began.step, 0),
         verdict=verdict,
         reason=reason,
-        digest=digest,
-        source=source_of(digest),
+        digest=apply.digest or "",
+        source=source_of(apply.digest or ""),
         incumbent=incumbent,
         incumbent_digest=incumbent_digest,
-        loss=_observed_loss(observed),
-        base=mapping(observed.get("base_optimizer")),
-        prompts=tuple(_messages(event) for event in events if event.kind == "prompt"),
-        proposals=proposals_of(events, source_of),
-        troubles=tuple(
-            Trouble(text(each.data.get("error")), text(each.data.get("message")))
-            for each in events
-            if each.kind == "error"
+        loss=None if observed is None else _observed_loss(observed),
+        base={} if observed is None else observed.base_optimizer,
+        prompts=tuple(
+            tuple((message.role, message.content) for message in body.messages)
+            for body in _bodies(events, PromptEvent)
         ),
-        usage=usage,
-        seconds=number(data.get("seconds")),
+        proposals=proposals_of(events, source_of),
+        troubles=tuple(_bodies(events, ErrorEvent)),
+        usage=apply.usage or _added(_bodies(events, ReplyEvent)),
+        seconds=apply.seconds,
         began=own[0].time,
         ended=own[-1].time,
-        carried=_counts(carry.get("carried")),
-        dropped=_counts(carry.get("dropped")),
-        rates_before=tuple(numbers(data.get("learning_rates_before"))),
-        rates=tuple(numbers(data.get("learning_rates"))),
+        carried=carry.carried,
+        dropped=carry.dropped,
+        rates_before=apply.learning_rates_before,
+        rates=apply.learning_rates,
         rolled_back_at=max(back[-1].step, 0) if back else None,
         stages=_stages(own),
         events=tuple(events),
     )
 
 
-def _incumbent(observed: Mapping[str, Any], live: _Rule) -> _Rule:
+def _end_of(
+    events: Sequence[Event], apply: ApplyEvent | None, went_back: RollbackEvent | None
+) -> tuple[str, str]:
+    """The verdict that counts, and why."""
+    verdict = "" if apply is None else apply.verdict
+    if went_back is not None and verdict in ("applied", ""):
+        return "rolled_back", went_back.reason
+    if apply is None or not verdict:
+        return "unfinished", f"the last event is {events[-1].kind}"
+    return verdict, apply.reason
+
+
+def _bodies(events: Iterable[Event], kind: type[_Body]) -> list[_Body]:
+    return [event.body for event in events if isinstance(event.body, kind)]
+
+
+def _last(events: Iterable[Event], kind: type[_Body]) -> _Body | None:
+    found = _bodies(events, kind)
+    return found[-1] if found else None
+
+
+def _incumbent(observed: ObservationEvent | None, live: _Rule) -> _Rule:
     """What the model was told is what was live; a torn trace may lack it."""
-    source = text(observed.get("source"))
-    if "source" not in observed or source == live[1]:
+    if observed is None or observed.source in ("", live[1]):
         return live
+    source = observed.source
     return (digest_of(source), source) if source else ("", None)
 
 
-def _observed_loss(observed: Mapping[str, Any]) -> float | None:
+def _observed_loss(observed: ObservationEvent) -> float | None:
     """The last of validation, else that of the newest fifth of the interval."""
-    validated = [items(pair)[-1:] for pair in items(observed.get("validation_losses"))]
-    shown = validated[-1] if validated else items(observed.get("loss_fifths"))
-    return number(shown[-1]) if shown else None
+    if observed.validation_losses:
+        return observed.validation_losses[-1][1]
+    return observed.loss_fifths[-1] if observed.loss_fifths else None
 
 
-def _last(events: Iterable[Event], kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for event in events:
-        if event.kind == kind:
-            found = event.data
-    return found
-
-
-def _counts(value: Any) -> dict[str, int]:
-    held = {str(key): count(found) for key, found in mapping(value).items()}
-    return {key: found for key, found in held.items() if found is not None}
-
-
-def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+def _added(replies: Iterable[ReplyEvent]) -> dict[str, int]:
     """The calls of a decision that has no verdict, together."""
     total: Counter[str] = Counter()
-    for held in counts:
-        total.update(held)
+    for reply in replies:
+        total.update(reply.usage)
     return dict(total)
-
-
-def _messages(event: Event) -> tuple[tuple[str, str], ...]:
-    pairs = []
-    for message in items(event.data.get("messages")):
-        held = mapping(message)
-        pairs.append((text(held.get("role")) or "?", text(held.get("content"))))
-    return tuple(pairs)
 
 
 def _stages(events: list[Event]) -> tuple[Stage, ...]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.run_folder.trace import Event
+from dux_graphs.events import ErrorEvent
+from dux_sandbox.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,6 @@ class EpochLosses:
     val: float | None
     test: float | None
     seconds: float | None
-
-
-@dataclass(frozen=True)
-class FindingTold:
-    """One fault of a source, as the trace tells it."""
-
-    rule: str
-    line: int | None
-    message: str
-    instead: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +57,7 @@ class ProposalTold:
     digest: str
     stage: str
     ok: bool | None
-    findings: tuple[FindingTold, ...] = ()
+    findings: tuple[Finding, ...] = ()
     losses: tuple[float, ...] = ()
     incumbent_losses: tuple[float, ...] = ()
     seconds: float | None = None
@@ -84,14 +76,6 @@ class Stage:
 
     name: str
     seconds: float
-
-
-@dataclass(frozen=True)
-class Trouble:
-    """One `error` event: trouble with the model, mended by a retry or not."""
-
-    error: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -157,7 +141,7 @@ class DecisionStory:
     base: Mapping[str, Any]
     prompts: tuple[tuple[tuple[str, str], ...], ...] = field(repr=False)
     proposals: tuple[ProposalTold, ...]
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[ErrorEvent, ...]
     usage: Mapping[str, int]
     seconds: float | None
     began: float

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import BadArgument
+from dux_agent.run_folder.events import LossEvent, Scope
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.run_folder.run_checkpoint import Keeper
 from dux_agent.runs.progress import Epoch, ProgressReporter
@@ -100,7 +101,7 @@ class EpochLoop:
 
     task: Task
     epochs: int
-    scope: str
+    scope: Scope
     step: Step
     decide: Callable[[], object] | None
     decisions: Callable[[], int]
@@ -190,16 +191,12 @@ class EpochLoop:
         here.over += [here.epoch - 1] * (self.decisions() - len(here.over))
 
     def _record(self, epoch: Epoch) -> None:
-        self.recorder.event(
-            "loss",
-            step=epoch.number * self.task.steps_per_epoch,
-            decision=None,
-            data={
-                "scope": self.scope,
-                "epoch": epoch.number,
-                "loss": epoch.train,
-                "val": epoch.val,
-                "test": epoch.test,
-                "seconds": epoch.seconds,
-            },
+        means = LossEvent(
+            scope=self.scope,
+            epoch=epoch.number,
+            loss=epoch.train,
+            val=epoch.val,
+            test=epoch.test,
+            seconds=epoch.seconds,
         )
+        self.recorder.tell(means, step=epoch.number * self.task.steps_per_epoch)

@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from pydantic import PrivateAttr
 
 from dux_agent.run_folder.trace import Event
+from dux_graphs.events import ApplyEvent, ErrorEvent, PromptEvent, ReplyEvent
 from dux_graphs.recorded import digest_of_prompt
 
 
@@ -51,25 +52,19 @@ def answers_in(events: Iterable[Event]) -> list[Answer]:
             found.append(Answer(prompt, None, {}, failure))
 
     for event in events:
-        if event.kind == "prompt":
-            digest = str(event.data.get("digest", ""))
-            if digest != prompt:
+        body = event.body
+        if isinstance(body, PromptEvent):
+            if body.digest != prompt:
                 close()
                 failure = ""
-            prompt = digest
-        elif event.kind == "error" and prompt:
-            failure = failure or str(event.data.get("message", ""))
-        elif event.kind == "reply":
-            content = str(event.data.get("content", ""))
-            held = event.data.get("usage")
-            usage = {
-                name: int(count)
-                for name, count in (held if isinstance(held, dict) else {}).items()
-                if name != "calls" and isinstance(count, int)
-            }
-            found.append(Answer(prompt, content, usage))
+            prompt = body.digest
+        elif isinstance(body, ErrorEvent) and prompt:
+            failure = failure or body.message
+        elif isinstance(body, ReplyEvent):
+            tokens = {name: n for name, n in body.usage.items() if name != "calls"}
+            found.append(Answer(prompt, body.content, tokens))
             prompt, failure = "", ""
-        elif event.kind == "apply":
+        elif isinstance(body, ApplyEvent):
             close()
             prompt, failure = "", ""
     close()

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from dux_agent.run_folder.trace import Event, read
+from dux_agent.run_folder.events import LossEvent, RollbackEvent
+from dux_agent.run_folder.trace import Event, number, read
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Progress
+from dux_graphs.events import ApplyEvent, DryRunEvent, StaticCheckEvent
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def replay(
     recorded = read(folder)
     last = max((_place(event, plan) for event in recorded), default=(0, 0))
     complete = any(
-        event.data.get("scope") == "epoch" and event.data.get("epoch") == plan.epochs
+        isinstance(event.body, LossEvent)
+        and (event.body.scope, event.body.epoch) == ("epoch", plan.epochs)
         for event in recorded
     )
 
@@ -113,7 +116,8 @@ def replay(
 
 def _place(event: Event, plan: Plan) -> tuple[int, int]:
     """The course, 0 for the control's, and the step in it."""
-    return (0 if event.data.get("scope") == "control" else 1, event.step)
+    control = isinstance(event.body, LossEvent) and event.body.scope == "control"
+    return (0 if control else 1, event.step)
 
 
 def compare(
@@ -129,12 +133,12 @@ def compare(
     ours, theirs = _decisions(recorded), _decisions(replayed)
     differences: list[Difference] = []
     compared = 0
-    for number in sorted(ours.keys() | theirs.keys()):
-        one, other = ours.get(number), theirs.get(number)
+    for which in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(which), theirs.get(which)
         if not complete and (one is None or one["verdict"] == "unfinished"):
             continue
         compared += 1
-        differences += _differing(f"decision {number}", one, other)
+        differences += _differing(f"decision {which}", one, other)
     before, after = _losses(recorded), _losses(replayed)
     places = [place for place in before if place in after]
     if complete:
@@ -161,15 +165,16 @@ def _decisions(events: Sequence[Event]) -> dict[int, dict[str, Any]]:
                 "digest": None,
             },
         )
-        data = event.data
-        if event.kind == "static_check":
-            told["proposals"].append([data.get("digest"), data.get("ok")])
-        elif event.kind == "dry_run":
-            curves = [data.get("losses"), data.get("incumbent_losses")]
-            told["dry runs"].append([data.get("digest"), data.get("ok"), *curves])
-        elif event.kind == "apply":
-            told["verdict"], told["digest"] = data.get("verdict"), data.get("digest")
-        elif event.kind == "rollback":
+        body = event.body
+        if isinstance(body, StaticCheckEvent):
+            told["proposals"].append([body.digest, body.ok])
+        elif isinstance(body, DryRunEvent):
+            curves = [number(loss) for loss in body.losses]
+            other = [number(loss) for loss in body.incumbent_losses]
+            told["dry runs"].append([body.digest, body.ok, curves, other])
+        elif isinstance(body, ApplyEvent):
+            told["verdict"], told["digest"] = body.verdict, body.digest
+        elif isinstance(body, RollbackEvent):
             told["verdict"] = "rolled_back"
     return held
 
@@ -178,11 +183,12 @@ def _losses(events: Sequence[Event]) -> dict[tuple[int, int, str], dict[str, Any
     """The losses by place: epoch or 0, step, scope."""
     held: dict[tuple[int, int, str], dict[str, Any]] = {}
     for event in events:
-        if event.kind == "loss":
-            data = event.data
-            place = (int(data.get("epoch", 0)), event.step, str(data.get("scope", "")))
+        body = event.body
+        if isinstance(body, LossEvent):
+            place = (body.epoch or 0, event.step, body.scope or "")
+            means = {"loss": body.loss, "val": body.val, "test": body.test}
             held[place] = {
-                name: data[name] for name in ("loss", "val", "test") if name in data
+                name: mean for name, mean in means.items() if mean is not None
             }
     return held
 

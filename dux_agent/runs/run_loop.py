@@ -12,6 +12,7 @@ import torch
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.run_folder import run_checkpoint
+from dux_agent.run_folder.events import Scope
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.runs.epoch_loop import EpochLoop, Position
@@ -145,7 +146,7 @@ class RunLoop:
 
     def _go(
         self,
-        scope: str,
+        scope: Scope,
         task: Task,
         position: Position,
         step: Callable[[Any], float],

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.text import Text
 
 from dux_agent.formatting import loss_text
+from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_history.records import DecisionStory
-from dux_agent.run_history.values import number
 from dux_agent.showing import one_line
 from dux_agent.terminal.tables import plain_table, verdict_text
+from dux_graphs.events import (
+    ApplyEvent,
+    DryRunEvent,
+    ErrorEvent,
+    PromptEvent,
+    ReplyEvent,
+    StaticCheckEvent,
+)
 
 # No source that a rule may have is longer; comparing takes its square in time.
 _LONGEST_COMPARED = 65_536
@@ -44,23 +52,26 @@ def print_decision(console: Console, decision: DecisionStory) -> None:
     if decision.reason:
         _plain(console, [one_line(decision.reason)])
     for event in decision.events:
-        told = event.data
-        if event.kind == "prompt":
-            _print_prompt(console, told)
-        elif event.kind == "reply":
-            _title(console, f"Reply ({_usage_text(told.get('usage'))})")
-            _plain(console, clean_lines(str(told.get("content", ""))))
-        elif event.kind == "static_check":
-            _print_check(console, "Static check", told)
-        elif event.kind == "dry_run":
-            _print_check(console, "Dry run", told)
-            _print_curves(console, told)
-        elif event.kind in ("error", "rollback"):
-            said = told.get("message") or told.get("reason") or ""
-            _title(console, event.kind.capitalize())
-            _plain(console, [one_line(str(said))])
-        elif event.kind == "apply":
-            _print_apply(console, told)
+        body = event.body
+        if isinstance(body, PromptEvent):
+            _print_prompt(console, body)
+        elif isinstance(body, ReplyEvent):
+            _title(console, f"Reply ({_usage_text(body.usage)})")
+            _plain(console, clean_lines(body.content))
+        elif isinstance(body, StaticCheckEvent):
+            _print_check(console, "Static check", body)
+        elif isinstance(body, DryRunEvent):
+            _print_check(console, "Dry run", body)
+            _print_curves(console, body)
+        elif isinstance(body, ErrorEvent | RollbackEvent):
+            _title(console, body.kind.capitalize())
+            said = body.message if isinstance(body, ErrorEvent) else body.reason
+            _plain(console, [one_line(said)])
+        elif isinstance(body, ApplyEvent):
+            _print_apply(console, body)
+        elif body is None:
+            _title(console, f"{event.kind}, which cannot be read")
+            _plain(console, [one_line(event.fault)])
     if decision.source is not None:
         _print_diff(console, decision.source, decision)
 
@@ -75,31 +86,26 @@ def _plain(console: Console, lines: Sequence[str]) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _usage_text(usage: Any) -> str:
-    if not isinstance(usage, dict):
-        return "no count of tokens"
-    told = [f"{usage[name]} {name.replace('_', ' ')}" for name in sorted(usage)]
-    return ", ".join(told) or "no count of tokens"
+def _usage_text(usage: Mapping[str, int]) -> str:
+    counts = [f"{usage[name]} {name.replace('_', ' ')}" for name in sorted(usage)]
+    return ", ".join(counts) or "no count of tokens"
 
 
-def _print_prompt(console: Console, told: dict[str, Any]) -> None:
+def _print_prompt(console: Console, prompt: PromptEvent) -> None:
     """The messages that no earlier prompt held; the rest only counted."""
-    messages = told.get("messages")
-    messages = messages if isinstance(messages, list) else []
-    same = told.get("same")
-    same = same if isinstance(same, int) else 0
+    messages, same = prompt.messages, prompt.same
     _title(console, f"Prompt ({len(messages)} messages, {same} of them told before)")
     for message in messages[same:]:
-        if isinstance(message, dict):
-            console.print(Text(one_line(f"[{message.get('role')}]"), style="cyan"))
-            _plain(console, clean_lines(str(message.get("content", ""))))
+        console.print(Text(one_line(f"[{message.role}]"), style="cyan"))
+        _plain(console, clean_lines(message.content))
 
 
-def _print_check(console: Console, name: str, told: dict[str, Any]) -> None:
-    verdict = "passed" if told.get("ok") is True else "refused"
-    _title(console, f"{name}: {verdict} {str(told.get('digest', ''))[:12]}")
-    findings = told.get("findings")
-    if not isinstance(findings, list) or not findings:
+def _print_check(
+    console: Console, name: str, body: StaticCheckEvent | DryRunEvent
+) -> None:
+    verdict = "passed" if body.ok is True else "refused"
+    _title(console, f"{name}: {verdict} {body.digest[:12]}")
+    if not body.findings:
         return
     table = plain_table("")
     table.title = None
@@ -107,37 +113,29 @@ def _print_check(console: Console, name: str, told: dict[str, Any]) -> None:
     table.add_column("rule", no_wrap=True)
     table.add_column("found", ratio=2, overflow="fold")
     table.add_column("instead", ratio=1, overflow="fold")
-    for finding in findings:
-        if isinstance(finding, dict):
-            line = finding.get("line")
-            table.add_row(
-                "" if line is None else Text(one_line(str(line))),
-                *(
-                    Text(one_line(str(finding.get(key, ""))))
-                    for key in ("rule", "message", "instead")
-                ),
-            )
+    for found in body.findings:
+        line = "" if found.line is None else str(found.line)
+        texts = (line, found.rule, found.message, found.instead)
+        table.add_row(*(Text(one_line(text)) for text in texts))
     console.print(table)
 
 
-def _print_curves(console: Console, told: dict[str, Any]) -> None:
-    for key, name in (("losses", "proposal "), ("incumbent_losses", "incumbent")):
-        losses = told.get(key)
-        if isinstance(losses, list) and losses:
-            shown = " ".join(loss_text(number(loss)) for loss in losses)
-            _plain(console, [one_line(f"{name}  {shown}")])
+def _print_curves(console: Console, body: DryRunEvent) -> None:
+    curves = (("proposal ", body.losses), ("incumbent", body.incumbent_losses))
+    for name, losses in curves:
+        if losses:
+            _plain(console, [f"{name}  {' '.join(map(loss_text, losses))}"])
 
 
-def _print_apply(console: Console, told: dict[str, Any]) -> None:
-    _title(console, f"Apply: {told.get('verdict')} ({_usage_text(told.get('usage'))})")
-    rates = told.get("learning_rates_before"), told.get("learning_rates")
-    if all(isinstance(rate, list) for rate in rates):
-        _plain(console, [one_line(f"learning rates {rates[0]} → {rates[1]}")])
-    carry = told.get("carry")
-    if isinstance(carry, dict):
-        for name in ("carried", "dropped"):
-            if carry.get(name):
-                _plain(console, [one_line(f"{name}: {carry[name]}")])
+def _print_apply(console: Console, body: ApplyEvent) -> None:
+    _title(console, f"Apply: {body.verdict} ({_usage_text(body.usage)})")
+    before, after = list(body.learning_rates_before), list(body.learning_rates)
+    if before and after:
+        _plain(console, [f"learning rates {before} → {after}"])
+    if body.carry is not None:
+        for name, counts in asdict(body.carry).items():
+            if counts:
+                _plain(console, [one_line(f"{name}: {counts}")])
 
 
 def _print_diff(console: Console, source: str, decision: DecisionStory) -> None:

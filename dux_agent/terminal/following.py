@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from dux_agent.formatting import loss_text
+from dux_agent.run_folder.events import LossEvent, RollbackEvent
 from dux_agent.run_folder.folder_lock import is_locked
 from dux_agent.run_folder.kept_sources import read_kept_source
 from dux_agent.run_folder.own_files import open_own
@@ -18,9 +19,9 @@ from dux_agent.run_folder.prompt_chain import PromptChain
 from dux_agent.run_folder.trace import Event, whole
 from dux_agent.run_history.reading import SourceOf, story_of
 from dux_agent.run_history.summary import summary
-from dux_agent.run_history.values import number
 from dux_agent.showing import one_line
 from dux_agent.terminal.tables import trace_table, went_back_table
+from dux_graphs.events import ApplyEvent, ErrorEvent
 from dux_graphs.plain_json import MOST_BYTES
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -109,27 +110,25 @@ def follow(
 
 def _matters(event: Event) -> bool:
     """Whether it is more than the loss of one step."""
-    return event.kind != "loss" or "scope" in event.data
+    return not isinstance(event.body, LossEvent) or event.body.scope is not None
 
 
 def _say(console: Console, event: Event, source_of: SourceOf) -> None:
-    data = event.data
+    body = event.body
     text = ""
     who = "guard" if event.decision is None else f"decision {event.decision}"
-    if event.kind == "loss":
-        course = "control" if data.get("scope") == "control" else "agent"
-        losses = " ".join(
-            f"{name} {loss_text(number(data.get(key)))}"
-            for name, key in (("train", "loss"), ("val", "val"), ("test", "test"))
-        )
-        text = f"{course} epoch {data.get('epoch')}: {losses}"
-    elif event.kind == "apply":
-        about = summary(source_of(str(data.get("digest") or "")), 60)
-        text = f"decision {event.decision}: {data.get('verdict')} {about}"
-    elif event.kind == "rollback":
-        text = f"{who}: rolled_back {data.get('reason')}"
-    elif event.kind == "error":
+    if isinstance(body, LossEvent):
+        course = "control" if body.scope == "control" else "agent"
+        means = (("train", body.loss), ("val", body.val), ("test", body.test))
+        losses = " ".join(f"{name} {loss_text(mean)}" for name, mean in means)
+        text = f"{course} epoch {body.epoch}: {losses}"
+    elif isinstance(body, ApplyEvent):
+        about = summary(source_of(body.digest or ""), 60)
+        text = f"decision {event.decision}: {body.verdict} {about}"
+    elif isinstance(body, RollbackEvent):
+        text = f"{who}: rolled_back {body.reason}"
+    elif isinstance(body, ErrorEvent):
         where = "" if event.decision is None else f"decision {event.decision}: "
-        text = f"{where}error {data.get('message')}"
+        text = f"{where}error {body.message}"
     if text:
         console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)

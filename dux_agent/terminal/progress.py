@@ -15,7 +15,7 @@ from rich.progress import (
 
 from dux_agent.run_folder.trace import Event
 from dux_agent.runs.progress import Progress as RunProgress
-from dux_agent.showing import one_line
+from dux_graphs.events import ApplyEvent
 
 # Redrawing more often than the eye sees costs steps.
 _SECONDS_BETWEEN_DRAWINGS = 0.1
@@ -79,8 +79,8 @@ class TrainingDisplay:
 
     def _tell(self, progress: RunProgress, event: Event) -> None:
         doing = _DOING.get(event.kind)
-        if event.kind == "apply":
-            doing = one_line(str(event.data.get("verdict", "")), 20)
+        if isinstance(event.body, ApplyEvent):
+            doing = event.body.verdict
             self._line(f"agent decision {event.decision}: {doing}")
         if doing:
             self._draw(progress, doing)

@@ -1,11 +1,9 @@
 import json
-import math
 
 import pytest
 
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_history.reading import read_story
-from dux_agent.run_history.values import count, number, numbers, text
 from tests.run_folders import Writer, fenced, source, usual
 
 
@@ -115,11 +113,3 @@ def test_data_of_the_wrong_type_are_passed_over(tmp_path, damage):
 def test_a_folder_that_is_no_run_is_refused_in_one_line(tmp_path):
     with pytest.raises(RunFolderUnusable, match="no readable run.json"):
         read_story(tmp_path)
-
-
-def test_values_are_believed_only_as_far_as_their_types_go():
-    assert math.isnan(number("NaN"))
-    assert math.inf == number(10**400)
-    assert [1.0, 2.0] == numbers([1, "x", None, True, 2])
-    assert (None, 3, None) == (count(-1), count(3), count(True))
-    assert "" == text(None)

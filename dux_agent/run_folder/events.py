@@ -1,0 +1,92 @@
+"""Every kind of event that a trace holds, read back by its class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from dux_graphs.events import (
+    ApplyEvent,
+    Count,
+    Digest,
+    DryRunEvent,
+    ErrorEvent,
+    EventBody,
+    Number,
+    ObservationEvent,
+    PromptEvent,
+    ReplyEvent,
+    StaticCheckEvent,
+    Text,
+)
+
+Scope = Literal["epoch", "control"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackEvent(EventBody):
+    """The rule of a decision did harm later, and everything was put back.
+
+    Without a decision the base optimizer did, in a run without a language model.
+
+    Attributes:
+        number: without a decision, which rollback it is, from 1.
+        steps: without a decision, how many steps of training were undone.
+        factor: without a decision, what the rates are times from then on.
+    """
+
+    always = ("digest", "reason")
+    kind: Literal["rollback"] = "rollback"
+    digest: Digest | None = None
+    reason: Text = ""
+    number: Count | None = None
+    steps: Count | None = None
+    factor: Number | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossEvent(EventBody):
+    """The loss of one step; with a scope, the means of a whole epoch.
+
+    Attributes:
+        seconds: wall time of the steps of the epoch.
+    """
+
+    __pydantic_config__ = ConfigDict(
+        json_schema_extra={"dependentRequired": {"scope": ["epoch", "val", "test"]}}
+    )
+    always = ("loss",)
+    kind: Literal["loss"] = "loss"
+    loss: Number | None = None
+    scope: Scope | None = None
+    epoch: Annotated[Count, Field(ge=1)] | None = None
+    val: Number | None = None
+    test: Number | None = None
+    seconds: Number | None = None
+
+
+Body = (
+    ObservationEvent
+    | PromptEvent
+    | ReplyEvent
+    | StaticCheckEvent
+    | DryRunEvent
+    | ApplyEvent
+    | RollbackEvent
+    | LossEvent
+    | ErrorEvent
+)
+KINDS: tuple[str, ...] = tuple(body.kind for body in get_args(Body))
+BODY: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind")])
+
+
+def body_of(kind: str, data: Mapping[str, Any]) -> Body:
+    """The data of an event as the class of its kind.
+
+    Raises:
+        ValidationError: they are not what that kind holds, or there is no such kind.
+    """
+    return BODY.validate_python({**data, "kind": kind})
