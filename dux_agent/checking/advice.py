@@ -4,81 +4,90 @@ from __future__ import annotations
 
 import ast
 import os
+import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 
+from dux_agent.checking.beside import Lying, wanted_beside
+from dux_agent.checking.strangers import FROM
 from dux_agent.checking.vetted import Told, Vetted
-from dux_sandbox.findings import Finding
-from dux_sandbox.gathering.outline import Outline
-from dux_sandbox.language.bindings import import_aliases
+from dux_agent.checking.vetting import read_source
+from dux_agent.errors import BadArgument
+from dux_sandbox.gathering.outline import parsed
 
-_FROM = " comes from "
+# More files than these are told as the folder that holds them.
+_MOST_NAMED = 4
 
 
-def with_advice(vetted: Vetted) -> Vetted:
-    """What was found, with the option that names a missing file, where that is there.
+def with_advice(vetted: Vetted, text: str) -> Vetted:
+    """What was found, with the options that name missing files, where those are there.
 
-    It looks whether files exist beside the one that was judged; it reads none.
+    Files round the one that was judged are looked at as far as it uses them; nothing
+    of them is run.
+
+    Args:
+        vetted: what was found in a file.
+        text: what that holds.
     """
+    advice = _Advice(vetted.file, text)
     classes = tuple(
-        replace(
-            one, findings=tuple(_advised(vetted.file, told) for told in one.findings)
-        )
+        replace(one, findings=tuple(map(advice.on, one.findings)))
         for one in vetted.classes
     )
-    about = tuple(_advised(vetted.file, told) for told in vetted.about)
-    return replace(vetted, classes=classes, about=about)
+    return replace(vetted, classes=classes, about=tuple(map(advice.on, vetted.about)))
 
 
-def _advised(file: str, told: Told) -> Told:
-    message = told.finding.message
-    if told.finding.rule == "import" and message.startswith("import of "):
-        module = message.removeprefix("import of ").partition(";")[0]
-    elif told.finding.rule == "contract" and _FROM in message:
-        module = message.rpartition(_FROM)[2]
-    else:
-        return told
-    path = _beside(told.file, module)
-    if path is None:
-        return told
-    instead = f"judge that file with this one: dux check {file} --with {path}"
-    return Told(told.file, replace(told.finding, instead=instead))
+class _Advice:
+    def __init__(self, file: str, text: str) -> None:
+        self._file = file
+        self._text = text
+        self._lying = Lying(file)
+        self._command = ""
 
+    def on(self, told: Told) -> Told:
+        """A finding that says what to add, where it is about a file that lies there."""
+        modules = self._modules(told)
+        every = (self._lying.find(told.file, module) for module in modules)
+        found = next(filter(None, every), None)
+        if found is None:
+            return told
+        self._command = self._command or self._with(found)
+        return Told(told.file, replace(told.finding, instead=self._command))
 
-def stranger_finding(about: Outline, name: str, base: str) -> Finding:
-    """What is said of a class whose base the source does not hold."""
-    node = about.bindings.classes[name]
-    modules = _modules_of(about, base.partition(".")[0])
-    where = f"{_FROM}{modules[0]}" if modules else " is defined nowhere"
-    message = f"{name} is built on {base}, which{where}"
-    instead = "build on torch.optim.Optimizer, or name the file with --with FILE"
-    return Finding("contract", node.lineno, message, instead)
+    def _with(self, found: str) -> str:
+        names = wanted_beside(self._file, self._text) or (found,)
+        if len(names) > _MOST_NAMED:
+            holding = os.path.commonpath([os.path.abspath(each) for each in names])
+            names = (
+                holding if os.path.isabs(self._file) else os.path.relpath(holding),
+            )
+        options = " ".join(f"--with {shlex.quote(each)}" for each in names)
+        return (
+            f"judge what it imports with it: dux check {shlex.quote(self._file)} "
+            f"{options}"
+        )
 
+    def _modules(self, told: Told) -> list[str]:
+        """The modules that a finding is about, their dots before them."""
+        message = told.finding.message
+        if told.finding.rule == "import":
+            return list(self._imported(told.file, told.finding.line))
+        if told.finding.rule == "contract" and FROM in message:
+            return [message.rpartition(FROM)[2]]
+        return []
 
-def _modules_of(about: Outline, name: str) -> list[str]:
-    """The modules that a name is imported from, as they are written."""
-    found = []
-    for node in ast.walk(about.tree):
-        if isinstance(node, ast.ImportFrom):
-            if any((alias.asname or alias.name) == name for alias in node.names):
-                found.append("." * node.level + (node.module or ""))
-        elif isinstance(node, ast.Import):
-            found += [path for bound, path in import_aliases(node) if bound == name]
-    return found
-
-
-def _beside(file: str, module: str) -> str | None:
-    """The file that a module is, where there is one beside the file; or None."""
-    bare = module.lstrip(".")
-    up = max(0, len(module) - len(bare) - 1)
-    names = [name for name in bare.split(".") if name]
-    folder = os.path.dirname(file)
-    starts = [os.path.join(folder, *[os.pardir] * up)]
-    if module == bare:
-        starts.append(os.path.join(folder, os.pardir))
-    for start in starts:
-        for tail in (names, names[-1:]):
-            path = os.path.normpath(os.path.join(start, *tail))
-            for found in (f"{path}.py", os.path.join(path, "__init__.py")):
-                if names and os.path.isfile(found):
-                    return found
-    return None
+    def _imported(self, file: str, line: int | None) -> Iterator[str]:
+        """The modules that the imports on a line of a file may mean."""
+        try:
+            text = self._text if file == self._file else read_source(file)
+        except BadArgument:
+            return
+        tree = parsed(text)
+        for node in ast.walk(tree) if tree is not None else ():
+            if isinstance(node, ast.Import) and node.lineno == line:
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.lineno == line:
+                start = "." * node.level + (node.module or "")
+                yield start
+                dot = "." if node.module else ""
+                yield from (f"{start}{dot}{alias.name}" for alias in node.names)

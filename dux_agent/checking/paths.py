@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from dux_agent.checking.advice import with_advice
+from dux_agent.checking.beside import files_beside
 from dux_agent.checking.fixing import Plan, fix, plan
+from dux_agent.checking.folders import texts_in
 from dux_agent.checking.reading import Read, read
 from dux_agent.checking.trying import Trial
 from dux_agent.checking.vetted import Told, Vetted
@@ -16,12 +17,6 @@ from dux_agent.checking.vetting import read_source, vetted_of
 from dux_agent.errors import BadArgument
 from dux_sandbox.findings import Finding, digest_of
 from dux_sandbox.gathering.modules import SourceFile
-
-_PASSED_OVER = frozenset(
-    "__pycache__ build dist env node_modules site-packages venv".split()
-)
-_MOST_FILES = 2_000
-_MOST_TEXT = 64 << 20  # characters of all files together: they are held at once
 
 
 @dataclass(frozen=True)
@@ -48,69 +43,16 @@ def subjects_of(paths: Sequence[str]) -> list[Subject]:
         BadArgument: a file cannot be read, a folder holds no Python file, or too much.
     """
     found: dict[str, Subject] = {}
-    size = 0
     for path in paths:
         if not os.path.isdir(path):
             found.setdefault(os.path.abspath(path), Subject(path, read_source(path)))
             continue
-        for each in python_files(path):
-            subject = _in_folder(each, path)
-            size += len(subject.text or "")
-            if size > _MOST_TEXT:
-                raise BadArgument(
-                    f"{path} holds more than {_MOST_TEXT >> 20} MiB of Python; no more "
-                    f"is checked at once; name a folder below it."
-                )
-            found.setdefault(os.path.abspath(each), subject)
+        for file, text in texts_in(path):
+            subject = Subject(file, None, path, str(text))
+            if isinstance(text, str):
+                subject = Subject(file, text, path)
+            found.setdefault(os.path.abspath(file), subject)
     return list(found.values())
-
-
-def _in_folder(file: str, folder: str) -> Subject:
-    root = os.path.realpath(folder)
-    if os.path.commonpath([root, os.path.realpath(file)]) != root:
-        # Findings quote what they find, and the folder may be anybody's.
-        trouble = f"{file} is a link that leads out of {folder}; name it by itself"
-        return Subject(file, None, folder, trouble)
-    try:
-        return Subject(file, read_source(file), folder)
-    except BadArgument as error:
-        return Subject(file, None, folder, str(error))
-
-
-def python_files(folder: str) -> list[str]:
-    """The Python files of a folder and those below, by name.
-
-    Hidden folders, environments and what is built are passed over; no link to a folder
-    is followed.
-
-    Raises:
-        BadArgument: there are none, or more than a person would check.
-    """
-    found: list[str] = []
-    for at, folders, names in os.walk(folder):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if name not in _PASSED_OVER
-            and not name.startswith(".")
-            and not Path(at, name, "pyvenv.cfg").exists()
-        )
-        found += [
-            os.path.normpath(os.path.join(at, name))
-            for name in sorted(names)
-            if name.endswith(".py") and Path(at, name).is_file()
-        ]
-        if len(found) > _MOST_FILES:
-            raise BadArgument(
-                f"{folder} holds more than {_MOST_FILES} Python files; no more are "
-                f"checked at once; name a folder below it."
-            )
-    if not found:
-        raise BadArgument(
-            f"{folder} is no ordinary file but a folder, and no Python file is in it; "
-            f"name a file, or a folder that holds some."
-        )
-    return found
 
 
 def check_paths(
@@ -128,8 +70,8 @@ def check_paths(
         paths: files and folders.
         static: only read the sources; run nothing.
         names: classes of the only file that is named.
-        beside: files that those may import. Of a folder, every file goes with every
-            other.
+        beside: files that those may import, or folders of them. Of a folder that is
+            checked, every file goes with every other.
         trial: what dry runs are made on; a small built-in model by default.
         rewrite: write a rewrite that is accepted beside each file that has one.
 
@@ -151,8 +93,8 @@ def check_paths(
             f"--class {names[0]} is for one file, and {len(subjects)} are named; name "
             f"the file that holds it."
         )
-    given = [SourceFile(name, read_source(name)) for name in beside]
-    work = [_Work.of(subject, subjects, given, names) for subject in subjects]
+    given = [*files_beside(beside), *_in_folders(subjects)]
+    work = [_Work.of(subject, given, names) for subject in subjects]
     plans = [plan(each.held) if rewrite and each.held else None for each in work]
     return [
         each.done(static, trial, made) for each, made in zip(work, plans, strict=True)
@@ -169,16 +111,11 @@ class _Work:
 
     @classmethod
     def of(
-        cls,
-        subject: Subject,
-        subjects: Sequence[Subject],
-        given: Sequence[SourceFile],
-        names: Sequence[str],
+        cls, subject: Subject, given: Sequence[SourceFile], names: Sequence[str]
     ) -> _Work:
         """Read a file."""
         parts = SourceFile(subject.file, "").parts
-        every = [*given, *_neighbours(subject, subjects)]
-        beside = tuple(each for each in every if each.parts != parts)
+        beside = tuple(each for each in given if each.parts != parts)
         if subject.text is None:
             return cls(subject, beside, None)
         held = read(subject.file, subject.text, names=names, beside=beside)
@@ -189,7 +126,8 @@ class _Work:
         if self.held is None:
             found = Told(self.subject.file, Finding("file", None, self.subject.trouble))
             return Vetted(self.subject.file, "other", digest_of(""), about=(found,))
-        done = with_advice(vetted_of(self.held, static=static, trial=trial))
+        vetted = vetted_of(self.held, static=static, trial=trial)
+        done = with_advice(vetted, self.held.text)
         lone = not any(each.name for each in done.classes)
         if self.subject.folder is not None and lone and done.kind != "optimizer":
             return replace(done, skipped=True)
@@ -198,13 +136,10 @@ class _Work:
         return replace(done, fixed=fix(made, self.beside, trial))
 
 
-def _neighbours(subject: Subject, subjects: Sequence[Subject]) -> list[SourceFile]:
-    if subject.folder is None:
-        return []
+def _in_folders(subjects: Sequence[Subject]) -> list[SourceFile]:
+    """The files of folders: each may import every other."""
     return [
-        SourceFile(each.file, each.text, named=False)
+        SourceFile(each.file, each.text, named=False, folder=each.folder)
         for each in subjects
-        if each is not subject
-        and each.folder == subject.folder
-        and each.text is not None
+        if each.folder is not None and each.text is not None
     ]

@@ -6,7 +6,7 @@ import ast
 import os
 from ast import ClassDef
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dux_agent.checking.reading import Read
 from dux_agent.errors import DuxError
@@ -97,7 +97,7 @@ def _run_before(
     held: Read, files: Sequence[SourceFile], given: Given
 ) -> tuple[PlainRun, str]:
     """The file itself; what its classes use of it where the whole cannot be run."""
-    named = [SourceFile(os.path.abspath(file.name), file.text) for file in files]
+    named = [_placed(file) for file in files]
     why = "a script is not run"
     if not held.signs:
         try:
@@ -113,6 +113,12 @@ def _run_before(
     lines = only_needed(Gathered.of(held.file, held.text), about, list(given))
     run = run_plainly([SourceFile(named[0].name, lines.text), *named[1:]], given)
     return run, f"; of the file, what its optimizers use was run ({why})"
+
+
+def _placed(file: SourceFile) -> SourceFile:
+    """A file as another process finds it."""
+    folder = None if file.folder is None else os.path.abspath(file.folder)
+    return replace(file, name=os.path.abspath(file.name), folder=folder)
 
 
 def _steps(run: PlainRun, name: str) -> bool:

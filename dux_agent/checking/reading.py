@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dux_agent.checking.advice import stranger_finding
+from dux_agent.checking.strangers import stranger_finding
 from dux_agent.checking.vetted import Told, VettedClass
 from dux_agent.errors import BadArgument
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding

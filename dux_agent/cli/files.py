@@ -21,9 +21,9 @@ _Beside = Annotated[
     list[str] | None,
     typer.Option(
         "--with",
-        metavar="FILE",
-        help="A file that is imported: judged together, as one source; may be given "
-        "again.",
+        metavar="FILE|DIR",
+        help="A file that is imported, or a folder of them: what is used is judged "
+        "together, as one source; may be given again.",
     ),
 ]
 

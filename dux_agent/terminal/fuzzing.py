@@ -247,9 +247,9 @@ def _rules(
 ) -> list[tuple[str, RuleText]]:
     """All optimizers of all files, before the first is tried: a wrong name costs no
     waiting."""
+    from dux_agent.checking.beside import files_beside
     from dux_agent.checking.rule_texts import rules_of
     from dux_agent.checking.vetting import read_source
-    from dux_sandbox.gathering.modules import SourceFile
 
     if names and len(files) > 1:
         raise BadArgument(
@@ -257,7 +257,7 @@ def _rules(
             f"file that holds it."
         )
     sources = [(file, read_source(file)) for file in files]
-    others = [SourceFile(file, read_source(file)) for file in beside]
+    others = files_beside(beside)
     found = []
     for file, source in sources:
         rules = rules_of(file, source, names, others)

@@ -80,7 +80,7 @@ def run_plainly(
     child = forked({"purpose": "plain", "memory": memory})
     held: dict[str, dict[str, Episode]] = {}
     request = {
-        "files": [[file.name, file.text] for file in files],
+        "files": [[file.name, file.text, file.named, file.folder] for file in files],
         "classes": [[name, list(values.items())] for name, values in given.items()],
         "watch": watch,
         "values": list(values),

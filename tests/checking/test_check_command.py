@@ -700,3 +700,62 @@ def test_the_json_of_a_file_has_the_keys_that_its_page_says():
     for held in (one, one["classes"][0], one["findings"][0], *one["classes"][1:]):
         for key in held:
             assert f"`{key}`" in page, key
+
+
+@pytest.fixture
+def package():
+    """A package whose files lie in folders, and import each other in a circle."""
+    for folder in ("zoo", "zoo/optim", "zoo/common"):
+        Path(folder).mkdir()
+    Path("zoo/__init__.py").write_text("from zoo.optim import Mine\n")
+    Path("zoo/optim/__init__.py").write_text("from .mine import Mine\n")
+    Path("zoo/common/__init__.py").write_text(
+        "import numpy as np\nfrom .sums import twice\nfrom .plots import drawn\n"
+    )
+    Path("zoo/common/sums.py").write_text(
+        "import zoo\nfrom zoo.common.plots import half\n\n\n"
+        "def twice(x):\n    return half(x) * 4\n"
+    )
+    Path("zoo/common/plots.py").write_text(
+        "import matplotlib.pyplot as plt\n\n\ndef half(x):\n    return x / 2\n\n\n"
+        "def drawn(x):\n    return plt.plot(x)\n"
+    )
+    Path("zoo/optim/mine.py").write_text(
+        "import torch\nfrom ..common import twice\n" + rule("Mine", "twice(p)")
+    )
+    Path("zoo/optim/other.py").write_text(
+        "import torch\nimport zoo.common as c\n" + rule("Other", "c.twice(p)")
+    )
+
+
+@pytest.mark.parametrize("folder", ["zoo", ".", "zoo/common"])
+@pytest.mark.usefixtures("package")
+def test_a_folder_goes_with_a_file_as_far_as_that_uses_it(folder):
+    (one,) = told("zoo/optim/mine.py", "--with", folder)
+
+    assert one["ok"], one["findings"]
+    assert {"zoo/common/sums.py", "zoo/common/plots.py"} == set(one["with"])
+
+
+@pytest.mark.usefixtures("package")
+def test_a_folder_that_is_checked_finds_what_its_files_import():
+    rows = told("--static", "zoo")
+
+    verdicts = {row["file"]: row["verdict"] for row in rows}
+    assert "accepted" == verdicts["zoo/optim/mine.py"]
+    assert "accepted" == verdicts["zoo/optim/other.py"]
+    assert {"skipped"} == {
+        verdict for file, verdict in verdicts.items() if "optim/" not in file
+    }
+
+
+@pytest.mark.parametrize("file", ["zoo/optim/mine.py", "zoo/optim/other.py"])
+@pytest.mark.usefixtures("package")
+def test_a_finding_names_every_file_that_has_to_be_added(file):
+    (alone,) = told("--static", file)
+    options = alone["findings"][0]["instead"].partition(f"dux check {file} ")[2].split()
+
+    (one,) = told("--static", file, *options)
+
+    assert {"--with"} == set(options[::2])
+    assert one["ok"], one["findings"]

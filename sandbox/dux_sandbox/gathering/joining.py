@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dux_sandbox.gathering.choosing import Choice
 from dux_sandbox.gathering.gathered import Gathered, Origin
 from dux_sandbox.gathering.linking import Linker
-from dux_sandbox.gathering.modules import SourceFile
+from dux_sandbox.gathering.modules import Files, Shelf, SourceFile
 from dux_sandbox.gathering.outline import lines_of, parsed
 from dux_sandbox.gathering.reading import CannotJoin, Module, Symbol
 from dux_sandbox.gathering.scopes import Scope
@@ -25,13 +25,17 @@ class Joined:
     Attributes:
         source: its lines, and where each comes from.
         files: those that are part of it beside the first.
+        needed: those, and the ones that only hand names of them on.
     """
 
     source: Gathered
     files: tuple[str, ...]
+    needed: tuple[str, ...] = ()
 
 
-def join(main: SourceFile, beside: Sequence[SourceFile]) -> Joined:
+def join(
+    main: SourceFile, beside: Sequence[SourceFile], shelf: Shelf | None = None
+) -> Joined:
     """Put what `main` uses of the files beside it before what stands in it.
 
     The files come in the order in which Python would run them, each with the statements
@@ -39,18 +43,27 @@ def join(main: SourceFile, beside: Sequence[SourceFile]) -> Joined:
     of the file beside is given another. A file that imports none of the others comes
     out as it is.
 
+    Args:
+        main: the file.
+        beside: files that it may import, directly or not.
+        shelf: where others may be looked for.
+
     Raises:
         CannotJoin: they need each other before they are run, a name that is used is
             missing, or a module is used in another way than by the names in it.
     """
     text = main.text.removeprefix("\ufeff")
     alone = Joined(Gathered.of(main.name, text), ())
-    if not beside or parsed(text) is None:
+    if not (beside or shelf) or parsed(text) is None:
         return alone
-    choice = Choice(Linker(main, list(beside)), main.name)
+    # Two may have one name: the first file is meant by its own.
+    linker = Linker(Files([*beside, main], shelf))
+    choice = Choice(linker, main.name)
     if not any(module.matched for module in choice.modules.values()):
         return alone
-    return _Joining(choice).joined()
+    joined = _Joining(choice).joined()
+    others = [name for name in linker.handing if name != main.name]
+    return replace(joined, needed=tuple(dict.fromkeys([*others, *joined.files])))
 
 
 class _Joining:
@@ -71,6 +84,8 @@ class _Joining:
             origins.append(head.origins[-1] if head.origins else (self._main, 1))
         for name in used:
             part = self._part_of(name)
+            if not part.lines:
+                continue
             lines += ["", *part.lines, ""]
             origins += [part.origins[0], *part.origins, part.origins[-1]]
         lines += body.lines

@@ -17,17 +17,16 @@ _MOST_NAMES = 8
 
 
 class Linker:
-    """Reads files where something of them is used."""
+    """Reads files where something of them is used.
 
-    def __init__(self, main: SourceFile, beside: list[SourceFile]) -> None:
-        """Nothing is read yet.
+    Attributes:
+        handing: the files that define a name that was asked for, or hand it on.
+    """
 
-        Args:
-            main: the file that imports others.
-            beside: those that it may import, directly or not.
-        """
-        self._files = Files([main, *beside])
-        self._by_name = {file.name: file for file in [*beside, main]}
+    def __init__(self, files: Files) -> None:
+        """Nothing is read yet."""
+        self._files = files
+        self.handing: dict[str, None] = {}
         self._read: dict[str, Module | CannotJoin] = {}
         self._linked: set[str] = set()
         self._asked: set[tuple[str, str]] = set()
@@ -49,7 +48,7 @@ class Linker:
     def _outlined(self, name: str) -> Module:
         if name not in self._read:
             try:
-                self._read[name] = read(self._by_name[name], self._files)
+                self._read[name] = read(self._files.by_name[name], self._files)
             except CannotJoin as error:
                 self._read[name] = error
         found = self._read[name]
@@ -193,6 +192,12 @@ class Linker:
         Raises:
             CannotJoin: one of them cannot be read.
         """
+        found = self._symbol(file, name, seen)
+        if found is not None:
+            self.handing[file] = None
+        return found
+
+    def _symbol(self, file: str, name: str, seen: frozenset[str]) -> Symbol | None:
         if file in seen:
             return None
         module = self._outlined(file)

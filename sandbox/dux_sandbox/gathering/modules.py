@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dux_sandbox.language import vocabulary
@@ -28,19 +29,21 @@ class SourceFile:
         text: what it holds.
         named: whether it was named to go with another, and may lie anywhere; one that
             was not is only found where Python would find it.
+        folder: the folder that was named and holds it, where an import may start.
     """
 
     name: str
     text: str
     named: bool = True
+    folder: str | None = None
 
-    @property
+    @functools.cached_property
     def parts(self) -> tuple[str, ...]:
         """The dotted path of its module, from the root of the file system."""
         path = os.path.splitext(os.path.abspath(self.name))[0].split(os.sep)
         return tuple(path[:-1] if path[-1] == _PACKAGE else path)
 
-    @property
+    @functools.cached_property
     def package(self) -> tuple[str, ...]:
         """What `.` stands for in its imports."""
         return tuple(os.path.dirname(os.path.abspath(self.name)).split(os.sep))
@@ -52,11 +55,25 @@ class SourceFile:
         return "".join(each if each.isalnum() else "_" for each in last) or "beside"
 
 
-class Files:
-    """The files at hand."""
+# The file that a dotted path from the root of the file system is; None without one.
+Shelf = Callable[[tuple[str, ...]], SourceFile | None]
 
-    def __init__(self, files: Iterable[SourceFile]) -> None:
+
+class Files:
+    """The files at hand.
+
+    Attributes:
+        by_name: as they are named, with those that were found on the shelf.
+    """
+
+    def __init__(self, files: Iterable[SourceFile], shelf: Shelf | None = None) -> None:
+        """Files, and where others may be looked for."""
         self._by_parts = {file.parts: file for file in files}
+        self.by_name = {file.name: file for file in self._by_parts.values()}
+        self._shelf = shelf
+        folders = {file.folder for file in self._by_parts.values()} - {None}
+        starts = [tuple(os.path.abspath(str(each)).split(os.sep)) for each in folders]
+        self._starts = sorted({*starts, *(start[:-1] for start in starts)})
 
     def find(self, importer: SourceFile, level: int, dotted: str) -> SourceFile | None:
         """The file that a module of this name is, seen from another; None without one.
@@ -70,17 +87,25 @@ class Files:
         if level:
             package = importer.package
             base = package[: len(package) - level + 1]
-            return self._by_parts.get((*base, *names)) or self._named(names)
+            return self._at((*base, *names)) or self._named(names)
         if names[0] in _KNOWN | _ELSEWHERE:
             return None
         package = importer.package
-        above = (package[:upto] for upto in range(len(package), 0, -1))
-        exact = [self._by_parts.get((*folder, *names)) for folder in above]
+        above = [package[:upto] for upto in range(len(package), 0, -1)]
+        exact = (self._at((*folder, *names)) for folder in [*above, *self._starts])
         found = next(filter(None, exact), None)
         if found is None:
             found = self._named(names) or self._named(names[-1:])
         # A file does not import itself: something installed has its name.
         return None if found is not None and found.name == importer.name else found
+
+    def _at(self, parts: tuple[str, ...]) -> SourceFile | None:
+        found = self._by_parts.get(parts)
+        if found is None and self._shelf is not None:
+            found = self._shelf(parts)
+            if found is not None:
+                self._by_parts[parts] = self.by_name[found.name] = found
+        return found
 
     def _named(self, names: tuple[str, ...]) -> SourceFile | None:
         """The only file that was named and whose path ends in these names."""

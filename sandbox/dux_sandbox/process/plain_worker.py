@@ -80,7 +80,7 @@ def _reached() -> Iterator[str]:
 
 
 def _answer(channel: Channel, message: dict[str, Any]) -> None:
-    files = [SourceFile(name, text) for name, text in message["files"]]
+    files = [SourceFile(*each) for each in message["files"]]
     plain_files = PlainFiles(files)
     main = files[0]
     places: set[tuple[int, int]] = set()
