@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
-from torch import nn
 
 from dux_agent import arguments
 from dux_agent.agent_state import AgentState
@@ -21,20 +20,13 @@ from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.decisions import Budget, Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.hooks import eager
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.priming import Primed, source_in
-from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.uncopied import Uncopied
 from dux_agent.one_entry import OneEntry
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.settings import Settings
 from dux_agent.showing import named
 from dux_agent.training.best_weights import Best
-from dux_agent.training.intake import Intake
-from dux_agent.training.interval_statistics import IntervalStatistics
-from dux_agent.training.looking import CallersFunctions
-from dux_agent.training.prompt_history import PromptHistory
-from dux_agent.training.structure import describe_model, describe_optimizer
+from dux_agent.training.training import Training
 from dux_graphs.events import ErrorEvent
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
 
@@ -50,6 +42,7 @@ class Agent(Uncopied):
     Attributes:
         optimizer: the live optimizer; its identity never changes.
         model: the module that is trained.
+        training: all that is alive in it.
         decisions: every `Decision` so far; one whose rule is rolled back changes to
             "rolled_back".
         step_count: optimizer steps observed since the run began.
@@ -57,95 +50,39 @@ class Agent(Uncopied):
 
     def __init__(
         self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        settings: Settings,
+        training: Training,
+        builder: Builder,
+        recorder: Recorder,
         *,
         asked: tuple[LanguageModel, ...] | None,
         budget: Budget,
-        recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
-        guard_steps: int,
-        objective_checked: bool = False,
-        schedulers: list[Any] | None = None,
     ) -> None:
         """For `attach`; use that."""
-        self.model = model
-        self.settings = settings
-        self.decisions: list[Decision] = []
-        self._builder = Builder(settings)
-        self.optimizer = DuxOptimizer(
-            optimizer,
-            model=model,
-            build=self._builder.build,
-            guard_steps=guard_steps,
-            schedulers=schedulers,
-            snapshots=settings.snapshots,
-        )
-        self._watch = IntervalStatistics(
-            seed=settings.seed, expected=settings.every or settings.steps_per_epoch
-        )
-        self._batches: deque[Any] = deque(maxlen=settings.dry_run_steps)
+        self.training, self.settings = training, training.settings
+        self.model, self.optimizer = training.model, training.live
         self._recorder = recorder
         self._closed: str | None = None
-        functions = CallersFunctions(settings, model, self.optimizer)
-        # Without a language model nothing is ever tried.
-        functions.objective_checked = objective_checked or asked is None
-        intake = Intake(functions, self.optimizer)
-        self._run_guard: RunGuard | None = None
-        if asked is None:
-            self._run_guard = guard_run(
-                self.optimizer,
-                model,
-                settings,
-                guard_steps=guard_steps,
-                watch=self._watch,
-                recorder=recorder,
-            )
-            intake.scale.given(1.0)  # its bounds are taken from the same losses
-        self._rules = RulesInForce(
-            self.optimizer, self.decisions, self._watch, recorder
-        )
+        self._run_guard = guard_run(training, recorder) if asked is None else None
+        self._rules = RulesInForce(training, recorder)
+        self.decisions = self._rules.decisions
         self._decider = Decider(
-            settings,
-            self.optimizer,
-            model,
-            watch=self._watch,
-            batches=self._batches,
-            intake=intake,
-            functions=functions,
-            rules=self._rules,
-            chronicle=PromptHistory(settings.history, settings.history_characters),
-            asked=asked,
+            training,
+            builder,
+            self._rules,
+            recorder,
+            asked=asked or (),
             budget=budget,
-            recorder=recorder,
             checkpointer=checkpointer,
-            builder=self._builder,
-            described=(
-                describe_model(model),
-                describe_optimizer(
-                    type(optimizer).__name__,
-                    optimizer.param_groups,
-                    optimizer.defaults,
-                ),
-            ),
         )
-        self._loop = Loop(
-            settings,
-            self.optimizer,
-            intake,
-            watch=self._watch,
-            batches=self._batches,
-            recorder=recorder,
-            decider=self._decider,
-        )
+        self._loop = Loop(training, recorder, self._decider)
         self.optimizer.listener = self._loop
         self.optimizer.on_replaced = self._tell_of_replaced
 
     @property
     def step_count(self) -> int:
         """Optimizer steps observed since the run began."""
-        return self._watch.step
+        return self.training.statistics.step
 
     @property
     def rollbacks(self) -> int:
@@ -205,16 +142,8 @@ class Agent(Uncopied):
         copy uses as they are, not at all. The optimizer's state counts as it is, or as
         its first step will make it.
         """
-        intake, last = self._loop.intake, self.decisions[-1:]
-        return plan_of(
-            self.settings,
-            self.model,
-            self.optimizer,
-            batches=list(self._batches),
-            accumulated=intake.accumulated,
-            asks=self._decider.asks,
-            seconds=last[0].seconds if last else None,
-        )
+        seconds = self.decisions[-1].seconds if self.decisions else None
+        return plan_of(self.training, asks=self._decider.asks, seconds=seconds)
 
     def step(self, batch: Any) -> torch.Tensor:
         """One step of training on `batch`; returns its loss, detached.
@@ -223,9 +152,9 @@ class Agent(Uncopied):
             BadArgument: the objective returned no scalar tensor.
         """
         self._require_open()
-        self._loop.intake.step_with(batch)
+        self.training.intake.step_with(batch)
         self.optimizer.zero_grad()
-        loss = self.settings.objective(self.model, batch)
+        loss = self.training.objective(self.model, batch)
         arguments.check_loss(loss)
         loss.backward()
         self.optimizer.step()
@@ -237,7 +166,7 @@ class Agent(Uncopied):
 
         Those of now are validated first. Needs `keep_best=True`, else BadArgument.
         """
-        return self._decider.restore_best()
+        return self.training.restore_best()
 
     def state_dict(self, *, snapshots: Literal["all"] | bool = True) -> dict[str, Any]:
         """Everything to go on from, but for the model's own weights.
@@ -317,10 +246,8 @@ class Agent(Uncopied):
 
     def _state(self) -> AgentState:
         return AgentState(
-            live=self.optimizer,
-            watch=self._watch,
+            training=self.training,
             loop=self._loop,
-            batches=self._batches,
             decider=self._decider,
             recorder=self._recorder,
             run_guard=self._run_guard,
@@ -383,7 +310,7 @@ class Agent(Uncopied):
 
     def _tell_of_replaced(self, message: str) -> None:
         trouble = ErrorEvent(error="replaced", message=message)
-        self._recorder.tell(trouble, step=self._watch.step)
+        self._recorder.tell(trouble, step=self.training.statistics.step)
 
     def _require_open(self) -> None:
         if self._closed is not None:

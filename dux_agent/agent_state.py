@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +18,11 @@ from dux_agent.deciding.loop import Loop
 from dux_agent.live.checkpoint import pack_for_later
 from dux_agent.live.guard_state import Snapshots, pack_guard
 from dux_agent.live.loading import prepare
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.saved_checkpoint import CheckpointRefused, refused
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import kept_batches
+from dux_agent.training.training import Training
 from dux_sandbox.random_state import RandomState
 
 log = logging.getLogger(__name__)
@@ -36,25 +34,23 @@ VERSION = 1
 class AgentState:
     """The parts of one agent that change as it goes."""
 
-    live: DuxOptimizer
-    watch: IntervalStatistics
+    training: Training
     loop: Loop
-    batches: deque[Any]
     decider: Decider
     recorder: Recorder
     run_guard: RunGuard | None
 
     def state_dict(self, snapshots: Snapshots) -> dict[str, Any]:
         """See `Agent.state_dict`."""
-        run = self.run_guard
+        run, training = self.run_guard, self.training
         return {
             "version": VERSION,
             "snapshots": snapshots,
-            "optimizer": pack_for_later(self.live),
-            "watch": self.watch.state_dict(),
+            "optimizer": pack_for_later(training.live),
+            "watch": training.statistics.state_dict(),
             "loop": self.loop.state_dict(),
-            "batches": kept_batches(self.batches),
-            "guard": pack_guard(self.live, snapshots),
+            "batches": kept_batches(training.batches),
+            "guard": pack_guard(training.live, snapshots),
             "run_guard": None if run is None else run.state_dict(snapshots=snapshots),
             "random": RandomState.take().state_dict(),
             "trace": self.recorder.position,
@@ -63,6 +59,7 @@ class AgentState:
 
     def load_state_dict(self, state: Any) -> None:
         """See `Agent.load_state_dict`."""
+        live, statistics = self.training.live, self.training.statistics
         if not isinstance(state, Mapping) or state.get("version") != VERSION:
             raise refused(f"it is no agent's state of version {VERSION}")
         with _readable("random"):
@@ -70,26 +67,26 @@ class AgentState:
         with _readable("batches"):
             batches = copy.deepcopy(list(state["batches"]))
         with _readable("watch"):
-            copy.deepcopy(self.watch).load_state_dict(state["watch"])
+            copy.deepcopy(statistics).load_state_dict(state["watch"])
         with _readable("loop"):
-            self._try_loop(state)
+            self.loop.try_state_dict(state.get("loop", {}))
         with _readable("decisions"):
             decide_from_there = self.decider.prepare(state)
         guard_run_from_there = go_on_guarding(self.run_guard, state.get("run_guard"))
-        optimizer = self.live.before_load(state.get("optimizer"))
-        prepared = prepare(self.live, optimizer, state.get("guard"))
+        optimizer = live.before_load(state.get("optimizer"))
+        prepared = prepare(live, optimizer, state.get("guard"))
         try:
             self.recorder.go_on_from(state.get("trace"))
         except BaseException:
             prepared.drop()
             raise
-        self.watch.load_state_dict(state["watch"])
+        statistics.load_state_dict(state["watch"])
         prepared.take_over()
-        self.live.after_load()
+        live.after_load()
         guard_run_from_there()
         self.loop.load_state_dict(state.get("loop", {}))
-        self.batches.clear()
-        self.batches.extend(batches)
+        self.training.batches.clear()
+        self.training.batches.extend(batches)
         decide_from_there()
         random.restore()
         if state.get("snapshots", True) is False:
@@ -98,12 +95,6 @@ class AgentState:
                 "the weights of this load, and to the base optimizer, which begins "
                 "without its state."
             )
-
-    def _try_loop(self, state: Mapping[str, Any]) -> None:
-        loop = copy.copy(self.loop)
-        loop.intake = copy.copy(loop.intake)
-        loop.intake.scale = copy.copy(loop.intake.scale)
-        loop.load_state_dict(state.get("loop", {}))
 
 
 @contextmanager

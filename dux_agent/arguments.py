@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -88,14 +88,13 @@ def check_share(name: str, value: Any) -> None:
         )
 
 
-def check_choices(**given: str) -> None:
+def check_choice(name: str, value: Any) -> None:
     """Raise BadArgument for a value that is none of its argument's choices."""
-    for name, value in given.items():
-        if value not in CHOICES[name]:
-            choices = ", ".join(repr(choice) for choice in CHOICES[name])
-            raise BadArgument(
-                f"{name} is {value!r}; one of {choices} was wanted; pick one of them."
-            )
+    if value not in CHOICES[name]:
+        choices = ", ".join(repr(choice) for choice in CHOICES[name])
+        raise BadArgument(
+            f"{name} is {value!r}; one of {choices} was wanted; pick one of them."
+        )
 
 
 def check_snapshots(snapshots: str, lm: Any) -> None:
@@ -261,8 +260,9 @@ def check_seconds(name: str, value: Any) -> None:
         )
 
 
-def choose_execution(wanted: str, parameters: list[torch.Tensor]) -> Execution:
+def choose_execution(wanted: str, parameters: Sequence[torch.Tensor]) -> Execution:
     """Where accepted rules run: "auto" is isolated for CPU parameters on Linux."""
+    check_choice("execution", wanted)
     if wanted == "isolated":
         return "isolated"
     if wanted == "inline":

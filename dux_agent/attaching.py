@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -11,13 +11,21 @@ from torch import nn
 from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.attached import remember, take_over
+from dux_agent.deciding.building import Builder
 from dux_agent.decisions import Budget
 from dux_agent.live.schedulers import schedulers_given
 from dux_agent.refusals import check_model_kind
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.settings import Clone, Objective, Settings, Validate
-from dux_agent.training.looking import BeforeSteps, CallersFunctions
+from dux_agent.settings import Settings
+from dux_agent.training.looking import (
+    BeforeSteps,
+    CallersFunctions,
+    Clone,
+    Objective,
+    Validate,
+)
+from dux_agent.training.training import Training
 from dux_sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -174,94 +182,49 @@ def attach(
     True
     >>> agent.close()
     """
+    given = dict(locals())  # those that are plain are called as in `Settings`
     arguments.check_model(model, optimizer, objective)
     check_model_kind(model)
-    for name, value, least, optional in (
-        ("every", every, 1, True),
-        ("total_steps", total_steps, 1, True),
-        ("steps_per_epoch", steps_per_epoch, 1, True),
-        ("max_attempts", max_attempts, 1, False),
-        ("candidates", candidates, 1, False),
-        ("dry_run_steps", dry_run_steps, 1, False),
-        ("guard_steps", guard_steps, 0, False),
-        ("history_characters", history_characters, 0, False),
-        ("max_rollbacks", max_rollbacks, 0, False),
-        ("seed", seed, 0, False),
-    ):
-        arguments.check_number(name, value, least=least, optional=optional)
-    arguments.check_share("rollback_lr", rollback_lr)
-    arguments.check_choices(
-        accept=accept,
-        execution=execution,
-        lr_owner=lr_owner,
-        history=history,
-        vocabulary=vocabulary,
-        carry_over=carry_over,
-        snapshots=snapshots,
-    )
     arguments.check_seconds("lm_timeout", lm_timeout)
     if decision_timeout is None:
         decision_timeout = max(_HALF_AN_HOUR, 3 * lm_timeout)
-    arguments.check_seconds("decision_timeout", decision_timeout)
+    settings = Settings.of(
+        given,
+        decision_timeout=decision_timeout,
+        execution=arguments.choose_execution(execution, [*model.parameters()]),
+        limits=arguments.read_limits(limits),
+        prompts=arguments.check_prompts(prompts),
+    )
     arguments.check_snapshots(snapshots, lm)
     arguments.check_callables(validate=validate, clone=clone)
     arguments.check_keep_best(keep_best, validate, lm)
-    given = schedulers_given(schedulers, optimizer)
-    settings = Settings(
-        objective=objective,
-        task=task,
-        loss_name=loss_name,
-        every=every,
-        total_steps=total_steps,
-        steps_per_epoch=steps_per_epoch,
-        max_attempts=max_attempts,
-        candidates=candidates,
-        dry_run_steps=dry_run_steps,
-        accept=accept,
-        execution=arguments.choose_execution(execution, list(model.parameters())),
-        lr_owner=cast(Any, lr_owner),
-        carry_over=cast(Any, carry_over),
-        history=history,
-        history_characters=history_characters,
-        limits=arguments.read_limits(limits),
-        validate=validate,
-        background=bool(background),
-        seed=seed,
-        clone=clone,
-        prompts=arguments.check_prompts(prompts),
-        vocabulary=cast(Any, vocabulary),
-        fuzz=bool(fuzz),
-        also=arguments.read_also(also),
-        snapshots=cast(Any, snapshots),
-        rollback_lr=float(rollback_lr),
-        max_rollbacks=max_rollbacks,
-        keep_best=bool(keep_best),
-        lm_timeout=float(lm_timeout),
-        decision_timeout=float(decision_timeout),
-    )
+    also = arguments.read_also(also)
+    schedulers = schedulers_given(schedulers, optimizer)
     spending = Budget.of(budget)
     asked = arguments.language_models(
         lm, fallback, seed=seed, options=lm_options, timeout=float(lm_timeout)
     )
     if run_dir is not None and checkpointer is None:
         require_store()
-    functions = CallersFunctions(settings, model, BeforeSteps(optimizer.param_groups))
+    before = BeforeSteps(optimizer.param_groups)
+    first = CallersFunctions(model, before, objective, validate, clone, also)
     if asked is not None:
-        functions.look_first(batch)
+        first.look_first(batch)
     # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, _all(lm, fallback))
     take_over(optimizer)
+    builder = Builder(settings)
+    live = builder.live_optimizer(optimizer, model, schedulers)
+    training = Training.begun(model, live, objective, settings, validate, clone, also)
+    # Without a language model nothing is ever tried.
+    training.functions.objective_checked = first.objective_checked or asked is None
     agent = Agent(
-        model,
-        optimizer,
-        settings,
+        training,
+        builder,
+        recorder,
         asked=asked,
         budget=spending,
-        recorder=recorder,
         checkpointer=checkpointer,
-        guard_steps=guard_steps,
-        objective_checked=functions.objective_checked,
-        schedulers=given,
     )
     remember(agent)
     return agent

@@ -7,7 +7,6 @@ with it on a fresh training of its own. Nothing outlives the decision.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -25,8 +24,7 @@ from dux_graphs.state import DecisionState, Ports, PortsError
 
 if TYPE_CHECKING:
     from dux_agent.agent import Agent
-    from dux_agent.tasks.protocol import Task
-    from dux_agent.training.interval_statistics import IntervalStatistics
+    from dux_agent.training.training import Training
     from dux_sandbox.findings import DryRunReport, Finding
 
 _MOST_STEPS = 5000
@@ -90,29 +88,20 @@ def told(context: Any) -> OnTask:
 
 
 @dataclass
-class _Training:
-    """A training that has taken some steps with its base optimizer."""
+class _OfTask:
+    """A task's training that has taken some steps with its base optimizer."""
 
-    task: Task
     agent: Agent
-    watch: IntervalStatistics
-    batches: deque[Any]
-    coming: Iterator[Any]
+    batches: Iterator[Any]
 
     def train(self, steps: int) -> None:
         """Take that many steps more."""
-        parameters: list[Any] = list(self.task.model.parameters())
-        for batch in islice(self.coming, steps):
-            loss = self.agent.step(batch)
-            self.watch.see(float(loss))
-            if self.watch.norm_is_due():
-                self.watch.see_gradients(parameters)
-            self.batches.append(batch)
+        for batch in islice(self.batches, steps):
+            self.agent.step(batch)
 
 
-def _training(context: OnTask) -> _Training:
+def _begin(context: OnTask) -> _OfTask:
     from dux_agent import attach, tasks
-    from dux_agent.training.interval_statistics import IntervalStatistics
 
     task = tasks.build(context.task, context.seed)
     agent = attach(
@@ -120,50 +109,30 @@ def _training(context: OnTask) -> _Training:
         task.base_optimizer(),
         task.objective,
         lm="offline",  # never asked: the graph asks the one that it was told
+        validate=lambda model: task.evaluate("val"),
+        total_steps=2 * context.steps,
+        steps_per_epoch=context.steps,
+        dry_run_steps=_DRY_RUN_STEPS,
+        loss_name=task.loss_name,
         seed=context.seed,
     )
-    made = _Training(
-        task,
-        agent,
-        IntervalStatistics(seed=context.seed, expected=context.steps),
-        deque(maxlen=_DRY_RUN_STEPS),
-        chain.from_iterable(map(task.train_batches, count())),
-    )
-    made.train(context.steps)
-    return made
+    begun = _OfTask(agent, chain.from_iterable(map(task.train_batches, count())))
+    begun.train(context.steps)
+    return begun
 
 
 # The nodes of one decision look at it one after the other; none of them changes it.
 @lru_cache(maxsize=1)
-def _looked_at(context: OnTask) -> _Training:
-    return _training(context)
+def _looked_at(context: OnTask) -> Training:
+    return _begin(context).agent.training
 
 
 def observe(context: OnTask) -> dict[str, Any]:
     """What the task's training looks like after its steps, plain data."""
-    from dux_agent.live.group_options import learning_rates
-    from dux_agent.training.structure import describe_model, describe_optimizer
-    from dux_prompts.observation import Observation
+    from dux_agent.training.prompt_history import PromptHistory
 
-    training = _looked_at(context)
-    task, watch = training.task, training.watch
-    base = task.base_optimizer()
-    groups = base.param_groups
-    return Observation(
-        model=describe_model(task.model),
-        base_optimizer=describe_optimizer(type(base).__name__, groups, base.defaults),
-        step=context.steps,
-        total_steps=2 * context.steps,
-        interval=context.steps,
-        decisions_left=0,
-        loss_name=task.loss_name,
-        losses=watch.draw(),
-        loss_fifths=watch.losses.fifths(),
-        gradient_norm=watch.norms.mean(),
-        gradient_norm_fifths=watch.norms.fifths(),
-        validation_losses=[[context.steps, task.evaluate("val")]],
-        learning_rates=learning_rates(groups),
-    ).as_dict()
+    history = PromptHistory("compressed", 0)
+    return _looked_at(context).observation(1, history, None).as_dict()
 
 
 @lru_cache(maxsize=4)
@@ -181,18 +150,8 @@ def _ports(context: OnTask) -> Ports:
 
 def dry_run_of(context: OnTask, source: str) -> DryRunReport:
     """Try a source for ten steps on a copy of the task's model, after its steps."""
-    from dux_sandbox import dry_run
-
     training = _looked_at(context)
-    return dry_run(
-        source,
-        training.task.model,
-        training.agent.optimizer,
-        training.task.objective,
-        list(training.batches),
-        _DRY_RUN_STEPS,
-        seed=context.seed,
-    )
+    return training.dry_run(source, steps=_DRY_RUN_STEPS, seed=context.seed)
 
 
 def _apply(context: OnTask, source: str) -> bool | str | Finding:
@@ -200,16 +159,16 @@ def _apply(context: OnTask, source: str) -> bool | str | Finding:
     from dux_agent.live.swap import swap
     from dux_sandbox.findings import RuleFailed, SourceRejected
 
-    training = _training(context)
-    with closing(training.agent):
-        live = training.agent.optimizer
+    begun = _begin(context)
+    with closing(begun.agent) as agent:
+        live = agent.optimizer
         try:
-            swap(live, source, losses=list(training.watch.recent))
+            swap(live, source, losses=list(agent.training.statistics.recent))
         except SourceRejected as rejected:
             return rejected.report.findings[0]
         except RuleFailed as failed:
             return failed.finding
-        training.train(context.steps)
+        begun.train(context.steps)
         return live.running.source == source or "it did harm and was rolled back"
 
 

@@ -2,56 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
-import torch
-from torch import nn
-
-from dux_agent.arguments import Execution
+from dux_agent import arguments
 from dux_agent.choices import CarryOver, LrOwner, Place, Vocabulary
 from dux_sandbox.limits import Limits
 
-Objective = Callable[[nn.Module, Any], torch.Tensor]
-Validate = Callable[[nn.Module], Any]
-Clone = Callable[[nn.Module], nn.Module]
+Check = Callable[[str, Any], None]
 
 
-@dataclass(frozen=True)
+def _checked(default: Any, check: Check) -> Any:
+    return field(default=default, metadata={"check": check})
+
+
+def _whole(default: int | None, least: int) -> Any:
+    optional = default is None
+    check = partial(arguments.check_number, least=least, optional=optional)
+    return _checked(default, check)
+
+
+def _choice(default: str) -> Any:
+    return _checked(default, arguments.check_choice)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The arguments of `dux_agent.attach`; see there."""
+    """Those arguments of `dux_agent.attach` that are plain; see there.
 
-    objective: Objective
-    task: str | None
-    loss_name: str | None
-    every: int | None
-    total_steps: int | None
-    steps_per_epoch: int | None
-    max_attempts: int
-    candidates: int
-    dry_run_steps: int
-    accept: str
-    execution: Execution
-    lr_owner: LrOwner
-    carry_over: CarryOver
-    history: str
-    history_characters: int
-    limits: Limits
-    validate: Validate | None
-    background: bool
-    seed: int
-    clone: Clone | None
-    prompts: str | None
-    vocabulary: Vocabulary = "short"
+    Raises:
+        BadArgument: one of them cannot be meant.
+    """
+
+    task: str | None = None
+    loss_name: str | None = None
+    every: int | None = _whole(None, 1)
+    total_steps: int | None = _whole(None, 1)
+    steps_per_epoch: int | None = _whole(None, 1)
+    max_attempts: int = _whole(3, 1)
+    candidates: int = _whole(1, 1)
+    dry_run_steps: int = _whole(10, 1)
+    accept: str = _choice("harmless")
+    execution: str = _choice("auto")
+    lr_owner: LrOwner = _choice("proposal")
+    carry_over: CarryOver = _choice("asked")
+    history: str = _choice("chat")
+    history_characters: int = _whole(60_000, 0)
+    limits: Limits = field(default_factory=Limits)
+    background: bool = False
+    seed: int = _whole(0, 0)
+    prompts: str | None = None
+    vocabulary: Vocabulary = _choice("short")
+    guard_steps: int = _whole(100, 0)
     fuzz: bool = False
-    also: tuple[Any, ...] = ()
-    snapshots: Place = "device"
-    rollback_lr: float = 0.5
-    max_rollbacks: int = 3
+    snapshots: Place = _choice("device")
+    rollback_lr: float = _checked(0.5, arguments.check_share)
+    max_rollbacks: int = _whole(3, 0)
     keep_best: bool = False
-    lm_timeout: float = 600.0
-    decision_timeout: float = 1800.0
+    lm_timeout: float = _checked(600.0, arguments.check_seconds)
+    decision_timeout: float = _checked(1800.0, arguments.check_seconds)
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any], **read: Any) -> Settings:
+        """Those of the arguments in `given`; those in `read` as they are there."""
+        given = {**given, **read}
+        return cls(**{each.name: given[each.name] for each in fields(cls)})
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if "check" in each.metadata:
+                each.metadata["check"](each.name, getattr(self, each.name))
 
     def decisions_left(self, step: int) -> int | None:
         """How often the model is asked again after a decision at `step`, if known."""

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import torch
+from torch import nn
+
+from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.settings import Settings
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed
 from dux_sandbox.limits import Limits
@@ -26,6 +31,19 @@ class Builder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.limits = settings.limits
+
+    def live_optimizer(
+        self, base: torch.optim.Optimizer, model: nn.Module, schedulers: Any
+    ) -> DuxOptimizer:
+        """A live optimizer over `base` that has its rules built here."""
+        return DuxOptimizer(
+            base,
+            model=model,
+            build=self.build,
+            guard_steps=self._settings.guard_steps,
+            schedulers=schedulers,
+            snapshots=self._settings.snapshots,
+        )
 
     def expect(self, report: DryRunReport | None) -> None:
         """Set the time that a step of the next rule may take, from its dry run."""

@@ -6,12 +6,9 @@ import copy
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-from torch import nn
 
 from dux_agent.deciding.background import BackgroundWork, Cancelled
 from dux_agent.deciding.building import Builder
@@ -20,19 +17,12 @@ from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.decisions import Budget, Decision
-from dux_agent.errors import BadArgument, DuxError, RunFolderUnusable
-from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.swap import SwapRecord, rehearse, swap
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.settings import Settings
-from dux_agent.training.best_weights import Best, BestWeights
-from dux_agent.training.dry_runs import DryRuns
-from dux_agent.training.intake import Intake
-from dux_agent.training.interval_statistics import IntervalStatistics
-from dux_agent.training.looking import CallersFunctions
-from dux_agent.training.observing import Observer
 from dux_agent.training.prompt_history import PromptHistory
+from dux_agent.training.training import Training
 from dux_graphs.events import (
     ApplyEvent,
     CarriedOver,
@@ -68,48 +58,39 @@ class Decider:
 
     def __init__(
         self,
-        settings: Settings,
-        live: DuxOptimizer,
-        model: nn.Module,
-        *,
-        watch: IntervalStatistics,
-        batches: deque[Any],
-        intake: Intake,
-        functions: CallersFunctions,
-        rules: RulesInForce,
-        chronicle: PromptHistory,
-        asked: tuple[LanguageModel, ...] | None,
-        budget: Budget,
-        recorder: Recorder,
-        checkpointer: BaseCheckpointSaver[Any] | None,
+        training: Training,
         builder: Builder,
-        described: tuple[dict[str, Any], dict[str, Any]],
+        rules: RulesInForce,
+        recorder: Recorder,
+        *,
+        asked: tuple[LanguageModel, ...],
+        budget: Budget,
+        checkpointer: BaseCheckpointSaver[Any] | None,
     ) -> None:
-        """For `Agent`."""
-        self._settings = settings
-        self._live = live
-        self._watch = watch
-        self._batches = batches
+        """Nothing was decided yet.
+
+        Args:
+            training: what the decisions are on.
+            builder: of the rules that go live.
+            rules: those of earlier decisions.
+            recorder: hears of all that happens.
+            asked: the language models, in the order that they are asked in.
+            budget: of all decisions together.
+            checkpointer: of the graph; None: the run folder's, if there is one.
+        """
+        self._training, self._settings = training, training.settings
+        self._live = training.live
         self._rules, self._decisions = rules, rules.decisions
-        self._chronicle = chronicle
-        self._asked = asked or ()
+        self._prompt_history = PromptHistory(
+            self._settings.history, self._settings.history_characters
+        )
+        self._asked = asked
         self._budget = budget
-        for each in self._asked:
+        for each in asked:
             hide_secrets_of(each.chat)
         self._recorder = recorder
         self._builder = builder
-        self._observer = Observer(
-            settings,
-            live,
-            watch,
-            chronicle,
-            described,
-            functions,
-            intake,
-            BestWeights(model) if settings.keep_best else None,
-        )
-        self._trials = DryRuns(settings, model, live, batches, intake, functions)
-        self._graph = GraphRuns(settings, recorder, checkpointer)
+        self._graph = GraphRuns(self._settings, recorder, checkpointer)
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None
@@ -197,26 +178,15 @@ class Decider:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data, and the tensors of the best weights, where they are kept."""
-        best = self._observer.best
+        best = self._training.best
         return {
             "decisions": [decision.as_dict() for decision in self._decisions],
-            "chronicle": self._chronicle.state_dict(),
+            "chronicle": self._prompt_history.state_dict(),
             "budget": dict(self._budget.spent),
-            "validations": [list(pair) for pair in self._observer.validations],
+            "validations": [list(pair) for pair in self._training.validations],
             **({} if best is None else {"best": best.state_dict()}),
             **self._rules.state_dict(),
         }
-
-    def restore_best(self) -> Best:
-        """See `Agent.restore_best`."""
-        best, validate = self._observer.best, self._settings.validate
-        if best is None or validate is None:
-            raise BadArgument(
-                "nothing was kept, since keep_best is False; a run that keeps its best "
-                "weights was wanted; pass keep_best=True and validate to attach."
-            )
-        self._observer.validate(validate)
-        return best.restore()
 
     def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
         """Read what `state_dict` gave; what is returned makes it go on from there.
@@ -227,26 +197,27 @@ class Decider:
             LookupError, TypeError, ValueError, AttributeError: it is damaged.
         """
         decisions = [Decision.from_dict(each) for each in state["decisions"]]
-        copy.copy(self._chronicle).load_state_dict(state["chronicle"], decisions)
+        copy.copy(self._prompt_history).load_state_dict(state["chronicle"], decisions)
         spent = self._budget.spent_of(state)
         validations = [[int(step), float(loss)] for step, loss in state["validations"]]
-        best = self._observer.best
+        training = self._training
+        best = training.best
         best = None if best is None else best.prepared(state.get("best") or {})
         rules_from_there = self._rules.prepare(state, decisions)
 
         def take_over() -> None:
             rules_from_there()
-            self._chronicle.load_state_dict(state["chronicle"], decisions)
+            self._prompt_history.load_state_dict(state["chronicle"], decisions)
             self._budget.spent = spent
-            self._observer.validations = validations
-            self._observer.best = best
+            training.validations = validations
+            training.best = best
             self._graph.resumed = True
 
         return take_over
 
     def _next(self) -> Decision:
         number = self._rules.next_number()
-        return Decision("kept", step=self._watch.step, number=number)
+        return Decision("kept", step=self._training.statistics.step, number=number)
 
     def _observe(self, decision: Decision) -> Observation | None:
         """What training looks like now; None when there is nothing to decide on."""
@@ -254,17 +225,19 @@ class Decider:
         if not self._asked:
             decision.reason = _NO_MODEL
             return None
-        if not self._batches:
+        if not self._training.batches:
             decision.reason = _NO_BATCH
             return None
         spent = self._budget.exhausted()
         if spent is not None:
             decision.reason = spent
-            if self._settings.keep_best and self._settings.validate is not None:
-                self._observer.validate(self._settings.validate)
+            if self._settings.keep_best:
+                self._training.validation_loss()
             return None
         last = self._decisions[-1] if self._decisions else None
-        observation = self._observer.look(decision, last, self._batches)
+        observation = self._training.observation(
+            decision.number, self._prompt_history, last
+        )
         self._tell(decision, ObservationEvent(**observation.as_dict()))
         return observation
 
@@ -276,9 +249,14 @@ class Decider:
         ports = DecisionPorts(
             asked=self._asked,
             deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
-            chronicle=self._chronicle,
+            prompt_history=self._prompt_history,
             budget=self._budget,
-            try_out=lambda source, losses: self._trials.run(decision, source, losses),
+            try_out=lambda source, losses: self._training.dry_run(
+                source,
+                steps=settings.dry_run_steps,
+                seed=settings.seed + decision.number,
+                incumbent_losses=losses,
+            ),
             rehearse=lambda source: self._rehearse(source, ports.dry_runs.get(source)),
             harmful=self._rules.harmful,
             tell=lambda body: self._tell(decision, body),
@@ -336,7 +314,7 @@ class Decider:
         decision.seconds = time.perf_counter() - began
         self._budget.spend(seconds=decision.seconds)
         self._decisions.append(decision)
-        self._chronicle.add(decision, list(out.get("messages", ())))
+        self._prompt_history.add(decision, list(out.get("messages", ())))
         body = ApplyEvent(
             digest=decision.digest,
             verdict=decision.verdict,
@@ -353,7 +331,9 @@ class Decider:
                 rows_not_watched=record.rows_not_watched,
             )
         # Made in the background, it takes effect later than it was asked for.
-        self._recorder.tell(body, step=self._watch.step, decision=decision.number)
+        self._recorder.tell(
+            body, step=self._training.statistics.step, decision=decision.number
+        )
         if decision.verdict == "failed":
             self._tell(decision, ErrorEvent(error="failed", message=decision.reason))
         return decision
@@ -363,16 +343,16 @@ class Decider:
     ) -> SwapRecord | None:
         report = dry_runs.get(source)
         self._builder.expect(report)
-        settings, watch = self._settings, self._watch
+        settings, statistics = self._settings, self._training.statistics
         try:
             record = swap(
                 self._live,
                 source,
                 lr_owner=settings.lr_owner,
                 carry=settings.carry_over,
-                losses=list(watch.recent),
+                losses=list(statistics.recent),
                 dry_run=() if report is None else report.losses,
-                reach=watch.reach or 0.0,
+                reach=statistics.reach or 0.0,
             )
         except (RuleFailed, SourceRejected) as error:
             decision.verdict = "rolled_back"

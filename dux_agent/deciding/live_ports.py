@@ -49,7 +49,7 @@ class DecisionPorts:
     Attributes:
         asked: the language models, in the order that they are asked in.
         deadline: when nobody is asked any more.
-        chronicle: what is told of earlier decisions, behind the system message.
+        prompt_history: what is told of earlier decisions, behind the system message.
         budget: what all decisions of the run may use.
         try_out: runs a source for a few steps; is handed the incumbent's losses of
             an earlier dry run of this decision, or None.
@@ -69,7 +69,7 @@ class DecisionPorts:
 
     asked: tuple[LanguageModel, ...]
     deadline: Deadline
-    chronicle: PromptHistory
+    prompt_history: PromptHistory
     budget: Budget
     try_out: DryRun
     rehearse: Callable[[str], Finding | None]
@@ -130,7 +130,7 @@ class DecisionPorts:
                 return self._write(model, messages)
             except Exception as error:
                 to_rows = shortened >= _MOST_HALVINGS
-                if not is_too_long(error) or not self.chronicle.shorten(
+                if not is_too_long(error) or not self.prompt_history.shorten(
                     to_rows=to_rows
                 ):
                     raise
@@ -141,7 +141,7 @@ class DecisionPorts:
         """One call to the language model."""
         system = [each for each in messages if each["role"] == "system"]
         others = [each for each in messages if each["role"] != "system"]
-        asked = [*system, *self.chronicle.before(others, self.prompts)]
+        asked = [*system, *self.prompt_history.before(others, self.prompts)]
         digest = digest_of_chat([(each["role"], each["content"]) for each in asked])
         known = self.recall(digest)
         if known is None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,11 +12,9 @@ import torch
 from dux_agent.deciding.decider import Decider
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.settings import Settings
-from dux_agent.training.intake import Intake, moved_nothing
-from dux_agent.training.interval_statistics import IntervalStatistics
+from dux_agent.training.intake import moved_nothing
+from dux_agent.training.training import Training
 from dux_sandbox.running import parameters_of
 
 
@@ -25,28 +23,17 @@ class Loop:
 
     A decision that falls due while gradients wait for a step, as in a loop that tells
     of a loss before it steps, is made when that step is over.
-
-    Attributes:
-        intake: the losses, one for each optimizer step.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        live: DuxOptimizer,
-        intake: Intake,
-        *,
-        watch: IntervalStatistics,
-        batches: deque[Any],
-        recorder: Recorder,
-        decider: Decider,
+        self, training: Training, recorder: Recorder, decider: Decider
     ) -> None:
-        """For `Agent`."""
-        self.intake = intake
-        self._settings = settings
-        self._live = live
-        self._watch = watch
-        self._batches = batches
+        """Nothing of the training was heard yet."""
+        self._training = training
+        self._intake = training.intake
+        self._live = training.live
+        self._statistics = training.statistics
+        self._settings = training.settings
         self._recorder = recorder
         self._decider = decider
         self._due = False
@@ -56,28 +43,28 @@ class Loop:
 
     def observe(self, loss: float, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
-        if self.intake.inside_a_call:
+        if self._intake.inside_a_call:
             return  # a module that holds its agent tells of a copy's loss
-        done = self.intake.take(loss, batch, scale)
+        done = self._intake.take(loss, batch, scale)
         if batch is not None and self._decider.asks:
             self._remember(batch)
         if done is not None:
-            before = self._watch.step
-            self._watch.see(done.loss, done.steps)
-            self._recorder.loss(self._watch.step, done.loss)
+            before = self._statistics.step
+            self._statistics.see(done.loss, done.steps)
+            self._recorder.loss(self._statistics.step, done.loss)
             if math.isfinite(done.loss) or not self._told:
                 self._live.guard.observed(done.loss)
             self._told = False
-            self._due = self._due or self._falls_due(before, self._watch.step)
-            if self.intake.at_edge:
+            self._due = self._due or self._falls_due(before, self._statistics.step)
+            if self._intake.at_edge:
                 self._at_edge()
             else:
                 self._waits_for_edge = self._due or self._decider.at_work
-        if self.intake.waits and not math.isfinite(loss):
+        if self._intake.waits and not math.isfinite(loss):
             # GradScaler steps over what is not finite: its step might never come.
             self._told = True
             self._live.guard.observed(loss)
-        self.intake.scale.forward_may_begin()
+        self._intake.scale.forward_may_begin()
 
     def _remember(self, batch: Any) -> None:
         """Keep a batch for dry runs; those of before a `model.to()` fit no longer."""
@@ -85,13 +72,13 @@ class Loop:
         first = next((each for group in groups for each in group["params"]), None)
         kind = None if first is None else (first.dtype, first.device)
         if self._kind not in (None, kind):
-            self._batches.clear()
+            self._training.batches.clear()
         self._kind = kind
-        self._batches.append(batch)
+        self._training.batches.append(batch)
 
     def decide(self) -> Decision:
         """Decide now, or begin to where that is done in the background."""
-        if self.intake.inside_a_call:
+        if self._intake.inside_a_call:
             raise BadArgument(
                 "the objective asks for a decision; a function that only computes a "
                 "loss was wanted; call decide() in the loop."
@@ -125,20 +112,20 @@ class Loop:
         Raises:
             BadArgument: it is the objective that steps it, in a dry run.
         """
-        if self.intake.inside_a_call:
+        if self._intake.inside_a_call:
             raise BadArgument(
                 "the objective steps the live optimizer; a function that only computes "
                 "a loss was wanted, since it is called on copies too; step in the loop."
             )
-        self.intake.scale.step_begins()
+        self._intake.scale.step_begins()
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""
-        if self._decider.asks and self._watch.norm_is_due():
+        if self._decider.asks and self._statistics.norm_is_due():
             parameters = parameters_of(self._live.param_groups)
             # A fused base optimizer gets them as GradScaler has multiplied them.
             scale = getattr(self._live, "grad_scale", None)
-            self._watch.see_gradients(
+            self._statistics.see_gradients(
                 parameters, 1.0 if scale is None else float(scale)
             )
 
@@ -146,21 +133,28 @@ class Loop:
         """The live optimizer has stepped."""
         if moved_nothing(self._live):
             return
-        step = self._watch.step
-        near = self._falls_due(step, step + self.intake.steps + 1)
-        self.intake.step_taken(decision_near=near or self._decider.at_work)
+        step = self._statistics.step
+        near = self._falls_due(step, step + self._intake.steps + 1)
+        self._intake.step_taken(decision_near=near or self._decider.at_work)
         if self._waits_for_edge:
             self._at_edge()
 
     def gradients_forgotten(self) -> None:
         """The loop has zeroed its gradients."""
-        self.intake.scale.forward_may_begin()
+        self._intake.scale.forward_may_begin()
+
+    def try_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raise what `load_state_dict` would raise; nothing is changed."""
+        loop = copy.copy(self)
+        loop._intake = copy.copy(self._intake)
+        loop._intake.scale = copy.copy(self._intake.scale)
+        loop.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"due": self._due, **self.intake.state_dict()}
+        return {"due": self._due, **self._intake.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; older checkpoints hold none."""
         self._due = self._waits_for_edge = bool(state.get("due", False))
-        self.intake.load_state_dict(state)
+        self._intake.load_state_dict(state)

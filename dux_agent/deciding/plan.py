@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from torch import nn
-
-from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.settings import Settings
 from dux_agent.showing import html_table
 from dux_agent.training import memory
 from dux_agent.training.memory import readable
+from dux_agent.training.training import Training
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.scratch import frozen_weights
 from dux_sandbox.running import InlineRule, parameters_of
@@ -150,35 +145,26 @@ class DecisionPlan:
         return html_table([*rows, *((name, told, "") for name, told in self._sums())])
 
 
-def plan_of(
-    settings: Settings,
-    model: nn.Module,
-    live: DuxOptimizer,
-    *,
-    batches: Sequence[Any],
-    accumulated: int,
-    asks: bool,
-    seconds: float | None,
-) -> DecisionPlan:
+def plan_of(training: Training, *, asks: bool, seconds: float | None) -> DecisionPlan:
     """The plan of the next decision, as things are now.
 
     Args:
-        batches: those that were seen.
-        accumulated: batches whose gradients the loop adds up for one step.
         asks: whether there is a language model.
         seconds: how long the last decision took.
     """
-    groups = live.param_groups
     if not asks:
-        return _plan_of_guard(settings, model, live)
-    bystanders = Bystanders(model, [settings.objective], settings.also)
+        return _plan_of_guard(training)
+    settings, model, live = training.settings, training.model, training.live
+    batches, accumulated = training.batches, training.intake.accumulated
+    groups = live.param_groups
+    bystanders = Bystanders(model, [training.objective], training.also)
     resting = {id(each) for each in frozen_weights(model, parameters_of(groups))}
     copied = memory.in_a_copy(model, resting) + memory.in_gradients(model)
     trained = memory.copied_from(parameters_of(groups))
     rule_state = _TENSORS_A_WEIGHT * trained
-    held = rule_state
+    incumbent_state = rule_state
     if isinstance(live.running, InlineRule):
-        held = memory.in_the_state(live.running.optimizer)
+        incumbent_state = memory.in_the_state(live.running.optimizer)
     row = None
     if batches:
         seen = sum(map(memory.in_a_batch, batches))
@@ -187,7 +173,7 @@ def plan_of(
     passes = (steps + 1) * accumulated
     return DecisionPlan(
         batches=row,
-        incumbent_copy=copied + held,
+        incumbent_copy=copied + incumbent_state,
         clone=copied,
         child=memory.in_a_block(groups),
         rule_state=rule_state,
@@ -202,15 +188,13 @@ def plan_of(
         backwards=Counted(2 * steps * accumulated, (1 + most) * steps * accumulated),
         optimizer_steps=Counted(2 * steps, (1 + most) * steps),
         model_calls=Counted(settings.candidates, most),
-        validations=int(settings.validate is not None),
+        validations=int(training.validate is not None),
         seconds=seconds,
     )
 
 
-def _plan_of_guard(
-    settings: Settings, model: nn.Module, live: DuxOptimizer
-) -> DecisionPlan:
-    none = Counted(0, 0)
+def _plan_of_guard(training: Training) -> DecisionPlan:
+    live, none = training.live, Counted(0, 0)
     return DecisionPlan(
         batches=0,
         incumbent_copy=0,
@@ -218,9 +202,9 @@ def _plan_of_guard(
         child=0,
         rule_state=0,
         kept_aside=0,
-        snapshot=memory.in_a_snapshot(live.param_groups, model)
+        snapshot=memory.in_a_snapshot(live.param_groups, training.model)
         + memory.in_the_state(live.base),
-        snapshots=settings.snapshots,
+        snapshots=training.settings.snapshots,
         isolated=False,
         guard_only=True,
         forwards=none,

@@ -8,11 +8,10 @@ from typing import Any
 
 from dux_agent.choices import LrOwner
 from dux_agent.decisions import Decision
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.priming import Primed, prime
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.training.interval_statistics import IntervalStatistics
+from dux_agent.training.training import Training
 from dux_graphs.events import ErrorEvent, EventBody
 
 log = logging.getLogger(__name__)
@@ -22,26 +21,20 @@ class RulesInForce:
     """Follows the rules of one agent from the swap to their end.
 
     Attributes:
-        decisions: every decision so far, the agent's own list.
+        decisions: every decision so far.
         harmful: digests that were rolled back in this run, with the reason.
     """
 
-    def __init__(
-        self,
-        live: DuxOptimizer,
-        decisions: list[Decision],
-        watch: IntervalStatistics,
-        recorder: Recorder,
-    ) -> None:
+    def __init__(self, training: Training, recorder: Recorder) -> None:
         """No rule of a decision's is live yet."""
-        self.decisions = decisions
+        self.decisions: list[Decision] = []
         self.harmful: dict[str, str] = {}
-        self._live = live
-        self._watch = watch
+        self._live = training.live
+        self._statistics = training.statistics
         self._recorder = recorder
         self._applied: Decision | None = None  # whose rule is live
         self._before: Decision | None = None  # whose rule is the incumbent
-        guard = live.guard
+        guard = self._live.guard
         guard.on_rollback = self.rolled_back
         guard.on_outgrown = lambda reason: self.rolled_back(reason, harmful=False)
         guard.on_ended, guard.on_lost = self.ended, self.incumbent_lost
@@ -71,7 +64,7 @@ class RulesInForce:
                 "kept",
                 source=rule.source,
                 digest=rule.digest,
-                step=self._watch.step,
+                step=self._statistics.step,
                 number=self.next_number(),
             )
             self.decisions.append(decision)
@@ -104,7 +97,7 @@ class RulesInForce:
 
     def _tell(self, body: EventBody, decision: Decision | None) -> None:
         number = None if decision is None else decision.number
-        self._recorder.tell(body, step=self._watch.step, decision=number)
+        self._recorder.tell(body, step=self._statistics.step, decision=number)
 
     def prime(self, source: str | None, lr_owner: LrOwner) -> Primed:
         """Make a rule live without a decision; None: the base optimizer stays.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,13 +13,16 @@ from torch import nn
 
 from dux_agent.arguments import check_loss, loss_value
 from dux_agent.errors import BadArgument
-from dux_agent.settings import Settings, Validate
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import CannotClone, clone_model, frozen_weights
 from dux_sandbox.random_state import RandomState, random_numbers_kept
 from dux_sandbox.running import parameters_of
+
+Objective = Callable[[nn.Module, Any], torch.Tensor]
+Validate = Callable[[nn.Module], Any]
+Clone = Callable[[nn.Module], nn.Module]
 
 
 class Stepped(Protocol):
@@ -53,15 +56,26 @@ class CallersFunctions:
         calling: one of them runs just now, and not for the training.
     """
 
-    def __init__(self, settings: Settings, model: nn.Module, live: Stepped) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        live: Stepped,
+        objective: Objective,
+        validate: Validate | None = None,
+        clone: Clone | None = None,
+        also: Sequence[Any] = (),
+    ) -> None:
         """Look at the frozen weights for the first time."""
-        self._settings = settings
         self._model = model
         self._live = live
+        self._objective = objective
+        self._validate = validate
+        self._clone = clone
+        self._also = also
         self.objective_checked = False
         self.calling = False
         self.resting = Resting(lambda: live.steps)
-        self._look(Bystanders(model, [settings.objective], settings.also))
+        self._look(Bystanders(model, [objective], also))
 
     @contextmanager
     def called(self) -> Iterator[None]:
@@ -88,8 +102,7 @@ class CallersFunctions:
                 the objective no scalar, or one that gives the model no gradient.
             Whatever `clone`, `validate` or the objective raise.
         """
-        if self._settings.validate is not None:
-            self.validation_loss(self._settings.validate)
+        self.validation_loss()
         if batch is None:
             # Nothing runs on this copy: it may share whatever is frozen.
             trained = parameters_of(self._live.param_groups)
@@ -124,7 +137,7 @@ class CallersFunctions:
 
     def _copy(self, resting: set[int]) -> tuple[nn.Module, dict[int, torch.Tensor]]:
         try:
-            return clone_model(self._model, self._settings.clone, shared=resting)
+            return clone_model(self._model, self._clone, shared=resting)
         except CannotClone as error:
             raise BadArgument(str(error)) from error
 
@@ -151,8 +164,7 @@ class CallersFunctions:
             BadArgument: the model cannot be copied, or as `check_objective`. Whatever
                 the objective raises.
         """
-        settings = self._settings
-        bystanders = Bystanders(self._model, [settings.objective], settings.also)
+        bystanders = Bystanders(self._model, [self._objective], self._also)
         resting = self._look(bystanders)
         twin, twin_of = self._copy(resting)
         # Gradients are on: an objective may take some itself (a penalty, a residual).
@@ -162,7 +174,7 @@ class CallersFunctions:
                 twin_of[known].detach().copy_(value)
             if random is not None:
                 random.restore()
-            loss = settings.objective(twin, copy_of_batch(batch))
+            loss = self._objective(twin, copy_of_batch(batch))
             if not self.objective_checked:
                 stepped = map(id, parameters_of(self._live.param_groups))
                 ours = [twin_of[each] for each in stepped if each in twin_of]
@@ -175,14 +187,17 @@ class CallersFunctions:
                         gradients[known] = other.grad
             return loss.detach() if isinstance(loss, torch.Tensor) else loss
 
-    def validation_loss(self, validate: Validate) -> float:
-        """The validation loss in eval mode, without gradients.
+    def validation_loss(self) -> float | None:
+        """The validation loss in eval mode, without gradients; None: nobody validates.
 
         Raises:
             BadArgument: `validate` returned no number. What it raises comes out as it
                 is.
         """
-        bystanders = Bystanders(self._model, [validate], self._settings.also)
+        validate = self._validate
+        if validate is None:
+            return None
+        bystanders = Bystanders(self._model, [validate], self._also)
         kept = bystanders.kept(values=False)
         with self.called(), random_numbers_kept(), kept, torch.no_grad():
             self._model.eval()
@@ -207,13 +222,13 @@ _MOST_BYTES = 64 << 20
 
 def kept_batches(batches: Iterable[Any]) -> list[Any]:
     """Copies of batches for a checkpoint; none at all when they do not fit in one."""
-    held = list(batches)
-    sizes = [_plain_bytes(batch, 0) for batch in held]
+    batches = list(batches)
+    sizes = [_plain_bytes(batch, 0) for batch in batches]
     if any(size is None for size in sizes):
         return []
     if sum(size or 0 for size in sizes) > _MOST_BYTES:
         return []
-    return copy.deepcopy(held)
+    return copy.deepcopy(batches)
 
 
 def _plain_bytes(value: Any, depth: int) -> int | None:

@@ -101,7 +101,7 @@ def test_or_with_the_first_batch_before_anything_is_counted(objective, how, tmp_
 
     assert OBJECTIVES[objective] in str(raised.value)
     assert 0 == agent.step_count
-    assert not agent._batches
+    assert not agent.training.batches
     assert [] == [each for each in trace.read(tmp_path / "run") if each.kind == "loss"]
     assert all(map(torch.equal, before.values(), model.state_dict().values()))
     agent.close()

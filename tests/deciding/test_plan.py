@@ -168,7 +168,7 @@ def test_batches_count_as_many_as_are_kept():
     first = agent.plan().batches
     run(agent, 20)
 
-    held = sum(memory(t for b in agent._batches for t in b).values())
+    held = sum(memory(t for b in agent.training.batches for t in b).values())
     # Three batches in turn: the row holds each of them several times.
     assert first == agent.plan().batches == 10 * size(models.batches()[0])
     assert held <= first

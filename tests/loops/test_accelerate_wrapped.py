@@ -56,7 +56,7 @@ def trained(order, execution="inline", decides=True):
                 agent.decide()
     if agent is not None:
         told = [agent.step_count, [each.verdict for each in agent.decisions]]
-        told.append(agent._loop.intake.weight)
+        told.append(agent.training.intake.weight)
         agent.close()
     return list(model.parameters()), len(fired), told
 

@@ -243,7 +243,7 @@ def test_a_scale_that_is_given_is_taken_and_the_objective_only_looked_at_once():
 
     with dux_agent.attach(model, sgd(model), counted, execution="inline") as agent:
         loop = Given(model, agent.optimizer, agent).run(4)
-        losses = [loss for _, loss in agent._watch.draw()]
+        losses = [loss for _, loss in agent.training.statistics.draw()]
 
     whole = [sum(loop.losses[i : i + MICRO]) for i in range(0, 16, MICRO)]
     assert losses == pytest.approx(whole, rel=1e-5)
@@ -351,7 +351,7 @@ def test_a_fused_base_under_a_grad_scaler_is_seen_as_it_is(infinite):
             scaler.step(agent.optimizer)
             scaler.update()
             agent.observe(loss.detach(), batch)
-        mean = agent._watch.norms.mean()
+        mean = agent.training.statistics.norms.mean()
 
     assert 8 - infinite == agent.step_count
     assert min(norms) <= mean <= max(norms)

@@ -147,7 +147,7 @@ def test_the_source_that_was_outgrown_may_come_again(execution):
         agent.decide()
         model.double()
         step_of(agent, model, 3, torch.float64)
-        agent._batches.clear()
+        agent.training.batches.clear()
         for step in range(3):
             agent.optimizer.zero_grad()
             loss = backward(model, step, torch.float64)

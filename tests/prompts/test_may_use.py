@@ -114,8 +114,8 @@ def asked_in(run):
         model, base, models.objective, lm=scripted(SGD), every=8, total_steps=20
     ) as agent:
         seen = []
-        look = agent._decider._observer.look
-        agent._decider._observer.look = lambda *a: seen.append(look(*a)) or seen[-1]
+        look = agent.training.observation
+        agent.training.observation = lambda *a: seen.append(look(*a)) or seen[-1]
         run(Parts(model, agent.optimizer, agent.observe))
     return seen[0]
 

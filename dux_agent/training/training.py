@@ -1,0 +1,236 @@
+"""What is alive in one training: made once, and handed on whole."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from dux_agent.decisions import Decision
+from dux_agent.errors import BadArgument
+from dux_agent.live.group_options import learning_rates
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.settling import settle, shares
+from dux_agent.settings import Settings
+from dux_agent.training.best_weights import Best, BestWeights
+from dux_agent.training.intake import Intake
+from dux_agent.training.interval_statistics import IntervalStatistics
+from dux_agent.training.looking import CallersFunctions, Clone, Objective, Validate
+from dux_agent.training.prompt_history import PromptHistory, told_to_the_model
+from dux_agent.training.ranks import Alone, Ranks
+from dux_agent.training.scheduled import describe_schedule
+from dux_agent.training.structure import (
+    describe_groups,
+    describe_model,
+    describe_optimizer,
+    kinds_of,
+)
+from dux_agent.training.unlawful import unlawful
+from dux_prompts.observation import Observation
+from dux_sandbox import dry_run
+from dux_sandbox.findings import DryRunReport
+from dux_sandbox.running import parameters_of
+
+
+@dataclass(eq=False)
+class Training:
+    """One model, what trains it, and what was seen of it so far.
+
+    Attributes:
+        model: the module that is trained.
+        live: the optimizer that its loop steps.
+        objective: `(model, batch) -> loss`, a scalar tensor.
+        statistics: losses and gradient norms since the last observation.
+        batches: the newest, which dry runs use; the loop appends to them.
+        validate: `model -> validation loss`; None: nobody validates.
+        clone: copies the model where `copy.deepcopy` cannot.
+        also: modules that the objective reaches in a way that cannot be seen.
+        ranks: the processes that train the model together.
+        settings: what is plain.
+        validations: `[step, loss]` of every observation so far.
+        functions: calls objective and validation, and leaves everything as it was.
+        intake: gathers what the loop tells of its losses.
+        best: keeps the weights of the best validation; None: nobody does.
+    """
+
+    model: nn.Module
+    live: DuxOptimizer
+    objective: Objective
+    statistics: IntervalStatistics
+    batches: deque[Any]
+    validate: Validate | None = None
+    clone: Clone | None = None
+    also: tuple[Any, ...] = ()
+    ranks: Ranks = field(default_factory=Alone)
+    settings: Settings = field(default_factory=Settings)
+    validations: list[list[float]] = field(default_factory=list)
+    functions: CallersFunctions = field(init=False)
+    intake: Intake = field(init=False)
+    best: BestWeights | None = field(init=False)
+
+    @classmethod
+    def begun(
+        cls,
+        model: nn.Module,
+        live: DuxOptimizer,
+        objective: Objective,
+        settings: Settings,
+        validate: Validate | None = None,
+        clone: Clone | None = None,
+        also: tuple[Any, ...] = (),
+    ) -> Training:
+        """One of which no loss and no batch was seen yet."""
+        expected = settings.every or settings.steps_per_epoch
+        statistics = IntervalStatistics(seed=settings.seed, expected=expected)
+        batches: deque[Any] = deque(maxlen=settings.dry_run_steps)
+        given = (validate, clone, also)
+        return cls(
+            model, live, objective, statistics, batches, *given, settings=settings
+        )
+
+    def __post_init__(self) -> None:
+        base = self.live.base
+        self.functions = CallersFunctions(
+            self.model, self.live, self.objective, self.validate, self.clone, self.also
+        )
+        self.intake = Intake(self.functions, self.live)
+        self.best = BestWeights(self.model) if self.settings.keep_best else None
+        self._described = (
+            describe_model(self.model),
+            describe_optimizer(type(base).__name__, base.param_groups, base.defaults),
+        )
+
+    def validation_loss(self) -> float | None:
+        """The mean of the ranks' of now; the weights are kept if it is the best one.
+
+        Raises:
+            BadArgument: `validate` returns no number. What it raises comes out.
+        """
+        own = self.functions.validation_loss()
+        if own is None:
+            return None
+        first, *others = self.ranks.gather(own)
+        loss = sum(others, first) / (1 + len(others))
+        if self.best is not None:
+            self.best.offer(self.statistics.step, loss)
+        return loss
+
+    def restore_best(self) -> Best:
+        """See `Agent.restore_best`."""
+        if self.best is None or self.validate is None:
+            raise BadArgument(
+                "nothing was kept, since keep_best is False; a run that keeps its best "
+                "weights was wanted; pass keep_best=True and validate to attach."
+            )
+        self.validation_loss()
+        return self.best.restore()
+
+    def observation(
+        self, decision: int, history: PromptHistory, last: Decision | None
+    ) -> Observation:
+        """What training looks like now, the first rank's; a new interval begins.
+
+        Needs a batch in `batches`.
+
+        Args:
+            decision: number of the one that is made on it, from 1.
+            history: of earlier ones; it is told how the last interval went.
+            last: the one before; None: it is the first.
+
+        Raises:
+            BadArgument: the objective or `validate` returns no scalar.
+            Whatever they raise.
+        """
+        settings, statistics, live = self.settings, self.statistics, self.live
+        live.meet_groups()
+        self.functions.check_objective(self.batches[-1])
+        validation = self.validation_loss()
+        if validation is not None:
+            self.validations.append([statistics.step, validation])
+        fifths = statistics.losses.fifths()
+        history.complete(fifths, validation)
+        model, base = self._described
+        observation = Observation(
+            model=model,
+            base_optimizer=base,
+            step=statistics.step,
+            total_steps=settings.total_steps,
+            interval=statistics.interval,
+            decision=decision,
+            decisions_left=settings.decisions_left(statistics.step),
+            loss_name=settings.loss_name,
+            task=settings.task,
+            losses=statistics.draw(),
+            loss_fifths=fifths,
+            gradient_norm=statistics.norms.mean(),
+            gradient_norm_fifths=statistics.norms.fifths(),
+            gradient_clip=statistics.clipping.bound,
+            validation_losses=[list(pair) for pair in self.validations],
+            learning_rates=learning_rates(live.param_groups),
+            groups=describe_groups(live.param_groups, shares(live)),
+            closures=live.passes_closure if live.steps else None,
+            kinds=kinds_of(parameters_of(live.param_groups)),
+            accumulated=self.intake.accumulated,
+            source=live.running.source,
+            history=history.table(),
+            last=told_to_the_model(last),
+        )
+        statistics.restart()
+        schedule = describe_schedule(
+            live, settings.lr_owner, observation.steps_to_next_decision
+        )
+        return self.ranks.gather(replace(observation, schedule=schedule))[0]
+
+    def dry_run(
+        self,
+        source: str,
+        *,
+        steps: int,
+        seed: int,
+        incumbent_losses: Sequence[float] | None = None,
+    ) -> DryRunReport:
+        """Try a source on a copy of the model; the live one is bit for bit as before.
+
+        A source has passed where it has on every rank.
+
+        Args:
+            source: the text of the proposal.
+            steps: to take, on `batches` in turn.
+            seed: of the random numbers that are drawn in it.
+            incumbent_losses: of an earlier dry run of the same state and seed; spares
+                running the incumbent again.
+
+        Raises:
+            Whatever the caller's objective or clone raise.
+        """
+        settings = self.settings
+        findings = unlawful(source, settings) if settings.fuzz else ()
+        if findings:
+            seen = tuple(incumbent_losses or ())
+            return DryRunReport(False, (), seen, 0.0, 0, findings)
+        with self.functions.called(), torch.enable_grad():
+            report = dry_run(
+                source,
+                self.model,
+                self.live,
+                self.objective,
+                list(self.batches),
+                steps,
+                settings.limits,
+                accept=settings.accept,
+                incumbent_losses=incumbent_losses,
+                closure=self.live.passes_closure,
+                accumulate=self.intake.accumulated,
+                weight=self.intake.weight,
+                clone=self.clone,
+                seed=seed,
+                settle=lambda options: settle(self.live, options, settings.lr_owner),
+                also=self.also,
+                resting=self.functions.resting,
+            )
+        reports = self.ranks.gather(report)
+        return next((each for each in reports if not each.ok), reports[0])
