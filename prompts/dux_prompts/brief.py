@@ -245,8 +245,8 @@ def _base_optimizer(observation: Observation) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=8)
-def _environment(folder: Path | None) -> jinja2.Environment:
-    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(HOME)]
+def _environment(folder: Path | None, home: Path) -> jinja2.Environment:
+    loaders: list[jinja2.BaseLoader] = [jinja2.FileSystemLoader(home)]
     if folder is not None:
         loaders.insert(0, jinja2.FileSystemLoader(folder))
     environment = jinja2.Environment(
@@ -261,8 +261,11 @@ def _environment(folder: Path | None) -> jinja2.Environment:
     return environment
 
 
-def check_folder(folder: str | Path) -> Path:
+def check_folder(folder: str | Path, names: Sequence[str] = NAMES) -> Path:
     """The folder of a user's templates as a path.
+
+    Args:
+        names: what the templates are called that it may override.
 
     Raises:
         BriefError: it is no folder, or a Markdown file in it overrides nothing.
@@ -271,26 +274,41 @@ def check_folder(folder: str | Path) -> Path:
     if not path.is_dir():
         raise BriefError(
             f"prompts folder {str(path)!r} is not a folder; pass one that holds any of"
-            f" {', '.join(NAMES)}"
+            f" {', '.join(names)}"
         )
     unknown = sorted(
-        entry.name for entry in path.glob("*.md") if entry.name not in NAMES
+        entry.name for entry in path.glob("*.md") if entry.name not in names
     )
     if unknown:
         raise BriefError(
             f"prompts folder {str(path)!r} holds {unknown[0]!r}, which overrides"
-            f" nothing; the templates are called {', '.join(NAMES)}"
+            f" nothing; the templates are called {', '.join(names)}"
         )
-    if not any((path / name).is_file() for name in NAMES):
+    if not any((path / name).is_file() for name in names):
         raise BriefError(
             f"prompts folder {str(path)!r} holds no template; put at least one of"
-            f" {', '.join(NAMES)} there"
+            f" {', '.join(names)} there"
         )
     return path
 
 
 def _render(name: str, folder: str | Path | None, **names: Any) -> str:
-    environment = _environment(None if folder is None else check_folder(folder))
+    own = None if folder is None else check_folder(folder)
+    return render_template(name, own, HOME, names)
+
+
+def render_template(
+    name: str, folder: Path | None, home: Path, names: Mapping[str, Any]
+) -> str:
+    """A template of `folder`, where it holds one of this name, else of `home`.
+
+    Args:
+        names: what the template may use.
+
+    Raises:
+        BriefError: the template is wrong.
+    """
+    environment = _environment(folder, home)
     try:
         text = environment.get_template(name).render(names)
     except jinja2.TemplateSyntaxError as error:

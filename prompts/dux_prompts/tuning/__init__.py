@@ -1,0 +1,1 @@
+"""What is said of a study of hyperparameters, and how its replies are read."""
