@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from dux_graphs.retry_after import retry_after
-from dux_graphs.state import NoMoreCalls, Ports, Write
+from dux_graphs.state import NoMoreCalls, Write
 from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble
 from dux_prompts.reply import cleaned
 
@@ -20,12 +21,40 @@ Messages = list[dict[str, str]]
 _LONGEST_WAIT = 600.0  # seconds that a server may ask for; after more nobody waits
 
 
+class Another(Protocol):
+    """The one prompt that asking itself needs: for one more proposal of a try."""
+
+    def another(self, number: int, candidates: int) -> str: ...
+
+
+class Asked(Protocol):
+    """The ports that asking needs, of a decision or of a trial.
+
+    See `dux_graphs.state.Ports`, which has them all.
+    """
+
+    @property
+    def write(self) -> Write: ...
+    @property
+    def fallbacks(self) -> tuple[Write, ...]: ...
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def asks(self) -> Another: ...
+    @property
+    def on_event(self) -> Callable[[str, dict[str, Any]], None] | None: ...
+    @property
+    def wait(self) -> Callable[[float], object]: ...
+    @property
+    def seconds_left(self) -> Callable[[], float | None]: ...
+
+
 class NotWritten(Exception):
     """No proposal could be had; the text says why, in one line without secrets."""
 
 
 def ask(
-    ports: Ports,
+    ports: Asked,
     runtime: Runtime[Any],
     system: str,
     conversation: Messages,
@@ -74,7 +103,7 @@ def ask(
     raise NotWritten(reason)
 
 
-def _waited(ports: Ports, error: Exception) -> bool:
+def _waited(ports: Asked, error: Exception) -> bool:
     """Wait as long as the server asked for; whether there is time for another call."""
     pause = retry_after(error) or 0.0
     left = ports.seconds_left()
@@ -85,7 +114,7 @@ def _waited(ports: Ports, error: Exception) -> bool:
     return True
 
 
-def tell(ports: Ports, runtime: Runtime[Any], kind: str, data: dict[str, Any]) -> None:
+def tell(ports: Asked, runtime: Runtime[Any], kind: str, data: dict[str, Any]) -> None:
     """Tell the ports of an event, and whoever streams the graph with "custom"."""
     if ports.on_event is not None:
         ports.on_event(kind, data)
@@ -93,7 +122,7 @@ def tell(ports: Ports, runtime: Runtime[Any], kind: str, data: dict[str, Any]) -
 
 
 def _round(
-    ports: Ports,
+    ports: Asked,
     write: Write,
     runtime: Runtime[Any],
     system: str,

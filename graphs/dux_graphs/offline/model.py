@@ -48,12 +48,12 @@ class OfflineRules(BaseChatModel):
         message = AIMessage(
             content=reply,
             response_metadata={"model_name": self.model_name, "finish_reason": "stop"},
-            usage_metadata=_usage([text for _, text in chat], reply),
+            usage_metadata=counted_words([text for _, text in chat], reply),
         )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def _usage(prompts: Sequence[str], reply: str) -> UsageMetadata:
+def counted_words(prompts: Sequence[str], reply: str) -> UsageMetadata:
     """Words in and out in place of tokens, so that counters have something to count."""
     read = sum(len(text.split()) for text in prompts)
     written = len(reply.split())

@@ -1,0 +1,1 @@
+"""The LangGraph machine of one trial of a study, and its offline rule."""
