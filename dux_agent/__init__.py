@@ -21,17 +21,43 @@ if TYPE_CHECKING:
     from dux_agent.attaching import attach as attach
     from dux_agent.decisions import Decision as Decision
     from dux_agent.live.optimizer import DuxOptimizer as DuxOptimizer
+    from dux_agent.tuning.study import Study as Study
+    from dux_agent.tuning.study import Trial as Trial
+    from dux_agent.tuning.tune import tune as tune
+    from dux_agent.tuning.tuner import Tuner as Tuner
+    from dux_prompts.tuning.hyperparameters import one_of as one_of
+    from dux_prompts.tuning.hyperparameters import real as real
+    from dux_prompts.tuning.hyperparameters import whole as whole
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "attach": "attaching",
-    "Agent": "agent",
-    "Decision": "decisions",
-    "DuxOptimizer": "live.optimizer",
+    "attach": "dux_agent.attaching",
+    "Agent": "dux_agent.agent",
+    "Decision": "dux_agent.decisions",
+    "DuxOptimizer": "dux_agent.live.optimizer",
+    "tune": "dux_agent.tuning.tune",
+    "Tuner": "dux_agent.tuning.tuner",
+    "Study": "dux_agent.tuning.study",
+    "Trial": "dux_agent.tuning.study",
+    "real": "dux_prompts.tuning.hyperparameters",
+    "whole": "dux_prompts.tuning.hyperparameters",
+    "one_of": "dux_prompts.tuning.hyperparameters",
 }
 
-__all__ = ["Agent", "Decision", "DuxOptimizer", "attach"]
+__all__ = [
+    "Agent",
+    "Decision",
+    "DuxOptimizer",
+    "Study",
+    "Trial",
+    "Tuner",
+    "attach",
+    "one_of",
+    "real",
+    "tune",
+    "whole",
+]
 
 keep_former_names(FORMER_NAMES)
 
@@ -39,7 +65,7 @@ keep_former_names(FORMER_NAMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

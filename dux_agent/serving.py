@@ -101,7 +101,8 @@ class _OfTask:
 
 
 def _begin(context: OnTask) -> _OfTask:
-    from dux_agent import attach, tasks
+    from dux_agent import tasks
+    from dux_agent.attaching import attach
 
     task = tasks.build(context.task, context.seed)
     agent = attach(

@@ -15,6 +15,7 @@ from dux_agent.cli.folders import export, report, trace
 from dux_agent.cli.machine import bench, doctor
 from dux_agent.cli.models import models
 from dux_agent.cli.training import replay, run
+from dux_agent.cli.tuning import tune
 
 app = typer.Typer(
     name="dux",
@@ -28,6 +29,7 @@ app = typer.Typer(
 
 _EXAMPLES = (
     (run, "run digits --lm offline --control --seed 1"),
+    (tune, "tune svm:digits --budget 10 --control"),
     (check, "check my_optimizer.py --json"),
     (fuzz, "fuzz my_optimizer.py --examples 100"),
     (trace, "trace runs/digits-20261101T120000Z-0"),

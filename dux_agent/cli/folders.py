@@ -9,13 +9,17 @@ import typer
 from rich.console import Console
 
 from dux_agent.cli.one_line import one_line_errors
+from dux_agent.tuning.recorded_study import is_study
 
 
 def trace(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
     decision: Annotated[
         int | None,
-        typer.Option(help="Only this one: prompt, reply, findings, curves, diff."),
+        typer.Option(
+            help="Only this one: prompt, reply, findings, curves, diff; of a study "
+            "this trial."
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of tables.")
@@ -26,6 +30,11 @@ def trace(
 ) -> None:
     """Show the decisions of a run folder as a table."""
     with one_line_errors():
+        if is_study(folder):
+            from dux_agent.terminal.study_text import show_study
+
+            show_study(Console(), folder, trial=decision, as_json=as_json)
+            return
         from dux_agent.terminal.tracing import show
 
         show(Console(), folder, decision=decision, as_json=as_json, live=follow)
@@ -79,15 +88,20 @@ def export(
 ) -> None:
     """Print the best rule of a run as a stand-alone module that needs only torch.
 
-    The best: lowest validation loss while it was live, else lowest training loss.
+    The best: lowest validation loss while it was live, else lowest training loss. Of a
+    study it is the best configuration, as JSON.
     """
     with one_line_errors():
+        from dux_agent.exporting.configuration import export_configuration
         from dux_agent.exporting.module_text import export as text_of
         from dux_agent.run_folder.whole_file import write_whole
 
-        text = text_of(folder, schedule=schedule)
+        if is_study(folder):
+            text, what = export_configuration(folder), "the configuration"
+        else:
+            text, what = text_of(folder, schedule=schedule), "the module"
         if output is None:
             typer.echo(text, nl=False)
         else:
-            write_whole(output, text, what="the module", option="--output")
+            write_whole(output, text, what=what, option="--output")
             typer.echo(output)

@@ -16,6 +16,7 @@ from dux_agent.errors import BadArgument
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.runs.plan import Plan
 from dux_agent.tasks import TASKS, in_words, listed
+from dux_agent.tuning.recorded_study import is_study
 
 _TASK_HELP = "; ".join(f"{name}: {text}" for name, text in TASKS.items())
 
@@ -67,7 +68,9 @@ def run(
         plan = Plan.asked(task, of_plan(options))
         with TrainingDisplay(Console(stderr=True)) as display, in_words(plan.task):
             result = train(
-                plan, run_dir=run_dir or _free_run_dir(plan), on_event=display
+                plan,
+                run_dir=run_dir or free_run_dir(plan.task, plan.seed),
+                on_event=display,
             )
         print_result(Console(), result)
 
@@ -83,12 +86,12 @@ def _given(context: typer.Context) -> dict[str, Any]:
     return others | of_plan(given)
 
 
-def _free_run_dir(plan: Plan) -> Path:
+def free_run_dir(task: str, seed: int) -> Path:
     """runs/TASK-TIME-SEED below the working directory, not taken yet."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     # An unknown task is refused later; its name must not make a path of its own.
-    task = re.sub(r"[^\w.]+", "-", Path(plan.task).name).strip("-.")[:40] or "task"
-    name = f"{task}-{stamp}-{plan.seed}"
+    short = re.sub(r"[^\w.]+", "-", Path(task).name).strip("-.")[:40] or "task"
+    name = f"{short}-{stamp}-{seed}"
     path, count = Path("runs") / name, 1
     while path.exists():
         count += 1
@@ -118,6 +121,12 @@ def replay(
     replayed. DIR is not changed.
     """
     with one_line_errors():
+        if is_study(folder):
+            from dux_agent.terminal.study_text import replay_and_print
+
+            if not replay_and_print(Console(), folder, task=task):
+                raise typer.Exit(1)
+            return
         from dux_agent.runs.replaying import replay as run_again
         from dux_agent.terminal.progress import TrainingDisplay
         from dux_agent.terminal.report_text import print_replay

@@ -29,6 +29,7 @@ _IDENTITY: dict[str, tuple[str, ...]] = {
     "apply": ("digest", "verdict"),
     "rollback": ("digest",),
     "loss": ("scope", "epoch"),
+    "trial": ("scope", "config"),
     "error": ("error", "message"),
 }
 
@@ -90,23 +91,20 @@ class AlreadyRecorded:
         """What the trace says instead of this `apply`, if it says something else."""
         if event.kind != "apply":
             return None
-        for recorded in self._of(event.decision, "apply"):
+        for recorded in self.of(event.decision, "apply"):
             return recorded
         return None
 
     def reply_to(self, decision: int, prompt: str) -> Event | None:
         """The recorded reply to a prompt of that digest; it stays where it is."""
-        for recorded in self.replies(decision):
+        for recorded in self.of(decision, "reply"):
             body = recorded.body
             if isinstance(body, ReplyEvent) and body.prompt == prompt:
                 return recorded
         return None
 
-    def replies(self, decision: int) -> list[Event]:
-        """The recorded replies of a decision, in order; they stay where they are."""
-        return self._of(decision, "reply")
-
-    def _of(self, decision: int | None, kind: str) -> list[Event]:
+    def of(self, decision: int | None, kind: str) -> list[Event]:
+        """What is recorded of a kind and decision, in order; it stays where it is."""
         found = [
             event
             for twins in self._held.values()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 
 from dux_graphs.events import (
     ApplyEvent,
@@ -15,6 +15,7 @@ from dux_graphs.events import (
     DryRunEvent,
     ErrorEvent,
     EventBody,
+    Named,
     Number,
     ObservationEvent,
     PromptEvent,
@@ -68,6 +69,39 @@ class LossEvent(EventBody):
     seconds: Number | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrialEvent(EventBody):
+    """One evaluation of a study; with a scope, of the random search beside it.
+
+    Attributes:
+        config: name of a hyperparameter to its value.
+        value: as the model was shown it; None where it failed.
+        measured: before noise was put on it.
+        report: what else the objective gave; never shown to the model.
+        by: who proposed it.
+        error: why it failed.
+        proposed: the JSON object of the reply, where it was written otherwise.
+    """
+
+    always = (
+        *("number", "config", "value", "measured", "report", "state"),
+        *("by", "why", "error", "seconds", "proposed"),
+    )
+    kind: Literal["trial"] = "trial"
+    scope: Literal["control"] | None = None
+    number: Annotated[Count, Field(ge=1)] = 1
+    config: Named = field(default_factory=dict)
+    value: Number | None = None
+    measured: Number | None = None
+    report: JsonValue = None
+    state: Literal["done", "failed"] = "done"
+    by: Text = ""
+    why: Text = ""
+    error: Text = ""
+    seconds: Number = 0.0
+    proposed: Named | None = None
+
+
 Body = (
     ObservationEvent
     | PromptEvent
@@ -77,6 +111,7 @@ Body = (
     | ApplyEvent
     | RollbackEvent
     | LossEvent
+    | TrialEvent
     | ErrorEvent
 )
 KINDS: tuple[str, ...] = tuple(body.kind for body in get_args(Body))

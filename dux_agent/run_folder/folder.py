@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # What a decision cannot do without after a power cut; the others reach the disk with
 # the next of these, or when the system likes.
-_SYNCED = {"reply", "apply", "rollback", "error"}
+_SYNCED = {"reply", "apply", "rollback", "error", "trial"}
 
 
 class RunFolder:
@@ -159,10 +159,10 @@ class RunFolder:
         with self._lock:
             return self.tail.reply_to(decision, prompt)
 
-    def known_replies(self, decision: int) -> list[Event]:
-        """All of them that belong to this decision, in order."""
+    def known(self, decision: int | None, kind: str) -> list[Event]:
+        """All events of a kind that belong to this decision, in order."""
         with self._lock:
-            return self.tail.replies(decision)
+            return self.tail.of(decision, kind)
 
     def subscribe(self, listener: Callable[[Event], None]) -> None:
         """Call `listener` with every event from now on, after it was written.

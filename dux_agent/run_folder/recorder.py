@@ -90,7 +90,7 @@ class Recorder:
         """Every reply that a run which died got in this decision."""
         if self.folder is None:
             return []
-        bodies = [event.body for event in self.folder.known_replies(decision)]
+        bodies = [event.body for event in self.folder.known(decision, "reply")]
         return [body for body in bodies if isinstance(body, ReplyEvent)]
 
     def tell(self, body: EventBody, *, step: int, decision: int | None = None) -> None:

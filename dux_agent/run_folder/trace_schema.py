@@ -9,12 +9,12 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-from dux_agent.run_folder.events import BODY, Body, LossEvent, RollbackEvent
+from dux_agent.run_folder.events import BODY, Body, LossEvent, RollbackEvent, TrialEvent
 from dux_graphs.events import ErrorEvent
 
 FILE = Path(__file__).with_name("trace_schema.json")
 
-_OF_NO_DECISION = (RollbackEvent, LossEvent, ErrorEvent)
+_OF_NO_DECISION = (RollbackEvent, LossEvent, TrialEvent, ErrorEvent)
 _HEAD = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "$id": "urn:dux-agent:trace:1",

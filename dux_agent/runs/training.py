@@ -246,7 +246,7 @@ def _attach(
     folder: RunFolder | None,
     asked: tuple[LanguageModel, ...],
 ) -> Agent:
-    from dux_agent import attach
+    from dux_agent.attaching import attach
 
     return attach(
         built.model,

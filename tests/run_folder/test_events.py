@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from dux_agent.run_folder import trace
-from dux_agent.run_folder.events import BODY, Body, LossEvent, RollbackEvent
+from dux_agent.run_folder.events import BODY, Body, LossEvent, RollbackEvent, TrialEvent
 from dux_agent.run_folder.trace import Event
 from dux_agent.run_folder.trace_schema import FILE, as_text
 from dux_graphs.events import (
@@ -43,6 +43,8 @@ BODIES = [
     RollbackEvent(digest=None, reason="it rose", number=1, steps=9, factor=0.5),
     LossEvent(loss=0.5),
     LossEvent(scope="control", epoch=2, loss=0.5, val=0.4, test=0.6, seconds=1.0),
+    TrialEvent(config={"C": 0.5}, value=0.1, measured=0.1, by="lm", seconds=1.0),
+    TrialEvent(scope="control", number=3, state="failed", error="ValueError"),
     ErrorEvent(error="failed", message="no answer"),
 ]
 

@@ -97,7 +97,7 @@ def test_the_run_has_a_refusal_a_rollback_and_a_rule_that_stays(whole):
     run, _ = whole
     events = trace.read(run.path)
 
-    assert set(trace.KINDS) - {"error"} == {event.kind for event in events}
+    assert set(trace.KINDS) - {"error", "trial"} == {event.kind for event in events}
     assert ["applied", "applied"] == [
         event.data["verdict"] for event in events if event.kind == "apply"
     ]

@@ -11,7 +11,7 @@ from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
-from dux_graphs.offline import counted_words
+from dux_graphs.offline.model import counted_words
 from dux_graphs.tuning.pattern_search import next_config, worth
 from dux_prompts.tuning.space import Space
 from dux_prompts.tuning.study_view import StudyView

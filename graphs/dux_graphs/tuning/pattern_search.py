@@ -7,7 +7,7 @@ import random
 from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
-from dux_prompts.tuning.hyperparameters import Number
+from dux_prompts.tuning.number import Number
 from dux_prompts.tuning.space import Config, Space, key_of
 
 _FIRST_STEP = 0.25  # of the scale

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dux_prompts.brief import HOME, MOST_FINDINGS, check_folder, render_template
-from dux_prompts.tuning.hyperparameters import shown
 from dux_prompts.tuning.space import Space
 from dux_prompts.tuning.study_view import StudyView, TrialRow
+from dux_prompts.tuning.values import shown
 
 NAMES = ("system.md", "update.md", "next.md", "repair.md")
 PAPER = "paper"

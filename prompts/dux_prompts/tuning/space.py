@@ -8,14 +8,10 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from dux_prompts.tuning.hyperparameters import (
-    DIGITS,
-    Choice,
-    Hyperparameter,
-    Number,
-    SpaceError,
-    when_of,
-)
+from dux_prompts.tuning.choice import Choice
+from dux_prompts.tuning.hyperparameters import Hyperparameter
+from dux_prompts.tuning.number import Number
+from dux_prompts.tuning.values import DIGITS, SpaceError, when_of
 from dux_sandbox.findings import Finding
 
 Config = dict[str, Any]

@@ -6,14 +6,9 @@ import ast
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dux_prompts.tuning.hyperparameters import (
-    Hyperparameter,
-    SpaceError,
-    one_of,
-    real,
-    whole,
-)
+from dux_prompts.tuning.hyperparameters import Hyperparameter, one_of, real, whole
 from dux_prompts.tuning.space import Space
+from dux_prompts.tuning.values import SpaceError
 
 _MAKERS: dict[str, Callable[..., Hyperparameter]] = {
     "real": real,

@@ -1,0 +1,249 @@
+"""`dux tune`: hyperparameters, tuned by a language model or a written rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from dux_agent.cli.one_line import one_line_errors
+from dux_agent.cli.training import free_run_dir
+from dux_agent.errors import BadArgument
+
+_Task = Annotated[
+    str | None,
+    typer.Argument(
+        help="svm:digits, mlp:car, ...; toy:branin, ...; table:vehicle, ...; an "
+        "objective of yours as file.py:objective; or a training script as train.py.",
+        show_default=False,
+    ),
+]
+_Many = Annotated[list[str] | None, typer.Option(show_default="none")]
+
+
+def tune(
+    task: _Task = None,
+    lm: Annotated[
+        str, typer.Option(help="The language model, as dux run names it.")
+    ] = "offline",
+    budget: Annotated[
+        int, typer.Option(help="Evaluations; defaults and failed ones count.")
+    ] = 10,
+    history: Annotated[
+        str,
+        typer.Option(
+            metavar="[compressed|chat]",
+            help="A table of the trials in each prompt, or a growing conversation.",
+        ),
+    ] = "compressed",
+    reasoning: Annotated[
+        bool,
+        typer.Option("--reasoning/--no-reasoning", help="Ask for a reason with each."),
+    ] = True,
+    space: Annotated[
+        str,
+        typer.Option(
+            metavar="[given|free]",
+            help="free: the model is told no ranges; only type and sign are checked.",
+        ),
+    ] = "given",
+    param: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=real(LOW, HIGH)",
+            help="A hyperparameter: real(1e-5, 1, log=True), whole(1, 3) or "
+            "one_of('a', 'b'); may be given again.",
+            show_default="those of the objective",
+        ),
+    ] = None,
+    direction: Annotated[
+        str, typer.Option(metavar="[minimize|maximize]", help="Which value is better.")
+    ] = "minimize",
+    noise: Annotated[
+        float,
+        typer.Option(help="Show each value times a number of 1-NOISE to 1+NOISE."),
+    ] = 0.0,
+    defaults: Annotated[
+        bool,
+        typer.Option(
+            "--defaults/--no-defaults",
+            help="Evaluate the task's default settings first.",
+        ),
+    ] = False,
+    control: Annotated[
+        bool,
+        typer.Option("--control", help="Random search from the same defaults beside."),
+    ] = False,
+    lm_first: Annotated[
+        int | None,
+        typer.Option(
+            help="So many trials are the model's, then --then goes on.",
+            show_default="a third of the budget, with --then",
+        ),
+    ] = None,
+    then: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[tpe|gp|cmaes|random]",
+            help="The optimizer that goes on.",
+            show_default="nobody",
+        ),
+    ] = None,
+    lm_share: Annotated[
+        float | None,
+        typer.Option(
+            help="The optimizer proposes, and the model overrides this share of it.",
+            show_default="none",
+        ),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Evaluations at a time.")] = 1,
+    trial_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="An evaluation that takes longer has failed.",
+            show_default="60 with --space free",
+        ),
+    ] = None,
+    trial_memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            help="One that needs more memory has failed.",
+            show_default="2 with --space free",
+        ),
+    ] = None,
+    max_attempts: Annotated[
+        int, typer.Option(help="Replies that a trial may cost.")
+    ] = 3,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|paper",
+            help="Templates of your own, or prompts that hold what the paper's hold.",
+            show_default="ours",
+        ),
+    ] = None,
+    fallback: _Many = None,
+    lm_option: _Many = None,
+    lm_timeout: Annotated[
+        float, typer.Option(help="Seconds until the first token of a reply.")
+    ] = 600.0,
+    seed: Annotated[int, typer.Option(help="Of draws, noise, optimizer, model.")] = 0,
+    run_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="The run folder to make.", show_default="runs/TASK-TIME-SEED"
+        ),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Go on with the study in this folder; an objective of yours is named "
+            "again.",
+        ),
+    ] = None,
+) -> None:
+    """Tune hyperparameters: propose, check, evaluate, and show the model what came.
+
+    Exit code 0: the whole budget was evaluated; 1: the model could not be had, and the
+    study waits for --resume; 2: an argument cannot be meant.
+    """
+    with one_line_errors():
+        from dux_agent import arguments
+        from dux_agent.runs.written import model_options
+        from dux_agent.terminal.study_text import print_study, trial_line
+        from dux_agent.tuning.study import Study, Trial
+
+        arguments.check_seconds("--lm-timeout", lm_timeout)
+        shown = Console(stderr=True)
+        models = {"lm_options": model_options(lm_option), "fallback": fallback or None}
+
+        def on_trial(trial: Trial, study: Study) -> None:
+            shown.print(trial_line(trial, study, None), markup=False, highlight=False)
+
+        if resume is not None:
+            study = _gone_on(resume, task, on_trial, models)
+        else:
+            if space not in ("given", "free"):
+                raise BadArgument(
+                    f"--space is {space!r}; given or free was wanted; pick one of them."
+                )
+            free = space == "free"
+            limits = {"trial_seconds": trial_seconds or (60.0 if free else None)}
+            memory = trial_memory or (2.0 if free else None)
+            study = _new(
+                task,
+                param or (),
+                lm,
+                models,
+                run_dir,
+                on_trial,
+                use_defaults=defaults,
+                budget=budget,
+                history=history,
+                reasoning=reasoning,
+                free=free,
+                direction=direction,
+                noise=noise,
+                control=control,
+                lm_first=lm_first,
+                then=then,
+                lm_share=lm_share,
+                workers=workers,
+                trial_bytes=None if memory is None else int(memory * 2**30),
+                max_attempts=max_attempts,
+                prompts=prompts,
+                lm_timeout=lm_timeout,
+                seed=seed,
+                **limits,
+            )
+        print_study(Console(), study)
+        if not study.complete:
+            typer.echo(f"dux: go on with dux tune --resume {study.run_dir}", err=True)
+            raise typer.Exit(1)
+
+
+def _new(
+    task: str | None,
+    params: Any,
+    lm: str,
+    models: dict[str, Any],
+    run_dir: Path | None,
+    on_trial: Any,
+    *,
+    use_defaults: bool,
+    **options: Any,
+) -> Any:
+    from dux_agent.tuning.objectives import find
+    from dux_agent.tuning.tune import tune as run_study
+
+    if task is None:
+        raise BadArgument(
+            "no task was named; one such as svm:digits, file.py:objective or train.py "
+            "was wanted; run for instance dux tune svm:digits."
+        )
+    found = find(task, params)
+    return run_study(
+        found.objective,
+        found.space,
+        lm=None if lm == "none" else lm,
+        **models,
+        run_dir=run_dir or free_run_dir(task.replace(":", "-"), options["seed"]),
+        on_trial=on_trial,
+        name=found.name,
+        task=found.task,
+        defaults=found.defaults if use_defaults else (),
+        **options,
+    )
+
+
+def _gone_on(
+    folder: Path, task: str | None, on_trial: Any, models: dict[str, Any]
+) -> Any:
+    from dux_agent.tuning.replaying import objective_of
+    from dux_agent.tuning.tune import resume
+
+    return resume(folder, objective_of(folder, task), on_trial=on_trial, **models)

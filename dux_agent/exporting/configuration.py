@@ -1,0 +1,30 @@
+"""The best configuration of a study as JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from dux_agent.errors import DuxError
+from dux_agent.run_folder.trace import plain
+from dux_agent.tuning.reading import read_study
+
+
+def export_configuration(folder: str | Path) -> str:
+    """The configuration with the best value, with what it gave and who proposed it.
+
+    Raises:
+        DuxError: no trial has a value.
+        RunFolderUnusable: it is no study.
+    """
+    told = read_study(folder)
+    if told.best is None:
+        raise DuxError(
+            f"the study in {folder} has no trial with a value; one was wanted; let it "
+            f"go on: dux tune --resume {folder}."
+        )
+    held = told.best
+    record = {"task": told.facts.get("task"), "config": held.config}
+    record |= {"value": held.value, "report": held.report}
+    record |= {"trial": held.number, "by": held.by, "why": held.why}
+    return json.dumps(plain(record), indent=2) + "\n"

@@ -1,0 +1,1 @@
+"""Studies: a language model tunes hyperparameters, one trial after the other."""

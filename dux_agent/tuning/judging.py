@@ -1,0 +1,133 @@
+"""What may be evaluated in a study: what a reply means, what is new, what is drawn."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dux_agent.errors import BadArgument, DuxError
+from dux_agent.run_folder.recorder import name_of
+from dux_agent.tuning.plan import StudyPlan
+from dux_agent.tuning.study import Trial
+from dux_prompts.brief import BriefError
+from dux_prompts.tuning.prompts import check_prompts
+from dux_prompts.tuning.space import Config, Space, key_of
+from dux_prompts.tuning.values import SpaceError
+from dux_sandbox.findings import Finding
+
+_MOST_DRAWS = 200
+
+
+class StudyPaused(DuxError):
+    """No configuration can be had, as things are; the study can be gone on with."""
+
+
+class Judge:
+    """Judges the configurations of one study."""
+
+    def __init__(self, space: Space, plan: StudyPlan) -> None:
+        self._space, self._plan = space, plan
+
+    def check(
+        self, proposed: Mapping[str, Any], trials: Iterable[Trial]
+    ) -> Config | Sequence[Finding]:
+        """The configuration that a reply means, or what is wrong with it.
+
+        Args:
+            proposed: the JSON object of the reply.
+            trials: those that are over or under way.
+        """
+        found = self._space.problems(proposed, free=self._plan.free)
+        if found:
+            return found
+        config = self._space.typed(proposed)
+        known = {key_of(each.config): each for each in trials}
+        if not self._plan.repeats and key_of(config) in known:
+            if self._plan.free or len(known) < self._space.size:
+                return [_repeated(known[key_of(config)])]
+        return config
+
+    def draw(self, number: int, trials: Iterable[Trial]) -> Config:
+        """A configuration for a trial whose every reply was refused.
+
+        Raises:
+            StudyPaused: the plan says that the study ends then.
+        """
+        if self._plan.on_failure == "raise":
+            raise StudyPaused(
+                f"trial {number}: each of {self._plan.max_attempts} replies was refused"
+            )
+        rng = random.Random(f"{self._plan.seed}:draw:{number}")
+        known = {key_of(each.config) for each in trials}
+        for _ in range(_MOST_DRAWS):
+            config = self._space.draw(rng)
+            if key_of(config) not in known:
+                break
+        return config
+
+    def sound(self, config: Mapping[str, Any]) -> Config:
+        """A configuration of the caller's own, in types.
+
+        Raises:
+            BadArgument: it is none of the space.
+        """
+        found = self._space.problems(config, free=self._plan.free)
+        if found:
+            raise BadArgument(
+                f"a configuration is {dict(config)!r}: {found[0].message}; one of the "
+                f"space was wanted; write {found[0].instead}."
+            )
+        return self._space.typed(config)
+
+
+def space_of(given: Any) -> Space:
+    """The space of an argument.
+
+    Raises:
+        BadArgument: it is none.
+    """
+    try:
+        return Space.of(given)
+    except SpaceError as error:
+        raise BadArgument(str(error)) from None
+
+
+def plan_of(lm: Any, options: Mapping[str, Any]) -> StudyPlan:
+    """The plan of these options.
+
+    Raises:
+        BadArgument: one is unknown or cannot be meant, or nobody would propose.
+    """
+    known = StudyPlan.__dataclass_fields__.keys()
+    for name in options:
+        if name not in known:
+            raise BadArgument(
+                f"a study has no option {name!r}; one of {', '.join(known)} was wanted."
+            )
+    held = dict(options)
+    held["defaults"] = tuple(dict(each) for each in held.get("defaults") or ())
+    held.setdefault("model", name_of(lm))
+    plan = StudyPlan(**held)
+    if lm is None and plan.then is None:
+        raise BadArgument(
+            "lm is None and then is None; somebody who proposes was wanted; pass "
+            "then='random', or a language model."
+        )
+    try:
+        return replace(plan, prompts=check_prompts(plan.prompts))
+    except BriefError as error:
+        raise BadArgument(str(error)) from None
+
+
+def _repeated(trial: Trial) -> Finding:
+    value = trial.error or (
+        "under way" if trial.value is None else f"{trial.value:.4g}"
+    )
+    return Finding(
+        "repeated",
+        None,
+        f"this configuration is evaluation {trial.number}: {value}",
+        "another configuration",
+    )

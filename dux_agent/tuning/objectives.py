@@ -1,0 +1,155 @@
+"""Finds the objective of a study: a task of ours, a function in a file, a script."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dux_agent.errors import BadArgument
+from dux_agent.tasks.named import builder_of, in_full, needs_import
+from dux_agent.tuning.evaluating import Objective
+from dux_agent.tuning_tasks.named import build, in_words, is_task
+from dux_prompts.tuning.space import Space
+from dux_prompts.tuning.space_text import space_in_source, space_of_texts
+from dux_prompts.tuning.values import SpaceError
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)")
+
+
+@dataclass(frozen=True)
+class NamedObjective:
+    """An objective with what a study needs to know of it.
+
+    Attributes:
+        name: the same in every working directory.
+        objective: a configuration to what came of it.
+        space: what is tuned.
+        task: a few words for the prompt.
+        defaults: its default settings, as configurations.
+        ours: it is a task of `dux_agent.tuning_tasks`.
+    """
+
+    name: str
+    objective: Objective
+    space: Space
+    task: str
+    defaults: tuple[Mapping[str, Any], ...]
+    ours: bool
+
+
+def find(name: str, params: Sequence[str] = ()) -> NamedObjective:
+    """The objective of a name.
+
+    Args:
+        name: `svm:digits`, `file.py:objective`, `package.module:objective`, or
+            `train.py`, a script with an option for each hyperparameter.
+        params: `name=real(...)` each; they count instead of its own space.
+
+    Raises:
+        BadArgument: there is none, or it has no space.
+        DuxError: its data cannot be had.
+    """
+    try:
+        space = space_of_texts(params) if params else None
+        if is_task(name):
+            return _of(name, build(name), space, ours=True)
+        if needs_import(name):
+            return _of(in_full(name), builder_of(name), space, ours=False)
+        if name.endswith(".py"):
+            path = Path(name).expanduser().absolute()
+            script = Script(path, _text_of(path))
+            return _of(
+                str(path), script, space or space_in_source(script.source), ours=False
+            )
+    except SpaceError as error:
+        raise BadArgument(f"{name}: {error}") from None
+    raise BadArgument(
+        f"there is no task {name!r}; {in_words()}, or an objective of your own as "
+        f"file.py:objective or train.py, was wanted; pick one."
+    )
+
+
+def _of(
+    name: str, objective: Objective, space: Space | None, *, ours: bool
+) -> NamedObjective:
+    given: Any = space
+    if given is None:
+        given = getattr(objective, "space", None)
+    if given is None and hasattr(objective, "__globals__"):
+        given = objective.__globals__.get("space")
+    if given is None:
+        raise BadArgument(
+            f"{name} has no space; a dict of names and real(...), whole(...) or "
+            f"one_of(...) was wanted; write space = {{...}} beside it, or pass "
+            f"--param 'lr=real(1e-5, 1, log=True)'."
+        )
+    task = getattr(objective, "task", None) or getattr(objective, "__doc__", "") or ""
+    defaults = tuple(getattr(objective, "defaults", ()))
+    return NamedObjective(
+        name, objective, Space.of(given), str(task).strip(), defaults, ours
+    )
+
+
+@dataclass(frozen=True)
+class Script:
+    """A training script as an objective: run once for each configuration.
+
+    It gets `--name value` for each hyperparameter, with dashes where it spells the
+    option so. The value is the last number in the last line that it prints, or the
+    "value" of a JSON object there.
+
+    Attributes:
+        path: of the script.
+        source: its text.
+    """
+
+    path: Path
+    source: str
+    task = ""
+    defaults = ()
+
+    def __call__(self, config: Mapping[str, Any]) -> Any:
+        """Run it.
+
+        Raises:
+            RuntimeError: it fails, or prints no number at its end.
+        """
+        words = [sys.executable, str(self.path)]
+        for name, value in config.items():
+            words += [f"--{self._spelled(name)}", str(value)]
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = _last_line(done.stderr) or "no word of why"
+            raise RuntimeError(f"exit code {done.returncode}: {said}")
+        line = _last_line(done.stdout)
+        if line.startswith("{"):
+            return json.loads(line)
+        numbers = _NUMBER.findall(line)
+        if not numbers:
+            raise RuntimeError(f"its last line is {line[:80]!r}, without a number")
+        return float(numbers[-1])
+
+    def _spelled(self, name: str) -> str:
+        dashed = name.replace("_", "-")
+        return dashed if f"--{dashed}" in self.source else name
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else ""
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise BadArgument(
+            f"the script {path} cannot be read: {error.strerror or error}; one that "
+            f"trains and prints a value was wanted; put it there, or name another."
+        ) from None

@@ -1,0 +1,86 @@
+"""`dux replay DIR` of a study: its trials again, from the recorded replies."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from dux_agent.errors import BadArgument
+from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.run_folder.trace import read
+from dux_agent.runs.replayed_model import ReplayedModel, answers_in
+from dux_agent.tuning.evaluating import Objective
+from dux_agent.tuning.objectives import find
+from dux_agent.tuning.reading import StudyTold, read_study
+from dux_agent.tuning.study import Trial
+from dux_agent.tuning.tune import OnTrial, tune
+from dux_agent.tuning_tasks.named import is_task
+
+
+def objective_of(folder: str | Path, task: str | None) -> Objective:
+    """The objective that a study names; one of yours only where it is said again.
+
+    A folder may be anybody's, so its word alone has nothing imported.
+
+    Raises:
+        BadArgument: it is one of yours, or none that can be found by a name.
+    """
+    named = str(read_facts(folder).get("task") or "")
+    found = find(task or named) if task or is_task(named) else None
+    if found is None:
+        raise BadArgument(
+            f"the study in {folder} tuned {named or 'a function of your own'!r}, which "
+            f"a folder alone does not have run; its name was wanted; say it again."
+        )
+    return found.objective
+
+
+def replay_study(
+    folder: str | Path, *, task: str | None = None, on_trial: OnTrial | None = None
+) -> tuple[StudyTold, list[str]]:
+    """Every trial once more: asked from the recorded replies, and evaluated again.
+
+    Returns:
+        The recorded study, and what differs, one line each.
+
+    Raises:
+        DuxError: it is no study, or its objective cannot be had.
+    """
+    told, objective = read_study(folder), objective_of(folder, task)
+    answers = answers_in(read(folder))
+    name = str(told.facts.get("model"))
+    model = ReplayedModel(answers=answers, model_name=name)
+    options = told.plan.facts() | {"budget": max(1, len(told.over))}
+    asked = None if name == "none" else model
+    with tempfile.TemporaryDirectory(prefix="dux-replay-") as place:
+        again = tune(
+            objective,
+            told.space,
+            lm=asked,
+            run_dir=Path(place) / "run",
+            on_trial=on_trial,
+            **options,
+        )
+    differences = []
+    pairs = [
+        (f"trial {a.number}", a, b)
+        for a, b in zip(told.over, again.trials, strict=False)
+    ]
+    pairs += [
+        (f"control {a.number}", a, b)
+        for a, b in zip(told.control, again.control, strict=False)
+    ]
+    for where, one, other in pairs:
+        differences += _differing(where, one, other)
+    for number in range(len(again.trials), len(told.over)):
+        differences.append(f"trial {number + 1}: recorded, and not replayed")
+    return told, differences
+
+
+def _differing(where: str, one: Trial, other: Trial) -> list[str]:
+    found = []
+    for name in ("config", "measured", "value", "state"):
+        before, after = getattr(one, name), getattr(other, name)
+        if before != after:
+            found.append(f"{where}: {name} was {before}, now {after}")
+    return found

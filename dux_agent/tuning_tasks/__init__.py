@@ -1,0 +1,1 @@
+"""Tasks for studies: small models on small data, toy functions, a table."""
