@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, Strict, StrictFloat, StrictStr, TypeAdapter
 
 from dux_agent.errors import BadArgument
 from dux_agent.showing import html_table, named, one_line
+from dux_graphs.read_back import read_back
 from dux_graphs.state import NoMoreCalls
 
 Verdict = Literal["applied", "kept", "failed", "rolled_back"]
-
+# As JSON and every database holds it.
+Whole = Annotated[int, Strict(), Field(ge=0, lt=2**53)]
 
 _REASON_CHARACTERS = 160
 
@@ -41,14 +45,14 @@ class Decision:
     """
 
     verdict: Verdict
-    source: str | None = None
-    digest: str | None = None
+    source: StrictStr | None = None
+    digest: StrictStr | None = None
     attempts: list[dict[str, Any]] = field(default_factory=list)
-    reason: str = ""
-    seconds: float = 0.0
+    reason: StrictStr = ""
+    seconds: StrictFloat = 0.0
     usage: dict[str, int] = field(default_factory=dict)
-    step: int = 0
-    number: int = 0
+    step: Whole = 0
+    number: Whole = 0
 
     def __repr__(self) -> str:
         told = [f"<Decision {self.number} at step {self.step}: {self.verdict}"]
@@ -85,27 +89,10 @@ class Decision:
         Raises:
             ValueError: it was not given by it; a checkpoint may be anybody's.
         """
-        for name, kinds in _KINDS.items():
-            if name in data and type(data[name]) not in kinds:
-                raise ValueError(f"a decision has the {name} {str(data[name])[:40]!r}")
-        for name in ("step", "number"):
-            if not 0 <= data.get(name, 0) < 2**53:  # as JSON and every database holds
-                raise ValueError(f"a decision has the {name} {str(data[name])[:40]}")
-        if data.get("verdict") not in get_args(Verdict):
-            raise ValueError(f"a decision ended as {str(data.get('verdict'))[:40]!r}")
-        return cls(**data)
+        return read_back(_DECISION, data)
 
 
-_KINDS: dict[str, tuple[type, ...]] = {
-    "source": (str, type(None)),
-    "digest": (str, type(None)),
-    "attempts": (list,),
-    "reason": (str,),
-    "seconds": (float, int),
-    "usage": (dict,),
-    "step": (int,),
-    "number": (int,),
-}
+_DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
 
 
 class BudgetSpent(NoMoreCalls):

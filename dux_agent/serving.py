@@ -12,14 +12,16 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, count, islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
+from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from dux_agent.tasks.named import needs_import
 from dux_graphs.decision import build_served_graph
 from dux_graphs.models import chat_model, writer
+from dux_graphs.read_back import read_back
 from dux_graphs.state import DecisionState, Ports, PortsError
 
 if TYPE_CHECKING:
@@ -43,11 +45,15 @@ class OnTask:
         max_attempts: tries the decision may cost.
     """
 
-    task: str = "digits"
-    seed: int = 0
-    steps: int = 40
-    lm: str = "offline"
-    max_attempts: int = 3
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    task: StrictStr = "digits"
+    seed: Annotated[StrictInt, Field(ge=0, le=_MOST_STEPS)] = 0
+    steps: Annotated[StrictInt, Field(ge=1, le=_MOST_STEPS)] = 40
+    lm: StrictStr = "offline"
+    max_attempts: Annotated[StrictInt, Field(ge=1, le=_MOST_STEPS)] = 3
+
+
+_CONTEXT: TypeAdapter[OnTask] = TypeAdapter(OnTask)
 
 
 def told(context: Any) -> OnTask:
@@ -56,34 +62,18 @@ def told(context: Any) -> OnTask:
     Raises:
         PortsError: it is not what `OnTask` describes.
     """
-    if isinstance(context, OnTask):
-        return context
-    wanted = ' {"task": "digits", "seed": 0, "steps": 40, "lm": "offline"}'
+    wanted = '{"task": "digits", "seed": 0, "steps": 40, "lm": "offline"}'
     try:
-        made = OnTask(**(context or {}))
-    except TypeError:
-        raise PortsError(
-            f"the graph got the context {context!r}; wanted JSON such as{wanted}"
-        ) from None
-    for name, least in (("seed", 0), ("steps", 1), ("max_attempts", 1)):
-        value = getattr(made, name)
-        if type(value) is not int or not least <= value <= _MOST_STEPS:
-            raise PortsError(
-                f"the graph got {name}={value!r}; wanted a whole number from {least} "
-                f"to {_MOST_STEPS}, such as{wanted}"
-            )
-    if isinstance(made.task, str) and needs_import(made.task):
+        remedy = f"pass JSON such as {wanted}"
+        made = read_back(_CONTEXT, context or {}, remedy=remedy)
+    except ValueError as fault:
+        raise PortsError(f"the context of the graph: {fault}") from None
+    if needs_import(made.task):
         # Whoever reaches the server may send it, and must not choose what it imports.
         raise PortsError(
             f"the graph got task={made.task!r}; wanted the name of a task that is "
-            f"installed here, such as{wanted}"
+            f"installed here, such as {wanted}"
         )
-    for name in ("task", "lm"):
-        if not isinstance(getattr(made, name), str):
-            raise PortsError(
-                f"the graph got {name}={getattr(made, name)!r}; wanted a text, such "
-                f"as{wanted}"
-            )
     return made
 
 

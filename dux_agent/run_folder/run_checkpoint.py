@@ -12,14 +12,17 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from pydantic import ConfigDict, TypeAdapter
+from typing_extensions import TypedDict
 
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_folder.atomic import write_atomically
 from dux_agent.run_folder.own_files import read_own
 from dux_agent.run_folder.plain_archive import NoPlainArchive, read_archive
+from dux_graphs.read_back import read_back
 
 log = logging.getLogger(__name__)
 
@@ -32,19 +35,38 @@ _MOST_BYTES = 8 * 2**30
 # Writing one may cost this part of the time that training takes.
 _SHARE = 1 / 250
 _LEAST_SECONDS = 2.0
-_WANTED = {
-    "version": int,
-    "trace": int,
-    "course": str,
-    "positions": dict,
-    "model": dict,
-    "random": dict,
-    "seconds": float,
-}
+
+
+class RunState(TypedDict):
+    """A training, to go on from; what it holds of the agent is the agent's to judge.
+
+    Attributes:
+        trace: how long the trace was, bytes.
+        course: which of the trainings goes on, "control" or "agent".
+        positions: of each of them, as `dux_agent.runs.epoch_loop.Position` reads it.
+        model: the weights by name.
+        random: the random numbers, as `dux_sandbox.random_state` reads them.
+        seconds: wall time of the run so far, seconds.
+    """
+
+    __pydantic_config__ = ConfigDict(  # type: ignore[misc]
+        strict=True, extra="allow", arbitrary_types_allowed=True
+    )
+
+    version: int
+    trace: int
+    course: Literal["control", "agent"]
+    positions: dict[str, Any]
+    model: dict[str, Any]
+    random: dict[str, Any]
+    seconds: float
+
+
+_STATE: TypeAdapter[RunState] = TypeAdapter(RunState)
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Replace the checkpoint of a run folder; `state` as `_WANTED` names it.
+    """Replace the checkpoint of a run folder; `state` as `RunState` has it.
 
     Raises:
         OSError: the disk refused it; the old one is still there.
@@ -72,9 +94,10 @@ def load(folder: Path) -> dict[str, Any] | None:
         raise _unusable(folder, str(error)) from None
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise _unusable(folder, f"version {VERSION} was wanted")
-    for name, kind in _WANTED.items():
-        if not isinstance(state.get(name), kind):
-            raise _unusable(folder, f"it has no sound {name!r}")
+    try:
+        read_back(_STATE, state)
+    except ValueError as fault:
+        raise _unusable(folder, str(fault).partition(";")[0]) from None
     return state
 
 

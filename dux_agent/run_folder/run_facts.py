@@ -9,11 +9,46 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, TypeAdapter
+from typing_extensions import TypedDict
+
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_folder.own_files import read_own
 from dux_graphs.plain_json import NoPlainJson, read_json
+from dux_graphs.read_back import read_back
 
 FORMAT = 1
+
+
+class RunFacts(TypedDict, total=False):
+    """What was run, where, and with what; a newer version may say more.
+
+    Attributes:
+        format: of the whole folder.
+        created: in UTC, such as "2026-11-01T12:00:00Z".
+        versions: of Python and of the packages that matter, by name.
+        platform: the machine and its system.
+        run: what the folder was called when it was made.
+        task: its name, or the caller's words for it.
+        seed: of the run.
+        model: what the run calls its language models.
+        arguments: of `dux run`, or of `attach`.
+    """
+
+    __pydantic_config__ = ConfigDict(strict=True, extra="allow")  # type: ignore[misc]
+
+    format: int
+    created: str
+    versions: dict[str, str]
+    platform: str
+    run: str
+    task: str | None
+    seed: int | None
+    model: str | None
+    arguments: dict[str, Any]
+
+
+_FACTS: TypeAdapter[RunFacts] = TypeAdapter(RunFacts)
 
 _MOST_BYTES = 2**20
 
@@ -47,6 +82,10 @@ def read_facts(path: str | Path) -> dict[str, Any]:
             f"{path} is a run folder of another format; format {FORMAT} was wanted; "
             f"read it with the dux-agent that wrote it."
         )
+    try:
+        read_back(_FACTS, facts)
+    except ValueError as fault:
+        raise RunFolderUnusable(f"run.json in {path} is damaged: {fault}.") from None
     return facts
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+from pydantic import StrictBool, StrictFloat, StrictInt, TypeAdapter
 
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.events import LossEvent, Scope
@@ -15,6 +17,7 @@ from dux_agent.run_folder.recorder import Recorder
 from dux_agent.run_folder.run_checkpoint import Keeper
 from dux_agent.runs.progress import Epoch, ProgressReporter
 from dux_agent.tasks.protocol import check_loss
+from dux_graphs.read_back import read_back
 from dux_sandbox.random_state import RandomState
 
 if TYPE_CHECKING:
@@ -36,12 +39,12 @@ class Position:
         over: decision by decision, how many epochs were over when it was made.
     """
 
-    epoch: int = 1
-    decided: bool = False
-    losses: list[float] = field(default_factory=list)
-    seconds: float = 0.0
+    epoch: StrictInt = 1
+    decided: StrictBool = False
+    losses: list[StrictFloat] = field(default_factory=list)
+    seconds: StrictFloat = 0.0
     done: list[Epoch] = field(default_factory=list)
-    over: list[int] = field(default_factory=list)
+    over: list[StrictInt] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -54,31 +57,14 @@ class Position:
         Raises:
             ValueError: it was not given by it; a checkpoint may be anybody's.
         """
-        try:
-            here = cls(**{**data, "done": [Epoch(**each) for each in data["done"]]})
-        except TypeError as error:
-            raise ValueError(f"its position is none: {error}") from None
+        here = read_back(_POSITION, data)
         over = len(here.done)
-        sound = (
-            here.epoch == over + 1
-            and type(here.decided) is bool
-            and _are(float, [*here.losses, here.seconds])
-            and _are(int, here.over)
-            and all(0 <= count <= over for count in here.over)
-            and _are(int, [epoch.number for epoch in here.done])
-            and all(_are(float, _figures(epoch)) for epoch in here.done)
-        )
-        if not sound:
+        if here.epoch != over + 1 or not all(0 <= each <= over for each in here.over):
             raise ValueError("its position is none of a run")
         return here
 
 
-def _are(kind: type, values: Sequence[Any]) -> bool:
-    return all(type(value) is kind for value in values)
-
-
-def _figures(epoch: Epoch) -> list[float]:
-    return [epoch.train, epoch.val, epoch.test, epoch.seconds]
+_POSITION: TypeAdapter[Position] = TypeAdapter(Position)
 
 
 @dataclass

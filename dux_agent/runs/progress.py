@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import StrictFloat, StrictInt
+
 from dux_agent.run_folder.trace import Event
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ class Epoch:
         seconds: wall time of the training steps, without decisions, seconds.
     """
 
-    number: int
-    train: float
-    val: float
-    test: float
-    seconds: float
+    number: StrictInt
+    train: StrictFloat
+    val: StrictFloat
+    test: StrictFloat
+    seconds: StrictFloat
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,29 @@
-"""What pydantic finds in something read back from a disk, said in one sentence."""
+"""What comes from a disk or a server, held to its type; a fault is one sentence."""
 
 from __future__ import annotations
 
-from pydantic import ValidationError
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from dux_sandbox.findings import printable
 
 _SHOWN = 60
+_Made = TypeVar("_Made")
+
+
+def read_back(
+    adapter: TypeAdapter[_Made], value: Any, *, remedy: str = "restore the file"
+) -> _Made:
+    """`value` as the adapter's type.
+
+    Raises:
+        ValueError: it is not of it: what was found, what was wanted, what to do.
+    """
+    try:
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise ValueError(fault_in(error, remedy=remedy)) from None
 
 
 def fault_in(error: ValidationError, *, remedy: str = "restore the file") -> str:

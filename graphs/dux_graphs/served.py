@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from pydantic import ConfigDict, StrictInt, StrictStr, TypeAdapter
+
 from dux_graphs.models import chat_model, writer
+from dux_graphs.read_back import read_back
 from dux_graphs.state import Ports, PortsError
 from dux_sandbox.findings import DryRunReport
 
@@ -20,8 +23,12 @@ class Served:
         max_attempts: tries a decision may cost.
     """
 
-    lm: str = "offline"
-    max_attempts: int = 3
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    lm: StrictStr = "offline"
+    max_attempts: StrictInt = 3
+
+
+_SERVED: TypeAdapter[Served] = TypeAdapter(Served)
 
 
 def ports_of_served(context: Any) -> Ports:
@@ -31,22 +38,13 @@ def ports_of_served(context: Any) -> Ports:
         PortsError: the context is not what `Served` describes.
         ModelNameError: no chat model has that name.
     """
-    if context is None:
-        context = Served()
-    if isinstance(context, dict):
-        try:
-            context = Served(**context)
-        except TypeError as error:
-            raise PortsError(
-                f"the served graph got the context {context!r}; wanted JSON such as"
-                ' {"lm": "offline", "max_attempts": 3}'
-            ) from error
-    if not isinstance(context, Served):
-        raise PortsError(
-            f"the served graph got {type(context).__name__} as context; wanted JSON"
-            ' such as {"lm": "offline"}. Live ports go to build_graph()'
-        )
-    return _ports(context)
+    remedy = 'pass JSON such as {"lm": "offline", "max_attempts": 3}; live ports go'
+    try:
+        context = {} if context is None else context
+        served = read_back(_SERVED, context, remedy=f"{remedy} to build_graph()")
+    except ValueError as fault:
+        raise PortsError(f"the context of the served graph: {fault}") from None
+    return _ports(served)
 
 
 # The nodes of one decision ask for the ports one after the other.
