@@ -15,7 +15,7 @@ from typing import Any
 from dux_agent.deciding.decider import Decider
 from dux_agent.deciding.guarding import go_on_guarding
 from dux_agent.deciding.loop import Loop
-from dux_agent.live.checkpoint import pack_for_later
+from dux_agent.live.checkpoint import copied_for_later
 from dux_agent.live.guard_state import Snapshots, pack_guard
 from dux_agent.live.loading import prepare
 from dux_agent.live.run_guard import RunGuard
@@ -46,7 +46,7 @@ class AgentState:
         return {
             "version": VERSION,
             "snapshots": snapshots,
-            "optimizer": pack_for_later(training.live),
+            "optimizer": copied_for_later(training.live.state_dict(), training.live),
             "watch": training.statistics.state_dict(),
             "loop": self.loop.state_dict(),
             "batches": kept_batches(training.batches),

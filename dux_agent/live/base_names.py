@@ -8,27 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import torch
-
-if TYPE_CHECKING:
-    from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.rule_slot import RuleSlot
 
 # A rule has one way of being; the base is told when it is live again.
 MODES = ("train", "eval")
 
 
-def leaves_out(base: torch.optim.Optimizer) -> bool:
-    """Whether a call of `step` or `zero_grad` is none, by the base's own account.
-
-    Accelerate's wrapper leaves them out while gradients are accumulated.
-    """
-    state = getattr(base, "gradient_state", None)
-    return not getattr(state, "sync_gradients", True)
-
-
-def reached(live: DuxOptimizer, name: str, note: Callable[[str], None]) -> Any:
+def reached(live: RuleSlot, name: str, note: Callable[[str], None]) -> Any:
     """An attribute of the base optimizer by its name.
 
     Args:

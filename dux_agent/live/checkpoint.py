@@ -19,11 +19,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from dux_agent.live.group_options import copy_of_groups
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.hooks import silenced
 from dux_agent.live.parameter_identity import identities_of
 from dux_agent.live.plain_data import encode_each
@@ -34,13 +35,10 @@ from dux_agent.live.saved_checkpoint import CheckpointRefused as CheckpointRefus
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running import InlineRule, parameters_of
 
-if TYPE_CHECKING:
-    from dux_agent.live.optimizer import DuxOptimizer
-
 VERSION = 1
 
 
-def pack(live: DuxOptimizer) -> dict[str, Any]:
+def pack(live: GuardedSlot) -> dict[str, Any]:
     """The live optimizer as plain data and tensors.
 
     Inline the tensors of the state are the live ones, as torch has it: copy them
@@ -64,7 +62,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
     state = {index: lower(entry) for index, entry in state.items()}
     tensors: list[torch.Tensor] = []
     attributes, _ = encode_each(learned.attributes, tensors)
-    bases = [encode_each(each, tensors)[0] for each in live.base_standing.options]
+    bases = [encode_each(each, tensors)[0] for each in live.base_predecessor.options]
     kept = {
         "attributes": attributes,
         "base_options": bases,
@@ -92,7 +90,7 @@ def pack(live: DuxOptimizer) -> dict[str, Any]:
     return {**_more(live), "state": state, "param_groups": groups}
 
 
-def _more(live: DuxOptimizer) -> dict[str, Any]:
+def _more(live: GuardedSlot) -> dict[str, Any]:
     """What a base optimizer with a `state_dict` of its own keeps beside the state."""
     base = live.base
     own = type(base).state_dict is not torch.optim.Optimizer.state_dict
@@ -106,9 +104,8 @@ def _more(live: DuxOptimizer) -> dict[str, Any]:
         }
 
 
-def pack_for_later(live: DuxOptimizer) -> dict[str, Any]:
-    """What the live optimizer's `state_dict` gives, out of reach of later steps."""
-    packed = live.state_dict()
+def copied_for_later(packed: dict[str, Any], live: GuardedSlot) -> dict[str, Any]:
+    """What `state_dict` of `live` gave, out of reach of later steps."""
     # An isolated rule's tensors have come through a channel: nobody else has them.
     shared = isinstance(live.running, InlineRule)
     return {

@@ -17,7 +17,7 @@ class Endings:
         on_outgrown: called after a rule was taken out of a model that the loop has
             changed; None: `on_rollback` is.
         on_ended: called after a live rule gave way to a checkpoint.
-        on_lost: called after the incumbent was lost, and the base optimizer took its
+        on_lost: called after the predecessor was lost, and the base optimizer took its
             place.
         on_relapse: called after a rollback has turned out to have put back something
             spoilt, and the snapshot before it was put back.
@@ -51,7 +51,7 @@ class Endings:
         _tell(self.on_relapse, reason)
 
     def tell_lost(self, reason: str) -> None:
-        """The incumbent is gone."""
+        """The predecessor is gone."""
         _tell(self.on_lost, reason)
 
 

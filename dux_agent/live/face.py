@@ -7,42 +7,29 @@ optimizer has: each works while a rule is live, or says why it cannot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 
 from dux_agent.live.base_names import reached
 from dux_agent.live.checkpoint import pack
 from dux_agent.live.group_options import options_of, rewrite
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.hooks import eager
-from dux_agent.live.state_look import StateLook, by_index, same_state
-from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import InlineRule, RuleState, RunningRule
-
-if TYPE_CHECKING:
-    from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.loading import prepare
+from dux_agent.live.state_look import by_index
+from dux_sandbox.running import InlineRule, ParamGroups, RuleState
 
 
-class OptimizerFace(torch.optim.Optimizer):
+class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
     """The part of `DuxOptimizer` that is asked for by others' names."""
 
-    base: torch.optim.Optimizer
-    base_rule: RunningRule
-    running: RunningRule
     _made: bool
-    _look: StateLook
-    _groups: list[dict[str, Any]]
-    _mode: str | None
 
     @property
-    def _live(self) -> DuxOptimizer:
-        return cast("DuxOptimizer", self)
-
-    @property
-    def param_groups(self) -> list[dict[str, Any]]:
+    def param_groups(self) -> ParamGroups:
         """The groups, with the options of the rule that is live and its rates."""
-        self._live.schedule.look()
-        return self._groups
+        return super().param_groups
 
     @param_groups.setter
     def param_groups(self, value: list[dict[str, Any]]) -> None:
@@ -91,10 +78,10 @@ class OptimizerFace(torch.optim.Optimizer):
         from its process; what is written into them before the next step reaches it.
         Assigning a mapping replaces the state.
         """
-        self._live.meet_groups()
+        self.meet_groups()
         rule = self.running
         if not isinstance(rule, InlineRule) and not self._look.holds(rule):
-            learned = self._live.rule_state()
+            learned = self.rule_state()
             if self.running is rule:
                 self._look.at(rule, learned, self._groups)
         rule = self.running  # fetching it may have rolled that one back
@@ -110,38 +97,12 @@ class OptimizerFace(torch.optim.Optimizer):
             self.base.state = value
             return
         self._look.taken_back()
-        rule, learned = self.running, self._live.rule_state()
+        rule, learned = self.running, self.rule_state()
         if self.running is not rule:
             self.state = value  # fetching it has rolled that rule back
             return
         wanted = by_index(value, self._groups)
         self._put(rule, RuleState(wanted, learned.attributes))
-
-    def _put(self, rule: RunningRule, state: RuleState) -> None:
-        try:
-            rule.restore(state)
-        except RuleFailed as failed:
-            self._live.guard.breach(f"the rule failed: {failed.finding}")
-
-    def write_state(self) -> None:
-        """Send to an isolated rule what was written into copies of its state.
-
-        Raises:
-            TypeError, ValueError: it is nothing that a rule may keep; it is dropped.
-        """
-        rule = self.running
-        held = self._look.holds(rule)
-        written = self._look.taken_back()
-        if not held or self._live.closed:
-            return
-        wanted = by_index(written, self._groups)
-        try:
-            now = rule.snapshot()
-        except RuleFailed as failed:
-            self._live.guard.breach(f"the rule failed: {failed.finding}")
-            return
-        if not same_state(wanted, now.state):
-            self._put(rule, RuleState(wanted, now.attributes))
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
@@ -154,7 +115,7 @@ class OptimizerFace(torch.optim.Optimizer):
         """State and groups in torch's own layout; see `dux_agent.live.checkpoint`."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
-        packed = pack(self._live)
+        packed = pack(self)
         for hook_after in self._optimizer_state_dict_post_hooks.values():
             changed = hook_after(self, packed)
             packed = packed if changed is None else changed
@@ -173,9 +134,7 @@ class OptimizerFace(torch.optim.Optimizer):
             ValueError: it was taken over other groups or parameters, or ones of
                 other shapes or dtypes. Nothing was changed.
         """
-        from dux_agent.live.loading import prepare
-
-        prepare(self._live, self.before_load(state_dict)).take_over()
+        prepare(self, self.before_load(state_dict)).take_over()
         self.after_load()
 
     def before_load(self, state_dict: Any) -> Any:
@@ -198,7 +157,7 @@ class OptimizerFace(torch.optim.Optimizer):
     def __getattr__(self, name: str) -> Any:
         if "base" not in self.__dict__:
             raise AttributeError(name)
-        return reached(self._live, name, self._note_mode)
+        return reached(self, name, self._note_mode)
 
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
@@ -215,12 +174,6 @@ class OptimizerFace(torch.optim.Optimizer):
 
     def _note_mode(self, name: str) -> None:
         self._mode = name
-
-    def tell_mode(self) -> None:
-        """Tell the base, which is live again, what the loop last asked for."""
-        mode, self._mode = self._mode, None
-        if mode is not None:
-            getattr(self.base, mode)()
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         """Take over `state` and `param_groups`, as torch's own loading does.

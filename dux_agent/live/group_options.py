@@ -127,20 +127,18 @@ def rewrite(group: Options, options: Options) -> None:
         group[name] = copied(value)
 
 
-def give_back(
-    group: Options, *, owned: set[str], incumbent: Options, cycled: str
-) -> None:
-    """Put an incumbent's values back in place of those of a rule that failed.
+def give_back(group: Options, *, owned: set[str], due: Options, cycled: str) -> None:
+    """Put a predecessor's values back in place of those of a rule that failed.
 
     The rate stays as it is, for the schedule to set.
 
     Args:
         group: changed in place.
         owned: the names that the failed rule owned.
-        incumbent: the incumbent's own values when it was replaced.
+        due: the predecessor's own values when it was replaced.
         cycled: what schedulers that cycle the momentum call it.
     """
-    due = cycle(incumbent, group, cycled)
+    due = cycle(due, group, cycled)
     if number_in(due.get("lr")) is not None:
         del due["lr"]
     replace_options(group, owned, due)

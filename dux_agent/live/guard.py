@@ -9,7 +9,7 @@ them finite.
 The snapshot is renewed while the rule is healthy, every `max(guard_steps, 130)`
 steps: a breach at step 5000 then costs some 150 steps of training, not 5000, at the
 price of one copy of the model every 130 steps (0.3 to 1 % of a fused step) and of a
-state of the incumbent's that is as old as the swap. A new snapshot counts only after
+state of the predecessor's that is as old as the swap. A new snapshot counts only after
 ten healthy losses at and after it, and where no row of weights that gradients did not
 reach has moved far meanwhile. The one before it is kept too: the first losses after a
 rollback may show that what was put back had been spoilt before.
@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -29,20 +29,16 @@ from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.ending import end, end_all
 from dux_agent.live.endings import Endings
 from dux_agent.live.gradients import gradient_norm, gradients_stray
-from dux_agent.live.group_options import cycled_by, give_back
 from dux_agent.live.guarded_rule import GuardedRule
 from dux_agent.live.integrity import Makes, all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.rule_slot import Predecessor, RuleSlot
 from dux_agent.live.snapshot import BeforeStep, Snapshot
-from dux_agent.live.standing import Standing
 from dux_agent.live.step_looks import StepLooks
 from dux_agent.live.untouched_rows import UntouchedRows, exemption
 from dux_sandbox.closures import HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import InlineRule, RunningRule, parameters_of
-
-if TYPE_CHECKING:
-    from dux_agent.live.optimizer import DuxOptimizer
+from dux_sandbox.running import InlineRule, RuleState, RunningRule, parameters_of
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +60,12 @@ class Guard(Endings):
             without anything being put back.
         model: whose buffers and module hooks are guarded too; None: parameters only.
         aftermath: what is watched for some losses after a rollback.
+        last_state: what the rule had learned when its process was ended, if it was.
     """
 
     def __init__(
         self,
-        live: DuxOptimizer,
+        slot: RuleSlot,
         model: torch.nn.Module | None = None,
         *,
         guard_steps: int = 100,
@@ -77,11 +74,12 @@ class Guard(Endings):
         super().__init__()
         self.model = model
         self.snapshots: Place = snapshots
-        self._live = live
+        self.slot = slot
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
         self._watch: GuardedRule | None = None
         self.aftermath: Aftermath | None = None
+        self.last_state: RuleState | None = None
 
     @property
     def watch(self) -> GuardedRule | None:
@@ -99,34 +97,33 @@ class Guard(Endings):
         return self.snapshots != "off"
 
     @property
-    def incumbent(self) -> Standing | None:
+    def predecessor(self) -> Predecessor | None:
         """What would be live again after a breach."""
-        return None if self._watch is None else self._watch.incumbent
+        return None if self._watch is None else self._watch.predecessor
 
     @property
     def waiting(self) -> RunningRule | None:
         """The generated rule that would come back; None where the base would."""
-        standing = self.incumbent
-        base = self._live.base_rule
-        return None if standing is None or standing.rule is base else standing.rule
+        rule = None if self._watch is None else self._watch.predecessor.rule
+        return None if rule is self.slot.base_rule else rule
 
-    def lose_incumbent(self, reason: str) -> None:
-        """The base optimizer takes the place of an incumbent that is gone."""
+    def lose_predecessor(self, reason: str) -> None:
+        """The base optimizer takes the place of a predecessor that is gone."""
         gone = self.waiting
         if self._watch is not None and gone is not None:
-            self._watch.incumbent = self._live.base_standing
-            end_all(self._live.param_groups, gone)
-        log.warning("the incumbent is lost: %s; the base optimizer is next", reason)
+            self._watch.predecessor = self.slot.base_predecessor
+            end_all(self.slot.param_groups, gone)
+        log.warning("the predecessor is lost: %s; the base optimizer is next", reason)
         self.tell_lost(reason)
 
     def snapshot(self, step: int = 0) -> Snapshot:
         """A snapshot of the model as it is now, after `step` steps of the rule."""
-        groups, host = self._live.param_groups, self.snapshots != "device"
+        groups, host = self.slot.param_groups, self.snapshots != "device"
         return Snapshot.take(groups, self.model, step, host=host)
 
     def arm(
         self,
-        incumbent: Standing,
+        predecessor: Predecessor,
         snapshot: Snapshot | None,
         bound: LossBound | None = None,
         *,
@@ -136,24 +133,24 @@ class Guard(Endings):
         """Guard the rule that has just become live.
 
         Args:
-            incumbent: what is live again after a breach.
+            predecessor: what is live again after a breach.
             snapshot: what is put back; None: the model as the first step finds it.
             bound: how high the loss may go.
             reach: the highest mean loss of the run so far.
             makes: the parameters as they were when it was built; None: as they are.
         """
         self._watch = GuardedRule(
-            incumbent=incumbent,
+            predecessor=predecessor,
             snapshot=snapshot if self.keeps else None,
             judge=LossJudge(bound, reach=reach),
             bound_at_snapshot=bound,
-            makes=makes or Makes(self._live.param_groups),
+            makes=makes or Makes(self.slot.param_groups),
             rows=self._unreached_rows(),
         )
         self.aftermath = None
 
     def _unreached_rows(self) -> UntouchedRows | None:
-        if not self.keeps or exemption(self._live.running.source):
+        if not self.keeps or exemption(self.slot.running.source):
             return None
         return UntouchedRows(self._parameters())
 
@@ -162,7 +159,7 @@ class Guard(Endings):
         self._watch = None
 
     def step(self, closure: LoopClosure | None) -> Any:
-        """One step of the live rule, or of the incumbent when the rule fails.
+        """One step of the live rule, or of its predecessor when it fails.
 
         The closure is evaluated whatever the rule makes of it.
 
@@ -172,7 +169,7 @@ class Guard(Endings):
         self.follow()
         watch = self._watch
         if watch is None:
-            return self._live.trusted_step(closure)
+            return self.slot.trusted_step(closure)
         if watch.snapshot is None and self.keeps:
             watch.snapshot = self.snapshot()  # after a load: weights may come later
         kept = watch.snapshot
@@ -185,7 +182,7 @@ class Guard(Endings):
             watch.begin_renewal(self.snapshot(watch.steps), self._unreached_rows())
         handed = None
         if closure is not None:
-            handed = HandedClosure(self._live.running, closure, self._parameters())
+            handed = HandedClosure(self.slot.running, closure, self._parameters())
         call = None if handed is None else handed.before_step()
         if first:
             # Of gradients that only the closure computes nothing is known before it.
@@ -200,9 +197,9 @@ class Guard(Endings):
             call = watch.makes.around(call)
         if closure is None:
             watch.look_at_rows(self._parameters())
-        rule = self._live.running
+        rule = self.slot.running
         looks = StepLooks(
-            self._live.param_groups,
+            self.slot.param_groups,
             self.model if dear else None,
             watch.makes,
             here=isinstance(rule, InlineRule),
@@ -225,19 +222,19 @@ class Guard(Endings):
             if not self._still_runs():
                 self._roll_back(reason, before, first=first)
             raise closure.error
-        return self._incumbent_steps(reason, before, closure, first=first)
+        return self._predecessor_steps(reason, before, closure, first=first)
 
     def follow(self) -> None:
         """Take over, between two steps, what the loop did to its parameters.
 
-        A rule that the model has grown away from gives way to its incumbent. The model
-        stays as the loop has made it: nothing is put back.
+        A rule that the model has grown away from gives way to its predecessor. The
+        model stays as the loop has made it: nothing is put back.
         """
         while self._watch is not None:
             reason = self._watch.makes.follow(self.model)
             if reason is None:
                 return
-            log.warning("%s; its incumbent goes on", reason)
+            log.warning("%s; its predecessor goes on", reason)
             self._roll_back(reason, None, blame=False)
 
     def observed(self, loss: float) -> None:
@@ -267,7 +264,7 @@ class Guard(Endings):
         if reason is None:
             return False
         aftermath.older.restore()
-        if self._watch is not None:  # the incumbent is not to blame for it
+        if self._watch is not None:  # its predecessor is not to blame
             steps = self._watch.steps
             self._watch.snapshot = replace(aftermath.older, step=steps, healthy=0)
             self._watch.pending = None
@@ -277,13 +274,23 @@ class Guard(Endings):
         )
         return True
 
+    def rule_state(self) -> RuleState:
+        """What the live rule has learned; one that cannot say is rolled back."""
+        if self.last_state is not None:
+            return self.last_state
+        try:
+            return self.slot.running.snapshot()
+        except RuleFailed as failed:
+            self.breach(f"the rule failed: {failed.finding}")
+            return self.rule_state()
+
     def breach(self, reason: str) -> None:
         """The rule failed outside a step, as while its state was fetched."""
         if self._watch is not None:
             self._roll_back(reason, None)
 
     def _parameters(self) -> list[torch.Tensor]:
-        return parameters_of(self._live.param_groups)
+        return parameters_of(self.slot.param_groups)
 
     def _memory(self) -> Iterator[torch.Tensor]:
         """Every tensor that a rate must not be a part of."""
@@ -291,7 +298,7 @@ class Guard(Endings):
             yield parameter
             if parameter.grad is not None:
                 yield parameter.grad
-        rule = self._live.running
+        rule = self.slot.running
         state = rule.optimizer.state if isinstance(rule, InlineRule) else {}
         for entry in state.values():
             if isinstance(entry, Mapping):
@@ -299,7 +306,7 @@ class Guard(Endings):
 
     def _still_runs(self) -> bool:
         try:
-            self._live.running.snapshot()
+            self.slot.running.snapshot()
         except RuleFailed:
             return False
         return True
@@ -316,7 +323,7 @@ class Guard(Endings):
         if fault is not None:
             self._roll_back(fault, None)
 
-    def _incumbent_steps(
+    def _predecessor_steps(
         self,
         reason: str,
         before: BeforeStep | None,
@@ -332,8 +339,8 @@ class Guard(Endings):
         if closure is not None and closure.values and not first:
             # It is evaluated again, on the weights that were put back; one that does
             # not zero gradients itself would add to those of the weights that failed.
-            self._live.running.zero_grad()
-        # The incumbent may be a generated rule too, guarded in its turn: when it
+            self.slot.running.zero_grad()
+        # The predecessor may be a generated rule too, guarded in its turn: when it
         # fails, the base optimizer takes the step.
         return self.step(closure)
 
@@ -345,34 +352,27 @@ class Guard(Endings):
         first: bool = False,
         blame: bool = True,
     ) -> None:
-        """Make the incumbent live; a rule that is to `blame` leaves no trace."""
+        """Make its predecessor live; a rule that is to `blame` leaves no trace."""
         watch = self._watch
         if watch is None:
             return
         if blame and not self.keeps:
             reason = f"{reason}; {NOTHING_PUT_BACK}"
-        live = self._live
-        failed = live.running
+        slot = self.slot
+        failed = slot.running
         # First the rule: what still runs of it could write on into the weights.
-        end(failed, live.param_groups)
+        end(failed, slot.param_groups)
         if watch.snapshot is not None and blame:
             watch.snapshot.restore(only_parameters=first)
         if before is not None:
             before.restore()
-        incumbent = watch.incumbent
-        for group, owned, options in zip(
-            live.param_groups, live.owned, incumbent.options, strict=False
-        ):
-            give_back(
-                group, owned=owned, incumbent=options, cycled=cycled_by(live.base)
-            )
-        live.make_live(incumbent.rule, incumbent.owned, incumbent.references)
-        if incumbent.rule is live.base_rule:
+        slot.give_way(watch.predecessor)
+        if slot.running is slot.base_rule:
             self.disarm()
         else:
             kept = watch.snapshot if blame else None
             self.arm(
-                live.base_standing,
+                slot.base_predecessor,
                 None if kept is None else replace(kept, step=0, healthy=0),
                 watch.bound_at_snapshot,
                 makes=watch.makes,

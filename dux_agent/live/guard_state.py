@@ -1,7 +1,7 @@
 """What the guard remembers, as plain data: a resumed run rolls back to the same place.
 
 Without it a run that goes on from a checkpoint would be guarded anew: with no bound
-for the loss at first, and with the base optimizer as its only incumbent.
+for the loss at first, and with the base optimizer as its only predecessor.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
 from dux_agent.live.aftermath import Aftermath
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.loss_bound import LossBound, LossJudge, pack_bound, unpack_bound
 from dux_agent.live.plain_data import decode_each, encode_each
 from dux_agent.live.plain_state import lowered, raised
 from dux_agent.live.rates import pack_references, unpack_references
+from dux_agent.live.rule_slot import Predecessor
 from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     closure_use,
@@ -33,31 +35,27 @@ from dux_agent.live.spoilt_state import (
     pack_rows,
     prepare_aftermath,
 )
-from dux_agent.live.standing import Standing
 from dux_graphs.plain_json import read_json
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
 from dux_sandbox.stock_state import check_loaded
 
-if TYPE_CHECKING:
-    from dux_agent.live.optimizer import DuxOptimizer
-
 Snapshots = Literal["all"] | bool
 
 
 def pack_guard(
-    live: DuxOptimizer, snapshots: Snapshots = "all"
+    live: GuardedSlot, snapshots: Snapshots = "all"
 ) -> dict[str, Any] | None:
     """The guard of `live` as plain data and tensors; None while it guards nothing.
 
-    The tensors are the guard's own copies, or copies made here. An incumbent whose
+    The tensors are the guard's own copies, or copies made here. A predecessor whose
     process no longer answers gives way to the base optimizer.
 
     Args:
         live: the live optimizer.
-        snapshots: True: what is put back after a breach, and what the incumbent has
+        snapshots: True: what is put back after a breach, and what the predecessor has
             learned. "all": with it what only a second breach would want, the base
-            optimizer's state behind a generated incumbent, a snapshot that has not
+            optimizer's state behind a generated predecessor, a snapshot that has not
             proved itself, and the one before the one that counts. False: none of
             these.
     """
@@ -65,8 +63,8 @@ def pack_guard(
     aftermath = pack_aftermath(live.guard) if snapshots == "all" else None
     if watch is None:
         return None if aftermath is None else {"aftermath": aftermath}
-    incumbent = _pack_incumbent(live, watch.incumbent) if snapshots else None
-    base = snapshots == "all" or (snapshots and incumbent is None)
+    waiting = _pack_waiting(live, watch.predecessor) if snapshots else None
+    base = snapshots == "all" or (snapshots and waiting is None)
     pending = watch.pending if snapshots == "all" else None
     older = watch.older if snapshots == "all" else None
     snapshot = watch.snapshot if snapshots else None
@@ -75,7 +73,7 @@ def pack_guard(
         "older": None if older is None else older.state_dict(),
         **(pack_rows(watch, pending=pending is not None) if snapshots else {}),
         "base": _pack_rule(live.base_rule) if base else None,
-        "incumbent": incumbent,
+        "incumbent": waiting,  # its name in version 1
         "snapshot": None if snapshot is None else snapshot.state_dict(),
         "pending": None if pending is None else pending.state_dict(),
         "judge": watch.judge.state_dict(),
@@ -92,11 +90,11 @@ class PreparedGuard:
 
     Attributes:
         base: what the base optimizer had learned; empty where that was left out.
-        incumbent: built again; None: the base optimizer is.
-        lost: why an incumbent could not be built again.
+        predecessor: built again; None: the base optimizer is.
+        lost: why a predecessor could not be built again.
     """
 
-    live: DuxOptimizer
+    live: GuardedSlot
     base: RuleState
     snapshot: Snapshot | None
     pending: Snapshot | None
@@ -108,7 +106,7 @@ class PreparedGuard:
     rows: PreparedRows
     older: Snapshot | None = None
     aftermath: Aftermath | None = None
-    incumbent: Standing | None = None
+    predecessor: Predecessor | None = None
     lost: str | None = None
 
     def take_over(self) -> None:
@@ -124,10 +122,10 @@ class PreparedGuard:
         watch.bound_at_snapshot = self.bound_at_snapshot
         watch.gradient_norm = self.gradient_norm
         watch.steps, watch.sees_losses = self.steps, self.sees_losses
-        if self.incumbent is not None:
-            watch.incumbent = self.incumbent
+        if self.predecessor is not None:
+            watch.predecessor = self.predecessor
         if self.lost is not None:
-            live.guard.lose_incumbent(self.lost)
+            live.guard.lose_predecessor(self.lost)
 
     def require_sound_base(self, options: Sequence[Mapping[str, Any]]) -> None:
         """Refuse a state that the base optimizer could not step with.
@@ -153,16 +151,16 @@ class PreparedGuard:
             ) from None
 
     def drop(self) -> None:
-        """End the incumbent that was built."""
-        if self.incumbent is not None:
-            self.incumbent.rule.close()
+        """End the predecessor that was built."""
+        if self.predecessor is not None:
+            self.predecessor.rule.close()
 
 
-def prepare_guard(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
-    """Read what `pack_guard` gave; the incumbent is checked and built again.
+def prepare_guard(live: GuardedSlot, state: Mapping[str, Any]) -> PreparedGuard:
+    """Read what `pack_guard` gave; the predecessor is checked and built again.
 
     Raises:
-        CheckpointRefused: the incumbent's source may not run, or it is damaged.
+        CheckpointRefused: the predecessor's source may not run, or it is damaged.
     """
     with readable():
         return _prepared(live, state)
@@ -179,7 +177,7 @@ def readable() -> Iterator[None]:
         raise refused(f"what the guard remembered cannot be read: {error}") from None
 
 
-def _prepared(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
+def _prepared(live: GuardedSlot, state: Mapping[str, Any]) -> PreparedGuard:
     if "at_swap" in state:  # of before the schedule was followed: only judged
         _require_groups(live, _options(state["at_swap"]))
     base = RuleState() if state["base"] is None else _rule_state(state["base"])
@@ -199,13 +197,13 @@ def _prepared(live: DuxOptimizer, state: Mapping[str, Any]) -> PreparedGuard:
     )
     if state["incumbent"] is not None:
         try:
-            prepared.incumbent = _standing(live, state["incumbent"])
+            prepared.predecessor = _predecessor(live, state["incumbent"])
         except RuleFailed as failed:
             prepared.lost = f"it could not be built again: {failed.finding}"
     return prepared
 
 
-def _require_groups(live: DuxOptimizer, rows: Sequence[Any]) -> None:
+def _require_groups(live: GuardedSlot, rows: Sequence[Any]) -> None:
     if len(rows) != len(live.param_groups):
         raise ValueError("it is of other groups")
 
@@ -239,29 +237,29 @@ def _rule_state(
     return RuleState(state, attributes)
 
 
-def _pack_incumbent(live: DuxOptimizer, standing: Standing) -> dict[str, Any] | None:
-    if standing.rule is live.base_rule:
+def _pack_waiting(live: GuardedSlot, waits: Predecessor) -> dict[str, Any] | None:
+    if waits.rule is live.base_rule:
         return None
     try:
-        return _pack_standing(standing)
+        return _pack_predecessor(waits)
     except RuleFailed as failed:
-        live.guard.lose_incumbent(f"it failed while it waited: {failed.finding}")
+        live.guard.lose_predecessor(f"it failed while it waited: {failed.finding}")
         return None
 
 
-def _pack_standing(standing: Standing) -> dict[str, Any]:
+def _pack_predecessor(waits: Predecessor) -> dict[str, Any]:
     return {
-        **_pack_rule(standing.rule),
-        "source": standing.rule.source,
-        "digest": standing.rule.digest,
-        "closure_use": str(standing.rule.closure_use),
-        "owned": [sorted(names) for names in standing.owned],
-        "options": _pack_options(standing.options),
-        "references": pack_references(standing.references or ()),
+        **_pack_rule(waits.rule),
+        "source": waits.rule.source,
+        "digest": waits.rule.digest,
+        "closure_use": str(waits.rule.closure_use),
+        "owned": [sorted(names) for names in waits.owned],
+        "options": _pack_options(waits.options),
+        "references": pack_references(waits.references or ()),
     }
 
 
-def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
+def _predecessor(live: GuardedSlot, packed: Mapping[str, Any]) -> Predecessor:
     source, digest = source_of(packed)
     learned = _rule_state(packed, parameters_of(live.param_groups))
     options = _options(packed["options"])
@@ -284,7 +282,7 @@ def _standing(live: DuxOptimizer, packed: Mapping[str, Any]) -> Standing:
         raise
     finally:
         here.restore()  # what building it may have written
-    return Standing(rule, owned, options, references or None)
+    return Predecessor(rule, owned, options, references or None)
 
 
 def _pack_options(options: list[dict[str, Any]]) -> dict[str, Any]:

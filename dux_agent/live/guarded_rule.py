@@ -9,8 +9,8 @@ import torch
 
 from dux_agent.live.integrity import Makes
 from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.rule_slot import Predecessor
 from dux_agent.live.snapshot import Snapshot
-from dux_agent.live.standing import Standing
 from dux_agent.live.untouched_rows import LOOK_EVERY, UntouchedRows
 
 
@@ -19,7 +19,7 @@ class GuardedRule:
     """Everything about the rule being guarded.
 
     Attributes:
-        incumbent: what is live again after a breach.
+        predecessor: what is live again after a breach.
         snapshot: what is put back; None: none yet, or none is kept.
         judge: of the losses.
         bound_at_snapshot: how high the loss might go when the snapshot was made.
@@ -34,7 +34,7 @@ class GuardedRule:
         sees_losses: the loop tells losses.
     """
 
-    incumbent: Standing
+    predecessor: Predecessor
     snapshot: Snapshot | None
     judge: LossJudge
     bound_at_snapshot: LossBound | None

@@ -14,8 +14,6 @@ from typing import Any
 
 import torch
 
-from dux_agent.live.base_names import leaves_out
-
 _TABLES = (
     "_optimizer_step_pre_hooks",
     "_optimizer_step_post_hooks",
@@ -24,6 +22,15 @@ _TABLES = (
     "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
 )
+
+
+def leaves_out(base: torch.optim.Optimizer) -> bool:
+    """Whether a call of `step` or `zero_grad` is none, by the base's own account.
+
+    Accelerate's wrapper leaves them out while gradients are accumulated.
+    """
+    state = getattr(base, "gradient_state", None)
+    return not getattr(state, "sync_gradients", True)
 
 
 def eager(function: Callable[..., Any]) -> Any:

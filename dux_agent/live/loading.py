@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -16,6 +16,7 @@ from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import Options, options_of, rewrite
 from dux_agent.live.guard_state import PreparedGuard, prepare_guard, readable
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.hooks import silenced
 from dux_agent.live.parameter_identity import require_same_identities
 from dux_agent.live.plain_state import raised
@@ -33,16 +34,12 @@ from dux_sandbox.option_values import rate_fault
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
 from dux_sandbox.stock_state import check_loaded
 
-if TYPE_CHECKING:
-    from dux_agent.live.optimizer import DuxOptimizer
-
-
 _LOADED = "a checkpoint was loaded"
 _TORCHS_LOAD = torch.optim.Optimizer.load_state_dict
 
 
 def prepare(
-    live: DuxOptimizer,
+    live: GuardedSlot,
     state_dict: Any,
     guard: Mapping[str, Any] | None = None,
 ) -> PreparedLoad:
@@ -92,7 +89,7 @@ class PreparedLoad:
 
     def __init__(
         self,
-        live: DuxOptimizer,
+        live: GuardedSlot,
         saved: SavedCheckpoint,
         rule: RunningRule | None,
         base: dict[str, Any],
@@ -116,7 +113,7 @@ class PreparedLoad:
         else:
             self._take_rule(self._rule)
         live.schedule.go_on_from(
-            self._rates(live.base_standing.options), live.base_standing.options
+            self._rates(live.base_predecessor.options), live.base_predecessor.options
         )
         live.steps = self._saved.steps
         end_all(live.param_groups, before, waited)
@@ -148,7 +145,7 @@ class PreparedLoad:
 
     def _take_rule(self, rule: RunningRule) -> None:
         live, saved = self._live, self._saved
-        live.set_base_options(self._base_options(live.base_standing.options))
+        live.base_options = self._base_options(live.base_predecessor.options)
         for group, options in zip(live.param_groups, saved.groups, strict=True):
             rewrite(group, {k: v for k, v in options.items() if k != "params"})
         owned = [set(rule.defaults) & set(group) for group in live.param_groups]
@@ -159,7 +156,7 @@ class PreparedLoad:
         live.schedule.reset()
         live.make_live(rule, owned)
         # The weights may be loaded after this: the guard looks at the first step.
-        live.guard.arm(live.base_standing, None)
+        live.guard.arm(live.base_predecessor, None)
         if self._guard is not None:
             self._guard.take_over()
 
@@ -195,7 +192,7 @@ class PreparedLoad:
         )
 
 
-def _require_same_groups(live: DuxOptimizer, saved: list[dict[str, Any]]) -> None:
+def _require_same_groups(live: GuardedSlot, saved: list[dict[str, Any]]) -> None:
     here = [len(group["params"]) for group in live.param_groups]
     there = [len(group["params"]) for group in saved]
     if here != there:
@@ -206,7 +203,7 @@ def _require_same_groups(live: DuxOptimizer, saved: list[dict[str, Any]]) -> Non
 
 
 def _state_by_index(
-    live: DuxOptimizer, saved: SavedCheckpoint
+    live: GuardedSlot, saved: SavedCheckpoint
 ) -> dict[int, dict[str, Any]]:
     """The state keyed by place; a checkpoint may key it by any name it likes."""
     parameters = parameters_of(live.param_groups)
@@ -223,14 +220,14 @@ def _state_by_index(
     return held
 
 
-def _loaded_base(live: DuxOptimizer, saved: SavedCheckpoint) -> dict[str, Any]:
+def _loaded_base(live: GuardedSlot, saved: SavedCheckpoint) -> dict[str, Any]:
     """The attributes that the base optimizer has after a load; it has its own again.
 
     torch gives it new dicts; the ones that it had are not written to.
     """
     base = live.base
     before = dict(vars(base))
-    wanted = live.base_standing.owned[0]  # the groups may hold a rule's options now
+    wanted = live.base_predecessor.owned[0]  # the groups may hold a rule's options now
     try:
         base.defaults = dict(base.defaults)  # torch adds to them as it loads
         with silenced(base):
@@ -269,7 +266,7 @@ def _require_options(base: torch.optim.Optimizer, wanted: set[str]) -> None:
 
 
 def _built(
-    live: DuxOptimizer, source: str, saved: SavedCheckpoint, learned: RuleState
+    live: GuardedSlot, source: str, saved: SavedCheckpoint, learned: RuleState
 ) -> RunningRule:
     here = live.guard.snapshot()
     rule = None

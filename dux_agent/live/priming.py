@@ -16,7 +16,7 @@ from typing import Any
 from dux_agent.choices import LrOwner
 from dux_agent.errors import BadArgument
 from dux_agent.live.ending import end_all
-from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.saved_checkpoint import source_of
 from dux_agent.live.swap import swap
 
@@ -39,7 +39,7 @@ class Primed:
     options: tuple[str, ...]
 
 
-def prime(live: DuxOptimizer, source: str, lr_owner: LrOwner) -> Primed:
+def prime(live: GuardedSlot, source: str, lr_owner: LrOwner) -> Primed:
     """Make the rule of `source` live, with the state that its first step makes.
 
     Parameters, gradients and random numbers are as before. It is guarded from its next
@@ -53,7 +53,7 @@ def prime(live: DuxOptimizer, source: str, lr_owner: LrOwner) -> Primed:
     swap(live, source, lr_owner=lr_owner, carry="never", first_step=True)
     waited, made = live.guard.waiting, live.rule_state()
     # The weights may be loaded after this: the guard looks at the first step.
-    live.guard.arm(live.base_standing, None)
+    live.guard.arm(live.base_predecessor, None)
     end_all(live.param_groups, waited)
     return Primed(
         digest=live.running.digest,

@@ -13,15 +13,15 @@ import torch
 from dux_sandbox.running import ParamGroups, parameters_of
 
 
-class HeldParameters:
+class ParametersInModel:
     """Where a model holds the parameters of its optimizer.
 
     >>> model = torch.nn.Sequential(torch.nn.Linear(2, 1))
-    >>> held = HeldParameters(model, [{"params": list(model.parameters())}])
-    >>> held.lost()
+    >>> here = ParametersInModel(model, [{"params": list(model.parameters())}])
+    >>> here.lost()
     []
     >>> model[0] = torch.nn.Linear(2, 1)
-    >>> held.lost(), held.lost()
+    >>> here.lost(), here.lost()
     (['0.weight', '0.bias'], [])
     >>> complaint(["0.weight", "0.bias"])[:54]
     'the model no longer holds 2 of the parameters that the'
@@ -34,6 +34,7 @@ class HeldParameters:
         self._note()
 
     def _note(self) -> None:
+        self._known = list(map(id, self._groups))
         stepped = {id(parameter) for parameter in parameters_of(self._groups)}
         self._names = {
             id(parameter): name for name, parameter in self._model.named_parameters()
@@ -52,10 +53,12 @@ class HeldParameters:
         Those that have left the groups too are none. As cheap as a look at every slot:
         50 ns for each module and parameter.
         """
-        for table, name, held in self._slots:
-            if table.get(name) is not held:
+        for table, name, part in self._slots:
+            if table.get(name) is not part:
                 break
         else:
+            if self._known != list(map(id, self._groups)):
+                self._note()  # groups have come or gone
             return []
         names = self._names
         self._note()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dux_agent.live.group_options import cycled_by, give_back
-from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.run_guard import RunGuard, hold_back
 
 
-def retire(live: DuxOptimizer) -> None:
+def retire(live: GuardedSlot) -> None:
     """Put the base optimizer's own options back into its groups, in place.
 
     While a rule is live the groups hold the rule's options, and may lack some of the
@@ -19,10 +18,5 @@ def retire(live: DuxOptimizer) -> None:
         if isinstance(live.guard, RunGuard):
             hold_back(live, 1.0)
         return
-    standing = live.base_standing
-    for group, owned, options in zip(
-        live.param_groups, live.owned, standing.options, strict=False
-    ):
-        give_back(group, owned=owned, incumbent=options, cycled=cycled_by(live.base))
-    live.make_live(live.base_rule, standing.owned)
+    live.give_way(live.base_predecessor)
     live.guard.disarm()

@@ -22,7 +22,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -34,13 +34,11 @@ from dux_agent.live.guard_state import Snapshots
 from dux_agent.live.integrity import all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rates import Reference
+from dux_agent.live.rule_slot import RuleSlot
 from dux_agent.live.run_snapshot import RunSnapshot
 from dux_sandbox.closures import LoopClosure
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.language.torch_names import KERNEL_FLAGS
-
-if TYPE_CHECKING:
-    from dux_agent.live.optimizer import DuxOptimizer
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +81,7 @@ class RunGuard(Guard):
 
     def __init__(
         self,
-        live: DuxOptimizer,
+        slot: RuleSlot,
         model: torch.nn.Module | None = None,
         *,
         guard_steps: int = 100,
@@ -94,14 +92,14 @@ class RunGuard(Guard):
         """Begin to guard: the run as it is now is the first that it can go back to.
 
         Args:
-            live: the optimizer; its base is guarded.
+            slot: its base is guarded.
             model: whose buffers are kept too.
             guard_steps: steps at the start and after a rollback with the dear checks.
             snapshots: where they live; "off" is for rules alone.
             rollback_lr: what rates are times after each rollback.
             max_rollbacks: how many there are before the next breach raises.
         """
-        super().__init__(live, model, guard_steps=guard_steps, snapshots=snapshots)
+        super().__init__(slot, model, guard_steps=guard_steps, snapshots=snapshots)
         self._host = snapshots == "host"
         self.rollbacks = 0
         self.factor = 1.0
@@ -130,9 +128,9 @@ class RunGuard(Guard):
         self._good = self._take()
 
     def _take(self) -> RunSnapshot:
-        live, bound = self._live, self._judge.bound
+        slot, bound = self.slot, self._judge.bound
         return RunSnapshot.take(
-            live.base, self.model, self._steps, bound, host=self._host
+            slot.base, self.model, self._steps, bound, host=self._host
         )
 
     def step(self, closure: LoopClosure | None) -> Any:
@@ -142,7 +140,7 @@ class RunGuard(Guard):
             TrainingDiverged: it did harm again after the last rollback.
             Whatever the base optimizer or the closure raise.
         """
-        live = self._live
+        live = self.slot
         if self.armed:
             return super().step(closure)
         if self._steps == 0 or not self._same_parameters():
@@ -248,7 +246,7 @@ class RunGuard(Guard):
 
     def _note_written(self, before: list[dict[str, Any]]) -> None:
         """Which values of its groups the optimizer writes in its own steps."""
-        groups = self._live.param_groups
+        groups = self.slot.param_groups
         self._written += [set() for _ in range(len(groups) - len(self._written))]
         for held, group, names in zip(before, groups, self._written, strict=False):
             names.update(
@@ -258,7 +256,7 @@ class RunGuard(Guard):
             )
 
     def _go_back(self, reason: str) -> None:
-        live, good = self._live, self._good
+        live, good = self.slot, self._good
         good.restore(live.base, self._written)
         self._stale = [
             (each, each.grad, each.grad._version)
@@ -340,7 +338,7 @@ class RunGuard(Guard):
         )
         for each in (good, pending):
             if each is not None and each.learned is not None:
-                each.learned.require_fit(self._live.base)
+                each.learned.require_fit(self.slot.base)
         # No step writes these; a checkpoint that is somebody's may say so.
         written = [set(names) - NEVER_WRITTEN for names in state["written"]]
         judge = LossJudge.of(state["judge"])
@@ -368,17 +366,17 @@ class RunGuard(Guard):
         return held.state_dict(self._written) if wanted and held is not None else None
 
 
-def hold_back(live: DuxOptimizer, factor: float) -> None:
+def hold_back(slot: RuleSlot, factor: float) -> None:
     """Let every rate of the base optimizer be `factor` times what the loop sets.
 
     Whatever sets it, a scheduler or the loop itself; 1 gives the rates back.
     """
-    live.schedule.prepare()
+    slot.schedule.prepare()
     reference = None if factor == 1.0 else Reference(factor, own=1.0)
-    live.schedule.follow(
+    slot.schedule.follow(
         [
             None if number_in(group.get("lr")) is None else reference
-            for group in live.param_groups
+            for group in slot.param_groups
         ]
     )
 

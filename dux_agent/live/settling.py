@@ -6,26 +6,26 @@ from collections.abc import Sequence
 
 from dux_agent.choices import LrOwner
 from dux_agent.live.group_options import Options, cycle, cycled_by, options_of
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.rates import References
+from dux_agent.live.rule_slot import RuleSlot
 from dux_sandbox.group_shares import Share, share_out, shares_of
 
 
-def shares(live: DuxOptimizer) -> list[Share]:
+def shares(live: RuleSlot) -> list[Share]:
     """Each group's part of a rule's rate and decay, as the user split them.
 
     Taken from the base optimizer's own values, so that a rule without one of the two,
     or any number of rules one after the other, lose nothing of it.
     """
     scheduled = [options_of(group, {"initial_lr"}) for group in live.param_groups]
-    options = live.base_standing.options
+    options = live.base_predecessor.options
     return shares_of(
         [{**each, **more} for each, more in zip(options, scheduled, strict=True)]
     )
 
 
 def settle(
-    live: DuxOptimizer, options: Sequence[Options], lr_owner: LrOwner
+    live: RuleSlot, options: Sequence[Options], lr_owner: LrOwner
 ) -> list[Options]:
     """What each group gets of a rule's own option values, in a dry run and live.
 
@@ -48,7 +48,7 @@ def settle(
 
 
 def references_of(
-    live: DuxOptimizer, settled: Sequence[Options], lr_owner: LrOwner
+    live: RuleSlot, settled: Sequence[Options], lr_owner: LrOwner
 ) -> References:
     """What the rates of settled options are relative to from a swap on."""
     return [
@@ -60,7 +60,7 @@ def references_of(
 
 
 def _keeps_rate(
-    live: DuxOptimizer, index: int, options: Options, lr_owner: LrOwner
+    live: RuleSlot, index: int, options: Options, lr_owner: LrOwner
 ) -> bool:
     own = live.schedule.own(index)
     return (

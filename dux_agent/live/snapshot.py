@@ -218,7 +218,7 @@ class BeforeStep:
     """What one step of a rule may have touched beside the parameters.
 
     Taken before a rule's first step after a snapshot: when that very step fails, the
-    incumbent takes it from exactly here, and the run goes on as if the rule had
+    predecessor takes it from exactly here, and the run goes on as if the rule had
     never been.
     """
 

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dux_agent.live.aftermath import Aftermath
+from dux_agent.live.guard import Guard
 from dux_agent.live.guarded_rule import GuardedRule
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.untouched_rows import UntouchedRows
 from dux_sandbox.running import parameters_of
-
-if TYPE_CHECKING:
-    from dux_agent.live.guard import Guard
-    from dux_agent.live.optimizer import DuxOptimizer
 
 
 def pack_rows(watch: GuardedRule, *, pending: bool) -> dict[str, Any]:
@@ -47,7 +45,7 @@ class PreparedRows:
     known: bool
 
     @classmethod
-    def of(cls, state: Mapping[str, Any], live: DuxOptimizer) -> PreparedRows:
+    def of(cls, state: Mapping[str, Any], live: GuardedSlot) -> PreparedRows:
         """Read what `pack_rows` gave.
 
         Raises:
@@ -75,7 +73,7 @@ def pack_aftermath(guard: Guard) -> dict[str, Any] | None:
 
 
 def prepare_aftermath(
-    live: DuxOptimizer, state: Mapping[str, Any] | None
+    live: GuardedSlot, state: Mapping[str, Any] | None
 ) -> Aftermath | None:
     """Read what `pack_aftermath` gave.
 
@@ -87,7 +85,7 @@ def prepare_aftermath(
 
 
 def held_snapshot(
-    live: DuxOptimizer, state: Mapping[str, Any] | None
+    live: GuardedSlot, state: Mapping[str, Any] | None
 ) -> Snapshot | None:
     """A snapshot of a checkpoint, where the guard keeps any.
 

@@ -22,8 +22,8 @@ from dux_agent.live.group_options import (
     replace_options,
     unreadable,
 )
+from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.loss_bound import LossBound
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.settling import references_of, settle
 from dux_agent.live.untouched_rows import exemption
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
@@ -54,7 +54,7 @@ class SwapRecord:
 
 
 def swap(
-    live: DuxOptimizer,
+    live: GuardedSlot,
     source: str,
     *,
     lr_owner: LrOwner = "proposal",
@@ -89,7 +89,7 @@ def swap(
     snapshot = live.guard.snapshot()
     before = [held(group) for group in groups]
     rates_before = learning_rates(groups)
-    standing = live.standing()
+    predecessor = live.as_predecessor()
     old = live.running
     rule: RunningRule | None = None
     try:
@@ -121,11 +121,11 @@ def swap(
             for group, was in zip(groups, before, strict=True):
                 put_back(group, was)
             old.bind(groups, live.owned)
-            live.schedule.follow(standing.references or [None] * len(groups))
+            live.schedule.follow(predecessor.references or [None] * len(groups))
         raise
-    superseded = live.guard.incumbent
-    if superseded is not None and superseded.rule is not live.base_rule:
-        end(superseded.rule, groups)
+    superseded = live.guard.waiting
+    if superseded is not None:
+        end(superseded, groups)
     snapshot.restore()  # what building the one and ending the other may have written
     live.make_live(rule, owned_now, references)
     made = SwapRecord(
@@ -136,7 +136,7 @@ def swap(
         exemption(rule.source),
     )
     live.guard.arm(
-        standing,
+        predecessor,
         snapshot,
         LossBound.of(losses, dry_run=dry_run, reach=reach),
         reach=reach,
@@ -144,7 +144,7 @@ def swap(
     return made
 
 
-def rehearse(live: DuxOptimizer, source: str) -> Finding | None:
+def rehearse(live: GuardedSlot, source: str) -> Finding | None:
     """Build the rule of `source` over the live groups, and let go of it again.
 
     Returns:

@@ -86,7 +86,7 @@ def test_what_a_waiting_rule_writes_changes_nothing():
             run(agent, 4, first=4)
             waiting = agent.optimizer.running
             agent.decide()
-            assert agent.optimizer.guard.incumbent.rule is waiting
+            assert agent.optimizer.guard.predecessor.rule is waiting
             if taken:
                 with writing(waiting):
                     run(agent, 12, first=8)
