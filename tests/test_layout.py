@@ -27,7 +27,6 @@ LONG = {
     "dux_agent/arguments.py": "every argument's error, in words",
     "dux_agent/deciding/decider.py": "one decision, here or in the background",
     "dux_agent/live/guard.py": "one rule's guard, from the swap to its end",
-    "dux_agent/live/optimizer.py": "the live optimizer as torch sees it",
     "dux_agent/live/run_guard.py": "the guard of a run without a language model",
     "dux_agent/live/schedule.py": "who wrote a rate, and what the live one is then",
     "dux_agent/run_folder/folder.py": "what a run folder holds, file by file",
@@ -124,6 +123,41 @@ def test_no_import_is_relative():
     ]
 
     assert [] == relative
+
+
+def modules_by_name():
+    """Each module's file by its dotted name, a package's by the package's."""
+    return {
+        ".".join([package, *file.relative_to(folder).with_suffix("").parts])
+        .removesuffix(".__init__"): file
+        for package, folder in PACKAGES.items()
+        for file in folder.rglob("*.py")
+    }  # fmt: skip
+
+
+def imported_by(file, known):
+    """The modules of ours that a file imports, wherever in it the import stands."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names if one.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            for one in node.names:
+                full = f"{node.module}.{one.name}"
+                yield from (name for name in (full, node.module) if name in known)
+
+
+def test_no_imports_go_in_a_circle():
+    # Also those in functions and for types only: who needs whom is then one way down.
+    modules = modules_by_name()
+    left = {
+        name: set(imported_by(file, modules)) - {name, name.rpartition(".")[0]}
+        for name, file in modules.items()
+    }
+
+    while ready := [name for name, needs in left.items() if not needs & left.keys()]:
+        left = {name: needs for name, needs in left.items() if name not in ready}
+
+    assert {} == left
 
 
 def test_no_module_has_a_name_that_says_nothing():

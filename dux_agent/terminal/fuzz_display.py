@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -11,13 +13,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from dux_agent.errors import BadArgument
 from dux_agent.showing import one_line
 from dux_agent.terminal.decision_text import clean_lines
+from dux_agent.terminal.fuzzing import Fuzzed, fuzz
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from dux_agent.terminal.fuzzing import Fuzzed
+    from dux_agent.checking.rule_texts import RuleText
     from dux_sandbox.laws import LawResult
 
 
@@ -75,3 +79,97 @@ def print_fuzzed(console: Console, fuzzed: Fuzzed) -> None:
 
 def _say(console: Console, text: str) -> None:
     console.print(Text(text), soft_wrap=True)
+
+
+def _check_traits(file: str, rule: RuleText) -> None:
+    """Raise BadArgument for a trait that is none, before a bar stands in the way."""
+    from dux_sandbox.laws.traits import UnknownTrait, declared_by
+
+    if not rule.findings:  # what is refused may not even parse
+        try:
+            declared_by(rule.text)
+        except UnknownTrait as error:
+            raise BadArgument(f"{file}: {error}") from None
+
+
+def fuzz_files(
+    files: Sequence[str],
+    examples: int,
+    skip: Sequence[str],
+    also: Sequence[str],
+    seed: int,
+    *,
+    as_json: bool,
+    names: Sequence[str] = (),
+    beside: Sequence[str] = (),
+    golden: str | None = None,
+) -> bool:
+    """Fuzz every optimizer in files and print what came of it; whether all is kept.
+
+    With `golden`, each is also run on fixed problems: the first is recorded there where
+    nothing is yet, the others are compared.
+
+    Raises:
+        DuxError: as `fuzz`, where a file cannot be read, and where `names` or `golden`
+            does not go with so many.
+    """
+    from dux_agent.terminal.golden_file import judge_golden, read_golden
+    from dux_sandbox.laws import laws_to_try
+
+    rules = _rules(files, names, beside, golden)
+    if golden is not None:
+        read_golden(golden)  # what is no golden file costs no waiting either
+    laws = len(laws_to_try(examples, skip, also))
+    console, held = Console(), []
+    for file, rule in rules:
+        _check_traits(file, rule)
+        with progress(Console(stderr=True), file, laws) as advance:
+            done = fuzz(
+                file,
+                rule,
+                examples=examples,
+                skip=skip,
+                also=also,
+                seed=seed,
+                at=file,
+                on_result=advance,
+            )
+        if golden is not None and not done.findings:
+            done = replace(done, golden=judge_golden(golden, rule.text))
+        held.append(done)
+        if not as_json:
+            print_fuzzed(console, done)
+    if as_json:
+        print(json.dumps([each.as_dict() for each in held], indent=2))
+    return all(each.ok for each in held)
+
+
+def _rules(
+    files: Sequence[str],
+    names: Sequence[str],
+    beside: Sequence[str],
+    golden: str | None,
+) -> list[tuple[str, RuleText]]:
+    """All optimizers of all files, before the first is tried: a wrong name costs no
+    waiting."""
+    from dux_agent.checking.beside import files_beside
+    from dux_agent.checking.rule_texts import rules_of
+    from dux_agent.checking.vetting import read_source
+
+    if names and len(files) > 1:
+        raise BadArgument(
+            f"--class {names[0]} is for one file, and {len(files)} are named; name the "
+            f"file that holds it."
+        )
+    sources = [(file, read_source(file)) for file in files]
+    others = files_beside(beside)
+    found = []
+    for file, source in sources:
+        rules = rules_of(file, source, names, others)
+        if golden is not None and len(rules) > 1:
+            raise BadArgument(
+                f"--golden {golden} is for one optimizer of a file, and {file} has "
+                f"{', '.join(str(rule.name) for rule in rules)}; name one with --class."
+            )
+        found += [(file, rule) for rule in rules]
+    return found
