@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +18,7 @@ from dux_agent.live.checkpoint import copied_for_later
 from dux_agent.live.guard_state import Snapshots, pack_guard
 from dux_agent.live.loading import prepare
 from dux_agent.live.run_guard import RunGuard
-from dux_agent.live.saved_checkpoint import CheckpointRefused, refused
+from dux_agent.live.saved_checkpoint import readable, refused
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.looking import kept_batches
 from dux_agent.training.training import Training
@@ -62,15 +61,15 @@ class AgentState:
         live, statistics = self.training.live, self.training.statistics
         if not isinstance(state, Mapping) or state.get("version") != VERSION:
             raise refused(f"it is no agent's state of version {VERSION}")
-        with _readable("random"):
+        with readable("its 'random'"):
             random = RandomState.of(state.get("random", {}))
-        with _readable("batches"):
+        with readable("its 'batches'"):
             batches = copy.deepcopy(list(state["batches"]))
-        with _readable("watch"):
+        with readable("its 'watch'"):
             copy.deepcopy(statistics).load_state_dict(state["watch"])
-        with _readable("loop"):
+        with readable("its 'loop'"):
             self.loop.try_state_dict(state.get("loop", {}))
-        with _readable("decisions"):
+        with readable("its 'decisions'"):
             decide_from_there = self.decider.prepare(state)
         guard_run_from_there = go_on_guarding(self.run_guard, state.get("run_guard"))
         optimizer = live.before_load(state.get("optimizer"))
@@ -95,21 +94,3 @@ class AgentState:
                 "the weights of this load, and to the base optimizer, which begins "
                 "without its state."
             )
-
-
-@contextmanager
-def _readable(part: str) -> Iterator[None]:
-    """Refuse the checkpoint where a part of it cannot be read."""
-    try:
-        yield
-    except CheckpointRefused:
-        raise
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        OverflowError,
-    ) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise refused(f"its {part!r} cannot be read ({said})") from None

@@ -8,7 +8,7 @@ from typing import Any
 
 from dux_agent.errors import TrainingDiverged
 from dux_agent.live.run_guard import RunGuard, WentBack
-from dux_agent.live.saved_checkpoint import refused
+from dux_agent.live.saved_checkpoint import readable
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.training import Training
@@ -53,9 +53,5 @@ def go_on_guarding(
     """
     if guard is None or state is None:
         return lambda: None
-    try:
+    with readable("what the guard of the run remembered"):
         return guard.prepare(state)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise refused(
-            f"what the guard of the run remembered cannot be read: {error}"
-        ) from None

@@ -7,8 +7,7 @@ for the loss at first, and with the base optimizer as its only predecessor.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from dux_agent.live.rule_slot import Predecessor
 from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     closure_use,
+    readable,
     refused,
     source_of,
 )
@@ -162,19 +162,8 @@ def prepare_guard(live: GuardedSlot, state: Mapping[str, Any]) -> PreparedGuard:
     Raises:
         CheckpointRefused: the predecessor's source may not run, or it is damaged.
     """
-    with readable():
+    with readable("what the guard remembered"):
         return _prepared(live, state)
-
-
-@contextmanager
-def readable() -> Iterator[None]:
-    """Refuse the checkpoint where what the guard remembered cannot be read."""
-    try:
-        yield
-    except CheckpointRefused:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise refused(f"what the guard remembered cannot be read: {error}") from None
 
 
 def _prepared(live: GuardedSlot, state: Mapping[str, Any]) -> PreparedGuard:

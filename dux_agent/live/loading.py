@@ -15,7 +15,7 @@ import torch
 from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.ending import end_all
 from dux_agent.live.group_options import Options, options_of, rewrite
-from dux_agent.live.guard_state import PreparedGuard, prepare_guard, readable
+from dux_agent.live.guard_state import PreparedGuard, prepare_guard
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.hooks import silenced
 from dux_agent.live.parameter_identity import require_same_identities
@@ -25,6 +25,7 @@ from dux_agent.live.saved_checkpoint import (
     CheckpointRefused,
     SavedCheckpoint,
     opened,
+    readable,
     refused,
 )
 from dux_agent.live.spoilt_state import prepare_aftermath
@@ -62,7 +63,7 @@ def prepare(
     require_same_identities(parameters_of(live.param_groups), saved.makes, state)
     if saved.source is None:
         base = _loaded_base(live, saved)
-        with readable():
+        with readable("what the guard remembered"):
             aftermath = prepare_aftermath(live, (guard or {}).get("aftermath"))
         return PreparedLoad(live, saved, None, base, None, aftermath)
     rule = _built(live, saved.source, saved, RuleState(state, saved.attributes))

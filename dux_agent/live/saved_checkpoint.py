@@ -6,7 +6,8 @@ in it is checked as if a model had just written it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,10 +118,8 @@ def opened(state_dict: Any) -> SavedCheckpoint:
 def _rates(kept: Mapping[str, Any], groups: int) -> SavedRates | None:
     if "rates" not in kept:
         return None
-    try:
+    with readable("its rates"):
         return SavedRates.from_dict(kept["rates"], groups)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise refused(f"its rates cannot be read: {error}") from None
 
 
 def closure_use(record: Mapping[str, Any]) -> ClosureUse:
@@ -128,6 +127,25 @@ def closure_use(record: Mapping[str, Any]) -> ClosureUse:
     name = record.get("closure_use")
     known = isinstance(name, str) and name in set(ClosureUse)
     return ClosureUse(str(name)) if known else ClosureUse.UNKNOWN
+
+
+# What reading something raises that is not what it should be.
+UNREADABLE = (
+    *(LookupError, TypeError, ValueError, AttributeError),
+    *(OverflowError, RuntimeError),
+)
+
+
+@contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Refuse the checkpoint where a part of it cannot be read."""
+    try:
+        yield
+    except CheckpointRefused:
+        raise
+    except UNREADABLE as error:
+        said = f"{type(error).__name__}: {error}"
+        raise refused(f"{what} cannot be read ({said})") from None
 
 
 def refused(message: str, digest: str = "") -> CheckpointRefused:

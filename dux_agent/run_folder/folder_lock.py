@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+from filelock import lock_descriptor
+
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_folder.own_files import open_own
 
@@ -47,13 +49,8 @@ def is_locked(trace: Path) -> bool:
 
 def _taken(handle: int) -> bool:
     if sys.platform == "win32":
-        return True
-    import fcntl
-
+        return True  # a lock keeps readers out, too, there
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return lock_descriptor(handle, blocking=False)
     except OSError:
         return True  # a file system without locks
-    return True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dux_agent.errors import RunFolderUnusable
-from dux_agent.live.saved_checkpoint import CheckpointRefused
+from dux_agent.live.saved_checkpoint import UNREADABLE, CheckpointRefused
 from dux_agent.run_folder import run_checkpoint
 from dux_agent.run_folder.events import Scope
 from dux_agent.run_folder.folder import RunFolder
@@ -88,13 +88,7 @@ class RunLoop:
                 raise KeyError(self._course)
         except CheckpointRefused:
             raise
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            RuntimeError,
-        ) as error:
+        except UNREADABLE as error:
             said = str(error).split("\n", 1)[0][:120]
             raise RunFolderUnusable(
                 f"the checkpoint in {path} is not of this run: {said}; the one that "
