@@ -19,6 +19,7 @@ from dux_sandbox.former_modules import keep_former_names
 if TYPE_CHECKING:
     from dux_agent.agent import Agent as Agent
     from dux_agent.attaching import attach as attach
+    from dux_agent.decisions import Budget as Budget
     from dux_agent.decisions import Decision as Decision
     from dux_agent.live.optimizer import DuxOptimizer as DuxOptimizer
     from dux_agent.tuning.study import Study as Study
@@ -34,6 +35,7 @@ __version__ = "0.1.0"
 _HOME = {
     "attach": "dux_agent.attaching",
     "Agent": "dux_agent.agent",
+    "Budget": "dux_agent.decisions",
     "Decision": "dux_agent.decisions",
     "DuxOptimizer": "dux_agent.live.optimizer",
     "tune": "dux_agent.tuning.tune",
@@ -47,6 +49,7 @@ _HOME = {
 
 __all__ = [
     "Agent",
+    "Budget",
     "Decision",
     "DuxOptimizer",
     "Study",

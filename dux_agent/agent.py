@@ -17,7 +17,7 @@ from dux_agent.deciding.guarding import guard_run
 from dux_agent.deciding.loop import Loop
 from dux_agent.deciding.plan import DecisionPlan, plan_of
 from dux_agent.deciding.rules_in_force import RulesInForce
-from dux_agent.decisions import Budget, Decision
+from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.hooks import eager
 from dux_agent.live.priming import Primed, source_in
@@ -33,7 +33,9 @@ from dux_sandbox.dry_runs.scratch import made_for_a_trial
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+    from dux_graphs.budget import Budget
     from dux_graphs.language_model import LanguageModel
+    from dux_graphs.search.strategy import Strategy
 
 
 class Agent(Uncopied):
@@ -57,6 +59,7 @@ class Agent(Uncopied):
         asked: tuple[LanguageModel, ...] | None,
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
+        strategy: Strategy | None,
     ) -> None:
         """For `attach`; use that."""
         self.training, self.settings = training, training.settings
@@ -74,6 +77,7 @@ class Agent(Uncopied):
             asked=asked or (),
             budget=budget,
             checkpointer=checkpointer,
+            strategy=strategy,
         )
         self._loop = Loop(training, recorder, self._decider)
         self.optimizer.listener = self._loop

@@ -12,7 +12,7 @@ from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.attached import remember, take_over
 from dux_agent.deciding.building import Builder
-from dux_agent.decisions import Budget
+from dux_agent.decisions import budget_of
 from dux_agent.live.schedulers import schedulers_given
 from dux_agent.refusals import check_model_kind
 from dux_agent.run_folder.folder import RunFolder, require_store
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
+    from dux_graphs.budget import Budget
     from dux_graphs.language_model import LanguageModel
+    from dux_graphs.search.strategy import Strategy
 
     Model = str | BaseChatModel | LanguageModel
     Models = Model | Sequence[Model]
@@ -61,7 +63,7 @@ def attach(
     carry_over: str = "asked",
     validate: Validate | None = None,
     background: bool = False,
-    budget: int | Mapping[str, float] | None = None,
+    budget: Budget | int | Mapping[str, float] | None = None,
     run_dir: str | Path | RunFolder | None = None,
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     seed: int = 0,
@@ -86,6 +88,7 @@ def attach(
     lm_options: Options | Sequence[Options] = None,
     lm_timeout: float = 600.0,
     decision_timeout: float | None = None,
+    strategy: Strategy | None = None,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -121,7 +124,9 @@ def attach(
             the one before that fits.
         validate: `model -> validation loss`, called once per decision in eval mode.
         background: ask the model in a thread; the swap waits for the next `observe`.
-        budget: calls of the model in all, or a dict of "calls", "tokens", "seconds".
+        budget: calls of the model in all, or a dict of "calls", "tokens", "money" (in
+            dollars) and "seconds", or a `dux_agent.Budget`, which several agents may
+            share. A call that may use more than is left is not made.
         run_dir: folder to make for the record of the run; None: none.
         checkpointer: a LangGraph saver; None: the run folder's, if there is one.
         seed: of every random choice of the agent's.
@@ -163,6 +168,8 @@ def attach(
         lm_timeout: seconds that a model may think before the first token of its reply.
         decision_timeout: seconds until a decision asks nobody any more and ends as
             "failed"; None: half an hour, or three times `lm_timeout` if that is more.
+        strategy: who is asked for what, and which proposal goes on, as described in
+            `dux_graphs.search.strategy`; None: as `candidates` says.
 
     What every decision needs is tried once before anything is written: a copy of the
     model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
@@ -200,7 +207,7 @@ def attach(
     arguments.check_keep_best(keep_best, validate, lm)
     also = arguments.read_also(also)
     schedulers = schedulers_given(schedulers, optimizer)
-    spending = Budget.of(budget)
+    spending = budget_of(budget)
     asked = arguments.language_models(
         lm, fallback, seed=seed, options=lm_options, timeout=float(lm_timeout)
     )
@@ -225,6 +232,7 @@ def attach(
         asked=asked,
         budget=spending,
         checkpointer=checkpointer,
+        strategy=strategy,
     )
     remember(agent)
     return agent

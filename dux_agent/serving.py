@@ -20,7 +20,8 @@ from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
 
 from dux_agent.tasks.named import needs_import
 from dux_graphs.decision import build_served_graph
-from dux_graphs.models import chat_model, writer
+from dux_graphs.models import language_model
+from dux_graphs.paid_model import PaidModel
 from dux_graphs.read_back import read_back
 from dux_graphs.state import DecisionState, Ports, PortsError
 
@@ -131,7 +132,9 @@ def _ports(context: OnTask) -> Ports:
     from dux_sandbox import check
 
     return Ports(
-        write=writer(chat_model(context.lm, seed=context.seed)),
+        **PaidModel(
+            {context.lm: language_model(context.lm, seed=context.seed)}
+        ).ports(),
         check=check,
         dry_run=lambda source: dry_run_of(context, source),
         apply=lambda source: _apply(context, source),

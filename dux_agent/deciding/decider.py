@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.background import BackgroundWork, Cancelled
 from dux_agent.deciding.building import Builder
-from dux_agent.deciding.deadline import Deadline
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
 from dux_agent.deciding.rules_in_force import RulesInForce
-from dux_agent.decisions import Budget, Decision
+from dux_agent.decisions import Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.swap import SwapRecord, rehearse, swap
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.prompt_history import PromptHistory
 from dux_agent.training.training import Training
+from dux_graphs.budget import Budget
+from dux_graphs.deadline import Deadline
 from dux_graphs.events import (
     ApplyEvent,
     CarriedOver,
@@ -30,6 +31,8 @@ from dux_graphs.events import (
     EventBody,
     ObservationEvent,
 )
+from dux_graphs.language_model import by_name
+from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
 from dux_graphs.trouble import cause_of
 from dux_prompts.observation import Observation
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from dux_graphs.language_model import LanguageModel
+    from dux_graphs.search.strategy import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +70,7 @@ class Decider:
         asked: tuple[LanguageModel, ...],
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
+        strategy: Strategy | None,
     ) -> None:
         """Nothing was decided yet.
 
@@ -77,6 +82,7 @@ class Decider:
             asked: the language models, in the order that they are asked in.
             budget: of all decisions together.
             checkpointer: of the graph; None: the run folder's, if there is one.
+            strategy: who is asked for what; None: as the settings say.
         """
         self._training, self._settings = training, training.settings
         self._live = training.live
@@ -90,7 +96,9 @@ class Decider:
             hide_secrets_of(each.chat)
         self._recorder = recorder
         self._builder = builder
-        self._graph = GraphRuns(self._settings, recorder, checkpointer)
+        self._graph = GraphRuns(
+            self._settings, recorder, checkpointer, self._decisions, strategy
+        )
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None
@@ -118,16 +126,8 @@ class Decider:
         observation = self._observe(decision)
         if observation is None:
             return self._conclude(decision, None, {}, began)
-        ports = self._ports(decision)
         work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
-        there = ports.try_out
-        ports.try_out = lambda source, losses: work.run_on_training_thread(
-            lambda: there(source, losses)
-        )
-        build = ports.rehearse
-        ports.rehearse = lambda source: work.run_on_training_thread(
-            lambda: build(source)
-        )
+        ports = self._ports(decision, work.run_on_training_thread)
         decision.reason = _PENDING
         self._work, self._pending = work, (decision, ports, began)
         work.start()
@@ -173,7 +173,7 @@ class Decider:
         decision, ports, began = self._pending
         self._work = self._pending = None
         decision.verdict, decision.reason = "kept", "the agent was closed first"
-        decision.usage, decision.seconds = ports.usage, time.perf_counter() - began
+        decision.usage, decision.seconds = ports.paid.usage, time.perf_counter() - began
         self._decisions.append(decision)
 
     def state_dict(self) -> dict[str, Any]:
@@ -182,7 +182,8 @@ class Decider:
         return {
             "decisions": [decision.as_dict() for decision in self._decisions],
             "chronicle": self._prompt_history.state_dict(),
-            "budget": dict(self._budget.spent),
+            "budget": self._budget.state_dict(),
+            **self._graph.state_dict(),
             "validations": [list(pair) for pair in self._training.validations],
             **({} if best is None else {"best": best.state_dict()}),
             **self._rules.state_dict(),
@@ -198,7 +199,8 @@ class Decider:
         """
         decisions = [Decision.from_dict(each) for each in state["decisions"]]
         copy.copy(self._prompt_history).load_state_dict(state["chronicle"], decisions)
-        spent = self._budget.spent_of(state)
+        budget_from_there = self._budget.prepare(state["budget"])
+        graph_from_there = self._graph.prepare(state)
         validations = [[int(step), float(loss)] for step, loss in state["validations"]]
         training = self._training
         best = training.best
@@ -208,10 +210,10 @@ class Decider:
         def take_over() -> None:
             rules_from_there()
             self._prompt_history.load_state_dict(state["chronicle"], decisions)
-            self._budget.spent = spent
+            budget_from_there()
+            graph_from_there()
             training.validations = validations
             training.best = best
-            self._graph.resumed = True
 
         return take_over
 
@@ -244,28 +246,43 @@ class Decider:
     def _tell(self, decision: Decision, body: EventBody) -> None:
         self._recorder.tell(body, step=decision.step, decision=decision.number)
 
-    def _ports(self, decision: Decision) -> DecisionPorts:
+    def _ports(
+        self,
+        decision: Decision,
+        on_training_thread: Callable[[Callable[[], Any]], Any] = lambda work: work(),
+    ) -> DecisionPorts:
         settings = self._settings
-        ports = DecisionPorts(
-            asked=self._asked,
-            deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
-            prompt_history=self._prompt_history,
+        paid = PaidModel(
+            by_name(self._asked),
             budget=self._budget,
-            try_out=lambda source, losses: self._training.dry_run(
-                source,
-                steps=settings.dry_run_steps,
-                seed=settings.seed + decision.number,
-                incumbent_losses=losses,
+            deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
+            recall=lambda prompt: self._known_reply(decision, prompt),
+        )
+        ports = DecisionPorts(
+            paid=paid,
+            prompt_history=self._prompt_history,
+            try_out=lambda source, losses, steps: on_training_thread(
+                lambda: self._training.dry_run(
+                    source,
+                    steps=settings.dry_run_steps,
+                    seed=settings.seed + decision.number,
+                    incumbent_losses=losses,
+                    proposal_steps=steps,
+                )
             ),
-            rehearse=lambda source: self._rehearse(source, ports.dry_runs.get(source)),
+            rehearse=lambda source: on_training_thread(
+                lambda: self._rehearse(source, ports.dry_runs.get(source))
+            ),
             harmful=self._rules.harmful,
-            tell=lambda body: self._tell(decision, body),
             keep=self._recorder.keep_source,
             wait=self._closing.wait,
             prompts=settings.prompts,
-            recall=lambda prompt: self._recorder.known_reply(decision.number, prompt),
         )
         return ports
+
+    def _known_reply(self, decision: Decision, prompt: str) -> dict[str, Any] | None:
+        known = self._recorder.known_reply(decision.number, prompt)
+        return None if known is None else known.entries()
 
     def _rehearse(self, source: str, report: DryRunReport | None) -> Finding | None:
         self._live.meet_groups()
@@ -305,10 +322,7 @@ class Decider:
             attempts = out.get("attempts", ())
             ends = {(each["try"], each["candidate"]): dict(each) for each in attempts}
             decision.attempts = list(ends.values())
-            decision.usage = ports.usage
-            spent = self._budget.exhausted()
-            if decision.verdict == "failed" and spent is not None:
-                decision.verdict, decision.reason = "kept", spent
+            decision.usage = ports.paid.usage
             if ports.inbox is not None and decision.verdict == "applied":
                 record = self._apply(decision, ports.inbox, ports.dry_runs)
         decision.seconds = time.perf_counter() - began

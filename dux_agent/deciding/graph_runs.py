@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.live_ports import DecisionPorts
@@ -14,7 +14,11 @@ from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_graphs.decision import build_graph, decide
 from dux_graphs.proposals import OptimizerBrief
-from dux_graphs.sound_states import refuse_unsound
+from dux_graphs.search.archive import Archive
+from dux_graphs.search.best_dry_run import BestDryRun
+from dux_graphs.search.strategy import Strategy
+from dux_graphs.sound_states import are_sound_attempts, refuse_unsound
+from dux_graphs.state import Ports
 from dux_prompts.observation import Observation
 
 if TYPE_CHECKING:
@@ -37,8 +41,23 @@ class GraphRuns:
         settings: Settings,
         recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
+        decisions: Sequence[Decision],
+        strategy: Strategy | None,
     ) -> None:
-        """For `Decider`; without a checkpointer the run folder's is used, if any."""
+        """For `Decider`; without a checkpointer the run folder's is used, if any.
+
+        Args:
+            decisions: the agent's own row, which goes on growing.
+            strategy: None: as the settings say.
+        """
+        self._decisions = decisions
+        self._archive = Archive()
+        self._taken: set[int] = set()  # decisions whose attempts are in it
+        self._told: set[int] = set()  # and those that the strategy has heard the end of
+        self._brief = OptimizerBrief(settings.prompts, settings.vocabulary)
+        self._strategy: Strategy = strategy or BestDryRun(
+            self._brief, settings.candidates
+        )
         self._settings = settings
         self._recorder = recorder
         self._checkpointer = checkpointer
@@ -69,12 +88,77 @@ class GraphRuns:
                 known = self._outcome_of_the_run_before(state, observation, ports)
                 if known is not None:
                     return known
-        made = ports.ports(
+        self._remember(decision, observation)
+        made = Ports(
+            **ports.ports(),
             max_attempts=settings.max_attempts,
             candidates=settings.candidates,
-            brief=OptimizerBrief(settings.prompts, settings.vocabulary),
+            brief=self._brief,
+            strategy=self._strategy,
+            archive=self._archive.outcomes(before=decision.number),
+            dry_run_steps=settings.dry_run_steps,
+            on_event=lambda kind, data: self._tell(decision, kind, data),
         )
         return decide(self._graph, observation, made, thread)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint has to hold beside the decisions, plain data."""
+        intervals = self._archive.intervals.items()
+        return {"intervals": [[n, list(ls), val] for n, (ls, val) in intervals]}
+
+    def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Read what `state_dict` gave; what is returned makes it go on from there.
+
+        Raises:
+            LookupError, TypeError, ValueError: it is damaged.
+        """
+        archive = Archive()
+        for number, losses, validation in state.get("intervals", ()):
+            read = None if validation is None else float(validation)
+            archive.intervals[int(number)] = (tuple(map(float, losses)), read)
+
+        def take_over() -> None:
+            self.resumed = True
+            self._archive, self._taken, self._told = archive, set(), set()
+
+        return take_over
+
+    def _remember(self, decision: Decision, observation: Observation) -> None:
+        """Bring the archive up to date; tell the strategy of an interval that is over.
+
+        The archive is what the trace says: an agent without a run folder has one too.
+        """
+        archive = self._archive
+        for each in self._decisions:
+            if each.number not in self._taken and are_sound_attempts(each.attempts):
+                self._taken.add(each.number)
+                archive.steps[each.number] = each.step
+                for attempt in each.attempts:
+                    archive.take(each.number, attempt)
+            if each.digest and each.verdict in ("applied", "rolled_back"):
+                kind = "apply" if each.verdict == "applied" else "rollback"
+                end = {"verdict": each.verdict, "digest": each.digest}
+                archive.hear(kind, end, step=each.step, decision=each.number)
+        archive.hear(
+            "observation",
+            observation.as_dict(),
+            step=decision.step,
+            decision=decision.number,
+        )
+        for outcome in archive.lived():
+            if outcome.decision not in self._told:
+                self._told.add(outcome.decision)
+                self._strategy.tell(outcome)
+
+    def _tell(self, decision: Decision, kind: str, data: dict[str, Any]) -> None:
+        """What the graph tells goes into the trace.
+
+        But for what was applied: that is told when it has been swapped in.
+        """
+        if kind != "apply":
+            self._recorder.event(
+                kind, step=decision.step, decision=decision.number, data=data
+            )
 
     def _left_at(self, thread: str) -> StateSnapshot | None:
         """What a checkpointer keeps of a decision; None where it is not of our making.
@@ -112,7 +196,8 @@ class GraphRuns:
             return None
         if not over and not state.next:
             return None
-        ports.adopt(values, self._recorder.known_replies(observation.decision))
+        known = self._recorder.known_replies(observation.decision)
+        ports.adopt(values, [reply.entries() for reply in known])
         if not over:
             return None
         if values["verdict"] == "applied":

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dux_agent.decisions import Budget
+from dux_agent.decisions import budget_of
 from dux_agent.errors import BadArgument
 from dux_graphs.redaction import is_secret_field
 
@@ -124,7 +124,7 @@ def limits(budget: Any) -> dict[str, float] | None:
                 f"budget is {budget!r}; a number of calls, or limits such as "
                 f"calls=20,tokens=90000,seconds=600, was wanted; write it so."
             ) from None
-    given = Budget.of(budget).limits
+    given = budget_of(budget).limits
     finite = {name: limit for name, limit in given.items() if limit != math.inf}
     if any(limit > MANY for limit in finite.values()):
         raise BadArgument(

@@ -192,6 +192,7 @@ class Training:
         steps: int,
         seed: int,
         incumbent_losses: Sequence[float] | None = None,
+        proposal_steps: int | None = None,
     ) -> DryRunReport:
         """Try a source on a copy of the model; the live one is bit for bit as before.
 
@@ -203,6 +204,7 @@ class Training:
             seed: of the random numbers that are drawn in it.
             incumbent_losses: of an earlier dry run of the same state and seed; spares
                 running the incumbent again.
+            proposal_steps: that the proposal takes, where they are fewer.
 
         Raises:
             Whatever the caller's objective or clone raise.
@@ -231,6 +233,7 @@ class Training:
                 settle=lambda options: settle(self.live, options, settings.lr_owner),
                 also=self.also,
                 resting=self.functions.resting,
+                proposal_steps=proposal_steps,
             )
         reports = self.ranks.gather(report)
         return next((each for each in reports if not each.ok), reports[0])

@@ -67,7 +67,7 @@ class StudyTold:
     plan: StudyPlan
     trials: tuple[TrialTold, ...]
     control: tuple[Trial, ...]
-    usage: dict[str, int]
+    usage: dict[str, float]
     began: float
     ended: float
 

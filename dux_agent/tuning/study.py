@@ -77,7 +77,7 @@ class Study:
     trials: tuple[Trial, ...] = ()
     control: tuple[Trial, ...] = ()
     maximize: bool = False
-    usage: dict[str, int] = field(default_factory=dict)
+    usage: dict[str, float] = field(default_factory=dict)
     model: str = "none"
     complete: bool = True
     reason: str = ""

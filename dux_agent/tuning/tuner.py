@@ -10,16 +10,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from dux_agent.decisions import Budget
+from dux_agent.decisions import budget_of
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.tuning.evaluating import Outcome, outcome_of
 from dux_agent.tuning.judging import Judge, StudyPaused, plan_of, space_of
-from dux_agent.tuning.paid_calls import PaidCalls, models_of
+from dux_agent.tuning.models import models_of
 from dux_agent.tuning.samplers import Sampler, sampler_of
 from dux_agent.tuning.study import DONE, FAILED, Study, Trial
 from dux_agent.tuning.study_chat import StudyChat
 from dux_agent.tuning.turns import LM, Turns
+from dux_graphs.language_model import by_name
+from dux_graphs.paid_model import PaidModel
 from dux_graphs.tuning.brief import HyperparameterBrief
 from dux_graphs.tuning.graph import build_graph, run_trial
 from dux_graphs.tuning.nodes import FALLBACK
@@ -83,7 +85,7 @@ class Tuner:
         self._graph = build_graph(**({} if retry is None else {"retry": retry}))
         self._recorder = Recorder(folder, owned=False)
         models = models_of(lm, fallback, lm_options, self.plan, self._offline_search)
-        self._calls = PaidCalls(models, Budget.of(lm_budget))
+        self._paid = PaidModel(by_name(models), budget=budget_of(lm_budget))
         self._trials: list[Trial] = []
         self._pending: list[Trial] = []
         self._number = 0
@@ -161,7 +163,7 @@ class Tuner:
         return Study(
             trials=tuple(sorted(self._trials, key=lambda trial: trial.number)),
             maximize=self.plan.maximize,
-            usage=dict(self._calls.usage),
+            usage=dict(self._paid.usage),
             model=self.plan.model,
             seconds=time.monotonic() - self._began,
         )
@@ -237,16 +239,9 @@ class Tuner:
         )
 
     def _ports(self, number: int, evaluate: Any) -> TrialPorts:
-        tell = partial(self._event, number)
-
-        def told(kind: str, data: dict[str, Any]) -> None:
-            # A call's trouble is told where it is made, with its class.
-            if kind == "static_check":
-                tell(kind, data)
-
-        writers = self._calls.writers(tell, partial(self._recorder.known_reply, number))
+        self._paid.recall = partial(self._known_reply, number)
         return TrialPorts(
-            write=writers[0],
+            **self._paid.ports(),
             check=lambda proposed: self._judge.check(proposed, self._known()),
             draw=lambda: self._judge.draw(number, self._known()),
             brief=HyperparameterBrief(
@@ -254,8 +249,7 @@ class Tuner:
             ),
             evaluate=evaluate,
             max_attempts=self.plan.max_attempts,
-            fallback=writers[1:],
-            on_event=told,
+            on_event=partial(self._event, number),
         )
 
     def _known(self) -> list[Trial]:
@@ -295,6 +289,10 @@ class Tuner:
             )
         self._event(ended.number, "trial", ended.as_dict())
         return ended
+
+    def _known_reply(self, number: int, prompt: str) -> dict[str, Any] | None:
+        known = self._recorder.known_reply(number, prompt)
+        return None if known is None else known.entries()
 
     def _event(self, number: int, kind: str, data: dict[str, Any]) -> None:
         self._recorder.event(kind, step=len(self._trials), decision=number, data=data)

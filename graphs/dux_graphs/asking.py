@@ -3,65 +3,69 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any
 
 from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
+from dux_graphs.budget import BudgetSpent
+from dux_graphs.recorded import digest_of_chat
 from dux_graphs.retry_after import retry_after
-from dux_graphs.state import NoMoreCalls, Write
-from dux_graphs.trouble import ReplyTrouble, cause_of, is_trouble
+from dux_graphs.search.strategy import Request
+from dux_graphs.too_long import is_too_long
+from dux_graphs.trouble import cause_of, is_trouble
+from dux_graphs.writing import (
+    Messages,
+    ModelPorts,
+    NoMoreCalls,
+    Reply,
+    Write,
+    WriteOptions,
+    written,
+)
 from dux_prompts.reply import cleaned
 
 logger = logging.getLogger(__name__)
 
-Messages = list[dict[str, str]]
-
 _LONGEST_WAIT = 600.0  # seconds that a server may ask for; after more nobody waits
-
-
-class Another(Protocol):
-    """The one prompt that asking itself needs: for one more proposal of a try."""
-
-    def another(self, number: int, candidates: int) -> str: ...
-
-
-class Asked(Protocol):
-    """The ports that asking needs, of a decision or of a trial.
-
-    See `dux_graphs.state.Ports`, which has them all.
-    """
-
-    @property
-    def write(self) -> Write: ...
-    @property
-    def fallbacks(self) -> tuple[Write, ...]: ...
-    @property
-    def candidates(self) -> int: ...
-    @property
-    def asks(self) -> Another: ...
-    @property
-    def on_event(self) -> Callable[[str, dict[str, Any]], None] | None: ...
-    @property
-    def wait(self) -> Callable[[float], object]: ...
-    @property
-    def seconds_left(self) -> Callable[[], float | None]: ...
+_MOST_HALVINGS = 2
 
 
 class NotWritten(Exception):
-    """No proposal could be had; the text says why, in one line without secrets."""
+    """No proposal could be had; the text says why, in one line without secrets.
+
+    Attributes:
+        verdict: how the decision ends: "kept" where the budget is spent, else "failed".
+    """
+
+    verdict = "failed"
+
+
+class _Spent(NotWritten):
+    verdict = "kept"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply, its text cleaned, and what it is the reply to."""
+
+    request: Request
+    reply: Reply
 
 
 def ask(
-    ports: Asked,
+    ports: ModelPorts,
     runtime: Runtime[Any],
     system: str,
     conversation: Messages,
-    prompt: str,
+    requests: Sequence[Request],
     calls: int,
-) -> list[str]:
-    """The replies of one try: one for each candidate that could be written.
+) -> list[Answer]:
+    """The replies of one try: one for each request that was answered.
 
     Args:
         ports: `write` is asked; each fallback once, when the retries of `write` are
@@ -69,7 +73,7 @@ def ask(
         runtime: tells which attempt of the node this is, and carries events out.
         system: the system message.
         conversation: the messages before; extended in place by each prompt and reply.
-        prompt: the first prompt; later candidates get a short one of their own.
+        requests: at least one.
         calls: attempts that the node's retry policy allows.
 
     Raises:
@@ -81,9 +85,11 @@ def ask(
     reason = ""
     for number, write in enumerate((ports.write, *ports.fallbacks)):
         try:
-            return _round(ports, write, runtime, system, conversation, prompt)
+            return _Try(ports, write, runtime, system, conversation).of(requests)
         except GraphBubbleUp:
             raise
+        except BudgetSpent as error:
+            raise _Spent(str(error)) from error
         except NoMoreCalls as error:
             raise NotWritten(f"no proposal was written: {cause_of(error)}") from error
         # The providers' clients raise what they like, and a training must not end
@@ -97,13 +103,12 @@ def ask(
                     raise
                 reason = f"the language model failed {attempt} times: {cause_of(error)}"
                 continue
-            tell(ports, runtime, "error", {"cause": cause_of(error)})
             logger.debug("the language model failed", exc_info=error)
             reason = f"no proposal was written: {cause_of(error)}"
     raise NotWritten(reason)
 
 
-def _waited(ports: Asked, error: Exception) -> bool:
+def _waited(ports: ModelPorts, error: Exception) -> bool:
     """Wait as long as the server asked for; whether there is time for another call."""
     pause = retry_after(error) or 0.0
     left = ports.seconds_left()
@@ -114,52 +119,156 @@ def _waited(ports: Asked, error: Exception) -> bool:
     return True
 
 
-def tell(ports: Asked, runtime: Runtime[Any], kind: str, data: dict[str, Any]) -> None:
+def tell(
+    ports: ModelPorts, runtime: Runtime[Any], kind: str, data: dict[str, Any]
+) -> None:
     """Tell the ports of an event, and whoever streams the graph with "custom"."""
     if ports.on_event is not None:
         ports.on_event(kind, data)
     runtime.stream_writer({"kind": kind, "data": data})
 
 
-def _round(
-    ports: Asked,
-    write: Write,
-    runtime: Runtime[Any],
-    system: str,
-    conversation: Messages,
-    prompt: str,
-) -> list[str]:
-    """One call for each candidate.
+class _Call:
+    """One call: told of before and after on the node's thread, made on any."""
 
-    With several candidates, trouble with one leaves those that were written: they
-    have been paid for. Trouble with all of them is raised.
-    """
-    replies: list[str] = []
-    trouble: Exception | None = None
-    for number in range(1, ports.candidates + 1):
-        if replies:
-            prompt = ports.asks.another(number, ports.candidates)
-        asked = {"role": "user", "content": prompt}
-        messages = [{"role": "system", "content": system}, *conversation, asked]
+    def __init__(self, of: _Try, request: Request) -> None:
+        self._of = of
+        asked = [*of.conversation, {"role": "user", "content": request.prompt}]
+        earlier = of.ports.earlier
+        before = asked if earlier is None else earlier.before(asked)
+        self.messages = [{"role": "system", "content": of.system}, *before]
+        self.digest = digest_of_chat([(m["role"], m["content"]) for m in self.messages])
+        self._options = WriteOptions(request.temperature, request.model, self._again)
+        self._troubles: list[tuple[Exception, str]] = []
+        self._reply: Reply | None = None
+
+    def begin(self) -> _Call:
+        """Tell of the prompt, if it may be asked.
+
+        Raises:
+            NoMoreCalls: it may not.
+        """
+        self._of.ports.require(self.messages, self._options)
+        self._of.tell("prompt", {"messages": self.messages, "digest": self.digest})
+        return self
+
+    def make(self) -> _Call:
+        """Wait for the reply, or for what is raised instead."""
         try:
-            reply = _whole(write(messages))
-        # See above; what is no trouble goes on up.
+            self._reply = written(self._of.write, self.messages, self._options)
+        # Told, and raised again, on the thread of the node.
         except Exception as error:
-            if replies and isinstance(error, NoMoreCalls):
-                break  # those that were written have been paid for
-            if not is_trouble(error):
-                raise
-            trouble = error
-            tell(ports, runtime, "error", {"cause": cause_of(error)})
-            continue
-        replies.append(reply)
-        conversation += [asked, {"role": "assistant", "content": reply}]
-    if trouble is not None and not replies:
-        raise trouble
-    return replies
+            self._troubles.append((error, ""))
+        return self
+
+    def end(self) -> Reply:
+        """Tell of what came; the reply, cleaned. Raises what was raised."""
+        for error, what in self._troubles:
+            said = {"error": type(error).__name__, "message": what + cause_of(error)}
+            self._of.tell("error", said | {"prompt": self.digest})
+        reply = self._reply
+        if reply is None:
+            raise self._troubles[-1][0]
+        usage = {"calls": 1, **reply.usage}
+        told = {"content": reply.text, "prompt": self.digest, "usage": usage}
+        self._of.tell("reply", told | ({"model": reply.model} if reply.model else {}))
+        return replace(reply, text=cleaned(reply.text))
+
+    def _again(self, error: Exception, options: Sequence[str]) -> None:
+        """A server refused these options: the call is made again without them."""
+        self._troubles.append((error, f"asked again without {', '.join(options)}: "))
 
 
-def _whole(reply: str) -> str:
-    if not isinstance(reply, str) or not reply.strip():
-        raise ReplyTrouble("empty reply: Ports.write returned no text")
-    return cleaned(reply)
+@dataclass
+class _Try:
+    """The calls of one try to one way of writing."""
+
+    ports: ModelPorts
+    write: Write
+    runtime: Runtime[Any]
+    system: str
+    conversation: Messages
+
+    def of(self, requests: Sequence[Request]) -> list[Answer]:
+        """The answers, in the order of the requests.
+
+        Trouble with one leaves those that were answered: they have been paid for.
+        Trouble with all of them is raised, and at once what is no trouble.
+        """
+        beside = len(requests) > 1 and requests[1].beside
+        calls = self._at_the_same_time(requests) if beside else {}
+        first = requests[0].prompt
+        answers: list[Answer] = []
+        trouble: Exception | None = None
+        for number, request in enumerate(requests):
+            # A later one builds on those before it; the first says how training goes.
+            asked = replace(request, prompt=request.prompt if answers else first)
+            try:
+                if beside:
+                    reply = self._end(calls[number])
+                else:
+                    reply = self._answered(asked)
+            except Exception as error:
+                if answers and isinstance(error, NoMoreCalls):
+                    break
+                if not is_trouble(error) and not (beside and answers):
+                    raise
+                trouble = error
+                continue
+            answers.append(Answer(asked, reply))
+            prompt = {"role": "user", "content": asked.prompt}
+            self.conversation += [prompt, {"role": "assistant", "content": reply.text}]
+        if trouble is not None and not answers:
+            raise trouble
+        return answers
+
+    def tell(self, kind: str, data: dict[str, Any]) -> None:
+        """Tell of an event of these calls."""
+        tell(self.ports, self.runtime, kind, data)
+
+    def _at_the_same_time(
+        self, requests: Sequence[Request]
+    ) -> dict[int, _Call | NoMoreCalls]:
+        """The calls of requests that know nothing of each other, made.
+
+        The prompt of each is that of the first one, then its own; the chat remembers
+        them as if they had been asked one after the other.
+        """
+        first = requests[0].prompt
+        calls: dict[int, _Call | NoMoreCalls] = {}
+        for number, request in enumerate(requests):
+            prompt = f"{first}\n{request.prompt}" if number else first
+            try:
+                calls[number] = _Call(self, replace(request, prompt=prompt)).begin()
+            except NoMoreCalls as error:
+                calls[number] = error
+        made = [call for call in calls.values() if isinstance(call, _Call)]
+        if made:
+            with ThreadPoolExecutor(len(made), "dux-candidate") as threads:
+                for call in made:
+                    threads.submit(copy_context().run, call.make)
+        return calls
+
+    def _end(self, call: _Call | NoMoreCalls) -> Reply:
+        if isinstance(call, NoMoreCalls):
+            raise call
+        return call.end()
+
+    def _answered(self, request: Request) -> Reply:
+        """One reply; where the prompt is too long, with less of earlier decisions.
+
+        Half of their chat is left out, twice at most, and then all of it.
+        """
+        shortened = 0
+        while True:
+            call = _Call(self, request).begin()
+            try:
+                return call.make().end()
+            except Exception as error:
+                earlier = self.ports.earlier
+                if earlier is None or not is_too_long(error):
+                    raise
+                if not earlier.shorten(to_rows=shortened >= _MOST_HALVINGS):
+                    raise
+                shortened += 1
+                logger.info("the chat is shortened: %s", cause_of(error))

@@ -90,12 +90,13 @@ class Message:
 
 _USAGE = ("calls", "input_tokens", "output_tokens", "total_tokens")
 Usage = Annotated[
-    dict[Text, Count],
+    dict[Text, Count | Number],
     WithJsonSchema(
         {
-            "description": "calls of the model and the tokens they cost",
+            "description": "calls of the model, the tokens and the dollars they cost",
             "type": "object",
-            "properties": dict.fromkeys(_USAGE, _COUNT),
+            "properties": dict.fromkeys(_USAGE, _COUNT)
+            | {"money": {"type": "number", "minimum": 0}},
             "additionalProperties": _COUNT,
         }
     ),
@@ -188,6 +189,11 @@ class StaticCheckEvent(EventBody):
     """Whether the source of a reply may run.
 
     Also of a reply without one, and of a source refused before in the decision.
+
+    Attributes:
+        number: of the try and of the proposal in it.
+        model, parents, usage: who was asked for it, where several may be; digests that
+            it was to be made of; what that call cost.
     """
 
     always = ("digest", "ok", "findings")
@@ -195,11 +201,20 @@ class StaticCheckEvent(EventBody):
     digest: Digest = ""
     ok: Claim | None = None
     findings: tuple[Finding, ...] = ()
+    number: tuple[Count, ...] = ()
+    model: Text | None = None
+    parents: tuple[Digest, ...] = ()
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DryRunEvent(EventBody):
-    """How a source did on a copy of the model, beside the incumbent."""
+    """How a source did on a copy of the model, beside the incumbent.
+
+    Attributes:
+        number: as of a static check.
+        steps: of a dry run that was not a whole one.
+    """
 
     always = ("digest", "ok", "losses", "incumbent_losses", "seconds", "findings")
     kind: Literal["dry_run"] = "dry_run"
@@ -211,6 +226,8 @@ class DryRunEvent(EventBody):
     step_seconds: Number | None = None
     peak_bytes: Count | None = None
     findings: tuple[Finding, ...] = ()
+    number: tuple[Count, ...] = ()
+    steps: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -248,9 +265,11 @@ class ErrorEvent(EventBody):
 
     Attributes:
         error: the name of the exception, or "failed", "contradiction" and the like.
+        prompt: digest of the prompt whose call it was.
     """
 
     always = ("error", "message")
     kind: Literal["error"] = "error"
     error: Text = ""
     message: Text = ""
+    prompt: PromptDigest | None = None

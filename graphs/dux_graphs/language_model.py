@@ -16,8 +16,8 @@ from langchain_core.messages import AIMessage
 from dux_graphs.open_calls import hang_up, one_call
 from dux_graphs.patience import Clock, End, Patience, listen
 from dux_graphs.refused_options import options_sent, refused, without
-from dux_graphs.state import NoMoreCalls
 from dux_graphs.trouble import ReplyTrouble, cause_of
+from dux_graphs.writing import NoMoreCalls
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class LanguageModel:
     """Asks one chat model, and remembers what its server refuses.
 
     Attributes:
+        name: as it was asked for, or what it calls itself.
         chat: the chat model; a copy without what its server has refused, once it has.
         options: sent with each call.
         streams: whether it is asked for a stream.
@@ -51,11 +52,14 @@ class LanguageModel:
         options: Mapping[str, Any] | None = None,
         patience: Patience | None = None,
         clock: Clock = time.monotonic,
+        name: str = "",
     ) -> None:
         """Ask `chat` with `options`, for as long as `patience` lasts by `clock`."""
+        self.name = name or _name_of(chat)
         self.chat = _counting(chat)
         self.options = dict(options or {})
         self.streams = True
+        self._left_out: set[str] = set()
         self._patience = patience or Patience()
         self._clock = clock
         self._calls: set[_Call] = set()
@@ -67,6 +71,7 @@ class LanguageModel:
         *,
         seconds: float | None = None,
         again: Again | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> AIMessage:
         """The answer to a chat.
 
@@ -78,6 +83,7 @@ class LanguageModel:
             seconds: left for this call, beside what the patience allows.
             again: hears, before such a second call, why it is made and which options
                 are left out; what it raises ends the call.
+            options: of this call, beside those that are sent with each.
 
         Raises:
             TimeoutError: no token came in time.
@@ -89,9 +95,9 @@ class LanguageModel:
         while True:
             left = None if seconds is None else began + seconds - self._clock()
             try:
-                return self._asked(messages, left)
+                return self._asked(messages, left, self._taken(options))
             except Exception as error:
-                names = self._refused_by(error)
+                names = self._refused_by(error, self._taken(options))
                 if not names:
                     raise
                 if again is not None:
@@ -111,9 +117,12 @@ class LanguageModel:
             call.end(CallCancelled("the call was cancelled"))
 
     def _asked(
-        self, messages: list[dict[str, str]], seconds: float | None
+        self,
+        messages: list[dict[str, str]],
+        seconds: float | None,
+        options: Mapping[str, Any],
     ) -> AIMessage:
-        call = _Call(lambda: self._pieces(messages))
+        call = _Call(lambda: self._pieces(messages, options))
         with self._lock:
             self._calls.add(call)
         try:
@@ -125,22 +134,30 @@ class LanguageModel:
         self._refuse_half_a_stream(answer)
         return answer
 
-    def _pieces(self, messages: list[dict[str, str]]) -> Iterator[AIMessage]:
-        if not self.streams:
-            yield self.chat.invoke(messages, **self.options)
-            return
-        yield from self.chat.stream(messages, **self.options)
+    def _taken(self, options: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The options of one call: its own, where the server takes them, and ours."""
+        own = {n: v for n, v in (options or {}).items() if n not in self._left_out}
+        return {**self.options, **own}
 
-    def _refused_by(self, error: Exception) -> list[str]:
+    def _pieces(
+        self, messages: list[dict[str, str]], options: Mapping[str, Any]
+    ) -> Iterator[AIMessage]:
+        if not self.streams:
+            yield self.chat.invoke(messages, **options)
+            return
+        yield from self.chat.stream(messages, **options)
+
+    def _refused_by(self, error: Exception, options: Mapping[str, Any]) -> list[str]:
         if isinstance(error, NothingStreamed):
             return ["stream"] if self.streams else []
-        names = refused(error, options_sent(self.chat, self.options))
+        names = refused(error, options_sent(self.chat, options))
         if not names and self.streams:
             names = refused(error, ["stream"])
         return names
 
     def _leave_out(self, names: Sequence[str]) -> None:
         self.chat = without(self.chat, list(names))
+        self._left_out.update(names)
         for name in names:
             self.options.pop(name, None)
         if list(names) == ["stream"]:
@@ -157,6 +174,25 @@ class LanguageModel:
         metadata = answer.response_metadata
         if not metadata.get("finish_reason") and metadata.get("status") is None:
             raise ReplyTrouble("truncated reply: the stream ended before the reply did")
+
+
+def by_name(models: Sequence[LanguageModel]) -> dict[str, LanguageModel]:
+    """Models by their names; of equal ones the later get a number."""
+    named: dict[str, LanguageModel] = {}
+    for model in models:
+        name, number = model.name, 2
+        while name in named:
+            name, number = f"{model.name} ({number})", number + 1
+        named[name] = model
+    return named
+
+
+def _name_of(chat: BaseChatModel) -> str:
+    for field in ("model_name", "model"):
+        name = getattr(chat, field, None)
+        if isinstance(name, str) and name:
+            return name
+    return type(chat).__name__
 
 
 class _Call:

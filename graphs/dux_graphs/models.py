@@ -117,6 +117,7 @@ def language_model(
         chat,
         options=None if named else options,
         patience=Patience(first=timeout),
+        name=name_or_model if isinstance(name_or_model, str) else "",
     )
 
 

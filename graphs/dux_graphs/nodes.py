@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langgraph.graph import END
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send
 
-from dux_graphs.asking import NotWritten, ask, tell
+from dux_graphs.asking import Answer, NotWritten, ask, tell
+from dux_graphs.funnel import tried
+from dux_graphs.search.archive import outcomes_in
 from dux_graphs.sound_states import refuse_unsound_candidate
 from dux_graphs.state import CandidateState, DecisionState, Ports
 from dux_prompts.observation import Observation, ObservationError
@@ -49,27 +50,18 @@ class DecisionNodes:
         judged = [a for a in judged if not a["ok"]]
         if tries >= ports.max_attempts:
             return Command(update=_kept(judged, tries), goto=END)
-        conversation = list(state.get("messages", []))
-        known = len(conversation)
-        brief = ports.asks
-        prompt = (
-            brief.repair(judged, ports.max_attempts - tries)
-            if tries
-            else brief.update(observation)
-        )
-        system = brief.system(observation)
         try:
-            replies = ask(ports, runtime, system, conversation, prompt, self._calls)
+            answers, messages = self._asked(state, ports, observation, runtime)
         except NotWritten as error:
             logger.warning("no proposal: %s", error)
-            failed = {"verdict": "failed", "source": None, "digest": None}
+            failed = {"verdict": error.verdict, "source": None, "digest": None}
             return Command(update=reset | failed | {"reason": str(error)}, goto=END)
         refused = [a["digest"] for a in state.get("attempts", []) if a["digest"]]
-        candidates = _candidates(map(brief.read, replies), tries + 1, refused)
+        candidates = _candidates(answers, ports, tries + 1, refused)
         update: dict[str, Any] = {
             "tries": tries + 1,
             "awaited": len(candidates),
-            "messages": conversation[known:],
+            "messages": messages,
             "verdict": "",
             "source": None,
             "digest": None,
@@ -81,6 +73,27 @@ class DecisionNodes:
             update=reset | update,
             goto=[Send("static_check", candidate) for candidate in candidates],
         )
+
+    def _asked(
+        self,
+        state: DecisionState,
+        ports: Ports,
+        observation: Observation,
+        runtime: Runtime[Any],
+    ) -> tuple[list[Answer], list[dict[str, str]]]:
+        """The answers to what the strategy asks for, and what the chat grew by."""
+        step, decision = observation.step, observation.decision
+        own = outcomes_in(state.get("attempts", []), decision=decision, step=step)
+        tries_left = ports.max_attempts - state.get("tries", 0)
+        archive = [*ports.archive, *own]
+        requests = ports.searches.requests(observation, archive, tries_left)
+        if not requests:
+            raise NotWritten("no proposal was written: the strategy asked for none")
+        chat = list(state.get("messages", []))
+        known = len(chat)
+        system = ports.asks.system(observation)
+        answers = ask(ports, runtime, system, chat, requests, self._calls)
+        return answers, chat[known:]
 
     def static_check(
         self, state: CandidateState, runtime: Runtime[Any]
@@ -100,29 +113,42 @@ class DecisionNodes:
                 report = ports.check(state["source"])
             told = report.as_dict()
             findings = [finding.as_dict() for finding in report.findings]
-        tell(ports, runtime, "static_check", told)
+        tell(ports, runtime, "static_check", told | _said_of(state))
         if told["ok"]:
-            return Command(goto=Send("dry_run", state))
+            return Command(update={"checked": [dict(state)]}, goto="dry_run")
         attempt = _attempt(state, stage, ok=False, findings=findings)
         return Command(update={"attempts": [attempt]}, goto="propose")
 
-    def dry_run(self, state: CandidateState, runtime: Runtime[Any]) -> Command[Any]:
-        """Try the source for a few steps on a copy of the model."""
+    def dry_run(
+        self, state: DecisionState | CandidateState, runtime: Runtime[Any]
+    ) -> Command[Any]:
+        """Try the sources for a few steps on a copy of the model, one by one."""
         ports = self._ports_of(runtime.context)
-        refuse_unsound_candidate(state)
-        with ports.turn:
-            report = ports.dry_run(state["source"])
-        tell(ports, runtime, "dry_run", {"digest": state["digest"]} | report.as_dict())
-        attempt = _attempt(
-            state,
-            "dry_run",
-            ok=report.ok,
-            findings=[finding.as_dict() for finding in report.findings],
-            losses=report.losses,
-            incumbent_losses=report.incumbent_losses,
-        )
-        goto = "apply" if report.ok else "propose"
-        return Command(update={"attempts": [attempt]}, goto=goto)
+        held: dict[str, Any] = dict(state)
+        # One proposal, as decisions that an older version left half done send it.
+        checked = [held] if "number" in held else held.get("checked", [])
+        tries = held.get("tries")
+        candidates: list[Any] = [c for c in checked if tries in (None, c["number"][0])]
+        for candidate in candidates:
+            refuse_unsound_candidate(candidate)
+
+        def judged(candidate: CandidateState, told: dict[str, Any]) -> None:
+            place = {"digest": candidate["digest"], "number": candidate["number"]}
+            tell(ports, runtime, "dry_run", place | told)
+
+        attempts = [
+            _attempt(
+                candidate,
+                "dry_run",
+                ok=report.ok,
+                findings=[finding.as_dict() for finding in report.findings],
+                losses=report.losses,
+                incumbent_losses=report.incumbent_losses,
+            )
+            for candidate, report in tried(ports, candidates, judged)
+        ]
+        goto = "apply" if any(attempt["ok"] for attempt in attempts) else "propose"
+        return Command(update={"attempts": attempts}, goto=goto)
 
     def apply(self, state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
         """Hand the best source to the trainer; what it cannot build goes back."""
@@ -130,19 +156,22 @@ class DecisionNodes:
         tries = state["tries"]
         passed = [a for a in state["attempts"] if a["try"] == tries and a["ok"]]
         unbuilt: list[dict[str, Any]] = []
-        for best in sorted(passed, key=_final_loss):
+        while (best := ports.searches.choose(passed)) is not None:
+            passed = [a for a in passed if a["candidate"] != best["candidate"]]
             answer = ports.apply(best["source"])
             said = answer.as_dict() if isinstance(answer, Finding) else answer
             tell(ports, runtime, "apply", {"digest": best["digest"], "answer": said})
             if not isinstance(answer, Finding):
                 outcome = self._outcome(best, answer, tries)
                 return Command(update={"attempts": unbuilt} | outcome, goto=END)
+            fault = {"error": "build", "message": str(answer)}
+            tell(ports, runtime, "error", fault)
             failed = {"stage": "apply", "ok": False, "findings": [said]}
-            unbuilt.append(best | failed)
+            unbuilt.append(dict(best) | failed)
         return Command(update={"attempts": unbuilt}, goto="propose")
 
     def _outcome(
-        self, best: dict[str, Any], answer: bool | str | None, tries: int
+        self, best: Mapping[str, Any], answer: bool | str | None, tries: int
     ) -> dict[str, Any]:
         """The update that ends a decision whose source the trainer took, or not."""
         outcome = {"source": best["source"], "digest": best["digest"]}
@@ -183,15 +212,17 @@ def _fresh(state: DecisionState) -> tuple[DecisionState, dict[str, Any]]:
     if not state.get("verdict"):
         return state, {}
     cleared: DecisionState = {"observation": state["observation"]}
-    return cleared, {"attempts": Overwrite([]), "messages": Overwrite([]), "tries": 0}
+    lists = ("attempts", "messages", "checked")
+    return cleared, {"tries": 0, **{name: Overwrite([]) for name in lists}}
 
 
 def _candidates(
-    proposals: Iterable[Proposal | Finding], number: int, refused: list[str]
+    answers: Sequence[Answer], ports: Ports, number: int, refused: list[str]
 ) -> list[CandidateState]:
     """One candidate for each reply; of equal sources only the first."""
     candidates: list[CandidateState] = []
-    for proposal in proposals:
+    for answer in answers:
+        proposal = ports.asks.read(answer.reply.text)
         found = isinstance(proposal, Proposal)
         source = proposal.source if isinstance(proposal, Proposal) else ""
         digest = digest_of(source) if found else ""
@@ -205,9 +236,22 @@ def _candidates(
                 "digest": digest,
                 "findings": findings,
                 "refused": refused,
+                "model": answer.request.model or "",
+                "parents": list(answer.request.parents),
+                "usage": dict(answer.reply.usage),
             }
         )
     return candidates
+
+
+def _said_of(candidate: CandidateState) -> dict[str, Any]:
+    return {"number": candidate["number"], **_call_of(candidate)}
+
+
+def _call_of(candidate: CandidateState) -> dict[str, Any]:
+    """Who was asked for a proposal, of what, and what it cost, where that is known."""
+    held = {name: candidate.get(name) for name in ("model", "parents", "usage")}
+    return {name: value for name, value in held.items() if value}
 
 
 def _attempt(
@@ -222,6 +266,7 @@ def _attempt(
     return {
         "try": candidate["number"][0],
         "candidate": candidate["number"][1],
+        **_call_of(candidate),
         "source": candidate["source"],
         "digest": candidate["digest"],
         "stage": stage,
@@ -245,9 +290,3 @@ def _kept(judged: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:
         finding = judged[-1]["findings"][0]
         reason += f", the last time by [{finding['rule']}] {finding['message']}"
     return {"verdict": "kept", "source": None, "digest": None, "reason": reason}
-
-
-def _final_loss(attempt: dict[str, Any]) -> float:
-    """The loss a dry run ended with; candidates without a finite one come last."""
-    losses = attempt["losses"]
-    return losses[-1] if losses and math.isfinite(losses[-1]) else math.inf

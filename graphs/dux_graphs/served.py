@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ConfigDict, StrictInt, StrictStr, TypeAdapter
 
-from dux_graphs.models import chat_model, writer
+from dux_graphs.models import language_model
+from dux_graphs.paid_model import PaidModel
 from dux_graphs.read_back import read_back
 from dux_graphs.state import Ports, PortsError
 from dux_sandbox.findings import DryRunReport
@@ -54,7 +55,7 @@ def _ports(context: Served) -> Ports:
     from dux_sandbox.static_check import check
 
     return Ports(
-        write=writer(chat_model(context.lm)),
+        **PaidModel({context.lm: language_model(context.lm)}).ports(),
         check=check,
         dry_run=_not_tried,
         apply=_nothing_to_apply_to,

@@ -29,7 +29,11 @@ def refuse_unsound(state: Mapping[str, Any]) -> None:
     _want(isinstance(state.get("observation", {}), dict), "observation")
     messages, attempts = state.get("messages", []), state.get("attempts", [])
     _want(isinstance(messages, list) and all(map(_is_message, messages)), "messages")
-    _want(isinstance(attempts, list) and all(map(_is_attempt, attempts)), "attempts")
+    _want(are_sound_attempts(attempts), "attempts")
+    _want(isinstance(state.get("checked", []), list), "checked")
+    for candidate in state.get("checked", []):
+        _want(isinstance(candidate, dict), "checked")
+        refuse_unsound_candidate(candidate)
     source, digest = state.get("source"), state.get("digest")
     # What is applied was tried before; of nothing else is there a record.
     tried = [attempt["source"] for attempt in attempts if attempt["ok"]]
@@ -49,8 +53,14 @@ def refuse_unsound_candidate(state: Mapping[str, Any]) -> None:
         isinstance(refused, list) and all(isinstance(d, str) for d in refused),
         "refused",
     )
+    _want(_is_call(state), "call")
     source, digest = state.get("source"), state.get("digest")
     _want(_fits(source, digest) or (source, digest) == ("", ""), "source")
+
+
+def are_sound_attempts(attempts: Any) -> bool:
+    """Whether that is a list of attempts, as a `DecisionState` holds them."""
+    return isinstance(attempts, list) and all(map(_is_attempt, attempts))
 
 
 def _want(sound: bool, name: str) -> None:
@@ -84,6 +94,19 @@ def _is_attempt(attempt: Any) -> bool:
         and _are_findings(attempt.get("findings"))
         and _are_losses(attempt.get("losses"))
         and _are_losses(attempt.get("incumbent_losses"))
+        and _is_call(attempt)
+    )
+
+
+def _is_call(held: Mapping[str, Any]) -> bool:
+    """Whether it says soundly who was asked, what of, and what that cost."""
+    parents, usage = held.get("parents", []), held.get("usage", {})
+    return (
+        isinstance(held.get("model", ""), str)
+        and isinstance(parents, list)
+        and all(isinstance(digest, str) for digest in parents)
+        and isinstance(usage, dict)
+        and all(type(number) in (int, float) for number in usage.values())
     )
 
 

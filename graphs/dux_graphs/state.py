@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import operator
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -17,20 +16,20 @@ from typing import Annotated, Any
 from typing_extensions import TypedDict
 
 from dux_graphs.proposals import Brief, OptimizerBrief
+from dux_graphs.search.best_dry_run import BestDryRun
+from dux_graphs.search.strategy import Outcome, Strategy
+from dux_graphs.writing import ModelPorts, NoMoreCalls, PortsError, Write
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 
-Write = Callable[[list[dict[str, str]]], str]
-
-
-class PortsError(ValueError):
-    """The graph was invoked without what its nodes need, or with what cannot work."""
-
-
-class NoMoreCalls(Exception):
-    """`Ports.write` raises it where nobody is to be asked any more in this decision.
-
-    No other call mends that: neither a later one nor a fallback's.
-    """
+__all__ = [
+    "CandidateState",
+    "DecisionState",
+    "NoMoreCalls",
+    "ObservationInput",
+    "Ports",
+    "PortsError",
+    "Write",
+]
 
 
 class ObservationInput(TypedDict):
@@ -50,7 +49,9 @@ class DecisionState(TypedDict, total=False):
             system message, which follows from the observation.
         attempts: what became of each proposal, in order: `{"try", "candidate",
             "source", "digest", "stage", "ok", "findings", "losses",
-            "incumbent_losses"}`; `stage` is where it ended.
+            "incumbent_losses", "model", "parents", "usage"}`; `stage` is where it
+            ended, of one that passed and could not be built a second entry says so.
+        checked: the proposals that passed the static check, as `CandidateState`.
         verdict: "applied", "kept" or "failed"; "" until the decision is over.
         source: the source that went to the trainer, or None.
         digest: its digest, or None.
@@ -62,13 +63,14 @@ class DecisionState(TypedDict, total=False):
     awaited: int
     messages: Annotated[list[dict[str, str]], operator.add]
     attempts: Annotated[list[dict[str, Any]], operator.add]
+    checked: Annotated[list[dict[str, Any]], operator.add]
     verdict: str
     source: str | None
     digest: str | None
     reason: str
 
 
-class CandidateState(TypedDict):
+class CandidateState(TypedDict, total=False):
     """One proposal on its way through `static_check` and `dry_run`.
 
     Attributes:
@@ -77,6 +79,8 @@ class CandidateState(TypedDict):
         digest: of the source; "" where there is none.
         findings: what the reader of the reply found, as dicts.
         refused: digests refused before in this decision.
+        model, parents, usage: who was asked for it, what it was to be made of, and
+            what that call cost.
     """
 
     number: list[int]
@@ -84,16 +88,18 @@ class CandidateState(TypedDict):
     digest: str
     findings: list[dict[str, Any]]
     refused: list[str]
+    model: str
+    parents: list[str]
+    usage: dict[str, float]
 
 
 @dataclass(frozen=True)
-class Ports:
+class Ports(ModelPorts):
     """What the graph cannot do itself. Live callables; never part of the state.
 
+    The way to the language model is described in `dux_graphs.writing.ModelPorts`.
+
     Attributes:
-        write: messages `[{"role", "content"}]`, the system message first, to the text
-            of the reply. It raises on trouble with the language model
-            (`dux_graphs.models.is_trouble` tells which is worth another call).
         check: source to CheckReport; runs nothing.
         dry_run: source to DryRunReport; is never called twice at a time.
         apply: hands the source to the trainer. None or True: it took it. A Finding: it
@@ -102,32 +108,27 @@ class Ports:
         max_attempts: tries a decision may cost.
         candidates: proposals per try; the best dry run goes on.
         prompts: folder of templates that override single prompts of `OptimizerBrief`.
-        fallback: like `write`, asked once when `write` has failed for good; or several,
-            asked one after the other until one answers.
         brief: writes the prompts and reads the replies; None: `OptimizerBrief`.
-        on_event: is told of each "static_check", "dry_run", "apply" and "error" as it
-            happens, with plain data, on the thread of the node.
-        wait: waits so many seconds, as a server asked to (Retry-After).
-        seconds_left: seconds that this decision may still wait for `write`, where that
-            is limited.
+        strategy: who is asked for what, and which proposal goes on; None: `BestDryRun`.
+        archive: the proposals of earlier decisions, for the strategy.
+        dry_run_steps: of a whole dry run, where `dry_run(source, steps)` takes fewer
+            too; None: each is whole.
 
     Raises:
         PortsError: a port is not callable, or a number is less than one.
     """
 
-    write: Write
     check: Callable[[str], CheckReport]
-    dry_run: Callable[[str], DryRunReport]
+    dry_run: Callable[..., DryRunReport]
     apply: Callable[[str], bool | str | Finding | None]
     max_attempts: int = 3
     candidates: int = 1
     prompts: str | None = None
-    fallback: Write | Sequence[Write] | None = None
     brief: Brief | None = None
-    on_event: Callable[[str, dict[str, Any]], None] | None = None
-    wait: Callable[[float], object] = time.sleep
-    seconds_left: Callable[[], float | None] = lambda: None
-    # Candidates run in threads; a dry run borrows the process's random numbers.
+    strategy: Strategy | None = None
+    archive: Sequence[Outcome] = ()
+    dry_run_steps: int | None = None
+    # A dry run borrows the process's random numbers.
     turn: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False
     )
@@ -138,25 +139,10 @@ class Ports:
         return OptimizerBrief(self.prompts) if self.brief is None else self.brief
 
     @property
-    def fallbacks(self) -> tuple[Write, ...]:
-        """Who is asked after `write`, in turn."""
-        if self.fallback is None:
-            return ()
-        return (self.fallback,) if callable(self.fallback) else tuple(self.fallback)
+    def searches(self) -> Strategy:
+        """The strategy that counts."""
+        return self.strategy or BestDryRun(self.asks, self.candidates)
 
     def __post_init__(self) -> None:
-        for name in ("write", "check", "dry_run", "apply"):
-            if not callable(getattr(self, name)):
-                raise PortsError(
-                    f"Ports.{name} is {getattr(self, name)!r}; wanted a callable"
-                )
-        if not all(callable(each) for each in self.fallbacks):
-            raise PortsError(
-                f"Ports.fallback is {self.fallback!r}; wanted a callable, or several"
-            )
-        for name in ("max_attempts", "candidates"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise PortsError(
-                    f"Ports.{name} is {value!r}; wanted a whole number of at least 1"
-                )
+        self.require_callables("check", "dry_run", "apply")
+        self.require_counts("max_attempts", "candidates")

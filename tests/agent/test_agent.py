@@ -164,14 +164,49 @@ def test_a_budget_stops_the_asking_and_not_the_training():
     assert 2 == len(lm.asked)
 
 
+class Wordy(Scripted):
+    """Counts a token for every character, and 9000 more for its answer."""
+
+    def _generate(self, messages, stop=None, run_manager=None, **options):
+        result = super()._generate(messages, stop, run_manager, **options)
+        counts = {"input_tokens": sum(len(str(m.content)) for m in messages)}
+        counts |= {"output_tokens": 9000}
+        counts["total_tokens"] = sum(counts.values())
+        result.generations[0].message.usage_metadata = counts
+        return result
+
+
 def test_a_budget_of_tokens_ends_a_decision_in_the_middle():
-    lm = scripted(FORBIDDEN)
-    with agent_over(models.make("mlp"), lm=lm, budget={"tokens": 15}) as agent:
+    lm = Wordy(replies=[fenced(FORBIDDEN)])
+    with agent_over(models.make("mlp"), lm=lm, budget={"tokens": 30_000}) as agent:
         run(agent, 3)
         decision = agent.decide()
 
     assert ("kept", 2) == (decision.verdict, len(lm.asked))
-    assert "20 of 15 tokens" in decision.reason
+    assert "the next call may use" in decision.reason
+    assert 20_000 < decision.usage["total_tokens"] < 30_000
+
+
+def test_no_call_is_made_that_may_use_more_than_the_whole_budget():
+    lm = scripted(SGD)
+    with agent_over(models.make("mlp"), lm=lm, budget={"tokens": 100}) as agent:
+        run(agent, 3)
+        decision = agent.decide()
+
+    assert ("kept", []) == (decision.verdict, lm.asked)
+    assert "0 of 100 tokens are spent" in decision.reason
+
+
+def test_a_budget_that_two_agents_share_is_spent_by_both():
+    budget, lm = dux_agent.Budget(calls=1), scripted(SGD)
+    verdicts = []
+    for _ in range(2):
+        with agent_over(models.make("mlp"), lm=lm, budget=budget) as agent:
+            run(agent, 3)
+            verdicts.append(agent.decide().verdict)
+
+    assert ["applied", "kept"] == verdicts
+    assert 1 == len(lm.asked)
 
 
 def test_validate_is_asked_at_attach_and_once_a_decision_and_leaves_no_trace():

@@ -496,8 +496,9 @@ def test_what_happens_is_streamed_as_events():
     )
 
     kinds = [event["kind"] for event in events]
-    assert ["error", "static_check", "static_check", "dry_run", "apply"] == kinds
-    assert "server error (503)" in events[0]["data"]["cause"]
+    told = ["prompt", "error"] + 2 * ["prompt", "reply", "static_check"]
+    assert [*told, "dry_run", "apply"] == kinds
+    assert "server error (503)" in events[1]["data"]["message"]
 
 
 # --- a source that passes and cannot be built

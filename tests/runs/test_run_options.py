@@ -185,7 +185,7 @@ def test_a_budget_is_a_number_of_calls_or_limits_by_name(written, limits):
 
 @pytest.mark.parametrize(
     "written",
-    ["", "many", "calls", "calls=", "=3", "calls=x", "money=3", 0, "-1", [1], 2**41],
+    ["", "many", "calls", "calls=", "=3", "calls=x", "euros=3", 0, "-1", [1], 2**41],
 )
 def test_what_is_no_budget_is_refused_in_words(written):
     with pytest.raises(BadArgument, match="budget .*(was|were) wanted"):

@@ -10,6 +10,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from dux_graphs.asking import NotWritten, ask, tell
+from dux_graphs.search.strategy import Request
 from dux_graphs.tuning.state import TrialPorts, TrialState
 from dux_prompts.tuning.space import key_of
 from dux_prompts.tuning.study_view import StudyView
@@ -50,11 +51,12 @@ class TrialNodes:
         conversation = chat + told
         try:
             system = brief.system(view)
-            replies = ask(ports, runtime, system, conversation, prompt, self._calls)
+            asked = [Request(prompt)]
+            answers = ask(ports, runtime, system, conversation, asked, self._calls)
         except NotWritten as error:
             failed = {"verdict": "failed", "reason": str(error)}
             return Command(update=failed, goto=END)
-        read = brief.read(replies[0])
+        read = brief.read(answers[0].reply.text)
         update: dict[str, Any] = {"tries": tries + 1, "messages": conversation[known:]}
         if isinstance(read, Finding):
             tell(ports, runtime, "static_check", _judged(None, [read]))

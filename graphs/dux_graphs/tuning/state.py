@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import operator
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
-from dux_graphs.state import PortsError, Write
 from dux_graphs.tuning.brief import HyperparameterBrief
+from dux_graphs.writing import ModelPorts
 from dux_sandbox.findings import Finding
 
 
@@ -63,11 +62,12 @@ Evaluate = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class TrialPorts:
+class TrialPorts(ModelPorts):
     """What the graph of a trial cannot do itself. Live callables; never in the state.
 
+    The way to the language model is described in `dux_graphs.writing.ModelPorts`.
+
     Attributes:
-        write: messages to the text of a reply, as of `dux_graphs.state.Ports`.
         check: the JSON object of a reply to the configuration that it means, or to
             what is wrong with it.
         draw: a configuration for a trial whose every try was refused.
@@ -75,44 +75,17 @@ class TrialPorts:
         evaluate: a configuration to what came of it, plain data; None: the graph ends
             after the check, and somebody else evaluates.
         max_attempts: replies that a trial may cost.
-        fallback: asked in turn when `write` has failed for good.
-        on_event: is told of each "static_check" and "error", with plain data.
-        wait: waits so many seconds, as a server asked to.
-        seconds_left: seconds that may still be waited, where that is limited.
 
     Raises:
         PortsError: a port is not callable, or `max_attempts` is less than one.
     """
 
-    write: Write
     check: Check
     draw: Callable[[], dict[str, Any]]
     brief: HyperparameterBrief
     evaluate: Evaluate | None = None
     max_attempts: int = 3
-    fallback: Sequence[Write] = ()
-    on_event: Callable[[str, dict[str, Any]], None] | None = None
-    wait: Callable[[float], object] = time.sleep
-    seconds_left: Callable[[], float | None] = lambda: None
-    candidates: int = 1
-
-    @property
-    def asks(self) -> HyperparameterBrief:
-        """The brief that counts."""
-        return self.brief
-
-    @property
-    def fallbacks(self) -> tuple[Write, ...]:
-        """Who is asked after `write`, in turn."""
-        return tuple(self.fallback)
 
     def __post_init__(self) -> None:
-        for name in ("write", "check", "draw"):
-            if not callable(getattr(self, name)):
-                raise PortsError(
-                    f"TrialPorts.{name} is {getattr(self, name)!r}; wanted a callable"
-                )
-        if self.max_attempts < 1:
-            raise PortsError(
-                f"TrialPorts.max_attempts is {self.max_attempts!r}; wanted at least 1"
-            )
+        self.require_callables("check", "draw")
+        self.require_counts("max_attempts")

@@ -51,6 +51,7 @@ def dry_run(
     settle: Callable[[Options], Options] | None = None,
     also: Sequence[Any] = (),
     resting: Resting | None = None,
+    proposal_steps: int | None = None,
 ) -> DryRunReport:
     """Try a source for a few steps on a copy of the model; the model is untouched.
 
@@ -83,6 +84,7 @@ def dry_run(
             cannot be seen from its closure, globals and attributes.
         resting: what knows which frozen weights do not move; the copy shares those.
             None: it shares none.
+        proposal_steps: that the proposal takes, where they are fewer than `steps`.
 
     Returns:
         What happened; `report.ok` when nothing speaks against the proposal.
@@ -122,6 +124,7 @@ def dry_run(
     with gradients_aside(live), torch.enable_grad():
         if incumbent_losses is None:
             incumbent_losses = trial.incumbent(running, limits)
+        trial.steps = min(steps, proposal_steps or steps)
         report = _try_proposal(
             source,
             trial,
@@ -179,7 +182,8 @@ def _try_proposal(
     finally:
         if rule is not None:
             rule.close()
-    findings = judge(losses, incumbent_losses, accept) or findings
+    beside = incumbent_losses[: trial.steps + 1]
+    findings = judge(losses, beside, accept) or findings
     return DryRunReport(
         not findings,
         tuple(losses),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dux_graphs.state import NoMoreCalls
+from dux_graphs.writing import NoMoreCalls
 
 
 class Overdue(NoMoreCalls):

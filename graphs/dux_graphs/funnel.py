@@ -1,0 +1,128 @@
+"""The dry runs of one try: each a whole one, or fewer and fewer for longer."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from dux_graphs.search.strategy import Funnel, Rung
+from dux_graphs.state import CandidateState, Ports
+from dux_sandbox.findings import DryRunReport, Finding
+
+Judged = Callable[[CandidateState, dict[str, Any]], None]
+Tried = list[tuple[CandidateState, DryRunReport]]
+
+_WHOLE = Rung(1.0, 10**6)
+
+
+def tried(ports: Ports, candidates: Sequence[CandidateState], judged: Judged) -> Tried:
+    """Each proposal with the report on it, in the order that they were proposed in.
+
+    Of sources that differ in nothing that runs only the first is tried. Where the
+    strategy has rungs, those that others left behind are refused, but for as long as
+    none of those others passes a whole dry run.
+
+    Args:
+        judged: is told of each dry run, with the report as plain data.
+    """
+    reports: dict[int, DryRunReport] = {}
+    forms: dict[str, int] = {}
+    for number, candidate in enumerate(candidates):
+        first = forms.setdefault(_form_of(candidate["source"]), number)
+        if first != number:
+            reports[number] = _refused(
+                "repeated",
+                f"it runs as proposal {first + 1} of this try does, to the last step",
+                "a rule that differs in kind",
+            )
+            judged(candidate, reports[number].as_dict())
+    going = [number for number in range(len(candidates)) if number not in reports]
+    rungs = _rungs_of(ports, len(going))
+
+    def run(number: int, rung: Rung) -> DryRunReport:
+        source = candidates[number]["source"]
+        if rung.share >= 1 or ports.dry_run_steps is None:
+            told, report = {}, ports.dry_run(source)
+        else:
+            steps = max(1, round(rung.share * ports.dry_run_steps))
+            told, report = {"steps": steps}, ports.dry_run(source, steps=steps)
+        judged(candidates[number], report.as_dict() | told)
+        return report
+
+    with ports.turn:
+        _climb(going, rungs, run, reports)
+    return [(candidates[number], reports[number]) for number in sorted(reports)]
+
+
+def _climb(
+    going: list[int],
+    rungs: Sequence[Rung],
+    run: Callable[[int, Rung], DryRunReport],
+    reports: dict[int, DryRunReport],
+) -> None:
+    """Fill the reports of those that are going, rung by rung."""
+    left_behind: list[int] = []
+    for place, rung in enumerate(rungs):
+        going, left = going[: rung.keep], going[rung.keep :]
+        left_behind = left + left_behind
+        for number in going:
+            reports[number] = run(number, rung)
+        passed = [number for number in going if reports[number].ok]
+        if place < len(rungs) - 1:
+            going = sorted(passed, key=lambda number: _last(reports[number]))
+    # Whoever was ahead has failed at last: the next best is tried as a whole.
+    while left_behind and not any(reports[number].ok for number in going):
+        going = [left_behind.pop(0)]
+        reports[going[0]] = run(going[0], rungs[-1])
+    for number in left_behind:
+        steps = len(reports[number].losses) - 1
+        others = f"after {steps} steps of its dry run other proposals were better"
+        behind = _refused("left_behind", others, "a rule that gains earlier")
+        reports[number] = DryRunReport(
+            False,
+            reports[number].losses,
+            reports[number].incumbent_losses,
+            findings=behind.findings,
+        )
+
+
+def _rungs_of(ports: Ports, count: int) -> Sequence[Rung]:
+    strategy = ports.searches
+    if count > 1 and ports.dry_run_steps is not None and isinstance(strategy, Funnel):
+        return strategy.rungs(count)
+    return [_WHOLE]
+
+
+def _refused(rule: str, message: str, instead: str) -> DryRunReport:
+    return DryRunReport(False, findings=(Finding(rule, None, message, instead),))
+
+
+def _last(report: DryRunReport) -> float:
+    return report.losses[-1] if report.losses else float("inf")
+
+
+def _form_of(source: str) -> str:
+    """A source without what never runs: comments, docstrings, spaces, line ends.
+
+    It has passed the static check, so it may be parsed.
+    """
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return source  # a check of the caller's own let it pass
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        rest = [each for each in body if not _is_text(each)]
+        node.body = rest or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.dump(tree)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
