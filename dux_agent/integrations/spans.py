@@ -238,7 +238,7 @@ class Spans:
         span.set_status(self._otel.Status(self._otel.StatusCode.ERROR, message))
 
 
-def _tell_tokens(span: Span, usage: Mapping[str, int]) -> None:
+def _tell_tokens(span: Span, usage: Mapping[str, float]) -> None:
     """A reply's usage is that of its call, an apply's that of the whole decision."""
     for name in ("input_tokens", "output_tokens"):
         if name in usage:

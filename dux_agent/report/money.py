@@ -40,15 +40,17 @@ class Prices:
         """Whether there are prices."""
         return self.tokens_in is not None and self.tokens_out is not None
 
-    def cost(self, usage: Mapping[str, int]) -> float | None:
+    def cost(self, usage: Mapping[str, float]) -> float | None:
         """What this usage costs, dollars; None where it cannot be known.
+
+        Without prices given, what the run itself has counted.
 
         >>> Prices(2.0, 10.0).cost({"input_tokens": 500_000, "output_tokens": 1000})
         1.01
         """
         going, coming = usage.get("input_tokens"), usage.get("output_tokens")
         if self.tokens_in is None or self.tokens_out is None:
-            return None
+            return usage.get("money")
         if usage.get("calls") == 0:
             return 0.0
         # A model that does not say how many tokens it used says 0.
@@ -57,10 +59,12 @@ class Prices:
         return ((going or 0) * self.tokens_in + (coming or 0) * self.tokens_out) / 1e6
 
 
-def money_text(prices: Prices, usages: Iterable[Mapping[str, int]]) -> str:
+def money_text(prices: Prices, usages: Iterable[Mapping[str, float]]) -> str:
     """The sum of several usages in words; says so where it is not known."""
-    if not prices.known:
+    usages = list(usages)
+    if not prices.known and not any("money" in usage for usage in usages):
         return "unknown: no prices given"
+    usages = [usage for usage in usages if prices.known or usage.get("calls") != 0]
     costs = [prices.cost(usage) for usage in usages]
     known = [cost for cost in costs if cost is not None]
     if costs and not known:

@@ -158,10 +158,13 @@ def _figures(run: RunHistory, prices: Prices) -> list[View]:
 
 def _tokens(run: RunHistory, prices: Prices) -> View:
     usages = [each.usage for each in run.decisions]
-    tokens = sum(
-        each.get("input_tokens", 0) + each.get("output_tokens", 0) for each in usages
+    tokens = int(
+        sum(
+            each.get("input_tokens", 0) + each.get("output_tokens", 0)
+            for each in usages
+        )
     )
-    calls = sum(each.get("calls", 0) for each in usages)
+    calls = int(sum(each.get("calls", 0) for each in usages))
     money = money_text(prices, usages)
     if prices.known:
         value, _, why = money.partition(": ")

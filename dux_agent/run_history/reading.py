@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -242,12 +241,13 @@ def _observed_loss(observed: ObservationEvent) -> float | None:
     return observed.loss_fifths[-1] if observed.loss_fifths else None
 
 
-def _added(replies: Iterable[ReplyEvent]) -> dict[str, int]:
+def _added(replies: Iterable[ReplyEvent]) -> dict[str, float]:
     """The calls of a decision that has no verdict, together."""
-    total: Counter[str] = Counter()
+    total: dict[str, float] = {}
     for reply in replies:
-        total.update(reply.usage)
-    return dict(total)
+        for name, used in reply.usage.items():
+            total[name] = total.get(name, 0) + used
+    return total
 
 
 def _stages(events: list[Event]) -> tuple[Stage, ...]:

@@ -118,7 +118,7 @@ class DecisionStory:
         prompts: the messages of each call to the model: `(role, content)` pairs.
         proposals: in the order in which they were read.
         troubles: with the model.
-        usage: calls and tokens; a name that is missing was not recorded.
+        usage: calls, tokens, dollars; a name that is missing was not recorded.
         seconds: wall time of the decision, seconds; None where it is not over.
         began, ended: seconds since 1970, of its first and of its verdict's event.
         carried, dropped: parameters by name of the state entry.
@@ -142,7 +142,7 @@ class DecisionStory:
     prompts: tuple[tuple[tuple[str, str], ...], ...] = field(repr=False)
     proposals: tuple[ProposalTold, ...]
     troubles: tuple[ErrorEvent, ...]
-    usage: Mapping[str, int]
+    usage: Mapping[str, float]
     seconds: float | None
     began: float
     ended: float

@@ -35,7 +35,7 @@ class Answer:
 
     prompt: str
     content: str | None
-    usage: dict[str, int]
+    usage: dict[str, float]
     failure: str = ""
 
 

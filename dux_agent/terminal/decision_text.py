@@ -86,8 +86,10 @@ def _plain(console: Console, lines: Sequence[str]) -> None:
         console.print(Text(line), soft_wrap=True)
 
 
-def _usage_text(usage: Mapping[str, int]) -> str:
-    counts = [f"{usage[name]} {name.replace('_', ' ')}" for name in sorted(usage)]
+def _usage_text(usage: Mapping[str, float]) -> str:
+    counted = sorted(usage.keys() - {"money"})
+    counts = [f"{usage[name]} {name.replace('_', ' ')}" for name in counted]
+    counts += [f"${usage['money']:.4f}"] if usage.get("money") else []
     return ", ".join(counts) or "no count of tokens"
 
 
