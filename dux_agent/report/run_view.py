@@ -158,12 +158,8 @@ def _figures(run: RunHistory, prices: Prices) -> list[View]:
 
 def _tokens(run: RunHistory, prices: Prices) -> View:
     usages = [each.usage for each in run.decisions]
-    tokens = int(
-        sum(
-            each.get("input_tokens", 0) + each.get("output_tokens", 0)
-            for each in usages
-        )
-    )
+    kinds = ("input_tokens", "output_tokens")
+    tokens = int(sum(each.get(kind, 0) for each in usages for kind in kinds))
     calls = int(sum(each.get("calls", 0) for each in usages))
     money = money_text(prices, usages)
     if prices.known:
