@@ -250,6 +250,20 @@ HANDED_ON = {
 }
 
 
+HANDED_ON["module"] = (
+    "from . import h\nscaled = h.scaled",
+    "from . import helper as h\n",
+)
+HANDED_ON["its_name"] = (
+    "from . import helper\nscaled = helper.scaled",
+    "from . import helper\n",
+)
+HANDED_ON["far_module"] = (
+    "import package as p\nscaled = p.helper.scaled",
+    "from . import helper\n",
+)
+
+
 @pytest.mark.parametrize("kind", sorted(HANDED_ON))
 def test_a_package_hands_on_what_its_files_define(package, kind):
     imports, init = HANDED_ON[kind]

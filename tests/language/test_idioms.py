@@ -80,6 +80,8 @@ TOPS = {
     "one underscore at both ends": "_scaled_ = 1.0",
     "hints": "from typing import overload, override, Protocol, TypeAlias, TypeVar\n"
     "T = TypeVar('T')\nPair: TypeAlias = 'tuple[int, int]'\n"
+    "Kind: TypeAlias = type[torch.optim.Optimizer]\n"
+    "Either = type[torch.Tensor] | Pair\n"
     "class Shaped(Protocol):\n    shape: 'Pair'\n"
     "    def numel(self) -> int: ...\n"
     "@overload\ndef f(x: int) -> int: ...\n"

@@ -72,8 +72,13 @@ class Linker:
             return  # a copy of torch's file beside a copy of torch's optimizer
         for alias in statement.names:
             inner = f"{dotted}.{alias.name}".lstrip(".")
-            if package is not None and self._defines(package.name, alias.name):
-                yield alias, alias.name, package
+            own = package is None or package.name == file.name
+            if package and not own and self._defines(package.name, alias.name):
+                handed = self.module_of(package.name, alias.name)
+                if handed is None:
+                    yield alias, alias.name, package
+                else:
+                    yield alias, "", handed
                 continue
             beside = self._files.find(file, level, inner) if alias.name != "*" else None
             if beside is not None:
@@ -97,6 +102,25 @@ class Linker:
             return False
         finally:
             self._asked.discard((file, name))
+
+    def module_of(self, file: str, name: str) -> SourceFile | None:
+        """The file that a name of another stands for as a module; None for others.
+
+        Raises:
+            CannotJoin: that other cannot be read.
+        """
+        if name == "*":
+            return None
+        module = self._outlined(file)
+        for statement in self._own_imports(module):
+            if isinstance(statement, ast.ImportFrom) and any(
+                (each.asname or each.name) == name for each in statement.names
+            ):
+                for alias, meant, found in self._means(module.file, statement):
+                    if (alias.asname or alias.name) == name and meant == "":
+                        self.handing[file] = None
+                        return found
+        return None
 
     # Linking
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dux_sandbox.gathering.linking import Linker
+from dux_sandbox.gathering.modules import SourceFile
 from dux_sandbox.gathering.reading import CannotJoin, Link, Module, Symbol
 from dux_sandbox.gathering.text_edits import CannotEdit, Edit, text_at
 
@@ -76,15 +77,17 @@ def _use(
     file = files.get("")
     while at in around:
         node = around[at]
+        handed: SourceFile | None = None
         if file is not None and isinstance(node.ctx, ast.Load):
             try:
-                symbol = linker.symbol(file, node.attr)
+                handed = linker.module_of(file, node.attr)
+                symbol = None if handed else linker.symbol(file, node.attr)
             except CannotJoin as error:
                 return Use(root, root, error)
             if symbol is not None:
                 return Use(node, root, symbol)
         path.append(node.attr)
-        file = files.get(".".join(path))
+        file = files.get(".".join(path)) if handed is None else handed.name
         at = node
     told = f"the module {root.id} is used as a value"
     if path:

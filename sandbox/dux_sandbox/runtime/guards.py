@@ -226,6 +226,7 @@ class Guards:
                 return kind
             return stand_in_for(kind) or INERT
 
+        lookups.as_hints.add(guarded_type)
         found = {name: plain_builtins.BUILTINS[name] for name in vocabulary.BUILTINS}
         found.update(
             {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, defaultdict
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
+from weakref import WeakSet
 
 import torch
 
@@ -15,8 +16,10 @@ from dux_sandbox.runtime.dimensions import check_dimensions
 from dux_sandbox.runtime.indexing import check_index
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.runtime.nesting import check_key
-from dux_sandbox.runtime.standins import Inert, StandIn
+from dux_sandbox.runtime.standins import INERT, Inert, StandIn
 
+# What stands for `type`: `type[Optimizer]` is a hint, and nothing else.
+as_hints: WeakSet[Any] = WeakSet()
 _SUBSCRIPTABLE: frozenset[type] = TENSORS | frozenset(
     [dict, list, tuple, str, range, torch.Size, OrderedDict, defaultdict, Deque]
     + [Inert, StandIn]
@@ -50,6 +53,8 @@ def get_item(target: Any, key: Any) -> Any:
         return part
     if isinstance(target, tuple) and kind.__module__ == "torch.return_types":
         return target[key]
+    if kind is FunctionType and target in as_hints:
+        return INERT
     raise TypeError(f"a {kind.__name__} cannot be subscripted in a rule")
 
 
