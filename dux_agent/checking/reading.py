@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,13 +11,18 @@ from dux_agent.checking.vetted import Told, VettedClass
 from dux_agent.errors import BadArgument
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 from dux_sandbox.gathering.gathered import Gathered
-from dux_sandbox.gathering.joining import join
+from dux_sandbox.gathering.joining import Joined, join
 from dux_sandbox.gathering.modules import SourceFile
 from dux_sandbox.gathering.outline import Outline, is_main_block, lines_of, outline
 from dux_sandbox.gathering.reading import CannotJoin
 from dux_sandbox.gathering.scripts import signs_of, told
 from dux_sandbox.gathering.slicing import only_needed, part_of
 from dux_sandbox.static_check import check
+
+_BINDS = (
+    *(ast.FunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom),
+    *(ast.Assign, ast.AnnAssign, ast.Pass),
+)
 
 
 @dataclass(frozen=True)
@@ -185,7 +191,7 @@ def read(
         BadArgument: a name is no optimizer of the file.
     """
     try:
-        joined = join(SourceFile(file, text), beside)
+        joined, without = _joined(file, text, beside)
     except CannotJoin as error:
         found = Told(error.file, error.finding)
         return Read(file, text, Gathered.of(file, text), found=(found,))
@@ -196,6 +202,8 @@ def read(
     if about is None or not chosen:
         return _without_optimizer(held)
     parts = [Part.of(file, text, whole, about, name) for name in chosen]
+    if joined.files:
+        parts = [_with_less(part, whole, about) for part in parts]
     if not all(part.report.ok for part in parts):
         alone = outline(text)
         signs = [] if alone is None else signs_of(alone)
@@ -204,23 +212,75 @@ def read(
             found = _script(file, told(signs), signs[0].line, parts)
             held = replace(held, signs=told(signs), found=(found,))
     if not names and not held.signs:
-        unjudged = tuple(_in_no_part(whole, about, parts))
-        parts[-1] = replace(parts[-1], unjudged=unjudged)
+        lost = _in_none_of([part.lines for part in parts], whole, about)
+        parts[-1] = replace(parts[-1], unjudged=(*without, *lost))
     return replace(held, parts=tuple(parts))
 
 
-def _in_no_part(
-    whole: Gathered, about: Outline, parts: Sequence[Part]
-) -> Iterator[Told]:
-    """A note on each statement that uses something of every class, as a list of them.
+def _joined(
+    file: str, text: str, beside: Sequence[SourceFile]
+) -> tuple[Joined, list[Told]]:
+    """A file and what it uses of others, or what its optimizers use of it and others.
 
-    Each class is judged without what the others need, and so without these.
+    Returns:
+        What was joined, and a note on each statement that was left out before that.
+
+    Raises:
+        CannotJoin: what those use cannot be had.
     """
-    held = {
-        part.lines.origin(line)
-        for part in parts
-        for line in range(1, len(part.lines.lines) + 1)
-    }
+    try:
+        return join(SourceFile(file, text), beside), []
+    except CannotJoin:
+        about = outline(text)
+        if about is None or not (about.rules or about.strangers):
+            raise
+        named = [*about.rules, *(name for name, _ in about.strangers)]
+        every = Gathered.of(file, text)
+        less = only_needed(every, about, named)
+        made = join(SourceFile(file, less.text), beside)
+        origins = tuple(
+            less.origin(line) if name == file else (name, line)
+            for name, line in made.source.origins
+        )
+        source = replace(made.source, origins=origins)
+        without = list(_in_none_of([less], every, about))
+        return replace(made, source=source), without
+
+
+def _with_less(part: Part, whole: Gathered, about: Outline) -> Part:
+    """A class without what it does not use, where that is accepted and the whole not.
+
+    Nothing of the file may be lost by that but definitions, imports and constants.
+    """
+    alone = part.alone(whole, about)
+    held = set(alone.lines.origins)
+    lost = [
+        each
+        for each in about.tree.body
+        if held.isdisjoint(whole.origin(line) for line in lines_of(each))
+    ]
+    return alone if alone.report.ok and all(map(_only_binds, lost)) else part
+
+
+def _only_binds(statement: ast.stmt) -> bool:
+    if isinstance(statement, (ast.Try, ast.If)):
+        inside = [each for each in ast.walk(statement) if isinstance(each, ast.stmt)]
+        within = (each for each in inside if not isinstance(each, (ast.Try, ast.If)))
+        return is_main_block(statement) or all(map(_only_binds, within))
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant)
+    return isinstance(statement, _BINDS)
+
+
+def _in_none_of(
+    parts: Sequence[Gathered], whole: Gathered, about: Outline
+) -> Iterator[Told]:
+    """A note on each statement that is in no part of a source.
+
+    One that uses something of every class, as a list of them, is in none: each class is
+    judged without what the others need.
+    """
+    held = {origin for part in parts for origin in part.origins}
     for statement in about.tree.body:
         places = [whole.origin(line) for line in lines_of(statement)]
         if not is_main_block(statement) and held.isdisjoint(places):

@@ -759,3 +759,35 @@ def test_a_finding_names_every_file_that_has_to_be_added(file):
 
     assert {"--with"} == set(options[::2])
     assert one["ok"], one["findings"]
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        "from zoo.common import drawn\n\n\ndef show(x):\n    return drawn(x)\n",
+        "from zoo.missing import Base\n\n\nclass Callback(Base):\n    pass\n",
+        "from zoo.common import nothing\nlog = nothing()\n",
+        "import numpy as np\n\n\ndef summed(x):\n    return np.sum(x)\n",
+    ],
+)
+@pytest.mark.usefixtures("package")
+def test_what_only_the_rest_of_a_file_needs_is_left_out_with_a_note(rest):
+    text = Path("zoo/optim/mine.py").read_text()
+    Path("zoo/optim/mine.py").write_text(rest + "\n\n" + text)
+
+    (one,) = told("zoo/optim/mine.py", "--with", "zoo")
+
+    assert one["ok"], one["findings"]
+    assert "left out" in {note["rule"] for note in one["notes"]}
+
+
+@pytest.mark.usefixtures("package")
+def test_what_a_file_does_when_it_is_imported_is_not_left_out_of_a_class():
+    text = Path("zoo/optim/mine.py").read_text()
+    Path("zoo/optim/mine.py").write_text(
+        f"import os\nfrom zoo.common import drawn\nos.system(drawn)\n{text}"
+    )
+
+    (one,) = told("--static", "zoo/optim/mine.py", "--with", "zoo")
+
+    assert not one["ok"]
