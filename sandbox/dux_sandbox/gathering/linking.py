@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Iterator
 
 from dux_sandbox.gathering.modules import Files, SourceFile
-from dux_sandbox.gathering.reading import CannotJoin, Link, Module, Symbol, read
+from dux_sandbox.gathering.reading import CannotJoin, Link, Module
+from dux_sandbox.gathering.resolving import Resolver, bound_otherwise
 from dux_sandbox.gathering.scopes import Scope
-from dux_sandbox.language.preparing import torchs_own
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 _Import = ast.Import | ast.ImportFrom
 _MOST_NAMES = 8
 
 
-class Linker:
-    """Reads files where something of them is used.
-
-    Attributes:
-        handing: the files that define a name that was asked for, or hand it on.
-    """
+class Linker(Resolver):
+    """Says of every scope of a file which names files at hand bring."""
 
     def __init__(self, files: Files) -> None:
         """Nothing is read yet."""
-        self._files = files
-        self.handing: dict[str, None] = {}
-        self._read: dict[str, Module | CannotJoin] = {}
+        super().__init__(files)
         self._linked: set[str] = set()
-        self._asked: set[tuple[str, str]] = set()
 
     def module(self, name: str) -> Module:
         """A file, with what its imports bring.
@@ -37,7 +29,7 @@ class Linker:
         Raises:
             CannotJoin: it cannot be read.
         """
-        module = self._outlined(name)
+        module = self.outlined(name)
         if name not in self._linked:
             self._linked.add(name)
             for scope in module.scopes:
@@ -45,89 +37,10 @@ class Linker:
                     self._link(module, scope, statement)
         return module
 
-    def _outlined(self, name: str) -> Module:
-        if name not in self._read:
-            try:
-                self._read[name] = read(self._files.by_name[name], self._files)
-            except CannotJoin as error:
-                self._read[name] = error
-        found = self._read[name]
-        if isinstance(found, CannotJoin):
-            raise found
-        return found
-
-    def _means(
-        self, file: SourceFile, statement: _Import
-    ) -> Iterator[tuple[ast.alias, str, SourceFile]]:
-        """(alias, name in the file, or "" for the file itself; the file)."""
-        if isinstance(statement, ast.Import):
-            for alias in statement.names:
-                found = self._files.find(file, 0, alias.name)
-                if found is not None:
-                    yield alias, "", found
-            return
-        dotted, level = statement.module or "", statement.level
-        package = self._files.find(file, level, dotted) if dotted or level else None
-        if package is not None and not package.named and torchs_own(statement):
-            return  # a copy of torch's file beside a copy of torch's optimizer
-        for alias in statement.names:
-            inner = f"{dotted}.{alias.name}".lstrip(".")
-            own = package is None or package.name == file.name
-            if package and not own and self._defines(package.name, alias.name):
-                handed = self.module_of(package.name, alias.name)
-                if handed is None:
-                    yield alias, alias.name, package
-                else:
-                    yield alias, "", handed
-                continue
-            beside = self._files.find(file, level, inner) if alias.name != "*" else None
-            if beside is not None:
-                yield alias, "", beside
-            elif package is not None:
-                yield alias, alias.name, package
-
-    def _defines(self, file: str, name: str) -> bool:
-        """Whether a file has a name, of its own or by a star."""
-        if name == "*":
-            return True
-        if (file, name) in self._asked:
-            return False
-        self._asked.add((file, name))
-        try:
-            own = self._outlined(file)
-            return name in own.scope.bound or bool(
-                self._by_star(own, name, frozenset([file]))
-            )
-        except CannotJoin:
-            return False
-        finally:
-            self._asked.discard((file, name))
-
-    def module_of(self, file: str, name: str) -> SourceFile | None:
-        """The file that a name of another stands for as a module; None for others.
-
-        Raises:
-            CannotJoin: that other cannot be read.
-        """
-        if name == "*":
-            return None
-        module = self._outlined(file)
-        for statement in self._own_imports(module):
-            if isinstance(statement, ast.ImportFrom) and any(
-                (each.asname or each.name) == name for each in statement.names
-            ):
-                for alias, meant, found in self._means(module.file, statement):
-                    if (alias.asname or alias.name) == name and meant == "":
-                        self.handing[file] = None
-                        return found
-        return None
-
-    # Linking
-
     def _link(self, module: Module, scope: Scope, statement: _Import) -> None:
         if statement in module.hints:
             return
-        for alias, name, found in self._means(module.file, statement):
+        for alias, name, found in self.means(module.file, statement):
             module.matched.setdefault(statement, set()).add(alias)
             if name == "*":
                 self._link_star(module, found.name)
@@ -178,7 +91,7 @@ class Linker:
     def _bind(
         self, module: Module, scope: Scope, statement: _Import, name: str, link: Link
     ) -> None:
-        again = _bound_otherwise(module, scope, name)
+        again = bound_otherwise(module, scope, name)
         symbol = link.symbol
         if symbol is not None and (again or _inside_function(scope)):
             module.assigned.setdefault(statement, []).append((name, symbol))
@@ -196,7 +109,7 @@ class Linker:
     def _missing(
         self, module: Module, statement: _Import, file: str, name: str
     ) -> CannotJoin:
-        own = sorted(self._outlined(file).scope.bound)
+        own = sorted(self.outlined(file).scope.bound)
         shown = ", ".join(own[:_MOST_NAMES]) + (", ..." if own[_MOST_NAMES:] else "")
         return CannotJoin(
             module.file.name,
@@ -206,102 +119,10 @@ class Linker:
             "it",
         )
 
-    # What names stand for
-
-    def symbol(
-        self, file: str, name: str, seen: frozenset[str] = frozenset()
-    ) -> Symbol | None:
-        """Where a name of a file is defined, through the files that hand it on.
-
-        Raises:
-            CannotJoin: one of them cannot be read.
-        """
-        found = self._symbol(file, name, seen)
-        if found is not None:
-            self.handing[file] = None
-        return found
-
-    def _symbol(self, file: str, name: str, seen: frozenset[str]) -> Symbol | None:
-        if file in seen:
-            return None
-        module = self._outlined(file)
-        for statement in self._own_imports(module):
-            if not any((each.asname or each.name) == name for each in statement.names):
-                continue
-            for alias, meant, found in self._means(module.file, statement):
-                bound = alias.asname or alias.name
-                if meant not in ("", "*") and bound == name:
-                    if not _bound_otherwise(module, module.scope, name):
-                        return self.symbol(found.name, meant, seen | {file})
-        if name in module.scope.bound:
-            return Symbol(file, name)
-        return self._by_star(module, name, seen | {file})
-
-    def _by_star(
-        self, module: Module, name: str, seen: frozenset[str]
-    ) -> Symbol | None:
-        for star in self._stars(module):
-            handed = self.symbol(star, name, seen)
-            if handed is not None and name in self.public(star):
-                return handed
-        return None
-
-    def _stars(self, module: Module) -> Iterator[str]:
-        """The files of which a module imports everything."""
-        for statement in self._own_imports(module):
-            if statement.names[0].name == "*":
-                for _, _, found in self._means(module.file, statement):
-                    yield found.name
-
-    def _own_imports(self, module: Module) -> Iterator[_Import]:
-        for statement in module.scope.imports:
-            if statement not in module.hints:
-                yield statement
-
-    def public(self, file: str, seen: frozenset[str] = frozenset()) -> set[str]:
-        """What `from file import *` brings.
-
-        Raises:
-            CannotJoin: it cannot be read.
-        """
-        module = self._outlined(file)
-        for statement in module.about.tree.body:
-            if isinstance(statement, ast.Assign) and any(
-                isinstance(each, ast.Name) and each.id == "__all__"
-                for each in statement.targets
-            ):
-                return {
-                    each.value
-                    for each in ast.walk(statement.value)
-                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
-                }
-        names = {name for name in module.scope.bound if not name.startswith("_")}
-        for star in self._stars(module):
-            if star not in seen:
-                names |= self.public(star, seen | {file})
-        return names
-
 
 def _inside_function(scope: Scope | None) -> bool:
     while scope is not None:
         if isinstance(scope.node, _FUNCTIONS):
             return True
         scope = scope.outer
-    return False
-
-
-def _bound_otherwise(module: Module, scope: Scope, name: str) -> bool:
-    """Whether a scope binds a name by more than imports of files."""
-    for use in scope.uses.get(name, ()):
-        if not isinstance(use.ctx, ast.Load):
-            return True
-    body = getattr(scope.node, "body", [])
-    left: list[ast.AST] = list(body) if isinstance(body, list) else []
-    while left:
-        node = left.pop()
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            if node.name == name:
-                return True
-        elif not isinstance(node, ast.Lambda):
-            left += ast.iter_child_nodes(node)
     return False
