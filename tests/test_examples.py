@@ -51,6 +51,14 @@ def test_the_graph_alone_makes_a_decision(tmp_path):
     assert "verdict: applied" in printed
 
 
+@pytest.mark.parametrize("name", ["tune_sklearn.py", "tune_optuna.py"])
+def test_a_study_says_who_proposed_what_and_its_best(name, tmp_path):
+    printed = output_of(name, tmp_path)
+
+    assert 8 < printed.count("offline rule: {")
+    assert "best 0.0" in printed
+
+
 @pytest.fixture
 def postgres(monkeypatch):
     """A server of Postgres: the one that DUX_POSTGRES names, or one started here."""

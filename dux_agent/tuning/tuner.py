@@ -173,7 +173,7 @@ class Tuner:
             assert self._view is not None
             return self._view
 
-        return OfflineSearch(space=self.space, view=view, seed=self.plan.seed)
+        return OfflineSearch(space=lambda: self.space, view=view, seed=self.plan.seed)
 
     def _proposed(self, evaluate: Any) -> Trial:
         """The next trial, before its value; it is pending then."""

@@ -24,12 +24,11 @@ class OfflineSearch(BaseChatModel):
     search, `dux_graphs.tuning.pattern_search`.
 
     Attributes:
-        space: what is tuned.
-        view: the study as it is when it is asked.
+        space, view: what is tuned, and the study, as they are when it is asked.
         seed: of the draws that are left when the pattern has nothing new.
     """
 
-    space: Any
+    space: Callable[[], Space]
     view: Callable[[], StudyView]
     seed: int = 0
     model_name: str = "offline-rule"
@@ -45,8 +44,7 @@ class OfflineSearch(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        view, space = self.view(), self.space
-        assert isinstance(space, Space)
+        view, space = self.view(), self.space()
         over = [(row.config, worth(row.value, view.maximize)) for row in view.trials]
         under_way = [(config, float("inf")) for config in view.pending]
         config, why = next_config(space, [*over, *under_way], seed=self.seed)
