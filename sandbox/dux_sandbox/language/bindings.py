@@ -18,12 +18,14 @@ class Bindings:
             the dotted path they stand for: {"F": "torch.nn.functional"}. Uses of
             these are resolved before the source runs.
         classes: classes at the top level, by name.
+        variables: names that statements at the top level assign to.
     """
 
     names: dict[str, int] = field(default_factory=dict)
     attributes: set[str] = field(default_factory=set)
     modules: dict[str, str] = field(default_factory=dict)
     classes: dict[str, ast.ClassDef] = field(default_factory=dict)
+    variables: set[str] = field(default_factory=set)
 
 
 def levels(tree: ast.AST) -> Iterator[list[ast.AST]]:
@@ -111,6 +113,9 @@ def collect(
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef):
             bindings.classes[statement.name] = statement
+        elif isinstance(statement, (ast.Assign, ast.AnnAssign)):
+            targets = getattr(statement, "targets", None) or [statement.target]  # type: ignore[union-attr]
+            bindings.variables |= {t.id for t in targets if isinstance(t, ast.Name)}
     bindings.modules = _known_imports(imports, bindings.names)
     return bindings
 

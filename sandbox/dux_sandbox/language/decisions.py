@@ -13,7 +13,7 @@ PLAIN = frozenset(
     Add And Assert BitAnd BitOr BitXor BoolOp Break Continue Del Delete Div Eq Expr
     FloorDiv Gt GtE IfExp In Invert Is IsNot LShift List Load Lt LtE MatMult Match
     MatchAs MatchMapping MatchOr MatchSequence MatchSingleton MatchStar Mod Mult
-    NamedExpr Nonlocal Not NotEq NotIn Or Pass Pow RShift Raise Return Slice Starred
+    NamedExpr Nonlocal Not NotEq NotIn Or Pass Pow RShift Return Slice Starred
     Store Sub Tuple UAdd USub UnaryOp alias arg arguments keyword match_case
     """.split()
 )
@@ -22,9 +22,9 @@ PLAIN = frozenset(
 GUARDED = frozenset(
     """
     AnnAssign Assign Attribute AugAssign BinOp Call ClassDef Compare Constant Dict
-    DictComp ExceptHandler For FormattedValue FunctionDef GeneratorExp If Import
-    ImportFrom JoinedStr Lambda ListComp MatchValue Module Name Set SetComp Subscript
-    Try While With Yield YieldFrom comprehension withitem
+    DictComp ExceptHandler For FormattedValue FunctionDef GeneratorExp Global If
+    Import ImportFrom JoinedStr Lambda ListComp MatchValue Module Name Raise Set SetComp
+    Subscript Try While With Yield YieldFrom comprehension withitem
     """.split()
 )
 
@@ -34,7 +34,6 @@ REFUSED: dict[str, tuple[str, str]] = {
     "AsyncFunctionDef": ("async def", "use a plain def"),
     "AsyncWith": ("async with", "use a plain with"),
     "Await": ("await", "call the function plainly"),
-    "Global": ("global", "keep the value on self: it is saved with the rule"),
     "MatchClass": ("a class pattern in match", "use isinstance(x, torch.Tensor)"),
     "TryStar": ("except*", "use except Exception:"),
     "TypeAlias": ("a type statement", "leave it out; annotations are not needed"),

@@ -7,8 +7,7 @@ import ast
 from dux_sandbox.findings import Finding
 from dux_sandbox.language import constants, idiom_names, torch_names, vocabulary
 from dux_sandbox.language.growing import Growing
-
-_OF_SHAPE = frozenset("squeeze_ t_ transpose_ unsqueeze_".split())
+from dux_sandbox.language.shapes_in_place import OF_SHAPE
 
 
 class Expressions(Growing):
@@ -80,7 +79,7 @@ class Expressions(Growing):
         """`x.abs().unsqueeze_(0)`: of a value nobody holds, a view will do."""
         method = node.func
         if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Call):
-            if method.attr in _OF_SHAPE:
+            if method.attr in OF_SHAPE:
                 method.attr = method.attr.removesuffix("_")
             elif method.attr == "resize_as_" and len(node.args) == 1:
                 # `x.new().resize_as_(y)`, which is how zeros_like was written once.

@@ -18,6 +18,7 @@ from dux_sandbox.language.definitions import base_path
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
+from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
 from dux_sandbox.language.usual_values import USUAL_RATE, UsualValues, no_default
 from dux_sandbox.language.wrapped import wrap
 
@@ -45,6 +46,7 @@ def prepare(
     """
     aliases: dict[str, str] = {}
     blocks: list[ast.AST] = []
+    reshaped = False
     for layer in layers:
         for node in layer:
             kind = type(node)
@@ -53,6 +55,8 @@ def prepare(
                 aliases.update(import_aliases(node))
             elif kind in _BLOCKS:
                 blocks.append(node)
+            elif kind is ast.Attribute:
+                reshaped |= node.attr in OF_SHAPE  # type: ignore[attr-defined]
     records = Records(lambda node: path_of(node, aliases))
     usual = UsualValues()
     notes: list[Finding] = []
@@ -77,6 +81,10 @@ def prepare(
             node.body = kept or [ast.copy_location(ast.Pass(), node)]
             changed |= bool(given)
             notes += given
+        if reshaped and isinstance(node, ast.FunctionDef):
+            renamed = rename(node)
+            notes += renamed
+            changed |= bool(renamed)
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             before = [len(notes), len(node.decorator_list)]
             notes += _take_off(node, aliases)

@@ -258,6 +258,7 @@ class Guards:
             "@iterable": iteration.iterable,
             "@into": lookups.into,
             "@unheld": lookups.unheld,
+            "@unbound": idioms.unbound,
             "@unreached": idioms.unreached,
             "@kwargs": lookups.keyword_arguments,
             "@spread": iteration.bounded,

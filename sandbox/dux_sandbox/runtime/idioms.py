@@ -52,6 +52,11 @@ def _refusing(name: str, instead: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+def unbound(name: str) -> NameError:
+    """What Python raises for a name that nothing binds."""
+    return NameError(f"name {name!r} is not defined")
+
+
 unreached = _refusing(
     "what this option asks for", "the rule was judged as it is built, by its defaults"
 )

@@ -199,6 +199,16 @@ def _detach(tensor: torch.Tensor) -> Callable[[], torch.Tensor]:
     return detach
 
 
+def _cuda(tensor: torch.Tensor) -> Callable[..., torch.Tensor]:
+    def cuda(*arguments: Any, **options: Any) -> torch.Tensor:
+        """Where nothing is on a GPU, a rule does not wake one up."""
+        if not torch.cuda.is_initialized():
+            return tensor
+        return tensor.cuda(*arguments, **options)
+
+    return cuda
+
+
 def _new(tensor: torch.Tensor) -> Callable[..., torch.Tensor]:
     def new(*sizes: Any) -> torch.Tensor:
         """`x.new(2, 3)` of old code: zeros where torch hands out unwritten memory."""
@@ -245,6 +255,6 @@ def tables_by_type(writing: Writing) -> dict[type, dict[str, Maker | None]]:
     # `.data` keeps a count of changes of its own: who asks whether a gradient was
     # written to would not hear of `p.grad.data.mul_(0.5)`.
     tensor["data"] = torch.Tensor.detach
-    tensor["detach_"], tensor["new"] = _detach, _new
+    tensor["cuda"], tensor["detach_"], tensor["new"] = _cuda, _detach, _new
     tables[torch.Tensor] = tables[torch.nn.Parameter] = tensor
     return tables
