@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dux_sandbox.language import torch_names, vocabulary
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.judging import known_path
-from dux_sandbox.language.statements import Statements
+from dux_sandbox.language.scoping import Scoping
 
 _METHODS = frozenset(["__init__", "__setstate__", "__call__"])
 _LEFT_OUT = frozenset(["__repr__", "__str__"])
@@ -23,7 +23,7 @@ def base_path(path: str | None) -> str | None:
     return path.rpartition(".")[2] if path in _BASE_PATHS else None
 
 
-class Definitions(Statements):
+class Definitions(Scoping):
     """Functions, classes and imports."""
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import ast
-import builtins
 
 from RestrictedPython.transformer import IOPERATOR_TO_STR
 
-from dux_sandbox.findings import Finding
-from dux_sandbox.language import vocabulary
 from dux_sandbox.language.expressions import Expressions
 from dux_sandbox.language.judging import located
 
@@ -209,62 +206,6 @@ class Statements(Expressions):
     def _check_yield(self, node: ast.AST) -> None:
         if self.inside_with:
             self.found("statement", node, "yield inside with", "return a list instead")
-
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> ast.AST:
-        """Harmless: guards are no names of the source."""
-        for name in node.names:
-            self.check_name(node, name)
-        return node
-
-    def visit_Global(self, node: ast.Global) -> ast.AST:
-        """Of a variable of the module, with a note: nobody saves what it holds."""
-        for name in node.names:
-            self.check_name(node, name)
-            if name in self.bindings.variables:
-                self.notes.append(
-                    Finding(
-                        "not saved",
-                        node.lineno,
-                        f"{name} is kept by the module and begins anew with each rule",
-                        "keep the value on self: it is saved with the rule",
-                    )
-                )
-            else:
-                instead = "keep the value on self: it is saved with the rule"
-                self.found("statement", node, "global", instead)
-        return node
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        """A name that nothing binds, in what is raised, is what Python would raise."""
-        missing = [
-            each
-            for each in ast.walk(node)
-            if isinstance(each, ast.Name) and self._is_nowhere(each.id)
-        ]
-        if not missing:
-            return self.node_contents_visit(node)
-        before = len(self.findings)
-        made = self.node_contents_visit(node)
-        told = self.findings[before:]
-        if {each.rule for each in told} != {"name"} or len(told) != len(missing):
-            return made
-        del self.findings[before:]
-        name = missing[0].id
-        what = f"the name {name}, which nothing binds, in what is raised"
-        self.notes.append(Finding("left out", node.lineno, what, "mend the name"))
-        made.exc = self.call("@unbound", [self.text(name, node)], node)
-        made.cause = None
-        return made
-
-    def _is_nowhere(self, name: str) -> bool:
-        """Whether a name is a source's, Python's or a module's under no circumstances."""
-        return not (
-            name in self.bindings.names
-            or name.startswith("_")
-            or hasattr(builtins, name)
-            or name in vocabulary.MODULES
-            or name in vocabulary.INSTEAD
-        )
 
     def visit_MatchValue(self, node: ast.MatchValue) -> ast.AST:
         """Only literals: a dotted name would be read without a guard."""
