@@ -8,7 +8,7 @@ and one that shares memory with a weight would have them write into the weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
@@ -127,44 +127,63 @@ def check_options(options: dict[str, Any]) -> None:
     """
     if len(options) > MOST_OPTIONS:
         raise ValueError(f"a group has {len(options)} options; at most {MOST_OPTIONS}")
-    fault = rate_fault(options["lr"]) if "lr" in options else None
+    rate = options.get("lr")
+    fault = None if rate is None else rate_fault(rate)
     if fault is not None:
         raise ValueError(fault)
 
 
-def _holds_tensors(value: Any) -> bool:
+def shared(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of one group that a rule shares with a training loop.
+
+    A rate of None is no rate: the rule works it out by itself, and the loop's own, with
+    which schedules calculate, stays as it is.
+
+    >>> shared({"lr": None, "eps": 1e-8})
+    {'eps': 1e-08}
+    """
+    return {n: v for n, v in options.items() if n != "lr" or v is not None}
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether an option is a tensor with dimensions, or holds tensors."""
+    if isinstance(value, torch.Tensor):
+        return value.dim() > 0 or value.is_meta or value.is_complex()
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if not isinstance(value, (list, tuple, set)):
         return False
-    return any(isinstance(v, torch.Tensor) or _holds_tensors(v) for v in value)
+    return any(isinstance(v, torch.Tensor) or holds_tensors(v) for v in value)
 
 
-def as_numbers(options: dict[str, Any]) -> dict[str, Any]:
+def kept_tensors(group: dict[str, Any]) -> dict[str, Any]:
+    """What a rule keeps in one group, and could as well keep on itself."""
+    return {
+        name: value
+        for name, value in group.items()
+        if name not in ("params", "lr") and holds_tensors(value)
+    }
+
+
+def as_numbers(options: dict[str, Any], told: Collection[str] = ()) -> dict[str, Any]:
     """The option values of one group as they cross between processes.
 
     A real 0-d tensor crosses as its number; it stays a tensor on the rule's side until
-    the loop writes the option.
+    the loop writes the option. What else holds tensors stays there altogether, as does
+    a rate of None.
+
+    Args:
+        told: the names that have crossed before; a rate among them stays one.
 
     Raises:
-        ValueError: an option is any other tensor.
+        ValueError: the rate is any other tensor.
     """
-    numbers = dict(options)
-    for name, value in options.items():
-        if not isinstance(value, torch.Tensor):
-            if _holds_tensors(value):
-                raise ValueError(
-                    f"group[{name!r}] holds tensors; an option is a plain value; keep "
-                    f"tensors in self.state[p] or on self"
-                )
-            continue
-        fault = rate_fault(value) if name == "lr" else None
-        if fault is None and (value.dim() or value.is_meta or value.is_complex()):
-            fault = (
-                f"group[{name!r}] is a tensor of shape {tuple(value.shape)}; an option "
-                f"is a plain value; keep tensors in self.state[p] or on self"
-            )
-        if fault is not None:
-            raise ValueError(fault)
-        numbers[name] = value.item()
+    numbers: dict[str, Any] = {}
+    for name, value in (options if "lr" in told else shared(options)).items():
+        if name == "lr" and isinstance(value, torch.Tensor):
+            fault = rate_fault(value)
+            if fault is not None:
+                raise ValueError(fault)
+        if not holds_tensors(value):
+            numbers[name] = value.item() if isinstance(value, torch.Tensor) else value
     return numbers

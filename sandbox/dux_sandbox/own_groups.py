@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.group_shares import number_in
-from dux_sandbox.option_values import CYCLED, SCHEDULERS, is_cycled
+from dux_sandbox.option_values import CYCLED, SCHEDULERS, is_cycled, shared
 
 Groups = list[dict[str, Any]]
 
@@ -38,7 +38,7 @@ class OwnGroups:
         """Begin with the groups of a rule as it was built."""
         self.groups = groups
         self.shared: Groups | None = None
-        self.owned = [set(group) - {"params"} for group in groups]
+        self.owned = [set(shared(group)) - {"params"} for group in groups]
 
     def bind(self, shared: Groups, owned: Sequence[set[str]] | None = None) -> None:
         """From now on `fetch` and `hand_over` work on these groups.
@@ -71,7 +71,7 @@ class OwnGroups:
         for own, group, names in zip(
             self.groups, self.shared or (), self.owned, strict=False
         ):
-            for name, value in own.items():
+            for name, value in (own if "lr" in names else shared(own)).items():
                 if name in names or (name not in group and name not in SCHEDULERS):
                     names.add(name)
                     group[name] = value

@@ -25,7 +25,7 @@ from dux_sandbox.faults import failure, is_the_rules
 from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.gradients import DenseGradients, forget
 from dux_sandbox.loading import attributes_of, load, restore_attributes
-from dux_sandbox.option_values import check_options
+from dux_sandbox.option_values import check_options, shared
 from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
 from dux_sandbox.stepping import call_step, unhooked
@@ -195,6 +195,9 @@ class InlineRule:
         self.closure_use = ClosureUse.UNKNOWN
         self.defaults: dict[str, Any] = dict(optimizer.defaults)
         self.options = [without_params(group) for group in optimizer.param_groups]
+        if source is not None:
+            self.defaults = shared(self.defaults)
+            self.options = [shared(each) for each in self.options]
         # A trusted optimizer shares its groups with the loop, as in torch.
         self._own = OwnGroups(optimizer.param_groups) if source is not None else None
 

@@ -138,7 +138,7 @@ def test_a_late_rate_that_is_none_is_rolled_back(rate, mode):
 @MODES
 @pytest.mark.parametrize(
     "rate",
-    ["params", "math.inf", "math.nan", "int('9' * 400)", "'x'", "None", "True", "1j"]
+    ["params", "math.inf", "math.nan", "int('9' * 400)", "'x'", "True", "1j"]
     + ["torch.ones(2, 2)", "torch.tensor(1j)", "torch.zeros((), device='meta')"],
 )
 def test_a_rule_that_is_built_with_no_rate_is_refused(rate, mode):

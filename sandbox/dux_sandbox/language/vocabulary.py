@@ -246,8 +246,8 @@ _DENIED = """
 - hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`
 - global modes: default dtype and device, seeds, `set_grad_enabled`, `inference_mode`
 - `.backward()` and `torch.autograd`: a closure does the backward pass
-- `async`, `await`, `global`, `except*`, class patterns in `match`, class keywords,
-  class decorators, `yield` inside `with` or `lambda`, and `return`, `break` or
+- `async`, `await`, `except*`, class patterns in `match`, class keywords, class
+  decorators, `yield` inside `with` or `lambda`, and `return`, `break` or
   `continue` in `finally`
 - writing `p.grad = None`, `p.requires_grad`, `self.param_groups`, `self.state`,
   `self.defaults`, or the parameters of a group; a rule around another optimizer may
@@ -286,7 +286,10 @@ Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` a
 dense: a sparse one is handed over as a dense copy. Values of groups and of `self.state`
 are numbers, strings, booleans, None, tensors, and lists, tuples and dicts of them.
 `group["lr"]` is a finite number, or a real, finite tensor of no dimensions that shares
-its memory with nothing.
+its memory with nothing; a rule that is built with None works its rate out by itself.
+`x.unsqueeze_(0)` and its kin, of a function's own variable that was computed there,
+bind the name to a view. `global` is for variables that the module assigns to; they are
+not saved.
 """.strip()
 
 

@@ -14,7 +14,7 @@ from dux_sandbox.closures import ClosurePlace, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
-from dux_sandbox.option_values import as_numbers
+from dux_sandbox.option_values import as_numbers, kept_tensors
 from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
@@ -264,10 +264,12 @@ class _Server:
         for index, described in message.get("options", ()):
             values = Decoder(bytearray()).decode(described)
             group = self._rule.param_groups[index]
-            for name in [name for name in group if name != "params"]:
-                if name not in values:
-                    del group[name]
-            group.update(values)
+            kept = kept_tensors(group)
+            # What was never told is the rule's alone.
+            for name in self._told[index]:
+                if name not in values and name not in kept:
+                    group.pop(name, None)
+            group.update({n: v for n, v in values.items() if n not in kept})
             self._told[index] = dict(values)
 
     def _written_gradients(self) -> list[int]:
@@ -284,7 +286,7 @@ class _Server:
         for index, group in enumerate(self._rule.param_groups):
             if index >= len(self._told):
                 break
-            now = as_numbers(without_params(group))
+            now = as_numbers(without_params(group), self._told[index])
             if not same_options(now, self._told[index]):
                 changed.append([index, encode(now, [])])
                 self._told[index] = dict(now)

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.language import torch_names
+from dux_sandbox.option_values import kept_tensors
 from dux_sandbox.runtime.arithmetic import TENSORS
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.values import (
@@ -32,6 +33,8 @@ _TAG = "dux"
 # The name for entries of the state that belong to no parameter; no attribute of a rule
 # can have it, for torch's own has.
 _STATE = "state"
+# The same for tensors that it keeps in its groups, one dict a group.
+_GROUPS = "param_groups"
 _KEYS: frozenset[type] = frozenset([int, str])
 # Containers inside each other: what `dux_sandbox.values` carries, tags included.
 _MOST_DEPTH = 5
@@ -60,10 +63,11 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
     Numbers, strings, None, tensors, generators, parameters of the rule, and lists,
     tuples, sets, dicts and helper objects of them. What cannot be saved (a function,
     an open iterator) is left out, and so is all beyond 100,000 items. Entries of the
-    state that belong to no parameter are there as "state".
+    state that belong to no parameter are there as "state", and tensors in the groups as
+    "param_groups".
 
     Raises:
-        ValueRefused: those entries cannot be saved.
+        ValueRefused: those cannot be saved.
     """
     saver = _Saver(rule)
     saved: dict[str, Any] = {}
@@ -80,6 +84,12 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
             raise ValueRefused(
                 "self.state holds too much under keys that are no parameters"
             ) from None
+    kept = [kept_tensors(group) for group in rule.param_groups]
+    if any(kept):
+        try:
+            saved[_GROUPS] = saver.plain(kept)
+        except (_Unsaved, TypeError):
+            raise ValueRefused("the groups hold too many tensors") from None
     return saved
 
 
@@ -172,9 +182,13 @@ def restore_attributes(
     """
     parameters = _parameters(rule)
     module = type(rule).__module__
-    for key, entry in _shared_state(attributes, parameters, module).items():
+    entries = _held(attributes, _STATE, parameters, module)
+    for key, entry in entries.items() if isinstance(entries, dict) else ():
         if type(key) in _KEYS:
             rule.state[key] = entry
+    groups = _held(attributes, _GROUPS, parameters, module)
+    for group, kept in zip(rule.param_groups, groups or (), strict=False):
+        group.update(kept_tensors(kept) if isinstance(kept, dict) else {})
     for name, value in attributes.items():
         if name.startswith("__") or name in torch_names.OPTIMIZER_OWN:
             continue
@@ -192,15 +206,17 @@ def restore_attributes(
         vars(rule)[name] = revived
 
 
-def _shared_state(
-    attributes: Mapping[str, Any], parameters: list[torch.Tensor], module: str
-) -> dict[Any, Any]:
-    """The entries of a state that belong to no parameter."""
+def _held(
+    attributes: Mapping[str, Any],
+    name: str,
+    parameters: list[torch.Tensor],
+    module: str,
+) -> Any:
+    """What was saved under a name that is torch's own; None where nothing was."""
     try:
-        held = _revived(attributes.get(_STATE, {}), None, parameters, module)
+        return _revived(attributes.get(name), None, parameters, module)
     except (LookupError, TypeError, RuntimeError, AttributeError) as error:
-        raise ValueError(f"the saved state is malformed ({error})") from None
-    return held if isinstance(held, dict) else {}
+        raise ValueError(f"the saved {name} is malformed ({error})") from None
 
 
 def _revived(

@@ -1,0 +1,149 @@
+"""What a rule keeps in its groups beside numbers: no rate, and tensors of its own."""
+
+import pytest
+import torch
+
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.running import InlineRule
+from tests import models
+from tests.executions import both
+from tests.rule_sources import rule, unguarded
+from tests.talking import agent_over, run
+
+KINDS = {"inline": InlineRule, "isolated": IsolatedRule}
+ADAFACTOR = """
+import torch
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=None, scale=0.01):
+        super().__init__(params, dict(lr=lr, scale=scale, t=0))
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["t"] += 1
+            rate = group["lr"]
+            if rate is None:
+                rate = group["scale"] / group["t"] ** 0.5
+            for p in group["params"]:
+                p.sub_(p.grad, alpha=rate)
+"""
+KEEPS = """
+import torch
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr, start=None))
+        self.first = True
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            if self.first:
+                group["start"] = [p.clone() for p in group["params"]]
+                group["sums"] = {"g": [torch.zeros_like(p) for p in group["params"]]}
+                group["one"] = torch.zeros(1)
+            group["one"] += 1
+            for p, x, s in zip(group["params"], group["start"], group["sums"]["g"]):
+                s.add_(p.grad)
+                p.copy_(x - group["lr"] * s / group["one"].sqrt())
+        self.first = False
+"""
+
+
+def weights():
+    return [torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(3))]
+
+
+def push(optimizer, parameters, steps, start=0):
+    """Steps on gradients that grow."""
+    for step in range(start, start + steps):
+        for parameter in parameters:
+            parameter.grad = torch.full_like(parameter, float(step + 1))
+        optimizer.step()
+
+
+def expected(source, steps):
+    """What plain torch makes of the weights."""
+    parameters = weights()
+    push(unguarded(source)(parameters), parameters, steps)
+    return parameters
+
+
+def live(execution, source, parameters):
+    """A rule and the groups of a loop that it shares."""
+    held = KINDS[execution].build(source, [{"params": parameters}])
+    groups = [{"params": parameters, **held.options[0]}]
+    held.bind(groups)
+    return held, groups
+
+
+@both
+@pytest.mark.parametrize("source", [ADAFACTOR, KEEPS], ids=["no rate", "tensors"])
+def test_it_takes_the_steps_of_plain_torch(source, execution):
+    parameters = weights()
+
+    held, _ = live(execution, source, parameters)
+    try:
+        push(held, parameters, 4)
+    finally:
+        held.close()
+
+    assert all(map(torch.equal, expected(source, 4), parameters))
+
+
+@both
+@pytest.mark.parametrize("source", [ADAFACTOR, KEEPS], ids=["no rate", "tensors"])
+def test_it_goes_on_from_what_was_saved(source, execution):
+    parameters = weights()
+    first, groups = live(execution, source, parameters)
+    push(first, parameters, 2)
+    learned, owned = first.snapshot(), first.owned
+    first.close()
+
+    second, _ = live(execution, source, parameters)
+    second.bind(groups, owned)
+    second.restore(learned)
+    try:
+        push(second, parameters, 2, start=2)
+    finally:
+        second.close()
+
+    assert all(map(torch.equal, expected(source, 4), parameters))
+
+
+@both
+def test_a_rule_without_a_rate_leaves_the_loop_its_own(execution):
+    model = models.make("mlp")
+    with agent_over(model, ADAFACTOR, execution=execution) as agent:
+        run(agent, 2)
+        rate = agent.optimizer.param_groups[0]["lr"]
+        assert "applied" == agent.decide().verdict
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(agent.optimizer, 0.5)
+        run(agent, 2)
+        scheduler.step()
+
+        assert pytest.approx(0.5 * rate) == agent.optimizer.param_groups[0]["lr"]
+        assert ["applied"] == [each.verdict for each in agent.decisions]
+
+
+@both
+def test_a_rule_that_keeps_tensors_in_its_groups_is_tried_and_saved(execution):
+    model = models.make("mlp")
+    with agent_over(model, KEEPS, execution=execution) as agent:
+        run(agent, 2)
+        assert "applied" == agent.decide().verdict
+        run(agent, 3)
+        saved = agent.optimizer.state_dict()
+        agent.optimizer.load_state_dict(saved)
+        run(agent, 2)
+
+        assert ["applied"] == [each.verdict for each in agent.decisions]
+
+
+def test_a_rate_that_is_no_number_stays_refused():
+    source = rule("group['lr'] = None")
+    parameters = weights()
+    held = InlineRule.build(source, [{"params": parameters}])
+    shared = [{"params": parameters, "lr": 0.1}]
+    held.bind(shared)
+
+    push(held, parameters, 1)
+
+    assert shared[0]["lr"] is None  # for the trainer's judge of option values
