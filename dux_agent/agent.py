@@ -29,6 +29,7 @@ from dux_agent.training.best_weights import Best
 from dux_agent.training.training import Training
 from dux_graphs.events import ErrorEvent
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
+from dux_sandbox.scalar_loss import scalar_loss
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -122,7 +123,7 @@ class Agent(Uncopied):
         if scale is not None:
             arguments.check_scale(scale)
         self.optimizer.schedule.look()
-        self._loop.observe(arguments.loss_value(loss), batch, scale)
+        self._loop.observe(float(scalar_loss(loss, error=BadArgument)), batch, scale)
 
     @eager
     def decide(self) -> Decision:
@@ -159,7 +160,7 @@ class Agent(Uncopied):
         self.training.intake.step_with(batch)
         self.optimizer.zero_grad()
         loss = self.training.objective(self.model, batch)
-        arguments.check_loss(loss)
+        scalar_loss(loss, tensor=True, error=BadArgument)
         loss.backward()
         self.optimizer.step()
         self.observe(loss, batch, scale=1.0)

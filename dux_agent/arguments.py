@@ -279,35 +279,3 @@ def check_scale(scale: Any) -> None:
             f"scale is {scale!r}; a number above 0 was wanted, loss = scale * "
             f"objective; pass 1/n where the loop divides by n, or leave it out."
         )
-
-
-def check_loss(loss: Any) -> None:
-    """Raise BadArgument unless an objective returned a scalar tensor."""
-    if not isinstance(loss, torch.Tensor):
-        raise BadArgument(
-            f"the objective returned a {type(loss).__name__}; a scalar tensor was "
-            f"wanted; return the loss before .item()."
-        )
-    loss_value(loss)
-
-
-def loss_value(loss: Any) -> float:
-    """A loss as a number.
-
-    Raises:
-        BadArgument: it is no scalar.
-    """
-    if isinstance(loss, torch.Tensor):
-        if loss.numel() != 1:
-            raise BadArgument(
-                f"the loss is a tensor of shape {tuple(loss.shape)}; a scalar was "
-                f"wanted; reduce it in the objective, for instance by .mean()."
-            )
-        return float(loss.detach())
-    try:
-        return float(loss)
-    except (TypeError, ValueError):
-        raise BadArgument(
-            f"the loss is a {type(loss).__name__}; a scalar tensor or a number was "
-            f"wanted; pass what the objective returned."
-        ) from None

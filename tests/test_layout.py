@@ -24,7 +24,6 @@ MANY_LINES, MOST_LINES = 300, 400
 # Modules of more than 300 lines, and the one idea that each of them has.
 LONG = {
     "dux_agent/agent.py": "the public face: half of it says what each call does",
-    "dux_agent/arguments.py": "every argument's error, in words",
     "dux_agent/deciding/decider.py": "one decision, here or in the background",
     "dux_agent/live/guard.py": "one rule's guard, from the swap to its end",
     "dux_agent/live/run_guard.py": "the guard of a run without a language model",

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from dux_agent.arguments import check_loss, loss_value
 from dux_agent.errors import BadArgument
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
 from dux_sandbox.dry_runs.bystanders import Bystanders
@@ -19,6 +18,7 @@ from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import CannotClone, clone_model, frozen_weights
 from dux_sandbox.random_state import RandomState, random_numbers_kept
 from dux_sandbox.running import parameters_of
+from dux_sandbox.scalar_loss import scalar_loss
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]
 Validate = Callable[[nn.Module], Any]
@@ -123,7 +123,7 @@ class CallersFunctions:
 
     def _check(self, loss: Any, trained: list[torch.Tensor]) -> None:
         """Judge what the objective returned for a copy with these weights."""
-        check_loss(loss)
+        scalar_loss(loss, tensor=True, error=BadArgument)
         if loss.requires_grad:
             loss.backward()
         movable = [each for each in trained if each.requires_grad]
@@ -203,7 +203,7 @@ class CallersFunctions:
             self._model.eval()
             returned = validate(self._model)
             try:
-                return loss_value(returned)
+                return float(scalar_loss(returned, error=BadArgument))
             except BadArgument:
                 shape = (
                     f" of shape {tuple(returned.shape)}"

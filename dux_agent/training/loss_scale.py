@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from dux_agent.arguments import loss_value
 from dux_agent.live.snapshot import clones
 from dux_agent.training.looking import CallersFunctions
 from dux_sandbox.random_state import RandomState
+from dux_sandbox.scalar_loss import scalar_loss
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ class LossScale:
         gradients: dict[int, torch.Tensor] | None = {} if weights is None else None
         try:
             found = self._functions.objective_on_a_copy(batch, known, random, gradients)
-            expected = loss_value(found)
+            expected = float(scalar_loss(found))
         # The caller's own. Once an objective was seen to be sound this is no reason to
         # end a training: a decision will raise it where it can be mended.
         except Exception as error:

@@ -15,6 +15,7 @@ from torch import nn
 
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
 from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.scalar_loss import scalar_loss
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]
 
@@ -106,7 +107,7 @@ class Passes:
                     "smaller steps that keep the model's outputs in range",
                 )
             ) from error
-        require_scalar(loss)
+        scalar_loss(loss, tensor=True)
         return loss
 
     def _backward(self, loss: torch.Tensor) -> None:
@@ -121,17 +122,3 @@ class Passes:
                 "the objective gave no gradient to the model it was handed; it must "
                 "compute the loss from its argument `model`, not from another one."
             )
-
-
-def require_scalar(loss: Any) -> None:
-    """Raise ValueError unless an objective's value is a scalar tensor."""
-    if not isinstance(loss, torch.Tensor):
-        raise ValueError(
-            f"the objective returned a {type(loss).__name__}; it must return a scalar "
-            f"tensor; return the loss before .item()."
-        )
-    if loss.numel() != 1:
-        raise ValueError(
-            f"the objective returned a tensor of shape {tuple(loss.shape)}; it must be "
-            f"a scalar; reduce it, for instance by .mean()."
-        )
