@@ -87,7 +87,7 @@ class Agent(Uncopied):
     @property
     def step_count(self) -> int:
         """Optimizer steps observed since the run began."""
-        return self.training.statistics.step
+        return self._loop.step
 
     @property
     def rollbacks(self) -> int:
@@ -123,7 +123,7 @@ class Agent(Uncopied):
         if scale is not None:
             arguments.check_scale(scale)
         self.optimizer.schedule.look()
-        self._loop.observe(float(scalar_loss(loss, error=BadArgument)), batch, scale)
+        self._loop.observe(scalar_loss(loss, error=BadArgument), batch, scale)
 
     @eager
     def decide(self) -> Decision:
@@ -214,6 +214,7 @@ class Agent(Uncopied):
                 After each of them nothing was changed.
         """
         self._require_open()
+        self._loop.drain()
         self._state().load_state_dict(state)
 
     def prime(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> Primed:
@@ -239,6 +240,7 @@ class Agent(Uncopied):
                 After each of them nothing was changed.
         """
         self._require_open()
+        self._loop.drain()
         return self._rules.prime(source_in(source), self.settings.lr_owner)
 
     def stateful(self) -> OneEntry:
@@ -290,10 +292,13 @@ class Agent(Uncopied):
         if self.closed:
             return
         self._closed = because
-        self._decider.close()
-        self.optimizer.close()
-        self.optimizer.listener = None
-        self._recorder.close()
+        try:
+            self._loop.drain()
+        finally:
+            self._decider.close()
+            self.optimizer.close()
+            self.optimizer.listener = None
+            self._recorder.close()
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Self | None:
         """Itself in a copy for a dry run; None in any other copy of what holds it.

@@ -42,6 +42,7 @@ class AgentState:
     def state_dict(self, snapshots: Snapshots) -> dict[str, Any]:
         """See `Agent.state_dict`."""
         run, training = self.run_guard, self.training
+        self.loop.drain()
         return {
             "version": VERSION,
             "snapshots": snapshots,

@@ -56,6 +56,11 @@ class BackgroundWork:
         """Whether the work has ended."""
         return not self._thread.is_alive()
 
+    @property
+    def waits(self) -> bool:
+        """Whether the thread waits for something that `serve` would do."""
+        return self._errand is not None
+
     def run_on_training_thread(self, work: Callable[[], Result]) -> Result:
         """Have `work` done by the training thread; waits. Called in the thread.
 

@@ -143,6 +143,11 @@ class Decider:
         """Whether a decision is being made in the background."""
         return self._work is not None
 
+    @property
+    def waits(self) -> bool:
+        """Whether something is to be done for it at the edge of a step."""
+        return self._work is not None and (self._work.waits or self._work.over)
+
     def at_the_edge_of_a_step(self) -> None:
         """Between two steps: do errands of the thread, take over what it decided."""
         work, pending = self._work, self._pending

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from dux_agent.deciding.decider import Decider
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.training.intake import moved_nothing
+from dux_agent.training.intake import Told, moved_nothing
 from dux_agent.training.training import Training
 from dux_sandbox.running import parameters_of
 
@@ -40,31 +41,57 @@ class Loop:
         self._waits_for_edge = False
         self._kind: tuple[torch.dtype, torch.device] | None = None  # of the batches
         self._told = False  # the guard knows that the loss that waits is not finite
+        # Losses whose values are yet to come, and how often weights were put back.
+        self._coming: deque[tuple[Told, int]] = deque()
 
-    def observe(self, loss: float, batch: Any, scale: float | None) -> None:
+    @property
+    def step(self) -> int:
+        """Optimizer steps that a loss was told of, even if its value is yet to come."""
+        return self._statistics.step + sum(told.steps for told, _ in self._coming)
+
+    def observe(self, loss: Any, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
         if self._intake.inside_a_call:
             return  # a module that holds its agent tells of a copy's loss
-        done = self._intake.take(loss, batch, scale)
+        before = self.step
+        told = self._intake.hear(loss, batch, scale)
         if batch is not None and self._decider.asks:
             self._remember(batch)
-        if done is not None:
-            before = self._statistics.step
-            self._statistics.see(done.loss, done.steps)
-            self._recorder.loss(self._statistics.step, done.loss)
-            if math.isfinite(done.loss) or not self._told:
-                self._live.guard.observed(done.loss)
-            self._told = False
-            self._due = self._due or self._falls_due(before, self._statistics.step)
-            if self._intake.at_edge:
+        self._coming.append((told, self._live.guard.put_back))
+        self._take(self._training.feed.push(loss, before + told.steps))
+        if told.steps:
+            self._due = self._due or self._falls_due(before, before + told.steps)
+            if told.at_edge:
                 self._at_edge()
             else:
                 self._waits_for_edge = self._due or self._decider.at_work
-        if self._intake.waits and not math.isfinite(loss):
-            # GradScaler steps over what is not finite: its step might never come.
-            self._told = True
-            self._live.guard.observed(loss)
         self._intake.scale.forward_may_begin()
+
+    def drain(self) -> None:
+        """Wait for the values of all losses that were told of."""
+        self._take(self._training.feed.drain())
+
+    def _take(self, losses: list[tuple[int, float]]) -> None:
+        """The values of losses have come, in the order in which they were told of."""
+        # What the guard raises leaves none of them behind.
+        heard = [self._coming.popleft() for _ in losses]
+        for (_, loss), (told, put_back) in zip(losses, heard, strict=True):
+            done = self._intake.take(loss, told)
+            if done is not None:
+                self._statistics.see(done.loss, done.steps)
+                self._recorder.loss(self._statistics.step, done.loss)
+                if math.isfinite(done.loss) or not self._told:
+                    self._judge(done.loss, put_back)
+                self._told = False
+            if self._intake.waits and not math.isfinite(loss):
+                # GradScaler steps over what is not finite: its step might never come.
+                self._told = True
+                self._judge(loss, put_back)
+
+    def _judge(self, loss: float, put_back: int) -> None:
+        """Show the guard a loss, unless it is of weights that are gone by now."""
+        if put_back == self._live.guard.put_back:
+            self._live.guard.observed(loss)
 
     def _remember(self, batch: Any) -> None:
         """Keep a batch for dry runs; those of before a `model.to()` fit no longer."""
@@ -83,6 +110,7 @@ class Loop:
                 "the objective asks for a decision; a function that only computes a "
                 "loss was wanted; call decide() in the loop."
             )
+        self.drain()
         self._decider.at_the_edge_of_a_step()
         return self._decide()
 
@@ -93,6 +121,8 @@ class Loop:
 
     def _at_edge(self) -> None:
         due, self._due, self._waits_for_edge = self._due, False, False
+        if due or self._decider.waits:
+            self.drain()
         self._decider.at_the_edge_of_a_step()
         if due:
             self._decide()
@@ -133,7 +163,7 @@ class Loop:
         """The live optimizer has stepped."""
         if moved_nothing(self._live):
             return
-        step = self._statistics.step
+        step = self.step
         near = self._falls_due(step, step + self._intake.steps + 1)
         self._intake.step_taken(decision_near=near or self._decider.at_work)
         if self._waits_for_edge:

@@ -22,6 +22,7 @@ class Endings:
         on_relapse: called after a rollback has turned out to have put back something
             spoilt, and the snapshot before it was put back.
         ended: the rule that the last of these calls was about, if it was live.
+        put_back: how often there were other weights, or another rule, from then on.
     """
 
     def __init__(self) -> None:
@@ -31,12 +32,14 @@ class Endings:
         self.on_lost: Told | None = None
         self.on_relapse: Told | None = None
         self.ended: RunningRule | None = None
+        self.put_back = 0
 
     def tell_rollback(
         self, rule: RunningRule, reason: str, *, blame: bool = True
     ) -> None:
         """A rule was taken out, for harm or because the model has changed."""
         self.ended = rule
+        self.put_back += 1
         _tell(
             self.on_rollback if blame else self.on_outgrown or self.on_rollback, reason
         )
@@ -44,10 +47,12 @@ class Endings:
     def tell_ended(self, rule: RunningRule, reason: str) -> None:
         """A live rule has given way to a checkpoint."""
         self.ended = rule
+        self.put_back += 1
         _tell(self.on_ended, reason)
 
     def tell_relapse(self, reason: str) -> None:
         """An older snapshot was put back; no other rule is to blame for it."""
+        self.put_back += 1
         _tell(self.on_relapse, reason)
 
     def tell_lost(self, reason: str) -> None:

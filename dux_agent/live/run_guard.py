@@ -257,6 +257,7 @@ class RunGuard(Guard):
 
     def _go_back(self, reason: str) -> None:
         live, good = self.slot, self._good
+        self.put_back += 1
         good.restore(live.base, self._written)
         self._stale = [
             (each, each.grad, each.grad._version)

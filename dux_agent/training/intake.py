@@ -38,11 +38,25 @@ class StepLoss:
     steps: int
 
 
+@dataclass(frozen=True)
+class Told:
+    """When a loss was told of; its value may come later.
+
+    Attributes:
+        at_edge: the loop stood between two steps: no gradient waited for a step.
+        steps: optimizer steps taken since the loss before it was told of.
+        scale: loss = scale * objective.
+    """
+
+    at_edge: bool
+    steps: int
+    scale: float
+
+
 class Intake:
     """Gathers losses until the step they belong to has been taken.
 
     Attributes:
-        at_edge: the loop stands between two steps: no gradient waits for a step.
         scale: how the loop's losses are scaled.
     """
 
@@ -51,7 +65,6 @@ class Intake:
         self._live = live
         self._functions = functions
         self.scale = LossScale(functions, parameters_of(live.param_groups))
-        self.at_edge = True
         self._steps = 0
         self._sum, self._count = 0.0, 0
         self._marks: GradientMarks | None = None
@@ -109,28 +122,32 @@ class Intake:
         """Whether a loss was told of whose step is not over."""
         return self._count > 0
 
-    def take(self, loss: float, batch: Any, scale: float | None) -> StepLoss | None:
-        """One more loss; that of a whole step where one is complete.
+    def hear(self, loss: Any, batch: Any, scale: float | None) -> Told:
+        """The loop tells of one more loss; `take` its value, in the same order.
 
         Raises:
             BadArgument: with the first batch, as `CallersFunctions.check_objective`;
                 nothing was taken. Whatever the objective raises then.
         """
-        stepped = self._steps > 0
-        self.at_edge = stepped and not (
-            self._marks is not None and self._marks.backward_since()
-        )
+        steps, marks = self._steps, self._marks
+        at_edge = steps > 0 and not (marks is not None and marks.backward_since())
         if scale is None:
-            scale = self.scale.of(loss, batch, before_step=self.at_edge)
+            scale = self.scale.of(loss, batch, before_step=at_edge)
         else:
             self.scale.given(scale)
         if batch is not None:
             self._functions.check_objective(batch)
-        value = loss / scale
-        if self.at_edge or (stepped and not self._count):
+        if steps:
+            self._steps, self._marks = 0, None
+        return Told(at_edge, steps, scale)
+
+    def take(self, loss: float, told: Told) -> StepLoss | None:
+        """The value of the next loss; that of a whole step where one is complete."""
+        value = loss / told.scale
+        if told.at_edge or (told.steps and not self._count):
             self._add(value)
-            return self._close()
-        done = self._close() if stepped else None
+            return self._close(told.steps)
+        done = self._close(told.steps) if told.steps else None
         self._add(value)
         return done
 
@@ -138,11 +155,10 @@ class Intake:
         self._sum += loss
         self._count += 1
 
-    def _close(self) -> StepLoss:
-        done = StepLoss(self._sum / self._count, self._steps)
-        self._counts.append(max(1, round(self._count / self._steps)))
-        self._sum, self._count, self._steps = 0.0, 0, 0
-        self._marks = None
+    def _close(self, steps: int) -> StepLoss:
+        done = StepLoss(self._sum / self._count, steps)
+        self._counts.append(max(1, round(self._count / steps)))
+        self._sum, self._count = 0.0, 0
         return done
 
     def state_dict(self) -> dict[str, Any]:

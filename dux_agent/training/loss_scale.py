@@ -66,16 +66,17 @@ class LossScale:
         """The loop says what it is."""
         self.value, self._before = scale, None
 
-    def of(self, loss: float, batch: Any, *, before_step: bool) -> float:
+    def of(self, loss: Any, batch: Any, *, before_step: bool) -> float:
         """The factor by which this loss is to be divided.
 
         Args:
-            loss: as the loop tells it.
+            loss: as the loop tells it; not read once the factor is known.
             batch: what it is of; None: nothing can be found out from it.
             before_step: it was computed before the step that was just taken.
         """
         if self.value is not None:
             return self.value
+        loss = float(loss)
         if batch is None or not math.isfinite(loss):
             self._before = None
             return 1.0

@@ -20,6 +20,7 @@ from dux_agent.training.best_weights import Best, BestWeights
 from dux_agent.training.intake import Intake
 from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions, Clone, Objective, Validate
+from dux_agent.training.loss_feed import LossFeed
 from dux_agent.training.prompt_history import PromptHistory, told_to_the_model
 from dux_agent.training.ranks import Alone, Ranks
 from dux_agent.training.scheduled import describe_schedule
@@ -51,6 +52,7 @@ class Training:
         also: modules that the objective reaches in a way that cannot be seen.
         ranks: the processes that train the model together.
         settings: what is plain.
+        feed: hands on the values of losses, those of a device some steps late.
         validations: `[step, loss]` of every observation so far.
         functions: calls objective and validation, and leaves everything as it was.
         intake: gathers what the loop tells of its losses.
@@ -67,6 +69,7 @@ class Training:
     also: tuple[Any, ...] = ()
     ranks: Ranks = field(default_factory=Alone)
     settings: Settings = field(default_factory=Settings)
+    feed: LossFeed = field(default_factory=LossFeed)
     validations: list[list[float]] = field(default_factory=list)
     functions: CallersFunctions = field(init=False)
     intake: Intake = field(init=False)

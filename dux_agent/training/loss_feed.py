@@ -1,0 +1,92 @@
+"""Losses in, their values out: at once from the CPU, some steps late from a device.
+
+To read a number that a device computes is to wait until it has done all that was queued
+before; a loop that does so at every step leaves the device idle in between.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dux_agent.errors import BadArgument
+from dux_sandbox.scalar_loss import scalar_loss
+
+OnItsWay = Callable[[], float]  # waits for the value
+Read = Callable[[Any], float | OnItsWay]
+
+
+def read_loss(loss: Any) -> float | OnItsWay:
+    """The value of a loss, or of one on a CUDA device what waits for it.
+
+    Raises:
+        BadArgument: it is no scalar.
+    """
+    loss = scalar_loss(loss, error=BadArgument)
+    if isinstance(loss, float) or loss.device.type != "cuda":
+        return float(loss)
+    copied = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
+    copied.copy_(loss, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record(torch.cuda.current_stream(loss.device))
+
+    def value() -> float:
+        done.synchronize()
+        return float(copied)
+
+    return value
+
+
+class LossFeed:
+    """Hands on the values of losses, each once, in the order they were pushed in.
+
+    How late one comes is counted in losses and never depends on a clock: what the
+    guard does with it happens at the same step in a replay.
+
+    >>> feed = LossFeed()
+    >>> feed.push(torch.tensor(0.5)), feed.push(0.25)
+    ([(1, 0.5)], [(2, 0.25)])
+    """
+
+    def __init__(self, read: Read = read_loss, *, most_late: int = 4) -> None:
+        """Hand on nothing yet.
+
+        Args:
+            read: gives the value of a loss, or what waits for it.
+            most_late: losses that may be on their way before the oldest is waited for.
+        """
+        self._read = read
+        self._most_late = most_late
+        self._step = 0
+        self._coming: deque[tuple[int, float | OnItsWay]] = deque()
+
+    def push(self, loss: Any, step: int | None = None) -> list[tuple[int, float]]:
+        """Take one more loss; the values that are there now, each with its step.
+
+        One that is a number at once brings all before it.
+
+        Args:
+            loss: a scalar tensor or a number.
+            step: that it belongs to; None: the one after the last.
+
+        Raises:
+            BadArgument: it is no scalar; nothing was taken.
+        """
+        read = self._read(loss)
+        self._step = self._step + 1 if step is None else step
+        self._coming.append((self._step, read))
+        return self._come(0 if isinstance(read, float) else self._most_late)
+
+    def drain(self) -> list[tuple[int, float]]:
+        """The values of all that are on their way; waits for them."""
+        return self._come(0)
+
+    def _come(self, leave: int) -> list[tuple[int, float]]:
+        come = []
+        while len(self._coming) > leave:
+            step, read = self._coming.popleft()
+            come.append((step, read if isinstance(read, float) else read()))
+        return come

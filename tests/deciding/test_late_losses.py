@@ -1,0 +1,137 @@
+"""Losses that come late from a device: the same training, and nobody else blamed."""
+
+import pytest
+import torch
+
+from dux_agent import attach, testing
+from dux_agent.errors import TrainingDiverged
+from dux_agent.run_folder.trace import read
+from dux_agent.training.loss_feed import LossFeed
+from tests import models
+from tests.executions import both
+from tests.sources import MOMENTUM, SGD
+from tests.talking import scripted, sgd
+
+DATA = models.batches(4)
+
+
+def attached(model, late, **options):
+    agent = attach(model, sgd(model), models.objective, **options)
+    if late:
+        agent.training.feed = LossFeed(testing.LateLosses(), most_late=late)
+    return agent
+
+
+def train(agent, model, steps, spoilt=()):
+    """Steps of a loop that tells of tensors; NaN after the steps in `spoilt`."""
+    for step in range(steps):
+        agent.optimizer.zero_grad()
+        loss = models.objective(model, DATA[step % 4])
+        loss.backward()
+        agent.optimizer.step()
+        told = loss if step not in spoilt else torch.tensor(float("nan"))
+        agent.observe(told, DATA[step % 4])
+
+
+def recorded(folder):
+    return [
+        (event.step, event.data["loss"])
+        for event in read(folder / "trace.jsonl")
+        if event.kind == "loss"
+    ]
+
+
+@both
+def test_late_losses_give_the_same_decisions_records_and_weights(execution, tmp_path):
+    made = {}
+    for late in (0, 3):
+        model = models.make("mlp")
+        with attached(
+            model,
+            late,
+            lm=scripted(MOMENTUM, SGD),
+            execution=execution,
+            every=5,
+            run_dir=tmp_path / str(late),
+        ) as agent:
+            train(agent, model, 13)
+            assert 13 == agent.step_count
+            digests = [decision.digest for decision in agent.decisions]
+        made[late] = (digests, recorded(tmp_path / str(late)), model.state_dict())
+
+    assert 2 == len(made[0][0])
+    assert made[0][:2] == made[3][:2]
+    assert 13 == len(made[3][1])
+    for name, tensor in made[0][2].items():
+        assert torch.equal(tensor, made[3][2][name])
+
+
+@pytest.mark.parametrize("late", [1, 4])
+def test_a_late_breach_rolls_back_once_and_does_not_blame_the_incumbent(late):
+    model = models.make("mlp")
+    with attached(model, late, lm=scripted(MOMENTUM, SGD), execution="inline") as agent:
+        for _ in range(2):
+            train(agent, model, 4)
+            agent.decide()
+        # The losses that are on their way when the first NaN comes are NaN as well.
+        train(agent, model, 2 + late, spoilt=range(1, 2 + late))
+        train(agent, model, 8)
+        verdicts = [decision.verdict for decision in agent.decisions]
+
+    assert ["applied", "rolled_back"] == verdicts
+
+
+def test_a_run_without_a_language_model_goes_back_once_for_losses_of_one_breach():
+    model = models.make("mlp")
+    with attached(model, 4, lm=None) as agent:
+        train(agent, model, 20)
+        train(agent, model, 6, spoilt=range(1, 6))
+        assert 1 == agent.rollbacks
+
+
+def test_what_is_on_its_way_is_waited_for_before_the_agent_is_saved_or_closed(tmp_path):
+    model = models.make("mlp")
+    device = testing.LateLosses()
+    agent = attached(model, 0, lm=None, run_dir=tmp_path / "run")
+    agent.training.feed = LossFeed(device, most_late=9)
+
+    train(agent, model, 3)
+    waited = [device.waited]
+    saved = agent.state_dict()
+    waited.append(device.waited)
+    train(agent, model, 2)
+    waited.append(device.waited)
+    agent.close()
+    waited.append(device.waited)
+
+    assert [0, 3, 3, 5] == waited
+    assert 3 == saved["watch"]["step"]
+    assert 5 == len(recorded(tmp_path / "run"))
+
+
+def test_an_agent_that_closes_on_a_breach_says_so_and_is_closed():
+    model = models.make("mlp")
+    agent = attached(model, 9, lm=None, max_rollbacks=0)
+    train(agent, model, 12, spoilt=[11])
+
+    with pytest.raises(TrainingDiverged):
+        agent.close()
+
+    assert agent.closed
+
+
+@pytest.mark.parametrize("late", [0, 4])
+def test_losses_of_accumulated_batches_are_averaged_when_they_come(late):
+    model = models.make("mlp")
+    with attached(model, late, lm=None) as agent:
+        for step in range(8):
+            loss = models.objective(model, DATA[step % 4]) / 2
+            loss.backward()
+            agent.observe(torch.tensor(float(step)), DATA[step % 4])
+            if step % 2:
+                agent.optimizer.step()
+                agent.optimizer.zero_grad()
+        agent.state_dict()
+        losses = [loss for _, loss in agent.training.statistics.draw()]
+
+    assert [0.5, 2.5, 4.5] == losses
