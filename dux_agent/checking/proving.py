@@ -12,7 +12,7 @@ from dux_agent.checking.reading import Read
 from dux_agent.errors import DuxError
 from dux_sandbox.gathering.gathered import Gathered, Origin
 from dux_sandbox.gathering.modules import SourceFile
-from dux_sandbox.gathering.outline import Outline, outline
+from dux_sandbox.gathering.outline import Outline, lines_of, outline
 from dux_sandbox.gathering.slicing import only_needed
 from dux_sandbox.language.contract import lineage
 from dux_sandbox.mending.mend import Mended
@@ -146,8 +146,12 @@ def _usual(about: Outline, name: str) -> dict[str, str]:
 
 
 def _unseen(mended: Mended, run: PlainRun) -> list[Origin]:
-    """Where something was rewritten that a step may come past, and none did."""
+    """Where something was rewritten that a step may come past, and none did.
+
+    What no class uses is in nobody's way.
+    """
     run_lines = run.lines - set(_passed_over(mended.source.text, run))
+    run_lines |= _of_no_class(mended.source.text, list(run.episodes))
     at: dict[Origin, set[int]] = {}
     for line, origin in enumerate(mended.source.origins, 1):
         at.setdefault(origin, set()).add(line)
@@ -156,6 +160,20 @@ def _unseen(mended: Mended, run: PlainRun) -> list[Origin]:
         for change in mended.changes
         if change.past is not None and not at.get(change.past, set()) & run_lines
     ]
+
+
+def _of_no_class(text: str, names: Sequence[str]) -> set[int]:
+    """The lines of functions at the top level that none of these classes uses."""
+    about = outline(text)
+    if about is None:
+        return set()
+    needed = about.needed(names)
+    return {
+        line
+        for each in about.tree.body
+        if isinstance(each, ast.FunctionDef) and each not in needed
+        for line in lines_of(each)
+    }
 
 
 def _passed_over(text: str, run: PlainRun) -> Iterator[int]:

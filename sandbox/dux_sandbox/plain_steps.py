@@ -105,9 +105,7 @@ def _on_gradients(
                 weight.grad = None if missing else gradient
             loss = torch.tensor(1.0 / (step + 1))
             _step(optimizer, lambda loss=loss: loss)
-            rows.append(
-                [each for w in weights for each in w.detach().flatten().tolist()]
-            )
+            rows.append(_values(weights))
     # Whatever a class raises is part of what it does.
     except Exception as error:
         return rows, _said(error)
@@ -133,9 +131,7 @@ def _on_problem(rule: type, options: dict[str, Any], problem: str) -> Episode:
         for _ in range(_STEPS_OF_PROBLEMS):
             closure()
             _step(optimizer, closure)
-            rows.append(
-                [each for w in weights for each in w.detach().flatten().tolist()]
-            )
+            rows.append(_values(weights))
     # Whatever a class raises is part of what it does.
     except Exception as error:
         return rows, _said(error)
@@ -147,8 +143,10 @@ def _said(error: Exception) -> str:
 
 
 def _values(weights: list[torch.nn.Parameter]) -> list[float]:
+    """Every weight, and whether it is trained."""
     flat = [weight.detach().flatten() for weight in weights]
-    return [value for row in flat for value in row.tolist()]
+    trained = [float(weight.requires_grad) for weight in weights]
+    return [*trained, *(value for row in flat for value in row.tolist())]
 
 
 def _step(optimizer: Any, closure: Any) -> None:

@@ -7,7 +7,8 @@ but the jail around it; what comes back is numbers, and they are compared here.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dux_sandbox.findings import printable
@@ -69,7 +70,7 @@ def run_plainly(
         given: the classes, each with values for arguments without a default.
         watch: whether to note what is computed of the file.
         values: constants at the top level of the file whose values are wanted.
-        seconds: for running the file and each class.
+        seconds: for running the file and all of its classes.
         limits: `memory` is used.
 
     Raises:
@@ -87,6 +88,7 @@ def run_plainly(
     }
     try:
         layers, _ = child.channel.receive(_START_SECONDS)
+        left = _left(seconds)
         active = {row[0] for row in layers["layers"] if row[1] is True}
         lacking = [name for name in _LAYERS if name not in active]
         if lacking:
@@ -100,9 +102,9 @@ def run_plainly(
             )
         child.channel.send(request, None, seconds)
         for name in given:
-            answer = _answer(child.channel.receive(seconds, _MOST_JSON, 0)[0])
+            answer = _answer(child.channel.receive(left(), _MOST_JSON, 0)[0])
             held[name] = _episodes(answer.get("episodes"))
-        answer = _answer(child.channel.receive(seconds, _MOST_JSON, 0)[0])
+        answer = _answer(child.channel.receive(left(), _MOST_JSON, 0)[0])
     except ChannelBroken as error:
         late = f"it took more than {seconds:.0f} s"
         told = late if error.rule == "time" else f"its process ended: {error}"
@@ -117,6 +119,12 @@ def run_plainly(
     )
     places = frozenset(_places(answer.get("places")))
     return PlainRun(held, missing, places, _literals(answer.get("values"), values))
+
+
+def _left(seconds: float) -> Callable[[], float]:
+    """Says how much of a time is left; some always, for an answer that is there."""
+    until = time.monotonic() + seconds
+    return lambda: max(0.1, until - time.monotonic())
 
 
 def _places(value: object) -> Iterator[tuple[int, int]]:

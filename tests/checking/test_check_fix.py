@@ -284,6 +284,80 @@ def test_nothing_that_is_there_is_written_over(kind):
         assert "mine" == target.read_text()
 
 
+DISTRIBUTED = "import torch.distributed as dist"
+KINDS |= {
+    "one process, asked in place": (
+        source(
+            DISTRIBUTED,
+            body="if dist.is_available() and dist.is_initialized():\n"
+            "                        dist.all_reduce(p.grad)\n"
+            "                    p.add_(p.grad, alpha=-0.1)",
+        ),
+        "dist.",
+        "is written as False, as where one process trains",
+    ),
+    "one process, asked for its number": (
+        source(
+            DISTRIBUTED,
+            init="self.world = dist.get_world_size() if dist.is_initialized() else 1",
+            body="if self.world > 1:\n"
+            "                        dist.all_reduce(p.grad)\n"
+            "                    else:\n"
+            "                        p.add_(p.grad, alpha=-0.1)",
+        ),
+        "dist.",
+        "is written as False, as where one process trains",
+    ),
+    "one process, asked by a function": (
+        source(
+            "from torch import distributed as dist",
+            before="def world():\n    if not dist.is_initialized():\n        return 1\n"
+            "    return dist.get_world_size()",
+            body="if world() > 1:\n"
+            "                        dist.barrier()\n"
+            "                    elif p.ndim:\n"
+            "                        p.add_(p.grad, alpha=-0.1)",
+        ),
+        "dist.",
+        "is written as False, as where one process trains",
+    ),
+    "a flag that is set anyway": (
+        source(
+            body="c = p.detach().clone()\n"
+            "                    c.requires_grad = False\n"
+            "                    p.add_(c)",
+        ),
+        "requires_grad",
+        "c.requires_grad = False is left out",
+    ),
+    "an enumeration": (
+        source(
+            "from enum import Enum, auto",
+            before="class Kind(Enum):\n    ONE = auto()\n    TWO = auto()",
+            body="p.add_(0.1 if Kind.ONE == Kind.ONE else 0.2)",
+        ),
+        "Enum",
+        "Kind is a class of plain values",
+    ),
+    "an enumeration of words": (
+        source(
+            "import enum",
+            before='class Kind(enum.Enum):\n    """Kinds."""\n    ONE = "one"',
+            body="p.add_(0.1 if Kind.ONE is Kind.ONE else 0.2)",
+        ),
+        "enum.",
+        "Kind is a class of plain values",
+    ),
+    "a stop for a debugger": (
+        source(
+            body="if p.numel() > 10**9:\n                        breakpoint()\n"
+            "                    p.add_(1)",
+        ),
+        "breakpoint",
+        "what is only printed is left out",
+    ),
+}
+
 # What only looks as if it changed nothing.
 TRAPS = {
     "a constant that is a tensor": (
@@ -311,6 +385,22 @@ TRAPS = {
             body="p.mul_(mystery.rate)",
         ),
         "",
+    ),
+    "a weight that is no longer trained": (
+        source(body="p.requires_grad = False"),
+        "other steps",
+    ),
+    "processes that are there": (
+        source(DISTRIBUTED, body="p.add_(dist.get_world_size())"),
+        "takes no step at all",
+    ),
+    "an enumeration that is counted": (
+        source(
+            "from enum import Enum",
+            before="class Kind(Enum):\n    ONE = 1\n    TWO = 2",
+            body="p.add_(len(list(Kind)))",
+        ),
+        "no rule of thumb mends",
     ),
     "an array, not a number": (
         source("import numpy as np", body="p.mul_(np.sqrt(p.grad.abs()))"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dux_sandbox.findings import Finding
@@ -175,6 +175,20 @@ class Draft:
             for alias in node.names
             if alias.name.partition(".")[0] != "torch" or alias.asname
         }
+
+    def line_beside(self, node: ast.stmt, gone: Collection[ast.stmt] = ()) -> int:
+        """A line that is run where a statement is: that of one before or after it.
+
+        Where all of a block are gone, the line of what holds it.
+        """
+        body = self.bodies[node]
+        at = body.index(node)
+        for other in [*body[:at][::-1], *body[at + 1 :]]:
+            if other not in gone:
+                return other.lineno
+        around = (each for each in ast.walk(self.tree) if isinstance(each, ast.stmt))
+        holding = (each for each in around if node in ast.iter_child_nodes(each))
+        return next(holding, node).lineno
 
     def written(self, node: ast.expr) -> str:
         """An expression as it stands in the source, where that is on one line."""

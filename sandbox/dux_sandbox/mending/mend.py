@@ -13,8 +13,11 @@ from dux_sandbox.gathering.slicing import part_of
 from dux_sandbox.mending import (
     computed,
     decorators,
+    enumerations,
     exceptions,
+    flags,
     out_arguments,
+    processes,
     signatures,
     substitutions,
     talk,
@@ -29,11 +32,14 @@ ALWAYS: tuple[Rule, ...] = (decorators.speeding, out_arguments.copied, unused.im
 # Of what is refused, one after another, the mildest first.
 WHERE_REFUSED: tuple[Rule, ...] = (
     unused.beside,
+    processes.alone,
     computed.written_down,
     talk.silenced,
+    flags.left_out,
     signatures.hints,
     substitutions.of_packages,
     exceptions.plain,
+    enumerations.plain,
     unused.methods,
     decorators.refused,
 )

@@ -80,6 +80,17 @@ def _hints(
                 yield node, (argument.lineno, begin), argument.annotation
 
 
+def in_hints(tree: ast.Module) -> set[ast.AST]:
+    """Every node of a hint: of an argument, a result or a variable."""
+    hints: list[ast.expr | None] = [hint for _, _, hint in _hints(tree)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            hints.append(node.returns)
+        elif isinstance(node, ast.AnnAssign):
+            hints.append(node.annotation)
+    return {each for hint in filter(None, hints) for each in ast.walk(hint)}
+
+
 def _required(arguments: ast.arguments) -> Iterator[ast.arg]:
     """Arguments whose default is torch's `required`, which stands for none."""
     positional = [*arguments.posonlyargs, *arguments.args]

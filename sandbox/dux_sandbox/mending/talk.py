@@ -11,7 +11,8 @@ from dux_sandbox.gathering.scopes import Scope
 from dux_sandbox.mending.draft import Draft, Rewrite
 
 _SAYS = frozenset(
-    "critical debug display error exception info log print warn warning write".split()
+    "breakpoint critical debug display error exception info log print set_trace warn "
+    "warning write".split()
 )
 
 

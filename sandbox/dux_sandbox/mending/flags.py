@@ -1,0 +1,39 @@
+"""Flags of tensors that a source sets, and that are as they are anyway."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.gathering.outline import lines_of
+from dux_sandbox.mending.draft import Draft, Rewrite
+
+
+def left_out(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
+    """`copy.requires_grad = False` goes; a comparison shows that nothing hangs on it.
+
+    It looks at the flags of the weights as well as at their values.
+    """
+    lines = {finding.line for finding in findings if "requires_grad" in finding.message}
+    gone = [
+        node
+        for node in ast.walk(draft.tree)
+        if isinstance(node, (ast.Assign, ast.Expr))
+        and lines & set(lines_of(node))
+        and _sets_flag(node)
+        and draft.may_touch(node.lineno)
+    ]
+    told = []
+    for node in gone:
+        what = f"{ast.unparse(node)[:60]} is left out: nothing hangs on it"
+        told.append((node.lineno, what, draft.line_beside(node, gone)))
+    return Rewrite((), tuple(gone), tuple(told))
+
+
+def _sets_flag(node: ast.Assign | ast.Expr) -> bool:
+    if isinstance(node, ast.Assign):
+        target = node.targets[0]
+        return isinstance(target, ast.Attribute) and target.attr == "requires_grad"
+    called = node.value.func if isinstance(node.value, ast.Call) else None
+    return isinstance(called, ast.Attribute) and called.attr == "requires_grad_"
