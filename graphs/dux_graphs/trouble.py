@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
-
-from langchain_core.messages import AIMessage, BaseMessage
+from typing import TYPE_CHECKING, Any
 
 from dux_graphs.http_status import status_of
 from dux_graphs.redaction import REDACTED, redactor
 from dux_graphs.too_long import is_too_long
 from dux_sandbox.findings import printable
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 _LATER = {408, 409, 425, 429}
 """HTTP statuses below 500 that ask the client to come back later."""
@@ -66,7 +67,7 @@ def text_of(message: BaseMessage) -> str:
         ReplyTrouble: the reply is empty or was cut short (`finish_reason`
             "length" and its like): another call may bring a whole one.
     """
-    metadata = message.response_metadata if isinstance(message, AIMessage) else {}
+    metadata = message.response_metadata
     reason = metadata.get("finish_reason") or metadata.get("stop_reason")
     if reason in _CUT_SHORT:
         raise ReplyTrouble(f"truncated reply: it ended with finish_reason={reason!r}")

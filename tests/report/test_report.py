@@ -148,7 +148,7 @@ def test_a_hostile_text_in_any_field_stays_text(tmp_path, payload):
     with Writer(
         tmp_path / "run",
         task=payload,
-        seed=payload,
+        seed=7,
         model=payload,
         created=payload,
         versions={"dux-agent": payload, "torch": payload},
