@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from dux_agent.choices import CHOICES
+from dux_agent.choices import choices
 from dux_agent.errors import BadArgument
 from dux_sandbox.limits import Limits
 
 if TYPE_CHECKING:
     from dux_graphs.language_model import LanguageModel
-
-Execution = Literal["isolated", "inline"]
 
 
 def check_model(model: Any, optimizer: Any, objective: Any) -> None:
@@ -90,10 +87,10 @@ def check_share(name: str, value: Any) -> None:
 
 def check_choice(name: str, value: Any) -> None:
     """Raise BadArgument for a value that is none of its argument's choices."""
-    if value not in CHOICES[name]:
-        choices = ", ".join(repr(choice) for choice in CHOICES[name])
+    if value not in choices(name):
+        words = ", ".join(map(repr, choices(name)))
         raise BadArgument(
-            f"{name} is {value!r}; one of {choices} was wanted; pick one of them."
+            f"{name} is {value!r}; one of {words} was wanted; pick one of them."
         )
 
 
@@ -258,17 +255,6 @@ def check_seconds(name: str, value: Any) -> None:
             f"{name} is {value!r}; a number of seconds above 0 was wanted; pass for "
             f"instance {name}=600."
         )
-
-
-def choose_execution(wanted: str, parameters: Sequence[torch.Tensor]) -> Execution:
-    """Where accepted rules run: "auto" is isolated for CPU parameters on Linux."""
-    check_choice("execution", wanted)
-    if wanted == "isolated":
-        return "isolated"
-    if wanted == "inline":
-        return "inline"
-    on_cpu = all(parameter.device.type == "cpu" for parameter in parameters)
-    return "isolated" if on_cpu and sys.platform == "linux" else "inline"
 
 
 def check_scale(scale: Any) -> None:

@@ -26,6 +26,7 @@ from dux_agent.training.looking import (
     Validate,
 )
 from dux_agent.training.training import Training
+from dux_sandbox.executions import choose
 from dux_sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -192,13 +193,14 @@ def attach(
     given = dict(locals())  # those that are plain are called as in `Settings`
     arguments.check_model(model, optimizer, objective)
     check_model_kind(model)
+    arguments.check_choice("execution", execution)
     arguments.check_seconds("lm_timeout", lm_timeout)
     if decision_timeout is None:
         decision_timeout = max(_HALF_AN_HOUR, 3 * lm_timeout)
     settings = Settings.of(
         given,
         decision_timeout=decision_timeout,
-        execution=arguments.choose_execution(execution, [*model.parameters()]),
+        execution=choose(execution, [*model.parameters()]).name,
         limits=arguments.read_limits(limits),
         prompts=arguments.check_prompts(prompts),
     )

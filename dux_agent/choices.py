@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
+from dux_sandbox.executions import AUTO, EXECUTIONS
+
 Accept = Literal["harmless", "finite", "not_worse"]
 CarryOver = Literal["asked", "always", "never"]
-Execution = Literal["auto", "isolated", "inline"]
 History = Literal["chat", "compressed"]
 LrOwner = Literal["proposal", "scheduler"]
 Place = Literal["device", "host", "off"]
 Vocabulary = Literal["short", "full"]
 
-CHOICES: dict[str, tuple[str, ...]] = {
+_CHOICES: dict[str, tuple[str, ...]] = {
     "accept": get_args(Accept),
-    "execution": get_args(Execution),
     "lr_owner": get_args(LrOwner),
     "history": get_args(History),
     "vocabulary": get_args(Vocabulary),
     "carry_over": get_args(CarryOver),
     "snapshots": get_args(Place),
 }
+
+
+def choices(argument: str) -> tuple[str, ...]:
+    """The words that an argument may be: "execution" any kind that there is."""
+    return (AUTO, *EXECUTIONS) if argument == "execution" else _CHOICES[argument]

@@ -37,7 +37,6 @@ LONG = {
     "sandbox/dux_sandbox/language/vocabulary.py": "tables: what a source may name",
     "sandbox/dux_sandbox/process/isolated.py": "a rule in a child, as `RunningRule`",
     "sandbox/dux_sandbox/process/worker.py": "what a child answers to each message",
-    "sandbox/dux_sandbox/running.py": "what a running rule is, and the one run here",
     "sandbox/dux_sandbox/runtime/guards.py": "the guards by the names of the compiler",
     "sandbox/dux_sandbox/runtime/plain_builtins.py": "bounded twins of builtins",
     "sandbox/dux_sandbox/runtime/tensor_caps.py": "a table: what each call would make",

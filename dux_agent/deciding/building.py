@@ -10,9 +10,9 @@ from torch import nn
 
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.settings import Settings
-from dux_sandbox.findings import DryRunReport, Finding, RuleFailed
-from dux_sandbox.limits import Limits
-from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
+from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.findings import CannotRunSo, DryRunReport, Finding, RuleFailed
+from dux_sandbox.running_rule import ParamGroups, RunningRule
 
 # A live step may take this many times the longest step of the dry run, and three
 # seconds in any case: a busy machine is no fault of a rule's.
@@ -22,7 +22,7 @@ _TIMES_SLOWER = 5.0
 
 
 class Builder:
-    """Makes rules for one agent, inline or isolated.
+    """Makes rules for one agent, of the kind of execution that it was given.
 
     Attributes:
         limits: for the next rule; narrowed by `expect` from its dry run.
@@ -57,20 +57,11 @@ class Builder:
         self.limits = replace(most, step_seconds=seconds)
 
     def build(self, source: str, groups: ParamGroups) -> RunningRule:
-        """A rule over these parameters; see `dux_agent.live.optimizer.RuleBuilder`."""
-        if self._settings.execution == "inline":
-            return InlineRule.build(source, groups)
-        return _isolated(source, groups, self.limits, self._settings.seed)
-
-
-def _isolated(
-    source: str, groups: ParamGroups, limits: Limits, seed: int
-) -> RunningRule:
-    from dux_sandbox.process.isolated import IsolatedRule
-    from dux_sandbox.process.places import CannotMirror
-    from dux_sandbox.process.spawning import IsolationUnavailable
-
-    try:
-        return IsolatedRule.build(source, groups, limits=limits, seed=seed)
-    except (CannotMirror, IsolationUnavailable) as error:
-        raise RuleFailed(Finding("isolation", None, str(error))) from None
+        """A rule over these parameters; see `dux_agent.live.rule_slot.RuleBuilder`."""
+        execution = EXECUTIONS[self._settings.execution]
+        try:
+            return execution.build(
+                source, groups, limits=self.limits, seed=self._settings.seed
+            )
+        except CannotRunSo as error:
+            raise RuleFailed(Finding("isolation", None, str(error))) from None

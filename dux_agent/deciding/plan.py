@@ -10,7 +10,8 @@ from dux_agent.training.memory import readable
 from dux_agent.training.training import Training
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.scratch import frozen_weights
-from dux_sandbox.running import InlineRule, parameters_of
+from dux_sandbox.executions import EXECUTIONS, ISOLATED
+from dux_sandbox.running_rule import parameters_of
 
 # A rule keeps what it likes; as much as Adam's two moments is usual.
 _TENSORS_A_WEIGHT = 2
@@ -163,8 +164,10 @@ def plan_of(training: Training, *, asks: bool, seconds: float | None) -> Decisio
     trained = memory.copied_from(parameters_of(groups))
     rule_state = _TENSORS_A_WEIGHT * trained
     incumbent_state = rule_state
-    if isinstance(live.running, InlineRule):
-        incumbent_state = memory.in_the_state(live.running.optimizer)
+    if live.running is live.base_rule:
+        incumbent_state = memory.in_the_state(live.base)
+    elif live.running.runs_here:
+        incumbent_state = memory.in_entries(live.running.state_by_parameter())
     row = None
     if batches:
         seen = sum(map(memory.in_a_batch, batches))
@@ -182,7 +185,7 @@ def plan_of(training: Training, *, asks: bool, seconds: float | None) -> Decisio
         if settings.snapshots == "off"
         else memory.in_a_snapshot(groups, model),
         snapshots=settings.snapshots,
-        isolated=settings.execution == "isolated",
+        isolated=EXECUTIONS[settings.execution] is ISOLATED,
         guard_only=False,
         forwards=Counted(2 * passes, (1 + most) * passes),
         backwards=Counted(2 * steps * accumulated, (1 + most) * steps * accumulated),

@@ -32,8 +32,7 @@ from dux_agent.live.plain_state import lowered
 
 # What loading raises is looked for here as well.
 from dux_agent.live.saved_checkpoint import CheckpointRefused as CheckpointRefused
-from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import InlineRule, parameters_of
+from dux_sandbox.running_rule import RuleState, parameters_of
 
 VERSION = 1
 
@@ -41,18 +40,18 @@ VERSION = 1
 def pack(live: GuardedSlot) -> dict[str, Any]:
     """The live optimizer as plain data and tensors.
 
-    Inline the tensors of the state are the live ones, as torch has it: copy them
-    before the next step if they shall stay. An isolated rule's are copies.
+    Of the base optimizer the tensors are the live ones, as torch has it: copy them
+    before the next step if they shall stay. A generated rule's are copies.
     """
     live.meet_groups()
     rule = live.running
-    if isinstance(rule, InlineRule):
-        try:
-            learned = rule.learned()
-        except RuleFailed as failed:
-            live.guard.breach(f"the rule failed: {failed.finding}")
-            return pack(live)
-        state = learned.state
+    if rule is live.base_rule:
+        entries, learned = rule.state_by_parameter(), RuleState()
+        state = {
+            index: dict(entries[parameter])
+            for index, parameter in enumerate(parameters_of(live.param_groups))
+            if parameter in entries
+        }
     else:
         learned = live.rule_state()
         if live.running is not rule:
@@ -106,8 +105,7 @@ def _more(live: GuardedSlot) -> dict[str, Any]:
 
 def copied_for_later(packed: dict[str, Any], live: GuardedSlot) -> dict[str, Any]:
     """What `state_dict` of `live` gave, out of reach of later steps."""
-    # An isolated rule's tensors have come through a channel: nobody else has them.
-    shared = isinstance(live.running, InlineRule)
+    shared = live.running is live.base_rule  # a generated rule's are copies
     return {
         name: copy_of_groups(value)
         if name == "param_groups"

@@ -24,7 +24,7 @@ def end(rule: RunningRule, groups: ParamGroups) -> None:
 def end_all(groups: ParamGroups, *rules: RunningRule | None) -> None:
     """Close rules that were live until now; weights and groups stay as they are."""
     wanted = [rule for rule in rules if rule is not None and rule.source is not None]
-    here = any(not rule.isolated for rule in wanted)
+    here = any(rule.runs_here for rule in wanted)
     snapshot = Snapshot.take(groups, None) if here else None
     for rule in wanted:
         end(rule, groups)

@@ -18,7 +18,7 @@ from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.hooks import eager
 from dux_agent.live.loading import prepare
 from dux_agent.live.state_look import by_index
-from dux_sandbox.running import InlineRule, ParamGroups, RuleState
+from dux_sandbox.running_rule import ParamGroups, RuleState
 
 
 class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
@@ -74,19 +74,19 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
     def state(self) -> Any:
         """The live rule's state by parameter.
 
-        Inline it is the rule's own mapping. Of an isolated rule copies are fetched
+        It is the own mapping of a rule that runs here. Of another copies are fetched
         from its process; what is written into them before the next step reaches it.
         Assigning a mapping replaces the state.
         """
         self.meet_groups()
         rule = self.running
-        if not isinstance(rule, InlineRule) and not self._look.holds(rule):
+        if not rule.runs_here and not self._look.holds(rule):
             learned = self.rule_state()
             if self.running is rule:
                 self._look.at(rule, learned, self._groups)
         rule = self.running  # fetching it may have rolled that one back
-        if isinstance(rule, InlineRule):
-            return rule.optimizer.state
+        if rule.runs_here:
+            return rule.state_by_parameter()
         return self._look.at(rule, RuleState(), self._groups)
 
     @state.setter

@@ -38,7 +38,7 @@ from dux_agent.live.step_looks import StepLooks
 from dux_agent.live.untouched_rows import UntouchedRows, exemption
 from dux_sandbox.closures import HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running import InlineRule, RuleState, RunningRule, parameters_of
+from dux_sandbox.running_rule import RuleState, RunningRule, parameters_of
 
 log = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class Guard(Endings):
             self.slot.param_groups,
             self.model if dear else None,
             watch.makes,
-            here=isinstance(rule, InlineRule),
+            here=rule.runs_here,
         )
         result, reason = looks.run(lambda: rule.step(call))
         if closure is not None:
@@ -299,7 +299,7 @@ class Guard(Endings):
             if parameter.grad is not None:
                 yield parameter.grad
         rule = self.slot.running
-        state = rule.optimizer.state if isinstance(rule, InlineRule) else {}
+        state = rule.state_by_parameter() if rule.runs_here else {}
         for entry in state.values():
             if isinstance(entry, Mapping):
                 yield from (v for v in entry.values() if isinstance(v, torch.Tensor))

@@ -208,10 +208,10 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         """
         if self.closed:
             return
-        if self.running.isolated:
+        if not self.running.runs_here:
             state = self.rule_state()
-            if self.running.isolated:  # fetching it has not rolled the rule back
+            if not self.running.runs_here:  # fetching it has not rolled the rule back
                 self.guard.last_state, self.closed = state, True
         for rule in (self.running, self.guard.waiting):
-            if rule is not None and rule.isolated:  # one here goes on without us
+            if rule is not None and not rule.runs_here:  # one here goes on without us
                 rule.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dux_agent import tasks
-from dux_agent.choices import CHOICES
+from dux_agent.choices import choices
 from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.runs import written
 from dux_agent.runs.options import lines, option
@@ -94,7 +94,7 @@ class Plan:
         "auto",
         "isolated: accepted rules stay in a locked-down process; inline: they run in "
         "this one; auto: isolated on Linux, else inline.",
-        choices=CHOICES["execution"],
+        choices=choices("execution"),
         attach="execution",
     )
     every: int | None = option(
@@ -141,7 +141,7 @@ class Plan:
     accept: str = option(
         "harmless",
         "What passes the dry run.",
-        choices=CHOICES["accept"],
+        choices=choices("accept"),
         attach="accept",
     )
     fuzz: bool = option(
@@ -152,13 +152,13 @@ class Plan:
     carry_over: str = option(
         "asked",
         "Whether a new rule gets the state of the one before that fits.",
-        choices=CHOICES["carry_over"],
+        choices=choices("carry_over"),
         attach="carry_over",
     )
     history: str = option(
         "chat",
         "What the model sees of earlier decisions: the conversation, or a table.",
-        choices=CHOICES["history"],
+        choices=choices("history"),
         attach="history",
     )
     history_characters: int = option(
@@ -171,7 +171,7 @@ class Plan:
     vocabulary: str = option(
         "short",
         "How the model is told what a rule may use: in sentences, or name by name.",
-        choices=CHOICES["vocabulary"],
+        choices=choices("vocabulary"),
         attach="vocabulary",
     )
     guard_steps: int = option(
@@ -184,7 +184,7 @@ class Plan:
     snapshots: str = option(
         "device",
         "Where the guard keeps what it would put back.",
-        choices=CHOICES["snapshots"],
+        choices=choices("snapshots"),
         attach="snapshots",
     )
     keep_best: bool = option(

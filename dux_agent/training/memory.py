@@ -85,8 +85,12 @@ def kept_aside(bystanders: Bystanders, resting: Collection[int]) -> int:
 
 def in_the_state(optimizer: torch.optim.Optimizer) -> int:
     """Bytes of the state that an optimizer keeps, or will after its first step."""
-    held = held_by(_tensors_in(dict(optimizer.state), 0))
-    return held or _state_to_come(optimizer)
+    return in_entries(optimizer.state) or _state_to_come(optimizer)
+
+
+def in_entries(state: Mapping[Any, Any]) -> int:
+    """Bytes of the entries of a state by parameter."""
+    return held_by(_tensors_in(dict(state), 0))
 
 
 def _state_to_come(optimizer: torch.optim.Optimizer) -> int:

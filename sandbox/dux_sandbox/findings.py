@@ -51,6 +51,10 @@ class Finding:
         return f"{where}[{self.rule}] {self.message}{instead}"
 
 
+class CannotRunSo(Exception):
+    """No rule can run in this way, whatever its source; says why and what to do."""
+
+
 @dataclass(frozen=True)
 class CheckReport:
     """What the static check found; `ok` is true when it found nothing.

@@ -1,16 +1,11 @@
-"""A rule that runs: the interface, and the rule that runs in this process.
-
-The live optimizer, the guard and the dry run know rules only by `RunningRule`, so
-that it makes no difference to them where a rule's code is executed.
-"""
+"""The rule that runs in this process."""
 
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -27,98 +22,14 @@ from dux_sandbox.gradients import DenseGradients, forget
 from dux_sandbox.loading import attributes_of, load, restore_attributes
 from dux_sandbox.option_values import check_options, shared
 from dux_sandbox.own_groups import OwnGroups
+from dux_sandbox.running_rule import ParamGroups as ParamGroups
+from dux_sandbox.running_rule import RuleState as RuleState
+from dux_sandbox.running_rule import RunningRule as RunningRule
+from dux_sandbox.running_rule import StepCost
+from dux_sandbox.running_rule import parameters_of as parameters_of
 from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
 from dux_sandbox.stepping import call_step, unhooked
 from dux_sandbox.values import ValueRefused, form_of, formed, whole
-
-ParamGroups = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class RuleState:
-    """What a rule has learned: enough to go on from, in any process.
-
-    Attributes:
-        state: by the index of the parameter (groups in order, then parameters in
-            order), the rule's `state` entry: tensors are clones that keep shape,
-            dtype and device; everything else is plain.
-        attributes: the rule's own plain attributes (`self.t` and the like).
-    """
-
-    state: dict[int, dict[str, Any]] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
-
-
-class RunningRule(Protocol):
-    """A rule over live parameters, wherever its code runs.
-
-    Attributes:
-        source: the text of the rule, or None for a trusted torch optimizer.
-        digest: the digest of `source`, or None.
-        carry: the rule asks for matching state of its predecessor.
-        requires_closure: the rule cannot step without a closure.
-        takes_closure: its step has an argument for one.
-        closure_use: what it was seen to do with one; see `dux_sandbox.closures`.
-        defaults: the rule's own defaults.
-        options: option values of each group as the rule was built, no "params".
-        owned: per group, the names of the options that are the rule's own; what else
-            a group holds is the loop's, and the rule does not meet it.
-        isolated: its code runs in a process of its own.
-    """
-
-    isolated: bool
-    source: str | None
-    digest: str | None
-    carry: bool
-    requires_closure: bool
-    takes_closure: bool
-    closure_use: ClosureUse
-    defaults: dict[str, Any]
-    options: list[dict[str, Any]]
-
-    @property
-    def owned(self) -> list[set[str]]: ...
-
-    def bind(
-        self, param_groups: ParamGroups, owned: Sequence[set[str]] | None = None
-    ) -> None:
-        """From now on the rule's options are in these dicts, read and written live.
-
-        Args:
-            owned: per group, the names that are the rule's own; None: as before.
-        """
-
-    def step(self, closure: Closure | None = None) -> Any:
-        """Take one step; returns the loss as the rule returned it, or None.
-
-        Raises:
-            RuleFailed: for any fault of the rule, and nothing else of it. What
-                the caller's closure raises comes out as it is.
-        """
-
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters."""
-
-    def snapshot(self) -> RuleState:
-        """Clone what the rule has learned. Raises RuleFailed."""
-
-    def restore(self, state: RuleState) -> None:
-        """Put back what `snapshot` gave. Raises RuleFailed."""
-
-    def rest(self) -> None:
-        """Let go of what only stepping needs: another rule is live."""
-
-    def close(self) -> None:
-        """End the rule for good: nothing of it runs afterwards. Can be called twice.
-
-        On the way out generated code may still write to what it reaches: call it
-        before anything is put back.
-        """
-
-
-def parameters_of(param_groups: ParamGroups) -> list[torch.Tensor]:
-    """All parameters, groups in order, then parameters in order."""
-    return [parameter for group in param_groups for parameter in group["params"]]
 
 
 def without_params(group: dict[str, Any]) -> dict[str, Any]:
@@ -172,7 +83,8 @@ class InlineRule:
     0.5
     """
 
-    isolated = False
+    runs_here = True
+    cost = StepCost()
 
     def __init__(
         self, optimizer: torch.optim.Optimizer, source: str | None = None
@@ -240,8 +152,21 @@ class InlineRule:
         else:
             self._own.bind(param_groups, owned)
 
-    def step(self, closure: Closure | None = None) -> Any:
-        """Take one step in this process; see `RunningRule.step`."""
+    def gradients_present(self) -> list[bool]:
+        """Whether each parameter has a gradient."""
+        return [each.grad is not None for each in self._parameters()]
+
+    def state_by_parameter(self) -> Mapping[torch.Tensor, dict[str, Any]]:
+        """The optimizer's own state."""
+        return self.optimizer.state
+
+    def step(
+        self, closure: Closure | None = None, *, seconds: float | None = None
+    ) -> Any:
+        """Take one step in this process; see `RunningRule.step`.
+
+        Nothing stops it here: `seconds` are for rules that can be.
+        """
         if self.source is None:
             step = unhooked(self.optimizer)
             return step() if closure is None else step(closure)
@@ -273,12 +198,7 @@ class InlineRule:
         forget(self._parameters(), set_to_none)
 
     def snapshot(self) -> RuleState:
-        """Clone state and plain attributes."""
-        learned = self.learned()
-        return RuleState(clone_value(learned.state), clone_value(learned.attributes))
-
-    def learned(self) -> RuleState:
-        """As `snapshot`, with the live tensors of the state instead of clones.
+        """Clone state and plain attributes.
 
         Raises:
             RuleFailed: a generated rule keeps what cannot be saved.
@@ -297,7 +217,7 @@ class InlineRule:
             for index, parameter in enumerate(self._parameters())
             if parameter in optimizer.state
         }
-        return RuleState(state, attributes)
+        return RuleState(clone_value(state), clone_value(attributes))
 
     def restore(self, state: RuleState) -> None:
         """Replace state and plain attributes by clones of these."""
@@ -318,5 +238,5 @@ class InlineRule:
         self._dropped = True
         drop(self.optimizer)
 
-    def _parameters(self) -> Iterator[torch.Tensor]:
-        yield from parameters_of(self.optimizer.param_groups)
+    def _parameters(self) -> list[torch.Tensor]:
+        return parameters_of(self.optimizer.param_groups)

@@ -37,7 +37,7 @@ def test_an_isolated_run_is_the_inline_run_to_the_last_bit(kind):
         live = apart.optimizer.running
         run(apart, 10)
 
-    assert ("applied", True) == (decision.verdict, live.isolated)
+    assert ("applied", False) == (decision.verdict, live.runs_here)
     assert all(map(torch.equal, one.parameters(), other.parameters()))
     assert all(map(torch.equal, one.buffers(), other.buffers()))
 

@@ -356,7 +356,7 @@ def test_a_state_that_a_rule_cannot_have_is_refused_in_words(execution):
         after = live.rule_state().state
         run(agent, 2)
 
-        assert not live.running.isolated or live.running.pid
+        assert live.running.runs_here or live.running.pid
         assert before.keys() == after.keys()
         assert all(torch.equal(before[i]["m"], after[i]["m"]) for i in before)
 

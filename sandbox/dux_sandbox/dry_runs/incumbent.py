@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from dux_sandbox.findings import RuleFailed
+from dux_sandbox.executions import copy_of
 from dux_sandbox.limits import Limits
-from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
 
 Clone = Callable[[nn.Module], nn.Module]
@@ -31,18 +30,7 @@ def continue_on_copy(
     if running.source is None:
         assert isinstance(running, InlineRule)
         return InlineRule(copy_of_trusted(running.optimizer, twin_of))
-    rule: RunningRule
-    if running.isolated:
-        rule = IsolatedRule.build(running.source, groups, limits=limits)
-    else:
-        rule = InlineRule.build(running.source, groups)
-    try:
-        rule.restore(running.snapshot())
-    except RuleFailed:
-        rule.close()
-        raise
-    rule.bind(groups, getattr(running, "owned", None))
-    return rule
+    return copy_of(running, groups, limits)
 
 
 def copy_of_trusted(

@@ -21,11 +21,12 @@ from dux_sandbox.dry_runs.passes import Objective
 from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
 from dux_sandbox.dry_runs.twin_training import TwinTraining
+from dux_sandbox.executions import ISOLATED
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
 from dux_sandbox.group_shares import share_out, shares_of
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.running import parameters_of
+from dux_sandbox.running_rule import StepCost, parameters_of
 
 Options = list[dict[str, Any]]
 
@@ -154,9 +155,9 @@ def _try_proposal(
     losses: list[float] = []
     findings: list[Finding] = []
     rule: IsolatedRule | None = None
-    began = peak = 0
+    cost, peak = StepCost(), 0
     try:
-        rule = IsolatedRule.build(source, groups, limits=limits, seed=trial.seed)
+        rule = ISOLATED.build(source, groups, limits=limits, seed=trial.seed)
         if rule.requires_closure and not trial.closure:
             raise RuleFailed(
                 Finding(
@@ -170,9 +171,9 @@ def _try_proposal(
         for group, options in zip(groups, settle(rule.options), strict=True):
             group.update(options)
         rule.bind(groups)
-        began = rule.resident_bytes
+        began = rule.cost.bytes
         trial.run(twin, rule, losses, limits.seconds)
-        peak = max(0, rule.resident_bytes - began)
+        peak = max(0, rule.cost.bytes - began)
         rule.require_saveable()
         findings = _not_finite(parameters_of(groups))
     except SourceRejected as error:
@@ -181,6 +182,7 @@ def _try_proposal(
         findings = [error.finding]
     finally:
         if rule is not None:
+            cost = rule.cost
             rule.close()
     beside = incumbent_losses[: trial.steps + 1]
     findings = judge(losses, beside, accept) or findings
@@ -188,10 +190,10 @@ def _try_proposal(
         not findings,
         tuple(losses),
         tuple(incumbent_losses),
-        rule.seconds if rule is not None else 0.0,
+        cost.total,
         peak,
         tuple(findings),
-        max(rule.longest_step, rule.first_step) if rule is not None else 0.0,
+        max(cost.first, cost.longest),
     )
 
 

@@ -21,7 +21,6 @@ from dux_sandbox.dry_runs.scratch import clone_model
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
-from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.random_state import same_random_numbers
 from dux_sandbox.running import (
     ParamGroups,
@@ -124,54 +123,28 @@ class TwinTraining:
                     if last or not math.isfinite(losses[-1]):
                         return
                 closure = None if call is None else call.before_step()
-                if isinstance(rule, IsolatedRule):
-                    self._step_in_time(rule, closure, step, seconds, passes.seconds)
+                if rule.source is None:
+                    _trusted_step(rule, closure)
                 else:
-                    self._step_here(rule, closure)
+                    self._step_in_time(rule, closure, step, seconds, passes.seconds)
                 if call is not None:
                     call.after_step(None)
                     if not math.isfinite(losses[-1]):
                         return
 
-    def _step_here(self, rule: RunningRule, closure: Closure | None) -> None:
-        """One step of the incumbent in this process; its own fault costs its figures.
-
-        A trusted optimizer may refuse to step where it stands, as a schedule-free one
-        does in its evaluation mode.
-        """
-        if rule.source is not None:
-            rule.step(closure)
-            return
-        raised: list[BaseException] = []
-
-        def call() -> Any:
-            try:
-                return closure() if closure is not None else None
-            except BaseException as error:
-                raised.append(error)
-                raise
-
-        try:
-            rule.step(None if closure is None else call)
-        except Exception as error:
-            if error in raised:
-                raise  # of the caller's objective
-            raise failure(error) from None
-
     def _step_in_time(
         self,
-        rule: IsolatedRule,
+        rule: RunningRule,
         closure: Closure | None,
         step: int,
         seconds: float,
         passes: float,
     ) -> None:
         """One step; `passes` is what forward and backward take here, seconds."""
-        spent = rule.seconds
+        spent = rule.cost.total
         one, left = patience(seconds, passes, steps=self.steps, spent=spent)
-        rule.step_seconds = max(0.01, min(one, left))
         try:
-            rule.step(closure)
+            rule.step(closure, seconds=max(0.01, min(one, left)))
         except RuleFailed as failed:
             if failed.finding.rule != "time":
                 raise
@@ -181,6 +154,29 @@ class TwinTraining:
                 first = "step" if step == 0 else f"{step + 1} steps"
                 message = f"its first {first} used more than {most:.2f} s"
             raise RuleFailed(replace(failed.finding, message=message)) from None
+
+
+def _trusted_step(rule: RunningRule, closure: Closure | None) -> None:
+    """One step of a trusted incumbent; its own fault costs its figures.
+
+    It may refuse to step where it stands, as a schedule-free one does in its
+    evaluation mode.
+    """
+    raised: list[BaseException] = []
+
+    def call() -> Any:
+        try:
+            return closure() if closure is not None else None
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    try:
+        rule.step(None if closure is None else call)
+    except Exception as error:
+        if error in raised:
+            raise  # of the caller's objective
+        raise failure(error) from None
 
 
 def patience(

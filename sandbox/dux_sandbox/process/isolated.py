@@ -8,22 +8,18 @@ values copied out of it afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from dux_sandbox.closures import (
-    Closure,
-    ClosureUse,
-    CountedClosure,
-    is_loss,
-    number_of,
-)
-from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
+from dux_sandbox.closures import Closure, ClosureUse
+from dux_sandbox.findings import SourceRejected, digest_of
 from dux_sandbox.gradients import forget
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.asked_closure import AskedClosure, loss_in
 from dux_sandbox.process.conversation import Conversation
+from dux_sandbox.process.memory_growth import MemoryGrowth
 from dux_sandbox.process.mirror import Mirror
 from dux_sandbox.process.reported import (
     NONSENSE,
@@ -32,15 +28,10 @@ from dux_sandbox.process.reported import (
     state_of,
 )
 from dux_sandbox.process.spawning import Child, Zygote, forked
-from dux_sandbox.process.step_watch import StepWatch
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.process.told_mirror import ToldMirror
-from dux_sandbox.running import (
-    ParamGroups,
-    RuleState,
-    parameters_of,
-)
-from dux_sandbox.values import Decoder, ValueRefused, encode
+from dux_sandbox.running_rule import ParamGroups, RuleState, StepCost, parameters_of
+from dux_sandbox.values import ValueRefused, encode
 
 _BUILD_SECONDS = 2.0
 _TRANSFER_SECONDS = 60.0
@@ -58,10 +49,10 @@ class IsolatedRule:
 
     Attributes:
         mirror: what the child sees of the parameters.
-        step_seconds: the longest a step may take, seconds; may be narrowed.
+        step_seconds: the longest a step may take that is not told, seconds.
     """
 
-    isolated = True
+    runs_here = False
 
     def __init__(
         self,
@@ -85,8 +76,9 @@ class IsolatedRule:
         self.closure_calls = limits.closure_calls
         self._groups = ToldGroups(param_groups, [])
         self._talk = Conversation(child, digest_of(source))
-        held = _bytes_of(mirror.parameters)
-        self._watch = StepWatch(max(_GROWTH_BYTES, min(limits.memory, 4 * held)))
+        most = min(limits.memory, 4 * _bytes_of(mirror.parameters))
+        self._growth = MemoryGrowth(max(_GROWTH_BYTES, most))
+        self._steps = StepCost()
         self._closed = False
         self._shown = ToldMirror(mirror)
 
@@ -182,24 +174,12 @@ class IsolatedRule:
         return self._talk.child.pid
 
     @property
-    def seconds(self) -> float:
-        """Time the rule has used so far, seconds."""
-        return self._talk.seconds
-
-    @property
-    def first_step(self) -> float:
-        """The first step, seconds."""
-        return self._watch.first
-
-    @property
-    def longest_step(self) -> float:
-        """The longest step after the first, seconds."""
-        return self._watch.longest
-
-    @property
-    def resident_bytes(self) -> int:
-        """Memory the child holds now, bytes."""
-        return self._talk.child.resident_bytes()
+    def cost(self) -> StepCost:
+        """What it has cost so far; its memory is looked up now."""
+        talk = self._talk
+        return replace(
+            self._steps, total=talk.seconds, bytes=talk.child.resident_bytes()
+        )
 
     @property
     def owned(self) -> list[set[str]]:
@@ -212,34 +192,50 @@ class IsolatedRule:
         """Read and write the option values of these groups from the next step on."""
         self._groups.bind(param_groups, owned)
 
-    def step(self, closure: Closure | None = None) -> Any:
+    def gradients_present(self) -> list[bool]:
+        """Whether each parameter has a gradient."""
+        return self.mirror.present()
+
+    def state_by_parameter(self) -> dict[torch.Tensor, dict[str, Any]]:
+        """Copies of what it keeps of each parameter. Raises RuleFailed."""
+        kept = self.snapshot().state
+        return {self.mirror.parameters[index]: kept[index] for index in kept}
+
+    def step(
+        self, closure: Closure | None = None, *, seconds: float | None = None
+    ) -> Any:
         """Take one step in the child; see `RunningRule.step`."""
         request: dict[str, Any] = {"op": "step"}
-        counted = answer = None
+        asked: AskedClosure | None = None
         if closure is not None:
-            counted = CountedClosure(closure, self.closure_calls)
-            answer = partial(self._answer_closure, counted)
+            asked = AskedClosure(
+                self._talk,
+                closure,
+                self.closure_calls,
+                take=self._copy_out,
+                tell=self._tell,
+            )
             request["closure"] = True
         self._tell(request)
-        before = self.seconds
+        before = self._talk.seconds
         try:
             reply, _ = self._talk.ask(
                 request,
-                self.step_seconds,
-                closure=answer,
+                self.step_seconds if seconds is None else seconds,
+                closure=None if asked is None else asked.answer,
                 max_json=_MAX_STEP_JSON,
             )
         finally:
-            if counted is not None and counted.error is not None:
-                raise counted.error from None
+            if asked is not None:
+                asked.require_no_error()
         self._talk.require_ok(reply)
-        self._count_step(self.seconds - before)
+        self._count_step(self._talk.seconds - before)
         try:
             with self._talk.clock():
                 self._groups.take(reply.get("options", ()))
         except NONSENSE as error:
             raise self._talk.fail("group", str(error)) from None
-        loss = self._loss(reply, counted)
+        loss = loss_in(reply, self._talk, asked)
         # Last of all: of a step that failed nothing is copied out.
         self._copy_out(reply)
         return loss
@@ -263,18 +259,6 @@ class IsolatedRule:
             request |= self._shown.news()
         except ValueRefused as error:
             raise self._talk.fail("parameter", str(error)) from None
-
-    def _loss(self, reply: dict[str, Any], counted: CountedClosure | None) -> Any:
-        if "loss" not in reply:
-            return None
-        try:
-            loss = float(Decoder(bytearray()).decode(reply["loss"]))
-        except NONSENSE as error:
-            raise self._talk.fail("channel", str(error)) from None
-        for given in counted.losses if counted is not None else ():
-            if is_loss(given) and number_of(given) == loss:
-                return given
-        return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
@@ -320,29 +304,9 @@ class IsolatedRule:
         self._talk.child.kill()
         self.mirror.close()
 
-    def _answer_closure(
-        self, counted: CountedClosure, asked: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Run the caller's closure here; what it gave is the answer to the child."""
-        if counted.error is not None:
-            raise self._talk.fail("closure", "it asked again after the closure raised")
-        self._copy_out(asked)
-        try:
-            loss = counted()
-        except RuleFailed as error:
-            raise self._talk.fail_with(error.finding) from None
-        except BaseException:
-            # The caller's own error comes out of `step`, once the child has been
-            # told to give up this step and has answered.
-            return {"stop": ["closure", None, "the closure raised", ""]}
-        is_double = getattr(loss, "dtype", None) == torch.float64
-        answer: dict[str, Any] = {"dtype": "float64" if is_double else "float32"}
-        answer["loss"] = encode(number_of(loss), []) if is_loss(loss) else None
-        self._tell(answer)
-        return answer
-
     def _count_step(self, seconds: float) -> None:
-        grown = self._watch.grown_after(seconds, self._talk.child.resident_bytes)
+        self._steps = self._steps.after(seconds)
+        grown = self._growth.after_step(self._talk.child.resident_bytes)
         if grown is not None:
             raise self._talk.fail(
                 "memory",

@@ -111,6 +111,10 @@ class Mirror:
             self._look()
         return moved
 
+    def present(self) -> list[bool]:
+        """Which parameters have a gradient now."""
+        return [parameter.grad is not None for parameter in self.parameters]
+
     @torch.no_grad()
     def copy_in(self) -> list[bool]:
         """Bring values and gradients into the block; which parameters have one.
@@ -124,11 +128,10 @@ class Mirror:
         """
         if self.parameters:
             torch._foreach_copy_(self.values, self.parameters)
-        self._present = []
+        self._present = self.present()
         targets, given = [], []
         for index, parameter in enumerate(self.parameters):
             gradient = parameter.grad
-            self._present.append(gradient is not None)
             if gradient is None:
                 continue
             target = self.gradients[index]

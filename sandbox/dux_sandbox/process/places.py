@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.findings import CannotRunSo
 from dux_sandbox.values import DTYPE_NAMES, DTYPES
 
 ALIGN = 64  # bytes; one cache line, and enough for any vector load
 
 
-class CannotMirror(ValueError):
+class CannotMirror(CannotRunSo, ValueError):
     """No process can be shown these parameters; says why and what to do."""
 
 

@@ -17,7 +17,7 @@ import weakref
 from contextlib import suppress
 from typing import Any
 
-from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.findings import CannotRunSo, Finding, RuleFailed
 from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
 from dux_sandbox.process.jail import Layer
 from dux_sandbox.process.whereabouts import line_reached
@@ -58,7 +58,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_sockets_of_parent)
 
 
-class IsolationUnavailable(RuntimeError):
+class IsolationUnavailable(CannotRunSo, RuntimeError):
     """This system cannot run a rule in a process of its own; says what to do."""
 
 

@@ -1,0 +1,171 @@
+"""Where the code of a rule can run: the one place that names the kinds.
+
+Another kind is one more entry of `EXECUTIONS`; `dux_agent.testing.RunningRuleTestCase`
+says what its rules promise.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+    from dux_sandbox.limits import Limits
+    from dux_sandbox.process.isolated import IsolatedRule
+    from dux_sandbox.running_rule import ParamGroups, RunningRule
+
+AUTO = "auto"
+
+
+class Execution(Protocol):
+    """One kind.
+
+    Attributes:
+        name: as `attach(execution=...)` takes it.
+    """
+
+    name: str
+
+    def reason_against(self, parameters: Sequence[torch.Tensor]) -> str | None:
+        """Why "auto" takes another kind for these parameters; None: it need not."""
+
+    def build(
+        self,
+        source: str,
+        groups: ParamGroups,
+        *,
+        limits: Limits,
+        seed: int,
+        predecessor: RunningRule | None = None,
+    ) -> RunningRule:
+        """Build the rule of a source over the parameters of these groups.
+
+        Args:
+            source: the text of the rule.
+            groups: only their parameters are used here.
+            limits: bounds on its time and memory, where it can be stopped.
+            seed: of the random numbers in a process of its own.
+            predecessor: a running rule of the same source, over other parameters of
+                the same shapes: the new one goes on from all that it has learned, with
+                the options of `groups`. None: the rule begins.
+
+        Raises:
+            SourceRejected: the static check refuses the source.
+            RuleFailed: it could not be built.
+            CannotRunSo: no rule can run so, over these parameters or on this system.
+        """
+
+
+class Isolated:
+    """In a jailed process of its own, for the rule's whole life."""
+
+    name = "isolated"
+
+    def reason_against(self, parameters: Sequence[torch.Tensor]) -> str | None:
+        """It wants Linux, and parameters in the CPU's memory."""
+        if sys.platform != "linux":
+            return f"this is {sys.platform}, and only Linux has the layers of the jail"
+        for index, parameter in enumerate(parameters):
+            if parameter.device.type != "cpu":
+                return f"parameter {index} is on {parameter.device}, not on the CPU"
+        return None
+
+    def build(
+        self,
+        source: str,
+        groups: ParamGroups,
+        *,
+        limits: Limits,
+        seed: int,
+        predecessor: RunningRule | None = None,
+    ) -> IsolatedRule:
+        """See `Execution.build`."""
+        from dux_sandbox.process.isolated import IsolatedRule
+
+        rule = IsolatedRule.build(source, groups, limits=limits, seed=seed)
+        go_on_from(predecessor, rule, groups)
+        return rule
+
+
+class Inline:
+    """In this process, as a guarded class: a rule that means harm may get out."""
+
+    name = "inline"
+
+    def reason_against(self, parameters: Sequence[torch.Tensor]) -> str | None:
+        """Nothing speaks against it that can be seen of parameters."""
+        return None
+
+    def build(
+        self,
+        source: str,
+        groups: ParamGroups,
+        *,
+        limits: Limits,
+        seed: int,
+        predecessor: RunningRule | None = None,
+    ) -> RunningRule:
+        """See `Execution.build`."""
+        from dux_sandbox.running import InlineRule
+
+        rule = InlineRule.build(source, groups)
+        go_on_from(predecessor, rule, groups)
+        return rule
+
+
+ISOLATED = Isolated()
+INLINE = Inline()
+
+EXECUTIONS: dict[str, Execution] = {each.name: each for each in (ISOLATED, INLINE)}
+"""By name; "auto" takes the first that nothing speaks against."""
+
+
+def choose(wanted: str, parameters: Sequence[torch.Tensor]) -> Execution:
+    """The kind of that name, or for "auto" the one that suits the parameters.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if wanted == AUTO:
+        kinds = EXECUTIONS.values()
+        return next(each for each in kinds if each.reason_against(parameters) is None)
+    if wanted not in EXECUTIONS:
+        names = ", ".join(map(repr, (AUTO, *EXECUTIONS)))
+        raise ValueError(
+            f"execution is {wanted!r}; one of {names} was wanted; pick one of them."
+        )
+    return EXECUTIONS[wanted]
+
+
+def go_on_from(
+    predecessor: RunningRule | None, rule: RunningRule, groups: ParamGroups
+) -> None:
+    """Give a rule that was just built all that its predecessor has learned, if any.
+
+    Raises:
+        RuleFailed: one of the two failed; the new one is closed.
+    """
+    if predecessor is None:
+        return
+    try:
+        rule.restore(predecessor.snapshot())
+    except BaseException:
+        rule.close()
+        raise
+    rule.bind(groups, predecessor.owned)
+
+
+def copy_of(running: RunningRule, groups: ParamGroups, limits: Limits) -> RunningRule:
+    """A generated rule's copy over other parameters, for a dry run.
+
+    It runs in this process only where the rule itself does.
+
+    Raises:
+        SourceRejected, RuleFailed, CannotRunSo: as `Execution.build`.
+    """
+    kind: Execution = INLINE if running.runs_here else ISOLATED
+    source = running.source or ""
+    return kind.build(source, groups, limits=limits, seed=0, predecessor=running)

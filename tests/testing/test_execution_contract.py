@@ -1,0 +1,128 @@
+"""`RunningRuleTestCase`: our kinds of execution and a stranger's keep it."""
+
+import sys
+import unittest
+
+import pytest
+import torch
+
+from dux_agent import attach, testing
+from dux_agent.errors import BadArgument
+from dux_sandbox.executions import EXECUTIONS, INLINE, ISOLATED, choose
+from tests import models
+from tests.foreign_execution import Bare, BareRule
+from tests.sources import MOMENTUM
+from tests.talking import scripted, sgd
+
+
+class TestInline(testing.RunningRuleTestCase):
+    def make(self):
+        return INLINE
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="isolated rules need Linux")
+class TestIsolated(testing.RunningRuleTestCase):
+    def make(self):
+        return ISOLATED
+
+
+class TestAStrangers(testing.RunningRuleTestCase):
+    def make(self):
+        return Bare()
+
+
+class Forgetful(BareRule):
+    def restore(self, state):
+        pass
+
+
+class Deaf(BareRule):
+    def bind(self, param_groups, owned=None):
+        self.groups = [dict(each) for each in param_groups]
+
+
+class Vague(BareRule):
+    def step(self, closure=None, *, seconds=None):
+        return self.torchs.step(closure)
+
+
+class Moving(BareRule):
+    def step(self, closure=None, *, seconds=None):
+        loss = super().step(closure)
+        for parameter in self.parameters:
+            parameter.data = parameter.data.clone()
+        return loss
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (Forgetful, "the step after restore"),
+        (Deaf, "steps are not the source's own"),
+        (Vague, "ValueError: no"),
+        (Moving, "memory has moved"),
+    ],
+)
+def test_a_rule_that_breaks_a_promise_is_told_which(kind, words):
+    class Broken(Bare):
+        def build(self, source, groups, *, limits, seed, predecessor=None):
+            rule = kind(source, groups)
+            if predecessor is not None:
+                rule.restore(predecessor.snapshot())
+            return rule
+
+    class Case(testing.RunningRuleTestCase):
+        def make(self):
+            return Broken()
+
+    result = unittest.TestResult()
+    unittest.defaultTestLoader.loadTestsFromTestCase(Case).run(result)
+
+    told = [text for _, text in (*result.failures, *result.errors)]
+    assert any(words in text for text in told), told
+
+
+@pytest.mark.parametrize("place", ["meta", "cpu"])
+def test_auto_is_isolated_where_nothing_speaks_against_it(monkeypatch, place):
+    parameters = [torch.nn.Parameter(torch.ones(2, device=place))]
+
+    on_linux = choose("auto", parameters)
+    monkeypatch.setattr(sys, "platform", "darwin")
+    elsewhere = choose("auto", parameters)
+
+    assert (ISOLATED if place == "cpu" else INLINE) is on_linux
+    assert INLINE is elsewhere
+    assert ISOLATED is choose("isolated", parameters)
+
+
+def test_an_unknown_kind_is_refused_by_the_names_that_there_are(monkeypatch):
+    with pytest.raises(ValueError, match="'auto', 'isolated', 'inline'"):
+        choose("recorded", [])
+    monkeypatch.setitem(EXECUTIONS, "bare", Bare())
+    model = models.make("mlp")
+
+    with pytest.raises(BadArgument, match="'inline', 'bare' was wanted"):
+        attach(model, sgd(model), models.objective, execution="recorded")
+
+
+def test_one_entry_is_all_that_a_kind_of_ones_own_needs(monkeypatch):
+    monkeypatch.setitem(EXECUTIONS, "bare", Bare())
+    model, data = models.make("mlp"), models.batches(4)
+
+    with attach(
+        model,
+        sgd(model),
+        models.objective,
+        lm=scripted(MOMENTUM, MOMENTUM),
+        execution="bare",
+    ) as agent:
+        for _ in range(2):
+            for batch in data:
+                agent.step(batch)
+            decision = agent.decide()
+        live = agent.optimizer.running
+        saved = agent.state_dict()["optimizer"]
+
+    assert ("applied", BareRule) == (decision.verdict, type(live))
+    assert decision.attempts[-1]["incumbent_losses"]  # the first one's, on a copy
+    assert live.source == saved["param_groups"][0]["dux"]["source"]
