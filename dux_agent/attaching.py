@@ -113,7 +113,9 @@ def attach(
         every: steps between decisions; None: only when `decide` is called.
         total_steps: steps of the whole run, so that a schedule can be planned.
         max_attempts: tries a decision may cost.
-        candidates: proposals per try; the best dry run goes on.
+        candidates: proposals per try, asked for at the same time in several
+            directions; dry runs leave half of them behind, then try the others longer,
+            and the best one goes on.
         dry_run_steps: steps of the trial on a copy of the model.
         accept: what passes it: "harmless", "finite" or "not_worse".
         execution: where accepted rules run: "isolated" in a jailed process, "inline"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 BENCHMARKS = (
     "attach-overhead",
     "decision-time",
+    "four-candidates",
     "static-check",
     "heavy-check",
     "fresh-child",

@@ -17,6 +17,7 @@ from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.search.archive import Archive
 from dux_graphs.search.best_dry_run import BestDryRun
 from dux_graphs.search.strategy import Strategy
+from dux_graphs.search.successive_halving import SuccessiveHalving
 from dux_graphs.sound_states import are_sound_attempts, refuse_unsound
 from dux_graphs.state import Ports
 from dux_prompts.observation import Observation
@@ -55,9 +56,9 @@ class GraphRuns:
         self._taken: set[int] = set()  # decisions whose attempts are in it
         self._told: set[int] = set()  # and those that the strategy has heard the end of
         self._brief = OptimizerBrief(settings.prompts, settings.vocabulary)
-        self._strategy: Strategy = strategy or BestDryRun(
-            self._brief, settings.candidates
-        )
+        alone = settings.candidates == 1
+        usual = BestDryRun if alone else SuccessiveHalving
+        self._strategy = strategy or usual(self._brief, settings.candidates)
         self._settings = settings
         self._recorder = recorder
         self._checkpointer = checkpointer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dux_graphs.search.strategy import Funnel, Rung
@@ -51,7 +52,10 @@ def tried(ports: Ports, candidates: Sequence[CandidateState], judged: Judged) ->
         return report
 
     with ports.turn:
-        _climb(going, rungs, run, reports)
+        left_behind = _climb(going, rungs, run, reports)
+    for number in left_behind:
+        reports[number] = _left_behind(reports[number])
+        judged(candidates[number], reports[number].as_dict())
     return [(candidates[number], reports[number]) for number in sorted(reports)]
 
 
@@ -60,8 +64,8 @@ def _climb(
     rungs: Sequence[Rung],
     run: Callable[[int, Rung], DryRunReport],
     reports: dict[int, DryRunReport],
-) -> None:
-    """Fill the reports of those that are going, rung by rung."""
+) -> list[int]:
+    """Fill the reports of those that are going, rung by rung; who was left behind."""
     left_behind: list[int] = []
     for place, rung in enumerate(rungs):
         going, left = going[: rung.keep], going[rung.keep :]
@@ -75,16 +79,16 @@ def _climb(
     while left_behind and not any(reports[number].ok for number in going):
         going = [left_behind.pop(0)]
         reports[going[0]] = run(going[0], rungs[-1])
-    for number in left_behind:
-        steps = len(reports[number].losses) - 1
-        others = f"after {steps} steps of its dry run other proposals were better"
-        behind = _refused("left_behind", others, "a rule that gains earlier")
-        reports[number] = DryRunReport(
-            False,
-            reports[number].losses,
-            reports[number].incumbent_losses,
-            findings=behind.findings,
-        )
+    return left_behind
+
+
+def _left_behind(report: DryRunReport) -> DryRunReport:
+    steps = len(report.losses) - 1
+    others = f"after {steps} steps of its dry run other proposals were better"
+    behind = _refused("left_behind", others, "a rule that gains earlier")
+    return replace(
+        behind, losses=report.losses, incumbent_losses=report.incumbent_losses
+    )
 
 
 def _rungs_of(ports: Ports, count: int) -> Sequence[Rung]:

@@ -10,11 +10,17 @@ from dux_agent import testing
 from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.search.best_dry_run import BestDryRun
 from dux_graphs.search.strategy import Request
+from dux_graphs.search.successive_halving import SuccessiveHalving
 
 
 class TestBestDryRun(testing.StrategyTestCase):
     def make(self):
         return BestDryRun(OptimizerBrief(), candidates=3)
+
+
+class TestSuccessiveHalving(testing.StrategyTestCase):
+    def make(self):
+        return SuccessiveHalving(OptimizerBrief(), candidates=5)
 
 
 class Silent(BestDryRun):

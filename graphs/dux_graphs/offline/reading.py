@@ -65,7 +65,7 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
     update = asked[begin] if asked else ""
     later = asked[begin + 1 :]
     refused = [text for text in later if _REFUSED.search(text)]
-    numbers = [_ANOTHER.search(text) for text in later[-1:]]
+    numbers = [_ANOTHER.search(text) for text in asked[-1:]]
     source = _live_source(update)
     # The source's comments may hold figures of their own: read around it.
     words = update.replace(source, "") if source else update
