@@ -228,7 +228,7 @@ def _new(
     found = find(task, params)
     return run_study(
         found.objective,
-        found.space,
+        found.require_space(),
         lm=None if lm == "none" else lm,
         **models,
         run_dir=run_dir or free_run_dir(task.replace(":", "-"), options["seed"]),

@@ -17,10 +17,13 @@ from dux_agent.errors import BadArgument
 from dux_agent.report.comparison_view import comparison_view
 from dux_agent.report.money import Prices
 from dux_agent.report.run_view import run_view
+from dux_agent.report.study_view import study_view
 from dux_agent.report.thinning import visible
 from dux_agent.run_folder.whole_file import write_whole
 from dux_agent.run_history.reading import read_story
 from dux_agent.run_history.records import RunHistory
+from dux_agent.tuning.reading import StudyTold, read_study
+from dux_agent.tuning.recorded_study import is_study
 
 NAME = "report.html"
 COMPARISON = "comparison.html"
@@ -54,8 +57,14 @@ def write_report(
     if not folders:
         raise BadArgument("no run folder was named; name one that `dux run` printed.")
     paths = [Path(folder) for folder in folders]
-    runs = [read_story(path) for path in paths]
-    single = len(runs) == 1
+    studies = [path for path in paths if is_study(path)]
+    single = len(paths) == 1
+    if studies and not single:
+        raise BadArgument(
+            f"{studies[0]} holds a study; run folders of trainings were wanted, since "
+            f"only those are compared; name it alone."
+        )
+    runs = [] if studies else [read_story(path) for path in paths]
     if output is not None:
         target = Path(output)
     elif single:
@@ -63,7 +72,12 @@ def write_report(
     else:
         target = paths[0].absolute().parent / COMPARISON
     prices = prices or Prices()
-    text = render_run(runs[0], prices) if single else render_comparison(runs, prices)
+    if studies:
+        text = render_study(read_study(paths[0]))
+    elif single:
+        text = render_run(runs[0], prices)
+    else:
+        text = render_comparison(runs, prices)
     write_whole(target, text, what="the report", option="--output")
     return target
 
@@ -73,6 +87,16 @@ def render_run(run: RunHistory, prices: Prices) -> str:
     text = ""
     for most in _LIMITS:
         text = _render("run.html.j2", run_view(run, prices, most))
+        if len(text.encode()) <= MOST_BYTES:
+            break
+    return text
+
+
+def render_study(told: StudyTold) -> str:
+    """The page of a study, HTML; bounded as that of a run is."""
+    text = ""
+    for most in _LIMITS:
+        text = _render("study.html.j2", study_view(told, most))
         if len(text.encode()) <= MOST_BYTES:
             break
     return text

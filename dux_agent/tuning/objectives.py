@@ -29,18 +29,30 @@ class NamedObjective:
     Attributes:
         name: the same in every working directory.
         objective: a configuration to what came of it.
-        space: what is tuned.
+        space: what is tuned; None where it says nothing of that.
         task: a few words for the prompt.
         defaults: its default settings, as configurations.
-        ours: it is a task of `dux_agent.tuning_tasks`.
     """
 
     name: str
     objective: Objective
-    space: Space
+    space: Space | None
     task: str
     defaults: tuple[Mapping[str, Any], ...]
-    ours: bool
+
+    def require_space(self) -> Space:
+        """What is tuned.
+
+        Raises:
+            BadArgument: it says nothing of that.
+        """
+        if self.space is None:
+            raise BadArgument(
+                f"{self.name} has no space; a dict of names and real(...), whole(...) "
+                f"or one_of(...) was wanted; write space = {{...}} beside it, or pass "
+                f"--param 'lr=real(1e-5, 1, log=True)'."
+            )
+        return self.space
 
 
 def find(name: str, params: Sequence[str] = ()) -> NamedObjective:
@@ -52,21 +64,19 @@ def find(name: str, params: Sequence[str] = ()) -> NamedObjective:
         params: `name=real(...)` each; they count instead of its own space.
 
     Raises:
-        BadArgument: there is none, or it has no space.
+        BadArgument: there is none, or its space cannot be meant.
         DuxError: its data cannot be had.
     """
     try:
         space = space_of_texts(params) if params else None
         if is_task(name):
-            return _of(name, build(name), space, ours=True)
+            return _of(name, build(name), space)
         if needs_import(name):
-            return _of(in_full(name), builder_of(name), space, ours=False)
+            return _of(in_full(name), builder_of(name), space)
         if name.endswith(".py"):
             path = Path(name).expanduser().absolute()
             script = Script(path, _text_of(path))
-            return _of(
-                str(path), script, space or space_in_source(script.source), ours=False
-            )
+            return _of(str(path), script, space or space_in_source(script.source))
     except SpaceError as error:
         raise BadArgument(f"{name}: {error}") from None
     raise BadArgument(
@@ -75,25 +85,16 @@ def find(name: str, params: Sequence[str] = ()) -> NamedObjective:
     )
 
 
-def _of(
-    name: str, objective: Objective, space: Space | None, *, ours: bool
-) -> NamedObjective:
+def _of(name: str, objective: Objective, space: Space | None) -> NamedObjective:
     given: Any = space
     if given is None:
         given = getattr(objective, "space", None)
     if given is None and hasattr(objective, "__globals__"):
         given = objective.__globals__.get("space")
-    if given is None:
-        raise BadArgument(
-            f"{name} has no space; a dict of names and real(...), whole(...) or "
-            f"one_of(...) was wanted; write space = {{...}} beside it, or pass "
-            f"--param 'lr=real(1e-5, 1, log=True)'."
-        )
     task = getattr(objective, "task", None) or getattr(objective, "__doc__", "") or ""
     defaults = tuple(getattr(objective, "defaults", ()))
-    return NamedObjective(
-        name, objective, Space.of(given), str(task).strip(), defaults, ours
-    )
+    held = None if given is None else Space.of(given)
+    return NamedObjective(name, objective, held, str(task).strip(), defaults)
 
 
 @dataclass(frozen=True)

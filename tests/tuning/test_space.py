@@ -114,6 +114,16 @@ def test_the_unit_cube_and_back_is_the_same_value(name):
         assert each.problem(value) is None
 
 
+def test_an_end_as_it_is_shown_is_that_end():
+    each = real(0.123449, 9.87651)
+
+    assert "float, 0.1234 to 9.877" == each.words()
+    assert [None, None] == [each.problem(0.1234), each.problem(9.877)]
+    assert [0.123449, 9.87651] == [each.typed(0.1234), each.typed(9.877)]
+    assert [0.1233, 9.878] == [each.typed(0.1233), each.typed(9.878)]
+    assert each.problem(0.1233) and each.problem(9.878)
+
+
 def test_a_space_is_read_back_from_plain_data():
     assert SPACE.as_dict() == Space.from_dict(SPACE.as_dict()).as_dict()
 

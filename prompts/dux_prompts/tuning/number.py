@@ -78,7 +78,7 @@ class Number:
             return None
         if not self.whole:
             try:
-                return float(value)
+                return self._at_the_ends(float(value))
             except OverflowError:
                 return None
         if isinstance(value, float) and (
@@ -86,6 +86,14 @@ class Number:
         ):
             return None
         return int(value)
+
+    def _at_the_ends(self, value: float) -> float:
+        """An end as a prompt shows it, with four digits, is that end."""
+        for end in (self.low, self.high):
+            shown = float(f"{end:.{DIGITS}g}")
+            if shown <= value < end == self.low or self.high == end < value <= shown:
+                return float(end)
+        return value
 
     def problem(self, value: Any, *, free: bool = False) -> tuple[str, str] | None:
         """What is wrong with a value, and what to write instead; None: nothing.
