@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     Options = Mapping[str, Any] | None
 
 _HALF_AN_HOUR = 1800.0  # seconds
+_REASONING = {"True": "first", "False": "none"}
 
 
 def attach(
@@ -76,6 +77,8 @@ def attach(
     guard_steps: int = 100,
     history: str = "chat",
     history_characters: int = 60_000,
+    context_window: int | None = None,
+    reasoning: str | bool = "first",
     limits: Limits | Mapping[str, Any] | None = None,
     fallback: Models | None = None,
     fuzz: bool = False,
@@ -142,8 +145,15 @@ def attach(
         steps_per_epoch: of the loop, if it has epochs.
         guard_steps: steps after a swap with the dear checks.
         history: "chat": the model sees the conversation, older decisions as rows of a
-            table; "compressed": a table alone.
-        history_characters: how much of the conversation it sees word for word.
+            table; "compressed": a table alone; "best": the eight best rules so far,
+            each with its score, the best one last.
+        history_characters: how much of the conversation, or of the best rules, it sees
+            word for word.
+        context_window: tokens that a prompt and its reply may have together; None:
+            what LangChain's profile of the model says, if anything. Earlier
+            conversation is left out where there is no room for it.
+        reasoning: "first" or True: the model is to write its reasons down before the
+            code; "none" or False: the code alone.
         limits: time and memory that a rule may use.
         fallback: a chat model, or several, that are asked when `lm` has failed: the
             same as to name them behind it in a list.
@@ -205,6 +215,7 @@ def attach(
         execution=choose(execution, [*model.parameters()]).name,
         limits=arguments.read_limits(limits),
         prompts=arguments.check_prompts(prompts),
+        reasoning=_REASONING.get(str(reasoning), reasoning),
     )
     arguments.check_snapshots(snapshots, lm)
     arguments.check_callables(validate=validate, clone=clone)

@@ -8,15 +8,17 @@ from dux_sandbox.executions import AUTO, EXECUTIONS
 
 Accept = Literal["harmless", "finite", "not_worse"]
 CarryOver = Literal["asked", "always", "never"]
-History = Literal["chat", "compressed"]
+History = Literal["chat", "compressed", "best"]
 LrOwner = Literal["proposal", "scheduler"]
 Place = Literal["device", "host", "off"]
+Reasoning = Literal["first", "none"]
 Vocabulary = Literal["short", "full"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "accept": get_args(Accept),
     "lr_owner": get_args(LrOwner),
     "history": get_args(History),
+    "reasoning": get_args(Reasoning),
     "vocabulary": get_args(Vocabulary),
     "carry_over": get_args(CarryOver),
     "snapshots": get_args(Place),

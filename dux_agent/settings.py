@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from dux_agent import arguments
-from dux_agent.choices import CarryOver, LrOwner, Place, Vocabulary
+from dux_agent.choices import CarryOver, LrOwner, Place, Reasoning, Vocabulary
 from dux_sandbox.limits import Limits
 
 Check = Callable[[str, Any], None]
@@ -50,6 +50,8 @@ class Settings:
     carry_over: CarryOver = _choice("asked")
     history: str = _choice("chat")
     history_characters: int = _whole(60_000, 0)
+    context_window: int | None = _whole(None, 1)
+    reasoning: Reasoning = _choice("first")
     limits: Limits = field(default_factory=Limits)
     background: bool = False
     seed: int = _whole(0, 0)

@@ -88,7 +88,8 @@ class Decider:
         self._live = training.live
         self._rules, self._decisions = rules, rules.decisions
         self._prompt_history = PromptHistory(
-            self._settings.history, self._settings.history_characters
+            self._settings.history,
+            self._settings.history_characters,
         )
         self._asked = asked
         self._budget = budget
@@ -282,6 +283,7 @@ class Decider:
             keep=self._recorder.keep_source,
             wait=self._closing.wait,
             prompts=settings.prompts,
+            context_window=settings.context_window,
         )
         return ports
 

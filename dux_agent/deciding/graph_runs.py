@@ -55,7 +55,9 @@ class GraphRuns:
         self._archive = Archive()
         self._taken: set[int] = set()  # decisions whose attempts are in it
         self._told: set[int] = set()  # and those that the strategy has heard the end of
-        self._brief = OptimizerBrief(settings.prompts, settings.vocabulary)
+        self._brief = OptimizerBrief(
+            settings.prompts, settings.vocabulary, settings.reasoning
+        )
         alone = settings.candidates == 1
         usual = BestDryRun if alone else SuccessiveHalving
         self._strategy = strategy or usual(self._brief, settings.candidates)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from dux_agent.errors import BadArgument
 from dux_agent.training.prompt_history import Message, PromptHistory
+from dux_agent.training.token_room import TokenRoom
 from dux_graphs.paid_model import PaidModel
 from dux_prompts.reply import cleaned
 from dux_sandbox import check
@@ -41,6 +42,7 @@ class DecisionPorts:
         keep: keeps a source for the run folder.
         wait: waits so many seconds, as a server asked to.
         prompts: folder of templates of the user's own.
+        context_window: tokens of a prompt and its reply, as the user gave them.
         dry_runs: reports by source.
         inbox: the source that passed, until the trainer takes it.
         callers_error: an error of the caller's own (their objective, their clone).
@@ -54,6 +56,7 @@ class DecisionPorts:
     keep: Callable[[str], None]
     wait: Callable[[float], object] = time.sleep
     prompts: str | None = None
+    context_window: int | None = None
     dry_runs: dict[str, DryRunReport] = field(default_factory=dict)
     inbox: str | None = None
     callers_error: Exception | None = None
@@ -71,8 +74,9 @@ class DecisionPorts:
         }
 
     def before(self, asked: list[Message]) -> list[Message]:
-        """The messages of this decision with those of earlier ones in front."""
-        return self.prompt_history.before(asked, self.prompts)
+        """The messages of a call with those of earlier decisions, if there is room."""
+        room = TokenRoom.of(self.paid, self.context_window)
+        return self.prompt_history.fitting(asked, room, self.prompts)
 
     def shorten(self, *, to_rows: bool) -> bool:
         """Tell less of earlier decisions; whether there was anything to leave out."""

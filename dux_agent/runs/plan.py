@@ -157,7 +157,8 @@ class Plan:
     )
     history: str = option(
         "chat",
-        "What the model sees of earlier decisions: the conversation, or a table.",
+        "What the model sees of earlier decisions: the conversation, a table, or the "
+        "best rules with their scores.",
         choices=choices("history"),
         attach="history",
     )
@@ -167,6 +168,20 @@ class Plan:
         least=0,
         most=written.MANY,
         attach="history_characters",
+    )
+    context_window: int | None = option(
+        None,
+        "Tokens that a prompt and its reply may have together.",
+        least=1,
+        most=written.MANY,
+        attach="context_window",
+        unset="what LangChain's profile of the model says, if anything",
+    )
+    reasoning: str = option(
+        "first",
+        "Whether the model writes its reasons down before the code.",
+        choices=choices("reasoning"),
+        attach="reasoning",
     )
     vocabulary: str = option(
         "short",

@@ -133,10 +133,11 @@ class _Call:
 
     def __init__(self, of: _Try, request: Request) -> None:
         self._of = of
-        asked = [*of.conversation, {"role": "user", "content": request.prompt}]
+        system = {"role": "system", "content": of.system}
+        prompt = {"role": "user", "content": request.prompt}
+        asked = [system, *of.conversation, prompt]
         earlier = of.ports.earlier
-        before = asked if earlier is None else earlier.before(asked)
-        self.messages = [{"role": "system", "content": of.system}, *before]
+        self.messages = asked if earlier is None else earlier.before(asked)
         self.digest = digest_of_chat([(m["role"], m["content"]) for m in self.messages])
         self._options = WriteOptions(request.temperature, request.model, self._again)
         self._troubles: list[tuple[Exception, str]] = []

@@ -109,6 +109,13 @@ class LanguageModel:
                 )
                 self._leave_out(names)
 
+    @property
+    def input_tokens(self) -> int | None:
+        """Tokens that a prompt may have, where the chat model's profile says so."""
+        profile = getattr(self.chat, "profile", None)
+        most = profile.get("max_input_tokens") if isinstance(profile, Mapping) else None
+        return most if type(most) is int and most > 0 else None
+
     def cancel(self) -> None:
         """End the calls that are going on."""
         with self._lock:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dux_prompts.brief import (
+    Reasoning,
     Vocabulary,
     render_another,
     render_repair,
@@ -59,6 +60,7 @@ class OptimizerBrief:
     Attributes:
         folder: templates of the user's own, which override single prompts.
         vocabulary: "short" or "full", see `dux_prompts.brief.render_system`.
+        reasoning: "first" or "none", see there.
 
     Its methods but `read` raise `dux_prompts.brief.BriefError` where a template of
     that folder is wrong.
@@ -66,16 +68,20 @@ class OptimizerBrief:
 
     folder: str | None = None
     vocabulary: Vocabulary = "short"
+    reasoning: Reasoning = "first"
 
     def system(self, observation: Observation) -> str:
         """The model, its base optimizer and what a rule may use."""
         return render_system(
-            observation, folder=self.folder, vocabulary=self.vocabulary
+            observation,
+            folder=self.folder,
+            vocabulary=self.vocabulary,
+            reasoning=self.reasoning,
         )
 
     def update(self, observation: Observation) -> str:
         """The losses, the live rule and what became of the last proposals."""
-        return render_update(observation, folder=self.folder)
+        return render_update(observation, folder=self.folder, reasoning=self.reasoning)
 
     def repair(self, attempts: Sequence[Mapping[str, Any]], tries_left: int) -> str:
         """What was found in the sources of the last try."""

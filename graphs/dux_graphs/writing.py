@@ -71,7 +71,14 @@ class Earlier(Protocol):
     """What is told of earlier decisions, behind the system message."""
 
     def before(self, asked: Messages) -> Messages:
-        """The messages of this decision with those of earlier ones in front."""
+        """The messages of a call with those of earlier decisions.
+
+        Args:
+            asked: those of this decision, the system message first.
+
+        Raises:
+            NoMoreCalls: there is no room for them.
+        """
         ...
 
     def shorten(self, *, to_rows: bool) -> bool:

@@ -59,11 +59,16 @@ _ROW: dict[str, Any] = {
     "loss_fifths": [],
     "validation_loss": None,
     "summary": "",
+    "source": None,
+    "score": None,
 }
 
 
 Vocabulary = Literal["short", "full"]
 """How a prompt says what a source may use: in sentences, or name by name."""
+
+Reasoning = Literal["first", "none"]
+"""Whether a reply begins with reasons, or is the code alone."""
 
 
 class BriefError(ValueError):
@@ -75,6 +80,7 @@ def render_system(
     *,
     folder: str | Path | None = None,
     vocabulary: Vocabulary = "short",
+    reasoning: Reasoning = "first",
 ) -> str:
     """The system prompt: the model, the base optimizer and the contract of a rule.
 
@@ -82,6 +88,8 @@ def render_system(
         folder: where templates of the user's own are, if any.
         vocabulary: "short": what a source may use in some sentences; "full": every name
             of the sandbox's own table, some 12,000 characters.
+        reasoning: "first": reasons in comments, and then the code; "none": the code
+            alone.
 
     Raises:
         BriefError: the folder or one of its templates cannot be used.
@@ -108,14 +116,24 @@ def render_system(
         closures=observation.closures,
         kinds=observation.kinds,
         accumulated=observation.accumulated,
+        reasoning=reasoning == "first",
         may=[sentence.says for sentence in MAY] if vocabulary == "short" else [],
         may_not=MAY_NOT,
         allowed=list(ALLOWED.items()),
     )
 
 
-def render_update(observation: Observation, *, folder: str | Path | None = None) -> str:
+def render_update(
+    observation: Observation,
+    *,
+    folder: str | Path | None = None,
+    reasoning: Reasoning = "first",
+) -> str:
     """The prompt of one decision: how training goes, and the live source.
+
+    Args:
+        folder: where templates of the user's own are, if any.
+        reasoning: as for `render_system`.
 
     Raises:
         BriefError: the folder or one of its templates cannot be used.
@@ -148,6 +166,7 @@ def render_update(observation: Observation, *, folder: str | Path | None = None)
         last=last,
         verdicts=_VERDICTS,
         source=observation.source,
+        reasoning=reasoning == "first",
         base_optimizer=_base_optimizer(observation),
     )
 

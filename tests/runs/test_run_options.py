@@ -45,6 +45,8 @@ OTHER = {
     "carry_over": "always",
     "history": "compressed",
     "history_characters": 100,
+    "context_window": 8000,
+    "reasoning": "none",
     "vocabulary": "full",
     "guard_steps": 3,
     "snapshots": "host",
