@@ -34,7 +34,8 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
 
     The class has, beside what the source gives it, `dux_source`, `dux_digest`,
     `dux_closure` (where its step takes a closure), `carry` and `requires_closure`. A
-    step whose closure has no default requires one.
+    step whose closure has no default requires one, and so does one that raises at once
+    without.
 
     Args:
         guards: the guards it runs under; fresh ones by default.
@@ -76,7 +77,8 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     for name in ("carry", "requires_closure"):
         setattr(rule, name, getattr(rule, name, False) is True)
     rule.dux_closure, demanded = place_of_closure(rule)
-    rule.requires_closure = rule.requires_closure or demanded
+    asked = demanded or judgement.asks_closure
+    rule.requires_closure = rule.requires_closure or asked
     return cast("type[torch.optim.Optimizer]", rule)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ SCHEDULERS = frozenset(
 # they read "betas" before they do.
 CYCLED = frozenset(["momentum", "betas"])
 MOST_OPTIONS = 1_000
+# As the default of an option; a rule that is built again has it again.
+FUNCTIONS = (FunctionType, BuiltinFunctionType)
 # What schedules multiply a rate by must not make it infinite.
 _MOST_RATE = 1e18
 
@@ -137,12 +140,22 @@ def shared(options: dict[str, Any]) -> dict[str, Any]:
     """The options of one group that a rule shares with a training loop.
 
     A rate of None is no rate: the rule works it out by itself, and the loop's own, with
-    which schedules calculate, stays as it is.
+    which schedules calculate, stays as it is. Tensors that a rule keeps in its groups,
+    and functions that it was built with, are nothing to a loop either.
 
-    >>> shared({"lr": None, "eps": 1e-8})
+    >>> shared({"lr": None, "eps": 1e-8, "reduce": max})
     {'eps': 1e-08}
     """
-    return {n: v for n, v in options.items() if n != "lr" or v is not None}
+    return {n: v for n, v in options.items() if not stays(n, v)}
+
+
+def stays(name: str, value: Any) -> bool:
+    """Whether an option is the rule's alone."""
+    if type(value) in (float, int, bool, str) or name == "params":
+        return False
+    if name == "lr":
+        return value is None
+    return type(value) in FUNCTIONS or holds_tensors(value)
 
 
 def holds_tensors(value: Any) -> bool:
@@ -169,8 +182,7 @@ def as_numbers(options: dict[str, Any], told: Collection[str] = ()) -> dict[str,
     """The option values of one group as they cross between processes.
 
     A real 0-d tensor crosses as its number; it stays a tensor on the rule's side until
-    the loop writes the option. What else holds tensors stays there altogether, as does
-    a rate of None.
+    the loop writes the option. What a rule does not share stays there altogether.
 
     Args:
         told: the names that have crossed before; a rate among them stays one.
@@ -184,6 +196,6 @@ def as_numbers(options: dict[str, Any], told: Collection[str] = ()) -> dict[str,
             fault = rate_fault(value)
             if fault is not None:
                 raise ValueError(fault)
-        if not holds_tensors(value):
+        if not stays(name, value) or name == "lr":
             numbers[name] = value.item() if isinstance(value, torch.Tensor) else value
     return numbers

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.group_shares import number_in
-from dux_sandbox.option_values import CYCLED, SCHEDULERS, is_cycled, shared
+from dux_sandbox.option_values import CYCLED, SCHEDULERS, is_cycled, shared, stays
 
 Groups = list[dict[str, Any]]
 
@@ -58,6 +58,8 @@ class OwnGroups:
             self.groups, self.shared or (), self.owned, strict=False
         ):
             for name in names:
+                if name != "lr" and stays(name, own.get(name)):
+                    continue
                 if name in group:
                     own[name] = _plain(group[name])
                 else:
@@ -71,7 +73,9 @@ class OwnGroups:
         for own, group, names in zip(
             self.groups, self.shared or (), self.owned, strict=False
         ):
-            for name, value in (own if "lr" in names else shared(own)).items():
+            for name, value in own.items():
+                if stays(name, value) and not (name == "lr" and name in names):
+                    continue
                 if name in names or (name not in group and name not in SCHEDULERS):
                     names.add(name)
                     group[name] = value

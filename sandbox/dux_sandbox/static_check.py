@@ -28,11 +28,19 @@ _MOST_FINDINGS = 20
 
 @dataclass(frozen=True)
 class Judgement:
-    """A report, and where it is clean the guarded code and the name of the rule."""
+    """A report, and where it is clean what is loaded.
+
+    Attributes:
+        report: of the check.
+        code: the guarded code.
+        rule: the name of the rule.
+        asks_closure: whether its step raises at once where it is given no closure.
+    """
 
     report: CheckReport
     code: CodeType | None = None
     rule: str | None = None
+    asks_closure: bool = False
 
 
 def check(source: str, *, where: Callable[[int], str] = str) -> CheckReport:
@@ -112,9 +120,8 @@ def _judge(source: str, digest: str, where: Callable[[int], str]) -> Judgement:
         return Judgement(CheckReport(False, digest, findings))
     with quiet_parser():
         code = compile(guarded, f"<rule {digest[:12]}>", "exec", dont_inherit=True)
-    return Judgement(
-        CheckReport(True, digest, (), (*notes, *policy.notes)), code, contract.rule
-    )
+    report = CheckReport(True, digest, (), (*notes, *policy.notes))
+    return Judgement(report, code, rule, contract.asks_closure)
 
 
 def _parsed(source: str) -> ast.Module:

@@ -88,6 +88,73 @@ def test_a_wrapper_hands_on_the_groups_of_what_it_wraps(name):
     assert all(map(torch.equal, expected, held))
 
 
+SEVERAL = """
+import torch
+class Rule(torch.optim.Optimizer):
+    def __init__(self, optimizers):
+        self.optimizers = optimizers
+    @property
+    def param_groups(self):
+        return [group for each in self.optimizers for group in each.param_groups]
+    def step(self, closure=None):
+        for each in self.optimizers:
+            each.step()
+    def state_dict(self):
+        return [each.state_dict() for each in self.optimizers]
+"""
+
+
+def test_a_wrapper_of_several_optimizers_gets_a_list_of_one():
+    kind = plain(SEVERAL)
+
+    report, held = check(SEVERAL), stepped(load(SEVERAL))
+
+    assert ["default"] == [note.rule for note in report.notes]
+    expected = stepped(lambda params: kind([torch.optim.SGD(params)]))
+    assert all(map(torch.equal, expected, held))
+
+
+CAME = """
+import torch
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=None):
+        {asks}
+        super().__init__(params, dict(lr=lr))
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(p.grad, alpha=group["lr"] or 0.5)
+"""
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "assert lr > 0.0",
+        "if lr <= 0:\n            raise ValueError(lr)",
+        "if not 0.0 <= lr:\n            raise ValueError(lr)",
+    ],
+)
+def test_a_rate_of_none_that_must_be_positive_gets_a_usual_one(asks):
+    source = CAME.format(asks=asks)
+    kind = plain(source)
+
+    report, held = check(source), stepped(load(source))
+
+    assert ["write lr=0.001"] == [note.instead for note in report.notes]
+    assert all(map(torch.equal, stepped(lambda p: kind(p, lr=1e-3)), held))
+
+
+def test_a_rate_of_none_that_is_asked_for_stays_none():
+    source = CAME.format(asks="if lr is not None and lr <= 0: raise ValueError(lr)")
+
+    held = stepped(load(source))
+
+    assert () == check(source).notes
+    assert all(map(torch.equal, stepped(plain(source)), held))
+
+
 BESIDE = """
 import torch
 class Rule(torch.optim.Optimizer):
@@ -255,3 +322,32 @@ def test_any_other_backward_pass_is_refused(lines):
     [finding] = check(CLOSURE.format(lines=lines)).findings
 
     assert "the attribute backward is not available" == finding.message
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "assert closure is not None, 'a closure is wanted'",
+        "assert closure",
+        "if closure is None:\n            raise RuntimeError('a closure is wanted')",
+        "if not closure:\n            raise ValueError",
+    ],
+)
+def test_a_step_that_raises_without_a_closure_requires_one(first):
+    source = (
+        "import torch\nclass Rule(torch.optim.SGD):\n"
+        f"    def step(self, closure=None):\n        {first}\n"
+        "        return super().step(closure)\n"
+    )
+
+    assert load(source).requires_closure
+
+
+def test_a_step_that_works_without_a_closure_requires_none():
+    source = (
+        "import torch\nclass Rule(torch.optim.SGD):\n"
+        "    def step(self, closure=None):\n        if closure is None:\n"
+        "            return super().step()\n        return super().step(closure)\n"
+    )
+
+    assert not load(source).requires_closure

@@ -60,6 +60,10 @@ LEFT_OUT = {
     "a static method": file(
         methods="@staticmethod\ndef update(loader, model):\n    model.train()"
     ),
+    "a method that torch has too": file(
+        methods="def zero_grad(self):\n    for p in self.param_groups[0]['params']:\n"
+        "        p.grad = None"
+    ),
     "methods that call each other": file(
         methods="def f(self):\n    self.g()\n\ndef g(self):\n    open('x')"
     ),
@@ -123,7 +127,9 @@ REFUSED = {
     "a method of a computed name": file(
         methods="def f(self):\n    open('x')", step="getattr(self, 'F'.lower())()"
     ),
-    "a method that torch calls": file(methods="def state_dict(self):\n    open('x')"),
+    "a method that torch calls": file(
+        methods="def add_param_group(self, group):\n    open('x')"
+    ),
     "a method that the trainer calls": file(methods="def train(self):\n    open('x')"),
     "a method that Python calls": file(methods="def __call__(self):\n    open('x')"),
     "a default, which is computed early": file(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dux_sandbox import RuleFailed
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import InlineRule
 from tests import models
@@ -45,6 +46,22 @@ class Rule(torch.optim.Optimizer):
                 p.copy_(x - group["lr"] * s / group["one"].sqrt())
         self.first = False
 """
+KEYED = """
+import torch
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1, reduce=torch.max):
+        super().__init__(params, dict(lr=lr, reduce=reduce))
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            held = group.setdefault("held", {})
+            for p in group["params"]:
+                state = held.setdefault(p, {"t": 0, "m": torch.zeros_like(p)})
+                state["t"] += 1
+                state["m"].add_(p.grad / group["reduce"](p.grad.abs()))
+                p.sub_(state["m"], alpha=group["lr"] / state["t"])
+"""
+SOURCES = {"no rate": ADAFACTOR, "tensors": KEEPS, "parameters as keys": KEYED}
 
 
 def weights():
@@ -75,7 +92,7 @@ def live(execution, source, parameters):
 
 
 @both
-@pytest.mark.parametrize("source", [ADAFACTOR, KEEPS], ids=["no rate", "tensors"])
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_it_takes_the_steps_of_plain_torch(source, execution):
     parameters = weights()
 
@@ -89,7 +106,7 @@ def test_it_takes_the_steps_of_plain_torch(source, execution):
 
 
 @both
-@pytest.mark.parametrize("source", [ADAFACTOR, KEEPS], ids=["no rate", "tensors"])
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 def test_it_goes_on_from_what_was_saved(source, execution):
     parameters = weights()
     first, groups = live(execution, source, parameters)
@@ -124,9 +141,12 @@ def test_a_rule_without_a_rate_leaves_the_loop_its_own(execution):
 
 
 @both
-def test_a_rule_that_keeps_tensors_in_its_groups_is_tried_and_saved(execution):
+@pytest.mark.parametrize(
+    "source", [KEEPS, KEYED], ids=["tensors", "parameters as keys"]
+)
+def test_what_a_rule_keeps_in_its_groups_is_tried_and_saved(source, execution):
     model = models.make("mlp")
-    with agent_over(model, KEEPS, execution=execution) as agent:
+    with agent_over(model, source, execution=execution) as agent:
         run(agent, 2)
         assert "applied" == agent.decide().verdict
         run(agent, 3)
@@ -147,3 +167,33 @@ def test_a_rate_that_is_no_number_stays_refused():
     push(held, parameters, 1)
 
     assert shared[0]["lr"] is None  # for the trainer's judge of option values
+
+
+def test_a_function_that_is_no_default_is_refused_in_a_group():
+    source = KEYED.replace(
+        "reduce=reduce))",
+        "reduce=None))\n        self.param_groups[0]['reduce'] = torch.max",
+    )
+
+    with pytest.raises(RuleFailed, match="holds a"):
+        InlineRule.build(source, [{"params": weights()}])
+
+
+@both
+def test_an_optimizer_of_torchs_may_be_held_by_the_state(execution):
+    source = rule(
+        "self.state['inner'].step()",
+        methods="def __setstate__(self, state):\n    super().__setstate__(state)",
+    ).replace("self.t = 0", "self.state['inner'] = torch.optim.SGD(self.param_groups)")
+    parameters = weights()
+
+    held, _ = live(execution, source, parameters)
+    try:
+        push(held, parameters, 3)
+        held.snapshot()
+    finally:
+        held.close()
+
+    twins = weights()
+    push(torch.optim.SGD(twins, lr=0.1), twins, 3)
+    assert all(map(torch.equal, twins, parameters))

@@ -18,10 +18,17 @@ _EXAMPLE = (
 
 @dataclass(frozen=True)
 class Contract:
-    """The rule of a source: its class name (None: there is none) and its faults."""
+    """The rule of a source, and its faults.
+
+    Attributes:
+        rule: the name of its class; None: there is none.
+        findings: what speaks against it.
+        asks_closure: whether its step raises at once where it is given no closure.
+    """
 
     rule: str | None
     findings: tuple[Finding, ...] = ()
+    asks_closure: bool = False
 
 
 def _path(node: ast.expr, bindings: Bindings) -> str | None:
@@ -96,8 +103,22 @@ def find_rule(tree: ast.Module, bindings: Bindings) -> Contract:
         message = "no class built on torch.optim.Optimizer at the top level"
         return Contract(None, (Finding("contract", None, message, _EXAMPLE),))
     name = rules[-1]
-    findings = _judge(lineage(name, bindings), stock[name] or "Optimizer")
-    return Contract(name, tuple(findings))
+    chain = lineage(name, bindings)
+    findings = _judge(chain, stock[name] or "Optimizer")
+    step = _method(chain, "step")
+    asks = step is not None and any(map(_asks_closure, step.body))
+    return Contract(name, tuple(findings), asks)
+
+
+def _asks_closure(statement: ast.stmt) -> bool:
+    """`assert closure is not None`, or an `if` that raises otherwise."""
+    if isinstance(statement, ast.Assert):
+        return ast.unparse(statement.test) in ("closure is not None", "closure")
+    return (
+        isinstance(statement, ast.If)
+        and isinstance(statement.body[-1], ast.Raise)
+        and ast.unparse(statement.test) in ("closure is None", "not closure")
+    )
 
 
 def _judge(chain: list[ast.ClassDef], stock: str) -> list[Finding]:

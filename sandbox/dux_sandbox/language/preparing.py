@@ -19,7 +19,7 @@ from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
-from dux_sandbox.language.usual_values import USUAL_RATE, UsualValues, no_default
+from dux_sandbox.language.usual_values import UsualValues, rate_of
 from dux_sandbox.language.wrapped import wrap
 
 _LISTS = ("body", "orelse", "finalbody")
@@ -255,7 +255,7 @@ def _take_off(
             kept.append(decorator)
     node.decorator_list = kept
     if isinstance(node, ast.FunctionDef):
-        yield from _rate_of(node, aliases)
+        yield from rate_of(node, lambda each: path_of(each, aliases) == _REQUIRED)
     if isinstance(node, ast.ClassDef):
         yield from _never_shared(node)
         node.bases = [b for b in node.bases if not _says_only(b, aliases)]
@@ -264,19 +264,6 @@ def _take_off(
             for keyword in node.keywords
             if path_of(keyword.value, aliases) != "abc.ABCMeta"
         ]
-
-
-def _rate_of(node: ast.FunctionDef, aliases: dict[str, str]) -> Iterator[Finding]:
-    """`lr=required`: a rule is built without a rate, so that it gets a usual one."""
-    arguments = node.args
-    named = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults) :]
-    for at, (argument, default) in enumerate(
-        zip(named, arguments.defaults, strict=False)
-    ):
-        if argument.arg == "lr" and path_of(default, aliases) == _REQUIRED:
-            usual = ast.copy_location(ast.Constant(USUAL_RATE), default)
-            arguments.defaults[at] = usual
-            yield no_default("lr", str(USUAL_RATE), node.lineno)
 
 
 def _never_shared(node: ast.ClassDef) -> Iterator[Finding]:

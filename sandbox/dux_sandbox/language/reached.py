@@ -24,6 +24,8 @@ _IMPORTS = (ast.Import, ast.ImportFrom)
 _ASKING = frozenset("getattr hasattr setattr".split())
 # Called by others than the source: the trainer, and torch.
 _CALLED = torch_names.OPTIMIZER_OWN | {"train", "eval"}
+# Not called by a training loop: torch's own stand in their place.
+_NOT_ASKED = frozenset("load_state_dict state_dict zero_grad".split())
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,9 @@ class _Unit:
     @property
     def idle(self) -> bool:
         """Whether it is a method that nobody calls, of a class that is used."""
-        return self.owner is not None and self.owner.live and not self.live
+        if self.owner is None or not self.owner.live:
+            return False
+        return not self.live or not self.names.isdisjoint(_NOT_ASKED)
 
 
 class _Search:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dux_sandbox.findings import Finding
 
@@ -128,6 +128,45 @@ def put_first(function: ast.FunctionDef, text: str) -> None:
     function.body[documented:documented] = made
 
 
+def rate_of(
+    function: ast.FunctionDef, required: Callable[[ast.expr], bool]
+) -> Iterator[Finding]:
+    """Give `lr=required` a usual value, in place, as a rule is built without a rate.
+
+    So is `lr=None` where None is compared with a number at once, and would raise.
+
+    Args:
+        required: whether a default is torch's mark for a value that must be given.
+    """
+    arguments = function.args
+    named = [*arguments.posonlyargs, *arguments.args][-len(arguments.defaults) :]
+    for at, (argument, default) in enumerate(
+        zip(named, arguments.defaults, strict=False)
+    ):
+        if argument.arg == "lr" and (required(default) or _must_be(function, default)):
+            usual = ast.copy_location(ast.Constant(USUAL_RATE), default)
+            arguments.defaults[at] = usual
+            yield no_default("lr", str(USUAL_RATE), function.lineno)
+
+
+def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
+    """Whether None is the default of a rate that `assert lr > 0.0` asks for at once."""
+    asked = [
+        test.operand if isinstance(test, ast.UnaryOp) else test
+        for test in (
+            statement.test
+            for statement in function.body
+            if isinstance(statement, (ast.Assert, ast.If))
+        )
+    ]
+    return ast.unparse(default) == "None" and any(
+        isinstance(test.ops[0], (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
+        and "lr" in map(ast.unparse, [test.left, *test.comparators])
+        for test in asked
+        if isinstance(test, ast.Compare)
+    )
+
+
 def usual_arguments(node: ast.ClassDef) -> dict[str, str]:
     """What is given to the constructor of a class, as text; the class stays as it is.
 
@@ -140,7 +179,8 @@ def usual_arguments(node: ast.ClassDef) -> dict[str, str]:
         if isinstance(each, ast.FunctionDef) and each.name == "__init__":
             listed = each.args.args[-len(each.args.defaults) :]
             for argument, default in zip(listed, each.args.defaults, strict=False):
-                if argument.arg == "lr" and ast.unparse(default).endswith("required"):
+                required = ast.unparse(default).endswith("required")
+                if argument.arg == "lr" and (required or _must_be(each, default)):
                     found["lr"] = str(USUAL_RATE)
     for note in UsualValues().give(copy.deepcopy(node)):
         name, _, value = note.instead.removeprefix("write ").partition("=")

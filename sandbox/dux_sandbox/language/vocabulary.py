@@ -261,35 +261,36 @@ every other argument of `__init__` needs a default; the usual ones (`lr`, `betas
 `weight_decay` ...) are given one, with a note, and a `base_optimizer` that is called is
 `torch.optim.SGD`, as is an optimizer that is wanted beside `params` or in their place.
 Where there is no `params`, but a `muon_params=None` and perhaps an `adamw_params=None`,
-the first gets the matrices and the second the others. It has a
-`step(self, closure=None)`, its own or its base's. Of the methods it may override,
-`step` alone is called by the training loop; `zero_grad`, `state_dict`,
-`load_state_dict` and `add_param_group` of the loop are torch's. Two class attributes
-are read: `carry = True` asks for the state of the rule before it, where names, shapes
-and dtypes match; `requires_closure = True` says that `step` cannot work without a
-closure, and so does a closure without a default. The closure runs the backward pass:
-`backward()` of what it gave is left out. A rule with `train()` and `eval()` is put in
-the first mode when it is built, and stays. A loop's closure is evaluated once in
-each step, also for a rule that ignores it.
+the first gets the matrices and the second the others. It has a `step(self,
+closure=None)`, its own or its base's. Of the methods it may override, `step` alone is
+called by the training loop; `zero_grad`, `state_dict`, `load_state_dict` and
+`add_param_group` of the loop are torch's. Two class attributes are read: `carry = True`
+asks for the state of the rule before it, where names, shapes and dtypes match;
+`requires_closure = True` says that `step` cannot work without a closure, and so does a
+closure without a default, or a step that raises at once without. The closure runs the
+backward pass: `backward()` of what it gave is left out. A rule with `train()` and
+`eval()` is put in the first mode when it is built, and stays. A loop's closure is
+evaluated once in each step, also for a rule that ignores it.
 
 What is nothing to the rule may stand in its file. Left out with a note: decorators that
 only speed things up (`torch.compile`, `torch.jit.script`, `functools.lru_cache`), what
 stands after the class and is not used by it, and `autocast`. So is what would be
 refused and no step comes to: a branch that an option decides and its default does not
-take, a method that nobody names, and definitions and imports that only those use. Read
-as where rules run: `try: import ... except ImportError:`, `if TYPE_CHECKING:`, version
-strings. `out=` copies into a tensor of the same shape and dtype. Warnings and log
-messages go nowhere.
+take, a method that nobody names, a `zero_grad` or `state_dict` in place of torch's, and
+definitions and imports that only those use. Read as where rules run: `try: import ...
+except ImportError:`, `if TYPE_CHECKING:`, version strings. `out=` copies into a tensor
+of the same shape and dtype. Warnings and log messages go nowhere.
 
 Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
 `p.grad = x` copy the values of a tensor of the same shape and dtype. Gradients are
 dense: a sparse one is handed over as a dense copy. Values of groups and of `self.state`
-are numbers, strings, booleans, None, tensors, and lists, tuples and dicts of them.
-`group["lr"]` is a finite number, or a real, finite tensor of no dimensions that shares
-its memory with nothing; a rule that is built with None works its rate out by itself.
-`x.unsqueeze_(0)` and its kin, of a function's own variable that was computed there,
-bind the name to a view. `global` is for variables that the module assigns to; they are
-not saved.
+are numbers, strings, booleans, None, tensors, and lists, tuples and dicts of them. What
+holds tensors in a group, and a function that is the default of an option, is the rule's
+alone. `group["lr"]` is a finite number, or a real, finite tensor of no dimensions that
+shares its memory with nothing; a rule that is built with None works its rate out by
+itself. `x.unsqueeze_(0)` and its kin, of a function's own variable that was computed
+there, bind the name to a view. `global` is for variables that the module assigns to;
+they are not saved.
 """.strip()
 
 

@@ -1,7 +1,8 @@
 """Rules that are handed an optimizer and wrap it: they get one over their parameters.
 
 `Lookahead(optimizer, k=5)` takes the groups of another optimizer for its own and makes
-its state anew. A rule is built as `Rule(params)`: what it wraps is torch's SGD then.
+its state anew; `Several(optimizers)` steps each of a list. A rule is built as
+`Rule(params)`: what it wraps is torch's SGD then.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.language.usual_values import USUAL_CLASS, calls, put_first
 
 _HANDED = frozenset("base_optimizer inner_optimizer opt optimizer".split())
+# Several of them, in a list.
+_LISTED = frozenset("optimizers optims opts".split())
 _OWN = frozenset("defaults state".split())
 _SHARED = _OWN | {"param_groups"}
 
@@ -20,10 +23,15 @@ def handed_optimizer(node: ast.ClassDef) -> str | None:
     """The first argument of the constructor, where it is an optimizer and no class."""
     init = _constructor(node)
     arguments = [] if init is None else init.args.args
-    if init is None or len(arguments) < 2 or arguments[1].arg not in _HANDED:
+    if init is None or len(arguments) < 2 or arguments[1].arg not in _HANDED | _LISTED:
         return None
     name = arguments[1].arg
     return None if calls(init, name) else name
+
+
+def as_handed(name: str, optimizer: str) -> str:
+    """The text of an optimizer as an argument of this name takes it."""
+    return f"[{optimizer}]" if name in _LISTED else optimizer
 
 
 def wrap(node: ast.ClassDef) -> Finding | None:
@@ -36,11 +44,12 @@ def wrap(node: ast.ClassDef) -> Finding | None:
     init = _constructor(node)
     if name is None or init is None:
         return None
-    made = [f"{name} = {USUAL_CLASS}({name})"]
+    made = [f"{name} = {as_handed(name, f'{USUAL_CLASS}({name})')}"]
     # Before anything is on `self`, which the class's own would look for.
     taken = {"__getstate__"}
     if not any(_is_base_init(each) for each in ast.walk(init)):
-        made.append(f"super().__init__({name}.param_groups, {{}})")
+        first = f"{name}[0]" if name in _LISTED else name
+        made.append(f"super().__init__({first}.param_groups, {{}})")
         taken.add("add_param_group")
     init.body = [each for each in init.body if not _makes_anew(each)] or [
         ast.copy_location(ast.Pass(), init)
@@ -50,7 +59,8 @@ def wrap(node: ast.ClassDef) -> Finding | None:
     return Finding(
         "default",
         init.lineno,
-        f"{name} is an optimizer to wrap; torch.optim.SGD over the parameters is taken",
+        f"{name} {'are optimizers' if name in _LISTED else 'is an optimizer'} to wrap; "
+        f"torch.optim.SGD over the parameters is taken",
         "build it in __init__: self.inner = torch.optim.SGD(self.param_groups)",
     )
 

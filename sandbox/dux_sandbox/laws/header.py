@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dux_sandbox.language.usual_values import usual_arguments
-from dux_sandbox.language.wrapped import handed_optimizer
+from dux_sandbox.language.wrapped import as_handed, handed_optimizer
 from dux_sandbox.laws.excerpt import MOST_LINES, excerpt
 from dux_sandbox.laws.joining import joined
 
@@ -119,10 +119,11 @@ def _given(source: str, name: str) -> str:
         return "params"
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            wraps = handed_optimizer(node) is not None
+            wraps = handed_optimizer(node)
             found = usual_arguments(node).items()
             beside = "".join(f", {argument}={value}" for argument, value in found)
-            return f"{'torch.optim.SGD(params)' if wraps else 'params'}{beside}"
+            inner = "torch.optim.SGD(params)"
+            return f"{as_handed(wraps, inner) if wraps else 'params'}{beside}"
     return "params"
 
 

@@ -14,7 +14,7 @@ from dux_sandbox.closures import ClosurePlace, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, load, restore_attributes
-from dux_sandbox.option_values import as_numbers, kept_tensors
+from dux_sandbox.option_values import as_numbers, shared
 from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
@@ -264,7 +264,7 @@ class _Server:
         for index, described in message.get("options", ()):
             values = Decoder(bytearray()).decode(described)
             group = self._rule.param_groups[index]
-            kept = kept_tensors(group)
+            kept = set(group) - set(shared(group))
             # What was never told is the rule's alone.
             for name in self._told[index]:
                 if name not in values and name not in kept:

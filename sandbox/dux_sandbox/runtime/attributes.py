@@ -76,7 +76,11 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
             saved[name] = saver.plain(vars(rule)[name])
         except (_Unsaved, TypeError):  # plain data that is no key any more
             continue
-    shared = {key: held for key, held in rule.state.items() if type(key) in _KEYS}
+    shared = {
+        key: held
+        for key, held in rule.state.items()
+        if type(key) in _KEYS and not isinstance(held, torch.optim.Optimizer)
+    }
     if shared:
         try:
             saved[_STATE] = saver.plain(shared)
@@ -84,7 +88,7 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
             raise ValueRefused(
                 "self.state holds too much under keys that are no parameters"
             ) from None
-    kept = [kept_tensors(group) for group in rule.param_groups]
+    kept = [kept_tensors(group) for group in rule.param_groups]  # and no functions
     if any(kept):
         try:
             saved[_GROUPS] = saver.plain(kept)

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.option_values import FUNCTIONS
 from dux_sandbox.runtime.arithmetic import TENSORS
+from dux_sandbox.stock_state import is_torchs
 from dux_sandbox.values import (
     MAX_BITS,
     ValueRefused,
@@ -47,14 +49,7 @@ def check_values(rule: torch.optim.Optimizer) -> None:
             or a key of the state is a tensor that is no parameter of the rule.
     """
     walk = _Walk(deep=False)
-    for group in rule.param_groups:
-        for option, value in group.items():
-            if type(option) is not str:
-                raise TypeError(
-                    f"a group has an option named {option!r:.40}; names are strings"
-                )
-            if type(value) not in _VALUES and option != "params":
-                walk.value(value, f"group[{option!r}]")
+    _walk_groups(rule, walk)
     own = None
     key: Any
     for key, entry in rule.state.items():
@@ -77,7 +72,9 @@ def check_values(rule: torch.optim.Optimizer) -> None:
                 for name, value in entry.items():
                     walk.value(value, f"state[p][{name!r:.40}]", depth)
         elif type(key) in _KEYS:
-            walk.value(entry, f"self.state[{key!r:.40}]", 4)
+            # One of torch's own that a rule wraps is never saved, wherever it is held.
+            if not is_torchs(type(entry).__module__):
+                walk.value(entry, f"self.state[{key!r:.40}]", 4)
         else:
             raise TypeError(
                 f"self.state[p] is a {type(entry).__name__}; it must stay a dict; "
@@ -94,13 +91,11 @@ def require_saveable(rule: torch.optim.Optimizer) -> None:
     walk = _Walk(deep=True)
     try:
         check_values(rule)
-        for group in rule.param_groups:
-            for option, value in group.items():
-                if option != "params":
-                    walk.value(value, f"group[{option!r}]")
+        _walk_groups(rule, walk)
         for entry in rule.state.values():
             if type(entry) is not dict:
-                walk.value(entry, "self.state[...]")
+                if not is_torchs(type(entry).__module__):
+                    walk.value(entry, "self.state[...]")
                 continue
             for name, value in entry.items():
                 walk.key(name, "state[p]")
@@ -109,11 +104,34 @@ def require_saveable(rule: torch.optim.Optimizer) -> None:
         raise ValueRefused(str(error)) from None
 
 
+def _walk_groups(rule: torch.optim.Optimizer, walk: _Walk) -> None:
+    """Look at the options of each group; dicts may have its parameters for keys."""
+    for group in rule.param_groups:
+        for option, value in group.items():
+            if type(option) is not str:
+                raise TypeError(
+                    f"a group has an option named {option!r:.40}; names are strings"
+                )
+            if option == "params" or (type(value) in _VALUES and not walk.deep):
+                continue
+            if type(value) in FUNCTIONS and value is rule.defaults.get(option):
+                continue
+            walk.parameters = frozenset(map(id, group["params"]))
+            walk.value(value, f"group[{option!r}]")
+    walk.parameters = frozenset()
+
+
 class _Walk:
-    """One walk through all that a rule keeps, up to a number of items."""
+    """One walk through all that a rule keeps, up to a number of items.
+
+    Attributes:
+        deep: whether values are looked at, and not their types alone.
+        parameters: ids of tensors that may be keys.
+    """
 
     def __init__(self, *, deep: bool) -> None:
-        self._deep = deep
+        self.deep = deep
+        self.parameters: frozenset[int] = frozenset()
         self._left = _MOST_ITEMS
 
     def value(self, value: Any, where: str, depth: int = 0) -> None:
@@ -121,7 +139,7 @@ class _Walk:
         self._left -= 1
         kind = type(value)
         if kind in _VALUES:
-            if self._deep:
+            if self.deep:
                 self._look(value, where)
             return
         if kind in _MAPPINGS:
@@ -137,7 +155,7 @@ class _Walk:
             raise TypeError(f"{where} holds more than {_MOST_ITEMS} items in all")
         hashed = kind in _MAPPINGS or kind is set
         if hashed:
-            self._hashes(value, where)
+            self._hashes([k for k in value if id(k) not in self.parameters], where)
         for each in value:
             if hashed:
                 self.key(each, where, depth + 1)
@@ -149,6 +167,8 @@ class _Walk:
     def key(self, key: Any, where: str, depth: int = 0) -> None:
         """Raise TypeError where `key` cannot be a key that is kept."""
         self._left -= 1
+        if id(key) in self.parameters:
+            return
         if type(key) in (tuple, torch.Size) and depth < _MOST_DEPTH and self._left > 0:
             for part in key:
                 self.key(part, where, depth + 1)
@@ -157,7 +177,7 @@ class _Walk:
                 f"{where} has a key of type {type(key).__name__}; use strings or "
                 f"numbers as keys"
             )
-        elif self._deep:
+        elif self.deep:
             self._look(key, where)
 
     def _form(self, mapping: dict[Any, Any], where: str) -> None:
