@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from dux_graphs.budget import Budget
     from dux_graphs.language_model import LanguageModel
+    from dux_graphs.prices import Prices
     from dux_graphs.search.strategy import Strategy
 
 
@@ -61,6 +62,8 @@ class Agent(Uncopied):
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
         strategy: Strategy | None,
+        weights: list[float] | None,
+        prices: Prices,
     ) -> None:
         """For `attach`; use that."""
         self.training, self.settings = training, training.settings
@@ -79,6 +82,8 @@ class Agent(Uncopied):
             budget=budget,
             checkpointer=checkpointer,
             strategy=strategy,
+            weights=weights,
+            prices=prices,
         )
         self._loop = Loop(training, recorder, self._decider)
         self.optimizer.listener = self._loop

@@ -166,7 +166,25 @@ def listed(given: Any) -> list[Any]:
     """One model or several as a list."""
     if given is None:
         return []
-    return list(given) if isinstance(given, list | tuple) else [given]
+    return list(given) if isinstance(given, list | tuple | Mapping) else [given]
+
+
+def read_weights(lm: Any) -> list[float] | None:
+    """The weights of models that are given as `{model: weight}`; None: there are none.
+
+    Raises:
+        BadArgument: one is no number above 0.
+    """
+    if not isinstance(lm, Mapping):
+        return None
+    for weight in lm.values():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        if not number or not 0 < weight < float("inf"):
+            raise BadArgument(
+                f"a model of lm has the weight {weight!r}; a number above 0 was "
+                f"wanted; pass for instance lm={{'openai:gpt-4o': 3, 'offline': 1}}."
+            )
+    return [float(weight) for weight in lm.values()]
 
 
 def language_models(
@@ -219,6 +237,8 @@ def language_models(
 def _options_of_each(options: Any, takes: list[bool]) -> list[dict[str, Any]]:
     """The options of each model: a list has one dict for each, a dict is for all.
 
+    In a dict those of one model are called by its place: `{"2:temperature": 0.7}`.
+
     Args:
         takes: whether each model takes any. A dict is then for those that do.
     """
@@ -229,8 +249,19 @@ def _options_of_each(options: Any, takes: list[bool]) -> list[dict[str, Any]]:
                 f"for each was wanted; pass None for a model without options."
             )
         return [check_options(each) for each in options]
-    shared = check_options(options)
-    return [shared if own or not any(takes) else {} for own in takes]
+    shared, own = check_options(options), [dict[str, Any]() for _ in takes]
+    for name in list(shared):
+        place, colon, called = name.partition(":")
+        if not colon or not place.isdecimal():
+            continue
+        if not 1 <= int(place) <= len(takes) or not called:
+            raise BadArgument(
+                f"lm_options holds {name!r}, and there are {len(takes)} models; the "
+                f"place of one of them was wanted; pass for instance 1:temperature."
+            )
+        own[int(place) - 1][called] = shared.pop(name)
+    shares = [shared if each or not any(takes) else {} for each in takes]
+    return [{**each, **its} for each, its in zip(shares, own, strict=True)]
 
 
 def check_options(options: Any) -> dict[str, Any]:

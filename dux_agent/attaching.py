@@ -12,7 +12,7 @@ from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.attached import remember, take_over
 from dux_agent.deciding.building import Builder
-from dux_agent.decisions import budget_of
+from dux_agent.decisions import budget_of, prices_of, require_prices
 from dux_agent.live.schedulers import schedulers_given
 from dux_agent.refusals import check_model_kind
 from dux_agent.run_folder.folder import RunFolder, require_store
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from dux_graphs.search.strategy import Strategy
 
     Model = str | BaseChatModel | LanguageModel
-    Models = Model | Sequence[Model]
+    Models = Model | Sequence[Model] | Mapping[Model, float]
     Options = Mapping[str, Any] | None
 
 _HALF_AN_HOUR = 1800.0  # seconds
@@ -93,6 +93,7 @@ def attach(
     lm_timeout: float = 600.0,
     decision_timeout: float | None = None,
     strategy: Strategy | None = None,
+    prices: str | Path | Mapping[str, Any] | None = None,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -110,7 +111,8 @@ def attach(
         lm: "offline" (rules, no language model), "recorded:FILE" (or a run folder),
             "openai:NAME", any "provider:NAME" of LangChain, or a LangChain chat model.
             A list: the first is asked, each of the others where those before it have
-            failed for good.
+            failed for good. A dict of models with weights, `{A: 3, B: 1}`: each
+            proposal is asked of one of them, more often of those that win for little.
             None: nobody is asked, the guard watches the optimizer itself.
         task: a few words on the task for the model, such as "MNIST".
         every: steps between decisions; None: only when `decide` is called.
@@ -176,13 +178,17 @@ def attach(
         keep_best: keep the weights with the best validation loss in the CPU's memory,
             for `Agent.restore_best`; needs `validate`.
         lm_options: of the language models, such as `{"temperature": 0.7}`, or a list
-            with a dict (or None) for each of them; `base_url` names a server that
-            speaks like OpenAI. One that a server refuses is left out from then on.
+            with a dict (or None) for each of them; "2:temperature" is of the second
+            alone; `base_url` names a server that speaks like OpenAI. One that a server
+            refuses is left out from then on.
         lm_timeout: seconds that a model may think before the first token of its reply.
         decision_timeout: seconds until a decision asks nobody any more and ends as
             "failed"; None: half an hour, or three times `lm_timeout` if that is more.
         strategy: who is asked for what, and which proposal goes on, as described in
             `dux_graphs.search.strategy`; None: as `candidates` says.
+        prices: of models that we know no price of, or other ones: a JSON file, or what
+            stands in it: `{"my-model": {"input": 0.5, "output": 1.5}}`, dollars per
+            million tokens.
 
     What every decision needs is tried once before anything is written: a copy of the
     model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
@@ -226,6 +232,8 @@ def attach(
     asked = arguments.language_models(
         lm, fallback, seed=seed, options=lm_options, timeout=float(lm_timeout)
     )
+    known = prices_of(prices)
+    require_prices(spending, known, [each.name for each in asked or ()])
     if run_dir is not None and checkpointer is None:
         require_store()
     before = BeforeSteps(optimizer.param_groups)
@@ -248,6 +256,8 @@ def attach(
         budget=spending,
         checkpointer=checkpointer,
         strategy=strategy,
+        weights=arguments.read_weights(lm),
+        prices=known,
     )
     remember(agent)
     return agent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -12,6 +12,7 @@ from dux_agent.errors import BadArgument
 from dux_agent.showing import html_table, named, one_line
 from dux_graphs.budget import Budget as Budget
 from dux_graphs.budget import BudgetError
+from dux_graphs.prices import Prices, PricesError
 from dux_graphs.read_back import read_back
 
 Verdict = Literal["applied", "kept", "failed", "rolled_back"]
@@ -96,6 +97,29 @@ class Decision:
 
 
 _DECISION: TypeAdapter[Decision] = TypeAdapter(Decision)
+
+
+def prices_of(prices: Any) -> Prices:
+    """The argument of `attach`: a JSON file, what stands in one, or None for ours.
+
+    Raises:
+        BadArgument: it is something else.
+    """
+    try:
+        return Prices.of(prices)
+    except (PricesError, TypeError) as error:
+        raise BadArgument(str(error)) from None
+
+
+def require_prices(budget: Budget, prices: Prices, models: Sequence[str]) -> None:
+    """Raise BadArgument where money is limited and a model has no price."""
+    unknown = [name for name in models if prices.price(name) is None]
+    if "money" in budget.limits and unknown:
+        raise BadArgument(
+            f"the budget limits money, and no price of {unknown[0]!r} is known; one "
+            f"was wanted; pass prices={{{unknown[0]!r}: {{'input': 1, 'output': 3}}}}, "
+            f"dollars per million tokens (--prices FILE)."
+        )
 
 
 def budget_of(budget: Any) -> Budget:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from dux_graphs.language_model import LanguageModel
+    from dux_graphs.prices import Prices
     from dux_graphs.search.strategy import Strategy
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,8 @@ class Decider:
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
         strategy: Strategy | None,
+        weights: list[float] | None,
+        prices: Prices,
     ) -> None:
         """Nothing was decided yet.
 
@@ -83,6 +86,8 @@ class Decider:
             budget: of all decisions together.
             checkpointer: of the graph; None: the run folder's, if there is one.
             strategy: who is asked for what; None: as the settings say.
+            weights: of the models, where each proposal is asked of one of them.
+            prices: of the models.
         """
         self._training, self._settings = training, training.settings
         self._live = training.live
@@ -97,8 +102,10 @@ class Decider:
             hide_secrets_of(each.chat)
         self._recorder = recorder
         self._builder = builder
+        self._prices, self._models = prices, by_name(asked)
+        by_weight = dict(zip(self._models, weights or (), strict=False))
         self._graph = GraphRuns(
-            self._settings, recorder, checkpointer, self._decisions, strategy
+            self._settings, recorder, checkpointer, self._decisions, strategy, by_weight
         )
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
@@ -259,8 +266,9 @@ class Decider:
     ) -> DecisionPorts:
         settings = self._settings
         paid = PaidModel(
-            by_name(self._asked),
+            self._models,
             budget=self._budget,
+            prices=self._prices,
             deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
             recall=lambda prompt: self._known_reply(decision, prompt),
         )
@@ -342,6 +350,7 @@ class Decider:
             reason=decision.reason,
             seconds=decision.seconds,
             usage=decision.usage,
+            models=self._graph.standings() or None,
         )
         if record is not None:
             body = replace(

@@ -16,6 +16,7 @@ from dux_graphs.decision import build_graph, decide
 from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.search.archive import Archive
 from dux_graphs.search.best_dry_run import BestDryRun
+from dux_graphs.search.ensemble import Ensemble, told
 from dux_graphs.search.strategy import Strategy
 from dux_graphs.search.successive_halving import SuccessiveHalving
 from dux_graphs.sound_states import are_sound_attempts, refuse_unsound
@@ -44,12 +45,14 @@ class GraphRuns:
         checkpointer: BaseCheckpointSaver[Any] | None,
         decisions: Sequence[Decision],
         strategy: Strategy | None,
+        weights: Mapping[str, float],
     ) -> None:
         """For `Decider`; without a checkpointer the run folder's is used, if any.
 
         Args:
             decisions: the agent's own row, which goes on growing.
             strategy: None: as the settings say.
+            weights: of models, where each proposal is asked of one of them.
         """
         self._decisions = decisions
         self._archive = Archive()
@@ -61,6 +64,10 @@ class GraphRuns:
         alone = settings.candidates == 1
         usual = BestDryRun if alone else SuccessiveHalving
         self._strategy = strategy or usual(self._brief, settings.candidates)
+        self._ensemble: Ensemble | None = None
+        if weights:
+            self._ensemble = Ensemble(self._strategy, weights, settings.seed)
+            self._strategy = self._ensemble
         self._settings = settings
         self._recorder = recorder
         self._checkpointer = checkpointer
@@ -103,6 +110,12 @@ class GraphRuns:
             on_event=lambda kind, data: self._tell(decision, kind, data),
         )
         return decide(self._graph, observation, made, thread)
+
+    def standings(self) -> dict[str, Any]:
+        """How each model had done before the last decision, where there are several."""
+        if self._ensemble is None:
+            return {}
+        return told(self._ensemble.standings(self._archive.outcomes()))
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint has to hold beside the decisions, plain data."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,8 @@ def name_of(lm: Any) -> str:
     """What a run calls its language models, in the order that they are asked in."""
     if lm is None:
         return "none"
+    if isinstance(lm, Mapping):
+        return ", ".join(f"{name_of(each)} x {lm[each]:g}" for each in lm)
     if isinstance(lm, list | tuple):
         return ", ".join(name_of(each) for each in lm)
     return lm if isinstance(lm, str) else type(lm).__name__

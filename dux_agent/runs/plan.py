@@ -43,10 +43,18 @@ class Plan:
         many=True,
         unset="none",
     )
+    lm_weights: list[float] | None = option(
+        None,
+        "Of the models, in their order, as 3,1: each proposal is asked of one of them, "
+        "more often of those that win for little.",
+        read=written.weights,
+        unset="the first is asked, the others where it has failed",
+    )
     lm_options: dict[str, Any] | None = option(
         None,
-        "Of the models, as temperature=0.7, or base_url=http://127.0.0.1:8000/v1 for a "
-        "server of your own; may be given again.",
+        "Of the models, as temperature=0.7, or 2:temperature=0.7 of the second alone, "
+        "or base_url=http://127.0.0.1:8000/v1 for a server of your own; may be given "
+        "again.",
         read=written.model_options,
         many=True,
         called="lm_option",
@@ -216,10 +224,19 @@ class Plan:
     )
     budget: dict[str, float] | None = option(
         None,
-        "Calls of the model in all, or limits as calls=20,tokens=90000,seconds=600.",
+        "Calls of the model in all, or limits as calls=20,tokens=90000,money=0.50,"
+        "seconds=600; money is in dollars.",
         read=written.limits,
         attach="budget",
         unset="no limit",
+    )
+    prices: dict[str, Any] | None = option(
+        None,
+        "A JSON file with prices of models, dollars per million tokens, as "
+        '{"my-model": {"input": 0.5, "output": 1.5}}.',
+        read=written.prices,
+        attach="prices",
+        unset="those that we know",
     )
     threads: int = option(
         1,

@@ -105,7 +105,7 @@ def replay(
     with tempfile.TemporaryDirectory(prefix="dux-replay-") as place:
         again = Path(place) / "run"
         try:
-            alone = replace(plan, fallback=None, lm_options=None)
+            alone = replace(plan, fallback=None, lm_options=None, lm_weights=None)
             train(alone, lm=model, run_dir=again, on_event=listen)
         except _Enough:
             pass

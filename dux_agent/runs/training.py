@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dux_agent import arguments
+from dux_agent.errors import BadArgument
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import name_of
 from dux_agent.runs.plan import Plan
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from dux_graphs.language_model import LanguageModel
 
     Model = str | BaseChatModel | LanguageModel
-    Models = Model | Sequence[Model]
+    Models = Model | Sequence[Model] | Mapping[Model, float]
 
 __all__ = ["Change", "Epoch", "Progress", "Result", "resume", "torch_threads", "train"]
 
@@ -162,7 +163,12 @@ def _built(
 def _named(lm: Models) -> dict[str, Any]:
     """What a plan says of the models: names, or those of their classes."""
     first, *others = [name_of(each) for each in arguments.listed(lm)] or ["none"]
-    return {"model": first, **({"fallback": others} if others else {})}
+    weights = arguments.read_weights(lm)
+    return {
+        "model": first,
+        **({"fallback": others} if others else {}),
+        **({"lm_weights": weights} if weights else {}),
+    }
 
 
 def _run(
@@ -239,6 +245,18 @@ def _asked(plan: Plan, lm: Models | None) -> tuple[LanguageModel, ...]:
     )
 
 
+def _weighted(asked: tuple[LanguageModel, ...], plan: Plan) -> Any:
+    weights = plan.lm_weights
+    if weights is None:
+        return asked
+    if len(weights) != len(asked):
+        raise BadArgument(
+            f"lm_weights holds {len(weights)} numbers for {len(asked)} models; one for "
+            f"each was wanted; name each model, the later ones by --fallback."
+        )
+    return dict(zip(asked, weights, strict=True))
+
+
 def _attach(
     built: Task,
     plan: Plan,
@@ -252,7 +270,7 @@ def _attach(
         built.model,
         built.base_optimizer(),
         built.objective,
-        lm=asked,
+        lm=_weighted(asked, plan),
         total_steps=watch.epochs * watch.steps,
         validate=lambda model: built.evaluate("val", model),
         loss_name=built.loss_name,

@@ -9,6 +9,7 @@ from typing import Any
 
 from dux_agent.decisions import budget_of
 from dux_agent.errors import BadArgument
+from dux_graphs.prices import PricesError, table_of
 from dux_graphs.redaction import is_secret_field
 
 # More of anything is no run that anybody means, and could be a folder that means harm:
@@ -63,6 +64,46 @@ def model_options(written: Any) -> dict[str, Any] | None:
                 f"such as OPENAI_API_KEY, or pass a chat model made with it as lm."
             )
     return found
+
+
+def weights(written: Any) -> list[float] | None:
+    """Numbers above 0: of "3,1", of [3, 1], or None.
+
+    Raises:
+        BadArgument: it is something else.
+
+    >>> weights("3, 1")
+    [3.0, 1.0]
+    """
+    if written is None:
+        return None
+    several = written.split(",") if isinstance(written, str) else written
+    try:
+        found = [
+            math.nan if isinstance(each, bool) else float(each) for each in several
+        ]
+    except (TypeError, ValueError, OverflowError):
+        found = [math.nan]
+    if not all(0 < each < math.inf for each in found) or not 0 < len(found) <= 100:
+        raise BadArgument(
+            f"lm_weights is {str(written)[:60]}; a number above 0 for each model was "
+            f"wanted; write for instance 3,1."
+        )
+    return found
+
+
+def prices(written: Any) -> dict[str, dict[str, float]] | None:
+    """A table of prices: a JSON file of one, or what stands in it, or None.
+
+    Raises:
+        BadArgument: it is something else.
+    """
+    if written is None:
+        return None
+    try:
+        return table_of(written)
+    except PricesError as error:
+        raise BadArgument(str(error)) from None
 
 
 def names(written: Any) -> list[str] | None:
@@ -122,7 +163,7 @@ def limits(budget: Any) -> dict[str, float] | None:
                 raise
             raise BadArgument(
                 f"budget is {budget!r}; a number of calls, or limits such as "
-                f"calls=20,tokens=90000,seconds=600, was wanted; write it so."
+                f"calls=20,money=0.50,seconds=600, was wanted; write it so."
             ) from None
     given = budget_of(budget).limits
     finite = {name: limit for name, limit in given.items() if limit != math.inf}

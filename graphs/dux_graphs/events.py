@@ -244,7 +244,12 @@ class CarriedOver:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyEvent(EventBody):
-    """What a decision came to; the last of its kind counts."""
+    """What a decision came to; the last of its kind counts.
+
+    Attributes:
+        models: where each proposal is asked of one of several, how each had done before
+            this decision: `{"asked", "wins", "cost", "odds"}` by name.
+    """
 
     always = ("digest", "verdict", "reason", "seconds", "usage")
     kind: Literal["apply"] = "apply"
@@ -257,6 +262,7 @@ class ApplyEvent(EventBody):
     learning_rates_before: Annotated[Numbers, Field(description="of each group")] = ()
     learning_rates: Numbers = ()
     rows_not_watched: Text | None = None
+    models: Named | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

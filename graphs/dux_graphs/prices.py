@@ -6,7 +6,7 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,7 @@ class Prices:
         """
         table = _read(_OURS)
         if prices is not None:
-            given = prices if isinstance(prices, Mapping) else _read(Path(prices))
-            table = {**table, **given}
+            table = {**table, **table_of(prices)}
         return cls({str(name): _price(str(name), row) for name, row in table.items()})
 
     def price(self, model: str) -> Price | None:
@@ -80,6 +79,16 @@ class Prices:
         """What so many tokens of a model cost, dollars; None where it is not known."""
         price = self.price(model)
         return None if price is None else price.of(usage)
+
+
+def table_of(prices: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, Any]:
+    """A table of the user's own as plain data, checked.
+
+    Raises:
+        PricesError: it is none.
+    """
+    rows = prices if isinstance(prices, Mapping) else _read(Path(prices))
+    return {str(name): asdict(_price(str(name), row)) for name, row in rows.items()}
 
 
 def _unversioned(name: str) -> str:

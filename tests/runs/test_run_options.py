@@ -27,6 +27,7 @@ EXECUTIONS = ("inline", "isolated")
 OTHER = {
     "model": "offline",
     "fallback": "offline",
+    "lm_weights": "2",
     "lm_timeout": 30.0,
     "decision_timeout": 90.0,
     "task_description": "a plane",
@@ -52,7 +53,7 @@ OTHER = {
     "snapshots": "host",
     "keep_best": True,
     "background": True,
-    "budget": "calls=1,tokens=90000",
+    "budget": "calls=1,tokens=90000,money=0.5",
     "threads": 2,
 }
 
@@ -88,7 +89,8 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 def test_every_option_is_tried_here():
     # Written rules take no options: test_weather has a server that does.
-    assert OPTIONS.keys() - {"lm_options"} == OTHER.keys()
+    # Prices are tried below.
+    assert OPTIONS.keys() - {"lm_options", "prices"} == OTHER.keys()
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -524,3 +526,53 @@ def test_what_no_model_can_be_asked_with_is_refused_in_words(options, said, tmp_
 
     assert "planted-4711" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+# --- prices and weights
+
+
+def test_prices_of_ones_own_stand_in_run_json_and_money_is_limited_by_them(tmp_path):
+    table = tmp_path / "prices.json"
+    table.write_text('{"offline": {"input": 1000, "output": 1000}}')
+
+    result = dux(
+        "run",
+        TASK,
+        "--prices",
+        table,
+        "--budget",
+        "money=0.0001",
+        "--run-dir",
+        tmp_path / "run",
+    )
+
+    assert 0 == result.exit_code, result.output
+    facts = read_facts(tmp_path / "run")["arguments"]
+    assert {"offline": {"input": 1000.0, "output": 1000.0}} == facts["prices"]
+    assert "the budget is used up" in (tmp_path / "run" / "trace.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--lm-weights", "3,0"], "a number above 0 for each model was wanted"),
+        (["--lm-weights", "3,1"], "lm_weights holds 2 numbers for 1 models"),
+        (["--prices", "nowhere.json"], "cannot be read"),
+        (["--lm-option", "2:seed=1"], "there are 1 models"),
+    ],
+)
+def test_weights_prices_and_options_that_cannot_be_meant_are_refused(given, said):
+    result = dux("run", TASK, *given)
+
+    assert 2 == result.exit_code
+    assert said in result.stderr
+    assert 1 == result.stderr.count("\n")
+
+
+def test_money_is_limited_only_where_prices_are_known(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "planted")
+
+    result = dux("run", TASK, "--lm", "openai:of-my-own", "--budget", "money=1")
+
+    assert 2 == result.exit_code
+    assert "no price of 'openai:of-my-own' is known" in result.stderr
