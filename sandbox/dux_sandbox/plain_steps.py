@@ -10,6 +10,7 @@ import inspect
 import math
 import random
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,13 @@ import torch
 from dux_sandbox.closures import ClosurePlace, place_of_closure
 from dux_sandbox.golden import PROBLEMS
 from dux_sandbox.laws.keeping import surroundings_kept
+from dux_sandbox.mending.signatures import (
+    ALL,
+    AN_OPTIMIZER,
+    FIRST,
+    MATRICES,
+    OTHERS,
+)
 from dux_sandbox.runtime.text import plain
 
 _STEPS = 6
@@ -26,6 +34,18 @@ _SHAPES = ((3, 4), (4,), (2, 3, 2, 2), ())
 # Options that are None or nought by default, and switch something on.
 _SWITCHED_ON = {"foreach": True, "weight_decay": 0.01, "momentum": 0.9}
 _NEVER = frozenset(["fused", "capturable", "differentiable"])
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An argument that is made of the parameters: see `dux_sandbox.mending.signatures`.
+
+    Attributes:
+        what: which part of them, or the optimizer over them.
+    """
+
+    what: str
+
 
 # Steps of one episode, each with every weight after it; then what was raised, or "".
 Episode = tuple[list[list[float]], str]
@@ -97,7 +117,7 @@ def _on_gradients(
         groups: Any = list(weights)
         if len(weights) > 1:
             groups = [{"params": weights[:2]}, {"params": weights[2:]}]
-        optimizer = rule(groups, **options)
+        optimizer = _built(rule, groups, weights, options)
         for step in range(_STEPS):
             for at, weight in enumerate(weights):
                 gradient = torch.randn(weight.shape, generator=draw)
@@ -119,7 +139,7 @@ def _on_problem(rule: type, options: dict[str, Any], problem: str) -> Episode:
     weights = [torch.nn.Parameter(value) for value in values]
     rows: list[list[float]] = []
     try:
-        optimizer = rule(list(weights), **options)
+        optimizer = _built(rule, list(weights), weights, options)
 
         def closure() -> torch.Tensor:
             optimizer.zero_grad()
@@ -136,6 +156,28 @@ def _on_problem(rule: type, options: dict[str, Any], problem: str) -> Episode:
     except Exception as error:
         return rows, _said(error)
     return rows, ""
+
+
+def _built(
+    rule: type, groups: Any, weights: list[torch.nn.Parameter], options: dict[str, Any]
+) -> Any:
+    """An optimizer over these, given what its constructor wants of them."""
+    parts = {
+        MATRICES: [each for each in weights if each.ndim == 2],
+        OTHERS: [each for each in weights if each.ndim != 2],
+        ALL: weights,
+    }
+    given = dict(options)
+    wanted = {name: value for name, value in given.items() if isinstance(value, Wanted)}
+    if any(value.what == AN_OPTIMIZER for value in wanted.values()):
+        inner = torch.optim.SGD(groups)
+        groups = inner.param_groups  # the same: a schedule reaches both
+        parts[AN_OPTIMIZER] = inner  # type: ignore[assignment]
+    given.update({name: parts[value.what] for name, value in wanted.items()})
+    if any(value.what in (MATRICES, ALL) for value in wanted.values()):
+        return rule(**given)
+    first = given.pop(FIRST, groups)
+    return rule(first, **given)
 
 
 def _said(error: Exception) -> str:

@@ -178,6 +178,129 @@ KINDS = {
         "the function build, which no optimizer uses, is left out",
     ),
 }
+DISTRIBUTED = "import torch.distributed as dist"
+KINDS |= {
+    "one process, asked in place": (
+        source(
+            DISTRIBUTED,
+            body="if dist.is_available() and dist.is_initialized():\n"
+            "                        dist.all_reduce(p.grad)\n"
+            "                    p.add_(p.grad, alpha=-0.1)",
+        ),
+        "dist.",
+        "is written as False, as where one process trains",
+    ),
+    "one process, asked for its number": (
+        source(
+            DISTRIBUTED,
+            init="self.world = dist.get_world_size() if dist.is_initialized() else 1",
+            body="if self.world > 1:\n"
+            "                        dist.all_reduce(p.grad)\n"
+            "                    else:\n"
+            "                        p.add_(p.grad, alpha=-0.1)",
+        ),
+        "dist.",
+        "is written as False, as where one process trains",
+    ),
+    "one process, asked by a function": (
+        source(
+            "from torch import distributed as dist",
+            before="def world():\n    if not dist.is_initialized():\n        return 1\n"
+            "    return dist.get_world_size()",
+            body="if world() > 1:\n"
+            "                        dist.barrier()\n"
+            "                    elif p.ndim:\n"
+            "                        p.add_(p.grad, alpha=-0.1)",
+        ),
+        "dist.",
+        "is written as False, as where one process trains",
+    ),
+    "a flag that is set anyway": (
+        source(
+            body="c = p.detach().clone()\n"
+            "                    c.requires_grad = False\n"
+            "                    p.add_(c, alpha=-1e-4)",
+        ),
+        "requires_grad",
+        "c.requires_grad = False is left out",
+    ),
+    "an enumeration": (
+        source(
+            "from enum import Enum, auto",
+            before="class Kind(Enum):\n    ONE = auto()\n    TWO = auto()",
+            body="p.add_(0.1 if Kind.ONE == Kind.ONE else 0.2)",
+        ),
+        "Enum",
+        "Kind is a class of plain values",
+    ),
+    "an enumeration of words": (
+        source(
+            "import enum",
+            before='class Kind(enum.Enum):\n    """Kinds."""\n    ONE = "one"',
+            body="p.add_(0.1 if Kind.ONE is Kind.ONE else 0.2)",
+        ),
+        "enum.",
+        "Kind is a class of plain values",
+    ),
+    "a stop for a debugger": (
+        source(
+            body="if p.numel() > 10**9:\n                        breakpoint()\n"
+            "                    p.add_(1)",
+        ),
+        "breakpoint",
+        "what is only printed is left out",
+    ),
+}
+
+AVERAGING = """
+import torch
+
+
+class Slow(torch.optim.Optimizer):
+    def __init__(self, {wanted}):
+        {made}
+        self.slow = [p.detach().clone() for g in self.param_groups for p in g["params"]]
+        for copy in self.slow:
+            copy.requires_grad = False
+
+    def step(self, closure=None):
+        loss = self.inner.step(closure)
+        with torch.no_grad():
+            weights = [p for g in self.param_groups for p in g["params"]]
+            for weight, slow in zip(weights, self.slow):
+                slow.lerp_(weight, 0.5)
+                weight.copy_(slow)
+        return loss
+"""
+SHARED = "self.param_groups = {0}.param_groups\n        self.inner = {0}"
+KINDS |= {
+    "an optimizer that is handed over": (
+        AVERAGING.format(
+            wanted="optimizer, k=2",
+            made=SHARED.format("optimizer")
+            + "\n        self.defaults = optimizer.defaults",
+        ),
+        "requires_grad",
+        "copy.requires_grad = False is left out",
+    ),
+    "an optimizer beside the parameters": (
+        AVERAGING.format(
+            wanted="params, base_optimizer",
+            made="super().__init__(params, {})\n        self.inner = base_optimizer",
+        ),
+        "requires_grad",
+        "copy.requires_grad = False is left out",
+    ),
+    "parameters in lists": (
+        AVERAGING.format(
+            wanted="lr=0.1, muon_params=None, adam_params=None",
+            made="super().__init__([*muon_params, *adam_params], dict(lr=lr))\n"
+            "        self.inner = torch.optim.SGD(self.param_groups)",
+        ),
+        "requires_grad",
+        "copy.requires_grad = False is left out",
+    ),
+}
 SCRIPT = source(
     "import argparse",
     after="def main():\n    args = argparse.ArgumentParser().parse_args()\n"
@@ -283,80 +406,6 @@ def test_nothing_that_is_there_is_written_over(kind):
     if kind == "file":
         assert "mine" == target.read_text()
 
-
-DISTRIBUTED = "import torch.distributed as dist"
-KINDS |= {
-    "one process, asked in place": (
-        source(
-            DISTRIBUTED,
-            body="if dist.is_available() and dist.is_initialized():\n"
-            "                        dist.all_reduce(p.grad)\n"
-            "                    p.add_(p.grad, alpha=-0.1)",
-        ),
-        "dist.",
-        "is written as False, as where one process trains",
-    ),
-    "one process, asked for its number": (
-        source(
-            DISTRIBUTED,
-            init="self.world = dist.get_world_size() if dist.is_initialized() else 1",
-            body="if self.world > 1:\n"
-            "                        dist.all_reduce(p.grad)\n"
-            "                    else:\n"
-            "                        p.add_(p.grad, alpha=-0.1)",
-        ),
-        "dist.",
-        "is written as False, as where one process trains",
-    ),
-    "one process, asked by a function": (
-        source(
-            "from torch import distributed as dist",
-            before="def world():\n    if not dist.is_initialized():\n        return 1\n"
-            "    return dist.get_world_size()",
-            body="if world() > 1:\n"
-            "                        dist.barrier()\n"
-            "                    elif p.ndim:\n"
-            "                        p.add_(p.grad, alpha=-0.1)",
-        ),
-        "dist.",
-        "is written as False, as where one process trains",
-    ),
-    "a flag that is set anyway": (
-        source(
-            body="c = p.detach().clone()\n"
-            "                    c.requires_grad = False\n"
-            "                    p.add_(c)",
-        ),
-        "requires_grad",
-        "c.requires_grad = False is left out",
-    ),
-    "an enumeration": (
-        source(
-            "from enum import Enum, auto",
-            before="class Kind(Enum):\n    ONE = auto()\n    TWO = auto()",
-            body="p.add_(0.1 if Kind.ONE == Kind.ONE else 0.2)",
-        ),
-        "Enum",
-        "Kind is a class of plain values",
-    ),
-    "an enumeration of words": (
-        source(
-            "import enum",
-            before='class Kind(enum.Enum):\n    """Kinds."""\n    ONE = "one"',
-            body="p.add_(0.1 if Kind.ONE is Kind.ONE else 0.2)",
-        ),
-        "enum.",
-        "Kind is a class of plain values",
-    ),
-    "a stop for a debugger": (
-        source(
-            body="if p.numel() > 10**9:\n                        breakpoint()\n"
-            "                    p.add_(1)",
-        ),
-        "breakpoint",
-        "what is only printed is left out",
-    ),
-}
 
 # What only looks as if it changed nothing.
 TRAPS = {

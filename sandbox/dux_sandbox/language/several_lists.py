@@ -40,7 +40,7 @@ def split(node: ast.ClassDef) -> Finding | None:
         ),
         None,
     )
-    lists = [] if init is None else _lists(init.args)
+    lists = [] if init is None else lists_of(init.args)
     if init is None or not lists:
         return None
     first = lists[0]
@@ -62,7 +62,7 @@ def split(node: ast.ClassDef) -> Finding | None:
     )
 
 
-def _lists(arguments: ast.arguments) -> list[str]:
+def lists_of(arguments: ast.arguments) -> list[str]:
     """The lists of parameters that are None by default, where all arguments have one.
 
     Nothing where the first argument is such a list: it gets the parameters.

@@ -10,12 +10,19 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.outline import lines_of
 from dux_sandbox.gathering.text_edits import Edit
 from dux_sandbox.language.contract import demanded
-from dux_sandbox.language.usual_values import USUAL, WRAPPED
+from dux_sandbox.language.several_lists import lists_of
+from dux_sandbox.language.usual_values import BESIDE, USUAL, WRAPPED, calls
+from dux_sandbox.language.wrapped import handed_optimizer
 from dux_sandbox.mending.draft import Draft, Rewrite
 from dux_sandbox.mending.unused import names_in
 
-# What stands for an optimizer that another one is to wrap.
+# What stands for an optimizer that another one is to wrap, as a class or built over the
+# same parameters, and for a part of the parameters.
 A_CLASS = "torch.optim.SGD"
+AN_OPTIMIZER = "torch.optim.SGD(params)"
+MATRICES, OTHERS, ALL = "matrices", "other parameters", "all parameters"
+# The name of the first argument, where that is such an optimizer.
+FIRST = ""
 
 
 def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
@@ -26,10 +33,21 @@ def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
             bare = [*demanded(statement.args, given=2), *_required(statement.args)]
-            named = [each.arg for each in bare]
-            found = {name: repr(USUAL[name]) for name in named if name in USUAL}
-            return {**found, **{name: A_CLASS for name in named if name in WRAPPED}}
+            found = {each.arg: _usual(each.arg, statement) for each in bare}
+            lists = lists_of(statement.args)
+            parts = [MATRICES, OTHERS] if lists[1:] else [ALL]
+            wraps = {} if handed_optimizer(node) is None else {FIRST: AN_OPTIMIZER}
+            known = {name: value for name, value in found.items() if value is not None}
+            return {**wraps, **dict(zip(lists, parts, strict=False)), **known}
     return None
+
+
+def _usual(name: str, init: ast.FunctionDef) -> str | None:
+    if name in USUAL:
+        return repr(USUAL[name])
+    if name in BESIDE and not calls(init, name):
+        return AN_OPTIMIZER
+    return A_CLASS if name in WRAPPED else None
 
 
 def hints(draft: Draft, findings: Iterable[Finding]) -> Rewrite:

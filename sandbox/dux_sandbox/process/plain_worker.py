@@ -20,8 +20,14 @@ from typing import Any
 import torch
 
 from dux_sandbox.gathering.modules import SourceFile
-from dux_sandbox.mending.signatures import A_CLASS
-from dux_sandbox.plain_steps import episodes
+from dux_sandbox.mending.signatures import (
+    A_CLASS,
+    ALL,
+    AN_OPTIMIZER,
+    MATRICES,
+    OTHERS,
+)
+from dux_sandbox.plain_steps import Wanted, episodes
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.plain_files import PlainFiles
@@ -109,7 +115,9 @@ def _literal(value: Any) -> str:
 
 
 def _value(text: str) -> Any:
-    """A usual value of an option, written as a literal; or torch's SGD."""
+    """A usual value of an option, written as a literal; or what stands for one."""
+    if text in (AN_OPTIMIZER, MATRICES, OTHERS, ALL):
+        return Wanted(text)
     return torch.optim.SGD if text == A_CLASS else ast.literal_eval(text)
 
 
