@@ -174,7 +174,7 @@ def kept_tensors(group: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in group.items()
-        if name not in ("params", "lr") and holds_tensors(value)
+        if type(name) is str and name not in ("params", "lr") and holds_tensors(value)
     }
 
 

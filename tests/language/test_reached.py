@@ -74,6 +74,7 @@ LEFT_OUT = {
         top="import numpy as np\ndef mean(x):\n    return np.mean(x)",
         methods="def dump(self):\n    return mean(1)",
     ),
+    "a name of torch that nobody uses": file(top="from torch import FloatTensor, nn"),
     "a class for a branch": file(
         top="class Kernel(dict):\n    pass", step="if self.fused:\n    Kernel()"
     ),
@@ -138,6 +139,9 @@ REFUSED = {
         step="g()",
     ),
     "an import that nobody uses": file(top="import os"),
+    "a name of torch that is used": file(
+        top="from torch import save", step="save(p, 'x')"
+    ),
     "an import that is used too": file(
         top="import os", methods="def f(self):\n    os.getcwd()", step="os.getcwd()"
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
+from dux_sandbox.findings import Finding
 from dux_sandbox.language import torch_names, vocabulary
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.judging import known_path
@@ -145,8 +146,17 @@ class Definitions(Scoping):
                     "import", node, f"from {module} import *", f"import {module}"
                 )
             elif not known_path(f"{module}.{alias.name}"):
-                self._not_in_module(node, module, alias.name)
+                if (alias.asname or alias.name) in self.unread():
+                    what = f"the import of {module}.{alias.name}, which nothing uses"
+                    note = Finding("left out", node.lineno, what, "leave it out")
+                    self.notes.append(note)
+                else:
+                    self._not_in_module(node, module, alias.name)
         return self._bound(node)
+
+    def unread(self) -> frozenset[str]:
+        """Names that imports bind and nothing mentions."""
+        return frozenset()
 
     def _no_module(self, node: ast.AST, name: str) -> None:
         names = [*reversed(name.split(".")), name]

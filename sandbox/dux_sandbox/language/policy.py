@@ -142,6 +142,10 @@ class Policy(Definitions):
                 body.extend(made if isinstance(made, list) else [made])
         return body or [ast.copy_location(ast.Pass(), node)]
 
+    def unread(self) -> frozenset[str]:
+        """Names that imports bind and nothing mentions."""
+        return self.unreached().unread
+
     def visit_If(self, node: ast.If) -> ast.AST:
         """A branch that no default takes, and that is refused, raises instead."""
         node.test = self.visit(node.test)

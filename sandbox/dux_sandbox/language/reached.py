@@ -37,11 +37,13 @@ class Unreached:
         statements: definitions and imports at the top level that only what is not
             reached mentions.
         branches: of `if`, the one that is not taken: its first statement.
+        unread: names that imports bind and nothing mentions, reached or not.
     """
 
     methods: frozenset[Place] = frozenset()
     statements: frozenset[Place] = frozenset()
     branches: frozenset[Place] = frozenset()
+    unread: frozenset[str] = frozenset()
 
 
 NOTHING = Unreached()
@@ -171,7 +173,12 @@ class _Search:
             frozenset(map(place_of, methods)),
             frozenset(map(place_of, statements)),
             frozenset(map(place_of, self._not_taken)),
+            self._imported() - self._seen - mentioned,
         )
+
+    def _imported(self) -> frozenset[str]:
+        imports = [u for u in self._units if isinstance(u.node, _IMPORTS)]
+        return frozenset(name for unit in imports for name in unit.names)
 
     def _branches(self) -> Iterator[ast.stmt]:
         """The statements of branches not taken, whole."""
