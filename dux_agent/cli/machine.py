@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from dux_agent.benchmarks import BENCHMARKS
 from dux_agent.cli.one_line import one_line_errors
-from dux_agent.errors import DuxError
+from dux_agent.errors import BadArgument, DuxError
 
 
 def doctor() -> None:
@@ -38,13 +39,69 @@ def bench(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"One of {', '.join(BENCHMARKS)}.", show_default="all of them"
+            help=f"One of {', '.join(BENCHMARKS)}; or tune.",
+            show_default="all but tune",
         ),
     ] = None,
+    suite: Annotated[
+        str,
+        typer.Option(
+            help="Of tune: paper32, histgb8, bundled, toys, tables, or tasks."
+        ),
+    ] = "bundled",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Of tune: offline, tpe, gp, a model's name; offline>gp, offline%gp."
+        ),
+    ] = "offline",
+    budgets: Annotated[str, typer.Option(help="Of tune: evaluations.")] = "10,30",
+    seeds: Annotated[int, typer.Option(help="Of tune: how many.")] = 1,
+    pool: Annotated[
+        int, typer.Option(help="Of tune: random configurations a task.")
+    ] = 200,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Of tune: every figure, as JSON."),
+    ] = None,
 ) -> None:
-    """Run the benchmarks; exit code 1 if a bar is missed."""
+    """Run the benchmarks; exit code 1 if a bar is missed.
+
+    `dux bench tune` compares methods of tuning over a suite, beside random search's
+    exact expectation and random search from the defaults.
+    """
     with one_line_errors():
+        if name == "tune":
+            from dux_agent.benchmarks.studies import as_text, compare
+            from dux_agent.run_folder.whole_file import write_whole
+
+            found = compare(
+                suite,
+                methods.split(","),
+                budgets=_numbers(budgets),
+                seeds=range(seeds),
+                pool=pool,
+                say=lambda task: typer.echo(task, err=True),
+            )
+            typer.echo(as_text(found), nl=False)
+            if output is not None:
+                text = found.as_json()
+                write_whole(output, text, what="the figures", option="--output")
+            return
         from dux_agent.benchmarks import run_benchmarks
 
         if not run_benchmarks(name, Console()):
             raise typer.Exit(1)
+
+
+def _numbers(written: str) -> list[int]:
+    try:
+        found = [int(each) for each in written.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise BadArgument(
+            f"--budgets is {written!r}; whole numbers of at least 1, with commas, were "
+            f"wanted; write for instance 10,30."
+        )
+    return found

@@ -10,6 +10,10 @@ Errors = tuple[float, float]
 """Validation and test error of one configuration."""
 
 
+RANDOM = "random, exact"
+"""What the row of random search's expectation is called."""
+
+
 def expected_best(
     pool: Iterable[Errors], budget: int, also: Iterable[Errors] = ()
 ) -> Errors:
@@ -72,7 +76,7 @@ def band(values: Sequence[float], draws: int) -> tuple[float, float, float]:
 def compared(
     errors: Mapping[str, Mapping[str, float]], random: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
-    """The columns of the paper's table, for each method and for random search.
+    """The columns of the paper's table, for each method and for `RANDOM`.
 
     Args:
         errors: method -> task -> error.
@@ -83,7 +87,7 @@ def compared(
         of random search's error, more is better, without the tasks where that is 0;
         `mean_rank` among all, 1 is best, equal ones share; `mean_error`.
     """
-    everyone = {**errors, "random": random}
+    everyone = {**errors, RANDOM: random}
     told = {}
     for name, mine in everyone.items():
         changes = [100 * (random[t] - mine[t]) / random[t] for t in random if random[t]]
