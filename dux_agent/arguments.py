@@ -46,11 +46,11 @@ def check_model(model: Any, optimizer: Any, objective: Any) -> None:
             "one that was not was wanted, since a rule would see them scaled; attach "
             "first, then call accelerator.prepare(agent.optimizer)."
         )
-    held = [p for group in optimizer.param_groups for p in group["params"]]
-    strangers = [p for p in held if id(p) not in own]
-    if strangers or not held:
+    given = [p for group in optimizer.param_groups for p in group["params"]]
+    strangers = [p for p in given if id(p) not in own]
+    if strangers or not given:
         raise BadArgument(
-            f"the optimizer holds {len(strangers)} of {len(held)} parameters that are "
+            f"the optimizer holds {len(strangers)} of {len(given)} parameters that are "
             f"not the model's; only the model's own were wanted; build it over "
             f"model.parameters() of the very model you pass."
         )

@@ -54,8 +54,8 @@ def take_over(optimizer: torch.optim.Optimizer) -> None:
     """
     parameters = {id(each) for each in parameters_of(optimizer.param_groups)}
     for agent in list(_agents):
-        held = parameters_of(agent.optimizer.param_groups)
-        shared = sum(id(parameter) in parameters for parameter in held)
+        its = parameters_of(agent.optimizer.param_groups)
+        shared = sum(id(parameter) in parameters for parameter in its)
         if not shared or agent.closed:
             continue
         log.warning(

@@ -45,7 +45,7 @@ class OneEntry:
             CheckpointRefused: it is damaged, or a source in it may not run.
             ValueError: it was taken over other parameters.
         """
-        held = state.get("agent")
-        if not isinstance(held, bytes):
+        packed = state.get("agent")
+        if not isinstance(packed, bytes):
             raise refused("it holds no agent")
-        self._agent.load_state_dict(torch.load(io.BytesIO(held), weights_only=True))
+        self._agent.load_state_dict(torch.load(io.BytesIO(packed), weights_only=True))

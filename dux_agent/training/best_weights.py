@@ -36,7 +36,7 @@ class BestWeights:
     def __init__(self, model: nn.Module) -> None:
         self.best: Best | None = None
         self._model = model
-        self._held: dict[str, torch.Tensor] = {}
+        self._weights: dict[str, torch.Tensor] = {}
 
     def offer(self, step: int, loss: float) -> None:
         """Copy the weights of now, if this loss is finite and below all before."""
@@ -44,7 +44,7 @@ class BestWeights:
             return
         if self.best is not None and not loss < self.best.loss:
             return
-        self._held = {
+        self._weights = {
             name: tensor.detach().to("cpu", copy=True) for name, tensor in self._now()
         }
         self.best = Best(step, loss)
@@ -63,7 +63,7 @@ class BestWeights:
             )
         now = dict(self._now())
         if {name: tensor.shape for name, tensor in now.items()} != {
-            name: tensor.shape for name, tensor in self._held.items()
+            name: tensor.shape for name, tensor in self._weights.items()
         }:
             raise BadArgument(
                 f"the model has other weights than at step {self.best.step}; the same "
@@ -71,7 +71,7 @@ class BestWeights:
             )
         with torch.no_grad():
             for name, tensor in now.items():
-                tensor.copy_(self._held[name])
+                tensor.copy_(self._weights[name])
         return self.best
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class BestWeights:
         return {
             "step": self.best.step,
             "loss": self.best.loss,
-            "weights": dict(self._held),
+            "weights": dict(self._weights),
         }
 
     def prepared(self, state: Mapping[str, Any]) -> BestWeights:
@@ -100,7 +100,9 @@ class BestWeights:
         made.best = Best(int(state["step"]), float(state["loss"]))
         if not math.isfinite(made.best.loss):
             raise ValueError(f"the best loss is {made.best.loss}")
-        made._held = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        made._weights = {
+            name: tensor.detach().clone() for name, tensor in weights.items()
+        }
         return made
 
     def _now(self) -> Iterator[tuple[str, torch.Tensor]]:

@@ -196,7 +196,8 @@ def moved_nothing(live: DuxOptimizer) -> bool:
     if any(number_in(group.get("lr")) != 0 for group in live.param_groups):
         return False
     gradients = [each.grad for each in parameters_of(live.param_groups)]
-    held = [each for each in gradients if each is not None]
     return all(
-        each.layout is torch.strided and not bool(each.detach().any()) for each in held
+        each.layout is torch.strided and not bool(each.detach().any())
+        for each in gradients
+        if each is not None
     )

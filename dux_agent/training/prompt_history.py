@@ -120,13 +120,13 @@ class PromptHistory:
         Returns:
             Whether there was anything to leave out.
         """
-        held = self.characters
+        kept = self.characters
         if not self._talks:
             return False
         if to_rows:
             self._keep(0)
         else:
-            self._most = held // 2
+            self._most = kept // 2
             self._keep(self._most)
         return True
 
@@ -136,10 +136,10 @@ class PromptHistory:
         The very newest may also stay alone, up to `or_newest_of` characters.
         """
         talks = list(self._talks)
-        held = self.characters
-        while talks and held > (or_newest_of if len(talks) == 1 else most):
+        kept = self.characters
+        while talks and kept > (or_newest_of if len(talks) == 1 else most):
             gone = talks.pop(0)
-            held -= gone.characters
+            kept -= gone.characters
             self._by_rows = gone.decision
         self._talks = talks
 
