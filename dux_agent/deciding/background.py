@@ -2,17 +2,21 @@
 
 The thread asks the language model and checks what it wrote. What needs the model or
 the process's random numbers (the dry run) it leaves as an errand, which the training
-thread does between two steps: training stays the same to the last bit, and pauses for
-as long as a dry run takes.
+thread does between steps: training stays the same to the last bit, and no step waits
+longer than the longest slice of the errand takes, or 50 ms.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from dux_sandbox.dry_runs.slices import Slices
+
 Result = TypeVar("Result")
+_MOST_SECONDS = 0.05
 
 
 class Cancelled(Exception):
@@ -20,7 +24,7 @@ class Cancelled(Exception):
 
 
 class _Errand:
-    def __init__(self, work: Callable[[], Any]) -> None:
+    def __init__(self, work: Slices[Any]) -> None:
         self.work = work
         self.done = threading.Event()
         self.result: Any = None
@@ -30,8 +34,18 @@ class _Errand:
 class BackgroundWork:
     """One piece of work in a thread, with errands for the thread that started it."""
 
-    def __init__(self, work: Callable[[], Any]) -> None:
-        """Start `work`; it may call `run_on_training_thread`."""
+    def __init__(
+        self,
+        work: Callable[[], Any],
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Do `work` when it is started; it may call `run_on_training_thread`.
+
+        Args:
+            clock: seconds.
+        """
+        self._clock = clock
         self._errand: _Errand | None = None
         self._lock = threading.Lock()
         self._cancelled = False
@@ -61,7 +75,7 @@ class BackgroundWork:
         """Whether the thread waits for something that `serve` would do."""
         return self._errand is not None
 
-    def run_on_training_thread(self, work: Callable[[], Result]) -> Result:
+    def run_on_training_thread(self, work: Slices[Result]) -> Result:
         """Have `work` done by the training thread; waits. Called in the thread.
 
         Raises:
@@ -80,24 +94,40 @@ class BackgroundWork:
         return result
 
     def serve(self) -> None:
-        """Do the errand that waits, if any. Called between two steps."""
-        with self._lock:
-            errand, self._errand = self._errand, None
-        if errand is None:
-            return
-        try:
-            errand.result = errand.work()
-        except BaseException as error:
-            errand.error = error
+        """Go on with the errand that waits, if any. Called between two steps.
+
+        One slice at least, and as many as have room in 50 ms if each is like the last.
+        """
+        errand, began = self._errand, self._clock()
+        last = began
+        while errand is not None:
+            try:
+                next(errand.work)
+            except StopIteration as end:
+                errand.result = end.value
+                break
+            except BaseException as error:
+                errand.error = error
+                break
+            now = self._clock()
+            if (now - began) + (now - last) > _MOST_SECONDS:
+                return
+            last = now
+        if errand is not None:
+            self._over(errand)
+
+    def _over(self, errand: _Errand) -> None:
+        self._errand = None
         errand.done.set()
 
     def cancel(self, seconds: float) -> bool:
         """Let the thread end as soon as it can; whether it has within `seconds`."""
         with self._lock:
             self._cancelled = True
-            errand, self._errand = self._errand, None
+            errand = self._errand
         if errand is not None:
+            errand.work.close()
             errand.error = Cancelled()
-            errand.done.set()
+            self._over(errand)
         self._thread.join(seconds)
         return self.over

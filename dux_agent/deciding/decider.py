@@ -7,13 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.background import BackgroundWork, Cancelled
 from dux_agent.deciding.building import Builder
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
+from dux_agent.deciding.outcome import apply_event
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.decisions import Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
@@ -22,11 +22,10 @@ from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.prompt_history import PromptHistory
 from dux_agent.training.training import Training
+from dux_agent.training.unlawful import unlawful
 from dux_graphs.budget import Budget
 from dux_graphs.deadline import Deadline
 from dux_graphs.events import (
-    ApplyEvent,
-    CarriedOver,
     ErrorEvent,
     EventBody,
     ObservationEvent,
@@ -36,6 +35,7 @@ from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
 from dux_graphs.trouble import cause_of
 from dux_prompts.observation import Observation
+from dux_sandbox.dry_runs.slices import Slices, result_of
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Decider:
         if observation is None:
             return self._conclude(decision, None, {}, began)
         work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
-        ports = self._ports(decision, work.run_on_training_thread)
+        ports = self._ports(decision, work.run_on_training_thread, sliced=True)
         decision.reason = _PENDING
         self._work, self._pending = work, (decision, ports, began)
         work.start()
@@ -262,7 +262,9 @@ class Decider:
     def _ports(
         self,
         decision: Decision,
-        on_training_thread: Callable[[Callable[[], Any]], Any] = lambda work: work(),
+        on_training_thread: Callable[[Slices[Any]], Any] = result_of,
+        *,
+        sliced: bool = False,
     ) -> DecisionPorts:
         settings = self._settings
         paid = PaidModel(
@@ -275,17 +277,21 @@ class Decider:
         ports = DecisionPorts(
             paid=paid,
             prompt_history=self._prompt_history,
-            try_out=lambda source, losses, steps: on_training_thread(
-                lambda: self._training.dry_run(
-                    source,
-                    steps=settings.dry_run_steps,
-                    seed=settings.seed + decision.number,
-                    incumbent_losses=losses,
-                    proposal_steps=steps,
+            try_out=lambda source, losses, steps: (
+                unlawful(source, settings, losses)
+                or on_training_thread(
+                    self._training.in_slices(
+                        source,
+                        steps=settings.dry_run_steps,
+                        seed=settings.seed + decision.number,
+                        incumbent_losses=losses,
+                        proposal_steps=steps,
+                        sliced=sliced,
+                    )
                 )
             ),
             rehearse=lambda source: on_training_thread(
-                lambda: self._rehearse(source, ports.dry_runs.get(source))
+                self._rehearse(source, ports.dry_runs.get(source))
             ),
             harmful=self._rules.harmful,
             keep=self._recorder.keep_source,
@@ -299,7 +305,10 @@ class Decider:
         known = self._recorder.known_reply(decision.number, prompt)
         return None if known is None else known.entries()
 
-    def _rehearse(self, source: str, report: DryRunReport | None) -> Finding | None:
+    def _rehearse(
+        self, source: str, report: DryRunReport | None
+    ) -> Slices[Finding | None]:
+        yield from ()  # it is short
         self._live.meet_groups()
         self._builder.expect(report)
         return rehearse(self._live, source)
@@ -344,22 +353,7 @@ class Decider:
         self._budget.spend(seconds=decision.seconds)
         self._decisions.append(decision)
         self._prompt_history.add(decision, list(out.get("messages", ())))
-        body = ApplyEvent(
-            digest=decision.digest,
-            verdict=decision.verdict,
-            reason=decision.reason,
-            seconds=decision.seconds,
-            usage=decision.usage,
-            models=self._graph.standings() or None,
-        )
-        if record is not None:
-            body = replace(
-                body,
-                carry=CarriedOver(record.carry.carried, record.carry.dropped),
-                learning_rates_before=tuple(record.learning_rates_before),
-                learning_rates=tuple(record.learning_rates),
-                rows_not_watched=record.rows_not_watched,
-            )
+        body = apply_event(decision, record, self._graph.standings() or None)
         # Made in the background, it takes effect later than it was asked for.
         self._recorder.tell(
             body, step=self._training.statistics.step, decision=decision.number

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import nn
 
 from dux_agent.decisions import Decision
@@ -30,9 +29,9 @@ from dux_agent.training.structure import (
     describe_optimizer,
     kinds_of,
 )
-from dux_agent.training.unlawful import unlawful
 from dux_prompts.observation import Observation
-from dux_sandbox import dry_run
+from dux_sandbox.dry_runs.side_by_side import in_slices
+from dux_sandbox.dry_runs.slices import Slices, at_once, within
 from dux_sandbox.findings import DryRunReport
 from dux_sandbox.running import parameters_of
 
@@ -188,7 +187,7 @@ class Training:
         )
         return self.ranks.gather(replace(observation, schedule=schedule))[0]
 
-    def dry_run(
+    def in_slices(
         self,
         source: str,
         *,
@@ -196,7 +195,8 @@ class Training:
         seed: int,
         incumbent_losses: Sequence[float] | None = None,
         proposal_steps: int | None = None,
-    ) -> DryRunReport:
+        sliced: bool = False,
+    ) -> Slices[DryRunReport]:
         """Try a source on a copy of the model; the live one is bit for bit as before.
 
         A source has passed where it has on every rank.
@@ -208,35 +208,35 @@ class Training:
             incumbent_losses: of an earlier dry run of the same state and seed; spares
                 running the incumbent again.
             proposal_steps: that the proposal takes, where they are fewer.
+            sliced: stop after each step, so that training can go on before the next.
 
         Raises:
             Whatever the caller's objective or clone raise.
         """
         settings = self.settings
-        findings = unlawful(source, settings) if settings.fuzz else ()
-        if findings:
-            seen = tuple(incumbent_losses or ())
-            return DryRunReport(False, (), seen, 0.0, 0, findings)
-        with self.functions.called(), torch.enable_grad():
-            report = dry_run(
-                source,
-                self.model,
-                self.live,
-                self.objective,
-                list(self.batches),
-                steps,
-                settings.limits,
-                accept=settings.accept,
-                incumbent_losses=incumbent_losses,
-                closure=self.live.passes_closure,
-                accumulate=self.intake.accumulated,
-                weight=self.intake.weight,
-                clone=self.clone,
-                seed=seed,
-                settle=lambda options: settle(self.live, options, settings.lr_owner),
-                also=self.also,
-                resting=self.functions.resting,
-                proposal_steps=proposal_steps,
-            )
+        slices = in_slices(
+            source,
+            self.model,
+            self.live,
+            self.objective,
+            list(self.batches),
+            steps,
+            settings.limits,
+            accept=settings.accept,
+            incumbent_losses=incumbent_losses,
+            closure=self.live.passes_closure,
+            accumulate=self.intake.accumulated,
+            weight=self.intake.weight,
+            clone=self.clone,
+            seed=seed,
+            settle=lambda options: settle(self.live, options, settings.lr_owner),
+            also=self.also,
+            resting=self.functions.resting,
+            proposal_steps=proposal_steps,
+            sliced=sliced,
+        )
+        report = yield from within(self.functions.called, slices)
         reports = self.ranks.gather(report)
         return next((each for each in reports if not each.ok), reports[0])
+
+    dry_run = at_once(in_slices)

@@ -1,5 +1,6 @@
 """Work in a thread, and errands that the training thread does for it."""
 
+import itertools
 import threading
 import time
 
@@ -7,6 +8,12 @@ import pytest
 
 from dux_agent.deciding.background import BackgroundWork, Cancelled
 from tests.waiting import wait_until
+
+
+def at_once(function):
+    """An errand of one slice."""
+    yield from ()
+    return function()
 
 
 def finish(work):
@@ -24,7 +31,7 @@ def test_an_errand_is_done_by_the_thread_that_serves():
         seen.append(threading.current_thread())
         return 7
 
-    work = BackgroundWork(lambda: work.run_on_training_thread(errand) + 1)
+    work = BackgroundWork(lambda: work.run_on_training_thread(at_once(errand)) + 1)
     work.start()
     finish(work)
 
@@ -36,7 +43,7 @@ def test_an_error_of_an_errand_comes_out_where_it_was_asked_for():
     def broken():
         raise LookupError("x")
 
-    work = BackgroundWork(lambda: work.run_on_training_thread(broken))
+    work = BackgroundWork(lambda: work.run_on_training_thread(at_once(broken)))
     work.start()
     finish(work)
 
@@ -44,7 +51,7 @@ def test_an_error_of_an_errand_comes_out_where_it_was_asked_for():
 
 
 def test_work_that_waits_for_an_errand_ends_when_it_is_cancelled():
-    work = BackgroundWork(lambda: work.run_on_training_thread(lambda: 1))
+    work = BackgroundWork(lambda: work.run_on_training_thread(at_once(int)))
     work.start()
     time.sleep(0.05)
 
@@ -53,4 +60,71 @@ def test_work_that_waits_for_an_errand_ends_when_it_is_cancelled():
     assert ended
     assert isinstance(work.error, Cancelled)
     with pytest.raises(Cancelled):
-        work.run_on_training_thread(lambda: 1)
+        work.run_on_training_thread(at_once(int))
+
+
+class Clock:
+    """Seconds, which only slices move."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+    def errand(self, *seconds):
+        for each in seconds:
+            self.now += each
+            yield
+        return "done"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "waits"),
+    {
+        "each is longer than the bound": ((0.2,) * 4, [0.2] * 4 + [0.0]),
+        "three fit": ((0.015,) * 7, [0.045] * 2 + [0.015]),
+        "all fit": ((0.001,) * 10, [0.01]),
+        "a long one comes first": ((0.3, 0.01, 0.01), [0.3, 0.02]),
+        "none": ((), [0.0]),
+    }.values(),
+)
+def test_no_step_waits_longer_than_a_slice_or_fifty_milliseconds(seconds, waits):
+    clock = Clock()
+    errand = clock.errand(*seconds)
+    work = BackgroundWork(lambda: work.run_on_training_thread(errand), clock=clock)
+    work.start()
+    wait_until(lambda: work.waits)
+
+    seen = []
+    while work.waits:
+        before = clock.now
+        work.serve()
+        seen.append(clock.now - before)
+    finish(work)
+
+    assert "done" == work.result
+    assert waits == pytest.approx(seen)
+
+
+def test_an_errand_that_was_begun_is_ended_when_it_is_cancelled():
+    ended = []
+
+    def errand():
+        try:
+            while True:
+                yield
+        finally:
+            ended.append(True)
+
+    slow = errand()
+    work = BackgroundWork(
+        lambda: work.run_on_training_thread(slow), clock=itertools.count().__next__
+    )
+    work.start()
+    wait_until(lambda: work.waits)
+    work.serve()
+
+    assert work.cancel(5.0)
+    assert [True] == ended
+    assert isinstance(work.error, Cancelled)

@@ -7,8 +7,9 @@ step counter on a callable counts. All of it is training's own and is put back.
 from __future__ import annotations
 
 import dis
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import CellType, CodeType, FunctionType
 from typing import Any
 
@@ -79,20 +80,40 @@ class Bystanders:
             values: keep the parameters of the others too, at the price of a copy.
             resting: ids of those of which no copy is needed.
         """
-        copied = {id(each) for each in self.others if values} - set(resting)
-        modules = [_KeptModule(module) for module in self.modules]
-        tensors = [_KeptTensor(each, id(each) in copied) for each in self.tensors]
-        counters = _Counters(self._callers, self._functions)
-        for tensor in self.tensors:
-            tensor.grad = None
+        before = self.take(values=values, resting=resting)
+        self.forget_gradients()
         try:
             yield
         finally:
-            for module in modules:
-                module.restore()
-            for kept in tensors:
-                kept.restore()
-            counters.restore()
+            before.restore()
+
+    def take(self, *, values: bool = True, resting: Collection[int] = ()) -> Taken:
+        """Everything as it is now, to be put back once or more; as for `kept`."""
+        copied = {id(each) for each in self.others if values} - set(resting)
+        return Taken(
+            [
+                *(_KeptModule(module) for module in self.modules),
+                *(_KeptTensor(each, id(each) in copied) for each in self.tensors),
+                _Counters(self._callers, self._functions),
+            ]
+        )
+
+    def forget_gradients(self) -> None:
+        """Set the gradients aside; what was taken before has them."""
+        for tensor in self.tensors:
+            tensor.grad = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What bystanders were at one moment."""
+
+    parts: Sequence[_KeptModule | _KeptTensor | _Counters]
+
+    def restore(self) -> None:
+        """Put it back, bit for bit."""
+        for part in self.parts:
+            part.restore()
 
 
 def _once(values: Iterable[Any]) -> list[Any]:

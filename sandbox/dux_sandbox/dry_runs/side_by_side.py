@@ -8,7 +8,8 @@ that hangs, crashes or eats memory harms nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from dux_sandbox.dry_runs.incumbent import Clone, running_of
 from dux_sandbox.dry_runs.passes import Objective
 from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
+from dux_sandbox.dry_runs.slices import Slices, at_once, within
 from dux_sandbox.dry_runs.twin_training import TwinTraining
 from dux_sandbox.executions import ISOLATED
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
@@ -33,7 +35,7 @@ Options = list[dict[str, Any]]
 log = logging.getLogger(__name__)
 
 
-def dry_run(
+def in_slices(
     source: str,
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -53,7 +55,8 @@ def dry_run(
     also: Sequence[Any] = (),
     resting: Resting | None = None,
     proposal_steps: int | None = None,
-) -> DryRunReport:
+    sliced: bool = False,
+) -> Slices[DryRunReport]:
     """Try a source for a few steps on a copy of the model; the model is untouched.
 
     Parameters, buffers, gradients, optimizer state, random numbers and modes of the
@@ -86,6 +89,8 @@ def dry_run(
         resting: what knows which frozen weights do not move; the copy shares those.
             None: it shares none.
         proposal_steps: that the proposal takes, where they are fewer than `steps`.
+        sliced: stop after each step and each copy, so that training can go on before
+            the next; both runs begin with the model as it was at the first.
 
     Returns:
         What happened; `report.ok` when nothing speaks against the proposal.
@@ -120,20 +125,20 @@ def dry_run(
         weight=weight,
         bystanders=bystanders,
         resting=still,
+        sliced=sliced,
     )
     shares = shares_of(optimizer.param_groups)
-    with gradients_aside(live), torch.enable_grad():
-        if incumbent_losses is None:
-            incumbent_losses = trial.incumbent(running, limits)
+    settled = settle or (lambda options: share_out(options, shares))
+
+    def both() -> Slices[DryRunReport]:
+        known = incumbent_losses
+        if known is None:
+            known = yield from trial.incumbent(running, limits)
         trial.steps = min(steps, proposal_steps or steps)
-        report = _try_proposal(
-            source,
-            trial,
-            limits,
-            accept,
-            list(incumbent_losses),
-            settle or (lambda options: share_out(options, shares)),
-        )
+        proposal = _try_proposal(source, trial, limits, accept, list(known), settled)
+        return (yield from proposal)
+
+    report = yield from within(lambda: _gradients_of_its_own(live), both())
     if resting is not None and still - resting.look(frozen):
         log.warning(
             "the objective wrote into frozen weights in a dry run, and had not done so "
@@ -143,6 +148,15 @@ def dry_run(
     return report
 
 
+dry_run = at_once(in_slices)
+
+
+@contextmanager
+def _gradients_of_its_own(live: list[torch.Tensor]) -> Iterator[None]:
+    with gradients_aside(live), torch.enable_grad():
+        yield
+
+
 def _try_proposal(
     source: str,
     trial: TwinTraining,
@@ -150,12 +164,14 @@ def _try_proposal(
     accept: str,
     incumbent_losses: list[float],
     settle: Callable[[Options], Options],
-) -> DryRunReport:
+) -> Slices[DryRunReport]:
     twin, groups, _ = trial.copies()
     losses: list[float] = []
     findings: list[Finding] = []
     rule: IsolatedRule | None = None
     cost, peak = StepCost(), 0
+    if trial.sliced:
+        yield
     try:
         rule = ISOLATED.build(source, groups, limits=limits, seed=trial.seed)
         if rule.requires_closure and not trial.closure:
@@ -172,7 +188,7 @@ def _try_proposal(
             group.update(options)
         rule.bind(groups)
         began = rule.cost.bytes
-        trial.run(twin, rule, losses, limits.seconds)
+        yield from trial.run(twin, rule, losses, limits.seconds)
         peak = max(0, rule.cost.bytes - began)
         rule.require_saveable()
         findings = _not_finite(parameters_of(groups))

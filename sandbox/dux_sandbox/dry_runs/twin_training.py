@@ -14,14 +14,15 @@ import torch
 from torch import nn
 
 from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
+from dux_sandbox.dry_runs.aside import Aside
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, TwinOf, continue_on_copy
 from dux_sandbox.dry_runs.passes import Objective, Passes
 from dux_sandbox.dry_runs.scratch import clone_model
+from dux_sandbox.dry_runs.slices import Slices, within
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
-from dux_sandbox.random_state import same_random_numbers
 from dux_sandbox.running import (
     ParamGroups,
     RunningRule,
@@ -52,6 +53,7 @@ class TwinTraining:
         weight: float = 1.0,
         bystanders: Bystanders,
         resting: Collection[int] = (),
+        sliced: bool = False,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
@@ -65,20 +67,36 @@ class TwinTraining:
         self.weight = weight
         self.bystanders = bystanders
         self.resting = resting
+        self.sliced = sliced
+        self._kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
 
     def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
         """A copy of the model, and groups without options over its parameters."""
+        if self._kept is not None:
+            return self._kept
         twin, twin_of = clone_model(self.model, self.clone, shared=self.resting)
         for parameter in parameters_of(self.optimizer.param_groups):
             if id(parameter) not in twin_of:  # the model holds it no longer
                 twin_of[id(parameter)] = _stand_in(parameter)
-        groups = [
+        return twin, self._groups(twin_of), twin_of
+
+    def _groups(self, twin_of: TwinOf) -> ParamGroups:
+        return [
             {"params": [twin_of[id(parameter)] for parameter in group["params"]]}
             for group in self.optimizer.param_groups
         ]
-        return twin, groups, twin_of
 
-    def incumbent(self, running: RunningRule, limits: Limits) -> list[float]:
+    def _keep_a_copy(self, twin: nn.Module, twin_of: TwinOf) -> None:
+        """The other run begins where this one does, wherever training is by then."""
+        resting = {id(twin_of[each]) for each in self.resting if each in twin_of}
+        other, other_of = clone_model(twin, self.clone, shared=resting)
+        for known, one in twin_of.items():
+            if id(one) not in other_of:
+                other_of[id(one)] = _stand_in(one)
+            other_of[known] = other_of[id(one)]
+        self._kept = other, self._groups(other_of), other_of
+
+    def incumbent(self, running: RunningRule, limits: Limits) -> Slices[list[float]]:
         """The losses of the live rule, continued on a copy."""
         twin, groups, twin_of = self.copies()
         for group, live in zip(groups, self.optimizer.param_groups, strict=True):
@@ -89,7 +107,11 @@ class TwinTraining:
         except (RuleFailed, SourceRejected):
             return losses  # as below: its state could not be fetched
         try:
-            self.run(twin, rule, losses, limits.seconds)
+            if self.sliced:
+                yield
+                self._keep_a_copy(twin, twin_of)
+                yield
+            yield from self.run(twin, rule, losses, limits.seconds)
         except RuleFailed:
             pass  # a failing incumbent is the guard's business; it lost its figures
         finally:
@@ -102,35 +124,45 @@ class TwinTraining:
         rule: RunningRule,
         losses: list[float],
         seconds: float,
-    ) -> None:
+    ) -> Slices[None]:
         """Train the copy; `losses` grows, so that it holds what was reached.
 
         Gradients are computed where the training loop computes them: before the step,
         or in the closure that is passed to it.
         """
+        aside = Aside(self.seed, self.bystanders, self.resting, again=self.sliced)
+        return within(lambda: aside, self._steps(twin, rule, losses, seconds))
+
+    def _steps(
+        self,
+        twin: nn.Module,
+        rule: RunningRule,
+        losses: list[float],
+        seconds: float,
+    ) -> Slices[None]:
         passes = Passes(self, twin, rule, losses)
-        kept = self.bystanders.kept(resting=self.resting)
-        with same_random_numbers(self.seed), kept:
-            for step in range(self.steps + 1):
-                passes.begin(step)
-                last = step == self.steps
-                call: HandedClosure | None = None
-                if self.closure and not last:
-                    loop = LoopClosure(passes)
-                    call = HandedClosure(rule, loop, list(twin.parameters()))
-                else:
-                    passes(backward=not last)
-                    if last or not math.isfinite(losses[-1]):
-                        return
-                closure = None if call is None else call.before_step()
-                if rule.source is None:
-                    _trusted_step(rule, closure)
-                else:
-                    self._step_in_time(rule, closure, step, seconds, passes.seconds)
-                if call is not None:
-                    call.after_step(None)
-                    if not math.isfinite(losses[-1]):
-                        return
+        for step in range(self.steps + 1):
+            passes.begin(step)
+            last = step == self.steps
+            call: HandedClosure | None = None
+            if self.closure and not last:
+                loop = LoopClosure(passes)
+                call = HandedClosure(rule, loop, list(twin.parameters()))
+            else:
+                passes(backward=not last)
+                if last or not math.isfinite(losses[-1]):
+                    return
+            closure = None if call is None else call.before_step()
+            if rule.source is None:
+                _trusted_step(rule, closure)
+            else:
+                self._step_in_time(rule, closure, step, seconds, passes.seconds)
+            if call is not None:
+                call.after_step(None)
+                if not math.isfinite(losses[-1]):
+                    return
+            if self.sliced:
+                yield
 
     def _step_in_time(
         self,
