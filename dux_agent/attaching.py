@@ -130,7 +130,8 @@ def attach(
             does from then on; "scheduler": the rule runs at the schedule's rates.
         carry_over: "asked", "always" or "never": whether a new rule gets the state of
             the one before that fits.
-        validate: `model -> validation loss`, called once per decision in eval mode.
+        validate: `model -> validation loss`, called once per decision in eval mode; a
+            `dux_agent.tasks.mean_loss.MeanLoss` also says how noisy it is.
         background: ask the model in a thread; the swap waits for the next `observe`.
         budget: calls of the model in all, or a dict of "calls", "tokens", "money" (in
             dollars) and "seconds", or a `dux_agent.Budget`, which several agents may

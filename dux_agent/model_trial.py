@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dux_agent import arguments
@@ -84,19 +84,36 @@ def try_model(
         BadArgument: the name or an option means nothing.
     """
     from dux_graphs.models import takes_options
-    from dux_sandbox import check
 
-    models = arguments.language_models(
-        name, None, seed=0, options=options, timeout=timeout
-    )
-    model = (models or ())[0]
-    hide_secrets_of(model.chat)
+    model = model_of(name, options=options, timeout=timeout)
     tiny: Call | None = None
     if takes_options(name):
         tiny = _call(model, [{"role": "user", "content": _TINY}], clock)
         if tiny.trouble:
             return ModelTrial(tiny, None)
-    brief = OptimizerBrief(None)
+    return replace(try_proposal(model, OptimizerBrief(None), clock), tiny=tiny)
+
+
+def model_of(
+    name: str, *, options: Mapping[str, Any] | None = None, timeout: float = 600.0
+) -> LanguageModel:
+    """The language model of that name; arguments and errors as of `try_model`."""
+    models = arguments.language_models(
+        name, None, seed=0, options=options, timeout=timeout
+    )
+    model = (models or ())[0]
+    hide_secrets_of(model.chat)
+    return model
+
+
+def try_proposal(
+    model: LanguageModel,
+    brief: OptimizerBrief,
+    clock: Callable[[], float] = time.perf_counter,
+) -> ModelTrial:
+    """Ask for one optimizer for `digits`, with the prompts of `brief`, and try it."""
+    from dux_sandbox import check
+
     observation = Observation.from_dict(observe(_TASK))
     asked = [
         {"role": "system", "content": brief.system(observation)},
@@ -104,15 +121,15 @@ def try_model(
     ]
     call = _call(model, asked, clock)
     if call.trouble:
-        return ModelTrial(tiny, call)
+        return ModelTrial(None, call)
     read = brief.read(call.text)
     if isinstance(read, Finding):
-        return ModelTrial(tiny, call, (), (read,))
+        return ModelTrial(None, call, (), (read,))
     report = check(read.source)
     if not report.ok:
-        return ModelTrial(tiny, call, STAGES[:1], report.findings)
+        return ModelTrial(None, call, STAGES[:1], report.findings)
     tried = dry_run_of(_TASK, read.source)
-    return ModelTrial(tiny, call, STAGES if tried.ok else STAGES[:2], tried.findings)
+    return ModelTrial(None, call, STAGES if tried.ok else STAGES[:2], tried.findings)
 
 
 def _call(

@@ -39,8 +39,16 @@ def bench(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"One of {', '.join(BENCHMARKS)}; or tune.",
-            show_default="all but tune",
+            help=f"One of {', '.join(BENCHMARKS)}; or tune, or prompts.",
+            show_default="all but tune and prompts",
+        ),
+    ] = None,
+    lm: Annotated[
+        str | None,
+        typer.Option(
+            help="Of prompts: the language model that is asked, and paid, five times "
+            "with each vocabulary.",
+            show_default=False,
         ),
     ] = None,
     suite: Annotated[
@@ -71,6 +79,18 @@ def bench(
     exact expectation and random search from the defaults.
     """
     with one_line_errors():
+        if (lm is None) == (name == "prompts"):
+            raise BadArgument(
+                f"--lm was {'left out' if lm is None else 'given'}; a language model "
+                f"was wanted for prompts, and for nothing else; run for instance dux "
+                f"bench prompts --lm ollama:qwen3."
+            )
+        if lm is not None:
+            from dux_agent.benchmarks.prompts import vocabularies
+
+            for line in vocabularies(lm):
+                Console().print(line, markup=False, highlight=False, soft_wrap=True)
+            return
         if name == "tune":
             from dux_agent.benchmarks.studies import as_text, compare
             from dux_agent.run_folder.whole_file import write_whole

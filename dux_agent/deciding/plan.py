@@ -61,6 +61,7 @@ class DecisionPlan:
         model_calls: of the language model.
         validations: calls of `validate`.
         seconds: how long the last decision took; None: none was made yet.
+        best_weights: bytes of those of the best validation, in the CPU's memory.
     """
 
     batches: int | None
@@ -79,6 +80,7 @@ class DecisionPlan:
     model_calls: Counted
     validations: int
     seconds: float | None
+    best_weights: int = 0
 
     @property
     def in_the_dry_run(self) -> int:
@@ -107,7 +109,7 @@ class DecisionPlan:
             told = f"weights, buffers, optimizer; {where}, twice while it is renewed"
             return [("snapshot", self.snapshot, told)]
         live = "also while a rule is live" if self.isolated else "in the dry run"
-        return [
+        rows = [
             ("batches", self.batches, "the last ones, always"),
             ("incumbent copy", self.incumbent_copy, "in the dry run"),
             ("clone", self.clone, "in the dry run"),
@@ -116,6 +118,10 @@ class DecisionPlan:
             ("kept aside", self.kept_aside, "in the dry run"),
             ("snapshot", self.snapshot, f"while a rule is live, {where}; later two"),
         ]
+        if self.best_weights:
+            told = "of the best validation, in the CPU's memory, always"
+            rows.append(("best weights", self.best_weights, told))
+        return rows
 
     def _sums(self) -> list[tuple[str, str]]:
         if self.guard_only:
@@ -193,6 +199,7 @@ def plan_of(training: Training, *, asks: bool, seconds: float | None) -> Decisio
         model_calls=Counted(settings.candidates, most),
         validations=int(training.validate is not None),
         seconds=seconds,
+        best_weights=memory.in_all_weights(model) if settings.keep_best else 0,
     )
 
 

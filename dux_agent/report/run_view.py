@@ -117,6 +117,11 @@ def _figures(run: RunHistory, prices: Prices) -> list[View]:
         beside = _at(run.control, last.number)
         for name, kind in (("test loss", "test"), ("validation loss", "val")):
             figures.append(_figure(f"last {name}", last, beside, kind))
+        best = run.best_epoch
+        if best is not None:
+            note = f"of epoch {best.number}; their test loss {loss_text(best.test)}"
+            value = f"validation loss {loss_text(best.val)}"
+            figures.append({"name": "best weights", "value": value, "note": note})
     elif run.losses:
         figures.append(
             {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -202,6 +203,14 @@ class RunHistory:
         arguments = self.facts.get("arguments")
         planned = arguments.get("epochs") if isinstance(arguments, dict) else None
         return planned if type(planned) is int and planned > 0 else None
+
+    @property
+    def best_epoch(self) -> EpochLosses | None:
+        """Whose weights were kept with `keep_best`, as far as epochs tell."""
+        arguments = self.facts.get("arguments")
+        kept = isinstance(arguments, dict) and arguments.get("keep_best") is True
+        judged = [e for e in self.epochs if e.val is not None and math.isfinite(e.val)]
+        return min(judged, key=lambda e: e.val or 0.0) if kept and judged else None
 
     def epochs_before(self, decision: DecisionStory) -> int | None:
         """How many epochs were over at its verdict; None in a run without epochs."""

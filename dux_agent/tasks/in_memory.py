@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from dux_agent.tasks.mean_loss import MeanLoss, standard_error
 from dux_sandbox.random_state import seed_all
 
 # Fixes subsets, noise and permutations of every task.
@@ -88,7 +89,7 @@ class InMemoryTask:
 
     @torch.no_grad()
     def evaluate(self, split: str, model: nn.Module | None = None) -> float:
-        """The mean loss over the whole of a split, in eval mode.
+        """The mean loss over the whole of a split, in eval mode; a `MeanLoss`.
 
         Leaves the model in the mode it was in and draws no random number.
         """
@@ -96,14 +97,15 @@ class InMemoryTask:
         inputs, targets = self.splits[split]
         modes = [module.training for module in model.modules()]
         model.eval()
-        total = 0.0
+        total, means = 0.0, []
         pieces = zip(
             torch.split(inputs, self.evaluation_batch),
             torch.split(targets, self.evaluation_batch),
             strict=True,
         )
         for batch in pieces:
-            total += self.objective(model, batch).item() * len(batch[0])
+            means.append(self.objective(model, batch).item())
+            total += means[-1] * len(batch[0])
         for module, training in zip(model.modules(), modes, strict=True):
             module.training = training
-        return total / len(inputs)
+        return MeanLoss(total / len(inputs), standard_error(means))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from dux_agent.errors import BadArgument
+from dux_agent.tasks.mean_loss import MeanLoss
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.resting import Resting
@@ -190,6 +191,8 @@ class CallersFunctions:
     def validation_loss(self) -> float | None:
         """The validation loss in eval mode, without gradients; None: nobody validates.
 
+        A `MeanLoss` where `validate` returned one.
+
         Raises:
             BadArgument: `validate` returned no number. What it raises comes out as it
                 is.
@@ -202,6 +205,8 @@ class CallersFunctions:
         with self.called(), random_numbers_kept(), kept, torch.no_grad():
             self._model.eval()
             returned = validate(self._model)
+            if isinstance(returned, MeanLoss):
+                return returned
             try:
                 return float(scalar_loss(returned, error=BadArgument))
             except BadArgument:

@@ -68,6 +68,11 @@ def in_a_snapshot(groups: list[dict[str, Any]], model: nn.Module) -> int:
     return copied_from([*parameters_of(groups), *_buffers(model)])
 
 
+def in_all_weights(model: nn.Module) -> int:
+    """Bytes of a copy of all parameters and buffers."""
+    return copied_from([*model.parameters(), *_buffers(model)])
+
+
 def in_a_block(groups: list[dict[str, Any]]) -> int:
     """Bytes of what a rule's process is shown: weights and gradients."""
     parameters = parameters_of(groups)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,7 @@ class Training:
         settings: what is plain.
         feed: hands on the values of losses, those of a device some steps late.
         validations: `[step, loss]` of every observation so far.
+        validation_error: standard error of the last validation loss, where it has one.
         functions: calls objective and validation, and leaves everything as it was.
         intake: gathers what the loop tells of its losses.
         best: keeps the weights of the best validation; None: nobody does.
@@ -70,6 +72,7 @@ class Training:
     settings: Settings = field(default_factory=Settings)
     feed: LossFeed = field(default_factory=LossFeed)
     validations: list[list[float]] = field(default_factory=list)
+    validation_error: float | None = None
     functions: CallersFunctions = field(init=False)
     intake: Intake = field(init=False)
     best: BestWeights | None = field(init=False)
@@ -115,8 +118,13 @@ class Training:
         own = self.functions.validation_loss()
         if own is None:
             return None
-        first, *others = self.ranks.gather(own)
-        loss = sum(others, first) / (1 + len(others))
+        losses = self.ranks.gather(own)
+        loss = float(sum(losses[1:], losses[0])) / len(losses)
+        errors = [getattr(each, "standard_error", None) for each in losses]
+        known = [error for error in errors if error is not None]
+        self.validation_error = None
+        if len(known) == len(losses):
+            self.validation_error = math.hypot(*known) / len(losses)
         if self.best is not None:
             self.best.offer(self.statistics.step, loss)
         return loss
@@ -172,6 +180,7 @@ class Training:
             gradient_norm_fifths=statistics.norms.fifths(),
             gradient_clip=statistics.clipping.bound,
             validation_losses=[list(pair) for pair in self.validations],
+            validation_error=self.validation_error,
             learning_rates=learning_rates(live.param_groups),
             groups=describe_groups(live.param_groups, shares(live)),
             closures=live.passes_closure if live.steps else None,

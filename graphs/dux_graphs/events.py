@@ -132,6 +132,7 @@ class ObservationEvent(EventBody):
     gradient_norm_fifths: Numbers = ()
     gradient_clip: Number | None = None
     validation_losses: Pairs = ()
+    validation_error: Number | None = None
     learning_rates: tuple[Any, ...] = ()
     groups: tuple[Named, ...] = ()
     schedule: Named | None = None

@@ -159,6 +159,7 @@ def render_update(
         gradient_norm_fifths=observation.gradient_norm_fifths,
         gradient_clip=observation.gradient_clip,
         validation_losses=observation.validation_losses[-MOST_VALIDATION_LOSSES:],
+        validation_error=observation.validation_error,
         learning_rates=observation.learning_rates[:MOST_GROUPS],
         schedule=_schedule(observation),
         history=history[-MOST_HISTORY:],

@@ -40,6 +40,7 @@ class Observation:
         gradient_norm_fifths: the same by fifth of the interval.
         gradient_clip: what the loop seems to cut that norm to; None: no such bound.
         validation_losses: `[step, loss]` pairs of the whole run so far.
+        validation_error: standard error of the last of them, where batches tell it.
         learning_rates: `lr` of each parameter group of the live optimizer.
         groups: where the parameters are split into several groups, each group's
             `{"tensors", "parameters", "rate", "decay"}`: how many it has, and its part
@@ -75,6 +76,7 @@ class Observation:
     gradient_norm_fifths: list[float] = field(default_factory=list)
     gradient_clip: float | None = None
     validation_losses: list[list[float]] = field(default_factory=list)
+    validation_error: float | None = None
     learning_rates: list[float] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
     schedule: dict[str, Any] | None = None

@@ -147,3 +147,21 @@ def test_the_command_lists_what_is_here(monkeypatch):
 
     assert 0 == result.exit_code
     assert "offline" in result.output and "ollama:NAME" in result.output
+
+
+def test_the_prompts_of_both_vocabularies_are_measured_with_a_model():
+    result = dux("bench", "prompts", "--lm", "offline")
+
+    assert 0 == result.exit_code, result.output
+    short, full = result.output.splitlines()
+    assert "prompts, short vocabulary:" in short and "5 of 5 proposals pass" in short
+    tokens = [line.split(": ")[1].split(" tokens")[0] for line in (short, full)]
+    assert 2 * int(tokens[0].replace(",", "")) < int(tokens[1].replace(",", ""))
+
+
+@pytest.mark.parametrize("words", [("prompts",), ("static-check", "--lm", "offline")])
+def test_a_model_is_for_the_benchmark_of_prompts_and_for_nothing_else(words):
+    result = dux("bench", *words)
+
+    assert 2 == result.exit_code
+    assert "dux bench prompts --lm" in result.stderr

@@ -329,3 +329,18 @@ def test_it_prints_as_a_table_and_shows_as_one():
         warnings.simplefilter("error")
         assert plan == agent.plan()
     agent.close()
+
+
+def test_the_best_weights_that_are_kept_count_too():
+    model = nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    agent, _ = counted(model, ADAM, validate=lambda model: 1.0, keep_best=True)
+    with agent:
+        told = agent.plan()
+    whole = [*model.parameters(), *model.buffers()]
+
+    assert sum(map(_bytes, whole)) == told.memory["best weights"]
+    assert "best weights" in repr(told)
+
+
+def _bytes(tensor):
+    return tensor.numel() * tensor.element_size()

@@ -387,3 +387,16 @@ def test_a_diff_holds_every_line_that_changed_and_leaves_out_long_middles():
 
 def test_sources_too_long_to_compare_are_said_to_be(tmp_path):
     assert difference("a\n" * 3000, "b\n" * 3000) is None
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_best_weights_are_shown_where_they_were_kept(tmp_path, kept):
+    arguments = {"epochs": 3, "keep_best": kept}
+    with Writer(tmp_path / "run", arguments=arguments) as run:
+        for number, val in ((1, 2.0), (2, 1.25), (3, 1.5)):
+            run.epoch(number, 10 * number, val)
+
+    page = page_of(run.path).text
+
+    assert kept == ("best weights" in page)
+    assert kept == ("of epoch 2; their test loss 1.4500" in page)
