@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from dux_agent.formatting import (
@@ -16,10 +15,11 @@ from dux_agent.formatting import (
     went_back_text,
 )
 from dux_agent.report.decision_view import Told, View, view_of
-from dux_agent.report.money import Prices, money_text
+from dux_agent.report.money import Prices
 from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
+from dux_agent.report.run_figures import figures_of
 from dux_agent.report.thinning import not_finite
-from dux_agent.run_history.records import DecisionStory, EpochLosses, RunHistory
+from dux_agent.run_history.records import DecisionStory, RunHistory
 from dux_agent.showing import one_line
 
 _LEGEND = {
@@ -49,7 +49,7 @@ def run_view(run: RunHistory, prices: Prices, most: int) -> View:
         f"{one_line(str(run.path), 200)}",
         "finished": finished,
         "state": state,
-        "figures": _figures(run, prices),
+        "figures": figures_of(run, prices),
         "charts": charts,
         "chart_label": _chart_label(run),
         "legend": [(name, _LEGEND[name]) for name in _shown(run)],
@@ -108,105 +108,6 @@ def run_state(run: RunHistory) -> tuple[bool, str]:
         f"still going on, or ended early: {done} of {plural(planned, 'epoch')} "
         f"recorded, last event {moment_text(run.ended)}"
     )
-
-
-def _figures(run: RunHistory, prices: Prices) -> list[View]:
-    figures = []
-    if run.epochs:
-        last = run.epochs[-1]
-        beside = _at(run.control, last.number)
-        for name, kind in (("test loss", "test"), ("validation loss", "val")):
-            figures.append(_figure(f"last {name}", last, beside, kind))
-        best = run.best_epoch
-        if best is not None:
-            note = f"of epoch {best.number}; their test loss {loss_text(best.test)}"
-            value = f"validation loss {loss_text(best.val)}"
-            figures.append({"name": "best weights", "value": value, "note": note})
-    elif run.losses:
-        figures.append(
-            {
-                "name": "last training loss",
-                "value": loss_text(run.losses[-1][1]),
-                "note": f"at step {run.losses[-1][0]:,}",
-            }
-        )
-    verdicts = Counter(each.verdict.replace("_", " ") for each in run.decisions)
-    figures.append(
-        {
-            "name": "decisions",
-            "value": f"{len(run.decisions):,}",
-            "note": ", ".join(
-                f"{count} {name[:40]}" for name, count in verdicts.items()
-            ),
-        }
-    )
-    if run.went_back:
-        back = run.went_back[-1]
-        figures.append(
-            {
-                "name": "rollbacks",
-                "value": f"{len(run.went_back):,}",
-                "note": f"the last at step {back.step:,}: {went_back_text(back)}",
-            }
-        )
-    deciding = sum(each.seconds or 0.0 for each in run.decisions)
-    figures.append(
-        {
-            "name": "time",
-            "value": seconds_text(run.ended - run.began),
-            "note": f"{seconds_text(deciding)} of it deciding",
-        }
-    )
-    figures.append(_tokens(run, prices))
-    return figures
-
-
-def _tokens(run: RunHistory, prices: Prices) -> View:
-    usages = [each.usage for each in run.decisions]
-    kinds = ("input_tokens", "output_tokens")
-    tokens = int(sum(each.get(kind, 0) for each in usages for kind in kinds))
-    calls = int(sum(each.get("calls", 0) for each in usages))
-    money = money_text(prices, usages)
-    if prices.known:
-        value, _, why = money.partition(": ")
-        note = f"{tokens:,} tokens in {plural(calls, 'call')}"
-        if why:
-            note += f"; {why}"
-        return {"name": "money", "value": value, "note": note}
-    return {
-        "name": "tokens",
-        "value": f"{tokens:,}" if tokens else "unknown",
-        "note": f"{plural(calls, 'call')}; money {money}",
-    }
-
-
-def _figure(
-    name: str, last: EpochLosses, beside: EpochLosses | None, kind: str
-) -> View:
-    ours = getattr(last, kind)
-    note = f"after epoch {last.number}"
-    theirs = getattr(beside, kind) if beside is not None else None
-    if theirs is not None:
-        note = f"control {loss_text(theirs)}{change_text(ours, theirs)}"
-    return {"name": name, "value": loss_text(ours), "note": note}
-
-
-def change_text(ours: float | None, theirs: float | None) -> str:
-    """How far a loss is from another, in percent of it; empty where it cannot be.
-
-    >>> change_text(0.5, 2.0)
-    ': 75.0 % below it'
-    """
-    if ours is None or theirs is None or not 0 < theirs < 1e300:
-        return ""
-    change = 100 * (ours - theirs) / theirs
-    if not abs(change) < 1e6:
-        return ""
-    return f": {abs(change):.1f} % {'below' if change <= 0 else 'above'} it"
-
-
-def _at(epochs: tuple[EpochLosses, ...], number: int) -> EpochLosses | None:
-    return next((each for each in epochs if each.number == number), None)
 
 
 def _shown(run: RunHistory) -> list[str]:
