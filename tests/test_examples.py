@@ -59,6 +59,23 @@ def test_a_study_says_who_proposed_what_and_its_best(name, tmp_path):
     assert "best 0.0" in printed
 
 
+@pytest.mark.wall
+def test_ray_tune_asks_through_optunas_searcher(tmp_path, monkeypatch):
+    pytest.importorskip("ray.tune")
+    monkeypatch.setenv("HOME", str(tmp_path))  # where it writes its results
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "tune_ray.py")],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": ":".join(each for each in sys.path if each)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+    assert 0 == done.returncode, done.stderr
+    assert "best 0.0625: {'x': 1.25, 'kind': 'a'}" in done.stdout
+
+
 @pytest.fixture
 def postgres(monkeypatch):
     """A server of Postgres: the one that DUX_POSTGRES names, or one started here."""

@@ -59,6 +59,7 @@ def hash_of(messages):
     return digest_of_prompt(messages)
 
 
+@pytest.mark.wall
 @pytest.mark.parametrize("history", ["compressed", "chat"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_study_that_dies_twenty_times_is_the_study_and_pays_once(
