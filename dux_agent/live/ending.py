@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dux_agent.live.group_options import held, put_back
+from dux_agent.live.group_options import GroupsBefore
 from dux_agent.live.integrity import Modes
 from dux_agent.live.snapshot import Snapshot
 from dux_sandbox.running import ParamGroups, RunningRule
@@ -14,11 +14,10 @@ def end(rule: RunningRule, groups: ParamGroups) -> None:
     Generated code that ran here may have written to the weights meanwhile (the
     `finally` of a generator that it kept): put those back afterwards.
     """
-    modes, before = Modes(), [held(group) for group in groups]
+    modes, before = Modes(), GroupsBefore(groups)
     rule.close()
     modes.restore()
-    for group, was in zip(groups, before, strict=True):
-        put_back(group, was)
+    before.put_back()
 
 
 def end_all(groups: ParamGroups, *rules: RunningRule | None) -> None:

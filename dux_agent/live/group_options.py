@@ -100,6 +100,19 @@ def replace_options(group: Options, owned: set[str], options: Options) -> None:
             group[name] = copied(value)
 
 
+class GroupsBefore:
+    """What groups hold at one moment, to be put back in place."""
+
+    def __init__(self, groups: Sequence[Options]) -> None:
+        self._groups = list(groups)
+        self._values = [held(group) for group in groups]
+
+    def put_back(self) -> None:
+        """Make them hold the very values that they had."""
+        for group, was in zip(self._groups, self._values, strict=True):
+            put_back(group, was)
+
+
 def held(group: Options) -> Held:
     """What `put_back` needs: each name, the very value, a copy of a tensor rate."""
     return [

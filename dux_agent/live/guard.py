@@ -26,19 +26,17 @@ import torch
 
 from dux_agent.choices import Place
 from dux_agent.live.aftermath import Aftermath
-from dux_agent.live.ending import end, end_all
-from dux_agent.live.endings import Endings
+from dux_agent.live.ending import end
 from dux_agent.live.gradients import gradient_norm, gradients_stray
-from dux_agent.live.guarded_rule import GuardedRule
-from dux_agent.live.integrity import Makes, all_finite
-from dux_agent.live.loss_bound import LossBound, LossJudge
-from dux_agent.live.rule_slot import Predecessor, RuleSlot
-from dux_agent.live.snapshot import BeforeStep, Snapshot
+from dux_agent.live.guard_memory import GuardMemory
+from dux_agent.live.guarded_rule import DEAR_EVERY, GuardedRule
+from dux_agent.live.integrity import all_finite
+from dux_agent.live.rule_slot import RuleSlot
+from dux_agent.live.snapshot import BeforeStep
 from dux_agent.live.step_looks import StepLooks
-from dux_agent.live.untouched_rows import UntouchedRows, exemption
-from dux_sandbox.closures import HandedClosure, LoopClosure
+from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
-from dux_sandbox.running_rule import RuleState, RunningRule, parameters_of
+from dux_sandbox.running_rule import RuleState
 
 log = logging.getLogger(__name__)
 
@@ -47,21 +45,11 @@ NOTHING_PUT_BACK = (
     "weights as they are"
 )
 
-DEAR_EVERY = 32
 RENEW_EVERY = 130
-HEALTHY_LOSSES = 10
 
 
-class Guard(Endings):
-    """Guards one live optimizer; made by it.
-
-    Attributes (`Endings` has more):
-        snapshots: where they live; "off": none is kept, and a breach ends the rule
-            without anything being put back.
-        model: whose buffers and module hooks are guarded too; None: parameters only.
-        aftermath: what is watched for some losses after a rollback.
-        last_state: what the rule had learned when its process was ended, if it was.
-    """
+class Guard(GuardMemory):
+    """Guards one live optimizer, made by it; `GuardMemory` has the attributes."""
 
     def __init__(
         self,
@@ -71,92 +59,9 @@ class Guard(Endings):
         guard_steps: int = 100,
         snapshots: Place = "device",
     ) -> None:
-        super().__init__()
-        self.model = model
-        self.snapshots: Place = snapshots
-        self.slot = slot
+        super().__init__(slot, model, snapshots)
         self._guard_steps = guard_steps
         self._renew_every = max(guard_steps, RENEW_EVERY)
-        self._watch: GuardedRule | None = None
-        self.aftermath: Aftermath | None = None
-        self.last_state: RuleState | None = None
-
-    @property
-    def watch(self) -> GuardedRule | None:
-        """What is remembered of the rule; see `dux_agent.live.guard_state`."""
-        return self._watch
-
-    @property
-    def armed(self) -> bool:
-        """Whether a rule is being guarded; the trusted base optimizer is not."""
-        return self._watch is not None
-
-    @property
-    def keeps(self) -> bool:
-        """Whether snapshots are kept."""
-        return self.snapshots != "off"
-
-    @property
-    def predecessor(self) -> Predecessor | None:
-        """What would be live again after a breach."""
-        return None if self._watch is None else self._watch.predecessor
-
-    @property
-    def waiting(self) -> RunningRule | None:
-        """The generated rule that would come back; None where the base would."""
-        rule = None if self._watch is None else self._watch.predecessor.rule
-        return None if rule is self.slot.base_rule else rule
-
-    def lose_predecessor(self, reason: str) -> None:
-        """The base optimizer takes the place of a predecessor that is gone."""
-        gone = self.waiting
-        if self._watch is not None and gone is not None:
-            self._watch.predecessor = self.slot.base_predecessor
-            end_all(self.slot.param_groups, gone)
-        log.warning("the predecessor is lost: %s; the base optimizer is next", reason)
-        self.tell_lost(reason)
-
-    def snapshot(self, step: int = 0) -> Snapshot:
-        """A snapshot of the model as it is now, after `step` steps of the rule."""
-        groups, host = self.slot.param_groups, self.snapshots != "device"
-        return Snapshot.take(groups, self.model, step, host=host)
-
-    def arm(
-        self,
-        predecessor: Predecessor,
-        snapshot: Snapshot | None,
-        bound: LossBound | None = None,
-        *,
-        reach: float = 0.0,
-        makes: Makes | None = None,
-    ) -> None:
-        """Guard the rule that has just become live.
-
-        Args:
-            predecessor: what is live again after a breach.
-            snapshot: what is put back; None: the model as the first step finds it.
-            bound: how high the loss may go.
-            reach: the highest mean loss of the run so far.
-            makes: the parameters as they were when it was built; None: as they are.
-        """
-        self._watch = GuardedRule(
-            predecessor=predecessor,
-            snapshot=snapshot if self.keeps else None,
-            judge=LossJudge(bound, reach=reach),
-            bound_at_snapshot=bound,
-            makes=makes or Makes(self.slot.param_groups),
-            rows=self._unreached_rows(),
-        )
-        self.aftermath = None
-
-    def _unreached_rows(self) -> UntouchedRows | None:
-        if not self.keeps or exemption(self.slot.running.source):
-            return None
-        return UntouchedRows(self._parameters())
-
-    def disarm(self) -> None:
-        """Guard nothing: the base optimizer is live."""
-        self._watch = None
 
     def step(self, closure: LoopClosure | None) -> Any:
         """One step of the live rule, or of its predecessor when it fails.
@@ -170,49 +75,23 @@ class Guard(Endings):
         watch = self._watch
         if watch is None:
             return self.slot.trusted_step(closure)
-        if watch.snapshot is None and self.keeps:
-            watch.snapshot = self.snapshot()  # after a load: weights may come later
-        kept = watch.snapshot
-        first = watch.steps == (0 if kept is None else kept.step)
-        before: BeforeStep | None = None
-        if first and kept is not None:
-            host = self.snapshots == "host"
-            before = BeforeStep(self._parameters(), self.model, host=host)
-        elif watch.steps % self._renew_every == 0 and kept is not None:
-            watch.begin_renewal(self.snapshot(watch.steps), self._unreached_rows())
-        handed = None
+        first, before = self._remember(watch)
+        handed = call = None
         if closure is not None:
             handed = HandedClosure(self.slot.running, closure, self._parameters())
-        call = None if handed is None else handed.before_step()
+            call = handed.before_step()
         if first:
             # Of gradients that only the closure computes nothing is known before it.
             known = closure is None or closure.values
             watch.gradient_norm = gradient_norm(self._parameters()) if known else None
-        dear = watch.steps < self._guard_steps or watch.steps % DEAR_EVERY == 0
         if handed is not None:
             self.follow()
             if self._watch is not watch:
                 return self.step(closure)
-        if call is not None:
-            call = watch.makes.around(call)
-        if closure is None:
-            watch.look_at_rows(self._parameters())
-        rule = self.slot.running
-        looks = StepLooks(
-            self.slot.param_groups,
-            self.model if dear else None,
-            watch.makes,
-            here=rule.runs_here,
-        )
-        result, reason = looks.run(lambda: rule.step(call))
-        if closure is not None:
-            watch.look_at_rows(self._parameters())
-        watch.steps += 1
-        reason = reason or looks.fault(self._memory)
-        if reason is None and dear and not all_finite(self._parameters()):
-            reason = f"a parameter was not finite after {watch.steps} steps"
+        looks, result, reason = self._watched_step(watch, call, closure)
         if reason is None:
-            self._promote_unseen(watch)
+            if watch.proved_by_steps():
+                self._promote(watch)
             if closure is not None and closure.error is not None:
                 raise closure.error
             return result if handed is None else handed.after_step(result)
@@ -223,6 +102,53 @@ class Guard(Endings):
                 self._roll_back(reason, before, first=first)
             raise closure.error
         return self._predecessor_steps(reason, before, closure, first=first)
+
+    def _remember(self, watch: GuardedRule) -> tuple[bool, BeforeStep | None]:
+        """Before a step: whether it is the first since the snapshot, and what it finds.
+
+        Where the snapshot is due to be renewed, the next one is taken.
+        """
+        if watch.snapshot is None and self.keeps:
+            watch.snapshot = self.snapshot()  # after a load: weights may come later
+        kept = watch.snapshot
+        first = watch.steps == (0 if kept is None else kept.step)
+        if first and kept is not None:
+            host = self.snapshots == "host"
+            return first, BeforeStep(self._parameters(), self.model, host=host)
+        if watch.steps % self._renew_every == 0 and kept is not None:
+            watch.begin_renewal(self.snapshot(watch.steps), self._unreached_rows())
+        return first, None
+
+    def _watched_step(
+        self,
+        watch: GuardedRule,
+        call: Closure | None,
+        closure: LoopClosure | None,
+    ) -> tuple[StepLooks, Any, str | None]:
+        """One step of the rule: what was looked at, what it gave, why it may not stand.
+
+        Args:
+            call: what the rule is handed for the loop's `closure`.
+        """
+        dear = watch.steps < self._guard_steps or watch.steps % DEAR_EVERY == 0
+        around = None if call is None else watch.makes.around(call)
+        if closure is None:
+            watch.look_at_rows(self._parameters())
+        rule = self.slot.running
+        looks = StepLooks(
+            self.slot.param_groups,
+            self.model if dear else None,
+            watch.makes,
+            here=rule.runs_here,
+        )
+        result, reason = looks.run(lambda: rule.step(around))
+        if closure is not None:
+            watch.look_at_rows(self._parameters())
+        watch.steps += 1
+        reason = reason or looks.fault(self._memory)
+        if reason is None and dear and not all_finite(self._parameters()):
+            reason = f"a parameter was not finite after {watch.steps} steps"
+        return looks, result, reason
 
     def follow(self) -> None:
         """Take over, between two steps, what the loop did to its parameters.
@@ -251,10 +177,8 @@ class Guard(Endings):
         if reason is not None:
             self._roll_back(f"{reason}, {watch.steps} steps after the swap", None)
             return
-        if watch.pending is not None:
-            watch.pending.healthy += 1
-            if watch.pending.healthy >= HEALTHY_LOSSES:
-                self._promote(watch)
+        if watch.proved_by_a_loss():
+            self._promote(watch)
 
     def _relapsed(self, aftermath: Aftermath, loss: float) -> bool:
         """Put the older snapshot back where the newer one was spoilt already."""
@@ -265,9 +189,7 @@ class Guard(Endings):
             return False
         aftermath.older.restore()
         if self._watch is not None:  # its predecessor is not to blame
-            steps = self._watch.steps
-            self._watch.snapshot = replace(aftermath.older, step=steps, healthy=0)
-            self._watch.pending = None
+            self._watch.go_back_to(aftermath.older)
         self.tell_relapse(
             f"after the rollback {reason}; what it had put back was spoilt, so the "
             f"snapshot before it was put back"
@@ -289,9 +211,6 @@ class Guard(Endings):
         if self._watch is not None:
             self._roll_back(reason, None)
 
-    def _parameters(self) -> list[torch.Tensor]:
-        return parameters_of(self.slot.param_groups)
-
     def _memory(self) -> Iterator[torch.Tensor]:
         """Every tensor that a rate must not be a part of."""
         for parameter in self._parameters():
@@ -310,13 +229,6 @@ class Guard(Endings):
         except RuleFailed:
             return False
         return True
-
-    def _promote_unseen(self, watch: GuardedRule) -> None:
-        """Renew the snapshot in a loop that shows the guard no losses."""
-        if watch.pending is None or watch.sees_losses:
-            return
-        if watch.steps - watch.pending.step >= DEAR_EVERY:
-            self._promote(watch)
 
     def _promote(self, watch: GuardedRule) -> None:
         fault = watch.renew(sound=all_finite(self._parameters()))

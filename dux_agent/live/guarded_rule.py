@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -12,6 +12,9 @@ from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rule_slot import Predecessor
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.untouched_rows import LOOK_EVERY, UntouchedRows
+
+DEAR_EVERY = 32
+HEALTHY_LOSSES = 10
 
 
 @dataclass
@@ -61,6 +64,24 @@ class GuardedRule:
         """
         self.pending = pending
         self.rows_to_pending, self.rows = self.rows, rows
+
+    def proved_by_a_loss(self) -> bool:
+        """After a healthy loss: whether the pending snapshot has seen enough."""
+        if self.pending is None:
+            return False
+        self.pending.healthy += 1
+        return self.pending.healthy >= HEALTHY_LOSSES
+
+    def proved_by_steps(self) -> bool:
+        """The same after a step, in a loop that shows no losses."""
+        if self.pending is None or self.sees_losses:
+            return False
+        return self.steps - self.pending.step >= DEAR_EVERY
+
+    def go_back_to(self, older: Snapshot) -> None:
+        """An older snapshot was put back, and counts from now on."""
+        self.snapshot = replace(older, step=self.steps, healthy=0)
+        self.pending = None
 
     def renew(self, *, sound: bool) -> str | None:
         """Let the pending snapshot count, if it is `sound`.

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from dux_agent.live.ending import end_all
-from dux_agent.live.group_options import Held, Options, held, options_of, put_back
+from dux_agent.live.group_options import GroupsBefore, Options, options_of
 from dux_agent.live.guard import Guard
 from dux_agent.live.settling import shares
 from dux_sandbox.findings import RuleFailed
@@ -51,7 +51,7 @@ def miss_groups(guard: Guard, known: Sequence[Options]) -> None:
         slot.base_options = [slot.base_options[index] for index in left]
         reason = "the loop took parameter groups away from the optimizer"
         log.warning("%s; its own optimizer goes on", reason)
-        before = [held(group) for group in slot.param_groups]
+        before = GroupsBefore(slot.param_groups)
         _fall_back(guard, before, reason, blame=False)
 
 
@@ -82,7 +82,7 @@ def meet_groups(guard: Guard, given: Collection[str] = ()) -> None:
     references = slot.schedule.references[:known]
     slot.base_options = [*bases, *(options_of(each, names) for each in groups[known:])]
     slot.schedule.pause()
-    before = [held(each) for each in groups]
+    before = GroupsBefore(groups)
     try:
         rule = slot.build(source, groups)
         rule.restore(learned)
@@ -109,15 +109,14 @@ def meet_groups(guard: Guard, given: Collection[str] = ()) -> None:
 
 
 def _fall_back(
-    guard: Guard, before: list[Held], reason: str, *, blame: bool = True
+    guard: Guard, before: GroupsBefore, reason: str, *, blame: bool = True
 ) -> None:
     """The rule cannot live over these groups: the base optimizer takes over."""
     slot = guard.slot
     old, waited = slot.running, guard.waiting
     base = slot.base_predecessor
-    for group, was in zip(slot.param_groups, before, strict=False):
-        put_back(group, was)
-    slot.owned += [set() for _ in before[len(slot.owned) :]]
+    before.put_back()
+    slot.owned += [set() for _ in slot.param_groups[len(slot.owned) :]]
     slot.give_way(base)
     guard.disarm()
     end_all(slot.param_groups, old, waited)

@@ -29,8 +29,9 @@ import torch
 from dux_agent.choices import Place
 from dux_agent.errors import TrainingDiverged
 from dux_agent.live.gradients import gradient_norm
-from dux_agent.live.guard import DEAR_EVERY, HEALTHY_LOSSES, Guard
+from dux_agent.live.guard import Guard
 from dux_agent.live.guard_state import Snapshots
+from dux_agent.live.guarded_rule import DEAR_EVERY, HEALTHY_LOSSES
 from dux_agent.live.integrity import all_finite
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rates import Reference

@@ -15,15 +15,15 @@ from dux_agent.choices import CarryOver, LrOwner
 from dux_agent.live.carry_over import CarryRecord, after_a_first_step, carry_over
 from dux_agent.live.ending import end
 from dux_agent.live.group_options import (
+    GroupsBefore,
     foreign_names,
-    held,
     learning_rates,
-    put_back,
     replace_options,
     unreadable,
 )
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.loss_bound import LossBound
+from dux_agent.live.rates import References
 from dux_agent.live.settling import references_of, settle
 from dux_agent.live.untouched_rows import exemption
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
@@ -86,62 +86,81 @@ def swap(
     live.guard.follow()
     groups = live.param_groups
     live.schedule.prepare()
-    snapshot = live.guard.snapshot()
-    before = [held(group) for group in groups]
+    snapshot, before = live.guard.snapshot(), GroupsBefore(groups)
     rates_before = learning_rates(groups)
     predecessor = live.as_predecessor()
-    old = live.running
-    rule: RunningRule | None = None
     try:
-        wanted = carry == "always"
-        learned = live.rule_state() if carry != "never" else RuleState()
-        if live.running is not old:
-            raise RuleFailed(_gone())
-        rule = live.build(source, groups)
-        settled = settle(live, rule.options, lr_owner)
-        references = references_of(live, settled, lr_owner)
-        owned_now = []
-        for group, owned, options in zip(groups, live.owned, settled, strict=True):
-            foreign = foreign_names(group, set(live.base.defaults), owned)
-            own = set(options) - foreign - SCHEDULERS - unreadable(group, options)
-            replace_options(group, owned, {name: options[name] for name in own})
-            owned_now.append(own)
-        rule.bind(groups, owned_now)
-        record = CarryRecord()
-        if wanted or (carry == "asked" and rule.carry):
-            record = carry_over(learned, rule, groups)
-        if first_step:
-            after_a_first_step(rule, groups, lambda index: True)
+        new = _built(live, source, lr_owner, carry, first_step)
     except Exception:
         # Whatever it was, the run goes on as if this rule had never been tried.
-        if rule is not None:
-            rule.close()
-        if live.running is old:
+        if live.running is predecessor.rule:
             snapshot.restore()
-            for group, was in zip(groups, before, strict=True):
-                put_back(group, was)
-            old.bind(groups, live.owned)
+            before.put_back()
+            live.running.bind(groups, live.owned)
             live.schedule.follow(predecessor.references or [None] * len(groups))
         raise
     superseded = live.guard.waiting
     if superseded is not None:
         end(superseded, groups)
     snapshot.restore()  # what building the one and ending the other may have written
-    live.make_live(rule, owned_now, references)
-    made = SwapRecord(
-        rule.digest,
-        record,
-        rates_before,
-        learning_rates(groups),
-        exemption(rule.source),
-    )
+    live.make_live(new.rule, new.owned, new.references)
     live.guard.arm(
         predecessor,
         snapshot,
         LossBound.of(losses, dry_run=dry_run, reach=reach),
         reach=reach,
     )
-    return made
+    return SwapRecord(
+        new.rule.digest,
+        new.carried,
+        rates_before,
+        learning_rates(groups),
+        exemption(source),
+    )
+
+
+@dataclass(frozen=True)
+class _New:
+    """A rule that is built and not live yet; the groups hold its options."""
+
+    rule: RunningRule
+    owned: list[set[str]]
+    references: References
+    carried: CarryRecord
+
+
+def _built(
+    live: GuardedSlot, source: str, lr_owner: LrOwner, carry: CarryOver, first: bool
+) -> _New:
+    """The rule of `source`, with the state that it gets and its options in the groups.
+
+    Raises:
+        SourceRejected, RuleFailed: as `swap`; the groups may have changed.
+    """
+    old, groups = live.running, live.param_groups
+    learned = live.rule_state() if carry != "never" else RuleState()
+    if live.running is not old:
+        raise RuleFailed(_gone())
+    rule = live.build(source, groups)
+    try:
+        settled = settle(live, rule.options, lr_owner)
+        references = references_of(live, settled, lr_owner)
+        owned = []
+        for group, was, options in zip(groups, live.owned, settled, strict=True):
+            foreign = foreign_names(group, set(live.base.defaults), was)
+            own = set(options) - foreign - SCHEDULERS - unreadable(group, options)
+            replace_options(group, was, {name: options[name] for name in own})
+            owned.append(own)
+        rule.bind(groups, owned)
+        record = CarryRecord()
+        if carry == "always" or (carry == "asked" and rule.carry):
+            record = carry_over(learned, rule, groups)
+        if first:
+            after_a_first_step(rule, groups, lambda index: True)
+    except Exception:
+        rule.close()
+        raise
+    return _New(rule, owned, references, record)
 
 
 def rehearse(live: GuardedSlot, source: str) -> Finding | None:
@@ -151,8 +170,7 @@ def rehearse(live: GuardedSlot, source: str) -> Finding | None:
         What speaks against it; everything is bit for bit as it was in either case.
     """
     groups = live.param_groups
-    snapshot = live.guard.snapshot()
-    before = [held(group) for group in groups]
+    snapshot, before = live.guard.snapshot(), GroupsBefore(groups)
     try:
         end(live.build(source, groups), groups)
     except SourceRejected as rejected:
@@ -161,8 +179,7 @@ def rehearse(live: GuardedSlot, source: str) -> Finding | None:
         return failed.finding
     finally:
         snapshot.restore()
-        for group, was in zip(groups, before, strict=True):
-            put_back(group, was)
+        before.put_back()
     return None
 
 

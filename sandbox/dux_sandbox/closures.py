@@ -43,7 +43,7 @@ class ClosurePlace(StrEnum):
 
 
 class UsesClosure(Protocol):
-    """What is asked of a rule here; see `dux_sandbox.running.RunningRule`."""
+    """What is asked of a rule here; see `dux_sandbox.running_rule.RunningRule`."""
 
     source: str | None
     requires_closure: bool

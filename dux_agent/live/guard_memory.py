@@ -1,0 +1,125 @@
+"""What the guard remembers of the rule that is live, and of what came before it."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from dux_agent.choices import Place
+from dux_agent.live.aftermath import Aftermath
+from dux_agent.live.ending import end_all
+from dux_agent.live.endings import Endings
+from dux_agent.live.guarded_rule import GuardedRule
+from dux_agent.live.integrity import Makes
+from dux_agent.live.loss_bound import LossBound, LossJudge
+from dux_agent.live.rule_slot import Predecessor, RuleSlot
+from dux_agent.live.snapshot import Snapshot
+from dux_agent.live.untouched_rows import UntouchedRows, exemption
+from dux_sandbox.running_rule import RuleState, RunningRule, parameters_of
+
+log = logging.getLogger(__name__)
+
+
+class GuardMemory(Endings):
+    """Armed at a swap, it knows what is put back and which rule comes back.
+
+    Attributes (`Endings` has more):
+        slot: the live rule's place.
+        snapshots: where they live; "off": none is kept, and a breach ends the rule
+            without anything being put back.
+        model: whose buffers and module hooks are guarded too; None: parameters only.
+        aftermath: what is watched for some losses after a rollback.
+        last_state: what the rule had learned when its process was ended, if it was.
+    """
+
+    def __init__(
+        self, slot: RuleSlot, model: torch.nn.Module | None, snapshots: Place
+    ) -> None:
+        super().__init__()
+        self.slot = slot
+        self.model = model
+        self.snapshots: Place = snapshots
+        self._watch: GuardedRule | None = None
+        self.aftermath: Aftermath | None = None
+        self.last_state: RuleState | None = None
+
+    @property
+    def watch(self) -> GuardedRule | None:
+        """What is remembered of the rule; see `dux_agent.live.guard_state`."""
+        return self._watch
+
+    @property
+    def armed(self) -> bool:
+        """Whether a rule is being guarded; the trusted base optimizer is not."""
+        return self._watch is not None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether snapshots are kept."""
+        return self.snapshots != "off"
+
+    @property
+    def predecessor(self) -> Predecessor | None:
+        """What would be live again after a breach."""
+        return None if self._watch is None else self._watch.predecessor
+
+    @property
+    def waiting(self) -> RunningRule | None:
+        """The generated rule that would come back; None where the base would."""
+        rule = None if self._watch is None else self._watch.predecessor.rule
+        return None if rule is self.slot.base_rule else rule
+
+    def lose_predecessor(self, reason: str) -> None:
+        """The base optimizer takes the place of a predecessor that is gone."""
+        gone = self.waiting
+        if self._watch is not None and gone is not None:
+            self._watch.predecessor = self.slot.base_predecessor
+            end_all(self.slot.param_groups, gone)
+        log.warning("the predecessor is lost: %s; the base optimizer is next", reason)
+        self.tell_lost(reason)
+
+    def snapshot(self, step: int = 0) -> Snapshot:
+        """A snapshot of the model as it is now, after `step` steps of the rule."""
+        groups, host = self.slot.param_groups, self.snapshots != "device"
+        return Snapshot.take(groups, self.model, step, host=host)
+
+    def arm(
+        self,
+        predecessor: Predecessor,
+        snapshot: Snapshot | None,
+        bound: LossBound | None = None,
+        *,
+        reach: float = 0.0,
+        makes: Makes | None = None,
+    ) -> None:
+        """Guard the rule that has just become live.
+
+        Args:
+            predecessor: what is live again after a breach.
+            snapshot: what is put back; None: the model as the first step finds it.
+            bound: how high the loss may go.
+            reach: the highest mean loss of the run so far.
+            makes: the parameters as they were when it was built; None: as they are.
+        """
+        self._watch = GuardedRule(
+            predecessor=predecessor,
+            snapshot=snapshot if self.keeps else None,
+            judge=LossJudge(bound, reach=reach),
+            bound_at_snapshot=bound,
+            makes=makes or Makes(self.slot.param_groups),
+            rows=self._unreached_rows(),
+        )
+        self.aftermath = None
+
+    def _unreached_rows(self) -> UntouchedRows | None:
+        if not self.keeps or exemption(self.slot.running.source):
+            return None
+        return UntouchedRows(self._parameters())
+
+    def disarm(self) -> None:
+        """Guard nothing: the base optimizer is live."""
+        self._watch = None
+
+    def _parameters(self) -> list[torch.Tensor]:
+        return parameters_of(self.slot.param_groups)
