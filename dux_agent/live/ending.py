@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dux_agent.live.group_options import GroupsBefore
-from dux_agent.live.integrity import Modes
 from dux_agent.live.snapshot import Snapshot
+from dux_sandbox.global_modes import Modes
 from dux_sandbox.running import ParamGroups, RunningRule
 
 

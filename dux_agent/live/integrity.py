@@ -1,4 +1,4 @@
-"""What a rule must leave alone: the parameters' make, hooks, torch's global modes.
+"""What a rule must leave alone: the make of the parameters, and hooks.
 
 Read before a step and after it; only what changed in between is the rule's doing,
 so a loop that freezes a layer or sets a thread count between steps is free to, and so
@@ -17,31 +17,6 @@ ParamGroups = list[dict[str, Any]]
 Closure = Callable[[], Any]
 
 
-def _set_default_device(device: torch.device) -> None:
-    # Naming the CPU would leave a function mode behind; None takes it off.
-    torch.set_default_device(None if device.type == "cpu" else device)
-
-
-_MODES: tuple[tuple[str, Callable[[], Any], Callable[[Any], Any] | None], ...] = (
-    ("grad mode", torch.is_grad_enabled, torch._C._set_grad_enabled),
-    ("inference mode", torch.is_inference_mode_enabled, None),
-    ("default dtype", torch.get_default_dtype, torch.set_default_dtype),
-    ("default device", torch.get_default_device, _set_default_device),
-    (
-        "deterministic algorithms",
-        torch.are_deterministic_algorithms_enabled,
-        torch.use_deterministic_algorithms,
-    ),
-    ("number of threads", torch.get_num_threads, torch.set_num_threads),
-    ("anomaly detection", torch.is_anomaly_enabled, torch.set_anomaly_enabled),
-    (
-        "float32 matmul precision",
-        torch.get_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
-    ),
-    ("torch function modes", torch._C._len_torch_function_stack, None),
-)
-
 _HOOK_TABLES = (
     "_global_forward_hooks",
     "_global_forward_pre_hooks",
@@ -57,27 +32,6 @@ _MODULE_TABLES = (
     "_backward_hooks",
     "_backward_pre_hooks",
 )
-
-
-class Modes:
-    """torch's process-wide switches at one moment."""
-
-    def __init__(self) -> None:
-        self._values = [read() for _, read, _ in _MODES]
-
-    def changed(self) -> str | None:
-        """The first switch that stands otherwise now, as a sentence, or None."""
-        for (name, read, _), before in zip(_MODES, self._values, strict=True):
-            now = read()
-            if now != before:
-                return f"the step changed torch's {name} from {before} to {now}"
-        return None
-
-    def restore(self) -> None:
-        """Set back what differs."""
-        for (_, read, write), before in zip(_MODES, self._values, strict=True):
-            if write is not None and read() != before:
-                write(before)
 
 
 class Hooks:

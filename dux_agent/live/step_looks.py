@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
-from dux_agent.live.integrity import Hooks, Makes, Modes
+from dux_agent.live.integrity import Hooks, Makes
 from dux_agent.live.option_judge import OptionJudge
 from dux_sandbox.findings import RuleFailed
+from dux_sandbox.global_modes import Modes
 from dux_sandbox.running import ParamGroups, parameters_of
 
 

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from dux_agent.live.integrity import Hooks, Makes, Modes, all_finite
+from dux_agent.live.integrity import Hooks, Makes, all_finite
+from dux_sandbox.global_modes import Modes
 from tests import models
 
 

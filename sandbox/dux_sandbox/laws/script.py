@@ -15,11 +15,13 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.global_modes import MODES
 from dux_sandbox.laws.header import Header
 from dux_sandbox.laws.joining import joined
 from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.runtime.text import plain
 
+_MODES = ",\n        ".join(mode.asked for mode in MODES if "._C." not in mode.asked)
 # Longer definitions that a script may use, by name.
 _DEFINITIONS = {
     "same": '''
@@ -77,14 +79,11 @@ def linear_loss(*parameters):
 
     return closure
 ''',
-    "modes": '''
+    "modes": f'''
 def modes():
     """What a rule could change for the whole process."""
     return (
-        torch.is_grad_enabled(), torch.is_inference_mode_enabled(),
-        torch.get_default_dtype(), torch.get_num_threads(),
-        torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled(),
-        torch.get_float32_matmul_precision(), str(torch.get_default_device()),
+        {_MODES},
         float(torch.tensor(1e-40) * 1.0) == 0,  # whether denormals are flushed
     )
 ''',

@@ -1,0 +1,90 @@
+"""torch's process-wide switches: one table of them, to look at and to put back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+
+def _set_default_device(device: torch.device) -> None:
+    # Naming the CPU would leave a function mode behind; None takes it off.
+    torch.set_default_device(None if device.type == "cpu" else device)
+
+
+def _only_warn(warn: bool) -> None:
+    strict = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(strict, warn_only=warn)
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One switch.
+
+    Attributes:
+        name: in words.
+        asked: the expression that tells how it stands, of `torch` alone.
+        write: sets it; None: it cannot be set.
+    """
+
+    name: str
+    asked: str
+    write: Callable[[Any], Any] | None = None
+
+    def reader(self) -> Callable[[], Any]:
+        """What tells how it stands now."""
+        path = self.asked.removeprefix("torch.").removesuffix("()").split(".")
+        read: Any = torch
+        for name in path:
+            read = getattr(read, name)
+        return read  # type: ignore[no-any-return]
+
+
+MODES = (
+    Mode("grad mode", "torch.is_grad_enabled()", torch._C._set_grad_enabled),
+    Mode("inference mode", "torch.is_inference_mode_enabled()"),
+    Mode("default dtype", "torch.get_default_dtype()", torch.set_default_dtype),
+    Mode("default device", "torch.get_default_device()", _set_default_device),
+    Mode(
+        "deterministic algorithms",
+        "torch.are_deterministic_algorithms_enabled()",
+        torch.use_deterministic_algorithms,
+    ),
+    Mode(
+        "warnings instead of deterministic algorithms",
+        "torch.is_deterministic_algorithms_warn_only_enabled()",
+        _only_warn,
+    ),
+    Mode("number of threads", "torch.get_num_threads()", torch.set_num_threads),
+    Mode("anomaly detection", "torch.is_anomaly_enabled()", torch.set_anomaly_enabled),
+    Mode(
+        "float32 matmul precision",
+        "torch.get_float32_matmul_precision()",
+        torch.set_float32_matmul_precision,
+    ),
+    Mode("torch function modes", "torch._C._len_torch_function_stack()"),
+)
+_READERS = [mode.reader() for mode in MODES]
+
+
+class Modes:
+    """torch's process-wide switches at one moment."""
+
+    def __init__(self) -> None:
+        self._values = [read() for read in _READERS]
+
+    def changed(self) -> str | None:
+        """The first switch that stands otherwise now, as a sentence, or None."""
+        for mode, read, before in zip(MODES, _READERS, self._values, strict=True):
+            now = read()
+            if now != before:
+                return f"the step changed torch's {mode.name} from {before} to {now}"
+        return None
+
+    def restore(self) -> None:
+        """Set back what differs."""
+        for mode, read, before in zip(MODES, _READERS, self._values, strict=True):
+            if mode.write is not None and read() != before:
+                mode.write(before)
