@@ -13,7 +13,7 @@ from typing import Any
 
 from dux_agent.errors import DuxError
 from dux_agent.live.group_options import copy_of_groups
-from dux_agent.live.plain_data import NotPlain, decode_each
+from dux_agent.live.plain_data import decode_each
 from dux_agent.live.rates import SavedRates
 from dux_graphs.plain_json import read_json
 from dux_sandbox.closures import ClosureUse
@@ -201,7 +201,7 @@ def _kept(
         bases = [
             decode_each(each, list(tensors)) for each in kept.get("base_options", ())
         ]
-    except (NotPlain, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise refused(f"its record cannot be read: {error}") from None
     return kept, attributes, bases
 

@@ -19,6 +19,7 @@ MAX_DEPTH = 18
 MAX_ITEMS = 2_000_000
 # Python refuses to print integers of more than 4300 digits (14,284 bits).
 MAX_BITS = 4096
+_MALFORMED = (TypeError, LookupError, ValueError, RuntimeError, OverflowError)
 _FEW_KEYS = 1000
 _HASH_MODULUS = 2**61 - 1  # CPython's, for whole numbers on 64-bit systems
 DTYPES = {
@@ -64,48 +65,64 @@ def encode(value: Any, blobs: Blobs | None) -> Any:
     Raises:
         ValueRefused: for any other type, or nesting deeper than 18.
     """
-    return _encode(value, blobs, 0)
+    return Encoder(blobs).encode(value)
 
 
-def _encode(value: Any, blobs: Blobs | None, depth: int) -> Any:
-    kind = type(value)
-    if depth > MAX_DEPTH:
-        raise ValueRefused(f"values are nested deeper than {MAX_DEPTH}")
-    if value is None or kind is bool or kind is str:
-        return value
-    if kind is int:
-        if value.bit_length() > MAX_BITS:
-            raise ValueRefused(f"an integer has more than {MAX_BITS} bits")
-        return value if abs(value) < 2**63 else {"int": hex(value)}
-    if kind is float:
-        return value if math.isfinite(value) else {"float": repr(value)}
-    if isinstance(value, torch.Tensor):
-        return _encode_tensor(value, blobs)
-    if kind is torch.Size:
-        return {"size": list(value)}
-    if kind is torch.dtype and value in DTYPE_NAMES:
-        return {"dtype": DTYPE_NAMES[value]}
-    if kind in (list, tuple, set, frozenset):
-        return {kind.__name__: [_encode(item, blobs, depth + 1) for item in value]}
-    if isinstance(value, dict):
-        pairs = [
-            [_encode(key, blobs, depth + 1), _encode(item, blobs, depth + 1)]
-            for key, item in value.items()
-        ]
-        form = form_of(value)
-        return {"dict": pairs} if form == "dict" else {"formed": [form, pairs]}
-    raise ValueRefused(f"a {kind.__name__} cannot leave the rule's process")
+class Encoder:
+    """Describes values; a subclass may put tensors elsewhere, and know more kinds."""
 
+    def __init__(self, blobs: Blobs | None) -> None:
+        """Append the bytes of tensors to `blobs`, if there are any."""
+        self._blobs = blobs
 
-def _encode_tensor(tensor: torch.Tensor, blobs: Blobs | None) -> Any:
-    fault = tensor_fault(tensor)
-    if fault is not None:
-        raise ValueRefused(fault)
-    if blobs is not None and tensor.numel():
-        flat = whole(tensor.detach()).to("cpu").contiguous().reshape(-1)
-        # frombuffer's inverse without numpy: the bytes of a uint8 view.
-        blobs.append(bytes_of(flat))
-    return {"tensor": [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]}
+    def encode(self, value: Any, depth: int = 0) -> Any:
+        """The description of a value; see `encode`."""
+        kind = type(value)
+        if depth > MAX_DEPTH:
+            raise ValueRefused(f"values are nested deeper than {MAX_DEPTH}")
+        if value is None or kind is bool or kind is str:
+            return value
+        if kind is int:
+            if value.bit_length() > MAX_BITS:
+                raise ValueRefused(f"an integer has more than {MAX_BITS} bits")
+            return value if abs(value) < 2**63 else {"int": hex(value)}
+        if kind is float:
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if isinstance(value, torch.Tensor):
+            return self.tensor(value)
+        if kind is torch.Size:
+            return {"size": list(value)}
+        if kind is torch.dtype and value in DTYPE_NAMES:
+            return {"dtype": DTYPE_NAMES[value]}
+        if kind in (list, tuple, set, frozenset):
+            return {kind.__name__: [self.encode(each, depth + 1) for each in value]}
+        if isinstance(value, dict):
+            pairs = [
+                [self.encode(key, depth + 1), self.encode(item, depth + 1)]
+                for key, item in value.items()
+            ]
+            form = self.form(value)
+            return {"dict": pairs} if form == "dict" else {"formed": [form, pairs]}
+        return self.other(value, depth)
+
+    def tensor(self, tensor: torch.Tensor) -> Any:
+        """The description of a tensor."""
+        fault = tensor_fault(tensor)
+        if fault is not None:
+            raise ValueRefused(fault)
+        if self._blobs is not None and tensor.numel():
+            flat = whole(tensor.detach()).to("cpu").contiguous().reshape(-1)
+            # frombuffer's inverse without numpy: the bytes of a uint8 view.
+            self._blobs.append(bytes_of(flat))
+        return {"tensor": [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]}
+
+    def form(self, mapping: dict[Any, Any]) -> str:
+        """What kind of dict it is."""
+        return form_of(mapping)
+
+    def other(self, value: Any, depth: int) -> Any:
+        """The description of a value of no other kind."""
+        raise ValueRefused(f"a {type(value).__name__} cannot leave the rule's process")
 
 
 def form_of(mapping: dict[Any, Any]) -> str:
@@ -206,16 +223,16 @@ class Decoder:
             raise ValueRefused("a value is neither plain nor described by one tag")
         ((tag, content),) = value.items()
         try:
-            return self._tagged(tag, content, depth)
-        except (TypeError, KeyError, ValueError, RuntimeError, OverflowError) as error:
+            return self.tagged(tag, content, depth)
+        except _MALFORMED as error:
             if isinstance(error, ValueRefused):
                 raise
             raise ValueRefused(f"a value tagged {tag!r:.40} is malformed") from None
 
-    def _tagged(self, tag: str, content: Any, depth: int) -> Any:
+    def tagged(self, tag: str, content: Any, depth: int) -> Any:
+        """The value of one tag and what stands with it."""
         if tag == "tensor":
-            name, shape = content
-            return self._tensor(DTYPES[name], shape)
+            return self.tensor(content)
         if tag == "dtype":
             return DTYPES[content]
         if tag == "float":
@@ -230,7 +247,7 @@ class Decoder:
             form, content = content
             if type(content) is not list:
                 raise ValueRefused("a container's content is no list")
-            return formed(form, self._tagged("dict", content, depth))
+            return formed(form, self.tagged("dict", content, depth))
         if tag == "dict":
             keys = [self.decode(key, depth + 1) for key, _ in content]
             check_hashes(keys)
@@ -243,7 +260,10 @@ class Decoder:
             check_hashes(items)
         return _CONTAINERS[tag](items)
 
-    def _tensor(self, dtype: torch.dtype, shape: list[int]) -> torch.Tensor:
+    def tensor(self, content: Any) -> torch.Tensor:
+        """The tensor of a description: a view of the bytes that came with it."""
+        name, shape = content
+        dtype = DTYPES[name]
         if type(shape) is not list or len(shape) > 64:
             raise ValueRefused("a tensor's shape is malformed")
         if any(type(size) is not int or size < 0 for size in shape):
