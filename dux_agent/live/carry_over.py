@@ -113,6 +113,6 @@ def after_a_first_step(
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             write_back(parameters, values)
-            for group, held in zip(groups, options, strict=True):
+            for group, was in zip(groups, options, strict=True):
                 group.clear()
-                group.update(held)
+                group.update(was)

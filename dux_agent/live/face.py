@@ -50,8 +50,9 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
         named = isinstance(groups, list) and all(
             isinstance(group, dict) and "params" in group for group in groups
         )
-        held = [[id(each) for each in group["params"]] for group in own]
-        if not named or held != [[id(p) for p in group["params"]] for group in groups]:
+        stepped = [[id(each) for each in group["params"]] for group in own]
+        given = [[id(p) for p in group["params"]] for group in groups] if named else []
+        if given != stepped:
             raise ValueError(
                 "optimizer.param_groups was given groups of other parameters than it "
                 "steps; the same in the same order were wanted, with any options; "

@@ -46,19 +46,19 @@ class Followed:
         scheduler = self._scheduler()
         if scheduler is None:
             return False
-        held = vars(scheduler)
-        last = held.get("_last_lr")
+        attributes = vars(scheduler)
+        last = attributes.get("_last_lr")
         if last is not None:
             return last is not self._mark  # a new list is the last act of every step
-        return bool(held.get("last_epoch") != self._mark)
+        return bool(attributes.get("last_epoch") != self._mark)
 
     def mark(self) -> None:
         """It was seen as it stands now."""
         scheduler = self._scheduler()
         if scheduler is not None:
-            held = vars(scheduler)
-            last = held.get("_last_lr")
-            self._mark = held.get("last_epoch") if last is None else last
+            attributes = vars(scheduler)
+            last = attributes.get("_last_lr")
+            self._mark = attributes.get("last_epoch") if last is None else last
 
     def shade(self, rates: OwnRates, optimizers: Sequence[Any]) -> None:
         """Make its shadow as it stands, unless it needs none."""
@@ -159,9 +159,9 @@ def _put(groups: list[dict[str, Any]], rates: list[Any]) -> None:
             group["lr"] = rate
 
 
-def _as(held: Any, rate: Any) -> Any:
+def _as(before: Any, rate: Any) -> Any:
     """A rate in the make of the one before: a tensor keeps its dtype."""
-    if isinstance(held, torch.Tensor):
+    if isinstance(before, torch.Tensor):
         number = number_in(rate)
-        return held if number is None else torch.full_like(held, number)
+        return before if number is None else torch.full_like(before, number)
     return copied(rate)

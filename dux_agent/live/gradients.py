@@ -17,18 +17,18 @@ def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
 
     Sparse gradients count with the values they hold.
     """
-    held = []
+    gradients = []
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None or not gradient.numel():
             continue
         gradient = gradient.detach()
-        held.append(
+        gradients.append(
             gradient if gradient.layout is torch.strided else gradient.to_dense()
         )
-    if not held:
+    if not gradients:
         return None
-    norms = torch._foreach_norm(held)
+    norms = torch._foreach_norm(gradients)
     device = norms[0].device
     stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
     return float(torch.linalg.vector_norm(stacked))

@@ -74,9 +74,9 @@ class GuardedSlot(RuleSlot):
             TypeError, ValueError: it is nothing that a rule may keep; it is dropped.
         """
         rule = self.running
-        held = self._look.holds(rule)
+        handed_out = self._look.holds(rule)
         written = self._look.taken_back()
-        if not held or self.closed:
+        if not handed_out or self.closed:
             return
         wanted = by_index(written, self._groups)
         now = self.guard.rule_state()

@@ -63,23 +63,23 @@ def hooked(step: Callable[..., Any]) -> Any:
 
 def share_hooks(live: torch.optim.Optimizer, base: torch.optim.Optimizer) -> None:
     """From now on a hook that is registered on either is a hook of both."""
-    held = vars(_holder(base))
+    tables = vars(_holder(base))
     for name in _TABLES:
-        if name in held:
-            setattr(live, name, held[name])
+        if name in tables:
+            setattr(live, name, tables[name])
 
 
 @contextmanager
 def silenced(base: torch.optim.Optimizer) -> Iterator[None]:
     """The base's own calls fire no hooks: the live optimizer's have, or will."""
     holder = _holder(base)
-    held = {name: table for name, table in vars(holder).items() if name in _TABLES}
-    for name in held:
+    tables = {name: table for name, table in vars(holder).items() if name in _TABLES}
+    for name in tables:
         setattr(holder, name, OrderedDict())
     try:
         yield
     finally:
-        for name, table in held.items():
+        for name, table in tables.items():
             table.update(getattr(holder, name))  # registered by what was called
             setattr(holder, name, table)
 

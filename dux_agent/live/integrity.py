@@ -213,15 +213,15 @@ def all_finite(parameters: list[torch.Tensor]) -> bool:
     One norm a tensor and one look at their sum: 26 % of a fused step at 94k weights.
     A norm that overflows counts as not finite: such a model is lost too.
     """
-    held = [
+    numbers = [
         p.detach()
         for p in parameters
         if p.numel() and (p.is_floating_point() or p.is_complex())
     ]
-    if not held:
+    if not numbers:
         return True
     # float16 norms overflow at 65504, which sound weights can reach together.
-    wide = [p.float() if p.dtype.itemsize < 4 else p for p in held]
+    wide = [p.float() if p.dtype.itemsize < 4 else p for p in numbers]
     norms = torch._foreach_norm(wide)
     device = norms[0].device
     total = sum(norm.to(device=device, dtype=torch.float64).real for norm in norms)

@@ -210,15 +210,15 @@ def _state_by_index(
     parameters = parameters_of(live.param_groups)
     names = list(chain.from_iterable(group["params"] for group in saved.groups))
     place = {name: index for index, name in enumerate(names)}
-    held: dict[int, dict[str, Any]] = {}
+    entries: dict[int, dict[str, Any]] = {}
     for name, entry in saved.state.items():
         if name not in place or not isinstance(entry, dict):
             continue
         index = place[name]
         # The base optimizer copies for itself, and may keep what is no plain data.
         copied = saved.source is not None
-        held[index] = raised(entry, parameters[index].device) if copied else entry
-    return held
+        entries[index] = raised(entry, parameters[index].device) if copied else entry
+    return entries
 
 
 def _loaded_base(live: GuardedSlot, saved: SavedCheckpoint) -> dict[str, Any]:

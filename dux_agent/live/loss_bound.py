@@ -67,17 +67,17 @@ class LossBound:
             reach: the highest mean loss of the run so far.
             width: how many times wider than the module's text says.
         """
-        held = [loss for loss in losses if math.isfinite(loss)][-_SPREAD_OF:]
-        if not held:
+        finite = [loss for loss in losses if math.isfinite(loss)][-_SPREAD_OF:]
+        if not finite:
             return None
-        recent = held[-_MEAN_OF:]
+        recent = finite[-_MEAN_OF:]
         mean = math.fsum(recent) / len(recent)
         scale = max(abs(mean), abs(reach) / 10)
-        spread = _spread(held)
-        if len(held) < 8:
+        spread = _spread(finite)
+        if len(finite) < 8:
             # Too few to tell noise from trend: be as wide as the loss itself.
             spread = max(spread, scale / 4)
-        highest = max(max(held), *(x for x in dry_run if math.isfinite(x)), mean)
+        highest = max(max(finite), *(x for x in dry_run if math.isfinite(x)), mean)
         return cls(
             spike=highest + width * (10 * spread + scale),
             drift=mean + width * (4 * spread + scale / 4),

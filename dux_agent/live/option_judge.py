@@ -42,23 +42,23 @@ class OptionJudge:
         Args:
             shared: gives the tensors whose memory no rate may lie in.
         """
-        for group, held in zip(self._groups, self._held, strict=False):
-            was = {name: value for name, value, _ in held}
+        for group, known in zip(self._groups, self._held, strict=False):
+            was = {name: value for name, value, _ in known}
             if len(group) > max(MOST_OPTIONS, len(was)):
                 return f"the step left {len(group)} options in a group"
             self._mend(group, was)
             now = group.get("lr", _ABSENT)
             if type(now) is float and now is was.get("lr"):
                 continue
-            found = self._rate_fault(now, held, shared)
+            found = self._rate_fault(now, known, shared)
             if found is not None:
                 return f"the step left a rate that is none: {found}"
         return None
 
     def put_back(self) -> None:
         """Make the groups hold what they held before the step."""
-        for group, held in zip(self._groups, self._held, strict=False):
-            put_back(group, held)
+        for group, known in zip(self._groups, self._held, strict=False):
+            put_back(group, known)
 
     def _mend(self, group: Options, was: Options) -> None:
         for name in SCHEDULERS & was.keys():
@@ -71,10 +71,10 @@ class OptionJudge:
     def _rate_fault(
         self,
         now: Any,
-        held: Iterable[tuple[str, Any, Any]],
+        known: Iterable[tuple[str, Any, Any]],
         shared: Callable[[], Iterable[torch.Tensor]],
     ) -> str | None:
-        rates = [(value, copy) for name, value, copy in held if name == "lr"]
+        rates = [(value, copy) for name, value, copy in known if name == "lr"]
         before, copy = rates[0] if rates else (_ABSENT, _ABSENT)
         if now is before:
             # A tensor may have been written to; what was no rate before is the loop's.

@@ -141,8 +141,8 @@ class OwnSchedule:
         rates = self._rates
         if rates is None:
             return
-        for held, group in zip(rates.param_groups, self._groups, strict=False):
-            held.update(_without_parameters(group, "lr"))
+        for own, group in zip(rates.param_groups, self._groups, strict=False):
+            own.update(_without_parameters(group, "lr"))
         # Of several, the one whose rates are found in the groups was the last.
         for each in sorted(moved, key=lambda each: each.ends(numbers) == numbers):
             each.advance(rates, shown, numbers, self._known_optimizers())

@@ -229,9 +229,9 @@ class RunGuard(Guard):
         self._good = pending
 
     def _same_parameters(self) -> bool:
-        held = self._good.model.parameters
+        then = self._good.model.parameters
         now = self._parameters()
-        return len(held) == len(now) and all(map(_is, held, now))
+        return len(then) == len(now) and all(map(_is, then, now))
 
     def _begin_where_it_differs(self) -> None:
         """Weights that were loaded since are what there is to go back to.
@@ -240,8 +240,8 @@ class RunGuard(Guard):
         """
         good = self._good.model
         if not self._same_parameters() or not all(
-            torch.equal(held, value.detach().to(held.device))
-            for held, value in zip(good.values, self._parameters(), strict=True)
+            torch.equal(kept, value.detach().to(kept.device))
+            for kept, value in zip(good.values, self._parameters(), strict=True)
         ):
             self._begin()
 
@@ -249,11 +249,11 @@ class RunGuard(Guard):
         """Which values of its groups the optimizer writes in its own steps."""
         groups = self.slot.param_groups
         self._written += [set() for _ in range(len(groups) - len(self._written))]
-        for held, group, names in zip(before, groups, self._written, strict=False):
+        for was, group, names in zip(before, groups, self._written, strict=False):
             names.update(
                 name
                 for name, value in group.items()
-                if name not in ("params", "lr") and value is not held.get(name)
+                if name not in ("params", "lr") and value is not was.get(name)
             )
 
     def _go_back(self, reason: str) -> None:
@@ -364,8 +364,8 @@ class RunGuard(Guard):
 
         return take_over
 
-    def _packed(self, held: RunSnapshot | None, wanted: bool) -> dict[str, Any] | None:
-        return held.state_dict(self._written) if wanted and held is not None else None
+    def _packed(self, good: RunSnapshot | None, wanted: bool) -> dict[str, Any] | None:
+        return good.state_dict(self._written) if wanted and good is not None else None
 
 
 def hold_back(slot: RuleSlot, factor: float) -> None:

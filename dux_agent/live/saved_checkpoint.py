@@ -86,7 +86,7 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         )
     groups = copy_of_groups(groups)
     known = ("state", "param_groups")
-    more = {name: held for name, held in state_dict.items() if name not in known}
+    more = {name: value for name, value in state_dict.items() if name not in known}
     record = groups[0].pop("dux", None)
     if record is None:
         return SavedCheckpoint(state, groups, None, {}, [], [], 0, more=more)

@@ -87,14 +87,14 @@ def is_over(scheduler: Any, optimizers: Sequence[torch.optim.Optimizer]) -> bool
 
 
 def _optimizers_of(scheduler: Any) -> Iterator[Any]:
-    held = getattr(scheduler, "__dict__", {}).get("optimizer")
+    optimizer = getattr(scheduler, "__dict__", {}).get("optimizer")
     for _ in range(_MOST_WRAPPERS):
-        if held is None:
+        if optimizer is None:
             return
-        yield held
+        yield optimizer
         # Accelerate's wrapper keeps it as `optimizer`, Lightning's as `_optimizer`.
-        inside = getattr(held, "__dict__", {})
-        held = inside.get("optimizer", inside.get("_optimizer"))
+        inside = getattr(optimizer, "__dict__", {})
+        optimizer = inside.get("optimizer", inside.get("_optimizer"))
 
 
 def unwrapped(scheduler: Any) -> Any:
@@ -139,7 +139,7 @@ def schedulers_given(
 
 def all_optimizers(schedulers: Iterable[Any]) -> list[Any]:
     """Every optimizer and wrapper that these hold on to."""
-    return [held for each in schedulers for held in _optimizers_of(each)]
+    return [optimizer for each in schedulers for optimizer in _optimizers_of(each)]
 
 
 def at_work() -> set[int]:

@@ -173,9 +173,9 @@ def _is_torchs(scheduler: Any) -> bool:
 
 def _counters(scheduler: Any) -> list[Any]:
     """Whole numbers, words and claims of a scheduler and its parts; no rates."""
-    held: list[Any] = []
+    found: list[Any] = []
     for each in (scheduler, *all_parts_of(scheduler)):
         for name, value in sorted(vars(each).items()):
             if value is None or type(value) in (int, bool, str):
-                held.append((name, value))
-    return held
+                found.append((name, value))
+    return found

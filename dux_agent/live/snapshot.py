@@ -62,11 +62,11 @@ class Buffers:
 
     def values(self) -> list[torch.Tensor]:
         """The copies, in the order of the model's buffers."""
-        return [held.value for held in self._held.values()]
+        return [buffer.value for buffer in self._held.values()]
 
     def named(self) -> dict[str, torch.Tensor]:
         """The copies by path, as `layers.0.running_mean`."""
-        return {path: held.value for path, held in self._held.items()}
+        return {path: buffer.value for path, buffer in self._held.items()}
 
     def take_over(self, values: Mapping[str, torch.Tensor] | list[Any]) -> None:
         """From now on these are what is put back.
@@ -95,8 +95,8 @@ class Buffers:
 
     def restore(self) -> None:
         """Put the values back, in place where the tensor is still of that shape."""
-        for held in self._held.values():
-            now, value = held.module._buffers.get(held.name), held.value
+        for buffer in self._held.values():
+            now, value = buffer.module._buffers.get(buffer.name), buffer.value
             alike = now is not None and (now.shape, now.dtype) == (
                 value.shape,
                 value.dtype,
@@ -105,7 +105,7 @@ class Buffers:
                 with torch.no_grad():
                     now.copy_(value)
             else:
-                held.module._buffers[held.name] = value.to(held.device, copy=True)
+                buffer.module._buffers[buffer.name] = value.to(buffer.device, copy=True)
 
 
 def _buffers_of(
@@ -178,8 +178,8 @@ class Snapshot:
         Raises:
             ValueError: it is of parameters or buffers of another make.
         """
-        makes = [(tuple(held.shape), held.dtype) for held in state["values"]]
-        if makes != [(tuple(held.shape), held.dtype) for held in parameters]:
+        makes = [(tuple(each.shape), each.dtype) for each in state["values"]]
+        if makes != [(tuple(each.shape), each.dtype) for each in parameters]:
             raise ValueError("a snapshot of other parameters than these")
         values = [
             value.cpu() if host else value.to(parameter.device)

@@ -88,13 +88,13 @@ class StateLook:
         """The copies of now; the same ones until they are taken back."""
         if self._held is None or self._rule is not rule:
             parameters = parameters_of(groups)
-            held, moment = StateOfRule(dict), _Moment()
-            held.moment = moment
+            copies, moment = StateOfRule(dict), _Moment()
+            copies.moment = moment
             for index, entry in learned.state.items():
                 copy = StateOfParameter(entry)
                 copy.moment = moment
-                dict.__setitem__(held, parameters[index], copy)
-            self._rule, self._held = rule, held
+                dict.__setitem__(copies, parameters[index], copy)
+            self._rule, self._held = rule, copies
         return self._held
 
     def holds(self, rule: Any) -> bool:
@@ -103,11 +103,11 @@ class StateLook:
 
     def taken_back(self) -> Mapping[Any, Any]:
         """What was handed out, as it is now; its time is over."""
-        held, self._held, self._rule = self._held, None, None
-        if held is None:
+        copies, self._held, self._rule = self._held, None, None
+        if copies is None:
             return {}
-        held.moment.over = True
-        return held
+        copies.moment.over = True
+        return copies
 
 
 def by_index(state: Any, groups: ParamGroups) -> dict[int, dict[str, Any]]:

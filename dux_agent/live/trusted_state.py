@@ -116,7 +116,7 @@ class TrustedState:
             for key, entry in each.state:
                 place = index_of.get(id(key)) if isinstance(key, torch.Tensor) else key
                 entries.append([isinstance(key, torch.Tensor), place, _plain(entry)])
-            attributes = {name: _plain(held) for name, held in each.attributes.items()}
+            attributes = {name: _plain(one) for name, one in each.attributes.items()}
             packed.append({"state": entries, "attributes": attributes})
         return None if _foreign(packed) else packed
 

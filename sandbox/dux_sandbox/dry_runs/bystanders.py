@@ -147,8 +147,8 @@ class _KeptTensor:
             if not _same_memory(tensor, self._data):
                 tensor.data = self._data
             _write_back(self._data, self._values)
-        for hooks, held in self._hooks:
-            _refill(hooks, held)
+        for hooks, before in self._hooks:
+            _refill(hooks, before)
 
 
 def _write_back(tensor: torch.Tensor, value: torch.Tensor) -> None:
@@ -197,8 +197,8 @@ class _KeptModule:
     @torch.no_grad()
     def restore(self) -> None:
         _refill(self._attributes, self._before)
-        for table, held in self._tables:
-            _refill(table, held)
+        for table, before in self._tables:
+            _refill(table, before)
         for listed, items in self._lists:
             if list(map(id, listed)) != list(map(id, items)):
                 listed[:] = items
@@ -208,13 +208,13 @@ class _KeptModule:
             self._module.training = self._training
 
 
-def _refill(table: dict[Any, Any], held: dict[Any, Any]) -> None:
-    same = table.keys() == held.keys() and all(
-        value is held[name] for name, value in table.items()
+def _refill(table: dict[Any, Any], before: dict[Any, Any]) -> None:
+    same = table.keys() == before.keys() and all(
+        value is before[name] for name, value in table.items()
     )
     if not same:
         table.clear()
-        table.update(held)
+        table.update(before)
 
 
 class _Counters:

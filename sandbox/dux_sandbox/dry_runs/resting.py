@@ -63,5 +63,5 @@ def _sum_of_bits(tensor: torch.Tensor) -> int | None:
     if whole is None:
         return None
     flat = plain.contiguous().view(-1)
-    held = flat if flat.dtype == whole else flat.view(whole)
-    return int(held.sum(dtype=torch.int64))
+    numbers = flat if flat.dtype == whole else flat.view(whole)
+    return int(numbers.sum(dtype=torch.int64))

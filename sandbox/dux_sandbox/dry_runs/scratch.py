@@ -131,11 +131,11 @@ def _share(one: torch.Tensor, other: torch.Tensor) -> bool:
 @contextmanager
 def gradients_aside(parameters: list[torch.Tensor]) -> Iterator[None]:
     """Put the live gradients aside, so that nothing can add to them by mistake."""
-    held = [parameter.grad for parameter in parameters]
+    gradients = [parameter.grad for parameter in parameters]
     for parameter in parameters:
         parameter.grad = None
     try:
         yield
     finally:
-        for parameter, gradient in zip(parameters, held, strict=True):
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient

@@ -77,11 +77,11 @@ def quieten(model: nn.Module, twin: nn.Module) -> None:
     A module on its own warns at each `self.log`, and raises where it reads its trainer.
     """
     for one, other in zip(model.modules(), twin.modules(), strict=False):
-        held = vars(one)
-        if "_trainer" not in held or type(one) is not type(other):
+        attributes = vars(one)
+        if "_trainer" not in attributes or type(one) is not type(other):
             continue
-        if held["_trainer"] is not None:
-            vars(other)["_trainer"] = QuietTrainer(held["_trainer"])
+        if attributes["_trainer"] is not None:
+            vars(other)["_trainer"] = QuietTrainer(attributes["_trainer"])
         for name in ("log", "log_dict"):
             if callable(getattr(type(other), name, None)):
                 vars(other)[name] = _Nothing()

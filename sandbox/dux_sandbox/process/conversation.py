@@ -61,10 +61,10 @@ class Conversation:
             raise self.broken(error, _JAIL_SECONDS) from None
         self.child.pause()
         try:
-            held = {row[0] for row in message["layers"] if row[1] is True}
+            active = {row[0] for row in message["layers"] if row[1] is True}
         except NONSENSE:
             raise self.fail("channel", "its layers are malformed") from None
-        missing = [name for name in names if name not in held]
+        missing = [name for name in names if name not in active]
         if missing:
             raise RuleFailed(
                 Finding(

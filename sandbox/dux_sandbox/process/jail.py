@@ -197,7 +197,7 @@ def lock(
     """
     with suppress(ImportError, RuntimeError, OSError):
         import pyseccomp  # noqa: F401  (no file can be read once Landlock holds)
-    held = []
+    layers = []
     for name, put_on in LAYERS.items():
         if only is not None and name not in only:
             continue
@@ -212,8 +212,8 @@ def lock(
             put_on()
         except (LayerMissing, OSError, ValueError) as error:
             active, detail = False, str(error)
-        held.append(Layer(name, active, detail, (time.perf_counter() - began) * 1e3))
-    return held
+        layers.append(Layer(name, active, detail, (time.perf_counter() - began) * 1e3))
+    return layers
 
 
 def bound_memory(extra: int) -> None:

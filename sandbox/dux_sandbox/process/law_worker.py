@@ -40,8 +40,8 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         _rehearse()
     trajectory(torch.optim.SGD)  # autograd and its engine, once
     rehearse_optional(request["also"])
-    held = jail.lock(request["memory"])
-    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
+    layers = jail.lock(request["memory"])
+    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in layers]
     channel.send({"layers": rows})
     try:
         message, _ = channel.receive(None)
@@ -98,9 +98,9 @@ class _Pickle:
     go: a tensor travels as its dtype, shape and numbers."""
 
     @staticmethod
-    def dumps(held: Any) -> bytes:
+    def dumps(value: Any) -> bytes:
         """As pickle.dumps."""
-        return pickle.dumps(_without_tensors(held))
+        return pickle.dumps(_without_tensors(value))
 
     @staticmethod
     def loads(data: bytes) -> Any:
@@ -111,23 +111,23 @@ class _Pickle:
 _TENSOR = "a tensor"
 
 
-def _without_tensors(held: Any) -> Any:
-    if isinstance(held, torch.Tensor):
-        flat = held.detach().double().flatten().tolist()
-        return (_TENSOR, str(held.dtype)[6:], tuple(held.shape), flat)
-    if isinstance(held, dict):
-        return {key: _without_tensors(value) for key, value in held.items()}
-    if type(held) in (list, tuple):
-        return type(held)(_without_tensors(each) for each in held)
-    return held
+def _without_tensors(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        flat = value.detach().double().flatten().tolist()
+        return (_TENSOR, str(value.dtype)[6:], tuple(value.shape), flat)
+    if isinstance(value, dict):
+        return {key: _without_tensors(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_without_tensors(each) for each in value)
+    return value
 
 
-def _with_tensors(held: Any) -> Any:
-    if type(held) is tuple and len(held) == 4 and held[0] == _TENSOR:
-        flat = torch.tensor(held[3], dtype=torch.float64)
-        return flat.to(getattr(torch, held[1])).reshape(held[2])
-    if isinstance(held, dict):
-        return {key: _with_tensors(value) for key, value in held.items()}
-    if type(held) in (list, tuple):
-        return type(held)(_with_tensors(each) for each in held)
-    return held
+def _with_tensors(value: Any) -> Any:
+    if type(value) is tuple and len(value) == 4 and value[0] == _TENSOR:
+        flat = torch.tensor(value[3], dtype=torch.float64)
+        return flat.to(getattr(torch, value[1])).reshape(value[2])
+    if isinstance(value, dict):
+        return {key: _with_tensors(each) for key, each in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_with_tensors(each) for each in value)
+    return value

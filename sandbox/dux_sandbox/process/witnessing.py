@@ -171,11 +171,11 @@ def _fork(warm: Zygote, around: dict[str, Any], only: Sequence[str] | None) -> C
 def _told(child: Child) -> tuple[tuple[Layer, ...], dict[str, str | None]]:
     """The layers that hold, and for each attempt None, or why it failed."""
     try:
-        held, _ = child.channel.receive(_ANSWER_SECONDS)
+        message, _ = child.channel.receive(_ANSWER_SECONDS)
         tried, _ = child.channel.receive(_ANSWER_SECONDS)
     except ChannelBroken as error:
         raise RuleFailed(Finding("jail", None, str(error))) from None
-    layers = tuple(Layer(*row) for row in held["layers"])
+    layers = tuple(Layer(*row) for row in message["layers"])
     return layers, {
         name: None if worked else said for name, worked, said in tried["attempts"]
     }

@@ -117,12 +117,12 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     around = None
     if request["purpose"] == "witness":
         around = attempts.prepare(request, descriptors[0])
-    held = jail.lock(
+    layers = jail.lock(
         memory,
         lambda: start_threads(request.get("threads", 1)),
         only=request.get("only"),
     )
-    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
+    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in layers]
     channel.send({"layers": rows})
     if around is not None:
         channel.send({"attempts": attempts.make(around)})
