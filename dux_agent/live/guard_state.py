@@ -257,18 +257,11 @@ def _predecessor(live: GuardedSlot, packed: Mapping[str, Any]) -> Predecessor:
     if references:
         _require_groups(live, references)
     here = live.guard.snapshot()
-    rule: RunningRule | None = None
     try:
         # Building it checks the source again.
-        rule = live.build(source, live.param_groups)
-        rule.restore(learned)
-        rule.closure_use = closure_use(packed)
+        rule = live.built_again(source, learned, closure_use(packed))
     except SourceRejected as error:
         raise CheckpointRefused(digest, error.report.findings) from None
-    except BaseException:
-        if rule is not None:
-            rule.close()
-        raise
     finally:
         here.restore()  # what building it may have written
     return Predecessor(rule, owned, options, references or None)

@@ -270,14 +270,9 @@ def _built(
     live: GuardedSlot, source: str, saved: SavedCheckpoint, learned: RuleState
 ) -> RunningRule:
     here = live.guard.snapshot()
-    rule = None
     try:
-        rule = live.build(source, live.param_groups)
-        rule.restore(learned)
-        rule.closure_use = saved.closure_use
+        return live.built_again(source, learned, saved.closure_use)
     except (RuleFailed, SourceRejected) as error:
-        if rule is not None:
-            rule.close()
         findings = (
             (error.finding,)
             if isinstance(error, RuleFailed)
@@ -286,4 +281,3 @@ def _built(
         raise CheckpointRefused(digest_of(source), findings) from None
     finally:
         here.restore()  # what building it may have written
-    return rule

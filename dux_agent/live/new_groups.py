@@ -84,9 +84,7 @@ def meet_groups(guard: Guard, given: Collection[str] = ()) -> None:
     slot.schedule.pause()
     before = GroupsBefore(groups)
     try:
-        rule = slot.build(source, groups)
-        rule.restore(learned)
-        rule.closure_use = old.closure_use
+        rule = slot.built_again(source, learned, old.closure_use)
     except RuleFailed as failed:
         _fall_back(guard, before, f"the rule failed: {failed.finding}")
         return

@@ -21,9 +21,9 @@ from dux_agent.live.group_options import (
 from dux_agent.live.hooks import silenced
 from dux_agent.live.rates import References
 from dux_agent.live.schedule import Schedule
-from dux_sandbox.closures import Closure
+from dux_sandbox.closures import Closure, ClosureUse
 from dux_sandbox.option_values import SCHEDULERS
-from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
+from dux_sandbox.running import InlineRule, ParamGroups, RuleState, RunningRule
 
 RuleBuilder = Callable[[str, ParamGroups], RunningRule]
 """The rule of a source over the parameters of these groups. Raises RuleFailed or
@@ -121,6 +121,24 @@ class RuleSlot:
         ]
         owned = [set(names) for names in self.owned]
         return Predecessor(self.running, owned, options, references)
+
+    def built_again(
+        self, source: str, learned: RuleState, closure_use: ClosureUse
+    ) -> RunningRule:
+        """The rule of a source, over the groups of now, with what it had learned.
+
+        Raises:
+            SourceRejected: the static check refuses the source.
+            RuleFailed: it could not be built, or does not take what it had learned.
+        """
+        rule = self.build(source, self.param_groups)
+        try:
+            rule.restore(learned)
+        except BaseException:
+            rule.close()
+            raise
+        rule.closure_use = closure_use
+        return rule
 
     def make_live(
         self,

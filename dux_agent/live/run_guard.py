@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +32,9 @@ from dux_agent.live.guard import Guard
 from dux_agent.live.guard_state import Snapshots
 from dux_agent.live.guarded_rule import DEAR_EVERY, HEALTHY_LOSSES
 from dux_agent.live.integrity import all_finite
-from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rates import Reference
 from dux_agent.live.rule_slot import RuleSlot
+from dux_agent.live.run_losses import RunLosses
 from dux_agent.live.run_snapshot import RunSnapshot
 from dux_sandbox.closures import LoopClosure
 from dux_sandbox.group_shares import number_in
@@ -47,10 +46,6 @@ log = logging.getLogger(__name__)
 Mark = tuple[torch.Tensor, torch.Tensor, int]
 
 NEVER_WRITTEN = {"params", "lr", *KERNEL_FLAGS}
-_LOSSES = 64
-_EARLY = (8, 16, 32)
-_REACH_OF = 32
-_WIDTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -119,17 +114,14 @@ class RunGuard(Guard):
         self._steps = 0  # since it began
         self._quiet = 0  # since it began or last went back
         self._sees_losses = False
-        self._losses: deque[float] = deque(maxlen=_LOSSES)
-        self._seen = 0
-        self._reach = 0.0
-        self._judge = LossJudge(None)
+        self._losses = RunLosses()
         self._pending: RunSnapshot | None = None
         self._stale: list[Mark] = []
         self._written: list[set[str]] = []
         self._good = self._take()
 
     def _take(self) -> RunSnapshot:
-        slot, bound = self.slot, self._judge.bound
+        slot, bound = self.slot, self._losses.judge.bound
         return RunSnapshot.take(
             slot.base, self.model, self._steps, bound, host=self._host
         )
@@ -175,18 +167,11 @@ class RunGuard(Guard):
         self._sees_losses = True
         if self._quiet == 0:
             return  # of a step that is undone already, or before any
-        reason = self._judge.see(loss)
+        reason = self._losses.see(loss)
         if reason is not None:
             self._go_back(reason)
             return
-        self._losses.append(loss)
-        self._seen += 1
-        if self._seen % _REACH_OF == 0:
-            newest = list(self._losses)[-_REACH_OF:]
-            self._reach = max(self._reach, math.fsum(newest) / len(newest))
-        if self._seen in _EARLY:
-            self._take_bound()
-            self._good.bound = self._good.bound or self._judge.bound
+        self._good.bound = self._good.bound or self._losses.judge.bound
         if self._pending is not None:
             self._pending.model.healthy += 1
             if self._pending.model.healthy >= HEALTHY_LOSSES:
@@ -206,10 +191,6 @@ class RunGuard(Guard):
         norm = gradient_norm(self._parameters())
         return norm is not None and not math.isfinite(norm)
 
-    def _take_bound(self) -> None:
-        bound = LossBound.of(list(self._losses), reach=self._reach, width=_WIDTH)
-        self._judge = LossJudge(bound, reach=self._reach)
-
     def _promote_in_a_loop_without_losses(self) -> None:
         pending = self._pending
         if pending is None or self._sees_losses:
@@ -224,8 +205,8 @@ class RunGuard(Guard):
             return
         if not pending.sound():
             return
-        self._take_bound()
-        pending.bound = self._judge.bound
+        self._losses.take_bound()
+        pending.bound = self._losses.judge.bound
         self._good = pending
 
     def _same_parameters(self) -> bool:
@@ -269,9 +250,7 @@ class RunGuard(Guard):
         self._pending = None
         self._quiet = 0
         self._steps = good.model.step
-        self._judge = LossJudge(good.bound, reach=self._reach)
-        self._losses.clear()
-        self._seen = 0 if good.bound is None else _REACH_OF
+        self._losses.begin_again(good.bound)
         if self.rollbacks >= self._max_rollbacks:
             error = TrainingDiverged(
                 f"training diverged again after {self.rollbacks} rollbacks: {reason}; "
@@ -306,10 +285,7 @@ class RunGuard(Guard):
             "factor": self.factor,
             "good": self._packed(self._good, bool(snapshots)),
             "pending": self._packed(self._pending, snapshots == "all"),
-            "judge": self._judge.state_dict(),
-            "losses": list(self._losses),
-            "seen": self._seen,
-            "reach": self._reach,
+            **self._losses.state_dict(),
             "steps": self._steps,
             "quiet": self._quiet,
             "sees_losses": self._sees_losses,
@@ -343,21 +319,17 @@ class RunGuard(Guard):
                 each.learned.require_fit(self.slot.base)
         # No step writes these; a checkpoint that is somebody's may say so.
         written = [set(names) - NEVER_WRITTEN for names in state["written"]]
-        judge = LossJudge.of(state["judge"])
-        losses = [float(loss) for loss in state["losses"]]
-        seen, reach = int(state["seen"]), float(state["reach"])
+        losses = RunLosses.of(state)
         rollbacks, quiet = int(state["rollbacks"]), int(state["quiet"])
         steps, sees_losses = int(state["steps"]), bool(state["sees_losses"])
 
         def take_over() -> None:
             self._begin()
             self.rollbacks, self.factor = rollbacks, factor
-            self._written, self._judge = written, judge
-            self._losses.extend(losses)
-            self._seen, self._reach = seen, reach
+            self._written, self._losses = written, losses
             self._sees_losses, self._quiet = sees_losses, quiet
             if good is None:
-                self._good.bound = judge.bound
+                self._good.bound = losses.judge.bound
                 return
             self._good, self._pending = good, pending
             self._steps = steps

@@ -7,6 +7,7 @@ no line of the source is read before.
 from __future__ import annotations
 
 import pickle
+from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -40,8 +41,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         _rehearse()
     trajectory(torch.optim.SGD)  # autograd and its engine, once
     rehearse_optional(request["also"])
-    layers = jail.lock(request["memory"])
-    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in layers]
+    rows = [astuple(layer) for layer in jail.lock(request["memory"])]
     channel.send({"layers": rows})
     try:
         message, _ = channel.receive(None)

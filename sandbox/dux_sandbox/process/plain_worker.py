@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import astuple
 from types import CodeType, FrameType
 from typing import Any
 
@@ -57,8 +58,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     for known in (torch.optim.SGD, torch.optim.Adam):
         dict(episodes(known, {}))
     _stand_aside()
-    held = jail.lock(request["memory"])
-    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in held]
+    rows = [astuple(layer) for layer in jail.lock(request["memory"])]
     channel.send({"layers": rows, "reached": list(_reached())})
     try:
         message, _ = channel.receive(None)

@@ -6,6 +6,7 @@ import mmap
 import os
 import socket
 from contextlib import suppress
+from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -122,7 +123,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         lambda: start_threads(request.get("threads", 1)),
         only=request.get("only"),
     )
-    rows = [[each.name, each.active, each.detail, each.milliseconds] for each in layers]
+    rows = [astuple(layer) for layer in layers]
     channel.send({"layers": rows})
     if around is not None:
         channel.send({"attempts": attempts.make(around)})
