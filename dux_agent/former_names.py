@@ -16,6 +16,7 @@ FORMER_NAMES = {
     "dux_agent.commands": "dux_agent.cli",
     "dux_agent.folder_files": "dux_agent.run_folder.own_files",
     "dux_agent.live.parameter_makes": "dux_agent.live.parameter_identity",
+    "dux_agent.live.rule_builder": "dux_agent.live.rule_slot",
     "dux_agent.live.rule_watch": "dux_agent.live.guarded_rule",
     "dux_agent.prompt_chain": "dux_agent.run_folder.prompt_chain",
     "dux_agent.record": "dux_agent.run_folder",
