@@ -17,6 +17,7 @@ from dux_agent.deciding.guarding import guard_run
 from dux_agent.deciding.loop import Loop
 from dux_agent.deciding.plan import DecisionPlan, plan_of
 from dux_agent.deciding.rules_in_force import RulesInForce
+from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.hooks import eager
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
     from dux_graphs.budget import Budget
-    from dux_graphs.language_model import LanguageModel
-    from dux_graphs.prices import Prices
-    from dux_graphs.search.strategy import Strategy
 
 
 class Agent(Uncopied):
@@ -58,19 +56,17 @@ class Agent(Uncopied):
         builder: Builder,
         recorder: Recorder,
         *,
-        asked: tuple[LanguageModel, ...] | None,
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
-        strategy: Strategy | None,
-        weights: list[float] | None,
-        prices: Prices,
+        searching: Searching,
     ) -> None:
         """For `attach`; use that."""
         self.training, self.settings = training, training.settings
         self.model, self.optimizer = training.model, training.live
         self._recorder = recorder
         self._closed: str | None = None
-        self._run_guard = guard_run(training, recorder) if asked is None else None
+        asks = bool(searching.asked)
+        self._run_guard = None if asks else guard_run(training, recorder)
         self._rules = RulesInForce(training, recorder)
         self.decisions = self._rules.decisions
         self._decider = Decider(
@@ -78,12 +74,9 @@ class Agent(Uncopied):
             builder,
             self._rules,
             recorder,
-            asked=asked or (),
             budget=budget,
             checkpointer=checkpointer,
-            strategy=strategy,
-            weights=weights,
-            prices=prices,
+            searching=searching,
         )
         self._loop = Loop(training, recorder, self._decider)
         self.optimizer.listener = self._loop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,7 @@ from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.attached import remember, take_over
 from dux_agent.deciding.building import Builder
+from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import budget_of, prices_of, require_prices
 from dux_agent.live.schedulers import schedulers_given
 from dux_agent.refusals import check_model_kind
@@ -94,6 +95,7 @@ def attach(
     decision_timeout: float | None = None,
     strategy: Strategy | None = None,
     prices: str | Path | Mapping[str, Any] | None = None,
+    approve: Callable[[Mapping[str, Any]], bool | str] | None = None,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -190,6 +192,9 @@ def attach(
         prices: of models that we know no price of, or other ones: a JSON file, or what
             stands in it: `{"my-model": {"input": 0.5, "output": 1.5}}`, dollars per
             million tokens.
+        approve: asked about each proposal that passed the dry run, before it is built:
+            `{"source", "digest", "diff", "losses", "incumbent_losses"}` to True; to
+            False, and what is live stays; or to a text, which goes back to the model.
 
     What every decision needs is tried once before anything is written: a copy of the
     model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
@@ -225,7 +230,7 @@ def attach(
         reasoning=_REASONING.get(str(reasoning), reasoning),
     )
     arguments.check_snapshots(snapshots, lm)
-    arguments.check_callables(validate=validate, clone=clone)
+    arguments.check_callables(validate=validate, clone=clone, approve=approve)
     arguments.check_keep_best(keep_best, validate, lm)
     also = arguments.read_also(also)
     schedulers = schedulers_given(schedulers, optimizer)
@@ -235,6 +240,8 @@ def attach(
     )
     known = prices_of(prices)
     require_prices(spending, known, [each.name for each in asked or ()])
+    weights = arguments.read_weights(lm)
+    searching = Searching(asked or (), strategy, weights, known, approve)
     if run_dir is not None and checkpointer is None:
         require_store()
     before = BeforeSteps(optimizer.param_groups)
@@ -253,12 +260,9 @@ def attach(
         training,
         builder,
         recorder,
-        asked=asked,
         budget=spending,
         checkpointer=checkpointer,
-        strategy=strategy,
-        weights=arguments.read_weights(lm),
-        prices=known,
+        searching=searching,
     )
     remember(agent)
     return agent

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-from pydantic import ConfigDict, Field, StrictInt, StrictStr, TypeAdapter
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr, TypeAdapter
 
 from dux_agent.tasks.named import needs_import
 from dux_graphs.decision import build_served_graph
@@ -44,6 +44,7 @@ class OnTask:
         steps: trained before the decision, and again with what it decides.
         lm: name of the chat model, as `dux_graphs.models.chat_model` takes it.
         max_attempts: tries the decision may cost.
+        approve: a person is asked about what passed, by an interrupt.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -52,6 +53,7 @@ class OnTask:
     steps: Annotated[StrictInt, Field(ge=1, le=_MOST_STEPS)] = 40
     lm: StrictStr = "offline"
     max_attempts: Annotated[StrictInt, Field(ge=1, le=_MOST_STEPS)] = 3
+    approve: StrictBool = False
 
 
 _CONTEXT: TypeAdapter[OnTask] = TypeAdapter(OnTask)
@@ -139,6 +141,7 @@ def _ports(context: OnTask) -> Ports:
         dry_run=lambda source: dry_run_of(context, source),
         apply=lambda source: _apply(context, source),
         max_attempts=context.max_attempts,
+        approve="interrupt" if context.approve else None,
     )
 
 

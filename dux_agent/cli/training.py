@@ -62,6 +62,7 @@ def run(
                 f"package.module:build; run for instance dux run digits."
             )
         from dux_agent.runs.training import train
+        from dux_agent.terminal.approving import Person
         from dux_agent.terminal.progress import TrainingDisplay
         from dux_agent.terminal.report_text import print_result
 
@@ -71,6 +72,7 @@ def run(
                 plan,
                 run_dir=run_dir or free_run_dir(plan.task, plan.seed),
                 on_event=display,
+                person=Person(Console(stderr=True), display),
             )
         print_result(Console(), result)
 

@@ -15,6 +15,7 @@ from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
 from dux_agent.deciding.outcome import apply_event
 from dux_agent.deciding.rules_in_force import RulesInForce
+from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.swap import SwapRecord, rehearse, swap
@@ -30,7 +31,6 @@ from dux_graphs.events import (
     EventBody,
     ObservationEvent,
 )
-from dux_graphs.language_model import by_name
 from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
 from dux_graphs.trouble import cause_of
@@ -41,9 +41,6 @@ from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceReject
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
 
-    from dux_graphs.language_model import LanguageModel
-    from dux_graphs.prices import Prices
-    from dux_graphs.search.strategy import Strategy
 
 log = logging.getLogger(__name__)
 
@@ -68,12 +65,9 @@ class Decider:
         rules: RulesInForce,
         recorder: Recorder,
         *,
-        asked: tuple[LanguageModel, ...],
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
-        strategy: Strategy | None,
-        weights: list[float] | None,
-        prices: Prices,
+        searching: Searching,
     ) -> None:
         """Nothing was decided yet.
 
@@ -82,12 +76,9 @@ class Decider:
             builder: of the rules that go live.
             rules: those of earlier decisions.
             recorder: hears of all that happens.
-            asked: the language models, in the order that they are asked in.
             budget: of all decisions together.
             checkpointer: of the graph; None: the run folder's, if there is one.
-            strategy: who is asked for what; None: as the settings say.
-            weights: of the models, where each proposal is asked of one of them.
-            prices: of the models.
+            searching: who is asked for proposals, and how.
         """
         self._training, self._settings = training, training.settings
         self._live = training.live
@@ -96,16 +87,15 @@ class Decider:
             self._settings.history,
             self._settings.history_characters,
         )
-        self._asked = asked
+        self._asked = searching.asked
         self._budget = budget
-        for each in asked:
+        for each in self._asked:
             hide_secrets_of(each.chat)
         self._recorder = recorder
         self._builder = builder
-        self._prices, self._models = prices, by_name(asked)
-        by_weight = dict(zip(self._models, weights or (), strict=False))
+        self._searching = searching
         self._graph = GraphRuns(
-            self._settings, recorder, checkpointer, self._decisions, strategy, by_weight
+            self._settings, recorder, checkpointer, self._decisions, searching
         )
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
@@ -268,9 +258,9 @@ class Decider:
     ) -> DecisionPorts:
         settings = self._settings
         paid = PaidModel(
-            self._models,
+            self._searching.models,
             budget=self._budget,
-            prices=self._prices,
+            prices=self._searching.prices,
             deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
             recall=lambda prompt: self._known_reply(decision, prompt),
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.live_ports import DecisionPorts
+from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import Decision
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
@@ -17,7 +18,6 @@ from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.search.archive import Archive
 from dux_graphs.search.best_dry_run import BestDryRun
 from dux_graphs.search.ensemble import Ensemble, told
-from dux_graphs.search.strategy import Strategy
 from dux_graphs.search.successive_halving import SuccessiveHalving
 from dux_graphs.sound_states import are_sound_attempts, refuse_unsound
 from dux_graphs.state import Ports
@@ -44,15 +44,13 @@ class GraphRuns:
         recorder: Recorder,
         checkpointer: BaseCheckpointSaver[Any] | None,
         decisions: Sequence[Decision],
-        strategy: Strategy | None,
-        weights: Mapping[str, float],
+        searching: Searching,
     ) -> None:
         """For `Decider`; without a checkpointer the run folder's is used, if any.
 
         Args:
             decisions: the agent's own row, which goes on growing.
-            strategy: None: as the settings say.
-            weights: of models, where each proposal is asked of one of them.
+            searching: what `attach` was given of it.
         """
         self._decisions = decisions
         self._archive = Archive()
@@ -63,7 +61,8 @@ class GraphRuns:
         )
         alone = settings.candidates == 1
         usual = BestDryRun if alone else SuccessiveHalving
-        self._strategy = strategy or usual(self._brief, settings.candidates)
+        self._strategy = searching.strategy or usual(self._brief, settings.candidates)
+        self._approve, weights = searching.approve, searching.by_weight
         self._ensemble: Ensemble | None = None
         if weights:
             self._ensemble = Ensemble(self._strategy, weights, settings.seed)
@@ -83,7 +82,7 @@ class GraphRuns:
             saver = self._checkpointer
             if saver is None and self._recorder.folder is not None:
                 saver = self._recorder.folder.checkpointer()
-            self._graph = build_graph(saver)
+            self._graph = build_graph(saver, approve=self._approve is not None)
         run = self._recorder.name or f"run-{settings.seed}"
         thread = f"{run}:{decision.step}"
         if self._graph.checkpointer:
@@ -107,6 +106,7 @@ class GraphRuns:
             strategy=self._strategy,
             archive=self._archive.outcomes(before=decision.number),
             dry_run_steps=settings.dry_run_steps,
+            approve=ports.asking(self._approve),
             on_event=lambda kind, data: self._tell(decision, kind, data),
         )
         return decide(self._graph, observation, made, thread)

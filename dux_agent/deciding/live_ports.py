@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from dux_agent.errors import BadArgument
 from dux_agent.training.prompt_history import Message, PromptHistory
 from dux_agent.training.token_room import TokenRoom
+from dux_graphs.approval import Approve
 from dux_graphs.paid_model import PaidModel
 from dux_prompts.reply import cleaned
 from dux_sandbox import check
@@ -140,6 +141,20 @@ class DecisionPorts:
         self._incumbent_losses = report.incumbent_losses or self._incumbent_losses
         self.dry_runs[source] = report
         return report
+
+    def asking(self, approve: Approve | None) -> Approve | None:
+        """A person; what they raise comes out of `decide`."""
+        if approve is None or isinstance(approve, str):
+            return approve
+
+        def ask(proposal: Mapping[str, Any]) -> bool | str:
+            try:
+                return approve(proposal)
+            except Exception as error:
+                self.callers_error = error
+                raise
+
+        return ask
 
     def apply(self, source: str) -> bool | Finding:
         """Hand the source to the trainer; the swap waits for the edge of a step."""

@@ -210,6 +210,10 @@ class Plan:
         choices=choices("snapshots"),
         attach="snapshots",
     )
+    approve: bool = option(
+        False,
+        "Show what each proposal that passed changes, and ask before it goes live.",
+    )
     keep_best: bool = option(
         False,
         "Keep the weights with the best validation loss, and say what they reach on "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from dux_agent.run_folder.events import LossEvent, RollbackEvent
 from dux_agent.run_folder.trace import Event, number, read
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Progress
-from dux_graphs.events import ApplyEvent, DryRunEvent, StaticCheckEvent
+from dux_graphs.events import ApplyEvent, DryRunEvent, ErrorEvent, StaticCheckEvent
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,33 @@ def replay(
         again = Path(place) / "run"
         try:
             alone = replace(plan, fallback=None, lm_options=None, lm_weights=None)
-            train(alone, lm=model, run_dir=again, on_event=listen)
+            person = _answers_in(recorded)
+            train(alone, lm=model, run_dir=again, on_event=listen, person=person)
         except _Enough:
             pass
         replayed = read(again)
     compared = compare(recorded, replayed, complete=complete)
     return replace(compared, strangers=model.strangers)
+
+
+def _answers_in(events: Sequence[Event]) -> Callable[[Mapping[str, Any]], bool | str]:
+    """What a person said of each proposal, as the trace tells it."""
+    approved: set[str | None] = set()
+    told: dict[str | None, str] = {}
+    for event in events:
+        body = event.body
+        if isinstance(body, ApplyEvent) and body.digest:
+            approved.add(body.digest)
+        elif isinstance(body, ErrorEvent) and body.error == "build":
+            approved.add(body.digest)  # what cannot be built was approved first
+        elif isinstance(body, ErrorEvent) and body.error == "not_approved":
+            told[body.digest] = body.message
+
+    def answer(proposal: Mapping[str, Any]) -> bool | str:
+        digest = proposal["digest"]
+        return told.get(digest, digest in approved)
+
+    return answer
 
 
 def _place(event: Event, plan: Plan) -> tuple[int, int]:

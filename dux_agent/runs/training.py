@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dux_agent import arguments
 from dux_agent.errors import BadArgument
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from dux_agent.agent import Agent
     from dux_agent.tasks.protocol import Task
+    from dux_graphs.approval import Approve
     from dux_graphs.language_model import LanguageModel
 
     Model = str | BaseChatModel | LanguageModel
@@ -50,6 +51,7 @@ def train(
     lm: Models | None = None,
     run_dir: str | Path | None = None,
     on_event: Callable[[Progress], None] | None = None,
+    person: Approve | None = None,
     **options: Any,
 ) -> Result:
     """Train a task with an agent, and return every figure of it.
@@ -60,6 +62,8 @@ def train(
             when left out.
         run_dir: the run folder to make, or None for none.
         on_event: called with a `Progress` after every step, epoch and trace event.
+        person: asked about each proposal with `approve=True`, as `dux_agent.attach`
+            takes it.
         options: those of `dux run`, by the names of the fields of
             `dux_agent.runs.plan.Plan`: epochs=2, seed=1, control=True.
 
@@ -85,7 +89,7 @@ def train(
             folder = stack.enter_context(RunFolder.create(run_dir, plan.facts()))
             folder.subscribe(watch.hear)
         try:
-            agent = _attach(built, plan, watch, folder, asked)
+            agent = _attach(built, plan, watch, folder, asked, person)
         except BaseException:
             # The folder was made a moment ago and holds nothing of a run yet.
             if folder is not None:
@@ -103,6 +107,7 @@ def resume(
     task: str | None = None,
     lm_options: Mapping[str, Any] | Sequence[str] | None = None,
     on_event: Callable[[Progress], None] | None = None,
+    person: Approve | None = None,
 ) -> Result:
     """Go on with a run that died, from its last checkpoint, and return its figures.
 
@@ -123,6 +128,7 @@ def resume(
             folder alone has no key sent anywhere.
         on_event: as for `train`; the first steps it hears of are those that the run had
             taken after its last checkpoint.
+        person: as for `train`.
 
     Raises:
         DuxError: there is no run in `run_dir`, it is still going on, or it cannot be
@@ -145,7 +151,7 @@ def resume(
         saved = run_checkpoint.load(path)
         folder.go_on_from(0 if saved is None else saved["trace"])
         folder.subscribe(watch.hear)
-        agent = stack.enter_context(_attach(built, plan, watch, folder, asked))
+        agent = stack.enter_context(_attach(built, plan, watch, folder, asked, person))
         return _run(plan, built, agent, folder, watch, saved, began)
 
 
@@ -263,9 +269,15 @@ def _attach(
     watch: ProgressReporter,
     folder: RunFolder | None,
     asked: tuple[LanguageModel, ...],
+    person: Approve | None,
 ) -> Agent:
     from dux_agent.attaching import attach
 
+    if plan.approve and person is None:
+        raise BadArgument(
+            "approve is True and nobody is there to be asked; a callable was wanted; "
+            "pass person=..., or dux run --approve to be asked at the terminal."
+        )
     return attach(
         built.model,
         built.base_optimizer(),
@@ -276,5 +288,6 @@ def _attach(
         loss_name=built.loss_name,
         steps_per_epoch=built.steps_per_epoch,
         run_dir=folder,
+        approve=cast(Any, person) if plan.approve else None,
         **plan.of_attach(),
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -55,6 +57,15 @@ class TrainingDisplay:
         self._bar: TaskID | None = None
         self._shown = ("", 0)
         self._drawn = 0.0
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Nothing is drawn in here: somebody reads and answers."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
     def __enter__(self) -> TrainingDisplay:
         self._progress.start()

@@ -13,6 +13,7 @@ from dux_agent.runs.plan import OPTIONS, Plan
 from dux_agent.runs.recorded_plan import begun_otherwise
 from dux_agent.runs.training import resume
 from dux_agent.tasks import in_words
+from dux_agent.terminal.approving import Person
 from dux_agent.terminal.progress import TrainingDisplay
 from dux_agent.terminal.report_text import print_result
 
@@ -48,5 +49,6 @@ def go_on(folder: Path, given: Mapping[str, Any]) -> None:
             task=task,
             lm_options=lm_options,
             on_event=display,
+            person=Person(Console(stderr=True), display),
         )
     print_result(Console(), result)

@@ -54,7 +54,10 @@ RETRY = RetryPolicy(
 
 
 def build_graph(
-    checkpointer: Checkpointer = None, *, retry: RetryPolicy = RETRY
+    checkpointer: Checkpointer = None,
+    *,
+    retry: RetryPolicy = RETRY,
+    approve: bool = False,
 ) -> DecisionGraph:
     """The graph of one decision.
 
@@ -68,12 +71,14 @@ def build_graph(
             is: reading them runs no code.
         retry: how trouble with the language model is retried; its `retry_on` is
             always `dux_graphs.models.is_trouble`.
+        approve: with a node `approve` between dry run and apply, in which
+            `Ports.approve` is asked.
 
     The graph raises PortsError without a context, ObservationError without an
     observation, BriefError where a user's templates are wrong; whatever the language
     model does ends as a verdict.
     """
-    return _compile(_ports, Ports, checkpointer, retry)
+    return _compile(_ports, Ports, checkpointer, retry, approve=approve)
 
 
 def build_served_graph(
@@ -86,7 +91,7 @@ def build_served_graph(
             where nothing can be made of it.
         context_schema: a dataclass of plain values that describes the context.
     """
-    return _compile(ports_of, context_schema)
+    return _compile(ports_of, context_schema, approve=True)
 
 
 def decide(
@@ -163,9 +168,11 @@ def _compile(
     context_schema: type[Any],
     checkpointer: Checkpointer = None,
     retry: RetryPolicy = RETRY,
+    *,
+    approve: bool = False,
 ) -> DecisionGraph:
     retry = retry._replace(retry_on=is_trouble)
-    nodes = DecisionNodes(ports_of, calls=retry.max_attempts)
+    nodes = DecisionNodes(ports_of, calls=retry.max_attempts, approves=approve)
     machine: Any = StateGraph(
         DecisionState, context_schema=context_schema, input_schema=ObservationInput
     )
@@ -178,12 +185,17 @@ def _compile(
     machine.add_node(
         "static_check", nodes.static_check, destinations=("dry_run", "propose")
     )
-    machine.add_node("dry_run", nodes.dry_run, destinations=("apply", "propose"))
-    machine.add_node("apply", nodes.apply, destinations=("propose", END))
+    passed = "approve" if approve else "apply"
+    unbuilt = ("propose", *(("approve",) if approve else ()), END)
+    if approve:
+        afterwards = ("apply", "propose", END)
+        machine.add_node("approve", nodes.approve, destinations=afterwards)
+    machine.add_node("dry_run", nodes.dry_run, destinations=(passed, "propose"))
+    machine.add_node("apply", nodes.apply, destinations=unbuilt)
     machine.add_edge(START, "propose")
     saver = with_plain_states(checkpointer)
     return cast(DecisionGraph, machine.compile(checkpointer=saver))
 
 
-graph = _compile(ports_of_served, Served)
+graph = _compile(ports_of_served, Served, approve=True)
 """The graph that `langgraph.json` serves: context `{"lm": "offline"}`, see docs."""

@@ -273,6 +273,7 @@ class ErrorEvent(EventBody):
     Attributes:
         error: the name of the exception, or "failed", "contradiction" and the like.
         prompt: digest of the prompt whose call it was.
+        digest: of the source that it is about.
     """
 
     always = ("error", "message")
@@ -280,3 +281,4 @@ class ErrorEvent(EventBody):
     error: Text = ""
     message: Text = ""
     prompt: PromptDigest | None = None
+    digest: Digest | None = None

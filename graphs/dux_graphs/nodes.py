@@ -10,14 +10,22 @@ from langgraph.graph import END
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send
 
+from dux_graphs.approval import asked
 from dux_graphs.asking import Answer, NotWritten, ask, tell
+from dux_graphs.candidates import (
+    attempt_of,
+    candidates_of,
+    said_of,
+    still_passed,
+    to_be_applied,
+)
 from dux_graphs.funnel import tried
 from dux_graphs.search.archive import outcomes_in
 from dux_graphs.sound_states import refuse_unsound_candidate
 from dux_graphs.state import CandidateState, DecisionState, Ports
 from dux_prompts.observation import Observation, ObservationError
-from dux_prompts.reply import Proposal, cleaned
-from dux_sandbox.findings import Finding, digest_of
+from dux_prompts.reply import cleaned
+from dux_sandbox.findings import Finding
 
 logger = logging.getLogger(__name__)
 
@@ -25,14 +33,18 @@ logger = logging.getLogger(__name__)
 class DecisionNodes:
     """What each node does, as a step of LangGraph's."""
 
-    def __init__(self, ports_of: Callable[[Any], Ports], calls: int) -> None:
+    def __init__(
+        self, ports_of: Callable[[Any], Ports], calls: int, *, approves: bool = False
+    ) -> None:
         """Nodes of one graph.
 
         Args:
             ports_of: the Ports in the context that the graph was invoked with.
             calls: how often `propose` is run at most when the language model gives
                 trouble, the first time included.
+            approves: there is a node in which a person is asked.
         """
+        self._after_dry_run = "approve" if approves else "apply"
         self._ports_of = ports_of
         self._calls = calls
 
@@ -45,7 +57,7 @@ class DecisionNodes:
         judged = [a for a in state.get("attempts", []) if a["try"] == tries]
         # Sent here by one candidate while others are still on trial or one has passed:
         # they will go on.
-        if _passed(judged) or len(judged) < state.get("awaited", 0):
+        if to_be_applied(judged) or len(judged) < state.get("awaited", 0):
             return Command()
         judged = [a for a in judged if not a["ok"]]
         if tries >= ports.max_attempts:
@@ -57,7 +69,7 @@ class DecisionNodes:
             failed = {"verdict": error.verdict, "source": None, "digest": None}
             return Command(update=reset | failed | {"reason": str(error)}, goto=END)
         refused = [a["digest"] for a in state.get("attempts", []) if a["digest"]]
-        candidates = _candidates(answers, ports, tries + 1, refused)
+        candidates = candidates_of(answers, ports, tries + 1, refused)
         update: dict[str, Any] = {
             "tries": tries + 1,
             "awaited": len(candidates),
@@ -113,10 +125,10 @@ class DecisionNodes:
                 report = ports.check(state["source"])
             told = report.as_dict()
             findings = [finding.as_dict() for finding in report.findings]
-        tell(ports, runtime, "static_check", told | _said_of(state))
+        tell(ports, runtime, "static_check", told | said_of(state))
         if told["ok"]:
             return Command(update={"checked": [dict(state)]}, goto="dry_run")
-        attempt = _attempt(state, stage, ok=False, findings=findings)
+        attempt = attempt_of(state, stage, ok=False, findings=findings)
         return Command(update={"attempts": [attempt]}, goto="propose")
 
     def dry_run(
@@ -137,7 +149,7 @@ class DecisionNodes:
             tell(ports, runtime, "dry_run", place | told)
 
         attempts = [
-            _attempt(
+            attempt_of(
                 candidate,
                 "dry_run",
                 ok=report.ok,
@@ -147,14 +159,38 @@ class DecisionNodes:
             )
             for candidate, report in tried(ports, candidates, judged)
         ]
-        goto = "apply" if any(attempt["ok"] for attempt in attempts) else "propose"
+        passed = any(attempt["ok"] for attempt in attempts)
+        goto = self._after_dry_run if passed else "propose"
         return Command(update={"attempts": attempts}, goto=goto)
+
+    def approve(self, state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
+        """Ask a person about the best one, where one is to be asked."""
+        ports = self._ports_of(runtime.context)
+        passed = still_passed(state)
+        best = ports.searches.choose(passed)
+        if ports.approve is None or best is None:
+            return Command(update={"approved": None}, goto="apply")
+        answer = asked(ports.approve, best, _observation_of(state).source)
+        if answer is True:
+            return Command(update={"approved": best["digest"]}, goto="apply")
+        if isinstance(answer, Finding):
+            fault = {"error": answer.rule, "message": answer.message}
+            tell(ports, runtime, "error", fault | {"digest": best["digest"]})
+            said = {"stage": "approve", "ok": False, "findings": [answer.as_dict()]}
+            refused = [dict(attempt) | said for attempt in passed]
+            return Command(update={"attempts": refused}, goto="propose")
+        reason = "it passed, and was not approved"
+        kept = {"verdict": "kept", "source": None, "digest": None, "reason": reason}
+        return Command(update=kept, goto=END)
 
     def apply(self, state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
         """Hand the best source to the trainer; what it cannot build goes back."""
         ports = self._ports_of(runtime.context)
-        tries = state["tries"]
-        passed = [a for a in state["attempts"] if a["try"] == tries and a["ok"]]
+        tries, approved = state["tries"], state.get("approved")
+        passed = still_passed(state)
+        waiting = [] if approved is None else passed
+        passed = [a for a in passed if approved in (None, a["digest"])]
+        waiting = [a for a in waiting if a not in passed]
         unbuilt: list[dict[str, Any]] = []
         while (best := ports.searches.choose(passed)) is not None:
             passed = [a for a in passed if a["candidate"] != best["candidate"]]
@@ -165,10 +201,12 @@ class DecisionNodes:
                 outcome = self._outcome(best, answer, tries)
                 return Command(update={"attempts": unbuilt} | outcome, goto=END)
             fault = {"error": "build", "message": str(answer)}
-            tell(ports, runtime, "error", fault)
+            tell(ports, runtime, "error", fault | {"digest": best["digest"]})
             failed = {"stage": "apply", "ok": False, "findings": [said]}
             unbuilt.append(dict(best) | failed)
-        return Command(update={"attempts": unbuilt}, goto="propose")
+        # A person is asked about the next best one.
+        goto = "approve" if waiting else "propose"
+        return Command(update={"attempts": unbuilt}, goto=goto)
 
     def _outcome(
         self, best: Mapping[str, Any], answer: bool | str | None, tries: int
@@ -214,73 +252,6 @@ def _fresh(state: DecisionState) -> tuple[DecisionState, dict[str, Any]]:
     cleared: DecisionState = {"observation": state["observation"]}
     lists = ("attempts", "messages", "checked")
     return cleared, {"tries": 0, **{name: Overwrite([]) for name in lists}}
-
-
-def _candidates(
-    answers: Sequence[Answer], ports: Ports, number: int, refused: list[str]
-) -> list[CandidateState]:
-    """One candidate for each reply; of equal sources only the first."""
-    candidates: list[CandidateState] = []
-    for answer in answers:
-        proposal = ports.asks.read(answer.reply.text)
-        found = isinstance(proposal, Proposal)
-        source = proposal.source if isinstance(proposal, Proposal) else ""
-        digest = digest_of(source) if found else ""
-        if found and digest in [candidate["digest"] for candidate in candidates]:
-            continue
-        findings = [] if isinstance(proposal, Proposal) else [proposal.as_dict()]
-        candidates.append(
-            {
-                "number": [number, len(candidates) + 1],
-                "source": source,
-                "digest": digest,
-                "findings": findings,
-                "refused": refused,
-                "model": answer.request.model or "",
-                "parents": list(answer.request.parents),
-                "usage": dict(answer.reply.usage),
-            }
-        )
-    return candidates
-
-
-def _said_of(candidate: CandidateState) -> dict[str, Any]:
-    return {"number": candidate["number"], **_call_of(candidate)}
-
-
-def _call_of(candidate: CandidateState) -> dict[str, Any]:
-    """Who was asked for a proposal, of what, and what it cost, where that is known."""
-    held = {name: candidate.get(name) for name in ("model", "parents", "usage")}
-    return {name: value for name, value in held.items() if value}
-
-
-def _attempt(
-    candidate: CandidateState,
-    stage: str,
-    *,
-    ok: bool,
-    findings: list[dict[str, Any]],
-    losses: Sequence[float] = (),
-    incumbent_losses: Sequence[float] = (),
-) -> dict[str, Any]:
-    return {
-        "try": candidate["number"][0],
-        "candidate": candidate["number"][1],
-        **_call_of(candidate),
-        "source": candidate["source"],
-        "digest": candidate["digest"],
-        "stage": stage,
-        "ok": ok,
-        "findings": findings,
-        "losses": list(losses),
-        "incumbent_losses": list(incumbent_losses),
-    }
-
-
-def _passed(judged: Sequence[dict[str, Any]]) -> bool:
-    """Whether one of these attempts of a try is still to be applied."""
-    unbuilt = {a["candidate"] for a in judged if a["stage"] == "apply"}
-    return any(a["ok"] and a["candidate"] not in unbuilt for a in judged)
 
 
 def _kept(judged: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:

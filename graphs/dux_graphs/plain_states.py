@@ -15,7 +15,7 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.checkpoint.serde.base import SerializerProtocol
 from langgraph.checkpoint.serde.encrypted import EncryptedSerializer
-from langgraph.types import Checkpointer, Overwrite, Send
+from langgraph.types import Checkpointer, Interrupt, Overwrite, Send
 
 from dux_graphs.plain_json import NoPlainJson, read_json, refuse_huge
 from dux_graphs.redaction import redactor
@@ -28,6 +28,7 @@ keeps; it never writes it.
 """
 
 _SEND, _OVERWRITE, _ESCAPED = "$send", "$overwrite", "$$"
+_INTERRUPT = "$interrupt"
 
 
 class UnreadableState(ValueError):
@@ -114,6 +115,8 @@ def _told(value: Any) -> Any:
         return {_SEND: [value.node, _told(value.arg)]}
     if isinstance(value, Overwrite):
         return {_OVERWRITE: _told(value.value)}
+    if isinstance(value, Interrupt):
+        return {_INTERRUPT: [_told(value.value), value.id]}
     if isinstance(value, BaseException):
         return redactor()(repr(value))  # it may quote a key
     raise TypeError(
@@ -139,6 +142,8 @@ def _read(value: Any) -> Any:
             continue
         if len(value) == 1 and name == _OVERWRITE:
             return Overwrite(_read(held))
+        if len(value) == 1 and name == _INTERRUPT and _is_message(held[::-1]):
+            return Interrupt(_read(held[0]), id=held[1])
         if len(value) == 1 and name == _SEND and _is_message(held):
             return Send(held[0], _read(held[1]))
         raise UnreadableState(f"a state holds the message {name[:40]!r}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from pydantic import ConfigDict, StrictInt, StrictStr, TypeAdapter
+from pydantic import ConfigDict, StrictBool, StrictInt, StrictStr, TypeAdapter
 
 from dux_graphs.models import language_model
 from dux_graphs.paid_model import PaidModel
@@ -22,11 +22,13 @@ class Served:
     Attributes:
         lm: name of the chat model, as `dux_graphs.models.chat_model` takes it.
         max_attempts: tries a decision may cost.
+        approve: a person is asked about what passed, by an interrupt.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
     lm: StrictStr = "offline"
     max_attempts: StrictInt = 3
+    approve: StrictBool = False
 
 
 _SERVED: TypeAdapter[Served] = TypeAdapter(Served)
@@ -60,6 +62,7 @@ def _ports(context: Served) -> Ports:
         dry_run=_not_tried,
         apply=_nothing_to_apply_to,
         max_attempts=context.max_attempts,
+        approve="interrupt" if context.approve else None,
     )
 
 

@@ -26,6 +26,7 @@ def refuse_unsound(state: Mapping[str, Any]) -> None:
         _want(_is_count(state.get(name, 0)), name)
     _want(state.get("verdict", "") in _VERDICTS, "verdict")
     _want(isinstance(state.get("reason", ""), str), "reason")
+    _want(isinstance(state.get("approved"), str | None), "approved")
     _want(isinstance(state.get("observation", {}), dict), "observation")
     messages, attempts = state.get("messages", []), state.get("attempts", [])
     _want(isinstance(messages, list) and all(map(_is_message, messages)), "messages")

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
+from dux_graphs.approval import Approve
 from dux_graphs.proposals import Brief, OptimizerBrief
 from dux_graphs.search.best_dry_run import BestDryRun
 from dux_graphs.search.strategy import Outcome, Strategy
@@ -51,6 +52,7 @@ class DecisionState(TypedDict, total=False):
             "source", "digest", "stage", "ok", "findings", "losses",
             "incumbent_losses", "model", "parents", "usage"}`; `stage` is where it
             ended, of one that passed and could not be built a second entry says so.
+        approved: digest of the one that may be built; None: any that passed.
         checked: the proposals that passed the static check, as `CandidateState`.
         verdict: "applied", "kept" or "failed"; "" until the decision is over.
         source: the source that went to the trainer, or None.
@@ -64,6 +66,7 @@ class DecisionState(TypedDict, total=False):
     messages: Annotated[list[dict[str, str]], operator.add]
     attempts: Annotated[list[dict[str, Any]], operator.add]
     checked: Annotated[list[dict[str, Any]], operator.add]
+    approved: str | None
     verdict: str
     source: str | None
     digest: str | None
@@ -111,6 +114,8 @@ class Ports(ModelPorts):
         brief: writes the prompts and reads the replies; None: `OptimizerBrief`.
         strategy: who is asked for what, and which proposal goes on; None: `BestDryRun`.
         archive: the proposals of earlier decisions, for the strategy.
+        approve: a person, who has the word before a proposal is built; needs a graph
+            that was built with `approve=True`. See `dux_graphs.approval.Approve`.
         dry_run_steps: of a whole dry run, where `dry_run(source, steps)` takes fewer
             too; None: each is whole.
 
@@ -128,6 +133,7 @@ class Ports(ModelPorts):
     strategy: Strategy | None = None
     archive: Sequence[Outcome] = ()
     dry_run_steps: int | None = None
+    approve: Approve | None = None
     # A dry run borrows the process's random numbers.
     turn: threading.Lock = field(
         default_factory=threading.Lock, init=False, repr=False, compare=False

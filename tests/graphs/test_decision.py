@@ -586,7 +586,7 @@ def served():
 def test_the_served_graph_loads_by_path_and_describes_its_context():
     schema = served().get_context_jsonschema()
 
-    assert {"lm", "max_attempts"} == set(schema["properties"])
+    assert {"lm", "max_attempts", "approve"} == set(schema["properties"])
 
 
 @pytest.mark.parametrize("context", [None, {}, {"lm": "offline"}])

@@ -1,0 +1,44 @@
+"""How proposals are come by: what `attach` was given of it beside plain settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dux_graphs.approval import Approve
+from dux_graphs.language_model import by_name
+from dux_graphs.prices import Prices
+from dux_graphs.search.strategy import Strategy
+
+if TYPE_CHECKING:
+    from dux_graphs.language_model import LanguageModel
+
+
+@dataclass(frozen=True)
+class Searching:
+    """Who is asked, for what, at which price, and who has the last word.
+
+    Attributes:
+        asked: the language models, in the order that they are asked in.
+        strategy: who is asked for what; None: as the settings say.
+        weights: of the models, where each proposal is asked of one of them.
+        prices: of the models.
+        approve: asked about each proposal that passed; None: nobody is.
+    """
+
+    asked: tuple[LanguageModel, ...] = ()
+    strategy: Strategy | None = None
+    weights: Sequence[float] | None = None
+    prices: Prices = field(default_factory=lambda: Prices.of(None))
+    approve: Approve | None = None
+
+    @property
+    def models(self) -> dict[str, LanguageModel]:
+        """The models by name."""
+        return by_name(self.asked)
+
+    @property
+    def by_weight(self) -> dict[str, float]:
+        """The weights by the name of the model; empty where there are none."""
+        return dict(zip(self.models, self.weights or (), strict=False))
