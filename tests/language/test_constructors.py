@@ -146,6 +146,21 @@ def test_a_rate_of_none_that_must_be_positive_gets_a_usual_one(asks):
     assert all(map(torch.equal, stepped(lambda p: kind(p, lr=1e-3)), held))
 
 
+def test_what_torch_marks_as_required_gets_a_usual_value():
+    source = (
+        "import torch\nfrom torch.optim.optimizer import required\n"
+        "class Rule(torch.optim.SGD):\n"
+        "    def __init__(self, params, lr=required, momentum=required):\n"
+        "        super().__init__(params, lr=lr, momentum=momentum)\n"
+    )
+
+    report, held = check(source), stepped(load(source))
+
+    assert ["write lr=0.001", "write momentum=0.9"] == [n.instead for n in report.notes]
+    expected = stepped(lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9))
+    assert all(map(torch.equal, expected, held))
+
+
 def test_a_rate_of_none_that_is_asked_for_stays_none():
     source = CAME.format(asks="if lr is not None and lr <= 0: raise ValueError(lr)")
 

@@ -91,16 +91,14 @@ class UsualValues:
     def _usual(self, name: str, init: ast.FunctionDef) -> ast.expr | None:
         value: ast.expr
         if name in USUAL:
-            value = ast.parse(repr(USUAL[name]), mode="eval").body
+            value = _literal(USUAL[name])
         elif name in WRAPPED and calls(init, name):
             value = ast.Name(USUAL_CLASS, ast.Load())
         elif name in BESIDE and len(init.args.args) > 1:
             value = ast.Constant(None)
         else:
             return None
-        for part in ast.walk(value):
-            ast.copy_location(part, init)
-        return value
+        return _placed(value, init)
 
     def imported(self, tree: ast.Module) -> None:
         """Put the import of the class before everything, where it was taken."""
@@ -131,7 +129,7 @@ def put_first(function: ast.FunctionDef, text: str) -> None:
 def rate_of(
     function: ast.FunctionDef, required: Callable[[ast.expr], bool]
 ) -> Iterator[Finding]:
-    """Give `lr=required` a usual value, in place, as a rule is built without a rate.
+    """Give `lr=required` and its like a usual value, in place: a rule is built without.
 
     So is `lr=None` where None is compared with a number at once, and would raise.
 
@@ -143,10 +141,22 @@ def rate_of(
     for at, (argument, default) in enumerate(
         zip(named, arguments.defaults, strict=False)
     ):
-        if argument.arg == "lr" and (required(default) or _must_be(function, default)):
-            usual = ast.copy_location(ast.Constant(USUAL_RATE), default)
-            arguments.defaults[at] = usual
-            yield no_default("lr", str(USUAL_RATE), function.lineno)
+        name = argument.arg
+        must = name in USUAL and required(default)
+        if must or (name == "lr" and _must_be(function, default)):
+            arguments.defaults[at] = _placed(_literal(USUAL[name]), function)
+            yield no_default(name, repr(USUAL[name]), function.lineno)
+
+
+def _literal(value: object) -> ast.expr:
+    return ast.parse(repr(value), mode="eval").body
+
+
+def _placed(value: ast.expr, at: ast.stmt) -> ast.expr:
+    """An expression that stands where `at` stands."""
+    for part in ast.walk(value):
+        ast.copy_location(part, at)
+    return value
 
 
 def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
@@ -179,9 +189,10 @@ def usual_arguments(node: ast.ClassDef) -> dict[str, str]:
         if isinstance(each, ast.FunctionDef) and each.name == "__init__":
             listed = each.args.args[-len(each.args.defaults) :]
             for argument, default in zip(listed, each.args.defaults, strict=False):
-                required = ast.unparse(default).endswith("required")
-                if argument.arg == "lr" and (required or _must_be(each, default)):
-                    found["lr"] = str(USUAL_RATE)
+                name = argument.arg
+                must = name in USUAL and ast.unparse(default).endswith("required")
+                if must or (name == "lr" and _must_be(each, default)):
+                    found[name] = repr(USUAL[name])
     for note in UsualValues().give(copy.deepcopy(node)):
         name, _, value = note.instead.removeprefix("write ").partition("=")
         found[name] = value
