@@ -22,6 +22,8 @@ BENCHMARKS = (
     "isolated-step",
     "isolated-message",
     "tracing-cost",
+    "background-throughput",
+    "background-wait",
 )
 
 

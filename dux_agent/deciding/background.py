@@ -96,13 +96,13 @@ class BackgroundWork:
     def serve(self) -> None:
         """Go on with the errand that waits, if any. Called between two steps.
 
-        One slice at least, and as many as have room in 50 ms if each is like the last.
+        One slice at least, then as many like the last as have room in 50 ms.
         """
         errand, began = self._errand, self._clock()
         last = began
         while errand is not None:
             try:
-                next(errand.work)
+                unlike = next(errand.work)
             except StopIteration as end:
                 errand.result = end.value
                 break
@@ -110,7 +110,7 @@ class BackgroundWork:
                 errand.error = error
                 break
             now = self._clock()
-            if (now - began) + (now - last) > _MOST_SECONDS:
+            if unlike or (now - began) + (now - last) > _MOST_SECONDS:
                 return
             last = now
         if errand is not None:

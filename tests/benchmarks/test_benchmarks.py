@@ -8,6 +8,8 @@ from rich.console import Console
 from dux_agent.benchmarks import (
     BENCHMARKS,
     attach_overhead,
+    background_throughput,
+    background_wait,
     decision_time,
     fresh_child,
     heavy_check,
@@ -60,6 +62,22 @@ def test_the_cost_of_a_run_folder_is_the_time_that_is_spent_in_it():
     assert ("%", tracing_cost.BAR) == (held.unit, held.bar)
     assert math.isfinite(held.value)
     assert "checkpoints" in held.detail
+
+
+def test_a_training_beside_a_thinking_model_is_measured_against_itself_alone():
+    figure = background_throughput.measure(seconds=0.2, rounds=1)
+
+    assert ("%", background_throughput.BAR) == (figure.unit, figure.bar)
+    assert figure.value < 100
+    assert "1 rounds of a model that thinks 0.2 s" in figure.detail
+
+
+def test_the_longest_wait_is_measured_in_slices():
+    figure = background_wait.measure(decisions=2, steps=4)
+
+    assert ("times", background_wait.BAR) == (figure.unit, figure.bar)
+    assert 0 < figure.value
+    assert "1 dry runs" in figure.detail
 
 
 def test_the_longest_decision_but_the_first_counts():

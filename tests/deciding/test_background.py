@@ -74,8 +74,8 @@ class Clock:
 
     def errand(self, *seconds):
         for each in seconds:
-            self.now += each
-            yield
+            self.now += abs(each)
+            yield each < 0
         return "done"
 
 
@@ -87,6 +87,7 @@ class Clock:
         "all fit": ((0.001,) * 10, [0.01]),
         "a long one comes first": ((0.3, 0.01, 0.01), [0.3, 0.02]),
         "none": ((), [0.0]),
+        "another kind comes next": ((0.01, -0.01, 0.04), [0.02, 0.04, 0.0]),
     }.values(),
 )
 def test_no_step_waits_longer_than_a_slice_or_fifty_milliseconds(seconds, waits):
@@ -113,7 +114,7 @@ def test_an_errand_that_was_begun_is_ended_when_it_is_cancelled():
     def errand():
         try:
             while True:
-                yield
+                yield False
         finally:
             ended.append(True)
 

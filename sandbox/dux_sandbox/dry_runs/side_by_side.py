@@ -21,7 +21,7 @@ from dux_sandbox.dry_runs.incumbent import Clone, running_of
 from dux_sandbox.dry_runs.passes import Objective
 from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
-from dux_sandbox.dry_runs.slices import Slices, at_once, within
+from dux_sandbox.dry_runs.slices import UNLIKE, Slices, at_once, within
 from dux_sandbox.dry_runs.twin_training import TwinTraining
 from dux_sandbox.executions import ISOLATED
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
@@ -171,7 +171,7 @@ def _try_proposal(
     rule: IsolatedRule | None = None
     cost, peak = StepCost(), 0
     if trial.sliced:
-        yield
+        yield UNLIKE
     try:
         rule = ISOLATED.build(source, groups, limits=limits, seed=trial.seed)
         if rule.requires_closure and not trial.closure:
@@ -188,6 +188,8 @@ def _try_proposal(
             group.update(options)
         rule.bind(groups)
         began = rule.cost.bytes
+        if trial.sliced:
+            yield UNLIKE
         yield from trial.run(twin, rule, losses, limits.seconds)
         peak = max(0, rule.cost.bytes - began)
         rule.require_saveable()

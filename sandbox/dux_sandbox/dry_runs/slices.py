@@ -1,4 +1,8 @@
-"""Work in slices: a generator that stops where something else may go on."""
+"""Work in slices: a generator that stops where something else may go on.
+
+It yields whether the next slice is unlike the last, so that nothing is to be concluded
+from how long that took.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from typing import ParamSpec, TypeVar
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
-Slices = Generator[None, None, Result]
+Slices = Generator[bool, None, Result]
+ALIKE, UNLIKE = False, True
 
 
 def within(
@@ -20,11 +25,11 @@ def within(
         while True:
             with context():
                 try:
-                    next(work)
+                    unlike = next(work)
                 except StopIteration as end:
                     result: Result = end.value
                     return result
-            yield
+            yield unlike
 
 
 def result_of(work: Slices[Result]) -> Result:

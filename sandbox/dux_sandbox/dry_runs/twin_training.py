@@ -19,7 +19,7 @@ from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, TwinOf, continue_on_copy
 from dux_sandbox.dry_runs.passes import Objective, Passes
 from dux_sandbox.dry_runs.scratch import clone_model
-from dux_sandbox.dry_runs.slices import Slices, within
+from dux_sandbox.dry_runs.slices import ALIKE, UNLIKE, Slices, within
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
@@ -108,9 +108,9 @@ class TwinTraining:
             return losses  # as below: its state could not be fetched
         try:
             if self.sliced:
-                yield
+                yield UNLIKE
                 self._keep_a_copy(twin, twin_of)
-                yield
+                yield UNLIKE
             yield from self.run(twin, rule, losses, limits.seconds)
         except RuleFailed:
             pass  # a failing incumbent is the guard's business; it lost its figures
@@ -162,7 +162,7 @@ class TwinTraining:
                 if not math.isfinite(losses[-1]):
                     return
             if self.sliced:
-                yield
+                yield ALIKE
 
     def _step_in_time(
         self,
