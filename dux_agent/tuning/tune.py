@@ -47,7 +47,9 @@ def tune(
         objective: a configuration (a dict) to a number, lower is better, or to
             `{"value", "report"}`, whose report is kept and never shown. What it raises
             costs an evaluation.
-        space: name -> `dux_agent.real`, `whole` or `one_of`; None: `objective.space`.
+        space: name -> `dux_agent.real`, `whole` or `one_of`; or a function that asks
+            `trial.suggest_float(...)` and its like as Optuna's objectives do; None:
+            `objective.space`.
         lm, fallback, lm_options, lm_budget, retry: as of `dux_agent.Tuner`.
         run_dir: the run folder to make; None: none.
         on_trial: called after each trial, of the study so far.

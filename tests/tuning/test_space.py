@@ -174,3 +174,49 @@ def test_a_space_is_read_from_text_and_from_a_script_without_running_it():
 def test_a_text_that_is_no_hyperparameter_is_refused(text):
     with pytest.raises(SpaceError):
         space_of_texts([text])
+
+
+def branches(trial):
+    if trial.suggest_categorical("kind", ["svm", "forest", "none"]) == "svm":
+        trial.suggest_float("C", 1e-3, 1e3, log=True)
+        if trial.suggest_categorical("kernel", ["rbf", "linear"]) == "rbf":
+            trial.suggest_float("gamma", 1e-4, 10, log=True)
+    elif trial.suggest_int("trees", 10, 100, step=10):
+        trial.suggest_int("depth", 1, 8)
+    trial.suggest_float("always", 0.0, 1.0, step=0.25)
+
+
+def without_none(trial):
+    if trial.suggest_categorical("kind", ["svm", "forest"]) == "svm":
+        trial.suggest_float("C", 1e-3, 1e3, log=True)
+        if trial.suggest_categorical("kernel", ["rbf", "linear"]) == "rbf":
+            trial.suggest_float("gamma", 1e-4, 10, log=True)
+    else:
+        trial.suggest_int("trees", 10, 100, step=10)
+    trial.suggest_float("always", 0.0, 1.0, step=0.25)
+
+
+@pytest.mark.parametrize("function", [branches, without_none])
+def test_a_function_defines_a_space_as_it_runs(function):
+    space = Space.of(function)
+
+    assert {"kind": ("svm",), "kernel": ("rbf",)} == dict(space["gamma"].when)
+    assert {"kind": ("svm",)} == dict(space["C"].when)
+    assert {} == dict(space["always"].when)
+    assert {"kind", "C", "kernel", "gamma", "trees", "always"} <= set(space)
+    drawn = [space.draw(random.Random(seed)) for seed in range(60)]
+    assert all(("gamma" in each) == (each.get("kernel") == "rbf") for each in drawn)
+    assert all(("trees" in each) == (each["kind"] != "svm") for each in drawn)
+    assert all(each["always"] % 0.25 == 0 for each in drawn)
+
+
+def test_what_hangs_on_more_than_choices_is_refused():
+    def odd(trial):
+        first = trial.suggest_categorical("a", [0, 1])
+        if first == trial.suggest_categorical("b", [0, 1]):
+            trial.suggest_float("x", 0, 1)
+
+    with pytest.raises(SpaceError, match="in a way that no choices"):
+        Space.of(odd)
+    with pytest.raises(SpaceError, match="dict of names"):
+        Space.of(lambda trial: None)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dux_prompts.tuning.choice import Choice
+from dux_prompts.tuning.defined_by_run import space_by_running
 from dux_prompts.tuning.hyperparameters import Hyperparameter
 from dux_prompts.tuning.number import Number
 from dux_prompts.tuning.values import DIGITS, SpaceError, when_of
@@ -68,11 +69,13 @@ class Space(Mapping[str, Hyperparameter]):
 
     @classmethod
     def of(cls, given: Any) -> Space:
-        """A space, or a dict as one.
+        """A space, or a dict as one, or what a function asks for as it runs.
 
         Raises:
             SpaceError: it is none.
         """
+        if callable(given) and not isinstance(given, Mapping):
+            given = space_by_running(given)
         return given if isinstance(given, Space) else cls(given)
 
     def as_dict(self) -> dict[str, Any]:
