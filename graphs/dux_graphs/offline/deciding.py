@@ -52,27 +52,34 @@ def decide(figures: Figures) -> Plan:
     return varied(plan, figures.candidate)
 
 
+def _of_the_same_kind(
+    figures: Figures, live: Live, situation: Situation, rate: float
+) -> Plan:
+    """What an adaptive base optimizer that works is followed by."""
+    family = live.family if live.family in ("lion", "rmsprop") else "adamw"
+    return scheduled(
+        Plan(
+            family,
+            rate,
+            beta2=0.99 if family != "lion" else 0.98,
+            weight_decay=0.1,
+            clip=clip_at(figures, 1.5),
+            numbers=(*_said(figures, situation), "The base optimizer works."),
+            changes=(
+                f"Keep the kind and its rate ({rate:.3g}): {title_of(family)}.",
+                "Add a little decoupled weight decay, and clipping at 1.5 times the"
+                " usual gradient, against single bad batches.",
+            ),
+        ),
+        figures,
+    )
+
+
 def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
     """The first proposal: the base optimizer is live."""
     rate = live.lr
     if live.adaptive and rate is not None and situation.late_fall >= FLAT:
-        family = live.family if live.family in ("lion", "rmsprop") else "adamw"
-        return scheduled(
-            Plan(
-                family,
-                rate,
-                beta2=0.99 if family != "lion" else 0.98,
-                weight_decay=0.1,
-                clip=clip_at(figures, 1.5),
-                numbers=(*_said(figures, situation), "The base optimizer works."),
-                changes=(
-                    f"Keep the kind and its rate ({rate:.3g}): {title_of(family)}.",
-                    "Add a little decoupled weight decay, and clipping at 1.5 times the"
-                    " usual gradient, against single bad batches.",
-                ),
-            ),
-            figures,
-        )
+        return _of_the_same_kind(figures, live, situation, rate)
     if live.family == "sgd" and rate is not None and situation.late_fall >= 0.3:
         return scheduled(
             Plan(

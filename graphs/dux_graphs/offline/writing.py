@@ -220,7 +220,8 @@ if not math.isfinite(norm):
 """
 
 
-def _step(plan: Plan, family: _Family) -> str:
+def _buffers(plan: Plan, family: _Family) -> str:
+    """The lines that make what a parameter remembers."""
     buffers = "".join(
         f'    state["{name}"] = torch.zeros_like(p)\n' for name in family.buffers
     )
@@ -232,6 +233,10 @@ def _step(plan: Plan, family: _Family) -> str:
         )
     if plan.average:
         buffers += '    state["mean"] = torch.zeros_like(p)\n'
+    return buffers
+
+
+def _step(plan: Plan, family: _Family) -> str:
     each = "if p.grad is None or p.numel() == 0:\n    continue\n"
     if plan.family == "muon":
         small = "p.ndim >= 2 and p.shape[0] > 1 and p.numel() > p.shape[0]"
@@ -242,7 +247,7 @@ def _step(plan: Plan, family: _Family) -> str:
             each += f"hidden = {small}\n"
     each += "g = p.grad * scale\n" if plan.clip is not None else "g = p.grad\n"
     each += "state = self.state[p]\nif len(state) == 0:\n"
-    each += '    state["step"] = 0\n' + buffers
+    each += '    state["step"] = 0\n' + _buffers(plan, family)
     each += 'state["step"] += 1\nn = state["step"]\n'
     each += 'rate = group["lr"] * self._share(n, group)\n'
     each += family.update

@@ -33,17 +33,10 @@ _REQUIRED = "torch.optim.optimizer.required"
 _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
 
 
-def prepare(
-    tree: ast.Module, layers: Iterable[list[ast.AST]]
-) -> tuple[bool, list[Finding]]:
-    """Change `tree` in place.
-
-    Args:
-        layers: its nodes, one list for each depth.
-
-    Returns:
-        Whether it was changed, and what is said about it, as notes.
-    """
+def _looked_over(
+    layers: Iterable[list[ast.AST]],
+) -> tuple[dict[str, str], list[ast.AST], bool]:
+    """What names are imported as, the nodes with blocks, and whether shapes are set."""
     aliases: dict[str, str] = {}
     blocks: list[ast.AST] = []
     reshaped = False
@@ -57,6 +50,21 @@ def prepare(
                 blocks.append(node)
             elif kind is ast.Attribute:
                 reshaped |= node.attr in OF_SHAPE  # type: ignore[attr-defined]
+    return aliases, blocks, reshaped
+
+
+def prepare(
+    tree: ast.Module, layers: Iterable[list[ast.AST]]
+) -> tuple[bool, list[Finding]]:
+    """Change `tree` in place.
+
+    Args:
+        layers: its nodes, one list for each depth.
+
+    Returns:
+        Whether it was changed, and what is said about it, as notes.
+    """
+    aliases, blocks, reshaped = _looked_over(layers)
     records = Records(lambda node: path_of(node, aliases))
     usual = UsualValues()
     notes: list[Finding] = []

@@ -52,8 +52,11 @@ def closure(training: Training, held: Case) -> None:
             "result is not None and float(result) == losses[calls]",
             "a later step returned another loss than the closure did at first",
         )
-    if training.facts.by_closure or training.facts.line_search:
-        return
+    if not training.facts.by_closure and not training.facts.line_search:
+        _as_without_one(training, held)
+
+
+def _as_without_one(training: Training, held: Case) -> None:
     second = listed(training.names(held, "2"))
     training.begin(held, "2")
     training.run(f"sum(((p + 0.5) ** 2).sum() for p in ({second})).backward()")

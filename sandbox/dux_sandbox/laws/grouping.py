@@ -62,18 +62,22 @@ ORDER = Law(
 )
 
 
+def _beside_an_empty_one(training: Training, held: Case) -> None:
+    training.begin(held)
+    training.train(held)
+    training.accuse()
+    training.begin(held, "2", only=[0])
+    training.train(held, "2", only=[0])
+    training.claim(
+        f"torch.allclose(a, a2, {_CLOSE})",
+        "a ends elsewhere because an empty parameter is trained beside it",
+    )
+
+
 def missing(training: Training, held: Case) -> None:
     """Without a gradient a parameter stays, and the others do not notice."""
     if held.variant == "companion":
-        training.begin(held)
-        training.train(held)
-        training.accuse()
-        training.begin(held, "2", only=[0])
-        training.train(held, "2", only=[0])
-        training.claim(
-            f"torch.allclose(a, a2, {_CLOSE})",
-            "a ends elsewhere because an empty parameter is trained beside it",
-        )
+        _beside_an_empty_one(training, held)
         return
     whole = replace(
         held,

@@ -53,6 +53,25 @@ class LawResult:
         return "unjudged" if self.message else "kept"
 
 
+def _probed(
+    factory: Factory, traits: frozenset[str] | None, source: str | None
+) -> tuple[Factory, Facts, Header]:
+    """The factory in train mode, what is known of its rules, and how scripts begin.
+
+    Raises:
+        CannotJudge: nothing can be made of it.
+    """
+    with surroundings_kept():
+        made = in_train_mode(factory)
+        facts, built = probe(made, traits or frozenset())
+        if traits is None:
+            traits = declared_in(getattr(made, "__doc__", None))
+            traits |= declared_in(type(built).__doc__)
+            if traits:
+                facts, built = probe(made, traits)
+        return made, facts, header_of(factory, built, source)
+
+
 def judge(
     factory: Factory,
     laws: list[Law],
@@ -69,23 +88,11 @@ def judge(
     if not laws:
         return
     first = next((law for law in laws if law.name == "accepts"), laws[0])
-    with surroundings_kept():
-        try:
-            given, factory = factory, in_train_mode(factory)
-            facts, built = probe(factory, traits or frozenset())
-            if traits is None:
-                traits = declared_in(getattr(factory, "__doc__", None))
-                traits |= declared_in(type(built).__doc__)
-                if traits:
-                    facts, built = probe(factory, traits)
-            header = header_of(given, built, source)
-        except CannotJudge as error:
-            trouble = str(error)
-        else:
-            trouble = ""
-    if trouble:
+    try:
+        factory, facts, header = _probed(factory, traits, source)
+    except CannotJudge as error:
         for law in laws:
-            ok = law is not first
+            ok, trouble = law is not first, str(error)
             yield LawResult(law.name, ok, _not_tried(trouble, first) if ok else trouble)
         return
     teller: Law | None = None  # the first that told what the rule raised

@@ -21,7 +21,32 @@ _SAVED_AFTER = 2  # steps until a checkpoint is made
 def checkpoint(training: Training, held: Case) -> None:
     """What is saved and loaded goes on as if nothing had been."""
     names = training.names(held)
-    same = held.variant.startswith("same")
+    _save(training, held)
+    if held.variant.startswith("same"):
+        training.train(held, start=_SAVED_AFTER)
+        training.keep(held, into="reached")
+        training.accuse()
+        training.run("optimizer.load_state_dict(saved)")
+        training.run(f"for p, q in zip(({listed(names)}), kept): p.data.copy_(q)")
+        training.train(held, start=_SAVED_AFTER)
+        pairs = f"zip(({listed(names)}), reached)"
+    else:
+        training.accuse()
+        _load_into_another(training, held)
+        # The first training goes on as well: saving is only looking.
+        training.train(held, start=_SAVED_AFTER)
+        training.train(held, "2", start=_SAVED_AFTER)
+        pairs = f"zip(({listed(names)}), ({listed(training.names(held, '2'))}))"
+    loose = any(each.dtype == "bfloat16" for each in held.parameters)
+    bounds = "rtol=2e-2, atol=2e-2" if loose else "rtol=1e-5, atol=1e-6"
+    training.claim(
+        f"all(torch.allclose(p, q, {bounds}) for p, q in {pairs})",
+        "saved and loaded, the next step is another",
+    )
+
+
+def _save(training: Training, held: Case) -> None:
+    """Train, set some options on the way, and save."""
     training.begin(held)
     if held.variant.endswith("grown"):
         # One more group than the factory makes; it has to be made anew as well.
@@ -43,45 +68,29 @@ def checkpoint(training: Training, held: Case) -> None:
         training.run("d.grad = None")
     training.run("saved = copy.deepcopy(optimizer.state_dict())")
     training.keep(held, into="kept")
-    if same:
-        training.train(held, start=_SAVED_AFTER)
-        training.keep(held, into="reached")
-        training.accuse()
-        training.run("optimizer.load_state_dict(saved)")
-        training.run(f"for p, q in zip(({listed(names)}), kept): p.data.copy_(q)")
-        training.train(held, start=_SAVED_AFTER)
-        pairs = f"zip(({listed(names)}), reached)"
-    else:
-        training.accuse()
-        told = "[[g.get(name) for name in {}] for g in optimizer{}.param_groups]"
-        training.run(f"options = {told.format(KNOWN_OPTIONS, '')}")
-        # Values are copied, not tensors: deepcopy would keep what a rule hung on them.
-        training.make(held, "2")
-        second = listed(training.names(held, "2"))
-        training.run(f"for p, q in zip(({second}), kept): p.data.copy_(q)")
-        training.build(held, "2")
-        if held.variant.endswith("grown"):
-            training.run("d2 = torch.nn.Parameter(d.detach().clone())")
-            training.run('optimizer2.add_param_group({"params": [d2]})')
-        training.run("optimizer2.load_state_dict(saved)")
-        training.script.use("same")
-        training.claim(
-            'same(saved["state"], optimizer2.state_dict()["state"])',
-            "the state is another after it was saved and loaded",
-        )
-        training.claim(
-            f"options == {told.format(KNOWN_OPTIONS, '2')}",
-            "an option of a group is another after it was saved and loaded",
-        )
-        # The first training goes on as well: saving is only looking.
-        training.train(held, start=_SAVED_AFTER)
-        training.train(held, "2", start=_SAVED_AFTER)
-        pairs = f"zip(({listed(names)}), ({second}))"
-    loose = any(each.dtype == "bfloat16" for each in held.parameters)
-    bounds = "rtol=2e-2, atol=2e-2" if loose else "rtol=1e-5, atol=1e-6"
+
+
+def _load_into_another(training: Training, held: Case) -> None:
+    """Make the whole training anew, with the weights and the state that were saved."""
+    told = "[[g.get(name) for name in {}] for g in optimizer{}.param_groups]"
+    training.run(f"options = {told.format(KNOWN_OPTIONS, '')}")
+    # Values are copied, not tensors: deepcopy would keep what a rule hung on them.
+    training.make(held, "2")
+    second = listed(training.names(held, "2"))
+    training.run(f"for p, q in zip(({second}), kept): p.data.copy_(q)")
+    training.build(held, "2")
+    if held.variant.endswith("grown"):
+        training.run("d2 = torch.nn.Parameter(d.detach().clone())")
+        training.run('optimizer2.add_param_group({"params": [d2]})')
+    training.run("optimizer2.load_state_dict(saved)")
+    training.script.use("same")
     training.claim(
-        f"all(torch.allclose(p, q, {bounds}) for p, q in {pairs})",
-        "saved and loaded, the next step is another",
+        'same(saved["state"], optimizer2.state_dict()["state"])',
+        "the state is another after it was saved and loaded",
+    )
+    training.claim(
+        f"options == {told.format(KNOWN_OPTIONS, '2')}",
+        "an option of a group is another after it was saved and loaded",
     )
 
 

@@ -103,28 +103,7 @@ def _one_option(
     changed = replace(held, options=tuple(given))
     name = training.names(held)[held.members(at)[0]]
     if kind == "late":
-        # A rule that grows its own steps takes lr for the first of them only.
-        training.begin(held)
-        training.train(held, until=len(held.gradients) - 1)
-        training.begin(held, "2")
-        training.train(held, "2", until=len(held.gradients) - 1)
-        last = len(held.gradients) - 1
-        training.accuse()
-        training.set_option(option, value, "2")
-        acts = f"({name}2 - {name}).abs().max() > 0.05 * ({name} - before).abs().max()"
-        # It may act one step late: ASGD works out the next rate at the end of a step.
-        for _ in range(training.facts.idle + 2):
-            training.run(f"before = {name}.detach().clone()")
-            for suffix in ("", "2"):
-                training.give(held, last, suffix)
-                training.step(held, suffix)
-            if training.script.look(acts):
-                return
-        if _grows(training, held, name):
-            raise Unjudged("the rule sets its own step sizes")
-        training.claim_moved(
-            acts, f"a new {option} in the groups changes next to nothing in mid-run"
-        )
+        _in_mid_run(training, held, option, value, name)
         return
     training.begin(held)
     training.train(held)
@@ -141,6 +120,42 @@ def _one_option(
             f"first step",
         )
         return
+    _acts_there(training, held, changed, option, at)
+
+
+def _in_mid_run(
+    training: Training, held: Case, option: str, value: object, name: str
+) -> None:
+    """Set it before the last step; the parameter of that name must notice."""
+    # A rule that grows its own steps takes lr for the first of them only.
+    training.begin(held)
+    training.train(held, until=len(held.gradients) - 1)
+    training.begin(held, "2")
+    training.train(held, "2", until=len(held.gradients) - 1)
+    last = len(held.gradients) - 1
+    training.accuse()
+    training.set_option(option, value, "2")
+    acts = f"({name}2 - {name}).abs().max() > 0.05 * ({name} - before).abs().max()"
+    # It may act one step late: ASGD works out the next rate at the end of a step.
+    for _ in range(training.facts.idle + 2):
+        training.run(f"before = {name}.detach().clone()")
+        for suffix in ("", "2"):
+            training.give(held, last, suffix)
+            training.step(held, suffix)
+        if training.script.look(acts):
+            return
+    if _grows(training, held, name):
+        raise Unjudged("the rule sets its own step sizes")
+    training.claim_moved(
+        acts, f"a new {option} in the groups changes next to nothing in mid-run"
+    )
+
+
+def _acts_there(
+    training: Training, held: Case, changed: Case, option: str, at: int
+) -> None:
+    """Of two trainings the one that differs in it must end elsewhere."""
+    name = training.names(held)[held.members(at)[0]]
     if option == "lr":
         start = changed.parameters[held.members(at)[0]].text(held.members(at)[0])
         training.run(f"start = {start}")
