@@ -219,11 +219,9 @@ def attach(
     check_model_kind(model)
     arguments.check_choice("execution", execution)
     arguments.check_seconds("lm_timeout", lm_timeout)
-    if decision_timeout is None:
-        decision_timeout = max(_HALF_AN_HOUR, 3 * lm_timeout)
     settings = Settings.of(
         given,
-        decision_timeout=decision_timeout,
+        decision_timeout=_patience(decision_timeout, lm_timeout),
         execution=choose(execution, [*model.parameters()]).name,
         limits=arguments.read_limits(limits),
         prompts=arguments.check_prompts(prompts),
@@ -266,6 +264,13 @@ def attach(
     )
     remember(agent)
     return agent
+
+
+def _patience(decision_timeout: float | None, lm_timeout: float) -> float:
+    """Seconds for a decision: as given, or enough for three slow calls."""
+    if decision_timeout is not None:
+        return decision_timeout
+    return max(_HALF_AN_HOUR, 3 * lm_timeout)
 
 
 def _all(lm: Any, fallback: Any) -> Any:

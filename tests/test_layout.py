@@ -19,7 +19,7 @@ PACKAGES = {
     "dux_sandbox": REPOSITORY / "sandbox" / "dux_sandbox",
 }
 MODULES = sorted(file for folder in PACKAGES.values() for file in folder.rglob("*.py"))
-MANY_LINES, MOST_LINES = 300, 400
+MANY_LINES, MOST_LINES, MOST_OF_BODY = 300, 400, 50
 
 # Modules of more than 300 lines, and the one idea that each of them has.
 LONG = {
@@ -103,6 +103,31 @@ def test_no_module_is_too_long_for_one_idea():
 
     assert LONG.keys() == {name for name, n in lengths.items() if n > MANY_LINES}
     assert [] == [name for name, n in lengths.items() if n > MOST_LINES]
+
+
+def lines_of_body(function):
+    """How many lines it has, its own and nested signatures and docstrings aside."""
+    beside = set()
+    for node in ast.walk(function):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            told = ast.get_docstring(node) is not None and len(node.body) > 1
+            begin = node.body[1 if told else 0]
+            above = [each.lineno for each in getattr(begin, "decorator_list", [])]
+            nested = [each.lineno for each in node.decorator_list]
+            first = min([node.lineno, *nested])
+            beside |= set(range(first, min([begin.lineno, *above])))
+    return len(set(range(function.lineno, function.end_lineno + 1)) - beside)
+
+
+def test_no_function_has_more_than_50_lines():
+    long = {
+        f"{module.relative_to(REPOSITORY)} {node.name}": lines_of_body(node)
+        for module in MODULES
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+    assert {} == {name: lines for name, lines in long.items() if lines > MOST_OF_BODY}
 
 
 def test_every_module_says_what_it_is_for():

@@ -167,11 +167,7 @@ def tune(
         if resume is not None:
             study = _gone_on(resume, task, on_trial, models)
         else:
-            if space not in ("given", "free"):
-                raise BadArgument(
-                    f"--space is {space!r}; given or free was wanted; pick one of them."
-                )
-            free = space == "free"
+            free = _is_free(space)
             limits = {"trial_seconds": trial_seconds or (60.0 if free else None)}
             memory = trial_memory or (2.0 if free else None)
             study = _new(
@@ -204,6 +200,14 @@ def tune(
         if not study.complete:
             typer.echo(f"dux: go on with dux tune --resume {study.run_dir}", err=True)
             raise typer.Exit(1)
+
+
+def _is_free(space: str) -> bool:
+    if space not in ("given", "free"):
+        raise BadArgument(
+            f"--space is {space!r}; given or free was wanted; pick one of them."
+        )
+    return space == "free"
 
 
 def _new(
