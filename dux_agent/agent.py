@@ -140,13 +140,17 @@ class Agent(Uncopied):
     def plan(self) -> DecisionPlan:
         """What a decision will need, as things are now: memory by part, and passes.
 
+        And, where steps and decisions of the run are known, what its calls may cost.
+
         `print(agent.plan())` shows it. Counted on the tensors themselves: weights that
         share memory count once where a copy shares it too, and frozen weights, which a
         copy uses as they are, not at all. The optimizer's state counts as it is, or as
         its first step will make it.
         """
+        decider = self._decider
         seconds = self.decisions[-1].seconds if self.decisions else None
-        return plan_of(self.training, asks=self._decider.asks, seconds=seconds)
+        run = decider.run_cost()
+        return plan_of(self.training, asks=decider.asks, seconds=seconds, run=run)
 
     def step(self, batch: Any) -> torch.Tensor:
         """One step of training on `batch`; returns its loss, detached.

@@ -15,6 +15,7 @@ from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
 from dux_agent.deciding.outcome import apply_event
 from dux_agent.deciding.rules_in_force import RulesInForce
+from dux_agent.deciding.run_cost import RunCost, run_cost
 from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
@@ -135,6 +136,11 @@ class Decider:
     def asks(self) -> bool:
         """Whether there is a language model to ask."""
         return bool(self._asked)
+
+    def run_cost(self) -> RunCost | None:
+        """What the calls that are left of the run may cost, where that is known."""
+        step = self._training.statistics.step
+        return run_cost(self._settings, self._searching, self._budget, step)
 
     @property
     def at_work(self) -> bool:

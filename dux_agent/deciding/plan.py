@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dux_agent.deciding.run_cost import RunCost
 from dux_agent.showing import html_table
 from dux_agent.training import memory
 from dux_agent.training.memory import readable
@@ -61,6 +62,7 @@ class DecisionPlan:
         model_calls: of the language model.
         validations: calls of `validate`.
         seconds: how long the last decision took; None: none was made yet.
+        run: what the calls that are left of the run may cost; None: nobody knows.
         best_weights: bytes of those of the best validation, in the CPU's memory.
     """
 
@@ -80,6 +82,7 @@ class DecisionPlan:
     model_calls: Counted
     validations: int
     seconds: float | None
+    run: RunCost | None
     best_weights: int = 0
 
     @property
@@ -135,6 +138,8 @@ class DecisionPlan:
             ("calls of the model", str(self.model_calls)),
             ("calls of validate", str(self.validations)),
         ]
+        if self.run is not None:
+            sums += self.run.lines()
         if self.seconds is not None:
             sums.append(("the last one took", f"{self.seconds:.3g} s"))
         return sums
@@ -152,12 +157,15 @@ class DecisionPlan:
         return html_table([*rows, *((name, told, "") for name, told in self._sums())])
 
 
-def plan_of(training: Training, *, asks: bool, seconds: float | None) -> DecisionPlan:
+def plan_of(
+    training: Training, *, asks: bool, seconds: float | None, run: RunCost | None
+) -> DecisionPlan:
     """The plan of the next decision, as things are now.
 
     Args:
         asks: whether there is a language model.
         seconds: how long the last decision took.
+        run: what the rest of the run may cost.
     """
     if not asks:
         return _plan_of_guard(training)
@@ -199,6 +207,7 @@ def plan_of(training: Training, *, asks: bool, seconds: float | None) -> Decisio
         model_calls=Counted(settings.candidates, most),
         validations=int(training.validate is not None),
         seconds=seconds,
+        run=run,
         best_weights=memory.in_all_weights(model) if settings.keep_best else 0,
     )
 
@@ -223,4 +232,5 @@ def _plan_of_guard(training: Training) -> DecisionPlan:
         model_calls=none,
         validations=0,
         seconds=None,
+        run=None,
     )

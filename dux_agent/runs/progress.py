@@ -13,6 +13,7 @@ from pydantic import StrictFloat, StrictInt
 from dux_agent.run_folder.trace import Event
 
 if TYPE_CHECKING:
+    from dux_agent.deciding.run_cost import RunCost
     from dux_agent.decisions import Decision
 
 Arm = Literal["agent", "control"]
@@ -74,16 +75,17 @@ class Progress:
     """What the loop is doing now, for whoever watches it.
 
     Attributes:
-        kind: "step" after a training step, "epoch" after an epoch, "event" when the
-            trace got an event.
+        kind: "plan" before the first step, "step" after a training step, "epoch" after
+            an epoch, "event" when the trace got an event.
         course: "control" while the base optimizer trains alone, else "agent".
         epoch, epochs: the one in progress, counted from 1, and how many there are.
         step, steps: within the epoch.
         loss: of the last step.
         event: the trace's event where `kind` is "event".
+        cost: what the run's calls may cost, where `kind` is "plan".
     """
 
-    kind: Literal["step", "epoch", "event"]
+    kind: Literal["plan", "step", "epoch", "event"]
     course: Arm
     epoch: int
     epochs: int
@@ -91,6 +93,7 @@ class Progress:
     steps: int
     loss: float = math.nan
     event: Event | None = None
+    cost: RunCost | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,10 @@ class ProgressReporter:
     loss: float = field(default=math.nan)
 
     def tell(
-        self, kind: Literal["step", "epoch", "event"], event: Event | None = None
+        self,
+        kind: Literal["plan", "step", "epoch", "event"],
+        event: Event | None = None,
+        cost: RunCost | None = None,
     ) -> None:
         if self.listener is not None:
             self.listener(
@@ -145,6 +151,7 @@ class ProgressReporter:
                     self.steps,
                     self.loss,
                     event,
+                    cost,
                 )
             )
 

@@ -191,6 +191,7 @@ def _run(
     courses = RunLoop(plan, built, agent, folder, watch, began)
     if saved is not None and folder is not None:
         courses.go_on(saved, folder.path)
+    watch.tell("plan", cost=agent.plan().run)
     courses.run()
     done = tuple(courses.agents.done)
     changes = tuple(

@@ -14,6 +14,7 @@ from rich.progress import (
     TaskID,
     TextColumn,
 )
+from rich.text import Text
 
 from dux_agent.run_folder.trace import Event
 from dux_agent.runs.progress import Progress as RunProgress
@@ -76,7 +77,12 @@ class TrainingDisplay:
 
     def __call__(self, progress: RunProgress) -> None:
         """Take in what the loop does now."""
-        if progress.kind == "event":
+        if progress.kind == "plan":
+            cost = progress.cost
+            # What costs nothing is not worth a line.
+            if cost is not None and (cost.money is None or cost.money.most > 0):
+                self._console.print(Text(f"{cost}."), soft_wrap=True)
+        elif progress.kind == "event":
             if progress.event is not None:
                 self._tell(progress, progress.event)
         elif progress.kind == "epoch":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from dux_agent.formatting import loss_text, model_title
+from dux_agent.formatting import loss_text, model_title, plural
 from dux_agent.run_history.records import RunHistory
 from dux_agent.runs.progress import Result
 from dux_agent.showing import one_line
@@ -44,6 +44,7 @@ def print_result(console: Console, result: Result) -> None:
         f"{len(result.changes)} decisions, {applied} applied; {comparison(result)}; "
         f"{result.seconds:.1f} s",
     )
+    say_used(console, result)
     if result.best is not None:
         last = result.epochs[-1]
         say(
@@ -54,6 +55,20 @@ def print_result(console: Console, result: Result) -> None:
         )
     if result.run_dir is not None:
         say(console, f"run folder: {result.run_dir}")
+
+
+def say_used(console: Console, result: Result) -> None:
+    """What the calls of a language model have come to, where one was asked."""
+    usages = [change.decision.usage for change in result.changes]
+    calls, tokens, money = (
+        sum(usage.get(name, 0) for usage in usages)
+        for name in ("calls", "total_tokens", "money")
+    )
+    if not calls or result.model_name == "offline":
+        return
+    dollars = f", ${money:.4f}" if money else ""
+    of_model = f"{plural(int(calls), 'call')} of the language model"
+    say(console, f"{of_model}, {tokens:,} tokens{dollars}")
 
 
 def print_facts(console: Console, facts: Mapping[str, Any]) -> None:

@@ -179,6 +179,13 @@ class Budget:
             "total_tokens": going + coming,
         }
 
+    def usual(self, model: str, characters: int) -> dict[str, int]:
+        """Tokens of a call as they have been, or of a prompt of that length."""
+        seen = self._seen.get(model)
+        if seen is not None:
+            characters = max(characters, seen.characters // seen.replies)
+        return self.expected_of(model, characters)
+
     def learn(self, model: str, characters: int, usage: Mapping[str, float]) -> None:
         """What a call was, for the estimate of the next one."""
         with self._lock:
