@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import typer
 
-from dux_agent.cli.agents import mcp
-from dux_agent.cli.files import check, fuzz
-from dux_agent.cli.folders import export, report, trace
-from dux_agent.cli.machine import bench, doctor
+from dux_agent.cli.bench import bench
+from dux_agent.cli.check import check
+from dux_agent.cli.doctor import doctor
+from dux_agent.cli.export import export
+from dux_agent.cli.fuzz import fuzz
+from dux_agent.cli.mcp import mcp
 from dux_agent.cli.models import models
-from dux_agent.cli.training import replay, run
-from dux_agent.cli.tuning import tune
+from dux_agent.cli.replay import replay
+from dux_agent.cli.report import report
+from dux_agent.cli.run import run
+from dux_agent.cli.trace import trace
+from dux_agent.cli.tune import tune
 
 app = typer.Typer(
     name="dux",

@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from dux_agent.checking.fuzzing import Fuzzed, fuzz
 from dux_agent.errors import BadArgument
 from dux_agent.showing import one_line
 from dux_agent.terminal.decision_text import clean_lines
-from dux_agent.terminal.fuzzing import Fuzzed, fuzz
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,7 +113,7 @@ def fuzz_files(
         DuxError: as `fuzz`, where a file cannot be read, and where `names` or `golden`
             does not go with so many.
     """
-    from dux_agent.terminal.golden_file import judge_golden, read_golden
+    from dux_agent.checking.golden_file import judge_golden, read_golden
     from dux_sandbox.laws import laws_to_try
 
     rules = _rules(files, names, beside, golden)

@@ -52,7 +52,7 @@ class FuzzRequest:
 
     def check(self) -> None:
         """Raise BadArgument, or MissingExtra where hypothesis is wanted."""
-        from dux_agent.terminal.fuzzing import check_laws_named
+        from dux_agent.checking.fuzzing import check_laws_named
 
         if not 0 <= self.examples <= MOST_EXAMPLES:
             raise BadArgument(
@@ -146,8 +146,8 @@ class Answers:
             on_result: told each result as it comes.
             given_up: asked after each law; True ends the trial.
         """
+        from dux_agent.checking.fuzzing import fuzz
         from dux_agent.checking.rule_texts import rules_of
-        from dux_agent.terminal.fuzzing import fuzz
 
         request.check()
         named = self._places.source(source, path)

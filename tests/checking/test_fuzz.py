@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dux_agent.checking.fuzzing import fuzz
 from dux_agent.checking.rule_texts import rules_of
 from dux_agent.cli import app
-from dux_agent.terminal.fuzzing import fuzz
 from dux_sandbox.findings import SourceRejected
 from dux_sandbox.jailed_laws import findings_of, try_laws
 from dux_sandbox.laws import LAWS, OPTIONAL_LAWS, LawResult

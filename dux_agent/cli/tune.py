@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from dux_agent.cli.one_line import one_line_errors
-from dux_agent.cli.training import free_run_dir
+from dux_agent.cli.run import free_run_dir
 from dux_agent.errors import BadArgument
 
 _Task = Annotated[

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dux_agent.errors import BadArgument, DuxError, MissingExtra
 
 if TYPE_CHECKING:
+    from dux_agent.checking.golden_file import Golden
     from dux_agent.checking.rule_texts import RuleText
-    from dux_agent.terminal.golden_file import Golden
     from dux_sandbox.findings import Finding
     from dux_sandbox.laws import LawResult
 

@@ -1,0 +1,47 @@
+"""`dux export`: the best rule of a run as a module of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dux_agent.cli.one_line import one_line_errors
+from dux_agent.tuning.recorded_study import is_study
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A run folder.")],
+    schedule: Annotated[
+        bool,
+        typer.Option(
+            "--schedule",
+            help="All rules as one optimizer that makes the run's switches at the "
+            "run's steps.",
+        ),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write it there instead of printing it."),
+    ] = None,
+) -> None:
+    """Print the best rule of a run as a stand-alone module that needs only torch.
+
+    The best: lowest validation loss while it was live, else lowest training loss. Of a
+    study it is the best configuration, as JSON.
+    """
+    with one_line_errors():
+        from dux_agent.exporting.configuration import export_configuration
+        from dux_agent.exporting.module_text import export as text_of
+        from dux_agent.run_folder.whole_file import write_whole
+
+        if is_study(folder):
+            text, what = export_configuration(folder), "the configuration"
+        else:
+            text, what = text_of(folder, schedule=schedule), "the module"
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            write_whole(output, text, what=what, option="--output")
+            typer.echo(output)

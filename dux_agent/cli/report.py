@@ -1,0 +1,41 @@
+"""`dux report`: a run folder as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dux_agent.cli.one_line import one_line_errors
+
+
+def report(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Run folders.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write.",
+            show_default="DIR/report.html; comparison.html beside the first of several",
+        ),
+    ] = None,
+    price_in: Annotated[
+        float | None,
+        typer.Option(help="Dollars per million tokens that the model is sent."),
+    ] = None,
+    price_out: Annotated[
+        float | None,
+        typer.Option(help="Dollars per million tokens that the model answers."),
+    ] = None,
+) -> None:
+    """Write one self-contained HTML page of a run, or one that compares several."""
+    with one_line_errors():
+        from dux_agent.report.money import Prices
+        from dux_agent.report.page import write_report
+
+        prices = Prices(price_in, price_out)
+        typer.echo(write_report(folders, output=output, prices=prices))
