@@ -17,7 +17,7 @@ class Told:
     finding: Finding
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Its fields by name, as `dux check --json` prints them."""
         return {**self.finding.as_dict(), "file": self.file}
 
 
@@ -48,7 +48,7 @@ class VettedClass:
         return not self.findings
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Its name, digest and whatever was found, as `dux check --json` prints it."""
         return {
             "name": self.name,
             "ok": self.ok,

@@ -49,8 +49,8 @@ def fuzz(
     is not the golden one; 2: a file cannot be read, or an argument cannot be meant.
     """
     with one_line_errors():
+        from dux_agent.checking.fuzzing import check_laws_named
         from dux_agent.terminal.fuzz_display import fuzz_files
-        from dux_agent.terminal.fuzzing import check_laws_named
 
         check_laws_named(examples, skip or [], also or [], mark="--")
         if not fuzz_files(

@@ -47,7 +47,7 @@ class Position:
     over: list[StrictInt] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Its fields by name, as a checkpoint holds them."""
         return asdict(self)
 
     @classmethod

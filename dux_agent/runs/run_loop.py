@@ -42,7 +42,16 @@ class RunLoop:
         watch: ProgressReporter,
         began: float,
     ) -> None:
-        """For `dux_agent.runs.training`."""
+        """Nothing is trained yet.
+
+        Args:
+            plan: what the run is.
+            built: its task, which the agent trains.
+            agent: attached to it.
+            folder: the run folder; None: nothing is recorded.
+            watch: hears of every step, epoch and event.
+            began: when the run began, seconds of the monotonic clock.
+        """
         self.controls = Position()
         self.agents = Position()
         self._plan = plan

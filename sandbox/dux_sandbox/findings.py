@@ -41,6 +41,15 @@ class Finding:
     message: str
     instead: str = ""
 
+    @property
+    def code(self) -> str:
+        """What was broken: the name that `rule` has had, and has in traces of format 1.
+
+        >>> Finding("import", 1, "`import os`").code
+        'import'
+        """
+        return self.rule
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as graph state and traces hold it."""
         return asdict(self)
