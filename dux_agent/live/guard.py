@@ -72,7 +72,7 @@ class Guard(GuardMemory):
             Whatever the caller's closure raises, and nothing of a rule's.
         """
         self.follow()
-        watch = self._watch
+        watch = self.watch
         if watch is None:
             return self.slot.trusted_step(closure)
         first, before = self._remember(watch)
@@ -86,7 +86,7 @@ class Guard(GuardMemory):
             watch.gradient_norm = gradient_norm(self._parameters()) if known else None
         if handed is not None:
             self.follow()
-            if self._watch is not watch:
+            if self.watch is not watch:
                 return self.step(closure)
         looks, result, reason = self._watched_step(watch, call, closure)
         if reason is None:
@@ -156,8 +156,8 @@ class Guard(GuardMemory):
         A rule that the model has grown away from gives way to its predecessor. The
         model stays as the loop has made it: nothing is put back.
         """
-        while self._watch is not None:
-            reason = self._watch.makes.follow(self.model)
+        while self.watch is not None:
+            reason = self.watch.makes.follow(self.model)
             if reason is None:
                 return
             log.warning("%s; its predecessor goes on", reason)
@@ -167,7 +167,7 @@ class Guard(GuardMemory):
         """A loss under the live rule; rolls back when it is a breach."""
         if self.aftermath is not None and self._relapsed(self.aftermath, loss):
             return
-        watch = self._watch
+        watch = self.watch
         if watch is None:
             return
         watch.sees_losses = True
@@ -188,8 +188,8 @@ class Guard(GuardMemory):
         if reason is None:
             return False
         aftermath.older.restore()
-        if self._watch is not None:  # its predecessor is not to blame
-            self._watch.go_back_to(aftermath.older)
+        if self.watch is not None:  # its predecessor is not to blame
+            self.watch.go_back_to(aftermath.older)
         self.tell_relapse(
             f"after the rollback {reason}; what it had put back was spoilt, so the "
             f"snapshot before it was put back"
@@ -208,7 +208,7 @@ class Guard(GuardMemory):
 
     def breach(self, reason: str) -> None:
         """The rule failed outside a step, as while its state was fetched."""
-        if self._watch is not None:
+        if self.watch is not None:
             self._roll_back(reason, None)
 
     def _memory(self) -> Iterator[torch.Tensor]:
@@ -243,7 +243,7 @@ class Guard(GuardMemory):
         *,
         first: bool,
     ) -> Any:
-        watch = self._watch
+        watch = self.watch
         norm = None if watch is None else watch.gradient_norm
         self._roll_back(reason, before, first=first)
         if closure is None and not first and gradients_stray(self._parameters(), norm):
@@ -265,7 +265,7 @@ class Guard(GuardMemory):
         blame: bool = True,
     ) -> None:
         """Make its predecessor live; a rule that is to `blame` leaves no trace."""
-        watch = self._watch
+        watch = self.watch
         if watch is None:
             return
         if blame and not self.keeps:

@@ -29,6 +29,7 @@ class GuardMemory(Endings):
         snapshots: where they live; "off": none is kept, and a breach ends the rule
             without anything being put back.
         model: whose buffers and module hooks are guarded too; None: parameters only.
+        watch: what is remembered of the live rule; None while the base is.
         aftermath: what is watched for some losses after a rollback.
         last_state: what the rule had learned when its process was ended, if it was.
     """
@@ -40,19 +41,14 @@ class GuardMemory(Endings):
         self.slot = slot
         self.model = model
         self.snapshots: Place = snapshots
-        self._watch: GuardedRule | None = None
+        self.watch: GuardedRule | None = None
         self.aftermath: Aftermath | None = None
         self.last_state: RuleState | None = None
 
     @property
-    def watch(self) -> GuardedRule | None:
-        """What is remembered of the rule; see `dux_agent.live.guard_state`."""
-        return self._watch
-
-    @property
     def armed(self) -> bool:
         """Whether a rule is being guarded; the trusted base optimizer is not."""
-        return self._watch is not None
+        return self.watch is not None
 
     @property
     def keeps(self) -> bool:
@@ -62,19 +58,19 @@ class GuardMemory(Endings):
     @property
     def predecessor(self) -> Predecessor | None:
         """What would be live again after a breach."""
-        return None if self._watch is None else self._watch.predecessor
+        return None if self.watch is None else self.watch.predecessor
 
     @property
     def waiting(self) -> RunningRule | None:
         """The generated rule that would come back; None where the base would."""
-        rule = None if self._watch is None else self._watch.predecessor.rule
+        rule = None if self.watch is None else self.watch.predecessor.rule
         return None if rule is self.slot.base_rule else rule
 
     def lose_predecessor(self, reason: str) -> None:
         """The base optimizer takes the place of a predecessor that is gone."""
         gone = self.waiting
-        if self._watch is not None and gone is not None:
-            self._watch.predecessor = self.slot.base_predecessor
+        if self.watch is not None and gone is not None:
+            self.watch.predecessor = self.slot.base_predecessor
             end_all(self.slot.param_groups, gone)
         log.warning("the predecessor is lost: %s; the base optimizer is next", reason)
         self.tell_lost(reason)
@@ -102,7 +98,7 @@ class GuardMemory(Endings):
             reach: the highest mean loss of the run so far.
             makes: the parameters as they were when it was built; None: as they are.
         """
-        self._watch = GuardedRule(
+        self.watch = GuardedRule(
             predecessor=predecessor,
             snapshot=snapshot if self.keeps else None,
             judge=LossJudge(bound, reach=reach),
@@ -119,7 +115,7 @@ class GuardMemory(Endings):
 
     def disarm(self) -> None:
         """Guard nothing: the base optimizer is live."""
-        self._watch = None
+        self.watch = None
 
     def _parameters(self) -> list[torch.Tensor]:
         return parameters_of(self.slot.param_groups)

@@ -292,14 +292,6 @@ class RunGuard(Guard):
             "written": [sorted(names) for names in self._written],
         }
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` gave, with the weights of then in the model.
-
-        Raises:
-            LookupError, TypeError, ValueError: it is damaged, or of another model.
-        """
-        self.prepare(state)()
-
     def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
         """Read what `state_dict` gave; what is returned makes the guard go on from it.
 

@@ -605,7 +605,7 @@ def test_a_state_without_snapshots_is_smaller_and_goes_on():
     state = guard.state_dict(snapshots=False)
     weights = [value.detach().clone() for value in model.parameters()]
 
-    guard.load_state_dict(state)
+    guard.prepare(state)()
     loss = one_step(live, model, spoilt("NaN")(0), False)
     guard.observed(float(loss.detach()))
 
