@@ -25,7 +25,6 @@ MANY_LINES, MOST_LINES, MOST_OF_BODY = 300, 400, 50
 LONG = {
     "dux_agent/agent.py": "the public face: half of it says what each call does",
     "dux_agent/deciding/decider.py": "one decision, here or in the background",
-    "dux_agent/live/run_guard.py": "the guard of a run without a language model",
     "dux_agent/live/schedule.py": "who wrote a rate, and what the live one is then",
     "dux_agent/run_folder/folder.py": "what a run folder holds, file by file",
     "dux_agent/runs/plan.py": "a table: one entry for each option of a run",

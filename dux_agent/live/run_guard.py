@@ -30,8 +30,10 @@ from dux_agent.errors import TrainingDiverged
 from dux_agent.live.gradients import gradient_norm
 from dux_agent.live.guard import Guard
 from dux_agent.live.guard_state import Snapshots
-from dux_agent.live.guarded_rule import DEAR_EVERY, HEALTHY_LOSSES
+from dux_agent.live.guarded_rule import DEAR_EVERY
+from dux_agent.live.guarded_run import GuardedRun
 from dux_agent.live.integrity import all_finite
+from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.rates import Reference
 from dux_agent.live.rule_slot import RuleSlot
 from dux_agent.live.run_losses import RunLosses
@@ -111,20 +113,12 @@ class RunGuard(Guard):
         self._begin()
 
     def _begin(self) -> None:
-        self._steps = 0  # since it began
-        self._quiet = 0  # since it began or last went back
-        self._sees_losses = False
-        self._losses = RunLosses()
-        self._pending: RunSnapshot | None = None
         self._stale: list[Mark] = []
-        self._written: list[set[str]] = []
-        self._good = self._take()
+        self._run = GuardedRun(self._take(0, None), RunLosses())
 
-    def _take(self) -> RunSnapshot:
-        slot, bound = self.slot, self._losses.judge.bound
-        return RunSnapshot.take(
-            slot.base, self.model, self._steps, bound, host=self._host
-        )
+    def _take(self, steps: int, bound: LossBound | None) -> RunSnapshot:
+        base = self.slot.base
+        return RunSnapshot.take(base, self.model, steps, bound, host=self._host)
 
     def step(self, closure: LoopClosure | None) -> Any:
         """One step of the base optimizer; goes back when it did harm.
@@ -133,26 +127,30 @@ class RunGuard(Guard):
             TrainingDiverged: it did harm again after the last rollback.
             Whatever the base optimizer or the closure raise.
         """
-        live = self.slot
         if self.armed:
             return super().step(closure)
-        if self._steps == 0 or not self._same_parameters():
-            self._begin_where_it_differs()
-        elif self._quiet and self._quiet % self._renew_every == 0:
-            self._pending = self._take()
-        dear = self._quiet < self._guard_steps or self._quiet % DEAR_EVERY == 0
+        run, parameters = self._run, self._parameters()
+        if not run.is_of(parameters) or (run.steps == 0 and not run.holds(parameters)):
+            # Weights that were loaded since are what there is to go back to. Only
+            # then: a first batch may have spoilt the buffers already.
+            self._begin()
+        elif run.steps and run.quiet and run.quiet % self._renew_every == 0:
+            run.pending = self._take(run.steps, run.losses.judge.bound)
+        run = self._run
+        dear = run.quiet < self._guard_steps or run.quiet % DEAR_EVERY == 0
         stale, self._stale = self._stale, []
         if closure is None and stale and self._are_stale(stale):
             return None
-        before = [dict(group) for group in live.param_groups] if dear else []
-        result = live.trusted_step(closure)
-        self._note_written(before)
-        self._steps += 1
-        self._quiet += 1
+        groups = self.slot.param_groups
+        before = [dict(group) for group in groups] if dear else []
+        result = self.slot.trusted_step(closure)
+        run = self._run
+        run.note_step(before, groups)
         if dear and not all_finite(self._parameters()):
-            self._go_back(f"a parameter was not finite after step {live.steps + 1}")
-        else:
-            self._promote_in_a_loop_without_losses()
+            step = self.slot.steps + 1
+            self._go_back(f"a parameter was not finite after step {step}")
+        elif run.proved_by_steps():
+            run.renew(finite=all_finite(self._parameters()))
         return result
 
     def observed(self, loss: float) -> None:
@@ -164,18 +162,15 @@ class RunGuard(Guard):
         if self.armed:
             super().observed(loss)
             return
-        self._sees_losses = True
-        if self._quiet == 0:
+        run = self._run
+        run.sees_losses = True
+        if run.quiet == 0:
             return  # of a step that is undone already, or before any
-        reason = self._losses.see(loss)
+        reason = run.losses.see(loss)
         if reason is not None:
             self._go_back(reason)
-            return
-        self._good.bound = self._good.bound or self._losses.judge.bound
-        if self._pending is not None:
-            self._pending.model.healthy += 1
-            if self._pending.model.healthy >= HEALTHY_LOSSES:
-                self._renew()
+        elif run.proved_by_a_loss():
+            run.renew(finite=all_finite(self._parameters()))
 
     def _are_stale(self, marks: list[Mark]) -> bool:
         """Whether the gradients are of the weights that were undone.
@@ -191,66 +186,14 @@ class RunGuard(Guard):
         norm = gradient_norm(self._parameters())
         return norm is not None and not math.isfinite(norm)
 
-    def _promote_in_a_loop_without_losses(self) -> None:
-        pending = self._pending
-        if pending is None or self._sees_losses:
-            return
-        if self._steps - pending.model.step >= DEAR_EVERY:
-            self._renew()
-
-    def _renew(self) -> None:
-        """The pending snapshot counts from now on, if it is sound."""
-        pending, self._pending = self._pending, None
-        if pending is None or not all_finite(self._parameters()):
-            return
-        if not pending.sound():
-            return
-        self._losses.take_bound()
-        pending.bound = self._losses.judge.bound
-        self._good = pending
-
-    def _same_parameters(self) -> bool:
-        then = self._good.model.parameters
-        now = self._parameters()
-        return len(then) == len(now) and all(map(_is, then, now))
-
-    def _begin_where_it_differs(self) -> None:
-        """Weights that were loaded since are what there is to go back to.
-
-        Only then: a first batch may have spoilt the buffers already.
-        """
-        good = self._good.model
-        if not self._same_parameters() or not all(
-            torch.equal(kept, value.detach().to(kept.device))
-            for kept, value in zip(good.values, self._parameters(), strict=True)
-        ):
-            self._begin()
-
-    def _note_written(self, before: list[dict[str, Any]]) -> None:
-        """Which values of its groups the optimizer writes in its own steps."""
-        groups = self.slot.param_groups
-        self._written += [set() for _ in range(len(groups) - len(self._written))]
-        for was, group, names in zip(before, groups, self._written, strict=False):
-            names.update(
-                name
-                for name, value in group.items()
-                if name not in ("params", "lr") and value is not was.get(name)
-            )
-
     def _go_back(self, reason: str) -> None:
-        live, good = self.slot, self._good
         self.put_back += 1
-        good.restore(live.base, self._written)
+        undone = self._run.go_back(self.slot.base)
         self._stale = [
             (each, each.grad, each.grad._version)
             for each in self._parameters()
             if each.grad is not None
         ]
-        undone = self._steps - good.model.step
-        self._pending = None
-        self._quiet = 0
-        self._steps = good.model.step
-        self._losses.begin_again(good.bound)
         if self.rollbacks >= self._max_rollbacks:
             error = TrainingDiverged(
                 f"training diverged again after {self.rollbacks} rollbacks: {reason}; "
@@ -263,7 +206,7 @@ class RunGuard(Guard):
             raise error
         self.rollbacks += 1
         self.factor *= self._rollback_lr
-        hold_back(live, self.factor)
+        hold_back(self.slot, self.factor)
         log.warning(
             "%s; the run goes on from %d steps before at %g times the rate",
             reason,
@@ -283,13 +226,7 @@ class RunGuard(Guard):
         return {
             "rollbacks": self.rollbacks,
             "factor": self.factor,
-            "good": self._packed(self._good, bool(snapshots)),
-            "pending": self._packed(self._pending, snapshots == "all"),
-            **self._losses.state_dict(),
-            "steps": self._steps,
-            "quiet": self._quiet,
-            "sees_losses": self._sees_losses,
-            "written": [sorted(names) for names in self._written],
+            **self._run.state_dict(snapshots),
         }
 
     def prepare(self, state: Mapping[str, Any]) -> Callable[[], None]:
@@ -316,20 +253,20 @@ class RunGuard(Guard):
         steps, sees_losses = int(state["steps"]), bool(state["sees_losses"])
 
         def take_over() -> None:
-            self._begin()
             self.rollbacks, self.factor = rollbacks, factor
-            self._written, self._losses = written, losses
-            self._sees_losses, self._quiet = sees_losses, quiet
-            if good is None:
-                self._good.bound = losses.judge.bound
-                return
-            self._good, self._pending = good, pending
-            self._steps = steps
+            self._stale = []
+            fresh = good is None
+            self._run = GuardedRun(
+                good=good or self._take(0, losses.judge.bound),
+                losses=losses,
+                pending=None if fresh else pending,
+                steps=0 if fresh else steps,
+                quiet=quiet,
+                sees_losses=sees_losses,
+                written=written,
+            )
 
         return take_over
-
-    def _packed(self, good: RunSnapshot | None, wanted: bool) -> dict[str, Any] | None:
-        return good.state_dict(self._written) if wanted and good is not None else None
 
 
 def hold_back(slot: RuleSlot, factor: float) -> None:
@@ -345,7 +282,3 @@ def hold_back(slot: RuleSlot, factor: float) -> None:
             for group in slot.param_groups
         ]
     )
-
-
-def _is(one: object, other: object) -> bool:
-    return one is other
