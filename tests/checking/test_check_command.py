@@ -791,3 +791,17 @@ def test_what_a_file_does_when_it_is_imported_is_not_left_out_of_a_class():
     (one,) = told("--static", "zoo/optim/mine.py", "--with", "zoo")
 
     assert not one["ok"]
+
+
+def test_a_class_without_a_step_beside_others_gets_no_verdict():
+    Path("two.py").write_text(
+        "import torch\n"
+        + rule("Good")
+        + "\n\nclass Phases(torch.optim.Optimizer):\n"
+        + "    def first_step(self):\n        pass\n"
+    )
+
+    (one,) = told("--static", "two.py")
+
+    assert one["ok"], one["findings"]
+    assert ["Good"] == [each["name"] for each in one["classes"]]

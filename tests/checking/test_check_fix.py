@@ -242,6 +242,29 @@ KINDS |= {
         "enum.",
         "Kind is a class of plain values",
     ),
+    "a method with a name like Python's": (
+        source(
+            init="self.__made_ready__(lr)",
+            method="def __made_ready__(self, lr):\n        self.ready = lr",
+            body="p.add_(self.ready)",
+        ),
+        "__made_ready__",
+        "the method __made_ready__ is called made_ready",
+    ),
+    "a name of the object": (
+        source(init='self.__name__ = "Mine"', body="p.add_(1)"),
+        "__name__",
+        "is left out: nothing hangs on it",
+    ),
+    "what torch does not have": (
+        source(
+            before="def fused(x):\n    torch._fused_mine_(x)\n    return x",
+            body="p.add_(1)\n                    if p.numel() > 10**9:\n"
+            "                        fused(p)",
+        ),
+        "_fused_mine_(x)",
+        "raises: torch has no torch._fused_mine_",
+    ),
     "a stop for a debugger": (
         source(
             body="if p.numel() > 10**9:\n                        breakpoint()\n"

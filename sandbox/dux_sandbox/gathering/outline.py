@@ -53,7 +53,7 @@ class Outline:
         tree: as it was parsed.
         bindings: what it binds, with fallbacks of imports resolved.
         rules: classes built on torch's optimizers, but for those that others build on
-            and that take no step of their own.
+            and that take no step of their own, and those that have none beside others.
         bases: those others.
         strangers: classes with a step whose base the source does not hold, by name.
     """
@@ -98,10 +98,12 @@ def outline(text: str) -> Outline | None:
     stocks = stock_of_classes(bindings)
     every = [name for name, stock in stocks.items() if stock is not None]
     built_on = {parent.name for name in every for parent in lineage(name, bindings)[1:]}
+    stepping = [name for name in every if _has_step(name, bindings, stocks[name])]
     bases = [
         name
         for name in every
-        if name in built_on and _takes_no_step(name, bindings, stocks[name])
+        if (name in built_on and _takes_no_step(name, bindings, stocks[name]))
+        or (stepping and name not in stepping)
     ]
     rules = tuple(name for name in every if name not in bases)
     strangers = tuple(_strangers(bindings, every))
@@ -124,6 +126,15 @@ def _strangers(bindings: Bindings, known: list[str]) -> Iterator[tuple[str, str]
             outside = path.partition(".")[0] not in _KNOWN
             if top not in bindings.classes and top != "object" and outside:
                 yield name, written
+
+
+def _has_step(name: str, bindings: Bindings, stock: str | None) -> bool:
+    """Whether a class has a step of its own, or from a stock optimizer."""
+    return stock != "Optimizer" or any(
+        isinstance(statement, ast.FunctionDef) and statement.name == "step"
+        for node in lineage(name, bindings)
+        for statement in node.body
+    )
 
 
 def _takes_no_step(name: str, bindings: Bindings, stock: str | None) -> bool:

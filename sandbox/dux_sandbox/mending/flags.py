@@ -1,4 +1,4 @@
-"""Flags of tensors that a source sets, and that are as they are anyway."""
+"""What a source sets and nothing hangs on: flags of tensors, the name of an object."""
 
 from __future__ import annotations
 
@@ -11,17 +11,24 @@ from dux_sandbox.mending.draft import Draft, Rewrite
 
 
 def left_out(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
-    """`copy.requires_grad = False` goes; a comparison shows that nothing hangs on it.
+    """`copy.requires_grad = False` and `self.__name__ = "Mine"` go.
 
-    It looks at the flags of the weights as well as at their values.
+    A comparison shows that nothing hangs on them: it looks at the flags of the weights
+    as well as at their values. A name that is read anywhere stays.
     """
-    lines = {finding.line for finding in findings if "requires_grad" in finding.message}
+    written = [each for each in findings if each.message.startswith("writing ")]
+    lines = {finding.line for finding in written}
+    read = {
+        node.attr
+        for node in ast.walk(draft.tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
+    }
     gone = [
         node
         for node in ast.walk(draft.tree)
         if isinstance(node, (ast.Assign, ast.Expr))
         and lines & set(lines_of(node))
-        and _sets_flag(node)
+        and _sets_flag(node, read)
         and draft.may_touch(node.lineno)
     ]
     told = []
@@ -31,9 +38,10 @@ def left_out(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
     return Rewrite((), tuple(gone), tuple(told))
 
 
-def _sets_flag(node: ast.Assign | ast.Expr) -> bool:
+def _sets_flag(node: ast.Assign | ast.Expr, read: set[str]) -> bool:
     if isinstance(node, ast.Assign):
         target = node.targets[0]
-        return isinstance(target, ast.Attribute) and target.attr == "requires_grad"
+        names = {"requires_grad", *({"__name__"} - read)}
+        return isinstance(target, ast.Attribute) and target.attr in names
     called = node.value.func if isinstance(node.value, ast.Call) else None
     return isinstance(called, ast.Attribute) and called.attr == "requires_grad_"

@@ -16,6 +16,7 @@ from dux_sandbox.mending import (
     enumerations,
     exceptions,
     flags,
+    names,
     out_arguments,
     processes,
     signatures,
@@ -40,8 +41,10 @@ WHERE_REFUSED: tuple[Rule, ...] = (
     substitutions.of_packages,
     exceptions.plain,
     enumerations.plain,
+    names.of_methods,
     unused.methods,
     decorators.refused,
+    names.missing,
 )
 _MOST_TURNS = 40
 
