@@ -202,6 +202,19 @@ def test_attributes_under_hostile_names_do_not_shadow_the_optimizer(applied):
     assert ["applied"] == [each.verdict for each in applied.decisions]
 
 
+@pytest.mark.parametrize("groups", [1.0, [1.0], "lr", [None, None], True])
+def test_groups_of_a_rule_that_are_none_end_no_load(applied, groups):
+    live = applied.optimizer
+    state = copy.deepcopy(live.state_dict())
+    with_kept(state, attributes={"param_groups": groups})
+
+    live.load_state_dict(state)
+
+    assert {"params", "lr", "beta"} == {*live.running.optimizer.param_groups[0]}
+    run(applied, 3)
+    assert ["applied"] == [each.verdict for each in applied.decisions]
+
+
 def test_owned_names_from_a_checkpoint_cannot_take_the_parameters_away(applied):
     live = applied.optimizer
     state = copy.deepcopy(live.state_dict())

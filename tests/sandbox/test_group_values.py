@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dux_sandbox import RuleFailed
+from dux_sandbox.loading import load, restore_attributes
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import InlineRule
 from tests import models
@@ -197,3 +198,33 @@ def test_an_optimizer_of_torchs_may_be_held_by_the_state(execution):
     twins = weights()
     push(torch.optim.SGD(twins, lr=0.1), twins, 3)
     assert all(map(torch.equal, twins, parameters))
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        1.0,
+        [None, {"lr": [torch.ones(1)]}],
+        [{"lr": [torch.ones(1)], "params": [torch.ones(1)]}],
+        [{"scale": torch.ones(3), "t": [torch.ones(1)]}],
+        [{5: [torch.ones(1)]}],
+        {"dux": "parameter", "index": 0},
+    ],
+    ids=str,
+)
+def test_no_option_of_a_rule_is_replaced_by_what_was_saved(groups):
+    rule_class = load(ADAFACTOR.replace("lr=None", "lr=0.1"))
+    optimizer = rule_class(weights())
+    before = dict(optimizer.param_groups[0])
+
+    restore_attributes(optimizer, {"param_groups": groups})
+
+    assert before == optimizer.param_groups[0]
+
+
+def test_what_was_saved_is_malformed_in_words():
+    optimizer = load(ADAFACTOR)(weights())
+    place = {"dux": "parameter", "index": 99}
+
+    with pytest.raises(ValueError, match="param_groups is malformed"):
+        restore_attributes(optimizer, {"param_groups": [{"start": [place]}]})

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.language import torch_names
-from dux_sandbox.option_values import kept_tensors
+from dux_sandbox.option_values import kept_tensors, stays
 from dux_sandbox.runtime.arithmetic import TENSORS
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.values import (
@@ -191,8 +191,12 @@ def restore_attributes(
         if type(key) in _KEYS:
             rule.state[key] = entry
     groups = _held(attributes, _GROUPS, parameters, module)
-    for group, kept in zip(rule.param_groups, groups or (), strict=False):
-        group.update(kept_tensors(kept) if isinstance(kept, dict) else {})
+    listed = groups if isinstance(groups, list) else []
+    for group, kept in zip(rule.param_groups, listed, strict=False):
+        for name, value in kept_tensors(kept).items() if type(kept) is dict else ():
+            # What is a number in the rule as it was built stays one.
+            if group.get(name) is None or stays(name, group[name]):
+                group[name] = value
     for name, value in attributes.items():
         if name.startswith("__") or name in torch_names.OPTIMIZER_OWN:
             continue
