@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from dux_agent.cli.one_line import one_line_errors
+from dux_agent.errors import BadArgument
 from dux_agent.tuning.recorded_study import is_study
 
 
@@ -31,6 +32,11 @@ def trace(
     """Show the decisions of a run folder as a table."""
     with one_line_errors():
         if is_study(folder):
+            if follow:
+                raise BadArgument(
+                    f"--follow was given and {folder} holds a study; a training was "
+                    f"wanted, which it follows; leave it out."
+                )
             from dux_agent.terminal.study_text import show_study
 
             show_study(Console(), folder, trial=decision, as_json=as_json)

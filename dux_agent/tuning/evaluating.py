@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dux_agent.errors import BadArgument
 from dux_agent.showing import one_line
 
 Objective = Callable[[dict[str, Any]], Any]
@@ -50,10 +51,18 @@ def evaluate(
         seconds: it is ended after them and has failed.
         most_bytes: of memory beyond what this process has; more has failed.
         apart: in a child process, as it is where there is a limit.
+
+    Raises:
+        BadArgument: it was to be in a child, and this system forks none.
     """
     began = time.monotonic()
     if seconds is None and most_bytes is None and not apart:
         return _called(objective, dict(config), began)
+    if not hasattr(os, "fork"):
+        raise BadArgument(
+            "a limit of time or memory, or several workers, were given; a system that "
+            "forks processes was wanted; leave them out here."
+        )
     fork = multiprocessing.get_context("fork")
     ours, theirs = fork.Pipe(duplex=False)
 

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import random
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -119,6 +120,37 @@ def test_a_study_that_dies_twenty_times_is_the_study_and_pays_once(
     )
     assert [t.config for t in twin] == [t.config for t in told.over]
     assert [t.value for t in twin] == [t.value for t in told.over]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"then": "tpe", "lm_first": 2},
+        {"then": "tpe", "lm_share": 0.4},
+        {"then": "random", "lm_share": 0.4, "noise": 0.2},
+        {"then": "gp", "lm_first": 3, "workers": 2},
+        {"direction": "maximize", "defaults": [{"x": 0.5, "n": 1, "k": "a"}]},
+    ],
+    ids=str,
+)
+def test_a_study_that_is_cut_anywhere_goes_on_as_it_would_have(options, tmp_path):
+    if options.get("then") in ("tpe", "gp"):
+        pytest.importorskip("optuna")
+    whole = tune(value_of, SPACE, budget=9, run_dir=tmp_path / "run", **options)
+    lines = (tmp_path / "run" / "trace.jsonl").read_text().splitlines(keepends=True)
+
+    for cut in (0, len(lines) // 3, len(lines) // 2, len(lines) - 1):
+        again = tmp_path / f"cut-{cut}"
+        shutil.copytree(tmp_path / "run", again)
+        (again / "trace.jsonl").write_text("".join(lines[:cut]))
+
+        study = resume(again, value_of)
+
+        assert [t.config for t in whole] == [t.config for t in study]
+        assert [t.value for t in whole] == [t.value for t in study]
+        assert [t.by for t in whole] == [t.by for t in study]
+        events = [e.kind for e in trace.read(tmp_path / "run")]
+        assert sorted(events) == sorted(e.kind for e in trace.read(again))
 
 
 @pytest.fixture
