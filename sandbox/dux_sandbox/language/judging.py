@@ -276,6 +276,7 @@ class Judging(RestrictingNodeTransformer):
             node,
             f"{module}.{name} is not available",
             vocabulary.instead_of(name)
+            or vocabulary.instead_of(f"{module}.*")
             or self._nearest(name, vocabulary.MODULES[module], f" of {module}"),
         )
 

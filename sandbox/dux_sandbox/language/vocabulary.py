@@ -166,6 +166,9 @@ INSTEAD: dict[str, str] = {
     "autocast": "use x.float() or x.to(torch.bfloat16)",
     "amp": "use x.float() or x.to(torch.bfloat16)",
     "autograd": "use p.grad; call loss = closure() where a new gradient is needed",
+    "torch.autograd.*": "take it out; a rule has no graph: use p.grad, and call "
+    "loss = closure() where a new gradient is needed",
+    "register_post_accumulate_grad_hook": "do the work in step(); p.grad is there",
     "requires_grad_": "leave it out; the training loop decides what is trained",
     "data_ptr": "use the tensor itself as the key: self.state[p]",
     "set_": "use .copy_(other)",
