@@ -15,6 +15,7 @@ from dux_agent.deciding.building import Builder
 from dux_agent.deciding.decider import Decider
 from dux_agent.deciding.guarding import guard_run
 from dux_agent.deciding.loop import Loop
+from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.plan import DecisionPlan, plan_of
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.searching import Searching
@@ -167,6 +168,13 @@ class Agent(Uncopied):
         self.optimizer.step()
         self.observe(loss, batch, scale=1.0)
         return loss.detach()
+
+    def keep_pace(self, pace: Pace | None) -> None:
+        """Have background decisions come at the steps of a recorded run; None: freely.
+
+        For a replay, whose model answers at once.
+        """
+        self._decider.pace = pace
 
     def restore_best(self) -> Best:
         """Put the weights and buffers with the best validation loss back, in place.

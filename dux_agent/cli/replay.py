@@ -53,11 +53,5 @@ def replay(
                 folder, execution=execution, task=task, on_event=display
             )
         print_replay(Console(), compared)
-        if compared.differences and plan.background:
-            typer.echo(
-                "The run decided in the background (--background): its rules went "
-                "live when the model had answered, which no replay repeats.",
-                err=True,
-            )
         if compared.differences:
             raise typer.Exit(1)

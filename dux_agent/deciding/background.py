@@ -8,6 +8,7 @@ longer than the longest slice of the errand takes, or 50 ms.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from dux_sandbox.dry_runs.slices import Slices
 
 Result = TypeVar("Result")
 _MOST_SECONDS = 0.05
+_MOMENT = 0.001
 
 
 class Cancelled(Exception):
@@ -93,7 +95,15 @@ class BackgroundWork:
         result: Result = errand.result
         return result
 
-    def serve(self) -> None:
+    def serve_whole(self, enough: Callable[[], bool] = lambda: False) -> None:
+        """Wait for errands and do each whole, until it is `enough` or all is over."""
+        while not (enough() or self.over):
+            if self.waits:
+                self.serve(math.inf)
+            else:
+                self._thread.join(_MOMENT)
+
+    def serve(self, most: float = _MOST_SECONDS) -> None:
         """Go on with the errand that waits, if any. Called between two steps.
 
         One slice at least, then as many like the last as have room in 50 ms.
@@ -110,7 +120,8 @@ class BackgroundWork:
                 errand.error = error
                 break
             now = self._clock()
-            if unlike or (now - began) + (now - last) > _MOST_SECONDS:
+            room = (now - began) + (now - last) <= most
+            if not room or (unlike and most < math.inf):
                 return
             last = now
         if errand is not None:

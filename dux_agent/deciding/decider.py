@@ -9,16 +9,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dux_agent.deciding.background import BackgroundWork, Cancelled
+from dux_agent.deciding.background import BackgroundWork
 from dux_agent.deciding.building import Builder
 from dux_agent.deciding.graph_runs import GraphRuns
-from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
-from dux_agent.deciding.outcome import apply_event
+from dux_agent.deciding.live_ports import DecisionPorts
+from dux_agent.deciding.outcome import apply_event, failed
+from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.run_cost import RunCost, run_cost
 from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import Decision
-from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.swap import SwapRecord, rehearse, swap
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
@@ -34,7 +34,6 @@ from dux_graphs.events import (
 )
 from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
-from dux_graphs.trouble import cause_of
 from dux_prompts.observation import Observation
 from dux_sandbox.dry_runs.slices import Slices, result_of
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
@@ -57,7 +56,11 @@ _CLOSE_SECONDS = 150.0  # a check and a dry run end long before
 
 
 class Decider:
-    """Makes the decisions of one agent."""
+    """Makes the decisions of one agent.
+
+    Attributes:
+        pace: of the run that is replayed; None: none is.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,7 @@ class Decider:
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None
+        self.pace: Pace | None = None
 
     def decide(self) -> Decision:
         """One decision on this thread."""
@@ -113,7 +117,7 @@ class Decider:
         try:
             out = self._graph.ask(decision, observation, ports)
         except Exception as error:
-            out = self._failed(error, ports)
+            out = failed(error, ports)
         return self._conclude(decision, ports, out, began)
 
     def begin(self) -> Decision:
@@ -150,24 +154,40 @@ class Decider:
     @property
     def waits(self) -> bool:
         """Whether something is to be done for it at the edge of a step."""
-        return self._work is not None and (self._work.waits or self._work.over)
+        work = self._work
+        return work is not None and bool(self.pace or work.waits or work.over)
 
     def at_the_edge_of_a_step(self) -> None:
         """Between two steps: do errands of the thread, take over what it decided."""
         work, pending = self._work, self._pending
         if work is None or pending is None:
             return
-        work.serve()
+        decision, ports, began = pending
+        if self.pace is None:
+            work.serve()
+        elif not self._keep_pace(self.pace, work, decision.number, ports):
+            return
         if not work.over:
             return
-        decision, ports, began = pending
         self._work = self._pending = None
         out = work.result
         if work.error is not None:
             if not isinstance(work.error, Exception):
                 raise work.error
-            out = self._failed(work.error, ports)
+            out = failed(work.error, ports)
         self._conclude(decision, ports, out, began)
+
+    def _keep_pace(
+        self, pace: Pace, work: BackgroundWork, number: int, ports: DecisionPorts
+    ) -> bool:
+        """Do what the recorded run had done by this step; whether all was over."""
+        step = self._training.statistics.step
+        if pace.over_by(number, step):
+            work.serve_whole()
+            return True
+        begun = pace.begun_by(number, step)
+        work.serve_whole(lambda: len(ports.dry_runs_at) >= begun)
+        return False
 
     def close(self) -> None:
         """Drop a decision that is being made."""
@@ -270,13 +290,14 @@ class Decider:
             deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
             recall=lambda prompt: self._known_reply(decision, prompt),
         )
-        ports = DecisionPorts(
+        ports: DecisionPorts = DecisionPorts(
             paid=paid,
             prompt_history=self._prompt_history,
             try_out=lambda source, losses, steps: (
                 unlawful(source, settings, losses)
                 or on_training_thread(
-                    self._training.in_slices(
+                    self._dry_run(
+                        ports.dry_runs_at,
                         source,
                         steps=settings.dry_run_steps,
                         seed=settings.seed + decision.number,
@@ -301,6 +322,10 @@ class Decider:
         known = self._recorder.known_reply(decision.number, prompt)
         return None if known is None else known.entries()
 
+    def _dry_run(self, at: list[int], source: str, **how: Any) -> Slices[DryRunReport]:
+        at.append(self._training.statistics.step)
+        return (yield from self._training.in_slices(source, **how))
+
     def _rehearse(
         self, source: str, report: DryRunReport | None
     ) -> Slices[Finding | None]:
@@ -308,22 +333,6 @@ class Decider:
         self._live.meet_groups()
         self._builder.expect(report)
         return rehearse(self._live, source)
-
-    def _failed(self, error: Exception, ports: DecisionPorts) -> dict[str, Any]:
-        """Trouble that ended the graph: the caller's own comes out, ours does not."""
-        if ports.callers_error is not None:
-            if isinstance(ports.callers_error, Cancelled):
-                return {"verdict": "kept", "reason": "the agent was closed first"}
-            raise as_callers_error(ports.callers_error) from error
-        # A disk that refuses a decision's states costs that decision, not the run.
-        if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):
-            raise error
-        log.warning("a decision failed: %s", cause_of(error))
-        log.debug("where it failed", exc_info=error)
-        return {
-            "verdict": "failed",
-            "reason": f"the decision failed: {cause_of(error)}",
-        }
 
     def _conclude(
         self,
@@ -349,7 +358,8 @@ class Decider:
         self._budget.spend(seconds=decision.seconds)
         self._decisions.append(decision)
         self._prompt_history.add(decision, list(out.get("messages", ())))
-        body = apply_event(decision, record, self._graph.standings() or None)
+        at = ports.dry_runs_at if ports and self._settings.background else ()
+        body = apply_event(decision, record, self._graph.standings() or None, at)
         # Made in the background, it takes effect later than it was asked for.
         self._recorder.tell(
             body, step=self._training.statistics.step, decision=decision.number

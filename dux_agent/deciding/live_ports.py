@@ -46,6 +46,7 @@ class DecisionPorts:
         context_window: tokens of a prompt and its reply, as the user gave them.
         dry_runs: reports by source.
         inbox: the source that passed, until the trainer takes it.
+        dry_runs_at: step at which each dry run began.
         callers_error: an error of the caller's own (their objective, their clone).
     """
 
@@ -60,6 +61,7 @@ class DecisionPorts:
     context_window: int | None = None
     dry_runs: dict[str, DryRunReport] = field(default_factory=dict)
     inbox: str | None = None
+    dry_runs_at: list[int] = field(default_factory=list)
     callers_error: Exception | None = None
     _incumbent_losses: tuple[float, ...] | None = None
 

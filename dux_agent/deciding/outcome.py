@@ -1,23 +1,35 @@
-"""What is told of a decision when it is over."""
+"""What a decision came to, and what is told of it."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from dux_agent.deciding.background import Cancelled
+from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
 from dux_agent.decisions import Decision
+from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.swap import SwapRecord
 from dux_graphs.events import ApplyEvent, CarriedOver
+from dux_graphs.trouble import cause_of
+
+log = logging.getLogger(__name__)
 
 
 def apply_event(
-    decision: Decision, record: SwapRecord | None, models: Any
+    decision: Decision,
+    record: SwapRecord | None,
+    models: Any,
+    dry_runs_at: Sequence[int],
 ) -> ApplyEvent:
     """The event of a decision's end.
 
     Args:
         record: of the swap; None: there was none.
         models: how the language models stand, where several are tried.
+        dry_runs_at: step at which each dry run began, in the background.
     """
     body = ApplyEvent(
         digest=decision.digest,
@@ -26,6 +38,7 @@ def apply_event(
         seconds=decision.seconds,
         usage=decision.usage,
         models=models,
+        dry_runs_at=tuple(dry_runs_at),
     )
     if record is None:
         return body
@@ -36,3 +49,20 @@ def apply_event(
         learning_rates=tuple(record.learning_rates),
         rows_not_watched=record.rows_not_watched,
     )
+
+
+def failed(error: Exception, ports: DecisionPorts) -> dict[str, Any]:
+    """Trouble that ended the graph: the caller's own comes out, ours does not."""
+    if ports.callers_error is not None:
+        if isinstance(ports.callers_error, Cancelled):
+            return {"verdict": "kept", "reason": "the agent was closed first"}
+        raise as_callers_error(ports.callers_error) from error
+    # A disk that refuses a decision's states costs that decision, not the run.
+    if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):
+        raise error
+    log.warning("a decision failed: %s", cause_of(error))
+    log.debug("where it failed", exc_info=error)
+    return {
+        "verdict": "failed",
+        "reason": f"the decision failed: {cause_of(error)}",
+    }

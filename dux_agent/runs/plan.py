@@ -222,8 +222,7 @@ class Plan:
     )
     background: bool = option(
         False,
-        "Ask the model while training goes on: a rule goes live when it has answered, "
-        "and no replay repeats to the step when that is.",
+        "Ask the model while training goes on: a rule goes live when it has answered.",
         attach="background",
     )
     budget: dict[str, float] | None = option(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from dux_agent.deciding.pace import Pace
 from dux_agent.run_folder.events import LossEvent, RollbackEvent
 from dux_agent.run_folder.trace import Event, number, read
 from dux_agent.runs.plan import Plan
@@ -107,7 +108,14 @@ def replay(
         try:
             alone = replace(plan, fallback=None, lm_options=None, lm_weights=None)
             person = _answers_in(recorded)
-            train(alone, lm=model, run_dir=again, on_event=listen, person=person)
+            train(
+                alone,
+                lm=model,
+                run_dir=again,
+                on_event=listen,
+                person=person,
+                pace=Pace.of(recorded) if plan.background else None,
+            )
         except _Enough:
             pass
         replayed = read(again)

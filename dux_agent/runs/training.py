@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
 
     from dux_agent.agent import Agent
+    from dux_agent.deciding.pace import Pace
     from dux_agent.tasks.protocol import Task
     from dux_graphs.approval import Approve
     from dux_graphs.language_model import LanguageModel
@@ -52,6 +53,7 @@ def train(
     run_dir: str | Path | None = None,
     on_event: Callable[[Progress], None] | None = None,
     person: Approve | None = None,
+    pace: Pace | None = None,
     **options: Any,
 ) -> Result:
     """Train a task with an agent, and return every figure of it.
@@ -64,6 +66,7 @@ def train(
         on_event: called with a `Progress` after every step, epoch and trace event.
         person: asked about each proposal with `approve=True`, as `dux_agent.attach`
             takes it.
+        pace: of a recorded run, whose background decisions are to come at its steps.
         options: those of `dux run`, by the names of the fields of
             `dux_agent.runs.plan.Plan`: epochs=2, seed=1, control=True.
 
@@ -96,6 +99,7 @@ def train(
                 folder.discard()
             raise
         stack.enter_context(agent)
+        agent.keep_pace(pace)
         return _run(plan, built, agent, folder, watch, None, began)
 
 

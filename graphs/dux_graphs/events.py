@@ -250,6 +250,8 @@ class ApplyEvent(EventBody):
     Attributes:
         models: where each proposal is asked of one of several, how each had done before
             this decision: `{"asked", "wins", "cost", "odds"}` by name.
+        dry_runs_at: of a decision in the background, the step at which each of its dry
+            runs began.
     """
 
     always = ("digest", "verdict", "reason", "seconds", "usage")
@@ -264,6 +266,7 @@ class ApplyEvent(EventBody):
     learning_rates: Numbers = ()
     rows_not_watched: Text | None = None
     models: Named | None = None
+    dry_runs_at: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -229,20 +229,6 @@ def test_a_plan_is_trained_whole_or_with_some_of_it_otherwise():
     assert (3, None) == (changed.seed, changed.control)
 
 
-def test_a_replay_that_cannot_repeat_a_run_says_why(tmp_path):
-    options = {"background": True, "execution": "inline", "epochs": 2}
-    train(TASK, run_dir=tmp_path / "run", **options)
-    text = (tmp_path / "run" / "trace.jsonl").read_text()
-    (tmp_path / "run" / "trace.jsonl").write_text(
-        text.replace('"test":', '"test":1')  # another figure
-    )
-
-    result = dux("replay", tmp_path / "run")
-
-    assert 1 == result.exit_code
-    assert "in the background" in result.stderr
-
-
 def test_a_folder_of_before_says_less_and_is_read(tmp_path):
     train("sine", run_dir=tmp_path / "run", epochs=1)
     facts = json.loads((tmp_path / "run" / "run.json").read_text())

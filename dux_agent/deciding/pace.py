@@ -1,0 +1,45 @@
+"""When the decisions that a run made in the background did what, for its replay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from dux_agent.run_folder.trace import Event
+from dux_graphs.events import ApplyEvent
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The steps of a recorded run, by the number of the decision.
+
+    How long a model thinks and how many slices fit between two steps nobody repeats; a
+    replay does all of it at the step where the run had come to it.
+
+    Attributes:
+        dry_runs_at: at which each dry run began.
+        over_at: at which the decision was over.
+    """
+
+    dry_runs_at: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    over_at: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> Pace:
+        """The pace of the run that a trace tells of; the last `apply` counts."""
+        dry_runs_at: dict[int, tuple[int, ...]] = {}
+        over_at: dict[int, int] = {}
+        for event in events:
+            if event.decision is not None and isinstance(event.body, ApplyEvent):
+                dry_runs_at[event.decision] = event.body.dry_runs_at
+                over_at[event.decision] = event.step
+        return cls(dry_runs_at, over_at)
+
+    def begun_by(self, decision: int, step: int) -> int:
+        """How many dry runs of a decision had begun by a step."""
+        return sum(at <= step for at in self.dry_runs_at.get(decision, ()))
+
+    def over_by(self, decision: int, step: int) -> bool:
+        """Whether a decision was over by a step."""
+        over = self.over_at.get(decision)
+        return over is not None and over <= step

@@ -1,0 +1,59 @@
+"""A run that decided in the background, and its replays: the same to the last bit."""
+
+import random
+import time
+
+from dux_agent.deciding.pace import Pace
+from dux_agent.run_folder.trace import read
+from dux_agent.runs.replaying import replay
+from dux_agent.runs.training import train
+from dux_graphs.events import ApplyEvent
+from dux_graphs.offline.model import OfflineRules
+from tests.executions import both
+
+TASK = "tests.foreign_tasks:Loaded"
+
+
+class Thinking(OfflineRules):
+    """The offline rules, after a while that nobody can foretell."""
+
+    def _generate(self, *given, **options):
+        time.sleep(random.Random().uniform(0.0, 0.05))
+        return super()._generate(*given, **options)
+
+
+@both
+def test_a_replay_decides_at_the_steps_at_which_the_run_had(execution, tmp_path):
+    train(
+        TASK,
+        lm=Thinking(),
+        run_dir=tmp_path / "run",
+        on_event=lambda progress: time.sleep(0.004),
+        background=True,
+        every=5,
+        epochs=6,
+        execution=execution,
+    )
+    events = read(tmp_path / "run")
+    over = [event for event in events if isinstance(event.body, ApplyEvent)]
+    asked = {event.decision: event.step for event in events if event.kind == "prompt"}
+
+    first, second = (
+        replay(tmp_path / "run", execution=execution, task=TASK) for _ in range(2)
+    )
+
+    assert any("applied" == event.body.verdict for event in over)
+    for event in over:
+        began = event.body.dry_runs_at
+        assert began
+        assert all(asked[event.decision] <= step <= event.step for step in began)
+    assert () == first.differences == second.differences
+    assert len(over) <= first.decisions
+
+
+def test_a_pace_says_what_had_come_by_a_step():
+    pace = Pace({1: (12, 15)}, {1: 20})
+
+    assert [0, 1, 1, 2] == [pace.begun_by(1, step) for step in (11, 12, 14, 19)]
+    assert [False, True] == [pace.over_by(1, step) for step in (19, 20)]
+    assert (0, False) == (pace.begun_by(2, 99), pace.over_by(2, 99))
