@@ -87,7 +87,8 @@ def test_a_source_that_cannot_be_built_costs_a_try(tmp_path, execution, backgrou
     assert ["apply", "dry_run"] == stages
     events = list(trace.read(tmp_path / "run" / "trace.jsonl"))
     told = [e.data for e in events if e.kind == "error"]
-    assert [{"error": "build", "message": str(FULL)}] == told
+    digest = decision.attempts[0]["digest"]
+    assert [{"error": "build", "message": str(FULL), "digest": digest}] == told
     prompts = [e.data["messages"][-1]["content"] for e in events if e.kind == "prompt"]
     assert "the machine is full" in prompts[1]
 
