@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from dux_graphs.offline.model import OfflineRules
-from dux_graphs.recorded import digest_of_chat
+from dux_graphs.prompt_digest import digest_of_chat
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -29,7 +29,6 @@ LONG = {
     "dux_agent/run_folder/folder.py": "what a run folder holds, file by file",
     "dux_agent/runs/plan.py": "a table: one entry for each option of a run",
     "dux_agent/run_folder/trace.py": "the events, each kind with what it holds",
-    "graphs/dux_graphs/recorded.py": "recordings, written and played",
     "prompts/dux_prompts/brief.py": "each prompt, with the names its template gets",
     "sandbox/dux_sandbox/language/judging.py": "how names and attributes are judged",
     "sandbox/dux_sandbox/language/vocabulary.py": "tables: what a source may name",

@@ -78,8 +78,9 @@ def replay(
         DuxError: it is no run of `dux run`, or its trace is damaged.
     """
     from dux_agent.runs.recorded_plan import planned
-    from dux_agent.runs.replayed_model import ReplayedModel, answers_in
     from dux_agent.runs.training import train
+    from dux_graphs.recorded import RecordedChatModel
+    from dux_graphs.recorded_trace import answers_in
 
     folder = Path(folder).expanduser().absolute()
     plan = planned(folder, execution=execution, task=task)
@@ -102,7 +103,8 @@ def replay(
         if (course, steps) > last:
             raise _Enough
 
-    model = ReplayedModel(answers=answers_in(recorded), model_name=plan.model)
+    answers = answers_in(event.body for event in recorded if event.body is not None)
+    model = RecordedChatModel(replies=answers, model_name=plan.model, once=True)
     with tempfile.TemporaryDirectory(prefix="dux-replay-") as place:
         again = Path(place) / "run"
         try:

@@ -8,13 +8,14 @@ from pathlib import Path
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import read
-from dux_agent.runs.replayed_model import ReplayedModel, answers_in
 from dux_agent.tuning.evaluating import Objective
 from dux_agent.tuning.objectives import find
 from dux_agent.tuning.reading import StudyTold, read_study
 from dux_agent.tuning.study import Trial
 from dux_agent.tuning.tune import OnTrial, tune
 from dux_agent.tuning_tasks.named import is_task
+from dux_graphs.recorded import RecordedChatModel
+from dux_graphs.recorded_trace import answers_in
 
 
 def objective_of(folder: str | Path, task: str | None) -> Objective:
@@ -47,9 +48,10 @@ def replay_study(
         DuxError: it is no study, or its objective cannot be had.
     """
     told, objective = read_study(folder), objective_of(folder, task)
-    answers = answers_in(read(folder))
+    events = read(folder)
+    answers = answers_in(each.body for each in events if each.body is not None)
     name = str(told.facts.get("model"))
-    model = ReplayedModel(answers=answers, model_name=name)
+    model = RecordedChatModel(replies=answers, model_name=name, once=True)
     options = told.plan.facts() | {"budget": max(1, len(told.over))}
     asked = None if name == "none" else model
     with tempfile.TemporaryDirectory(prefix="dux-replay-") as place:

@@ -13,7 +13,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.runtime import Runtime
 
 from dux_graphs.budget import BudgetSpent
-from dux_graphs.recorded import digest_of_chat
+from dux_graphs.prompt_digest import digest_of_chat
 from dux_graphs.retry_after import retry_after
 from dux_graphs.search.strategy import Request
 from dux_graphs.too_long import is_too_long

@@ -11,7 +11,7 @@ from dux_graphs.budget import Budget
 from dux_graphs.deadline import Deadline
 from dux_graphs.language_model import LanguageModel
 from dux_graphs.prices import Prices
-from dux_graphs.recorded import digest_of_chat
+from dux_graphs.prompt_digest import digest_of_chat
 from dux_graphs.trouble import text_of
 from dux_graphs.writing import Messages, NoMoreCalls, Reply, WriteOptions
 

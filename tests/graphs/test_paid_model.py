@@ -7,7 +7,7 @@ from dux_graphs.budget import Budget, BudgetError, BudgetSpent
 from dux_graphs.language_model import LanguageModel, by_name
 from dux_graphs.paid_model import PaidModel
 from dux_graphs.prices import Price, Prices, PricesError
-from dux_graphs.recorded import digest_of_chat
+from dux_graphs.prompt_digest import digest_of_chat
 from dux_graphs.writing import Reply, WriteOptions, written
 from tests.talking import Scripted
 

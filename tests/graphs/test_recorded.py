@@ -7,13 +7,9 @@ from langchain_core.messages import HumanMessage, SystemMessage
 
 from dux_graphs.models import chat_model
 from dux_graphs.offline.model import OfflineRules
-from dux_graphs.recorded import (
-    RecordedChatModel,
-    RecordingChatModel,
-    RecordingError,
-    RecordingMiss,
-    digest_of_prompt,
-)
+from dux_graphs.prompt_digest import digest_of_prompt
+from dux_graphs.recorded import RecordedChatModel, RecordingError, RecordingMiss
+from dux_graphs.recording import RecordingChatModel
 from dux_prompts.brief import render_update
 from tests.observations import first
 

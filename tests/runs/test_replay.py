@@ -10,10 +10,11 @@ from dux_agent.cli import app
 from dux_agent.run_folder import trace
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.trace import Event
-from dux_agent.runs.replayed_model import RecordedFailure, ReplayedModel, answers_in
-from dux_agent.runs.replaying import compare
+from dux_agent.runs.replaying import compare, replay
 from dux_agent.runs.training import train
-from dux_graphs.recorded import digest_of_chat
+from dux_graphs.prompt_digest import digest_of_chat
+from dux_graphs.recorded import RecordedChatModel, RecordedFailure
+from dux_graphs.recorded_trace import answers_in
 
 
 @pytest.fixture(scope="module")
@@ -153,9 +154,11 @@ def prompt(text):
 
 
 def test_a_model_replays_replies_by_their_prompts_and_failures_too():
-    model = ReplayedModel(
-        answers=answers_in(
-            [
+    model = RecordedChatModel(
+        once=True,
+        replies=answers_in(
+            each.body
+            for each in [
                 prompt("one"),
                 event("error", error="Timeout", message="gone"),
                 prompt("one"),
@@ -166,7 +169,7 @@ def test_a_model_replays_replies_by_their_prompts_and_failures_too():
                 prompt("three"),
                 event("reply", content="third", prompt=asked("three"), usage={}),
             ]
-        )
+        ),
     )
 
     assert "third" == model.invoke("three").content
@@ -177,6 +180,34 @@ def test_a_model_replays_replies_by_their_prompts_and_failures_too():
     with pytest.raises(RecordedFailure, match="fewer replies"):
         model.invoke("one")
     assert 2 == model.strangers
+
+
+def test_failures_and_replies_of_calls_at_the_same_time_find_their_prompts():
+    events = [
+        prompt("one"),
+        prompt("two"),
+        prompt("three"),
+        event("error", error="Timeout", message="gone", prompt=asked("two")),
+        event("reply", content="first", prompt=asked("one"), usage={}),
+        event("reply", content="third", prompt=asked("three"), usage={}),
+        event("apply", verdict="applied"),
+    ]
+    replies = answers_in(each.body for each in events)
+    model = RecordedChatModel(once=True, replies=replies)
+
+    assert "third" == model.invoke("three").content
+    with pytest.raises(RecordedFailure, match="gone"):
+        model.invoke("two")
+    assert "first" == model.invoke("one").content
+    assert 0 == model.strangers
+
+
+def test_a_run_with_several_candidates_replays(tmp_path):
+    train("tests.foreign_tasks:build", epochs=3, candidates=3, run_dir=tmp_path / "run")
+
+    compared = replay(tmp_path / "run")
+
+    assert ((), 0) == (compared.differences, compared.strangers)
 
 
 @pytest.mark.parametrize("arguments", [{"epochs": "two"}, {}, None])

@@ -55,7 +55,7 @@ class Dying(Scripted):
 
 
 def hash_of(messages):
-    from dux_graphs.recorded import digest_of_prompt
+    from dux_graphs.prompt_digest import digest_of_prompt
 
     return digest_of_prompt(messages)
 
