@@ -11,6 +11,7 @@ from torch import nn
 from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.attached import remember, take_over
+from dux_agent.choices import chosen_execution
 from dux_agent.deciding.building import Builder
 from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import budget_of, prices_of, require_prices
@@ -27,7 +28,6 @@ from dux_agent.training.looking import (
     Validate,
 )
 from dux_agent.training.training import Training
-from dux_sandbox.executions import choose
 from dux_sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -217,12 +217,11 @@ def attach(
     given = dict(locals())  # those that are plain are called as in `Settings`
     arguments.check_model(model, optimizer, objective)
     check_model_kind(model)
-    arguments.check_choice("execution", execution)
     arguments.check_seconds("lm_timeout", lm_timeout)
     settings = Settings.of(
         given,
         decision_timeout=_patience(decision_timeout, lm_timeout),
-        execution=choose(execution, [*model.parameters()]).name,
+        execution=chosen_execution(execution, [*model.parameters()]),
         limits=arguments.read_limits(limits),
         prompts=arguments.check_prompts(prompts),
         reasoning=_REASONING.get(str(reasoning), reasoning),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from dux_sandbox.executions import AUTO, EXECUTIONS
+from dux_agent.errors import BadArgument
+from dux_sandbox.executions import AUTO, EXECUTIONS, choose
+
+if TYPE_CHECKING:
+    import torch
 
 Accept = Literal["harmless", "finite", "not_worse"]
 CarryOver = Literal["asked", "always", "never"]
@@ -28,3 +33,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 def choices(argument: str) -> tuple[str, ...]:
     """The words that an argument may be: "execution" any kind that there is."""
     return (AUTO, *EXECUTIONS) if argument == "execution" else _CHOICES[argument]
+
+
+def chosen_execution(wanted: Any, parameters: Sequence[torch.Tensor]) -> str:
+    """The name of the kind of execution for `wanted`, "auto" resolved.
+
+    Raises:
+        BadArgument: there is none.
+    """
+    try:
+        return choose(wanted, parameters).name
+    except ValueError as error:
+        raise BadArgument(str(error)) from None

@@ -127,17 +127,38 @@ def choose(wanted: str, parameters: Sequence[torch.Tensor]) -> Execution:
     """The kind of that name, or for "auto" the one that suits the parameters.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or what stands there is no kind.
     """
     if wanted == AUTO:
         kinds = EXECUTIONS.values()
         return next(each for each in kinds if each.reason_against(parameters) is None)
+    names = ", ".join(map(repr, (AUTO, *EXECUTIONS)))
+    if not isinstance(wanted, str):
+        raise ValueError(
+            f"execution is {_described(wanted)}; one of the names {names} was wanted; "
+            f"enter an instance of your own as "
+            f"dux_sandbox.executions.EXECUTIONS['mine'], and pass 'mine'."
+        )
     if wanted not in EXECUTIONS:
-        names = ", ".join(map(repr, (AUTO, *EXECUTIONS)))
         raise ValueError(
             f"execution is {wanted!r}; one of {names} was wanted; pick one of them."
         )
-    return EXECUTIONS[wanted]
+    kind = EXECUTIONS[wanted]
+    built = callable(getattr(kind, "build", None)) and not isinstance(kind, type)
+    if not built or kind.name != wanted:
+        raise ValueError(
+            f"EXECUTIONS[{wanted!r}] is {_described(kind)}; an instance was wanted "
+            f"that has build() and the name {wanted!r}; enter one that "
+            f"dux_agent.testing.RunningRuleTestCase passes."
+        )
+    return kind
+
+
+def _described(found: object) -> str:
+    if isinstance(found, type):
+        return f"the class {found.__name__}"
+    name = getattr(found, "name", None)
+    return f"a {type(found).__name__}" + (f" of the name {name!r}" if name else "")
 
 
 def go_on_from(

@@ -105,6 +105,27 @@ def test_an_unknown_kind_is_refused_by_the_names_that_there_are(monkeypatch):
         attach(model, sgd(model), models.objective, execution="recorded")
 
 
+@pytest.mark.parametrize(
+    ("entered", "wanted", "words"),
+    [
+        (Bare, "bare", "'bare'. is the class Bare; an instance was wanted"),
+        (object(), "bare", "'bare'. is a object; an instance was wanted"),
+        (Bare(), "mine", "'mine'. is a Bare of the name 'bare'; an instance was"),
+        (Bare(), Bare(), "is a Bare of the name 'bare'; .*EXECUTIONS.*pass 'mine'"),
+        (Bare(), Bare, "is the class Bare; .*EXECUTIONS.*pass 'mine'"),
+        (Bare(), [], "is a list; .*EXECUTIONS.*pass 'mine'"),
+        (Bare(), None, "is a NoneType; .*EXECUTIONS.*pass 'mine'"),
+    ],
+)
+def test_what_is_no_kind_is_refused_in_words(monkeypatch, entered, wanted, words):
+    name = wanted if isinstance(wanted, str) else "bare"
+    monkeypatch.setitem(EXECUTIONS, name, entered)
+    model = models.make("mlp")
+
+    with pytest.raises(BadArgument, match=words):
+        attach(model, sgd(model), models.objective, execution=wanted)
+
+
 def test_one_entry_is_all_that_a_kind_of_ones_own_needs(monkeypatch):
     monkeypatch.setitem(EXECUTIONS, "bare", Bare())
     model, data = models.make("mlp"), models.batches(4)
