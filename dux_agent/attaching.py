@@ -189,6 +189,7 @@ def attach(
             "failed"; None: half an hour, or three times `lm_timeout` if that is more.
         strategy: who is asked for what, and which proposal goes on, as described in
             `dux_graphs.search.strategy`; None: as `candidates` says.
+            Not both.
         prices: of models that we know no price of, or other ones: a JSON file, or what
             stands in it: `{"my-model": {"input": 0.5, "output": 1.5}}`, dollars per
             million tokens.
@@ -238,7 +239,7 @@ def attach(
     known = prices_of(prices)
     require_prices(spending, known, [each.name for each in asked or ()])
     weights = arguments.read_weights(lm)
-    searching = Searching(asked or (), strategy, weights, known, approve)
+    searching = Searching(asked or (), strategy, weights, known, approve, candidates)
     if run_dir is not None and checkpointer is None:
         require_store()
     before = BeforeSteps(optimizer.param_groups)

@@ -17,6 +17,7 @@ from dux_graphs.decision import build_graph, decide
 from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.search.archive import Archive
 from dux_graphs.search.best_dry_run import BestDryRun
+from dux_graphs.search.consulting import tell_of
 from dux_graphs.search.ensemble import Ensemble, told
 from dux_graphs.search.successive_halving import SuccessiveHalving
 from dux_graphs.sound_states import are_sound_attempts, refuse_unsound
@@ -164,7 +165,7 @@ class GraphRuns:
         for outcome in archive.lived():
             if outcome.decision not in self._told:
                 self._told.add(outcome.decision)
-                self._strategy.tell(outcome)
+                tell_of(self._strategy, outcome)
 
     def _tell(self, decision: Decision, kind: str, data: dict[str, Any]) -> None:
         """What the graph tells goes into the trace.

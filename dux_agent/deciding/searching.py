@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from dux_agent.errors import BadArgument
 from dux_graphs.approval import Approve
 from dux_graphs.language_model import by_name
 from dux_graphs.prices import Prices
@@ -25,6 +26,10 @@ class Searching:
         weights: of the models, where each proposal is asked of one of them.
         prices: of the models.
         approve: asked about each proposal that passed; None: nobody is.
+        candidates: proposals per try; 1 beside a strategy.
+
+    Raises:
+        BadArgument: the strategy is none, or stands beside `candidates`.
     """
 
     asked: tuple[LanguageModel, ...] = ()
@@ -32,6 +37,10 @@ class Searching:
     weights: Sequence[float] | None = None
     prices: Prices = field(default_factory=lambda: Prices.of(None))
     approve: Approve | None = None
+    candidates: int = 1
+
+    def __post_init__(self) -> None:
+        require_strategy(self.strategy, self.candidates)
 
     @property
     def models(self) -> dict[str, LanguageModel]:
@@ -42,3 +51,25 @@ class Searching:
     def by_weight(self) -> dict[str, float]:
         """The weights by the name of the model; empty where there are none."""
         return dict(zip(self.models, self.weights or (), strict=False))
+
+
+def require_strategy(strategy: Any, candidates: int) -> None:
+    """Raise BadArgument for what is no strategy, or stands beside `candidates`."""
+    if strategy is None:
+        return
+    is_class = isinstance(strategy, type)
+    methods = [getattr(strategy, name, None) for name in ("requests", "choose", "tell")]
+    if is_class or not all(map(callable, methods)):
+        said = f"a {type(strategy).__name__}"
+        if is_class:
+            said = f"the class {strategy.__name__} itself"
+        raise BadArgument(
+            f"strategy is {said}; an object with requests, choose and tell, as "
+            f"dux_graphs.search.strategy.Strategy says, was wanted; pass one, or leave "
+            f"it out."
+        )
+    if candidates != 1:
+        raise BadArgument(
+            f"candidates is {candidates} beside a strategy of your own; the strategy "
+            f"says how many are asked for; leave one of the two out."
+        )

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dux_agent.errors import MissingExtra, RunFolderUnusable
+from dux_agent.errors import BadArgument, MissingExtra, RunFolderUnusable
 from dux_agent.run_folder.already_recorded import AlreadyRecorded, mend, tail_after
 from dux_agent.run_folder.atomic import remove_parts
 from dux_agent.run_folder.folder_lock import lock
@@ -168,8 +168,17 @@ class RunFolder:
         """Call `listener` with every event from now on, after it was written.
 
         It is called on the thread that wrote the event, and also for what a resumed
-        run tells again.
+        run tells again. What it raises comes out of the call that told it: of `step`,
+        `observe` or `decide`, and ends the run.
+
+        Raises:
+            BadArgument: it cannot be called.
         """
+        if not callable(listener):
+            raise BadArgument(
+                f"the listener is a {type(listener).__name__}; a callable of one event "
+                f"was wanted; pass a function of it."
+            )
         self._listeners.append(listener)
 
     def event(

@@ -56,6 +56,20 @@ class StrategyTestCase(ContractTestCase):
                 warm = request.temperature
                 self.assertTrue(warm is None or 0 <= warm < math.inf, f"{warm} is odd")
 
+    def test_what_was_found_in_the_last_try_is_said_in_the_next_one(self) -> None:
+        for observation, archive, tries_left in self._moments():
+            if not archive or archive[-1].decision != observation.decision:
+                continue
+            asked = self._told(archive).requests(observation, archive, tries_left)
+
+            said = "\n".join(request.prompt for request in asked)
+            self.assertIn(
+                _FOUND["message"],
+                said,
+                "the model never hears why it was refused: begin with "
+                "dux_graphs.search.best_dry_run.first_prompt, or with brief.repair",
+            )
+
     def test_parents_are_proposals_of_the_run(self) -> None:
         for observation, archive, tries_left in self._moments():
             known = {outcome.digest for outcome in archive}

@@ -21,6 +21,7 @@ from dux_graphs.candidates import (
 )
 from dux_graphs.funnel import tried
 from dux_graphs.search.archive import outcomes_in
+from dux_graphs.search.consulting import choice_of, requests_of
 from dux_graphs.sound_states import refuse_unsound_candidate
 from dux_graphs.state import CandidateState, DecisionState, Ports
 from dux_prompts.observation import Observation, ObservationError
@@ -98,7 +99,7 @@ class DecisionNodes:
         own = outcomes_in(state.get("attempts", []), decision=decision, step=step)
         tries_left = ports.max_attempts - state.get("tries", 0)
         archive = [*ports.archive, *own]
-        requests = ports.searches.requests(observation, archive, tries_left)
+        requests = requests_of(ports.searches, observation, archive, tries_left)
         if not requests:
             raise NotWritten("no proposal was written: the strategy asked for none")
         chat = list(state.get("messages", []))
@@ -167,7 +168,7 @@ class DecisionNodes:
         """Ask a person about the best one, where one is to be asked."""
         ports = self._ports_of(runtime.context)
         passed = still_passed(state)
-        best = ports.searches.choose(passed)
+        best = choice_of(ports.searches, passed)
         if ports.approve is None or best is None:
             return Command(update={"approved": None}, goto="apply")
         answer = asked(ports.approve, best, _observation_of(state).source)
@@ -192,7 +193,7 @@ class DecisionNodes:
         passed = [a for a in passed if approved in (None, a["digest"])]
         waiting = [a for a in waiting if a not in passed]
         unbuilt: list[dict[str, Any]] = []
-        while (best := ports.searches.choose(passed)) is not None:
+        while (best := choice_of(ports.searches, passed)) is not None:
             passed = [a for a in passed if a["candidate"] != best["candidate"]]
             answer = ports.apply(best["source"])
             said = answer.as_dict() if isinstance(answer, Finding) else answer
@@ -204,6 +205,10 @@ class DecisionNodes:
             tell(ports, runtime, "error", fault | {"digest": best["digest"]})
             failed = {"stage": "apply", "ok": False, "findings": [said]}
             unbuilt.append(dict(best) | failed)
+        if passed:
+            kept = {"verdict": "kept", "source": None, "digest": None}
+            kept["reason"] = f"the strategy chose none of the {len(passed)} that passed"
+            return Command(update={"attempts": unbuilt} | kept, goto=END)
         # A person is asked about the next best one.
         goto = "approve" if waiting else "propose"
         return Command(update={"attempts": unbuilt}, goto=goto)

@@ -129,7 +129,19 @@ class PaidModel:
             model.cancel()
 
     def _asked(self, options: WriteOptions) -> str:
-        return next(iter(self.models)) if options.model is None else options.model
+        """The name of the model that is meant.
+
+        Raises:
+            ValueError: there is none of that name.
+        """
+        if options.model is None:
+            return next(iter(self.models))
+        if options.model not in self.models:
+            raise ValueError(
+                f"a request names the model {options.model!r}; one of "
+                f"{', '.join(self.models)} was wanted"
+            )
+        return options.model
 
     def _write_with_another(
         self, place: int, messages: Messages, options: WriteOptions

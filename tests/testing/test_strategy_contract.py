@@ -62,7 +62,15 @@ class Greedy(BestDryRun):
         return dict(passed[0]) if passed else {"losses": []}
 
 
-@pytest.mark.parametrize("broken", [Silent, OfTheClock, Forgetful, Orphan, Greedy])
+class Deaf(BestDryRun):
+    def requests(self, observation, archive, tries_left):
+        return [Request(self.brief.update(observation))]
+
+
+BROKEN = [Silent, OfTheClock, Forgetful, Orphan, Greedy, Deaf]
+
+
+@pytest.mark.parametrize("broken", BROKEN)
 def test_a_broken_strategy_is_caught(broken):
     class Tried(testing.StrategyTestCase):
         __test__ = False
