@@ -67,8 +67,8 @@ def check(
             rewrite=rewrite,
         )
         if as_json:
-            held = plain([one.as_dict() for one in vetted])
-            typer.echo(json.dumps(held, indent=2, allow_nan=False))
+            record = plain([one.as_dict() for one in vetted])
+            typer.echo(json.dumps(record, indent=2, allow_nan=False))
         else:
             from dux_agent.terminal.check_text import print_checked
 

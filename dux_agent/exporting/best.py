@@ -81,10 +81,10 @@ def _by_training(run: RunHistory, live: list[DecisionStory]) -> list[Best]:
         Best(
             decision,
             "training loss",
-            math.fsum(loss / len(held) for loss in held),
-            f"mean of {len(held)} steps",
+            math.fsum(loss / len(seen) for loss in seen),
+            f"mean of {len(seen)} steps",
         )
         for decision in live
-        for held in [losses.get(decision.number)]
-        if held
+        for seen in [losses.get(decision.number)]
+        if seen
     ]

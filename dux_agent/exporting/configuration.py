@@ -23,8 +23,8 @@ def export_configuration(folder: str | Path) -> str:
             f"the study in {folder} has no trial with a value; one was wanted; let it "
             f"go on: dux tune --resume {folder}."
         )
-    held = told.best
-    record = {"task": told.facts.get("task"), "config": held.config}
-    record |= {"value": held.value, "report": held.report}
-    record |= {"trial": held.number, "by": held.by, "why": held.why}
+    best_trial = told.best
+    record = {"task": told.facts.get("task"), "config": best_trial.config}
+    record |= {"value": best_trial.value, "report": best_trial.report}
+    record |= {"trial": best_trial.number, "by": best_trial.by, "why": best_trial.why}
     return json.dumps(plain(record), indent=2) + "\n"

@@ -157,12 +157,12 @@ def _unheard(decision: DecisionStory) -> list[str]:
 def _origin(run: RunHistory) -> list[str]:
     facts = run.facts
     versions = facts.get("versions")
-    held = versions if isinstance(versions, Mapping) else {}
+    by_name = versions if isinstance(versions, Mapping) else {}
     return [
         f"run: {run.path.name}, {facts.get('created', 'time unknown')}",
         f"task: {facts.get('task')}, seed {facts.get('seed')}",
         f"model: {model_title(str(facts.get('model', 'unknown')))}",
-        f"versions: dux-agent {held.get('dux-agent')}, torch {held.get('torch')}",
+        f"versions: dux-agent {by_name.get('dux-agent')}, torch {by_name.get('torch')}",
     ]
 
 
@@ -216,8 +216,8 @@ def _fit(run: RunHistory, decision: DecisionStory) -> tuple[str, str]:
 
 def _machinery() -> str:
     """`dux_agent.exporting.scheduled` without its docstring and `__future__` line."""
-    held = resources.files("dux_agent.exporting") / "scheduled.py"
-    text = held.read_text(encoding="utf-8")
+    file = resources.files("dux_agent.exporting") / "scheduled.py"
+    text = file.read_text(encoding="utf-8")
     return text.partition(FUTURE)[2]
 
 
@@ -232,8 +232,8 @@ def _base(described: Mapping[str, Any]) -> str:
         return _no_base("is not known to torch")
     if described.get("groups_left_out"):
         return _no_base(f"had more groups than the {len(groups)} that are recorded")
-    held = [_options(group) for group in groups if isinstance(group, Mapping)]
-    options = "\n".join(f"    {each}," for each in held)
+    lines = [_options(group) for group in groups if isinstance(group, Mapping)]
+    options = "\n".join(f"    {each}," for each in lines)
     return (
         f"BASE_OPTIONS = [\n{options}\n]\n"
         f'"""The options of each parameter group, as the run began."""\n\n\n'
@@ -262,12 +262,12 @@ def _no_base(why: str) -> str:
 
 
 def _options(group: Mapping[str, Any]) -> str:
-    held = {
+    shown = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in group.items()
         if isinstance(key, str) and key.isidentifier() and _plain(value)
     }
-    return repr(held)
+    return repr(shown)
 
 
 def _plain(value: Any) -> bool:

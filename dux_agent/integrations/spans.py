@@ -94,28 +94,28 @@ class Spans:
             return
         if number_of is None:
             return
-        held = self._open.get(number_of)
-        if held is None:
+        opened = self._open.get(number_of)
+        if opened is None:
             if event.kind == "error":
                 return  # the echo of a decision that has failed
-            held = self._open[number_of] = self._begin(number_of, event)
+            opened = self._open[number_of] = self._begin(number_of, event)
         body = event.body
         if isinstance(body, PromptEvent):
-            self._ask(held, event.time, body)
+            self._ask(opened, event.time, body)
         elif isinstance(body, ReplyEvent | ErrorEvent):
-            self._answered(held, event.time, body)
+            self._answered(opened, event.time, body)
         elif isinstance(body, StaticCheckEvent | DryRunEvent | ApplyEvent):
-            self._stage(held, event.time, body)
-        held.before = event.time
+            self._stage(opened, event.time, body)
+        opened.before = event.time
         if isinstance(body, ApplyEvent):
-            self._end(held, event.time, body)
+            self._end(opened, event.time, body)
             del self._open[number_of]
 
     def close(self) -> None:
         """End the spans of decisions that have no verdict."""
-        for held in self._open.values():
-            for span in filter(None, (held.chat, held.span)):
-                span.end(end_time=_nanoseconds(held.before))
+        for opened in self._open.values():
+            for span in filter(None, (opened.chat, opened.span)):
+                span.end(end_time=_nanoseconds(opened.before))
         self._open.clear()
 
     def _begin(self, number_of: int, event: Event) -> _Open:
@@ -134,19 +134,19 @@ class Spans:
         self._made[number_of] = span.get_span_context()
         return _Open(span, event.time)
 
-    def _child(self, held: _Open, name: str, start: float, **options: Any) -> Span:
+    def _child(self, opened: _Open, name: str, start: float, **options: Any) -> Span:
         return self._tracer.start_span(
             name,
-            context=self._otel.set_span_in_context(held.span),
+            context=self._otel.set_span_in_context(opened.span),
             start_time=_nanoseconds(start),
             **options,
         )
 
-    def _ask(self, held: _Open, moment: float, body: PromptEvent) -> None:
-        if held.chat is not None:
-            held.chat.end(end_time=_nanoseconds(moment))
-        held.chat = self._child(
-            held,
+    def _ask(self, opened: _Open, moment: float, body: PromptEvent) -> None:
+        if opened.chat is not None:
+            opened.chat.end(end_time=_nanoseconds(moment))
+        opened.chat = self._child(
+            opened,
             f"chat {self._model}",
             moment,
             kind=self._otel.SpanKind.CLIENT,
@@ -158,12 +158,12 @@ class Spans:
         )
         if self._content:
             messages = [_message(each.role, each.content) for each in body.messages]
-            held.chat.set_attribute("gen_ai.input.messages", json.dumps(messages))
+            opened.chat.set_attribute("gen_ai.input.messages", json.dumps(messages))
 
     def _answered(
-        self, held: _Open, moment: float, body: ReplyEvent | ErrorEvent
+        self, opened: _Open, moment: float, body: ReplyEvent | ErrorEvent
     ) -> None:
-        span, held.chat = held.chat, None
+        span, opened.chat = opened.chat, None
         if span is None:
             return
         if isinstance(body, ErrorEvent):
@@ -177,11 +177,11 @@ class Spans:
 
     def _stage(
         self,
-        held: _Open,
+        opened: _Open,
         moment: float,
         body: StaticCheckEvent | DryRunEvent | ApplyEvent,
     ) -> None:
-        span = self._child(held, body.kind, held.before)
+        span = self._child(opened, body.kind, opened.before)
         span.set_attribute("dux.digest", body.digest or "")
         if isinstance(body, ApplyEvent):
             span.set_attribute("dux.verdict", body.verdict)
@@ -202,17 +202,17 @@ class Spans:
             messages = [each.message for each in body.findings]
             span.set_attribute("dux.findings.messages", messages)
 
-    def _end(self, held: _Open, moment: float, body: ApplyEvent) -> None:
-        if held.chat is not None:
-            held.chat.end(end_time=_nanoseconds(moment))
-        held.span.set_attribute("dux.verdict", body.verdict)
-        held.span.set_attribute("dux.digest", body.digest or "")
-        _tell_tokens(held.span, body.usage)
+    def _end(self, opened: _Open, moment: float, body: ApplyEvent) -> None:
+        if opened.chat is not None:
+            opened.chat.end(end_time=_nanoseconds(moment))
+        opened.span.set_attribute("dux.verdict", body.verdict)
+        opened.span.set_attribute("dux.digest", body.digest or "")
+        _tell_tokens(opened.span, body.usage)
         if self._content:
-            held.span.set_attribute("dux.reason", body.reason)
+            opened.span.set_attribute("dux.reason", body.reason)
         if body.verdict == "failed":
-            self._fail(held.span, "failed", None)
-        held.span.end(end_time=_nanoseconds(moment))
+            self._fail(opened.span, "failed", None)
+        opened.span.end(end_time=_nanoseconds(moment))
 
     def _rollback(self, event: Event, body: RollbackEvent) -> None:
         """A span of its own, linked to the decision that it undoes, if to any."""

@@ -104,15 +104,15 @@ def path_of(points: Iterable[tuple[float, float]], across: Axis, up: Axis) -> st
 
 def band_of(low: Points, high: Points, across: Axis, up: Axis) -> str:
     """SVG path data of the area between two lines over the same places."""
-    held = [
+    pairs = [
         (a, b)
         for a, b in zip(low, high, strict=True)
         if math.isfinite(a[1]) and math.isfinite(b[1])
     ]
-    if len(held) < 2:
+    if len(pairs) < 2:
         return ""
-    there = path_of([a for a, _ in held], across, up)
-    back = path_of([b for _, b in reversed(held)], across, up)
+    there = path_of([a for a, _ in pairs], across, up)
+    back = path_of([b for _, b in reversed(pairs)], across, up)
     return f"{there}L{back[1:]}Z"
 
 

@@ -55,9 +55,9 @@ def spread_of(losses: Iterable[float]) -> Spread:
     >>> spread_of([1.0, 3.0, math.inf])
     Spread(count=2, mean=2.0, deviation=1.4142135623730951, low=1.0, high=3.0, lost=1)
     """
-    held = list(losses)
-    finite = [loss for loss in held if math.isfinite(loss) and abs(loss) < 1e150]
-    lost = len(held) - len(finite)
+    given = list(losses)
+    finite = [loss for loss in given if math.isfinite(loss) and abs(loss) < 1e150]
+    lost = len(given) - len(finite)
     if not finite:
         return Spread(0, math.nan, math.nan, math.nan, math.nan, lost)
     deviation = statistics.stdev(finite) if len(finite) > 1 else 0.0
@@ -73,7 +73,7 @@ def groups_of(runs: Sequence[RunHistory]) -> dict[str, list[Group]]:
     tasks: dict[str, list[RunHistory]] = {}
     for run in runs:
         tasks.setdefault(fact(run, "task") or "a training", []).append(run)
-    return {task: _groups(held) for task, held in tasks.items()}
+    return {task: _groups(together) for task, together in tasks.items()}
 
 
 def fact(run: RunHistory, name: str) -> str:
@@ -93,10 +93,10 @@ def _groups(runs: Sequence[RunHistory]) -> list[Group]:
     groups = [
         Group(
             model,
-            tuple(fact(run, "seed") for run in held),
-            tuple(run.epochs for run in held),
+            tuple(fact(run, "seed") for run in together),
+            tuple(run.epochs for run in together),
         )
-        for model, held in by_model.items()
+        for model, together in by_model.items()
     ]
     if controls:
         groups.append(Group("control", tuple(controls), tuple(controls.values())))

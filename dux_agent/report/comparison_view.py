@@ -92,13 +92,13 @@ def _chart(
     courses: dict[str, list[tuple[int, Spread]]], styles: dict[str, str], size: Size
 ) -> Chart:
     size = Size(size.width, size.height, size.left, size.right)
-    held = [(at, each) for points in courses.values() for at, each in points]
-    losses = [each.mean for _, each in held]
+    placed = [(at, each) for points in courses.values() for at, each in points]
+    losses = [each.mean for _, each in placed]
     # A band may reach below 0, where a logarithmic axis has no place: the lowest
     # loss bounds it.
-    losses += [max(each.mean - each.deviation, each.low) for _, each in held]
-    losses += [each.mean + each.deviation for _, each in held]
-    across, up = axes_of(size, [float(at) for at, _ in held], losses)
+    losses += [max(each.mean - each.deviation, each.low) for _, each in placed]
+    losses += [each.mean + each.deviation for _, each in placed]
+    across, up = axes_of(size, [float(at) for at, _ in placed], losses)
     lines: list[Line] = []
     for name, points in courses.items():
         low = [(float(at), _lower(each)) for at, each in points]

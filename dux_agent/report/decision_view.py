@@ -90,8 +90,8 @@ def view_of(
     }
 
 
-def _left_out(held: int, most: int, name: str) -> str:
-    return f"{plural(held - most, name)} more are not shown." if held > most else ""
+def _left_out(number: int, most: int, name: str) -> str:
+    return f"{plural(number - most, name)} more are not shown." if number > most else ""
 
 
 def _facts(decision: DecisionStory, run: RunHistory) -> list[str]:

@@ -144,8 +144,8 @@ def _finalized(value: Any) -> Any:
 
 
 def _asset(name: str) -> str:
-    held = resources.files("dux_agent.report") / "templates" / name
-    return held.read_text(encoding="utf-8")
+    source = resources.files("dux_agent.report") / "templates" / name
+    return source.read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

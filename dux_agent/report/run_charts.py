@@ -132,13 +132,13 @@ def dry_run_chart(losses: Sequence[float], incumbent: Sequence[float]) -> Chart 
         "incumbent": list(enumerate(incumbent[:200])),
         "proposal": list(enumerate(losses[:200])),
     }
-    points = [each for held in both.values() for each in held]
+    points = [each for shown in both.values() for each in shown]
     across, up = axes_of(
         SMALL, [float(at) for at, _ in points], [loss for _, loss in points]
     )
     lines = [
-        series(name, [(float(at), loss) for at, loss in held], across, up)
-        for name, held in both.items()
-        if held
+        series(name, [(float(at), loss) for at, loss in shown], across, up)
+        for name, shown in both.items()
+        if shown
     ]
     return chart(SMALL, across, up, lines, x_name="step of the dry run")

@@ -198,7 +198,9 @@ def _ended(decision: DecisionStory) -> float:
 
 def _versions(run: RunHistory) -> str:
     versions: Any = run.facts.get("versions")
-    held = versions if isinstance(versions, dict) else {}
-    parts = [f"{name} {held[name]}" for name in ("dux-agent", "torch") if name in held]
+    by_name = versions if isinstance(versions, dict) else {}
+    parts = [
+        f"{name} {by_name[name]}" for name in ("dux-agent", "torch") if name in by_name
+    ]
     told = ", ".join(one_line(part, 60) for part in parts) or "versions unknown"
     return f"Made by dux report from {plural(run.events, 'event')}; {told}."

@@ -139,9 +139,10 @@ def parallel(told: StudyTold) -> Parallel | None:
 
 def _path(points: Sequence[tuple[float, float]]) -> str:
     """Through places from 0, at the bottom, to 1."""
-    held = [(x, _BOTTOM - share * (_BOTTOM - _TOP)) for x, share in points]
+    corners = [(x, _BOTTOM - share * (_BOTTOM - _TOP)) for x, share in points]
     return "".join(
-        f"{'L' if number else 'M'}{x:.1f} {y:.1f}" for number, (x, y) in enumerate(held)
+        f"{'L' if number else 'M'}{x:.1f} {y:.1f}"
+        for number, (x, y) in enumerate(corners)
     )
 
 

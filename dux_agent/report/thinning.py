@@ -49,11 +49,11 @@ def thinned(points: Sequence[tuple[int, float]], most: int) -> list[Bucket]:
         gathered.setdefault(place, []).append((step, loss))
     buckets = []
     for place in sorted(gathered):
-        held = gathered[place]
-        losses = [loss for _, loss in held]
+        together = gathered[place]
+        losses = [loss for _, loss in together]
         # By parts, so that losses near the largest float do not add up to infinity.
         mean = math.fsum(loss / len(losses) for loss in losses)
-        middle = sum(step for step, _ in held) / len(held)
+        middle = sum(step for step, _ in together) / len(together)
         buckets.append(Bucket(middle, mean, min(losses), max(losses)))
     return buckets
 

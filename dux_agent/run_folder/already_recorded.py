@@ -146,8 +146,8 @@ def tail_after(folder: Path, position: int) -> AlreadyRecorded:
 
 def mend(trace: Path) -> None:
     """Cut a last line off that is no event; end it where its line end is missing."""
-    with open_own(trace, "rb+") as held:
-        content = held.readall()
+    with open_own(trace, "rb+") as file:
+        content = file.readall()
         body = content.removesuffix(b"\n")
         last = body[body.rfind(b"\n") + 1 :]
         if not content:
@@ -155,7 +155,7 @@ def mend(trace: Path) -> None:
         try:
             Event.from_line(last.decode("utf-8"))
         except (ValueError, TypeError):
-            held.truncate(len(body) - len(last))
+            file.truncate(len(body) - len(last))
         else:
             if body == content:
-                held.write(b"\n")
+                file.write(b"\n")

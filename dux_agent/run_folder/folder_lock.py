@@ -41,8 +41,8 @@ def lock(handle: int, folder: Path) -> None:
 def is_locked(trace: Path) -> bool:
     """Whether a process writes this trace now; False where nobody can tell."""
     try:
-        with open_own(trace) as held:
-            return not _taken(held.fileno())
+        with open_own(trace) as opened:
+            return not _taken(opened.fileno())
     except OSError:
         return False
 

@@ -45,11 +45,11 @@ def carefully(path: str, flags: int) -> int:
     if os.path.islink(path):
         raise OSError(errno.ELOOP, "it is a link to somewhere else", path)
     handle = os.open(path, flags | _CAREFULLY, 0o644)
-    held = os.fstat(handle)
+    status = os.fstat(handle)
     refused = None
-    if not stat.S_ISREG(held.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         refused = "it is no ordinary file"
-    elif held.st_nlink > 1 and flags & (os.O_WRONLY | os.O_RDWR):
+    elif status.st_nlink > 1 and flags & (os.O_WRONLY | os.O_RDWR):
         # To write here would be to write there, in a backup or in anybody's file.
         refused = "it has another name elsewhere (a hard link); copy it"
     if refused is not None:
@@ -68,15 +68,15 @@ def read_own(path: Path, most: int) -> bytes:
     Raises:
         OSError: as `open_own`, or it holds more.
     """
-    with open_own(path) as held:
-        size = os.fstat(held.fileno()).st_size
+    with open_own(path) as opened:
+        size = os.fstat(opened.fileno()).st_size
         if size > most:
             raise OSError(
                 errno.EFBIG, f"it holds {size} bytes, more than {most}", str(path)
             )
         # One more than there were: a file that grows meanwhile is no finished one.
         parts, left = [], most
-        while left and (part := held.read(min(left, 2**24))):
+        while left and (part := opened.read(min(left, 2**24))):
             parts.append(part)
             left -= len(part)
     return b"".join(parts)

@@ -96,22 +96,22 @@ def _refuse_odd(value: Any) -> None:
     left = _MOST_VALUES
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
-        held, depth = waiting.pop()
+        part, depth = waiting.pop()
         left -= 1
         if left < 0 or depth > _DEEPEST:
             raise NoPlainArchive("it holds more, or deeper, than any run keeps")
-        if isinstance(held, torch.Tensor):
-            _refuse_odd_tensor(held)
-        elif isinstance(held, dict):
-            waiting += [(each, depth + 1) for each in held]
-            waiting += [(each, depth + 1) for each in held.values()]
-        elif isinstance(held, list | tuple | set | frozenset):
-            waiting += [(each, depth + 1) for each in held]
-        elif held is not None and not isinstance(
-            held,
+        if isinstance(part, torch.Tensor):
+            _refuse_odd_tensor(part)
+        elif isinstance(part, dict):
+            waiting += [(each, depth + 1) for each in part]
+            waiting += [(each, depth + 1) for each in part.values()]
+        elif isinstance(part, list | tuple | set | frozenset):
+            waiting += [(each, depth + 1) for each in part]
+        elif part is not None and not isinstance(
+            part,
             bool | int | float | complex | str | bytes | torch.dtype | torch.device,
         ):
-            raise NoPlainArchive(f"it holds a {type(held).__name__}")
+            raise NoPlainArchive(f"it holds a {type(part).__name__}")
 
 
 def _refuse_odd_tensor(tensor: torch.Tensor) -> None:

@@ -71,9 +71,9 @@ def save(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         OSError: the disk refused it; the old one is still there.
     """
-    held = io.BytesIO()
-    torch.save({"version": VERSION, **state}, held)
-    write_atomically(folder / FILE, held.getvalue())
+    archive = io.BytesIO()
+    torch.save({"version": VERSION, **state}, archive)
+    write_atomically(folder / FILE, archive.getvalue())
 
 
 def load(folder: Path) -> dict[str, Any] | None:

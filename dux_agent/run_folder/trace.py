@@ -184,15 +184,15 @@ def _plain(value: Any, clean: Callable[[str], str], depth: int) -> Any:
         return {
             _key(key, clean): (
                 REDACTED
-                if isinstance(key, str) and is_secret_field(key) and _holds_text(held)
-                else _plain(held, clean, depth + 1)
+                if isinstance(key, str) and is_secret_field(key) and _holds_text(part)
+                else _plain(part, clean, depth + 1)
             )
-            for key, held in value.items()
+            for key, part in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_plain(held, clean, depth + 1) for held in value]
+        return [_plain(part, clean, depth + 1) for part in value]
     if isinstance(value, set | frozenset):
-        return [_plain(held, clean, depth + 1) for held in sorted(value, key=repr)]
+        return [_plain(part, clean, depth + 1) for part in sorted(value, key=repr)]
     if isinstance(value, Path):
         return clean(str(value))
     scalar = _scalar(value)
@@ -238,9 +238,9 @@ def _scalar(value: Any) -> bool | int | float | None:
     # torch, so that reading a trace is quick.
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "ndim", 1) == 0:
-        held = item()
-        if isinstance(held, bool | int | float):
-            return held
+        scalar = item()
+        if isinstance(scalar, bool | int | float):
+            return scalar
     return None
 
 

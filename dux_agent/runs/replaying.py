@@ -183,11 +183,11 @@ def compare(
 
 def _decisions(events: Sequence[Event]) -> dict[int, dict[str, Any]]:
     """What each decision came to, by number."""
-    held: dict[int, dict[str, Any]] = {}
+    decisions: dict[int, dict[str, Any]] = {}
     for event in events:
         if event.decision is None:
             continue
-        told = held.setdefault(
+        told = decisions.setdefault(
             event.decision,
             {
                 "proposals": [],
@@ -207,21 +207,21 @@ def _decisions(events: Sequence[Event]) -> dict[int, dict[str, Any]]:
             told["verdict"], told["digest"] = body.verdict, body.digest
         elif isinstance(body, RollbackEvent):
             told["verdict"] = "rolled_back"
-    return held
+    return decisions
 
 
 def _losses(events: Sequence[Event]) -> dict[tuple[int, int, str], dict[str, Any]]:
     """The losses by place: epoch or 0, step, scope."""
-    held: dict[tuple[int, int, str], dict[str, Any]] = {}
+    losses: dict[tuple[int, int, str], dict[str, Any]] = {}
     for event in events:
         body = event.body
         if isinstance(body, LossEvent):
             place = (body.epoch or 0, event.step, body.scope or "")
             means = {"loss": body.loss, "val": body.val, "test": body.test}
-            held[place] = {
+            losses[place] = {
                 name: mean for name, mean in means.items() if mean is not None
             }
-    return held
+    return losses
 
 
 def _named(place: tuple[int, int, str]) -> str:

@@ -49,8 +49,8 @@ def cached(name: str, identity: str, make: Callable[[], Arrays]) -> Arrays:
     path = folder() / f"{name}-{key}.npz"
     try:
         # Opened here: np.load leaves a file open when it is no archive.
-        with path.open("rb") as file, np.load(file) as held:
-            return {part: held[part] for part in held.files}
+        with path.open("rb") as file, np.load(file) as stored:
+            return {part: stored[part] for part in stored.files}
     except FileNotFoundError:
         pass
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -65,8 +65,8 @@ def _keep(path: Path, arrays: Arrays) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, part = tempfile.mkstemp(suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as held:
-            np.savez(held, **arrays)  # type: ignore[arg-type]
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
         os.replace(part, path)
     except OSError as error:
         logger.warning("decoded data are not kept in %s: %s", path.parent, error)

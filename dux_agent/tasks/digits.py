@@ -27,9 +27,9 @@ def build(
     """
     from sklearn.datasets import load_digits
 
-    held = load_digits()
-    inputs = torch.from_numpy(held.data).float().div_(16)
-    targets = torch.from_numpy(held.target).long()
+    loaded = load_digits()
+    inputs = torch.from_numpy(loaded.data).float().div_(16)
+    targets = torch.from_numpy(loaded.target).long()
     generator = torch.Generator().manual_seed(DATA_SEED + 31)
     order = torch.randperm(len(inputs), generator=generator)
     first, second = len(order) * 6 // 10, len(order) * 8 // 10

@@ -25,9 +25,9 @@ _BREAK = re.compile(r"<br\s*/?>")
 _WORD = re.compile(r"[a-z0-9']+")
 
 
-def _words(held: Table) -> tuple[list[list[str]], list[int]]:
+def _words(table_of_reviews: Table) -> tuple[list[list[str]], list[int]]:
     reviews, labels = [], []
-    for row in held.rows:
+    for row in table_of_reviews.rows:
         reviews.append(_WORD.findall(_BREAK.sub(" ", row["text"].lower())))
         labels.append(row["label"])
     return reviews, labels

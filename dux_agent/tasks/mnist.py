@@ -16,11 +16,11 @@ from dux_agent.tasks.tables import Table, table
 TRAIN = 54_000  # of 60,000; the rest is the validation split
 
 
-def _decode(held: Table) -> Arrays:
+def _decode(images: Table) -> Arrays:
     from PIL import Image
 
     pixels, labels = [], []
-    for row in held.rows:
+    for row in images.rows:
         picture = Image.open(io.BytesIO(row["image"]["bytes"]))
         pixels.append(np.asarray(picture, dtype=np.uint8))
         labels.append(row["label"])
@@ -29,8 +29,8 @@ def _decode(held: Table) -> Arrays:
 
 def _split(split: str) -> Batch:
     """Pixels (n, 784) from 0 to 1, float32, and labels (n,), int64."""
-    held = table("mnist", split)
-    arrays = cached(f"mnist-{split}", held.identity, lambda: _decode(held))
+    origin = table("mnist", split)
+    arrays = cached(f"mnist-{split}", origin.identity, lambda: _decode(origin))
     pixels = torch.from_numpy(arrays["pixels"]).float().div_(255).flatten(1)
     return pixels, torch.from_numpy(arrays["labels"]).long()
 

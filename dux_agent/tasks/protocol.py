@@ -82,14 +82,14 @@ def check_task(built: Any, name: str) -> Task:
 
     kind = type(built).__name__
     for method, (arguments, form) in _METHODS.items():
-        held = getattr(built, method, None)
-        if not callable(held):
-            found = "has no" if held is None else f"has a {type(held).__name__} as"
+        member = getattr(built, method, None)
+        if not callable(member):
+            found = "has no" if member is None else f"has a {type(member).__name__} as"
             raise broken(name, f"a {kind}, which {found} {method}", form)
         try:
-            inspect.signature(held).bind(*arguments)
+            inspect.signature(member).bind(*arguments)
         except TypeError:
-            found = f"a {kind}, whose {method}{inspect.signature(held)}"
+            found = f"a {kind}, whose {method}{inspect.signature(member)}"
             raise broken(name, f"{found} takes other arguments", form) from None
         except ValueError:
             pass  # written in C: nothing is known of it before it is called

@@ -63,11 +63,11 @@ def _local(folder: Path, which: str, split: str) -> Table:
             f"Hugging Face hub."
         )
     try:
-        with path.open("rb") as held:
-            identity = hashlib.file_digest(held, "sha256").hexdigest()
-            held.seek(0)
-            whole = held.read(4) == _MAGIC and held.seek(-4, os.SEEK_END)
-            if not whole or held.read(4) != _MAGIC:
+        with path.open("rb") as file:
+            identity = hashlib.file_digest(file, "sha256").hexdigest()
+            file.seek(0)
+            whole = file.read(4) == _MAGIC and file.seek(-4, os.SEEK_END)
+            if not whole or file.read(4) != _MAGIC:
                 raise DataMissing(_unreadable(path, "it is damaged or no parquet"))
     except OSError as error:
         if isinstance(error, DataMissing):
@@ -81,22 +81,22 @@ def _local_rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]
 
     try:
         # Streamed, so that no second copy of the data is written anywhere.
-        held = datasets.load_dataset(
+        dataset = datasets.load_dataset(
             "parquet", data_files=[str(path)], split="train", streaming=True
         )
-        yield from _rows(held, columns)
+        yield from _rows(dataset, columns)
     except Exception as error:  # pyarrow, fsspec and datasets each have their own
         raise DataMissing(_unreadable(path, error)) from None
 
 
-def _rows(held: Any, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+def _rows(dataset: Any, columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     import datasets
 
-    for name, feature in (held.features or {}).items():
+    for name, feature in (dataset.features or {}).items():
         if isinstance(feature, datasets.Image):
             # Its own decoding, row by row, took 8 ms a picture instead of 0.3.
-            held = held.cast_column(name, datasets.Image(decode=False))
-    for batch in held.iter(batch_size=1000):
+            dataset = dataset.cast_column(name, datasets.Image(decode=False))
+    for batch in dataset.iter(batch_size=1000):
         for name in columns:
             if name not in batch:
                 raise ValueError(f"it has no column {name!r}")
@@ -128,7 +128,7 @@ def _from_hub(which: str, split: str) -> Table:
 
     try:
         with _errors_only("huggingface_hub"):  # it logs each of its retries
-            held = datasets.load_dataset(HUB[which], split=split)
+            dataset = datasets.load_dataset(HUB[which], split=split)
     except Exception as error:  # a dozen libraries' errors mean "not to be had"
         raise DataMissing(
             f"{HUB[which]} cannot be had from the Hugging Face hub: "
@@ -139,7 +139,7 @@ def _from_hub(which: str, split: str) -> Table:
     # The files of the local copy carry the hub's revision in their names.
     files = sorted(
         f"{file['filename']}:{Path(file['filename']).stat().st_size}"
-        for file in held.cache_files
+        for file in dataset.cache_files
     )
-    identity = "\n".join([HUB[which], split, str(len(held)), *files])
-    return Table(_rows(held, _COLUMNS[which]), identity)
+    identity = "\n".join([HUB[which], split, str(len(dataset)), *files])
+    return Table(_rows(dataset, _COLUMNS[which]), identity)

@@ -120,7 +120,7 @@ def fuzz_files(
     if golden is not None:
         read_golden(golden)  # what is no golden file costs no waiting either
     laws = len(laws_to_try(examples, skip, also))
-    console, held = Console(), []
+    console, tried = Console(), []
     for file, rule in rules:
         _check_traits(file, rule)
         with progress(Console(stderr=True), file, laws) as advance:
@@ -136,12 +136,12 @@ def fuzz_files(
             )
         if golden is not None and not done.findings:
             done = replace(done, golden=judge_golden(golden, rule.text))
-        held.append(done)
+        tried.append(done)
         if not as_json:
             print_fuzzed(console, done)
     if as_json:
-        print(json.dumps([each.as_dict() for each in held], indent=2))
-    return all(each.ok for each in held)
+        print(json.dumps([each.as_dict() for each in tried], indent=2))
+    return all(each.ok for each in tried)
 
 
 def _rules(

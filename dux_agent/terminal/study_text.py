@@ -173,8 +173,8 @@ def _value(trial: Trial) -> str:
 
 
 def _config(trial: Trial, width: int) -> str:
-    held = (f"{name}={figure(value)}" for name, value in trial.config.items())
-    return one_line(", ".join(held), width)
+    values = (f"{name}={figure(value)}" for name, value in trial.config.items())
+    return one_line(", ".join(values), width)
 
 
 def _report(report: Any) -> str:

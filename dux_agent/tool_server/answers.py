@@ -110,8 +110,8 @@ class Answers:
             beside=self._beside(beside),
             given_up=given_up,
         )
-        held: dict[str, Any] = plain(vetted.as_dict())
-        return held
+        record: dict[str, Any] = plain(vetted.as_dict())
+        return record
 
     def _beside(self, paths: Sequence[str]) -> list[SourceFile]:
         from dux_sandbox.gathering.modules import SourceFile
@@ -190,11 +190,11 @@ class Answers:
         from dux_agent.terminal.tracing import record_of
 
         found = self._places.folder(folder)
-        held = record_of(read_story(found), decision)
+        record = record_of(read_story(found), decision)
         if decision is None:
-            for each in held["decisions"]:
+            for each in record["decisions"]:
                 del each["events"], each["source"]
-        return shortened(held)
+        return shortened(record)
 
     def report(self, folder: str) -> dict[str, Any]:
         """Write `report.html` into a run folder, as `dux report` does; say where."""
@@ -211,14 +211,14 @@ class Answers:
         }
 
 
-def shortened(held: dict[str, Any]) -> dict[str, Any]:
+def shortened(value: dict[str, Any]) -> dict[str, Any]:
     """Plain data whose texts are cut until it is at most `MOST_ANSWER` characters.
 
     Raises:
         BadArgument: it is too long even then.
     """
     for most in _TEXT_LIMITS:
-        cut: dict[str, Any] = _cut(held, most)
+        cut: dict[str, Any] = _cut(value, most)
         size = len(json.dumps(cut))
         if size <= MOST_ANSWER:
             return cut
@@ -228,11 +228,11 @@ def shortened(held: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-def _cut(held: Any, most: int) -> Any:
-    if isinstance(held, str) and len(held) > most:
-        return f"{held[:most]}… ({len(held) - most} more characters)"
-    if isinstance(held, dict):
-        return {key: _cut(each, most) for key, each in held.items()}
-    if isinstance(held, list):
-        return [_cut(each, most) for each in held]
-    return held
+def _cut(value: Any, most: int) -> Any:
+    if isinstance(value, str) and len(value) > most:
+        return f"{value[:most]}… ({len(value) - most} more characters)"
+    if isinstance(value, dict):
+        return {key: _cut(each, most) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_cut(each, most) for each in value]
+    return value
