@@ -43,9 +43,9 @@ class RunFacts(TypedDict, total=False):
     platform: str
     run: str
     task: str | None
-    seed: int | None
+    seed: int | str | None
     model: str | None
-    arguments: dict[str, Any]
+    arguments: dict[str, Any] | None
 
 
 _FACTS: TypeAdapter[RunFacts] = TypeAdapter(RunFacts)
