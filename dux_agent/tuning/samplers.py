@@ -91,7 +91,9 @@ class OptunaSearch:
             "gp": samplers.GPSampler,
             "cmaes": samplers.CmaEsSampler,
         }[kind]
-        sampler = made(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+        # What is used on some ways only is drawn at random, as it has to be there.
+        quiet = {} if kind == "tpe" else {"warn_independent_sampling": False}
+        sampler = made(seed=seed, n_startup_trials=_STARTUP_TRIALS, **quiet)
         self._tells = kind == "cmaes"
         self._newest: deque[Config] = deque(maxlen=4 + int(3 * math.log(len(space))))
         before = optuna.logging.get_verbosity()
