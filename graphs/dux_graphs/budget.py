@@ -119,11 +119,16 @@ class Budget:
         """Nothing more is spent from now on, and this is why."""
         self._closed = reason
 
-    def require(self, estimate: Mapping[str, float] | None = None) -> None:
+    def require(
+        self,
+        estimate: Mapping[str, float] | None = None,
+        going_on: Mapping[str, float] | None = None,
+    ) -> None:
         """See to it that there is room for one more call.
 
         Args:
-            estimate: what it may use of "tokens" and "money".
+            estimate: what it may use, by the names of the limits.
+            going_on: what calls may use that are being made.
 
         Raises:
             BudgetSpent: there is not.
@@ -133,7 +138,8 @@ class Budget:
             raise BudgetSpent(reason)
         for name, wanted in (estimate or {}).items():
             limit = self.limits.get(name)
-            if limit is not None and self.spent[name] + wanted > limit:
+            spent = self.spent[name] + (going_on or {}).get(name, 0)
+            if limit is not None and spent + wanted > limit:
                 raise BudgetSpent(
                     f"the budget is used up: the next call may use "
                     f"{amount(name, wanted)}, and {self._spent_of(name)} are spent"

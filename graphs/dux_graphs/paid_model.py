@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -50,6 +52,9 @@ class PaidModel:
     usage: dict[str, int | float] = field(
         default_factory=lambda: dict.fromkeys(("calls", *_TOKENS), 0)
     )
+    # What calls may use that are allowed and not over, by the digest of the prompt.
+    _going_on: dict[str, dict[str, float]] = field(default_factory=dict)
+    _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def ports(self) -> dict[str, Any]:
         """The ports of a graph that it answers for, by name."""
@@ -76,14 +81,22 @@ class PaidModel:
         """
         if not self.models:
             raise NoMoreCalls("no language model was given")
-        if self.recall(_digest(messages)) is None:
-            name = self._asked(options)
-            tokens = self.budget.expected(name, messages)
-            estimate = {"tokens": tokens["total_tokens"]}
-            money = self.prices.cost(name, tokens)
-            self.budget.require(estimate | ({} if money is None else {"money": money}))
-            if self.deadline is not None:
-                self.deadline.require()
+        digest = _digest(messages)
+        if self.recall(digest) is not None:
+            return
+        if self.deadline is not None:
+            self.deadline.require()
+        name = self._asked(options)
+        tokens = self.budget.expected(name, messages)
+        money = self.prices.cost(name, tokens) or 0.0
+        estimate = {"calls": 1, "tokens": tokens["total_tokens"], "money": money}
+        with self._lock:
+            self._going_on.pop(digest, None)
+            others = Counter[str]()
+            for each in self._going_on.values():
+                others.update(each)
+            self.budget.require(estimate, others)
+            self._going_on[digest] = estimate
 
     def write(self, messages: Messages, options: WriteOptions) -> Reply:
         """The reply of the model that is named, or of the first.
@@ -93,8 +106,21 @@ class PaidModel:
             Whatever the model raises.
         """
         self.require(messages, options)
-        known = self.recall(_digest(messages))
-        self._count({"calls": 1})
+        digest = _digest(messages)
+        with self._lock:
+            self._going_on.get(digest, {}).pop("calls", None)
+            self._count({"calls": 1})
+        try:
+            return self._written(messages, options, self.recall(digest))
+        finally:
+            self._going_on.pop(digest, None)
+
+    def _written(
+        self,
+        messages: Messages,
+        options: WriteOptions,
+        known: Mapping[str, Any] | None,
+    ) -> Reply:
         name = self._asked(options)
         if known is not None:  # paid before the run died
             usage = tokens_in(known.get("usage"))
@@ -175,8 +201,9 @@ class PaidModel:
             tokens=used.get("total_tokens", 0),
             money=used.get("money", 0.0),
         )
-        for name, number in used.items():
-            self.usage[name] = self.usage.get(name, 0) + number
+        with self._lock:
+            for name, number in used.items():
+                self.usage[name] = self.usage.get(name, 0) + number
 
 
 def _said_of(answer: Any, name: str) -> str:

@@ -14,7 +14,7 @@ from tests import models
 from tests.graphs.test_decision import QUICK, Status
 from tests.observations import first
 from tests.swapping import SGD
-from tests.talking import agent_over, run
+from tests.talking import agent_over, run, scripted
 
 FAULT = Finding("harm", None, "it rose", "less")
 
@@ -209,3 +209,16 @@ def test_an_agent_applies_the_best_of_several(execution):
     assert "applied" == decision.verdict
     assert decision.usage["calls"] == 3
     assert decision.digest in [a["digest"] for a in decision.attempts if a["ok"]]
+
+
+@pytest.mark.parametrize(
+    ("budget", "calls"), [({"calls": 2}, 2), ({"tokens": 5000}, 2), ({"calls": 9}, 4)]
+)
+def test_calls_at_the_same_time_share_what_is_left_of_the_budget(budget, calls):
+    sources = [SGD.replace("lr=0.02", f"lr={rate}") for rate in (1, 2, 3, 4)]
+    lm = scripted(*sources)
+    with agent_over(models.make("mlp"), lm=lm, candidates=4, budget=budget) as agent:
+        run(agent, 12)
+        decision = agent.decide()
+
+    assert calls == len(lm.asked) == decision.usage["calls"]
