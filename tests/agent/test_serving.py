@@ -24,7 +24,7 @@ def test_the_served_task_is_named_in_langgraph_json_and_described_as_json():
 
     assert (ROOT / path).samefile(sys.modules["dux_agent.serving"].__file__)
     assert "graph" == name
-    assert {"task", "seed", "steps", "lm", "max_attempts"} == set(
+    assert {"task", "seed", "steps", "lm", "max_attempts", "approve"} == set(
         graph.get_context_jsonschema()["properties"]
     )
 
