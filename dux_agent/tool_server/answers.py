@@ -187,7 +187,7 @@ class Answers:
         Texts are cut where the answer would be longer than `MOST_ANSWER` characters.
         """
         from dux_agent.run_history.reading import read_story
-        from dux_agent.terminal.tracing import record_of
+        from dux_agent.run_history.record import record_of
 
         found = self._places.folder(folder)
         record = record_of(read_story(found), decision)
