@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import UserDict
 from collections.abc import Iterable
 from itertools import islice
 from typing import Any, ClassVar
@@ -108,6 +109,28 @@ class TaskTestCase(ContractTestCase):
             reached and not own,
             "the gradients of objective(model, batch) are not those of the model it "
             "was given, which is a copy in a dry run; compute with that argument",
+        )
+
+    def test_the_objective_is_a_mean_and_no_sum(self) -> None:
+        task = self.make(0)
+        model = copy.deepcopy(task.model).eval()  # dropout would be drawn anew
+        batch = next(iter(task.train_batches(0)))
+        sizes: set[int] = set()
+        try:
+            twice = _twice(batch, sizes)
+            both = task.objective(model, twice).item()
+        # Whatever a batch twice as large does to an objective is no promise of its.
+        except Exception as error:
+            self.skipTest(f"the batch cannot be given twice in a row: {error}")
+        if len(sizes) != 1:
+            self.skipTest("the tensors of the batch have no one length to repeat")
+
+        once = task.objective(model, batch).item()
+
+        self.assertFalse(
+            abs(both - 2 * once) < abs(both - once),
+            f"a batch repeated twice has the loss {both:.6g}, alone it has {once:.6g}: "
+            f"a sum over its examples; divide by their number",
         )
 
     def test_evaluating_leaves_no_mark(self) -> None:
@@ -241,6 +264,22 @@ def train(
         optimizer.step()
         losses.append(loss.item())
     return losses
+
+
+def _twice(batch: Any, sizes: set[int]) -> Any:
+    """The batch twice in a row; lengths of its tensors are put into `sizes`."""
+    if isinstance(batch, torch.Tensor) and batch.dim():
+        sizes.add(len(batch))
+        return torch.cat([batch, batch])
+    if isinstance(batch, (dict, UserDict)):
+        twice = copy.copy(batch)
+        for name in list(twice):
+            twice[name] = _twice(batch[name], sizes)
+        return twice
+    if isinstance(batch, (list, tuple)):
+        each = [_twice(one, sizes) for one in batch]
+        return type(batch)(*each) if hasattr(batch, "_fields") else type(batch)(each)
+    return batch
 
 
 def _plain(value: Any) -> Any:

@@ -48,6 +48,18 @@ def of_its_own_model(self, model, batch):
     return Line.objective(self, self.model, batch)
 
 
+def of_a_sum(self, model, batch):
+    return (model(batch["x"])[:, 0] - batch["y"]).abs().sum()
+
+
+def of_sums_in_a_list(self, model, batch):
+    return of_a_sum(self, model, {"x": batch[0], "y": batch[1]["y"]})
+
+
+def of_one_size(self, model, batch):
+    return Line.objective(self, model, batch) + torch.zeros(16).dot(batch["y"])
+
+
 def of_training_mode(self, split, model=None):
     (model or self.model).eval()
     return Line.evaluate(self, split, model)
@@ -80,6 +92,15 @@ def of_noise(self, model, batch):
     return Line.objective(self, model, batch) + torch.rand(1, generator=DRAWS)[0]
 
 
+def in_a_list(objective):
+    def batches(self, epoch):
+        for batch in Line.train_batches(self, epoch):
+            yield [batch["x"], {"y": batch["y"], "kept": None}]
+
+    members = {"objective": objective, "train_batches": batches}
+    return lambda seed: type("Listed", (Line,), members)(seed)
+
+
 BROKEN = {
     "it_has_what_a_task_has": broken("loss_name", None),
     "the_same_seed_gives_the_same_weights": of_weights_before_the_seed,
@@ -93,6 +114,8 @@ BROKEN = {
     "the_objective_is_a_finite_scalar_of_the_model_it_is_given": broken(
         "objective", of_its_own_model
     ),
+    "the_objective_is_a_mean_and_no_sum": broken("objective", of_a_sum),
+    "the_objective_is_a_mean_and_no_sum ": in_a_list(of_sums_in_a_list),
     "evaluating_leaves_no_mark": broken("evaluate", of_training_mode),
     "evaluating_leaves_no_mark ": broken("evaluate", of_drawn_points),
     "evaluating_looks_at_the_model_it_is_given": broken("evaluate", of_its_own_loss),
@@ -109,7 +132,13 @@ BROKEN = {
 
 def failing(builder, only=None):
     """The tests of a task that fail, by name."""
+    result = result_of(builder, only)
+    return {test.id().rpartition(".test_")[2] for test, _ in result.failures}, {
+        test.id().rpartition(".test_")[2] for test, _ in result.errors
+    }
 
+
+def result_of(builder, only=None):
     class Tried(testing.TaskTestCase):
         def make(self, seed):
             return builder(seed)
@@ -119,9 +148,7 @@ def failing(builder, only=None):
     result = unittest.TestResult()
     unittest.TestSuite(chosen).run(result)
     assert result.testsRun
-    return {test.id().rpartition(".test_")[2] for test, _ in result.failures}, {
-        test.id().rpartition(".test_")[2] for test, _ in result.errors
-    }
+    return result
 
 
 @pytest.mark.parametrize("law", BROKEN)
@@ -129,6 +156,16 @@ def test_a_task_that_breaks_a_promise_fails_the_test_of_it(law):
     failures, errors = failing(BROKEN[law], law.strip())
 
     assert {law.strip()} == failures | errors
+
+
+def test_a_mean_is_not_looked_for_in_a_batch_that_cannot_be_repeated():
+    builder = broken("objective", of_one_size)
+
+    result = result_of(builder, "the_objective_is_a_mean_and_no_sum")
+
+    ((_, reason),) = result.skipped
+    assert result.wasSuccessful()
+    assert "the batch cannot be given twice in a row" in reason
 
 
 def test_a_sound_task_fails_none():
