@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import astuple
-from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -12,37 +11,16 @@ from torch import nn
 from dux_agent.attaching import attach
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.swap import swap
-from dux_agent.testing.contract import ContractTestCase
+from dux_agent.testing.executed_rules import RULE, ExecutedRules, gradient, step
 from dux_sandbox.executions import EXECUTIONS, Execution
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.limits import Limits
 from dux_sandbox.running_rule import ParamGroups, RunningRule, StepCost
 
-_RULE = """
-import torch
-
-
-class Heavy(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.1, momentum=0.5):
-        super().__init__(params, dict(lr=lr, momentum=momentum))
-        self.taken = 0
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        loss = None if closure is None else closure()
-        self.taken += 1
-        for group in self.param_groups:
-            for p in [p for p in group["params"] if p.grad is not None]:
-                state = self.state[p]
-                velocity = state.setdefault("velocity", torch.zeros_like(p))
-                velocity.mul_(group["momentum"]).add_(p.grad)
-                p.add_(velocity, alpha=-group["lr"])
-        return loss
-"""
 _COUNTED = "        self.taken += 1\n"
 
 
-class RunningRuleTestCase(ContractTestCase):
+class RunningRuleTestCase(ExecutedRules):
     """Tries the rules of one kind of execution; for pytest and unittest alike.
 
         class TestMine(RunningRuleTestCase):
@@ -53,37 +31,8 @@ class RunningRuleTestCase(ContractTestCase):
         tolerance: how far a weight may be from that of the source's own arithmetic.
     """
 
-    tolerance: ClassVar[float] = 0.0
-
     __test__ = False  # itself, where a module of tests imports it
     nothing_to_try = "there is no execution to try; inherit it and make one"
-
-    def make(self) -> Execution:
-        """The kind of execution."""
-        raise NotImplementedError("override make()")
-
-    def parameters(self) -> list[nn.Parameter]:
-        """Three that it can run a rule over: a matrix, a vector, and one frozen."""
-        made = [torch.linspace(-1, 1, 12).reshape(4, 3), torch.linspace(0, 1, 3)]
-        frozen = nn.Parameter(torch.ones(2), requires_grad=False)
-        return [*map(nn.Parameter, made), frozen]
-
-    def rule(
-        self,
-        parameters: list[nn.Parameter],
-        source: str = _RULE,
-        predecessor: RunningRule | None = None,
-    ) -> tuple[RunningRule, ParamGroups]:
-        """A rule of a source over two groups, bound to its own options."""
-        groups: ParamGroups = [{"params": parameters[:1]}, {"params": parameters[1:]}]
-        rule = self.make().build(
-            source, groups, limits=Limits(), seed=0, predecessor=predecessor
-        )
-        self.addCleanup(rule.close)
-        for group, options in zip(groups, rule.options, strict=True):
-            group.update(options)
-        rule.bind(groups)
-        return rule, groups
 
     def test_it_has_a_name_and_says_what_speaks_against_it(self) -> None:
         kind = self.make()
@@ -97,7 +46,7 @@ class RunningRuleTestCase(ContractTestCase):
     def test_a_rule_says_what_it_is(self) -> None:
         rule, _ = self.rule(self.parameters())
 
-        self.assertEqual((_RULE, digest_of(_RULE)), (rule.source, rule.digest))
+        self.assertEqual((RULE, digest_of(RULE)), (rule.source, rule.digest))
         self.assertEqual([{"lr": 0.1, "momentum": 0.5}] * 2, rule.options)
         self.assertEqual([{"lr", "momentum"}] * 2, rule.owned)
         self.assertEqual((True, False), (rule.takes_closure, rule.requires_closure))
@@ -186,14 +135,14 @@ class RunningRuleTestCase(ContractTestCase):
 
     def test_a_fault_of_a_rule_is_a_finding_and_nothing_else(self) -> None:
         parameters = self.parameters()
-        source = _RULE.replace(_COUNTED, "        raise ValueError('no')\n")
+        source = RULE.replace(_COUNTED, "        raise ValueError('no')\n")
         rule, _ = self.rule(parameters, source)
         with self.assertRaises(RuleFailed):
             step(rule, parameters, 1)
         with self.assertRaises(SourceRejected):
-            self.rule(self.parameters(), "import os\n" + _RULE)
+            self.rule(self.parameters(), "import os\n" + RULE)
         with self.assertRaises(RuleFailed):
-            source = _RULE.replace("self.taken = 0", "self.taken = 1 // 0")
+            source = RULE.replace("self.taken = 0", "self.taken = 1 // 0")
             self.rule(self.parameters(), source)
 
     def test_its_cost_is_told_and_it_ends_twice(self) -> None:
@@ -213,10 +162,10 @@ class RunningRuleTestCase(ContractTestCase):
         live = DuxOptimizer(base, model=model, build=self._build)
         self.addCleanup(live.close)
 
-        swap(live, _RULE, losses=[1.0] * 8)
+        swap(live, RULE, losses=[1.0] * 8)
         train(live, model, 2)
         saved = copy.deepcopy(live.state_dict())
-        self.assertEqual(digest_of(_RULE), live.running.digest)
+        self.assertEqual(digest_of(RULE), live.running.digest)
         weights = copy.deepcopy(list(model.parameters()))
         train(live, model, 1)
         after = copy.deepcopy(list(model.parameters()))
@@ -251,37 +200,12 @@ class RunningRuleTestCase(ContractTestCase):
     def _build(self, source: str, groups: ParamGroups) -> RunningRule:
         return self.make().build(source, groups, limits=Limits(), seed=0)
 
-    def _near(self, one: list[Any], other: list[Any], message: str) -> None:
-        pairs = zip(one, other, strict=True)
-        far = max((a - b).detach().abs().max().item() for a, b in pairs)
-        self.assertLessEqual(far, self.tolerance, message)
-
 
 def _put(name: str, kind: Execution | None) -> None:
     if kind is None:
         del EXECUTIONS[name]
     else:
         EXECUTIONS[name] = kind
-
-
-def gradient(parameter: torch.Tensor, number: int) -> torch.Tensor:
-    return parameter.detach() * 0.5 + number
-
-
-def step(
-    rule: RunningRule,
-    parameters: list[nn.Parameter],
-    steps: int,
-    *,
-    first: int = 0,
-    seconds: float | None = None,
-) -> None:
-    """Take steps; parameters that want no gradient have none."""
-    for number in range(first, first + steps):
-        for parameter in parameters:
-            wanted = parameter.requires_grad
-            parameter.grad = gradient(parameter, number) if wanted else None
-        rule.step(seconds=seconds)
 
 
 @torch.no_grad()
