@@ -66,11 +66,19 @@ class BareRule:
     def state_by_parameter(self):
         return self.torchs.state
 
-    def step(self, closure=None, *, seconds=None):
-        for mine, theirs, names in zip(
-            self.torchs.param_groups, self.groups, self.owned, strict=True
-        ):
+    def fetch(self):
+        for mine, theirs, names in self.shared():
             mine.update({name: theirs[name] for name in names & set(theirs)})
+
+    def hand_over(self):
+        for mine, theirs, names in self.shared():
+            theirs.update({name: mine[name] for name in names & set(mine)})
+
+    def shared(self):
+        return zip(self.torchs.param_groups, self.groups, self.owned, strict=True)
+
+    def step(self, closure=None, *, seconds=None):
+        self.fetch()
         raised = []
 
         def call():
@@ -86,6 +94,8 @@ class BareRule:
             if error in raised:
                 raise
             raise failed(error) from None
+        finally:
+            self.hand_over()
 
     def zero_grad(self, set_to_none=True):
         self.torchs.zero_grad(set_to_none)

@@ -11,7 +11,8 @@ from torch import nn
 from dux_agent.attaching import attach
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.swap import swap
-from dux_agent.testing.executed_rules import RULE, ExecutedRules, gradient, step
+from dux_agent.testing.executed_rules import RULE, gradient, step
+from dux_agent.testing.rule_options_contract import RuleOptionsTestCase
 from dux_sandbox.executions import EXECUTIONS, Execution
 from dux_sandbox.findings import RuleFailed, SourceRejected, digest_of
 from dux_sandbox.limits import Limits
@@ -20,7 +21,7 @@ from dux_sandbox.running_rule import ParamGroups, RunningRule, StepCost
 _COUNTED = "        self.taken += 1\n"
 
 
-class RunningRuleTestCase(ExecutedRules):
+class RunningRuleTestCase(RuleOptionsTestCase):
     """Tries the rules of one kind of execution; for pytest and unittest alike.
 
         class TestMine(RunningRuleTestCase):
@@ -105,6 +106,30 @@ class RunningRuleTestCase(ExecutedRules):
         for index in again:
             found = kept[parameters[index]]["velocity"]
             self._near([again[index]["velocity"]], [found], "two accounts of its state")
+
+    def test_what_is_put_back_replaces_all_and_stays_as_it_was(self) -> None:
+        parameters = self.parameters()
+        rule, _ = self.rule(parameters)
+        nothing = rule.snapshot()
+        step(rule, parameters, 2)
+        learned = rule.snapshot()
+        before = copy.deepcopy(learned.state)
+
+        rule.restore(learned)
+        step(rule, parameters, 1)
+
+        for index, entry in before.items():
+            self._near(
+                [entry["velocity"]],
+                [learned.state[index]["velocity"]],
+                "a step writes to the state that was put back; restore() is to copy it",
+            )
+        rule.restore(nothing)
+        self.assertEqual(
+            nothing,
+            rule.snapshot(),
+            "restore() leaves state that was not put back; it is to clear it first",
+        )
 
     def test_a_successor_goes_on_from_what_its_predecessor_has_learned(self) -> None:
         parameters = self.parameters()

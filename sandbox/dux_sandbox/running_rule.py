@@ -133,7 +133,7 @@ class RunningRule(Protocol):
         """Clone what the rule has learned. Raises RuleFailed."""
 
     def restore(self, state: RuleState) -> None:
-        """Put back what `snapshot` gave. Raises RuleFailed."""
+        """Put copies of what `snapshot` gave in place of all. Raises RuleFailed."""
 
     def rest(self) -> None:
         """Let go of what only stepping needs: another rule is live."""
