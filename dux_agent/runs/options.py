@@ -73,7 +73,10 @@ class Line:
             BadArgument: it is no value of this option.
         """
         option = self.option
-        value = given if option.read is None else option.read(given)
+        try:
+            value = given if option.read is None else option.read(given)
+        except (TypeError, OverflowError):
+            raise self._refused(given, "a value of another kind was wanted") from None
         if type(value) is int and float in self.kinds and int not in self.kinds:
             try:
                 value = float(value)

@@ -88,9 +88,10 @@ class Message:
     content: Text = ""
 
 
+Money = Annotated[float, Strict(), Field(ge=0, lt=1e12)]  # dollars
 _USAGE = ("calls", "input_tokens", "output_tokens", "total_tokens")
 Usage = Annotated[
-    dict[Text, Count | Number],
+    dict[Text, Count | Money],
     WithJsonSchema(
         {
             "description": "calls of the model, the tokens and the dollars they cost",

@@ -104,3 +104,11 @@ def test_a_report_of_a_dry_run_fits_into_its_event():
 def test_the_file_of_the_schema_is_made_of_the_classes():
     assert as_text() == FILE.read_text(encoding="utf-8")
     assert json.loads(as_text()) == trace.schema()
+
+
+@pytest.mark.parametrize("number", [10**400, "NaN", "Infinity", -1, True, [1]])
+def test_what_a_call_used_is_a_number_that_can_be_added_up(number):
+    event = Event(1.0, 7, 1, "reply", {"content": "!", "usage": {"calls": number}})
+
+    assert event.body is None
+    assert "usage.calls" in event.fault
