@@ -39,6 +39,7 @@ def background_training(
         task.objective,
         lm=Thinking(seconds=seconds),
         background=True,
+        execution="inline",  # steps that no other process has a part in
         total_steps=100_000,
     ) as agent:
         yield agent, task, endless_batches(task)

@@ -1,4 +1,8 @@
-"""How much slower a training is while a language model thinks in the background."""
+"""How much slower a training is while a language model thinks in the background.
+
+Two trainings with an agent run turn and turn about, so that whatever else the machine
+does falls on both; the model of one of them thinks.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +22,39 @@ def measure(seconds: float = THINKS, rounds: int = ROUNDS) -> Measurement:
 
     Args:
         seconds: that the model thinks.
-        rounds: how often steps without and with a decision take turns.
+        rounds: how many decisions there are, beside one to warm up.
     """
     alone: list[float] = []
     beside: list[float] = []
-    with background_training(seconds) as (agent, task, batches):
+    with (
+        background_training(seconds) as (asked, task, batches),
+        background_training(0.0) as (unasked, *_),
+    ):
+        pair = [(asked, beside), (unasked, alone)]
         for turn in range(rounds + 1):
-            times: tuple[list[float], list[float]] = ([], [])
-            for now in times:
-                if now is times[1]:
-                    agent.decide()
-                # The model answers after this: of the dry run the other figure tells.
-                end = time.perf_counter() + 0.8 * seconds
-                while time.perf_counter() < end:
-                    now.append(seconds_of_step(agent, next(batches)))
-            while len(agent.decisions) <= turn:
+            for agent, _ in pair:
                 agent.step(next(batches))
-            if turn:  # the first warms caches and allocators up
-                alone += times[0]
-                beside += times[1]
+            asked.decide()
+            # The model answers after this: of the dry run the other figure tells.
+            end = time.perf_counter() + 0.8 * seconds
+            while time.perf_counter() < end:
+                batch = next(batches)
+                for agent, times in pair:
+                    taken = seconds_of_step(agent, batch)
+                    if turn:
+                        times.append(taken)
+                pair.reverse()
+            unasked.decide()  # later: both have a rule of the same kind in each window
+            for agent, _ in pair:
+                while len(agent.decisions) <= turn:
+                    agent.step(next(batches))
     without, during = statistics.median(alone), statistics.median(beside)
+    slower = statistics.median(
+        one / other for one, other in zip(beside, alone, strict=True)
+    )
     return Measurement(
         name="a training while a model thinks in the background",
-        value=100 * (1 - without / during),
+        value=100 * (1 - 1 / slower),
         bar=BAR,
         unit="%",
         detail=f"{task.name}; {len(beside)} steps in {rounds} rounds of a model that "
