@@ -9,6 +9,7 @@ from dux_agent.showing import html_table
 from dux_agent.training import memory
 from dux_agent.training.memory import readable
 from dux_agent.training.training import Training
+from dux_graphs.search.successive_halving import SuccessiveHalving
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.scratch import frozen_weights
 from dux_sandbox.executions import EXECUTIONS, ISOLATED
@@ -188,6 +189,12 @@ def plan_of(
         row = -(-seen * settings.dry_run_steps // len(batches))
     steps, most = settings.dry_run_steps, settings.max_attempts * settings.candidates
     passes = (steps + 1) * accumulated
+    # All of a try in short dry runs first, and in whole ones where each fails at last.
+    rungs = SuccessiveHalving.rungs_of(settings.candidates)[:-1]
+    short = [(rung.keep, max(1, round(rung.share * steps))) for rung in rungs]
+    tries = settings.max_attempts
+    taken = (1 + most) * steps + tries * sum(keep * n for keep, n in short)
+    looked = taken + 1 + most + tries * sum(keep for keep, _ in short)
     return DecisionPlan(
         batches=row,
         incumbent_copy=copied + incumbent_state,
@@ -201,9 +208,9 @@ def plan_of(
         snapshots=settings.snapshots,
         isolated=EXECUTIONS[settings.execution] is ISOLATED,
         guard_only=False,
-        forwards=Counted(2 * passes, (1 + most) * passes),
-        backwards=Counted(2 * steps * accumulated, (1 + most) * steps * accumulated),
-        optimizer_steps=Counted(2 * steps, (1 + most) * steps),
+        forwards=Counted(2 * passes, looked * accumulated),
+        backwards=Counted(2 * steps * accumulated, taken * accumulated),
+        optimizer_steps=Counted(2 * steps, taken),
         model_calls=Counted(settings.candidates, most),
         validations=int(training.validate is not None),
         seconds=seconds,

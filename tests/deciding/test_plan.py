@@ -214,8 +214,10 @@ def test_and_at_most_as_many_where_every_proposal_is_refused(candidates):
 
     assert "kept" == decision.verdict
     assert plan.model_calls.most == decision.usage["calls"]
-    assert plan.forwards.most == len(objective.forwards)
-    assert plan.backwards.most == len(objective.backwards)
+    forwards, backwards = len(objective.forwards), len(objective.backwards)
+    assert (plan.forwards.most, plan.backwards.most) >= (forwards, backwards)
+    if candidates == 1:  # of several, whoever fails in a short one has no whole one
+        assert (forwards, backwards) == (plan.forwards.most, plan.backwards.most)
     agent.close()
 
 

@@ -70,6 +70,11 @@ class SuccessiveHalving:
 
     def rungs(self, candidates: int) -> Sequence[Rung]:
         """A quarter as many at each, until one is left for a whole dry run."""
+        return self.rungs_of(candidates)
+
+    @staticmethod
+    def rungs_of(candidates: int) -> Sequence[Rung]:
+        """The same of any of these strategies."""
         cuts = math.ceil(math.log(max(1, candidates), _KEPT) - 1e-9)
         return [
             Rung(_SHORTER ** (cuts - place), math.ceil(candidates / _KEPT**place))
