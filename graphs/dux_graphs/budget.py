@@ -235,7 +235,8 @@ def amount(name: str, value: float) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and not math.isnan(value)
+    # NaN alone is unlike itself, and an int may be too long for a float.
+    return type(value) in (int, float) and value == value
 
 
 def _count(value: Any) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from dux_graphs.plain_json import read_json
 _OURS = Path(__file__).with_name("prices.json")
 _FREE = re.compile(r"offline|ollama:.*|recorded:.*|none")
 _VERSION = re.compile(r"-(?:latest|\d{4}-?\d{2}-?\d{2}|\d{3,4})")
+_MOST_DOLLARS = 1e12
 _MOST_BYTES = 2**20
 
 
@@ -87,6 +87,11 @@ def table_of(prices: str | os.PathLike[str] | Mapping[str, Any]) -> dict[str, An
     Raises:
         PricesError: it is none.
     """
+    if not isinstance(prices, (Mapping, str, os.PathLike)):
+        raise PricesError(
+            f"prices is a {type(prices).__name__}; a JSON file or what stands in one "
+            f'was wanted, as {{"my-model": {{"input": 0.5, "output": 1.5}}}}; pass one.'
+        )
     rows = prices if isinstance(prices, Mapping) else _read(Path(prices))
     return {str(name): asdict(_price(str(name), row)) for name, row in rows.items()}
 
@@ -129,4 +134,4 @@ def _price(name: str, row: Any) -> Price:
 
 
 def _is_price(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < math.inf
+    return type(value) in (int, float) and 0 <= value < _MOST_DOLLARS
