@@ -224,6 +224,40 @@ KINDS |= {
         "requires_grad",
         "c.requires_grad = False is left out",
     ),
+    "a gradient that the training loop clears": (
+        source(
+            body="p.add_(p.grad, alpha=-0.1)\n"
+            "                    p.grad = None\n                    continue"
+        ),
+        "= None\n                    continue",
+        "p.grad = None is left out",
+    ),
+    "operators by their names": (
+        source(
+            "import functools\nimport operator\nfrom operator import truediv",
+            body="n = functools.reduce(operator.mul, p.shape, 1)\n"
+            "                    p.add_(p.grad, alpha=truediv(-1e-3, n + 1))",
+        ),
+        "operator.mul",
+        "operator.mul is written as (lambda one, other: one * other)",
+    ),
+    "a global of one function": (
+        source(
+            body="global kept\n                    kept = p.grad * -0.1\n"
+            "                    p.add_(kept)"
+        ),
+        "nothing",
+        "the global kept begins as None",
+    ),
+    "what is repeated": (
+        source(
+            "from itertools import chain, repeat",
+            body="for a in chain([0.5], repeat(0.25, 3)):\n"
+            "                        p.mul_(a)",
+        ),
+        "repeat",
+        "repeat(0.25, 3) is written as ([0.25] * (3))",
+    ),
     "an enumeration": (
         source(
             "from enum import Enum, auto",
@@ -460,6 +494,15 @@ TRAPS = {
     ),
     "a weight that is no longer trained": (
         source(body="p.requires_grad = False"),
+        "other steps",
+    ),
+    "a gradient that is asked for again": (
+        source(
+            body="g = p.grad\n"
+            "                    p.grad = None\n"
+            "                    if p.grad is None:\n"
+            "                        p.sub_(g)\n                        continue"
+        ),
         "other steps",
     ),
     "processes that are there": (

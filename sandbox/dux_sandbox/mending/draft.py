@@ -50,7 +50,7 @@ class Rewrite:
     added: tuple[tuple[int, str], ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.edits or self.gone)
+        return bool(self.edits or self.gone or self.added)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,14 @@ class Draft:
     changes: tuple[Change, ...] = ()
     left: frozenset[Origin] = field(default_factory=frozenset)
     values: Mapping[str, str] = field(default_factory=dict)
+
+    def first_import(self) -> int:
+        """The line of the first import that is there, but for those from the future."""
+        for node in self.tree.body:
+            future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+            if isinstance(node, (ast.Import, ast.ImportFrom)) and not future:
+                return node.lineno
+        return 1
 
     @property
     def tree(self) -> ast.Module:

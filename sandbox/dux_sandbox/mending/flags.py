@@ -11,10 +11,11 @@ from dux_sandbox.mending.draft import Draft, Rewrite
 
 
 def left_out(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
-    """`copy.requires_grad = False` and `self.__name__ = "Mine"` go.
+    """`copy.requires_grad = False`, `p.grad = None` and `self.__name__ = "Mine"` go.
 
-    A comparison shows that nothing hangs on them: it looks at the flags of the weights
-    as well as at their values. A name that is read anywhere stays.
+    A gradient is the training loop's to clear, before the next one. A comparison shows
+    that nothing hangs on them: it looks at the flags of the weights as well as at their
+    values. A name that is read anywhere stays.
     """
     written = [each for each in findings if each.message.startswith("writing ")]
     lines = {finding.line for finding in written}
@@ -42,6 +43,8 @@ def _sets_flag(node: ast.Assign | ast.Expr, read: set[str]) -> bool:
     if isinstance(node, ast.Assign):
         target = node.targets[0]
         names = {"requires_grad", *({"__name__"} - read)}
+        if isinstance(node.value, ast.Constant) and node.value.value is None:
+            names.add("grad")
         return isinstance(target, ast.Attribute) and target.attr in names
     called = node.value.func if isinstance(node.value, ast.Call) else None
     return isinstance(called, ast.Attribute) and called.attr == "requires_grad_"

@@ -42,6 +42,7 @@ WHERE_REFUSED: tuple[Rule, ...] = (
     exceptions.plain,
     enumerations.plain,
     names.of_methods,
+    names.of_the_module,
     unused.methods,
     decorators.refused,
     names.missing,

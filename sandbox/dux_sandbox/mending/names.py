@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from collections.abc import Iterable
 
 import torch
@@ -77,6 +78,33 @@ _PYTHONS = frozenset(
     __matmul__ __rmatmul__ __imatmul__ __instancecheck__ __subclasscheck__ __prepare__
     __class_getitem__ __length_hint__ __reversed__""".split()
 )
+
+
+def of_the_module(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
+    """A `global` that functions alone assign to begins as None, at the top.
+
+    Where it is read before, Python would have raised.
+    """
+    lines = {each.line for each in findings if each.message.startswith("global ")}
+    nodes = list(ast.walk(draft.tree))
+    bound = {
+        each.id
+        for each in nodes
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
+    }
+    taken = {each.name for each in nodes if isinstance(each, Statements)}
+    taken |= {*aliases_in(draft.tree), *dir(builtins)}
+    wanted = {
+        name: None
+        for node in nodes
+        if isinstance(node, ast.Global) and node.lineno in lines
+        for name in node.names
+        if name in bound - taken and not name.startswith("_")
+    }
+    at = draft.first_import()
+    told = [(at, f"the global {name} begins as None", None) for name in wanted]
+    added = [(at, f"{name} = None") for name in wanted]
+    return Rewrite((), (), tuple(told), tuple(added))
 
 
 def missing(draft: Draft, findings: Iterable[Finding]) -> Rewrite:

@@ -29,6 +29,13 @@ _BUILTIN = {
     "numpy.float32": "float",
     "numpy.float64": "float",
 }
+_OF_TWO = {
+    "operator.add": "+",
+    "operator.mul": "*",
+    "operator.sub": "-",
+    "operator.truediv": "/",
+}
+_REPEATED = "itertools.repeat"
 _COPIES = frozenset(["copy.copy", "copy.deepcopy"])
 _POWERS = frozenset(["numpy.power", "numpy.float_power"])
 
@@ -50,12 +57,14 @@ def of_packages(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
         else:
             path = path_of(node, aliases) or ""
             short = path.removeprefix("numpy.")
-            if short == path or not (short in _OF_MATH or path in _BUILTIN):
+            ours = short != path and (short in _OF_MATH or path in _BUILTIN)
+            if not (ours or path in _OF_TWO) or not isinstance(node.ctx, ast.Load):
                 continue
-            if not isinstance(node.ctx, ast.Load):
-                continue
-            new = _BUILTIN.get(path) or f"math.{short}"
-            math |= path not in _BUILTIN
+            if ours:
+                new = _BUILTIN.get(path) or f"math.{short}"
+                math |= path not in _BUILTIN
+            else:
+                new = f"(lambda one, other: one {_OF_TWO[path]} other)"
         if not draft.may_touch(node.lineno):
             continue
         inside.update(ast.walk(node))
@@ -67,7 +76,7 @@ def of_packages(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
                 node.lineno,
             )
         )
-    added = [(_first_import(draft), "import math")]
+    added = [(draft.first_import(), "import math")]
     if not math or aliases.get("math") == "math":
         added = []
     return Rewrite(tuple(edits), (), tuple(told), tuple(added))
@@ -84,17 +93,10 @@ def _of_call(draft: Draft, node: ast.Call, aliases: dict[str, str]) -> str | Non
     ]
     if path in _COPIES and len(written) == 1:
         return f"{written[0] if simple[0] else f'({written[0]})'}.clone()"
+    if path == _REPEATED and len(written) == 2:
+        return f"([{written[0]}] * ({written[1]}))"
     if path in _POWERS and len(written) == 2:
         return f"(({written[0]}) ** ({written[1]}))"
     if path == "numpy.square" and len(written) == 1:
         return f"(({written[0]}) ** 2)"
     return None
-
-
-def _first_import(draft: Draft) -> int:
-    """The line of the first import that is there, but for those from the future."""
-    for node in draft.tree.body:
-        if isinstance(node, (ast.Import, ast.ImportFrom)):
-            if not (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
-                return node.lineno
-    return 1
