@@ -34,7 +34,7 @@ NO_LARGER = set(
 LINALG = set("diagonal vector_norm LinAlgError".split())
 FUNCTIONAL = set(
     """
-    celu cross_entropy elu gelu glu hardshrink hardsigmoid hardswish hardtanh
+    celu cross_entropy dropout elu gelu glu hardshrink hardsigmoid hardswish hardtanh
     layer_norm leaky_relu log_softmax logsigmoid mish nll_loss normalize relu
     relu6 rms_norm selu sigmoid silu softmax softmin softplus softshrink
     softsign tanh tanhshrink threshold

@@ -47,6 +47,9 @@ def levels(tree: ast.AST) -> Iterator[list[ast.AST]]:
         level = below
 
 
+_NAMING = frozenset(["hasattr", "setattr"])
+
+
 def _bound_by_name(node: ast.Name) -> Iterable[str]:
     return () if type(node.ctx) is ast.Load else (node.id,)
 
@@ -122,7 +125,7 @@ def collect(
 
 def _defined_by_call(node: ast.Call, bindings: Bindings) -> None:
     """setattr(self, "name", value) defines an attribute as well, and a named tuple
-    those of its fields."""
+    those of its fields; one that is asked for with hasattr may be there."""
     called = node.func
     last = (
         called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
@@ -132,7 +135,7 @@ def _defined_by_call(node: ast.Call, bindings: Bindings) -> None:
             if isinstance(part, ast.Constant) and isinstance(part.value, str):
                 bindings.attributes.update(part.value.replace(",", " ").split())
         return
-    if not isinstance(node.func, ast.Name) or node.func.id != "setattr":
+    if not isinstance(node.func, ast.Name) or node.func.id not in _NAMING:
         return
     name = node.args[1] if len(node.args) > 1 else None
     if isinstance(name, ast.Constant) and isinstance(name.value, str):

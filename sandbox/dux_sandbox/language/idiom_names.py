@@ -47,7 +47,9 @@ Softsign Tanh Tanhshrink Threshold
 AUTOCAST = frozenset(
     f"torch.{name}autocast" for name in ("", "amp.", "cpu.amp.", "cuda.amp.")
 )
-CUDA = "is_available is_current_stream_capturing".split()
+CUDA_NOT = "is_available is_bf16_supported is_current_stream_capturing".split()
+CUDA_IDLE = "empty_cache synchronize".split()
+CUDA = [*CUDA_NOT, *CUDA_IDLE]
 NN_INIT = """
 constant_ eye_ kaiming_normal_ kaiming_uniform_ normal_ ones_ orthogonal_
 trunc_normal_ uniform_ xavier_normal_ xavier_uniform_ zeros_

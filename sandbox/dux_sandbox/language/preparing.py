@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import idiom_names, vocabulary
+from dux_sandbox.language import grad_modes, idiom_names, vocabulary
 from dux_sandbox.language.backward_passes import leave_out
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.definitions import base_path
@@ -89,6 +89,8 @@ def prepare(
             node.body = kept or [ast.copy_location(ast.Pass(), node)]
             changed |= bool(given)
             notes += given
+        if isinstance(node, (ast.With, ast.FunctionDef)):
+            changed |= grad_modes.plain(node, lambda each: path_of(each, aliases))
         if reshaped and isinstance(node, ast.FunctionDef):
             renamed = rename(node)
             notes += renamed

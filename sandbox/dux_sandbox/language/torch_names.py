@@ -120,7 +120,7 @@ rfftfreq rfftn
 
 FUNCTIONAL = """
 binary_cross_entropy binary_cross_entropy_with_logits celu cosine_similarity
-cross_entropy elu gelu glu hardshrink hardsigmoid hardswish hardtanh huber_loss
+cross_entropy dropout elu gelu glu hardshrink hardsigmoid hardswish hardtanh huber_loss
 kl_div l1_loss layer_norm leaky_relu linear log_softmax logsigmoid mish mse_loss
 nll_loss normalize one_hot pad relu relu6 rms_norm selu sigmoid silu smooth_l1_loss
 softmax softmin softplus softshrink softsign tanh tanhshrink threshold

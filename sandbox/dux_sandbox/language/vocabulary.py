@@ -247,7 +247,8 @@ _DENIED = """
   (accepted and left out), `__setstate__`, `__call__` of a helper class,
   `x.__class__.__name__`
 - hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`
-- global modes: default dtype and device, seeds, `set_grad_enabled`, `inference_mode`
+- global modes: default dtype and device, seeds, `inference_mode`, `set_grad_enabled`
+  (of a `with` block or a function, with True or False written there, it is read)
 - `.backward()` and `torch.autograd`: a closure does the backward pass
 - `async`, `await`, `except*`, class patterns in `match`, class keywords, class
   decorators, `yield` inside `with` or `lambda`, and `return`, `break` or

@@ -80,6 +80,8 @@ def _is_base_init(node: ast.AST) -> bool:
 def _makes_anew(statement: ast.stmt) -> bool:
     """`self.state = defaultdict(dict)`, which torch's own constructor has done."""
     target = statement.targets[0] if isinstance(statement, ast.Assign) else None
+    if isinstance(statement, ast.AnnAssign):
+        target = statement.target
     return (
         isinstance(target, ast.Attribute)
         and isinstance(target.value, ast.Name)

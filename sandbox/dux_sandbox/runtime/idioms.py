@@ -251,8 +251,12 @@ FOREACH_UTILS: dict[str, Any] = {
         and all(type(each) in TENSORS for each in bounded(tensors))
     ),
 }
-# What a rule asks before it takes a kernel of its own, or captures a graph.
-CUDA: dict[str, Any] = dict.fromkeys(idiom_names.CUDA, _no)
+# What a rule asks before it takes a kernel of its own, or captures a graph; the memory
+# and the queue of a device are the training's.
+CUDA: dict[str, Any] = {
+    **dict.fromkeys(idiom_names.CUDA_NOT, _no),
+    **dict.fromkeys(idiom_names.CUDA_IDLE, _nothing),
+}
 WARNINGS: dict[str, Any] = dict.fromkeys(idiom_names.WARNINGS, _nothing)
 _LOGGER = StandIn(
     _Logger,
