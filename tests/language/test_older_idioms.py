@@ -125,6 +125,8 @@ DEMANDED = {
     "rate": ("params, lr", "lr=lr"),
     "rate and decay": ("params, lr, weight_decay, nesterov=False", "lr=lr"),
     "by name only": ("params, *, lr, betas, eps", "lr=lr"),
+    "kinds of momentum": ("params, lr, dampening, nesterov, maximize", "lr=lr"),
+    "how far to look": ("params, lr, rho, alpha, k, wd", "lr=lr"),
 }
 
 

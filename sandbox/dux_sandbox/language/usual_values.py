@@ -22,13 +22,28 @@ USUAL: dict[str, object] = {
     "betas": (0.9, 0.999),
     "beta1": 0.9,
     "beta2": 0.999,
+    "beta": 0.9,
+    "beta3": 0.999,
     "eps": 1e-8,
+    "epsilon": 1e-8,
+    "wd": 0.0,
+    "dampening": 0.0,
+    "nesterov": False,
+    "amsgrad": False,
+    "maximize": False,
+    # Of those that look around a step, or ahead of several.
+    "rho": 0.05,
+    "alpha": 0.5,
+    "k": 5,
 }
 WRAPPED = frozenset(
-    "base_optimizer base_optimizer_cls inner_optimizer_cls optim optimizer_cls".split()
+    """base_optim base_optimizer base_optimizer_cls inner_optimizer_cls optim
+    optimizer_cls""".split()
 )
 # An optimizer that is wanted beside the parameters, and no class.
-BESIDE = frozenset("base_optimizer inner_optimizer opt optim optimizer".split())
+BESIDE = frozenset(
+    "base_optim base_optimizer inner_optimizer opt optim optimizer".split()
+)
 USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
 # As a script would build one.
 _OVER_PARAMETERS = "torch.optim.SGD(params)"
