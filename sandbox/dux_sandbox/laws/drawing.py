@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 import hypothesis
 from hypothesis import HealthCheck, Phase, Verbosity, settings
-from hypothesis.internal.conjecture import providers
+from hypothesis.internal.conjecture.providers import (
+    AVAILABLE_PROVIDERS,
+    HypothesisProvider,
+)
 from hypothesis.strategies import SearchStrategy
 
 from dux_sandbox.laws.cases import Case
@@ -59,24 +62,32 @@ def draw(
         # Nothing that was drawn could be judged: another law says why.
 
 
-@contextmanager
-def _without_constants_of_the_program() -> Iterator[None]:
-    """Keep hypothesis from reading the source of every module that is loaded.
+class _NoConstants:
+    """What a program holds of constants: nothing."""
+
+    def set_for_type(self, kind: object) -> tuple[()]:
+        return ()
+
+
+class _Unread(HypothesisProvider):
+    """Draws as hypothesis does, without reading the source of every loaded module.
 
     It draws the constants it finds there now and then. So the same seed would draw
     other cases once another module is imported; and in a jail no file can be opened.
     """
-    name = "_get_local_constants"
-    kept = getattr(providers, name, None)  # older releases have none
-    if kept is None:
-        yield
-        return
-    none = type(kept())()
-    setattr(providers, name, lambda: none)
+
+    _local_constants = _NoConstants()
+
+
+@contextmanager
+def _without_constants_of_the_program() -> Iterator[None]:
+    """Let `_Unread` draw, in the registry that hypothesis has for its backends."""
+    usual = AVAILABLE_PROVIDERS["hypothesis"]
+    AVAILABLE_PROVIDERS["hypothesis"] = _Unread
     try:
         yield
     finally:
-        setattr(providers, name, kept)
+        AVAILABLE_PROVIDERS["hypothesis"] = usual
 
 
 def rehearse() -> None:
