@@ -5,8 +5,12 @@ import sys
 import threading
 
 import pytest
+import torch
 
 from dux_agent import attach
+from dux_sandbox.executions import ISOLATED
+from dux_sandbox.limits import Limits
+from dux_sandbox.process import spawning
 from tests import models
 from tests.modules_table import REPOSITORY
 from tests.sources import MOMENTUM
@@ -93,4 +97,56 @@ def test_a_loss_walks_from_step_to_rollback_as_the_page_says(training):
 
     assert "rolled_back" == agent.decisions[-1].verdict
     assert 8 < len(expected)
+    assert expected == [name for name in calls if name in expected]
+
+
+# What the warm process is told to run: as ever, but each child notes the functions of
+# ours that it calls in shared memory, which the jail leaves it.
+NOTED = """
+import json, mmap, os, sys
+sys.path[:] = json.loads(sys.argv[1])
+from dux_sandbox.process import worker, zygote
+
+serve = worker.serve
+
+def noted(*given):
+    place = os.open({path!r}, os.O_RDWR)
+    memory = mmap.mmap(place, {size})
+    seen = set()
+
+    def note(frame, event, _):
+        module = frame.f_globals.get("__name__", "")
+        name = module + "." + frame.f_code.co_qualname
+        if event == "call" and module.startswith("dux_") and name not in seen:
+            seen.add(name)
+            memory.write(name.encode() + b"\\n")
+
+    sys.setprofile(note)
+    serve(*given)
+
+worker.serve = noted
+zygote.main(int(sys.argv[2]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="isolated rules need Linux")
+def test_a_rule_walks_through_its_child_as_the_page_says(tmp_path, monkeypatch):
+    noted, size = tmp_path / "noted", 1 << 20
+    noted.write_bytes(bytes(size))
+    warm = spawning.Zygote(NOTED.format(path=str(noted), size=size))
+    monkeypatch.setattr(spawning, "zygote", lambda: warm)
+    expected = walk("a child")
+
+    weight = torch.nn.Parameter(torch.ones(3))
+    groups = [{"params": [weight], "lr": 0.1, "beta": 0.9}]
+    rule = ISOLATED.build(MOMENTUM, groups, limits=Limits(), seed=0)
+    try:
+        weight.grad = torch.ones(3)
+        rule.step()
+    finally:
+        rule.close()
+        warm.close()
+
+    calls = noted.read_bytes().rstrip(b"\0").decode().splitlines()
+    assert 6 < len(expected)
     assert expected == [name for name in calls if name in expected]
