@@ -112,3 +112,41 @@ def test_a_wrapper_may_say_the_types_of_what_torch_has_made():
     load(HANDED)([parameter]).step()
 
     assert not torch.equal(torch.ones(3, 2), parameter.detach())
+
+
+NAMED_FIRST = """
+import torch
+
+class Around(torch.optim.Optimizer):
+    def __init__(self, base_optimizer, rho=0.05):
+        self.base_optimizer = base_optimizer
+        self.param_groups = self.base_optimizer.param_groups
+        self.defaults = self.base_optimizer.defaults
+        self.rho = rho
+        super().__init__(self.param_groups, self.defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        assert self.param_groups[0] is self.base_optimizer.param_groups[0]
+        self.base_optimizer.step()
+"""
+
+
+def test_a_wrapper_may_name_its_groups_before_torch_makes_them():
+    space = {}
+    exec(NAMED_FIRST, space)
+    parameter, other = one_parameter(), one_parameter()
+
+    load(NAMED_FIRST)([parameter]).step()
+    space["Around"](torch.optim.SGD([other])).step()
+
+    assert torch.equal(other, parameter)
+
+
+def test_what_is_named_first_is_not_written_again_and_again():
+    more = "        self.defaults = [self.defaults, self.defaults]\n" * 40
+    source = NAMED_FIRST.replace("        self.rho", more + "        self.rho")
+
+    report = check(source)
+
+    assert len(report.findings) < 100

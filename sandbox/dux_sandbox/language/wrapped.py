@@ -8,6 +8,7 @@ its state anew; `Several(optimizers)` steps each of a list. A rule is built as
 from __future__ import annotations
 
 import ast
+import copy
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.usual_values import USUAL_CLASS, calls, put_first
@@ -16,6 +17,7 @@ _HANDED = frozenset("base_optimizer inner_optimizer opt optimizer".split())
 # Several of them, in a list.
 _LISTED = frozenset("optimizers optims opts".split())
 _OWN = frozenset("defaults state".split())
+_HANDED_ON = frozenset(["self.defaults", "self.param_groups"])
 _SHARED = _OWN | {"param_groups"}
 
 
@@ -51,6 +53,7 @@ def wrap(node: ast.ClassDef) -> Finding | None:
         first = f"{name}[0]" if name in _LISTED else name
         made.append(f"super().__init__({first}.param_groups, {{}})")
         taken.add("add_param_group")
+    _resolve(init.body)
     init.body = [each for each in init.body if not _makes_anew(each)] or [
         ast.copy_location(ast.Pass(), init)
     ]
@@ -75,6 +78,49 @@ def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
 def _is_base_init(node: ast.AST) -> bool:
     called = node.func if isinstance(node, ast.Call) else None
     return isinstance(called, ast.Attribute) and called.attr == "__init__"
+
+
+class _Put(ast.NodeTransformer):
+    """Reads of attributes of `self` become what was assigned to them."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, ast.expr] = {}
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        ours = isinstance(node.value, ast.Name) and node.value.id == "self"
+        if ours and isinstance(node.ctx, ast.Load) and node.attr in self.known:
+            return copy.deepcopy(self.known[node.attr])
+        return self.generic_visit(node)
+
+
+def _resolve(body: list[ast.stmt]) -> None:
+    """Take out what torch's constructor makes anew, where it is called later, in place.
+
+    `self.param_groups = base.param_groups` before `super().__init__(self.param_groups,
+    {})` only names what is handed on.
+    """
+    calls_base = [any(map(_is_base_init, ast.walk(each))) for each in body]
+    if True not in calls_base:
+        return
+    end = calls_base.index(True) + 1
+    put = _Put()
+    first: list[ast.stmt] = []
+    for each in body[:end]:
+        made = put.visit(each)
+        if isinstance(made, ast.Assign) and _handed_on(made.value):
+            target = made.targets[0]
+            if isinstance(target, ast.Attribute) and ast.unparse(target) in _HANDED_ON:
+                put.known[target.attr] = made.value
+                continue
+        first.append(made)
+    body[:end] = first
+
+
+def _handed_on(value: ast.expr) -> bool:
+    """`base.defaults` or `self.base.defaults`: short, as it is written again."""
+    held = value.value if isinstance(value, ast.Attribute) else value
+    held = held.value if isinstance(held, ast.Attribute) else held
+    return isinstance(value, ast.Attribute) and isinstance(held, ast.Name)
 
 
 def _makes_anew(statement: ast.stmt) -> bool:
