@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, Strict, StrictFloat, StrictStr, TypeAdapter
+from pydantic import ConfigDict, Field, Strict, StrictFloat, StrictStr, TypeAdapter
 
 from dux_agent.errors import BadArgument
 from dux_agent.showing import html_table, named, one_line
@@ -45,6 +45,8 @@ class Decision:
         step: step of the run at which it was asked.
         number: 1-based.
     """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     verdict: Verdict
     source: StrictStr | None = None

@@ -260,7 +260,8 @@ def guarded(base):
 @pytest.mark.parametrize("base", BEHIND)
 def test_the_state_that_a_guarded_run_goes_back_to_is_looked_at_too(base):
     with guarded(base) as agent:
-        agent.optimizer.guard._pending = agent.optimizer.guard._take()
+        run = agent.optimizer.guard._run
+        run.pending = agent.optimizer.guard._take(run.steps, run.losses.judge.bound)
         state = through_a_file(agent.state_dict(snapshots="all"))
         entry = state["run_guard"]["pending"]["learned"][0]["state"][0][2]
         for each in named_tensors(entry):
