@@ -47,7 +47,10 @@ class Loop:
     @property
     def step(self) -> int:
         """Optimizer steps that a loss was told of, even if its value is yet to come."""
-        return self._statistics.step + sum(told.steps for told, _ in self._coming)
+        seen = self._statistics.step
+        return (
+            seen + sum(told.steps for told, _ in self._coming) if self._coming else seen
+        )
 
     def observe(self, loss: Any, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""

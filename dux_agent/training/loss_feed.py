@@ -77,6 +77,8 @@ class LossFeed:
         """
         read = self._read(loss)
         self._step = self._step + 1 if step is None else step
+        if isinstance(read, float) and not self._coming:
+            return [(self._step, read)]
         self._coming.append((self._step, read))
         return self._come(0 if isinstance(read, float) else self._most_late)
 
