@@ -168,6 +168,10 @@ def compare(
         one, other = ours.get(which), theirs.get(which)
         if not complete and (one is None or one["verdict"] == "unfinished"):
             continue
+        # Both ended while it was made in the background: how far it had come by then
+        # is the machine's and stands nowhere.
+        if one and other and one["verdict"] == other["verdict"] == "unfinished":
+            continue
         compared += 1
         differences += _differing(f"decision {which}", one, other)
     before, after = _losses(recorded), _losses(replayed)

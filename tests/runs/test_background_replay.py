@@ -5,7 +5,7 @@ import time
 
 from dux_agent.deciding.pace import Pace
 from dux_agent.run_folder.trace import read
-from dux_agent.runs.replaying import replay
+from dux_agent.runs.replaying import compare, replay
 from dux_agent.runs.training import train
 from dux_graphs.events import ApplyEvent
 from dux_graphs.offline.model import OfflineRules
@@ -57,3 +57,15 @@ def test_a_pace_says_what_had_come_by_a_step():
     assert [0, 1, 1, 2] == [pace.begun_by(1, step) for step in (11, 12, 14, 19)]
     assert [False, True] == [pace.over_by(1, step) for step in (19, 20)]
     assert (0, False) == (pace.begun_by(2, 99), pace.over_by(2, 99))
+
+
+def test_how_far_a_decision_had_come_when_its_run_ended_is_no_difference(tmp_path):
+    folder = tmp_path / "run"
+    train(TASK, lm=Thinking(), run_dir=folder, every=5, execution="inline")
+    events = read(folder)
+    last = max(event.decision for event in events if event.kind == "apply")
+    cut = [e for e in events if (e.decision, e.kind) != (last, "apply")]
+    tried = [e for e in cut if (e.decision, e.kind) != (last, "dry_run")]
+
+    assert () == compare(cut, tried).differences
+    assert compare(events, tried).differences
