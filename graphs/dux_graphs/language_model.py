@@ -129,8 +129,8 @@ class LanguageModel:
         seconds: float | None,
         options: Mapping[str, Any],
     ) -> AIMessage:
-        call = _Call(lambda: self._pieces(messages, options))
-        with self._lock:
+        with self._lock:  # a call that has begun is one that `cancel` finds
+            call = _Call(lambda: self._pieces(messages, options))
             self._calls.add(call)
         try:
             answer = listen(call.receive, self._patience, self._clock, seconds=seconds)
