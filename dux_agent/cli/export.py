@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from dux_agent.cli.one_line import one_line_errors
-from dux_agent.tuning.recorded_study import is_study
 
 
 def export(
@@ -35,6 +34,7 @@ def export(
         from dux_agent.exporting.configuration import export_configuration
         from dux_agent.exporting.module_text import export as text_of
         from dux_agent.run_folder.whole_file import write_whole
+        from dux_agent.tuning.recorded_study import is_study
 
         if is_study(folder):
             text, what = export_configuration(folder), "the configuration"

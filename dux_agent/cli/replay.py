@@ -9,10 +9,8 @@ import typer
 from rich.console import Console
 
 from dux_agent.cli.one_line import one_line_errors
-from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.runs.plan import Plan
 from dux_agent.tasks import in_words
-from dux_agent.tuning.recorded_study import is_study
 
 
 def replay(
@@ -37,6 +35,9 @@ def replay(
     replayed. DIR is not changed.
     """
     with one_line_errors():
+        from dux_agent.run_folder.run_facts import read_facts
+        from dux_agent.tuning.recorded_study import is_study
+
         if is_study(folder):
             from dux_agent.terminal.study_text import replay_and_print
 

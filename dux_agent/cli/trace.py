@@ -10,7 +10,6 @@ from rich.console import Console
 
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.errors import BadArgument
-from dux_agent.tuning.recorded_study import is_study
 
 
 def trace(
@@ -31,6 +30,8 @@ def trace(
 ) -> None:
     """Show the decisions of a run folder as a table."""
     with one_line_errors():
+        from dux_agent.tuning.recorded_study import is_study
+
         if is_study(folder):
             if follow:
                 raise BadArgument(

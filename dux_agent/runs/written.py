@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from dux_agent.decisions import budget_of
 from dux_agent.errors import BadArgument
 from dux_graphs.prices import PricesError, table_of
 from dux_graphs.redaction import is_secret_field
@@ -165,6 +164,8 @@ def limits(budget: Any) -> dict[str, float] | None:
                 f"budget is {budget!r}; a number of calls, or limits such as "
                 f"calls=20,money=0.50,seconds=600, was wanted; write it so."
             ) from None
+    from dux_agent.decisions import budget_of  # pydantic: `dux --help` needs none
+
     given = budget_of(budget).limits
     finite = {name: limit for name, limit in given.items() if limit != math.inf}
     if any(limit > MANY for limit in finite.values()):

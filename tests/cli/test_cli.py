@@ -325,6 +325,7 @@ def test_help_imports_neither_torch_nor_langgraph():
         "from dux_agent.cli import app\n"
         "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
         "heavy = {'torch', 'langgraph', 'langchain_core', 'numpy', 'datasets'}\n"
+        "heavy |= {'pydantic'}\n"
         "print('imported:', sorted(heavy & set(sys.modules)))\n"
     )
 
