@@ -17,6 +17,11 @@ from dux_agent.runs.plan import Plan
 from dux_agent.tasks import TASKS, in_words, listed
 
 _TASK_HELP = "; ".join(f"{name}: {text}" for name, text in TASKS.items())
+RunDir = Annotated[
+    Path | None,
+    typer.Option(help="The run folder to make.", show_default="runs/TASK-TIME-SEED"),
+]
+"""The option of every command that makes a run folder."""
 
 
 @with_plan_options
@@ -31,12 +36,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="The run folder to make.", show_default="runs/TASK-TIME-SEED"
-        ),
-    ] = None,
+    run_dir: RunDir = None,
     resume: Annotated[
         Path | None,
         typer.Option(

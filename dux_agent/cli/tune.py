@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from dux_agent.cli.one_line import one_line_errors
-from dux_agent.cli.run import free_run_dir
+from dux_agent.cli.run import RunDir, free_run_dir
 from dux_agent.errors import BadArgument
 
 _Task = Annotated[
@@ -131,12 +131,7 @@ def tune(
         float, typer.Option(help="Seconds until the first token of a reply.")
     ] = 600.0,
     seed: Annotated[int, typer.Option(help="Of draws, noise, optimizer, model.")] = 0,
-    run_dir: Annotated[
-        Path | None,
-        typer.Option(
-            help="The run folder to make.", show_default="runs/TASK-TIME-SEED"
-        ),
-    ] = None,
+    run_dir: RunDir = None,
     resume: Annotated[
         Path | None,
         typer.Option(
