@@ -27,6 +27,7 @@ from dux_graphs.plain_states import with_plain_states
 from dux_graphs.served import Served, ports_of_served
 from dux_graphs.state import DecisionState, ObservationInput, Ports, PortsError
 from dux_graphs.trouble import is_trouble
+from dux_graphs.writing import ports_in
 from dux_prompts.observation import Observation
 from dux_sandbox.random_state import random_numbers_kept
 
@@ -155,12 +156,8 @@ def _training_keeps_its_random_numbers() -> Iterator[None]:
 
 
 def _ports(context: Any) -> Ports:
-    if isinstance(context, Ports):
-        return context
-    raise PortsError(
-        f"the graph was invoked with context={context!r}; pass context="
-        "Ports(write=..., check=..., dry_run=..., apply=...)"
-    )
+    made = "Ports(write=..., check=..., dry_run=..., apply=...)"
+    return ports_in(context, Ports, made)
 
 
 def _compile(

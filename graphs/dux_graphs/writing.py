@@ -6,13 +6,16 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from dux_graphs.trouble import ReplyTrouble
 
 Message = dict[str, str]
 Messages = list[Message]
 Again = Callable[[Exception, Sequence[str]], None]
+
+
+_Made = TypeVar("_Made")
 
 
 class PortsError(ValueError):
@@ -174,3 +177,21 @@ def _takes_options(write: Write) -> bool:
         return "options" in inspect.signature(write).parameters
     except (TypeError, ValueError):  # a callable written in C says nothing
         return False
+
+
+def ports_in(context: Any, kind: type[_Made], made: str) -> _Made:
+    """The ports in the context that a graph was invoked with.
+
+    Args:
+        context: whatever was sent.
+        kind: the class of the ports of this graph.
+        made: how they are made, for the error.
+
+    Raises:
+        PortsError: they are not of that class.
+    """
+    if isinstance(context, kind):
+        return context
+    raise PortsError(
+        f"the graph was invoked with context={context!r}; pass context={made}"
+    )

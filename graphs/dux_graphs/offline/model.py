@@ -45,18 +45,27 @@ class OfflineRules(BaseChatModel):
         chat = [(message.type, str(message.text)) for message in messages]
         source = write_source(decide(read_chat(chat)))
         reply = f"{NOTICE}\n\n```python\n{source}```\n"
-        message = AIMessage(
-            content=reply,
-            response_metadata={"model_name": self.model_name, "finish_reason": "stop"},
-            usage_metadata=counted_words([text for _, text in chat], reply),
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        return reply_of_rules(self.model_name, [text for _, text in chat], reply)
 
 
-def counted_words(prompts: Sequence[str], reply: str) -> UsageMetadata:
-    """Words in and out in place of tokens, so that counters have something to count."""
+def reply_of_rules(name: str, prompts: Sequence[str], reply: str) -> ChatResult:
+    """What written rules answer, as a chat model gives it.
+
+    It has words in and out in place of tokens, so that counters have something to
+    count.
+
+    Args:
+        name: of the model.
+        prompts: the texts of the messages.
+        reply: the answer.
+    """
     read = sum(len(text.split()) for text in prompts)
     written = len(reply.split())
-    return UsageMetadata(
-        input_tokens=read, output_tokens=written, total_tokens=read + written
+    message = AIMessage(
+        content=reply,
+        response_metadata={"model_name": name, "finish_reason": "stop"},
+        usage_metadata=UsageMetadata(
+            input_tokens=read, output_tokens=written, total_tokens=read + written
+        ),
     )
+    return ChatResult(generations=[ChatGeneration(message=message)])

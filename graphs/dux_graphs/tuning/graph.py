@@ -14,10 +14,10 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import RetryPolicy
 
 from dux_graphs.decision import RETRY, DecisionGraph
-from dux_graphs.state import PortsError
 from dux_graphs.trouble import is_trouble
 from dux_graphs.tuning.nodes import TrialNodes
 from dux_graphs.tuning.state import TrialInput, TrialPorts, TrialState
+from dux_graphs.writing import ports_in
 
 
 def build_graph(*, retry: RetryPolicy = RETRY) -> DecisionGraph:
@@ -59,9 +59,5 @@ def run_trial(graph: DecisionGraph, begin: TrialInput, ports: TrialPorts) -> Tri
 
 
 def _ports(context: Any) -> TrialPorts:
-    if isinstance(context, TrialPorts):
-        return context
-    raise PortsError(
-        f"the graph was invoked with context={context!r}; pass context="
-        "TrialPorts(write=..., check=..., draw=..., brief=...)"
-    )
+    made = "TrialPorts(write=..., check=..., draw=..., brief=...)"
+    return ports_in(context, TrialPorts, made)

@@ -8,10 +8,10 @@ from typing import Any
 
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatResult
 
-from dux_graphs.offline.model import counted_words
+from dux_graphs.offline.model import reply_of_rules
 from dux_graphs.tuning.pattern_search import next_config, worth
 from dux_prompts.tuning.space import Space
 from dux_prompts.tuning.study_view import StudyView
@@ -49,9 +49,4 @@ class OfflineSearch(BaseChatModel):
         under_way = [(config, float("inf")) for config in view.pending]
         config, why = next_config(space, [*over, *under_way], seed=self.seed)
         reply = f"{why}\n{json.dumps(config)}"
-        message = AIMessage(
-            content=reply,
-            response_metadata={"model_name": self.model_name, "finish_reason": "stop"},
-            usage_metadata=counted_words([str(m.text) for m in messages], reply),
-        )
-        return ChatResult(generations=[ChatGeneration(message=message)])
+        return reply_of_rules(self.model_name, [str(m.text) for m in messages], reply)
