@@ -9,6 +9,7 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.outline import lines_of
 from dux_sandbox.gathering.text_edits import Edit
 from dux_sandbox.language import torch_names
+from dux_sandbox.language.reached import mentions
 from dux_sandbox.mending.draft import Draft, Rewrite
 
 _Import = ast.Import | ast.ImportFrom
@@ -151,7 +152,7 @@ def methods(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
     needs it.
     """
     lines = draft.at(findings)
-    named = set(_named(draft.tree))
+    named = {name for node in ast.walk(draft.tree) for name in mentions(node)}
     gone: list[ast.stmt] = []
     told: list[tuple[int, str, int | None]] = []
     for node in ast.walk(draft.tree):
@@ -173,13 +174,3 @@ def methods(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
                     what = f"the method {each.name}, which no step calls, is left out"
                     told.append((each.lineno, what, None))
     return Rewrite((), tuple(gone), tuple(told))
-
-
-def _named(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute):
-            yield node.attr
-        elif isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
