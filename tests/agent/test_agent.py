@@ -1,7 +1,6 @@
 """The agent watches a training, asks, and swaps; whatever happens, training goes on."""
 
 import contextlib
-import io
 import threading
 
 import pytest
@@ -11,6 +10,7 @@ import dux_agent
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder import trace
 from tests import models
+from tests.states import through_torch
 from tests.swapping import ADAM, MOMENTUM, SGD, after, train
 from tests.talking import Scripted, agent_over, fenced, run, scripted, sgd
 from tests.waiting import wait_until
@@ -336,13 +336,6 @@ def test_a_live_agent_loads_its_own_state():
         assert decisions == agent.decisions
         assert 13 == agent.step_count
         assert MOMENTUM.strip() == agent.optimizer.running.source.strip()
-
-
-def through_torch(state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
 
 
 def test_a_resumed_run_ends_as_the_uninterrupted_one():

@@ -3,28 +3,11 @@
 import shutil
 
 import pytest
-from typer.testing import CliRunner
 
-from dux_agent.cli import app
 from dux_agent.run_folder import trace
 from dux_agent.run_folder.run_checkpoint import FILE
 from dux_agent.runs.training import resume, train
-
-
-class Died(Exception):
-    """Stands for the end of the process."""
-
-
-def dux(*arguments):
-    return CliRunner().invoke(app, [str(each) for each in arguments])
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+from tests.attacks.hostile_folders import Died, contents, dux
 
 
 def losses(epochs):

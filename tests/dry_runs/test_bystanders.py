@@ -15,6 +15,7 @@ from dux_agent import attach
 from dux_sandbox import dry_run
 from dux_sandbox.dry_runs.reach import Reached
 from tests import models
+from tests.states import assert_same
 from tests.swapping import SGD, after
 from tests.talking import scripted, sgd
 
@@ -194,22 +195,6 @@ def picture(module):
         "plain": (getattr(module, "calls", None), list(getattr(module, "seen", ()))),
         "last": getattr(module, "last", None),
     }
-
-
-def assert_same(one, other):
-    assert type(one) is type(other)
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert list(one) == list(other)
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for left, right in zip(one, other, strict=True):
-            assert_same(left, right)
-    else:
-        assert one == other
 
 
 def decided(objective, execution="inline", model=None, validate=None, **options):

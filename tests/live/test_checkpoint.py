@@ -1,8 +1,6 @@
 """A live optimizer's checkpoint: torch's layout, any process, never trusted."""
 
 import copy
-import io
-import pickle
 import subprocess
 import sys
 
@@ -18,6 +16,7 @@ from dux_agent.live.checkpoint import CheckpointRefused
 from dux_agent.live.swap import swap
 from dux_sandbox.findings import digest_of
 from tests import models
+from tests.states import ROADS, through_torch
 from tests.swapping import ADAM, MOMENTUM, live_over, train
 
 
@@ -38,20 +37,6 @@ def fresh(model):
     return twin, live_over(
         twin, torch.optim.SGD(twin.parameters(), lr=0.02, momentum=0.9)
     )
-
-
-def through_torch(state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
-
-
-ROADS = {
-    "deepcopy": copy.deepcopy,
-    "pickle": lambda state: pickle.loads(pickle.dumps(state)),
-    "torch.save, weights only": through_torch,
-}
 
 
 @pytest.mark.parametrize("road", list(ROADS))

@@ -1,7 +1,6 @@
 """A checkpoint that does not belong here is refused before anything changes."""
 
 import copy
-import io
 import json
 import os
 import signal
@@ -15,6 +14,7 @@ from dux_agent import attach
 from dux_agent.live.saved_checkpoint import CheckpointRefused
 from dux_agent.run_folder import trace
 from tests import models
+from tests.states import assert_same, through_torch
 from tests.swapping import ADAM, MOMENTUM, SGD, live_over, train
 from tests.talking import scripted
 
@@ -70,13 +70,6 @@ def decided(model, *sources, steps=6, **options):
     return agent
 
 
-def through_torch(state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
-
-
 def picture(agent):
     """Everything that a load may change."""
     live = agent.optimizer
@@ -90,22 +83,6 @@ def picture(agent):
         "owned": copy.deepcopy(live.owned),
         "decisions": [(id(each), repr(each)) for each in agent.decisions],
     }
-
-
-def assert_same(one, other):
-    assert type(one) is type(other)
-    if isinstance(one, torch.Tensor):
-        assert torch.equal(one, other)
-    elif isinstance(one, dict):
-        assert list(one) == list(other)
-        for key in one:
-            assert_same(one[key], other[key])
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other)
-        for left, right in zip(one, other, strict=True):
-            assert_same(left, right)
-    else:
-        assert one == other
 
 
 SAVED = {"the base": (), "a rule": (MOMENTUM,), "two rules": (MOMENTUM, ADAM)}

@@ -1,9 +1,6 @@
 """Every global generator is taken, put back, written down and read again."""
 
-import copy
-import io
 import json
-import pickle
 import random
 
 import numpy
@@ -16,6 +13,7 @@ from dux_sandbox.random_state import (
     same_random_numbers,
     seed_all,
 )
+from tests.states import ROADS, through_torch
 
 
 def draw():
@@ -25,20 +23,6 @@ def draw():
         [random.random(), random.gauss(0, 1), random.getrandbits(7)],
         [numpy.random.rand(), numpy.random.randn(), numpy.random.randint(9)],
     )
-
-
-def through_torch(state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
-
-
-ROADS = {
-    "deepcopy": copy.deepcopy,
-    "pickle": lambda state: pickle.loads(pickle.dumps(state)),
-    "torch.save, weights only": through_torch,
-}
 
 
 @pytest.fixture(params=["MT19937", "PCG64", "Philox", "SFC64"])

@@ -1,7 +1,6 @@
 """Trainings whose objective and validation draw from every global generator."""
 
 import copy
-import io
 import random
 import time
 
@@ -15,6 +14,7 @@ from dux_agent.run_folder import run_checkpoint
 from dux_agent.runs.training import train as train_task
 from dux_sandbox.random_state import RandomState, seed_all
 from tests import models
+from tests.states import through_torch
 from tests.swapping import ADAM, MOMENTUM, SGD, after
 from tests.talking import agent_over, scripted, sgd
 
@@ -157,13 +157,6 @@ def drawn_next():
     drawn = [draw() for draw in GENERATORS.values()]
     before.restore()
     return drawn
-
-
-def through_torch(state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=True)
 
 
 @pytest.mark.parametrize("execution", EXECUTIONS)
