@@ -1,0 +1,137 @@
+"""The operations on Python's numbers: what a rule counts beside its tensors."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+Number = float | int | bool
+MOST_BITS = 4096
+"""The widest integer that a program may make; as in `language.vocabulary`."""
+
+
+def _bounded(apply: Callable[..., Any]) -> Callable[..., Any]:
+    """Python's own, with integers no wider than `MOST_BITS`.
+
+    Raises:
+        OverflowError: the result would be wider.
+    """
+
+    def bounded(*numbers: Any) -> Any:
+        made = apply(*numbers)
+        if type(made) is int and made.bit_length() > MOST_BITS:
+            raise OverflowError(f"an integer of more than {MOST_BITS} bits")
+        return made
+
+    return bounded
+
+
+def _power(base: Number, exponent: Number) -> Number:
+    if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
+        if base.bit_length() * exponent > MOST_BITS:
+            raise OverflowError(f"an integer of more than {MOST_BITS} bits")
+    made = base**exponent
+    if isinstance(made, complex):
+        raise ValueError(f"{base} ** {exponent} is no real number")
+    return made
+
+
+def _rounded(number: Number, digits: int) -> Number:
+    if abs(digits) > 300:
+        raise OverflowError(f"round to {digits} digits; at most 300")
+    return round(number, digits)
+
+
+_SAME: dict[str, Callable[..., Any]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "floordiv": operator.floordiv,
+    "mod": operator.mod,
+    "pow": _power,
+    "neg": operator.neg,
+    "pos": operator.pos,
+    "abs": abs,
+    "min": min,
+    "max": max,
+    "round": _rounded,
+}
+"""Whose results may be of either kind: see `TWO`."""
+_TO_BOOL: dict[str, Callable[..., Any]] = {
+    "lt": operator.lt,
+    "le": operator.le,
+    "gt": operator.gt,
+    "ge": operator.ge,
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "bool": bool,
+    "not": operator.not_,
+    "isnan": math.isnan,
+    "isinf": math.isinf,
+    "isfinite": math.isfinite,
+}
+_TO_INT: dict[str, Callable[..., Any]] = {
+    "int": int,
+    "ceil": math.ceil,
+    "floor": math.floor,
+    "trunc": math.trunc,
+    "round_to_int": round,
+}
+_TO_FLOAT: dict[str, Callable[..., Any]] = {
+    "div": operator.truediv,
+    "float": float,
+    **{
+        name: getattr(math, name)
+        for name in (
+            *("acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt"),
+            *("copysign", "cos", "cosh", "degrees", "erf", "erfc", "exp", "exp2"),
+            *("expm1", "fabs", "fmod", "gamma", "hypot", "ldexp", "lgamma", "log"),
+            *("log10", "log1p", "log2", "nextafter", "radians", "remainder"),
+            *("sin", "sinh", "sqrt", "tan", "tanh"),
+        )
+        if hasattr(math, name)
+    },
+    "powf": math.pow,
+}
+TWO = frozenset(
+    [
+        *("add", "sub", "mul", "floordiv", "mod", "pow", "min", "max", "round"),
+        *("lt", "le", "gt", "ge", "eq", "ne", "div", "atan2", "copysign", "fmod"),
+        *("hypot", "ldexp", "nextafter", "remainder", "powf"),
+    ]
+)
+"""Those of two numbers; the others have one, and `log` may have a base."""
+
+MEANINGS: Mapping[str, Callable[..., Any]] = MappingProxyType(
+    {
+        name: _bounded(meaning)
+        for name, meaning in (_SAME | _TO_BOOL | _TO_INT | _TO_FLOAT).items()
+    }
+)
+
+
+def kind_of_result(name: str, kinds: list[str]) -> str:
+    """The kind of number that an operation gives for arguments of these kinds.
+
+    Where it hangs on values (`2 ** -1`, the `min` of an int and a float) it is
+    "number".
+
+    >>> kind_of_result("add", ["int", "float"]), kind_of_result("min", ["int", "float"])
+    ('float', 'number')
+    """
+    if name in _TO_BOOL:
+        return "bool"
+    if name in _TO_INT:
+        return "int"
+    if name in _TO_FLOAT:
+        return "float"
+    if name in ("min", "max"):
+        return kinds[0] if len(set(kinds)) == 1 else "number"
+    if "number" in kinds:
+        return "number"
+    if "float" in kinds:
+        return "float"
+    return "number" if name == "pow" else "int"

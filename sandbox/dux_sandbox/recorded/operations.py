@@ -1,0 +1,71 @@
+"""The table of operations: all that a program can do, and what each means in torch.
+
+No operation writes to its arguments, reads a file, or asks for the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+from dux_sandbox.recorded.elementwise_operations import elementwise
+from dux_sandbox.recorded.number_operations import MEANINGS, TWO
+from dux_sandbox.recorded.rows import DTYPES, Row
+from dux_sandbox.recorded.tensor_operations import making, matrices, reductions, shapes
+
+
+def _constant(*, value: float | int | bool) -> float | int | bool:
+    return value
+
+
+def _item(tensor: torch.Tensor) -> Any:
+    return tensor.item()
+
+
+def _numbers() -> dict[str, Row]:
+    rows = {
+        f"number.{name}": Row("NN" if name in TWO else "N", "number", meaning)
+        for name, meaning in MEANINGS.items()
+    }
+    rows["number.log"] = Row("NN", "number", MEANINGS["log"], optional=1)
+    rows["constant"] = Row("", "number", _constant, {"value": "number"})
+    rows["item"] = Row("T", "number", _item)
+    return rows
+
+
+TABLE: Mapping[str, Row] = MappingProxyType(
+    {
+        **elementwise(),
+        **reductions(),
+        **shapes(),
+        **making(),
+        **matrices(),
+        **_numbers(),
+    }
+)
+"""By name. "constant" is a number that never changes, "item" the number in a tensor of
+one element; the operations of Python's numbers begin with "number."."""
+
+
+def _cast(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """With dtypes where their names stand."""
+    return {
+        name: DTYPES[value] if name == "dtype" and value is not None else value
+        for name, value in attributes.items()
+    }
+
+
+def apply(
+    row: Row,
+    arguments: list[Any],
+    attributes: Mapping[str, Any],
+    device: torch.device | str | None = None,
+) -> Any:
+    """What an operation gives for these arguments; makers make it on `device`."""
+    options = _cast(attributes)
+    if row.room == "making":
+        options["device"] = device
+    return row.meaning(*arguments, **options)
