@@ -28,6 +28,15 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.wall)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_handlecrashitem(crashitem):
+    """End the run when a process of pytest-xdist is gone.
+
+    With `--dist loadfile` it waits for ever for what that process had still to run.
+    """
+    pytest.exit(f"the process that ran {crashitem} is gone", returncode=3)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def few_objects():
     """Leave what is there by now out of every look at all objects.
