@@ -4,6 +4,7 @@
 #   make demo    watch an agent write, check, try and apply optimizers
 #   make test    the tests on every core, with coverage; ROOM=live: those of one room
 #   make test-wall  the attack suite, planted bugs, kills
+#   make test-again  the few tests that just failed, alone; AGAIN=1: after a failed test
 #   make check   format, lint, types, import contracts, docs
 #   make bench   the benchmarks, each against its bar
 
@@ -18,7 +19,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-wall test-slow check docs bench clean
+.PHONY: help demo test test-wall test-again test-slow check docs bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -37,13 +38,26 @@ demo: $(STAMP)
 # A file's tests stay on one core: many share a child process that is dear to start.
 # One room has no coverage to speak of, and is there to be fast.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
+# Status 1 of pytest: every test was run, and some failed.
+ONCE_MORE := $(if $(AGAIN),|| { test $$? = 1 && $(MAKE) --no-print-directory test-again; })
 test: $(STAMP)
 	$(PYTEST) -m "not slow and not wall" \
-	  $(if $(ROOM),tests/$(ROOM),--cov --cov-report=term)
+	  $(if $(ROOM),tests/$(ROOM),--cov --cov-report=term) $(ONCE_MORE)
 
 # Attacks, planted bugs, runs that are killed: what no change may let through.
 test-wall: $(STAMP)
-	$(PYTEST) -m "wall and not slow"
+	$(PYTEST) -m "wall and not slow" $(ONCE_MORE)
+
+# A real fault fails both times. What fails beside others on a busy machine and passes
+# alone is unsteady: to be mended, but no word on the change that is looked at. More
+# than a few, or a file that cannot be read (no "::" in its name), is not run again.
+test-again: $(STAMP)
+	@failed=$$(sed -n 's/^ *"\(.*\)": true,*$$/  \1/p' .pytest_cache/v/cache/lastfailed); \
+	  if test $$(wc -l <<< "$$failed") -gt 5 || grep -qv :: <<< "$$failed"; then \
+	    echo "More than five failed, or not a test: none is run again."; exit 1; fi; \
+	  printf '\n==== RUN ONCE MORE, ALONE, SINCE THEY FAILED ====\n%s\n' "$$failed"; \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none; \
+	  printf '\n==== UNSTEADY: FAILED AT FIRST, PASSED ALONE ====\n%s\n' "$$failed"
 
 # Real data and long runs. DUX_DATA=DIR points at a folder that holds mnist/ and imdb/
 # (docs/tasks.md); without it the tests that need them are skipped, and say so.
