@@ -38,14 +38,28 @@ def bench(
     methods: Annotated[
         str,
         typer.Option(
-            help="Of tune: offline, tpe, gp, a model's name; offline>gp, offline%gp."
+            help="Of tune: offline, tpe, gp, cmaes, a model's name, scripted (stands "
+            "in for one); offline>gp: it goes on from a third; offline%gp: the model "
+            "overrides three in ten."
         ),
     ] = "offline",
     budgets: Annotated[str, typer.Option(help="Of tune: evaluations.")] = "10,30",
     seeds: Annotated[int, typer.Option(help="Of tune: how many.")] = 1,
     pool: Annotated[
-        int, typer.Option(help="Of tune: random configurations a task.")
-    ] = 200,
+        int | None,
+        typer.Option(
+            help="Of tune: random configurations a task.",
+            show_default="200, and 500 for budgets above 30",
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of tune: keeps evaluations and rows, so that a run that was ended "
+            "goes on; a page, the tables and every figure are written there.",
+            show_default="nothing is kept",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Of tune: every figure, as JSON."),
@@ -70,7 +84,9 @@ def bench(
                 Console().print(line, markup=False, highlight=False, soft_wrap=True)
             return
         if name == "tune":
-            from dux_agent.benchmarks.studies import as_text, compare
+            from dux_agent.benchmarks.studies import compare
+            from dux_agent.benchmarks.study_page import write_page
+            from dux_agent.benchmarks.study_tables import as_text
             from dux_agent.run_folder.whole_file import write_whole
 
             found = compare(
@@ -79,9 +95,12 @@ def bench(
                 budgets=_numbers(budgets),
                 seeds=range(seeds),
                 pool=pool,
+                folder=folder,
                 say=lambda task: typer.echo(task, err=True),
             )
             typer.echo(as_text(found), nl=False)
+            if folder is not None:
+                typer.echo(write_page(found, folder), err=True)
             if output is not None:
                 text = found.as_json()
                 write_whole(output, text, what="the figures", option="--output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -107,7 +107,12 @@ def render_comparison(runs: Sequence[RunHistory], prices: Prices) -> str:
     return _render("comparison.html.j2", comparison_view(runs, prices))
 
 
-def _render(template: str, page: dict[str, Any]) -> str:
+def render_methods(page: Mapping[str, Any]) -> str:
+    """The page that compares methods of tuning, HTML."""
+    return _render("methods.html.j2", page)
+
+
+def _render(template: str, page: Mapping[str, Any]) -> str:
     style, script = _asset("page.css"), _asset("page.js")
     return (
         _environment()

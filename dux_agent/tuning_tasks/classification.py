@@ -5,8 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from dux_agent.tuning_tasks import data_sets, families
 from dux_agent.tuning_tasks.data_sets import DATA_SETS, load
 from dux_agent.tuning_tasks.families import FAMILIES
 from dux_prompts.tuning.number import Number
@@ -33,6 +35,15 @@ class ClassificationTask:
     family: str
     data_set: str
     seed: int = 0
+
+    made_of = (families.__name__, data_sets.__name__)
+    packages = ("numpy", "scikit-learn")
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read, where scikit-learn does not ship it."""
+        own = self.data_set in data_sets.BUNDLED
+        return () if own else (data_sets.data_file(f"{self.data_set}.csv.gz"),)
 
     @property
     def space(self) -> Mapping[str, Number]:

@@ -41,15 +41,20 @@ def expected_best(
         )
     all_draws = math.comb(len(rows), budget)
     validation = test = 0.0
-    for value in sorted({row[0] for row in rows}):
-        not_better = sum(row[0] >= value for row in rows)
-        worse = sum(row[0] > value for row in rows)
-        draws = math.comb(not_better, budget) - math.comb(worse, budget)
+    start, not_better = 0, all_draws
+    while not_better:
+        value = rows[start][0]
+        end = start
+        while end < len(rows) and rows[end][0] == value:
+            end += 1
+        worse = math.comb(len(rows) - end, budget)
+        chance = (not_better - worse) / all_draws
         best = min(value, extra[0][0]) if extra else value
-        drawn = [row[1] for row in rows if row[0] == value == best]
+        drawn = [row[1] for row in rows[start:end] if value == best]
         tests = drawn + [row[1] for row in extra if row[0] == best]
-        validation += best * draws / all_draws
-        test += statistics.fmean(tests) * draws / all_draws
+        validation += best * chance
+        test += statistics.fmean(tests) * chance
+        start, not_better = end, worse
     return validation, test
 
 
@@ -84,13 +89,16 @@ def compared(
 
     Returns:
         `beats_random`, percent of the tasks; `median_change` and `mean_change`, percent
-        of random search's error, more is better, without the tasks where that is 0;
+        of random search's error, more is better, without the tasks where that is 0,
+        NaN where it always is;
         `mean_rank` among all, 1 is best, equal ones share; `mean_error`.
     """
     everyone = {**errors, RANDOM: random}
     told = {}
     for name, mine in everyone.items():
-        changes = [100 * (random[t] - mine[t]) / random[t] for t in random if random[t]]
+        changes = [
+            100 * (random[t] - mine[t]) / random[t] for t in random if random[t]
+        ] or [math.nan]
         ranks = [
             _rank(mine[t], [each[t] for each in everyone.values()]) for t in random
         ]

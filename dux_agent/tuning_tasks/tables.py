@@ -10,8 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+from dux_agent.tuning_tasks import data_sets
 from dux_agent.tuning_tasks.data_sets import data_file
 from dux_prompts.tuning.hyperparameters import real, whole
 from dux_prompts.tuning.number import Number
@@ -35,6 +37,7 @@ _AXES: dict[str, tuple[float, ...]] = {
     "learning_rate_init": tuple(10 ** (-5 + 5 * place / 9) for place in range(10)),
     "width": (16, 25, 40, 64, 101, 161, 256, 406, 645, 1024),
 }
+_FILE = "hpobench_nn.npz"
 _WHOLE_ERROR = 65535  # errors are kept as 16 bit
 
 
@@ -47,6 +50,14 @@ class TableTask:
     """
 
     data_set: str
+
+    made_of = (data_sets.__name__,)
+    packages = ("numpy",)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The table."""
+        return (data_file(_FILE),)
 
     @property
     def space(self) -> Mapping[str, Number]:
@@ -92,5 +103,5 @@ class TableTask:
 def _tables() -> dict[str, Any]:
     import numpy as np
 
-    with np.load(data_file("hpobench_nn.npz"), allow_pickle=False) as file:
+    with np.load(data_file(_FILE), allow_pickle=False) as file:
         return {name: file[name] for name in file.files}

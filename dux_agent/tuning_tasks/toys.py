@@ -34,6 +34,9 @@ class Toy:
         "A smooth function of two numbers. Its value is to be made as low as possible."
     )
     defaults = ()
+    made_of = ()
+    packages = ()
+    files = ()
 
     @property
     def space(self) -> Mapping[str, Number]:

@@ -1,0 +1,105 @@
+"""A comparison of methods of tuning as a page: tables, and two kinds of plots."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dux_agent.benchmarks.kept_rows import unwritable
+from dux_agent.benchmarks.studies import Comparison
+from dux_agent.benchmarks.study_measures import DEFAULTS, SEEDED
+from dux_agent.benchmarks.study_tables import (
+    COLUMNS,
+    as_text,
+    every,
+    ranked,
+    summary,
+    title_of,
+)
+from dux_agent.report.chart import Chart, Size, axes_of, chart, series
+from dux_agent.report.page import render_methods
+from dux_agent.run_folder.atomic import write_atomically
+from dux_agent.tuning_tasks.measures import RANDOM
+
+PAGE, TEXT, FIGURES = "index.html", "tables.md", "figures.json"
+
+_COLOURS = 8
+_SIZES = (Size(880, 320, right=14, top=20), Size(360, 280, left=40, right=14, top=20))
+
+Points = Mapping[str, Sequence[tuple[float, float]]]
+
+
+def write_page(found: Comparison, folder: Path) -> Path:
+    """Write the page, the tables as Markdown, and every figure as JSON.
+
+    Returns:
+        The page.
+
+    Raises:
+        DuxError: the folder cannot be written.
+    """
+    texts = {
+        FIGURES: found.as_json(),
+        TEXT: as_text(found, every_task=True),
+        PAGE: render_methods(_view(found)),
+    }
+    for name, text in texts.items():
+        try:
+            write_atomically(folder / name, text.encode())
+        except OSError as error:
+            raise unwritable(folder, error) from None
+    return folder / PAGE
+
+
+def _view(found: Comparison) -> dict[str, Any]:
+    """The values that `templates/methods.html.j2` writes down."""
+    styles = {RANDOM: "control-val", SEEDED: "control-test", DEFAULTS: "train"}
+    for place, name in enumerate(found.methods):
+        styles.setdefault(name, f"group-{place % _COLOURS}")
+    courses = []
+    for which, points in found.courses.items():
+        label = f"Mean {which} error of the best so far, by evaluation"
+        drawn = _drawn(points, styles, "evaluation", dots=False)
+        courses.append({"label": label, "charts": drawn})
+    if len(found.budgets) > 1:
+        for which in next(iter(found.measures.values())):
+            ranks: dict[str, list[tuple[float, float]]] = {}
+            for budget, told in found.measures.items():
+                for name, row in told[which].items():
+                    rank = row["mean_rank"][0]
+                    ranks.setdefault(name, []).append((float(budget), rank))
+            label = f"Mean rank by {which} error, by budget; 1 is best"
+            drawn = _drawn(ranks, styles, "budget", dots=True)
+            courses.append({"label": label, "charts": drawn})
+    return {
+        "title": f"Methods of tuning over {found.suite}"[:200],
+        "summary": summary(found),
+        "scripted": any(name.startswith("scripted") for name in found.methods),
+        "legend": [(style, title_of(name)) for name, style in styles.items()],
+        "courses": courses,
+        "heads": [head for head, _ in COLUMNS.values()],
+        "tables": [
+            (f"{budget} evaluations, {which} error", ranked(rows))
+            for budget, told in found.measures.items()
+            for which, rows in told.items()
+        ],
+        "tasks": [(budget, *every(found, budget)) for budget in found.errors],
+    }
+
+
+def _drawn(
+    points: Points, styles: Mapping[str, str], x_name: str, *, dots: bool
+) -> list[Chart]:
+    charts = []
+    placed = [point for held in points.values() for point in held]
+    for size in _SIZES:
+        across, up = axes_of(size, [x for x, _ in placed], [y for _, y in placed])
+        lines = [
+            series(
+                styles[name], [(float(x), y) for x, y in held], across, up, dots=dots
+            )
+            for name, held in points.items()
+        ]
+        charts.append(chart(size, across, up, lines, x_name=x_name))
+    return charts
