@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import random
-import statistics
-from collections import deque
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from dux_agent.errors import BadArgument, MissingExtra
+from dux_agent.errors import MissingExtra
+from dux_agent.tuning.cma_search import CmaSearch
 from dux_prompts.tuning.choice import Choice
 from dux_prompts.tuning.hyperparameters import Hyperparameter
-from dux_prompts.tuning.number import Number
 from dux_prompts.tuning.space import Config, Space, key_of
 
 # With the stock ten, a study of ten evaluations would be random search.
@@ -64,17 +61,16 @@ class RandomSearch:
 
 
 class OptunaSearch:
-    """TPE, a Gaussian process or CMA-ES, by Optuna."""
+    """TPE or a Gaussian process, by Optuna."""
 
     def __init__(self, space: Space, kind: str, seed: int) -> None:
-        """One of the three over a space.
+        """One of the two over a space.
 
         Args:
-            kind: "tpe", "gp" or "cmaes".
+            kind: "tpe" or "gp".
 
         Raises:
-            MissingExtra: Optuna, or for CMA-ES the package cmaes, is not installed.
-            BadArgument: CMA-ES got choices or conditions.
+            MissingExtra: Optuna is not installed.
         """
         try:
             import optuna
@@ -83,19 +79,14 @@ class OptunaSearch:
                 "optuna", extra="optuna", purpose=f"the optimizer {kind!r}"
             ) from None
         self._optuna, self._space = optuna, space
-        if kind == "cmaes":
-            _check_numbers(space)
         samplers = optuna.samplers
         made = {
             "tpe": samplers.TPESampler,
             "gp": samplers.GPSampler,
-            "cmaes": samplers.CmaEsSampler,
         }[kind]
         # What is used on some ways only is drawn at random, as it has to be there.
         quiet = {} if kind == "tpe" else {"warn_independent_sampling": False}
         sampler = made(seed=seed, n_startup_trials=_STARTUP_TRIALS, **quiet)
-        self._tells = kind == "cmaes"
-        self._newest: deque[Config] = deque(maxlen=4 + int(3 * math.log(len(space))))
         before = optuna.logging.get_verbosity()
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         try:
@@ -111,7 +102,6 @@ class OptunaSearch:
             if self._space.in_use(name, config):
                 config[name] = _suggested(trial, name, each)
         self._asked[key_of(config)] = trial
-        self._newest.append(config)
         return config
 
     def told(self, config: Mapping[str, Any], value: float | None) -> None:
@@ -137,32 +127,7 @@ class OptunaSearch:
             self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
 
     def about(self) -> dict[str, Config]:
-        """Of CMA-ES where its newest generation lies, in the scaled cube."""
-        if not self._tells or len(self._newest) < 2:
-            return {}
-        mean: Config = {}
-        spread: Config = {}
-        for name, each in self._space.items():
-            assert isinstance(each, Number)
-            places = [each.to_unit(config[name]) for config in self._newest]
-            mean[name] = each.of_unit(statistics.fmean(places))
-            spread[name] = statistics.pstdev(places)
-        return {"mean": mean, "spread": spread}
-
-
-def _check_numbers(space: Space) -> None:
-    for name, each in space.items():
-        if isinstance(each, Choice) or each.when:
-            raise BadArgument(
-                f"CMA-ES was named and {name!r} is no number, or not always used; a "
-                f"space of numbers was wanted; take 'tpe' or 'gp'."
-            )
-    try:
-        import cmaes  # noqa: F401
-    except ImportError:
-        raise MissingExtra.of(
-            "cmaes", extra="optuna", purpose="the optimizer 'cmaes'"
-        ) from None
+        return {}
 
 
 def _suggested(trial: Any, name: str, each: Hyperparameter) -> Any:
@@ -199,4 +164,6 @@ def sampler_of(name: str, space: Space, seed: int) -> Sampler:
     """
     if name == "random":
         return RandomSearch(space, f"{seed}:random")
+    if name == "cmaes":
+        return CmaSearch(space, seed)
     return OptunaSearch(space, name, seed)

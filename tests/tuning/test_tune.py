@@ -386,8 +386,6 @@ def test_what_cannot_be_meant_is_refused_before_anything_is_written(options, tmp
 
 
 def test_cma_es_takes_numbers_only():
-    pytest.importorskip("optuna")
-
     with pytest.raises(BadArgument, match="space of numbers"):
         tune(value_of, SPACE, then="cmaes")
 
