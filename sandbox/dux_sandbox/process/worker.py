@@ -153,6 +153,7 @@ class _Server:
         self._block = block
         self._parameters: list[torch.Tensor] = []
         self._gradients: list[torch.Tensor] = []
+        self._present: list[bool] = []
         self._versions: list[int] = []
         self._rule: Any = None
         self._told: list[dict[str, Any]] = []
@@ -259,7 +260,9 @@ class _Server:
                 parameter.grad = self._gradients[index]
         for index, trainable in enumerate(message.get("trainable", ())):
             self._parameters[index].requires_grad_(trainable)
-        for index, present in enumerate(message.get("present", ())):
+        # Also where nothing has changed there: the rule may have let go of some here.
+        self._present = message.get("present", self._present)
+        for index, present in enumerate(self._present):
             self._parameters[index].grad = self._gradients[index] if present else None
         self._versions = [gradient._version for gradient in self._gradients]
         for index, described in message.get("options", ()):
