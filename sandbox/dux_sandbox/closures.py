@@ -161,7 +161,9 @@ class HandedClosure:
     A rule that is known to call it gets it as it is. Of another the loop's closure is
     evaluated before the step, and its value kept: it answers the rule's first call, if
     the weights are still where they were, so that a rule which calls it after all has
-    cost nothing. A rule that was seen to ignore it is stepped without one.
+    cost nothing. A rule that was seen to ignore it is stepped without one. One that
+    moved the weights before it first called it, as SAM does, works from gradients that
+    are there before the step: for it the closure is evaluated before each.
 
     What a closure returns that is no scalar, as the None of Lightning's manual mode,
     is no loss that a rule could use: such a closure is evaluated, and the rule
@@ -176,6 +178,7 @@ class HandedClosure:
         self._parameters = parameters
         self._before = len(loop.values)
         self._asked = False
+        self._moved = False
         self._kept: Any = None
         self._kept_at: list[torch.Tensor] | None = None
 
@@ -202,8 +205,10 @@ class HandedClosure:
     def __call__(self) -> Any:
         self._asked = True
         kept_at, self._kept_at = self._kept_at, None
-        if kept_at is not None and all(map(torch.equal, kept_at, self._parameters)):
-            return self._kept
+        if kept_at is not None:
+            if all(map(torch.equal, kept_at, self._parameters)):
+                return self._kept
+            self._moved = True
         return self._loop()
 
     def after_step(self, result: Any) -> Any:
@@ -241,7 +246,8 @@ class HandedClosure:
             # It was not handed one, or one that it could not use: nothing was learned.
             rule.closure_use = ClosureUse.UNKNOWN
         elif self._asked and rule.closure_use is ClosureUse.UNKNOWN:
-            rule.closure_use = ClosureUse.CALLS
+            moved = self._moved
+            rule.closure_use = ClosureUse.SOMETIMES if moved else ClosureUse.CALLS
         elif not self._asked and rule.closure_use is ClosureUse.CALLS:
             rule.closure_use = ClosureUse.SOMETIMES
         elif not self._asked and rule.closure_use is ClosureUse.UNKNOWN:
