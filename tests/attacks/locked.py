@@ -1,7 +1,8 @@
 """Native code in a locked process: tries every way out and says what became of each.
 
-Run in a process of its own with the number of the trainer's process. Prints one JSON
-object: for every attempt the errno, or 0 where it succeeded.
+Run in a process of its own with the number of the trainer's process and a folder that
+holds a victim. Prints one JSON object: for every attempt the errno, or 0 where it
+succeeded.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ CALLS = {
     "setpriority_trainer": (141, 0, "trainer", 19),
     "sched_setaffinity": (203, "trainer", 8, b"\1\0\0\0\0\0\0\0"),
     "open": (2, b"/etc/passwd\0", 0, 0),
-    "open_write": (2, b"/tmp/dux_escape_sentinel_locked\0", 0o101, 0o600),
+    "open_write": (2, "sentinel", 0o101, 0o600),
     "openat": (257, -100, b"/etc/passwd\0", 0, 0),
     "openat2": (437, -100, b"/etc/passwd\0", b"\0" * 24, 24),
     "open_proc": (2, b"/proc/self/environ\0", 0, 0),
-    "creat": (85, b"/tmp/dux_escape_sentinel_locked\0", 0o600),
-    "mkdir": (83, b"/tmp/dux_escape_sentinel_locked\0", 0o700),
-    "symlink": (88, b"/etc\0", b"/tmp/dux_escape_sentinel_locked\0"),
-    "link": (86, b"/etc/passwd\0", b"/tmp/dux_escape_sentinel_locked\0"),
-    "mknod": (133, b"/tmp/dux_escape_sentinel_locked\0", 0o10600, 0),
-    "unlink": (87, b"/tmp/dux_escape_victim\0"),
-    "rename": (82, b"/tmp/dux_escape_victim\0", b"/tmp/dux_escape_sentinel_locked\0"),
-    "chmod": (90, b"/tmp/dux_escape_victim\0", 0o777),
-    "truncate": (76, b"/tmp/dux_escape_victim\0", 0),
+    "creat": (85, "sentinel", 0o600),
+    "mkdir": (83, "sentinel", 0o700),
+    "symlink": (88, b"/etc\0", "sentinel"),
+    "link": (86, b"/etc/passwd\0", "sentinel"),
+    "mknod": (133, "sentinel", 0o10600, 0),
+    "unlink": (87, "victim"),
+    "rename": (82, "victim", "sentinel"),
+    "chmod": (90, "victim", 0o777),
+    "truncate": (76, "victim", 0),
     "ftruncate_mirror": (77, "mirror", 0),
     "fallocate_mirror": (285, "mirror", 3, 0, 4096),
     "getdents": (78, 0, 0, 0),
@@ -113,7 +114,7 @@ def attempt(libc, call, places):
     return ctypes.get_errno() if result < 0 else 0
 
 
-def main(trainer: int) -> None:
+def main(trainer: int, folder: str) -> None:
     import pyseccomp  # noqa: F401  (as the warm process does, before it forks)
 
     from dux_sandbox.process import jail
@@ -124,6 +125,7 @@ def main(trainer: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     held = {layer.name: layer.active for layer in jail.lock(1 << 30)}
     places = {"trainer": trainer, "channel": 0, "mirror": mirror}
+    places |= {name: f"{folder}/{name}".encode() for name in ("victim", "sentinel")}
     found = {name: attempt(libc, call, places) for name, call in CALLS.items()}
     # A signal by the back door: ask the kernel to tell the trainer of every message.
     for name, request in (
@@ -144,4 +146,4 @@ def main(trainer: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), sys.argv[2])

@@ -19,7 +19,6 @@ from _pytest.mark import ParameterSet
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-PORT = 47113
 # No call of the product may hold the trainer longer. A rule's own time is 1.5 s in
 # one dry run and in one step; the rest is patience with a busy machine.
 # Forty times what a rule may use: only what no limit ends holds the trainer for so
@@ -99,8 +98,9 @@ class Stage:
         self.reached = 0
         self._told = threading.Condition()
         self._over = False
-        self._listener = socket.create_server(("127.0.0.1", PORT), backlog=64)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self._listener.settimeout(0.0)
+        port = self._listener.getsockname()[1]
         jobs = folder / "jobs"
         with jobs.open("w") as out:
             for mode, path in wanted:
@@ -109,6 +109,7 @@ class Stage:
                 closure = closure or header(path)["trigger"] == "closure"
                 key = f"{mode}:{path.stem}"
                 job = {"key": key, "file": str(path), "mode": mode, "closure": closure}
+                job["port"] = str(port)
                 out.write(json.dumps(job) + "\n")
         roots = [str(ROOT / each) for each in (".", "graphs", "sandbox", "prompts")]
         self._errors = (folder / "errors").open("w")

@@ -17,8 +17,6 @@ import pytest
 from tests.attacks import locked
 
 ROOT = Path(__file__).parent.parent.parent
-VICTIM = Path("/tmp/dux_escape_victim")
-SENTINEL = Path("/tmp/dux_escape_sentinel_locked")
 # Requests on its own descriptors that lead nowhere by themselves; what they could
 # lead to is a signal, and that is looked for.
 HARMLESS = {"F_SETOWN", "F_SETSIG", "O_ASYNC", "FIOASYNC"}
@@ -30,24 +28,24 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def told():
+def told(tmp_path_factory):
     """What the locked process reports, and the signals that reached this one."""
-    SENTINEL.unlink(missing_ok=True)
-    VICTIM.write_text("whole")
+    folder = tmp_path_factory.mktemp("locked")
+    (folder / "victim").write_text("whole")
     signals = []
     before = signal.signal(signal.SIGUSR1, lambda *_: signals.append("SIGUSR1"))
     on_io = signal.signal(signal.SIGIO, lambda *_: signals.append("SIGIO"))
     ours, theirs = socket.socketpair()
     with ours, theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.attacks.locked", str(os.getpid())],
+            [sys.executable, "-m", "tests.attacks.locked", str(os.getpid()), folder],
             stdin=theirs,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env={"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "sandbox")])},
             cwd=ROOT,
         )
-        ours.settimeout(60.0)
+        ours.settimeout(120.0)
         data = b""
         while not data.endswith(b"\n"):
             piece = ours.recv(65536)
@@ -57,12 +55,11 @@ def told():
         if data:
             ours.sendall(b"x")
             time.sleep(0.3)
-        _, errors = process.communicate(timeout=30.0)
+        _, errors = process.communicate(timeout=120.0)
     signal.signal(signal.SIGUSR1, before)
     signal.signal(signal.SIGIO, on_io)
     assert data, errors.decode()
-    yield {**json.loads(data), "signals": signals}
-    VICTIM.unlink()
+    return {**json.loads(data), "signals": signals, "folder": folder}
 
 
 @pytest.mark.parametrize("name", sorted(locked.CALLS))
@@ -80,8 +77,8 @@ def test_a_locked_process_cannot_have_the_kernel_signal_the_trainer(told):
 
 
 def test_a_locked_process_leaves_no_trace(told):
-    assert "whole" == VICTIM.read_text()
-    assert not os.path.lexists(SENTINEL)
+    assert [told["folder"] / "victim"] == list(told["folder"].iterdir())
+    assert "whole" == (told["folder"] / "victim").read_text()
 
 
 def test_every_layer_was_on(told):
