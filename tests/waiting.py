@@ -1,6 +1,7 @@
 """Waiting for what happens soon, without saying how soon."""
 
 import time
+from pathlib import Path
 
 # Only there to end a test that would hang: no machine, however busy, comes near it.
 _FOR_EVER = 120.0
@@ -12,3 +13,12 @@ def wait_until(condition):
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.01)
+
+
+def alive(pid):
+    """Whether a process runs; one that has ended and waits to be reaped does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"

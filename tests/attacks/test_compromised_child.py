@@ -108,14 +108,14 @@ class Puppet:
 class Taken:
     """A rule whose child is a thread that runs `liar(channel, socket, nonce)`."""
 
-    def __init__(self, liar, size=3):
-        parameter = torch.nn.Parameter(torch.ones(size))
-        parameter.grad = torch.ones(size)
+    def __init__(self, liar, seconds=60.0):
+        parameter = torch.nn.Parameter(torch.ones(3))
+        parameter.grad = torch.ones(3)
         self.groups = [{"params": [parameter], "lr": 0.1}]
         ours, theirs = socket.socketpair()
         nonce = new_nonce()
         self.child = Puppet(Channel(ours, nonce))
-        limits = Limits(step_seconds=1.0)
+        limits = Limits(step_seconds=seconds)
         mirror = Mirror([parameter])
         self.rule = IsolatedRule("", self.groups, mirror, self.child, limits)
         self.rule._groups = ToldGroups(self.groups, [{"lr": 0.1}])
@@ -135,7 +135,7 @@ class Taken:
 
     def __exit__(self, *_):
         self.rule.close()
-        self._thread.join(10.0)
+        self._thread.join(60.0)
         assert not self._thread.is_alive()
 
     def outcome(self, function, *arguments):
@@ -155,7 +155,7 @@ def answers(**fields):
 
     def liar(channel, *_):
         while True:
-            message, _ = channel.receive(5.0)
+            message, _ = channel.receive(60.0)
             channel.send({"id": message["id"], **fields})
 
     return liar
@@ -244,7 +244,7 @@ def test_a_jail_reported_with_nonsense_is_a_finding(index):
 @pytest.mark.parametrize("number", [None, 0, 2, -1, "1", [1], 1e300, {"int": "1"}])
 def test_an_answer_to_another_question_is_a_finding(number):
     def answer(channel, *_):
-        channel.receive(5.0)
+        channel.receive(60.0)
         channel.send({"id": number})
 
     with Taken(answer) as taken:
@@ -252,13 +252,13 @@ def test_an_answer_to_another_question_is_a_finding(number):
 
 
 def flood(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     while True:
         connection.sendall(b"x" * 65536)
 
 
 def flood_of_answers(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     text = b'{"id":1}'
     while True:
         connection.sendall((HEADER.pack(nonce, len(text), 0) + text) * 1000)
@@ -270,12 +270,12 @@ def until_closed(connection):
 
 
 def stall(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     until_closed(connection)
 
 
 def dribble(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     connection.sendall(HEADER.pack(nonce, 1 << 19, 0))
     while True:  # a deadline that began anew with each byte would never come
         connection.sendall(b" ")
@@ -283,35 +283,35 @@ def dribble(channel, connection, nonce):
 
 
 def die_in_the_middle(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     connection.sendall(HEADER.pack(nonce, 1000, 0) + b'{"id":')
 
 
 def claim_a_terabyte(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     connection.sendall(HEADER.pack(nonce, 2, 1 << 39) + b"{}")
     until_closed(connection)
 
 
 def forged_nonce(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     connection.sendall(HEADER.pack(bytes(16), 8, 0) + b'{"id":1}')
 
 
 def deep_json(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     text = b'{"id":1,"error":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     connection.sendall(HEADER.pack(nonce, len(text), 0) + text)
 
 
 def long_number(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     text = b'{"id":1,"loss":' + b"9" * 500_000 + b"}"
     connection.sendall(HEADER.pack(nonce, len(text), 0) + text)
 
 
 def not_utf8(channel, connection, nonce):
-    channel.receive(5.0)
+    channel.receive(60.0)
     text = b'{"id":1,"loss":"\xff\xfe\x00"}'
     connection.sendall(HEADER.pack(nonce, len(text), 0) + text)
 
@@ -332,7 +332,8 @@ def not_utf8(channel, connection, nonce):
     ],
 )
 def test_bad_manners_end_the_child(liar, rule):
-    with Taken(liar) as taken:
+    seconds = 0.3 if rule == "time" else 60.0
+    with Taken(liar, seconds) as taken:
         assert rule == taken.outcome(taken.rule.step)
         assert taken.child.killed
         assert "died" == taken.outcome(taken.rule.step)
@@ -343,10 +344,10 @@ def test_closures_called_for_ever_are_cut_off():
     with Taken(answers(call="closure")) as taken:
 
         def liar_asks(channel, *_):
-            number = channel.receive(5.0)[0]["id"]
+            number = channel.receive(60.0)[0]["id"]
             while True:
                 channel.send({"id": number, "call": "closure"})
-                channel.receive(5.0)
+                channel.receive(60.0)
 
         with Taken(liar_asks) as asking:
             assert "closure" == asking.outcome(
@@ -359,7 +360,7 @@ def test_closures_called_for_ever_are_cut_off():
 
 def test_a_child_that_ignores_a_failed_closure_does_not_hold_the_trainer():
     def liar(channel, connection, nonce):
-        number = channel.receive(5.0)[0]["id"]
+        number = channel.receive(60.0)[0]["id"]
         text = json.dumps({"id": number, "call": "closure"}).encode()
         said = HEADER.pack(nonce, len(text), 0) + text
         threading.Thread(target=drain, args=(connection,), daemon=True).start()

@@ -13,7 +13,7 @@ import torch
 from dux_sandbox.process import spawning
 from tests import models, sources
 from tests.talking import agent_over, run
-from tests.waiting import wait_until
+from tests.waiting import alive, wait_until
 
 REFUSED = "import os\n" + sources.SGD
 FAILS = sources.RAISES
@@ -39,11 +39,6 @@ def still_trains(agent):
     agent.optimizer.state_dict()
 
 
-def gone(pid):
-    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
-    return True
-
-
 def test_a_killed_child_is_replaced_by_the_incumbent(isolated):
     pid = isolated.optimizer.running.pid
 
@@ -51,7 +46,7 @@ def test_a_killed_child_is_replaced_by_the_incumbent(isolated):
     still_trains(isolated)
 
     assert ["rolled_back"] == [each.verdict for each in isolated.decisions]
-    assert gone(pid)
+    wait_until(lambda: not alive(pid))
 
 
 def test_a_child_that_somebody_has_stopped_is_woken_by_the_next_step(isolated):
@@ -70,7 +65,7 @@ def test_a_killed_warm_process_takes_its_rules_with_it_and_comes_back(isolated):
     warm = spawning.zygote()._process.pid
 
     os.kill(warm, signal.SIGKILL)
-    assert gone(pid)
+    wait_until(lambda: not alive(pid))
     still_trains(isolated)
     again = isolated.decide()
 

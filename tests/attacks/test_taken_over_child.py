@@ -11,6 +11,7 @@ import platform
 import socket
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from dux_sandbox.process.spawning import Zygote
 from tests import models
 from tests.attacks import takeover
 from tests.sources import SGD
+from tests.waiting import alive, wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() != "x86_64",
@@ -33,6 +35,8 @@ pytestmark = pytest.mark.skipif(
 
 LOOKS = [name for name in takeover.ATTACKS if name not in ("host_name",)]
 LOOKS = LOOKS[: LOOKS.index("write_after_the_answer")]
+# For what is expected to answer.
+PATIENT = Limits(step_seconds=60.0)
 WORST = list(takeover.ATTACKS)[len(LOOKS) + 1 :]
 
 
@@ -46,10 +50,6 @@ def warm():
 
 def source(name):
     return f"{SGD}\n# takeover: {name}\n"
-
-
-def limits():
-    return Limits(step_seconds=1.0)
 
 
 def test_the_attackers_code_runs_where_a_rule_would(warm):
@@ -70,7 +70,7 @@ def test_it_sees_starts_and_disturbs_nothing(warm, name):
     weight = torch.nn.Parameter(torch.ones(2))
     weight.grad = torch.ones(2)
     groups = [{"params": [weight], "lr": 0.1}]
-    rule = IsolatedRule.build(source(name), groups, limits=limits(), warm=warm)
+    rule = IsolatedRule.build(source(name), groups, limits=PATIENT, warm=warm)
 
     with pytest.raises(RuleFailed) as caught:
         rule.step()
@@ -100,14 +100,19 @@ def test_training_goes_on_beside_the_worst_it_can_do(warm, name):
         base,
         model=model,
         build=lambda text, groups, *rest: IsolatedRule.build(
-            text, groups, limits=limits(), warm=warm
+            text, groups, limits=Limits(step_seconds=1.0), warm=warm
         ),
     )
     schedule = lr_scheduler.StepLR(live, 2, 0.5)
     swap(live, source(name), losses=[7.0] * 8)
     batches = models.batches()
 
-    for step in range(6):
+    def sound():
+        return all(bool((p.abs() < 100).all()) for p in model.parameters())
+
+    for step in range(12):
+        if step >= 6 and sound():
+            break  # else the loss is still to come for which a step is rolled back
         live.zero_grad()
         loss = models.objective(model, batches[step % 3])
         loss.backward()
@@ -122,7 +127,7 @@ def test_training_goes_on_beside_the_worst_it_can_do(warm, name):
             assert len(group) < 200
             assert math.isfinite(float(group["lr"]))
             assert type(group["params"]) is list
-    assert all(bool((p.abs() < 100).all()) for p in model.parameters())
+    assert sound()
     live.close()
 
 
@@ -131,30 +136,14 @@ def test_it_is_stopped_between_steps_and_in_standby(warm):
     weight.grad = torch.ones(2)
     groups = [{"params": [weight], "lr": 0.1}]
     rule = IsolatedRule.build(source("write_in_standby"), groups, warm=warm)
-    states = [state_of(rule.pid)]
+    wait_until(lambda: stopped(rule.pid))
 
     rule.step()
-    states.append(state_of(rule.pid))
+    wait_until(lambda: stopped(rule.pid))
     rule.close()
 
-    assert ["T", "T"] == states
-    assert not runs(rule.pid)
+    wait_until(lambda: not alive(rule.pid))
 
 
-def state_of(pid):
-    """One letter; a process that has just been told to stop may still do so."""
-    for _ in range(200):
-        with open(f"/proc/{pid}/stat") as figures:
-            state = figures.read().rsplit(")", 1)[1].split()[0]
-        if state == "T":
-            return state
-        time.sleep(0.01)
-    return state
-
-
-def runs(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as figures:
-            return figures.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
+def stopped(pid):
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

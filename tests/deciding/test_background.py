@@ -2,7 +2,6 @@
 
 import itertools
 import threading
-import time
 
 import pytest
 
@@ -53,9 +52,9 @@ def test_an_error_of_an_errand_comes_out_where_it_was_asked_for():
 def test_work_that_waits_for_an_errand_ends_when_it_is_cancelled():
     work = BackgroundWork(lambda: work.run_on_training_thread(at_once(int)))
     work.start()
-    time.sleep(0.05)
+    wait_until(lambda: work.waits)
 
-    ended = work.cancel(5.0)
+    ended = work.cancel(60.0)
 
     assert ended
     assert isinstance(work.error, Cancelled)
@@ -126,6 +125,6 @@ def test_an_errand_that_was_begun_is_ended_when_it_is_cancelled():
     wait_until(lambda: work.waits)
     work.serve()
 
-    assert work.cancel(5.0)
+    assert work.cancel(60.0)
     assert [True] == ended
     assert isinstance(work.error, Cancelled)

@@ -28,7 +28,7 @@ def test_messages_and_bytes_arrive_as_they_were_sent(pair):
 
     Channel(theirs, nonce).send({"id": 7}, [b"abc", b"def"])
 
-    assert ({"id": 7}, bytearray(b"abcdef")) == channel.receive(1.0)
+    assert ({"id": 7}, bytearray(b"abcdef")) == channel.receive(60.0)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_forged_message_breaks_the_channel(pair, payload, message):
     theirs.sendall(payload(nonce))
 
     with pytest.raises(ChannelBroken, match=message):
-        channel.receive(1.0)
+        channel.receive(60.0)
 
 
 def test_a_silent_peer_is_late(pair):
@@ -74,7 +74,7 @@ def test_a_closed_peer_is_dead(pair):
     theirs.close()
 
     with pytest.raises(ChannelBroken) as caught:
-        channel.receive(1.0)
+        channel.receive(60.0)
 
     assert "died" == caught.value.rule
 
@@ -85,7 +85,7 @@ def test_a_second_answer_is_seen(pair):
     other.send({"id": 1})
     other.send({"id": 1})
 
-    channel.receive(1.0)
+    channel.receive(60.0)
 
     assert channel.surplus
 
@@ -118,7 +118,7 @@ def test_large_messages_arrive_whole(pair, size):
     )
     sender.start()
 
-    message, blob = channel.receive(10.0)
+    message, blob = channel.receive(60.0)
     sender.join()
 
     assert {"n": size} == message

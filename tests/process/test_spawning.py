@@ -16,15 +16,7 @@ from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.process.spawning import Zygote, forked, zygote
 from tests.sources import endless
-from tests.waiting import wait_until
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as figures:
-            return figures.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+from tests.waiting import alive, wait_until
 
 
 def test_there_is_one_warm_process_and_a_new_one_after_its_death():
@@ -53,7 +45,7 @@ def test_a_lost_warm_process_costs_no_fork(how):
 
     child = forked({"purpose": "layers"})
 
-    assert child.channel.receive(10.0)[0]["layers"]
+    assert child.channel.receive(60.0)[0]["layers"]
     child.kill()
     assert lost is not zygote()
     assert not lost.usable
@@ -62,7 +54,7 @@ def test_a_lost_warm_process_costs_no_fork(how):
 def test_a_child_that_is_killed_leaves_no_zombie():
     warm = zygote()
     child = warm.fork({"purpose": "layers"})
-    child.channel.receive(10.0)
+    child.channel.receive(60.0)
 
     child.kill()
 
@@ -115,7 +107,7 @@ def test_nothing_survives_the_trainer_however_it_ends(ending, tmp_path):
         pids = [int(word) for word in trainer.stdout.readline().split()]
     if ending == "kill":
         trainer.send_signal(signal.SIGKILL)
-    trainer.wait(30)
+    trainer.wait()
 
     assert 2 == len(pids)
     wait_until(lambda: not any(alive(pid) for pid in pids))

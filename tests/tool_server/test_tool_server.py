@@ -19,7 +19,7 @@ from dux_sandbox.laws import LAWS
 from tests import sources
 from tests.law_mutants import SGD, source_of
 from tests.run_folders import usual
-from tests.waiting import wait_until
+from tests.waiting import alive, wait_until
 
 CLIPS = source_of("gradient_scaled_in_place")
 OTHER = SGD.removeprefix("import torch\n").replace("class Rule", "class Other")
@@ -372,14 +372,6 @@ def descendants(pid):
         for child in task.read_text().split():
             found += [child, *descendants(child)]
     return found
-
-
-def alive(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def test_without_the_extra_one_line_names_the_command_that_installs_it(monkeypatch):

@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 _SIGNAL = getattr(signal, "SIGUSR1", None)  # Windows has none
 # Asked only of a process that is about to be ended: a stopped one costs all of it.
-_SECONDS = 0.2
+_SECONDS = 1.0
 _MOST_BYTES = 1 << 16
 _FRAME = re.compile(rb'File "<rule [0-9a-f]{12}>", line ([0-9]{1,6}) ')
 
