@@ -13,6 +13,7 @@ from weakref import WeakSet
 import torch
 
 from dux_agent.agent import Agent
+from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.retiring import retire
 from dux_sandbox.running import parameters_of
 
@@ -44,6 +45,13 @@ def remember(agent: Agent) -> None:
     """One more agent; it is forgotten when nobody holds its optimizer any more."""
     _agents.add(agent)
     setattr(agent.optimizer.base, _NAME, _Attached(agent))
+
+
+def agent_of(optimizer: Any) -> Agent | None:
+    """The agent whose live optimizer this is; None: it is none, or of no agent's."""
+    base = optimizer.base if isinstance(optimizer, DuxOptimizer) else None
+    found = getattr(base, _NAME, None)
+    return found() if isinstance(found, _Attached) else None
 
 
 def take_over(optimizer: torch.optim.Optimizer) -> None:

@@ -126,8 +126,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             )
         self.write_state()
         self._look_for_replaced()
-        # A scheduler made over the base before attach() looks for this.
-        self.base._opt_called = True  # type: ignore[attr-defined]
+        # A scheduler made over either looks for this.
+        self._opt_called = self.base._opt_called = True  # type: ignore[attr-defined]
         if listener is not None:
             listener.step_begins()
         self.meet_groups()
@@ -215,3 +215,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         for rule in (self.running, self.guard.waiting):
             if rule is not None and not rule.runs_here:  # one here goes on without us
                 rule.close()
+
+
+# A scheduler that was made over the base and is pointed here later looks for this.
+DuxOptimizer.step._wrapped_by_lr_sched = True
