@@ -10,8 +10,8 @@ from typing import Any
 
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.process.channel import MAX_JSON, ChannelBroken
+from dux_sandbox.process.child import Child
 from dux_sandbox.process.reported import NONSENSE, finding_of
-from dux_sandbox.process.spawning import Child
 
 log = logging.getLogger(__name__)
 

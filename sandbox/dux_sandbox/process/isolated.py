@@ -18,6 +18,7 @@ from dux_sandbox.findings import SourceRejected, digest_of
 from dux_sandbox.gradients import forget
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.asked_closure import AskedClosure, loss_in
+from dux_sandbox.process.child import Child
 from dux_sandbox.process.conversation import Conversation
 from dux_sandbox.process.memory_growth import MemoryGrowth
 from dux_sandbox.process.mirror import Mirror
@@ -27,7 +28,7 @@ from dux_sandbox.process.reported import (
     report_of,
     state_of,
 )
-from dux_sandbox.process.spawning import Child, Zygote, forked
+from dux_sandbox.process.spawning import Zygote, forked
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.process.told_mirror import ToldMirror
 from dux_sandbox.running_rule import ParamGroups, RuleState, StepCost, parameters_of

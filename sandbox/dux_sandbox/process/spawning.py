@@ -1,32 +1,25 @@
-"""The trainer's handle on the warm process, and on each child it forks."""
+"""The trainer's way to the warm process, which forks a child for each rule."""
 
 from __future__ import annotations
 
 import atexit
 import json
-import logging
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import weakref
-from contextlib import suppress
 from typing import Any
 
 from dux_sandbox.findings import CannotRunSo, Finding, RuleFailed
 from dux_sandbox.process.channel import Channel, ChannelBroken, new_nonce
+from dux_sandbox.process.child import Child
+from dux_sandbox.process.child import open_sockets as _open_sockets
 from dux_sandbox.process.jail import Layer
-from dux_sandbox.process.whereabouts import line_reached
-
-log = logging.getLogger(__name__)
 
 _START_SECONDS = 120.0  # importing torch from a cold disk took 13 s here
 _FORK_SECONDS = 30.0
-_DEATH_SECONDS = 10.0  # a killed process has gigabytes to give back at most
 # Nothing of the trainer's. A rule's threads must not spin while they wait: the trainer
 # needs the cores for its next forward pass. And glibc must not give the memory of each
 # temporary back to fetch it anew for the next: a plain AdamW over tensors of a million
@@ -44,90 +37,8 @@ _BOOT = (
 )
 
 
-# A DataLoader's workers are forks of the trainer: they must not keep these open, or
-# a child would outlive a trainer that was killed.
-_open_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-
-
-def _close_sockets_of_parent() -> None:
-    for connection in list(_open_sockets):
-        connection.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_close_sockets_of_parent)
-
-
 class IsolationUnavailable(CannotRunSo, RuntimeError):
     """This system cannot run a rule in a process of its own; says what to do."""
-
-
-class Child:
-    """One forked process: its channel, and the means to end it."""
-
-    def __init__(self, pid: int, channel: Channel) -> None:
-        self.pid = pid
-        self.channel = channel
-        self._handle = -1
-        self._alive = True
-        if hasattr(os, "pidfd_open"):
-            try:
-                self._handle = os.pidfd_open(pid)
-            except ProcessLookupError:
-                self._alive = False  # dead already: its channel will say so
-        _open_sockets.add(channel.socket)
-
-    def last_line(self) -> int | None:
-        """The line of its source that the process is at, or None; breaks the channel.
-
-        For a process that is late; it has to be ended afterwards.
-        """
-        if not self._alive:
-            return None
-        return line_reached(self.channel.socket, self._send_signal)
-
-    def pause(self) -> None:
-        """Stop every thread of the process until `resume`."""
-        self._try_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let it go on."""
-        self._try_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        """End the process, and wait until it is dead; can be called twice."""
-        self.channel.close()
-        if not self._alive:
-            return
-        self._try_signal(signal.SIGKILL)
-        self._alive = False
-        if self._handle >= 0:
-            # Not select(): a trainer may hold more descriptors than that can name.
-            death = select.poll()
-            death.register(self._handle, select.POLLIN)
-            if not death.poll(_DEATH_SECONDS * 1000):
-                log.warning("process %d of a rule does not die", self.pid)
-            os.close(self._handle)
-
-    def _try_signal(self, number: int) -> None:
-        if self._alive:
-            with suppress(ProcessLookupError):
-                self._send_signal(number)
-
-    def _send_signal(self, number: int) -> None:
-        if self._handle >= 0:
-            signal.pidfd_send_signal(self._handle, number)
-        else:
-            os.kill(self.pid, number)
-
-    def resident_bytes(self) -> int:
-        """Memory the process holds now, in bytes; 0 where the system does not tell."""
-        try:
-            with open(f"/proc/{self.pid}/statm") as figures:
-                fields = figures.read().split()
-            return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError, ValueError):
-            return 0
 
 
 class WarmProcessLost(IsolationUnavailable):

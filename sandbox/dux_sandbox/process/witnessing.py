@@ -27,9 +27,10 @@ from dux_sandbox.limits import Limits
 from dux_sandbox.process import jail
 from dux_sandbox.process.attempts import ATTEMPTS
 from dux_sandbox.process.channel import ChannelBroken
+from dux_sandbox.process.child import Child
 from dux_sandbox.process.jail import Layer
 from dux_sandbox.process.mirror import Mirror
-from dux_sandbox.process.spawning import Child, Zygote
+from dux_sandbox.process.spawning import Zygote
 
 OUTLIVE = "outlive the process that made it"
 _ANSWER_SECONDS = 20.0
