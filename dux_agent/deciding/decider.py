@@ -37,6 +37,7 @@ from dux_graphs.redaction import hide_secrets_of
 from dux_prompts.observation import Observation
 from dux_sandbox.dry_runs.slices import Slices, result_of
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
+from dux_sandbox.process.ahead import nothing_lingers
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
@@ -343,6 +344,7 @@ class Decider:
     ) -> Decision:
         """Swap where a source passed, and write down what came of the decision."""
         record: SwapRecord | None = None
+        nothing_lingers()  # of short dry runs that none followed
         if ports is not None:
             decision.verdict = out["verdict"]
             decision.reason = out.get("reason", "")

@@ -81,11 +81,12 @@ class Isolated:
         limits: Limits,
         seed: int,
         predecessor: RunningRule | None = None,
+        ahead: bool = False,
     ) -> IsolatedRule:
-        """See `Execution.build`."""
+        """See `Execution.build`, and for `ahead` that of `IsolatedRule`."""
         from dux_sandbox.process.isolated import IsolatedRule
 
-        rule = IsolatedRule.build(source, groups, limits=limits, seed=seed)
+        rule = IsolatedRule.build(source, groups, limits=limits, seed=seed, ahead=ahead)
         go_on_from(predecessor, rule, groups)
         return rule
 

@@ -27,6 +27,7 @@ from dux_sandbox.executions import ISOLATED
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
 from dux_sandbox.group_shares import share_out, shares_of
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.ahead import nothing_lingers
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running_rule import StepCost, parameters_of
 
@@ -88,7 +89,9 @@ def in_slices(
             cannot be seen from its closure, globals and attributes.
         resting: what knows which frozen weights do not move; the copy shares those.
             None: it shares none.
-        proposal_steps: that the proposal takes, where they are fewer than `steps`.
+        proposal_steps: that the proposal takes, where they are fewer than `steps`;
+            a whole dry run follows then, of this proposal or of another, or
+            `nothing_lingers` does.
         sliced: stop after each step and each copy, so that training can go on before
             the next; both runs begin with the model as it was at the first.
 
@@ -129,16 +132,20 @@ def in_slices(
     )
     shares = shares_of(optimizer.param_groups)
     settled = settle or (lambda options: share_out(options, shares))
+    followed = proposal_steps is not None and proposal_steps < steps
 
     def both() -> Slices[DryRunReport]:
         known = incumbent_losses
         if known is None:
             known = yield from trial.incumbent(running, limits)
         trial.steps = min(steps, proposal_steps or steps)
-        proposal = _try_proposal(source, trial, limits, accept, list(known), settled)
+        proposal = _try_proposal(
+            source, trial, limits, accept, list(known), settled, followed
+        )
         return (yield from proposal)
 
-    report = yield from within(lambda: _gradients_of_its_own(live), both())
+    with _no_process_left(followed=followed):
+        report = yield from within(lambda: _gradients_of_its_own(live), both())
     if resting is not None and still - resting.look(frozen):
         log.warning(
             "the objective wrote into frozen weights in a dry run, and had not done so "
@@ -157,6 +164,18 @@ def _gradients_of_its_own(live: list[torch.Tensor]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _no_process_left(*, followed: bool) -> Iterator[None]:
+    """Unless it is followed by another dry run, which goes on with what there is."""
+    try:
+        yield
+    except BaseException:
+        nothing_lingers()
+        raise
+    if not followed:
+        nothing_lingers()
+
+
 def _try_proposal(
     source: str,
     trial: TwinTraining,
@@ -164,6 +183,7 @@ def _try_proposal(
     accept: str,
     incumbent_losses: list[float],
     settle: Callable[[Options], Options],
+    followed: bool,
 ) -> Slices[DryRunReport]:
     twin, groups, _ = trial.copies()
     losses: list[float] = []
@@ -173,7 +193,9 @@ def _try_proposal(
     if trial.sliced:
         yield UNLIKE
     try:
-        rule = ISOLATED.build(source, groups, limits=limits, seed=trial.seed)
+        rule = ISOLATED.build(
+            source, groups, limits=limits, seed=trial.seed, ahead=followed
+        )
         if rule.requires_closure and not trial.closure:
             raise RuleFailed(
                 Finding(
@@ -201,7 +223,7 @@ def _try_proposal(
     finally:
         if rule is not None:
             cost = rule.cost
-            rule.close()
+            rule.close(wait=not followed)
     beside = incumbent_losses[: trial.steps + 1]
     findings = judge(losses, beside, accept) or findings
     return DryRunReport(

@@ -23,6 +23,7 @@ from dux_sandbox.dry_runs.slices import ALIKE, UNLIKE, Slices, within
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import (
     ParamGroups,
     RunningRule,
@@ -106,6 +107,7 @@ class TwinTraining:
             rule = continue_on_copy(running, groups, twin_of, limits)
         except (RuleFailed, SourceRejected):
             return losses  # as below: its state could not be fetched
+        IsolatedRule.expect(groups, limits)  # the proposal's, while this one steps
         try:
             if self.sliced:
                 yield UNLIKE

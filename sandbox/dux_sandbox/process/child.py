@@ -46,6 +46,11 @@ class Child:
                 self._alive = False  # dead already: its channel will say so
         open_sockets.add(channel.socket)
 
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended, as far as this system tells."""
+        return self._alive and not (self._handle >= 0 and _ended(self._handle, 0.0))
+
     def last_line(self) -> int | None:
         """The line of its source that the process is at, or None; breaks the channel.
 
@@ -63,20 +68,23 @@ class Child:
         """Let it go on."""
         self._try_signal(signal.SIGCONT)
 
-    def kill(self) -> None:
-        """End the process, and wait until it is dead; can be called twice."""
+    def kill(self, *, wait: bool = True) -> None:
+        """End the process; can be called twice.
+
+        Args:
+            wait: until it is dead; else that is left to `wait_for_deaths`.
+        """
         self.channel.close()
         if not self._alive:
             return
         self._try_signal(signal.SIGKILL)
         self._alive = False
-        if self._handle >= 0:
-            # Not select(): a trainer may hold more descriptors than that can name.
-            death = select.poll()
-            death.register(self._handle, select.POLLIN)
-            if not death.poll(_DEATH_SECONDS * 1000):
-                log.warning("process %d of a rule does not die", self.pid)
-            os.close(self._handle)
+        if self._handle < 0:
+            return
+        if wait:
+            _see_dead(self.pid, self._handle)
+        else:
+            _dying.append((self.pid, self._handle))
 
     def _try_signal(self, number: int) -> None:
         if self._alive:
@@ -97,3 +105,26 @@ class Child:
             return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
         except (OSError, IndexError, ValueError):
             return 0
+
+
+# What was killed and nobody has waited for: process id and descriptor of each.
+_dying: list[tuple[int, int]] = []
+
+
+def wait_for_deaths() -> None:
+    """Wait until every process is dead that was killed without waiting for it."""
+    while _dying:
+        _see_dead(*_dying.pop())
+
+
+def _see_dead(pid: int, handle: int) -> None:
+    if not _ended(handle, _DEATH_SECONDS):
+        log.warning("process %d of a rule does not die", pid)
+    os.close(handle)
+
+
+def _ended(handle: int, seconds: float) -> bool:
+    # Not select(): a trainer may hold more descriptors than that can name.
+    death = select.poll()
+    death.register(handle, select.POLLIN)
+    return bool(death.poll(seconds * 1000))

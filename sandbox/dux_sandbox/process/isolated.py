@@ -8,6 +8,7 @@ values copied out of it afterwards.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +18,13 @@ from dux_sandbox.closures import Closure, ClosureUse
 from dux_sandbox.findings import SourceRejected, digest_of
 from dux_sandbox.gradients import forget
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.ahead import fork_ahead, forked_ahead
 from dux_sandbox.process.asked_closure import AskedClosure, loss_in
 from dux_sandbox.process.child import Child
 from dux_sandbox.process.conversation import Conversation
 from dux_sandbox.process.memory_growth import MemoryGrowth
-from dux_sandbox.process.mirror import Mirror
+from dux_sandbox.process.mirror import Mirror, size_for
+from dux_sandbox.process.places import CannotMirror
 from dux_sandbox.process.reported import (
     NONSENSE,
     built_of,
@@ -92,6 +95,7 @@ class IsolatedRule:
         limits: Limits | None = None,
         seed: int = 0,
         warm: Zygote | None = None,
+        ahead: bool = False,
     ) -> IsolatedRule:
         """Start a child with a mirror of the parameters, and build the rule there.
 
@@ -101,6 +105,8 @@ class IsolatedRule:
             limits: bounds on time and memory.
             seed: seeds torch's generator in the child.
             warm: the process that the child is a fork of; None: the trainer's own.
+            ahead: have the child of another rule forked meanwhile, which follows soon;
+                see `dux_sandbox.process.ahead`.
 
         Raises:
             SourceRejected: the static check refuses the source.
@@ -111,28 +117,38 @@ class IsolatedRule:
         """
         limits = limits or Limits()
         parameters = parameters_of(param_groups)
-        mirror = Mirror(parameters)
-        state = _STATE_PER_PARAMETER_BYTE * _bytes_of(parameters)
-        request = {
-            "purpose": "rule",
-            "mirror": mirror.size,
-            "memory": limits.memory + state,
-            "threads": torch.get_num_threads(),
-        }
-        try:
-            fork = forked if warm is None else warm.fork
-            child = fork(request, (mirror.descriptor,))
-        except BaseException:
-            mirror.close()
-            raise
+        request = _request_for(parameters, limits)
+        waiting = forked_ahead(request) if warm is None else None
+        if waiting is not None:
+            child, memory = waiting
+            mirror = Mirror(parameters, memory)
+        else:
+            mirror = Mirror(parameters)
+            try:
+                fork = forked if warm is None else warm.fork
+                child = fork(request, (mirror.descriptor,))
+            except BaseException:
+                mirror.close()
+                raise
         rule = cls(source, param_groups, mirror, child, limits)
         try:
             rule._talk.require_layers(limits.require)
+            if ahead:
+                fork_ahead(request)
             rule._build(source, param_groups, parameters, seed, limits)
         except BaseException:
             rule.close()
             raise
         return rule
+
+    @staticmethod
+    def expect(param_groups: ParamGroups, limits: Limits) -> None:
+        """Have the child of a rule over such groups forked ahead, which follows soon.
+
+        See `dux_sandbox.process.ahead`.
+        """
+        with suppress(CannotMirror):
+            fork_ahead(_request_for(parameters_of(param_groups), limits))
 
     def _build(
         self,
@@ -297,12 +313,12 @@ class IsolatedRule:
         """Let go of what the mirror holds; the next step fills it again."""
         self.mirror.rest()
 
-    def close(self) -> None:
-        """End the process and let go of the mirror."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the process and let go of the mirror; see `Child.kill`."""
         if self._closed:
             return
         self._closed = True
-        self._talk.child.kill()
+        self._talk.child.kill(wait=wait)
         self.mirror.close()
 
     def _count_step(self, seconds: float) -> None:
@@ -313,6 +329,17 @@ class IsolatedRule:
                 "memory",
                 f"its memory has grown by {grown >> 20} MiB and goes on growing",
             )
+
+
+def _request_for(parameters: list[torch.Tensor], limits: Limits) -> dict[str, Any]:
+    """What a fork is asked for; raises CannotMirror."""
+    state = _STATE_PER_PARAMETER_BYTE * _bytes_of(parameters)
+    return {
+        "purpose": "rule",
+        "mirror": size_for(parameters),
+        "memory": limits.memory + state,
+        "threads": torch.get_num_threads(),
+    }
 
 
 def _bytes_of(parameters: list[torch.Tensor]) -> int:

@@ -44,26 +44,22 @@ class Mirror:
         values, gradients: views of the block, one of each for every parameter.
     """
 
-    def __init__(self, parameters: list[torch.Tensor]) -> None:
-        """Make the block and fill it; the parameters are only read.
+    def __init__(
+        self, parameters: list[torch.Tensor], memory: int | None = None
+    ) -> None:
+        """Make the block; the parameters are only read.
 
         Args:
             parameters: each once; any dtype of `dux_sandbox.values`.
+            memory: descriptor of `size_for(parameters)` bytes that are zero.
 
         Raises:
             CannotMirror: a parameter that no child can be shown.
         """
-        for index, parameter in enumerate(parameters):
-            reason = reason_against(parameter)
-            if reason is not None:
-                raise CannotMirror(
-                    f"parameter {index} {reason}; a rule's process wants strided "
-                    f"tensors of a usual dtype; leave it out of the optimizer."
-                )
+        self.size = size_for(parameters)
         self.parameters = list(parameters)
         self.places, _ = lay_out(parameters)
-        self.size = block_size(parameters)
-        self.descriptor = _memory(self.size)
+        self.descriptor = new_memory(self.size) if memory is None else memory
         self._map = mmap.mmap(self.descriptor, self.size)
         self._block = torch.frombuffer(self._map, dtype=torch.uint8)
         self._lie = [memory_of(parameter) for parameter in parameters]
@@ -186,7 +182,19 @@ class Mirror:
         del self._block, self._map
 
 
-def _memory(size: int) -> int:
+def size_for(parameters: list[torch.Tensor]) -> int:
+    """Bytes of the block of a mirror of these. Raises CannotMirror."""
+    for index, parameter in enumerate(parameters):
+        reason = reason_against(parameter)
+        if reason is not None:
+            raise CannotMirror(
+                f"parameter {index} {reason}; a rule's process wants strided "
+                f"tensors of a usual dtype; leave it out of the optimizer."
+            )
+    return block_size(parameters)
+
+
+def new_memory(size: int) -> int:
     """A descriptor of `size` bytes of anonymous memory that can be passed on."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("dux-mirror", os.MFD_CLOEXEC)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from dux_sandbox.findings import CannotRunSo, Finding, RuleFailed
@@ -45,8 +46,23 @@ class WarmProcessLost(IsolationUnavailable):
     """It has died or hangs; the next is another one."""
 
 
+@dataclass
+class Begun:
+    """A fork that was asked for.
+
+    Attributes:
+        channel: to the child.
+        pid: its process id; None: the warm process has not told it yet.
+    """
+
+    channel: Channel
+    pid: int | None = None
+
+
 class Zygote:
     """The warm process. One is enough for a trainer; see `zygote`."""
+
+    _begun: Begun | None = None  # whose answer is still to be read
 
     def __init__(self, boot: str = _BOOT) -> None:
         """Start the process; `fork` waits until it is warm.
@@ -94,25 +110,53 @@ class Zygote:
             WarmProcessLost: it has died or does not answer; it is closed.
             IsolationUnavailable: it cannot start.
         """
+        return self.child(self.begin(request, descriptors))
+
+    def begin(self, request: dict[str, Any], descriptors: tuple[int, ...]) -> Begun:
+        """Ask for a child and do not wait for it; raises as `fork`."""
         ours, theirs = socket.socketpair()
         nonce = new_nonce()
         request = {**request, "nonce": nonce.hex()}
         with self._lock, theirs:
             self._wait_until_ready()
+            _open_sockets.add(ours)
             try:
+                self._hear()  # or two requests could arrive as one
                 self._control.settimeout(_FORK_SECONDS)
                 data = json.dumps(request).encode()
                 socket.send_fds(self._control, [data], [theirs.fileno(), *descriptors])
-                answer = self._line(_FORK_SECONDS)
             except OSError as error:
                 ours.close()
-                # An answer that came late would be taken for the next one's.
-                self.close()
-                raise WarmProcessLost(
-                    f"the warm process for rules has died or hangs ({error}); it is "
-                    f"started anew at the next try."
-                ) from None
-        return Child(int(answer["pid"]), Channel(ours, nonce))
+                raise self._lost(error) from None
+            self._begun = begun = Begun(Channel(ours, nonce))
+        return begun
+
+    def child(self, begun: Begun) -> Child:
+        """The child that was asked for, when it is forked; raises as `fork`."""
+        with self._lock:
+            try:
+                if begun is self._begun:
+                    self._hear()
+                if begun.pid is None:
+                    raise ConnectionError("it did not answer")
+            except OSError as error:
+                begun.channel.close()
+                raise self._lost(error) from None
+        return Child(begun.pid, begun.channel)
+
+    def _hear(self) -> None:
+        """Read the answer that is still to be read, if one is."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.pid = int(self._line(_FORK_SECONDS)["pid"])
+
+    def _lost(self, error: OSError) -> WarmProcessLost:
+        # An answer that came late would be taken for the next one's.
+        self.close()
+        return WarmProcessLost(
+            f"the warm process for rules has died or hangs ({error}); it is started "
+            f"anew at the next try."
+        )
 
     def layers(self) -> list[Layer]:
         """Which layers of the jail hold, tried in a child."""

@@ -90,7 +90,8 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
 
     Args:
         request: "purpose" ("layers", "rule", "witness", "laws" or "plain"), "nonce",
-            and for a rule "mirror" (bytes), "memory" (bytes it may add) and "threads".
+            and for a rule "mirror" (bytes), "memory" (bytes it may add), "threads",
+            and "rehearse" where there is time for it.
             A witness is locked as a rule is, but for layers that "only" leaves out.
         descriptors: the channel's socket, then the mirror's memory.
     """
@@ -98,6 +99,8 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         socket.socket(fileno=descriptors[0]), bytes.fromhex(request["nonce"])
     )
     tell_when_asked(descriptors[0])
+    if request.get("rehearse"):
+        rehearse()
     if request["purpose"] == "laws":
         from dux_sandbox.process import law_worker
 
