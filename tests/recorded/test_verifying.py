@@ -12,7 +12,8 @@ from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.json_form import ProgramRefused, as_json, program_of
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import Program, TensorType
-from dux_sandbox.recorded.verifying import LEAF, verify
+from dux_sandbox.recorded.trees import LEAF
+from dux_sandbox.recorded.verifying import verify
 from tests.recorded.programs import WEIGHT, Writing, adam, adam_inputs, allowed_for
 
 

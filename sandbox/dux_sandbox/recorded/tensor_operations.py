@@ -158,9 +158,9 @@ def matrices() -> dict[str, Row]:
         "eigh": matrix(aten._linalg_eigh, UPLO="text", compute_v="bool"),
         "qr": matrix(linalg.qr, mode="text"),
         "svd": matrix(_svd, full_matrices="bool", compute_uv="bool"),
-        "inv": matrix(linalg.inv_ex),
-        "cholesky": matrix(linalg.cholesky_ex, upper="bool"),
-        "solve": matrix(linalg.solve_ex, "TT", left="bool"),
+        "inv": matrix(linalg.inv),
+        "cholesky": matrix(linalg.cholesky, upper="bool"),
+        "solve": matrix(linalg.solve, "TT", left="bool"),
         "solve_triangular": Row("TT", "matrix", linalg.solve_triangular, sides),
     }
 

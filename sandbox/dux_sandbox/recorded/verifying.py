@@ -22,6 +22,7 @@ from dux_sandbox.recorded.program import (
     ValueType,
 )
 from dux_sandbox.recorded.rows import DTYPES, Row
+from dux_sandbox.recorded.trees import LEAF
 from dux_sandbox.recorded.typing_of import result_of
 from dux_sandbox.recorded.work import work_of
 
@@ -241,10 +242,6 @@ def _written(place: Place, kind: ValueType, allowed: Allowed) -> None:
 
 def _said(place: Place) -> str:
     return ".".join(str(part)[:60] for part in place) or "the empty place"
-
-
-LEAF = "dux_value"
-"""The key of a leaf in `Program.structure`: {LEAF: the number of a value}."""
 
 
 def _leaves(structure: Any) -> list[int]:

@@ -57,7 +57,9 @@ def _own_names(rule: torch.optim.Optimizer) -> list[str]:
     ]
 
 
-def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
+def attributes_of(
+    rule: torch.optim.Optimizer, also: frozenset[type] = frozenset()
+) -> dict[str, Any]:
     """The plain attributes of a rule that are not torch's own; tensors are cloned.
 
     Numbers, strings, None, tensors, generators, parameters of the rule, and lists,
@@ -66,10 +68,13 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
     state that belong to no parameter are there as "state", and tensors in the groups as
     "param_groups".
 
+    Args:
+        also: types whose values stand for plain ones, and are given as they are.
+
     Raises:
         ValueRefused: those cannot be saved.
     """
-    saver = _Saver(rule)
+    saver = _Saver(rule, also)
     saved: dict[str, Any] = {}
     for name in _own_names(rule):
         try:
@@ -100,7 +105,8 @@ def attributes_of(rule: torch.optim.Optimizer) -> dict[str, Any]:
 class _Saver:
     """Turns one rule's attributes into plain data, up to a number of items."""
 
-    def __init__(self, rule: torch.optim.Optimizer) -> None:
+    def __init__(self, rule: torch.optim.Optimizer, also: frozenset[type]) -> None:
+        self._scalars = _SCALARS | also
         self._places = {id(p): index for index, p in enumerate(_parameters(rule))}
         self._module = type(rule).__module__
         self._left = _MOST_ITEMS
@@ -114,7 +120,7 @@ class _Saver:
         kind = type(value)
         if kind is int and value.bit_length() > MAX_BITS:
             raise _Unsaved
-        if kind in _SCALARS:
+        if kind in self._scalars:
             return value
         if kind in TENSORS:
             if id(value) in self._places:

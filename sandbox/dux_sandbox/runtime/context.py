@@ -39,6 +39,7 @@ class Context:
             training loop has called.
         restoring: ids of rules whose `__setstate__` is running.
         depth: how many methods of rules are running, one inside the other.
+        numbers: types that stand for numbers while a rule is recorded.
     """
 
     def __init__(self) -> None:
@@ -48,6 +49,7 @@ class Context:
         self.regrouping: set[int] = set()
         self.restoring: set[int] = set()
         self.depth = 0
+        self.numbers: frozenset[type] = frozenset()
         self._turns = 0
         self._rules: list[weakref.ref[torch.optim.Optimizer]] = []
 

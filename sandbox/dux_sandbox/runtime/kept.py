@@ -39,16 +39,21 @@ KEEP = (
 """What a finding about a state says to write instead."""
 
 
-def check_values(rule: torch.optim.Optimizer) -> None:
+def check_values(
+    rule: torch.optim.Optimizer, also: frozenset[type] = frozenset()
+) -> None:
     """Refuse a rule that has put into its groups or state what cannot be saved.
 
     Looks at types alone; `require_saveable` looks at the values too.
+
+    Args:
+        also: types that stand for numbers.
 
     Raises:
         TypeError: a value is neither a number, string, tensor nor a container of them,
             or a key of the state is a tensor that is no parameter of the rule.
     """
-    walk = _Walk(deep=False)
+    walk = _Walk(deep=False, also=also)
     _walk_groups(rule, walk)
     own = None
     key: Any
@@ -65,7 +70,7 @@ def check_values(rule: torch.optim.Optimizer) -> None:
             if not _KEYS.issuperset(map(type, entry)):
                 for name in entry:
                     walk.key(name, "state[p]")
-            if not _VALUES.issuperset(map(type, entry.values())):
+            if not walk.plain.issuperset(map(type, entry.values())):
                 # Without a parameter it is saved as the rule's own attributes are, and
                 # those may be a little less deep.
                 depth = 5 if type(key) in _KEYS else 0
@@ -112,7 +117,7 @@ def _walk_groups(rule: torch.optim.Optimizer, walk: _Walk) -> None:
                 raise TypeError(
                     f"a group has an option named {option!r:.40}; names are strings"
                 )
-            if option == "params" or (type(value) in _VALUES and not walk.deep):
+            if option == "params" or (type(value) in walk.plain and not walk.deep):
                 continue
             if type(value) in FUNCTIONS and value is rule.defaults.get(option):
                 continue
@@ -126,11 +131,13 @@ class _Walk:
 
     Attributes:
         deep: whether values are looked at, and not their types alone.
+        plain: types of values that nothing is inside of.
         parameters: ids of tensors that may be keys.
     """
 
-    def __init__(self, *, deep: bool) -> None:
+    def __init__(self, *, deep: bool, also: frozenset[type] = frozenset()) -> None:
         self.deep = deep
+        self.plain = _VALUES | also
         self.parameters: frozenset[int] = frozenset()
         self._left = _MOST_ITEMS
 
@@ -138,7 +145,7 @@ class _Walk:
         """Raise TypeError where `value` cannot be kept."""
         self._left -= 1
         kind = type(value)
-        if kind in _VALUES:
+        if kind in self.plain:
             if self.deep:
                 self._look(value, where)
             return

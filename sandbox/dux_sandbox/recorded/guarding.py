@@ -1,0 +1,135 @@
+"""The guards under which a rule is recorded: those of any rule, for symbols as well.
+
+Nothing more is allowed than elsewhere; `float`, `min`, `math` and their like take
+symbols where they take numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dux_sandbox.language.torch_names import global_of
+from dux_sandbox.recorded.number_operations import MEANINGS, TWO
+from dux_sandbox.recorded.symbols import SYMBOLS, Symbol, SymbolicInt
+from dux_sandbox.runtime import comparing, plain_builtins
+from dux_sandbox.runtime.facade import PATHS
+from dux_sandbox.runtime.guards import Guards
+from dux_sandbox.runtime.iteration import bounded
+from dux_sandbox.runtime.standins import Namespace, StandIn, contents_of, real_class
+
+
+def _number(value: Any) -> Any:
+    """A tensor's number; anything else as it is."""
+    return value.item() if isinstance(value, torch.Tensor) else value
+
+
+def _float(value: Any = 0.0) -> Any:
+    value = _number(value)
+    return value.apply("float", value) if isinstance(value, Symbol) else float(value)
+
+
+def _int(value: Any = 0, *base: Any) -> Any:
+    value = _number(value)
+    if isinstance(value, Symbol):
+        return value.apply("int", value)
+    return int(value, *base)
+
+
+def _isinstance(value: Any, asked: Any) -> bool:
+    if isinstance(value, Symbol):
+        kinds = real_class(asked)
+        kinds = kinds if isinstance(kinds, tuple) else (kinds,)
+        mine = int if isinstance(value, SymbolicInt) else float
+        return any(isinstance(each, type) and issubclass(mine, each) for each in kinds)
+    found: bool = plain_builtins.BUILTINS["isinstance"](value, asked)
+    return found
+
+
+def _extreme(name: str) -> Callable[..., Any]:
+    plain = plain_builtins.BUILTINS[name]
+
+    def find(*values: Any, key: Any = None, **default: Any) -> Any:
+        listed = list(bounded(values[0])) if len(values) == 1 else list(values)
+        if key is not None or not any(isinstance(each, Symbol) for each in listed):
+            return plain(*values, key=key, **default)
+        found = listed[0]
+        for each in listed[1:]:
+            one = found if isinstance(found, Symbol) else each
+            if isinstance(one, Symbol) and _plain_or_symbol(found, each):
+                found = one.apply(name, found, each)
+            else:
+                found = plain(found, each)
+        return found
+
+    return find
+
+
+def _plain_or_symbol(*values: Any) -> bool:
+    return all(isinstance(each, (Symbol, int, float)) for each in values)
+
+
+def _function_of_math(name: str, theirs: Callable[..., Any]) -> Callable[..., Any]:
+    ours = {"pow": "powf"}.get(name, name)
+
+    def compute(*numbers: Any) -> Any:
+        if not any(isinstance(each, (Symbol, torch.Tensor)) for each in numbers):
+            return theirs(*numbers)
+        known = [_number(each) for each in numbers]
+        for each in known:
+            if isinstance(each, Symbol):
+                if ours in MEANINGS and len(known) <= (2 if ours in TWO else 1):
+                    return each.apply(ours, *known)
+                if name == "log" and len(known) == 2:
+                    return each.apply("log", *known)
+                if name == "hypot" and len(known) == 2:
+                    return each.apply("hypot", *known)
+                settled = [x.plain() if isinstance(x, Symbol) else x for x in known]
+                return theirs(*settled)
+        return theirs(*known)
+
+    return compute
+
+
+MATH: dict[str, Any] = {
+    name: _function_of_math(name, value) if callable(value) else value
+    for name, value in plain_builtins.MATH.items()
+} | {name: plain_builtins.MATH[name] for name in ("prod", "fsum", "dist")}
+"""`math` as a recorded rule gets it."""
+
+
+def _compare(name: str, left: Any, right: Any) -> Any:
+    if name in ("in", "not in") and isinstance(left, Symbol):
+        found = any(comparing.compare("==", left, each) for each in bounded(right))
+        return found is (name == "in")
+    return comparing.compare(name, left, right)
+
+
+class RecordingGuards(Guards):
+    """`Guards` for a rule whose numbers are symbols."""
+
+    def __init__(self) -> None:
+        """Of one source, as `Guards` are."""
+        super().__init__()
+        self.context.numbers = SYMBOLS
+
+    def _builtins(self) -> dict[str, Any]:
+        found = super()._builtins()
+        found["float"] = StandIn(float, _float)
+        found["int"] = StandIn(int, _int)
+        found["isinstance"] = _isinstance
+        found["min"], found["max"] = _extreme("min"), _extreme("max")
+        return found
+
+    def globals(self) -> dict[str, Any]:
+        """A fresh dict of globals for one source, whole."""
+        found = super().globals()
+        found["@compare"] = _compare
+        inside = dict(contents_of(PATHS["math"]))
+        inside |= {name: MATH[name] for name in inside if name in MATH}
+        found[global_of("math")] = Namespace("math", inside)
+        for name, value in inside.items():
+            found[global_of(f"math.{name}")] = value
+        return found

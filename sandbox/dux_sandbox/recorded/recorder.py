@@ -1,0 +1,125 @@
+"""Runs a rule on tensors without values, and gives what it did as a program.
+
+For the rule's own process: it runs generated code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from dux_sandbox.loading import load
+from dux_sandbox.recorded.guarding import RecordingGuards
+from dux_sandbox.recorded.outside import outside_of
+from dux_sandbox.recorded.program import Program
+from dux_sandbox.recorded.session import Kept, Session, Shown
+from dux_sandbox.recorded.tape import Unrecordable
+from dux_sandbox.stepping import call_step
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One step, or the building of the rule.
+
+    Attributes:
+        program: what it does.
+        calls: how often it called the closure.
+    """
+
+    program: Program
+    calls: int = 0
+
+
+class Recorder:
+    """One source over parameters without values, asked for programs.
+
+    Attributes:
+        kind: the guarded class.
+        rule: the rule of the last recording.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        shown: Sequence[Shown],
+        groups: Sequence[Sequence[int]],
+        device: str = "cpu",
+    ) -> None:
+        """Nothing is loaded yet; `build` does.
+
+        Args:
+            source: the text of the rule.
+            shown: its parameters.
+            groups: for each group the indices of its parameters.
+            device: where the rule is told that they are.
+        """
+        self.kind: Any = None
+        self.rule: Any = None
+        self._source = source
+        self._shown = shown
+        self._groups = groups
+        self._device = device
+
+    def build(self) -> Recording:
+        """The program that makes what a rule keeps at first.
+
+        Raises:
+            SourceRejected: the static check refuses the source.
+            Unrecordable: no program can stand for it.
+            Exception: what the source itself raised.
+        """
+        session = Session(self._shown, self._device)
+        with session.modes():
+            self._begin(session)
+            session.require_recorded()
+            return Recording(session.program(self.rule, None, None))
+
+    def step(
+        self,
+        kept: Kept,
+        present: Sequence[bool],
+        outcomes: Sequence[bool] = (),
+        closure: str | None = None,
+    ) -> Recording:
+        """The program of one step.
+
+        Args:
+            kept: what the rule keeps now.
+            present: which parameters have a gradient.
+            outcomes: see `Tape`.
+            closure: None for a step without one; else the dtype of its loss, or
+                "nothing" where it returns none.
+
+        Raises:
+            Unrecordable, Exception: as `build`.
+        """
+        session = Session(self._shown, self._device)
+        with session.modes():
+            self._begin(session)
+        session = Session(self._shown, self._device, outcomes, session.parameters)
+        with session.modes():
+            session.restore(self.rule, kept)
+            session.give_gradients(present)
+            outside = outside_of(self.kind)
+            called = session.closure(closure)
+            with suppress(Unrecordable):
+                returned = call_step(self.rule, None if closure is None else called)
+            session.require_recorded()
+            if outside_of(self.kind) != outside:
+                raise session.tape.refuse("keeps something outside of the rule itself")
+            program = session.program(self.rule, kept, returned)
+            return Recording(program, called.calls)
+
+    def _begin(self, session: Session) -> None:
+        """A rule as it is built, with nothing left of an earlier recording."""
+        with suppress(Unrecordable):
+            self.kind = load(self._source, guards=RecordingGuards())
+            self.rule = self.kind(
+                [
+                    {"params": [session.parameters[at] for at in each]}
+                    for each in self._groups
+                ]
+            )
+        session.require_recorded()

@@ -1,0 +1,173 @@
+"""Numbers of a rule that is recorded: they count as Python's, and write it down.
+
+A symbol knows what it is now (an option, a step count, what was computed of them) or
+does not (a number out of a tensor: there are no tensors here). Asked for a branch, it
+leaves a guard; asked for a plain number, it leaves a guard that it stays that number,
+or cannot be recorded where nobody knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from dux_sandbox.recorded.number_operations import MEANINGS, Number, kind_of_result
+from dux_sandbox.recorded.tape import Tape
+
+_PLAIN = (float, int, bool)
+
+
+class Symbol:
+    """What both kinds of symbols do; made by `symbol`."""
+
+    tape: Tape
+    value: int
+    hint: Number | None
+    kind: str
+
+    def plain(self) -> Any:
+        """The number itself, with a guard that it stays what it is.
+
+        Raises:
+            Unrecordable: nobody knows it yet.
+        """
+        if self.hint is None:
+            raise self.tape.refuse(
+                "makes a plain number (an index, a size, a key, a text) of what it "
+                "read from a tensor"
+            )
+        if self.hint == self.hint:
+            same = self.tape.number("number.eq", self.value, self._of(self.hint))
+            self.tape.guard(same, True, True)
+        else:
+            self.tape.guard(self.tape.number("number.isnan", self.value), True, True)
+        return self.hint
+
+    def _of(self, other: Any) -> int:
+        return other.value if isinstance(other, Symbol) else self.tape.constant(other)
+
+    def apply(self, name: str, *numbers: Any) -> Any:
+        """The result of an operation on numbers of which this is one."""
+        values = [self._of(each) for each in numbers]
+        hints = [each.hint if isinstance(each, Symbol) else each for each in numbers]
+        known = None
+        if None not in hints:
+            known = MEANINGS[name](*hints)
+        kind = type(known).__name__
+        if known is None:
+            kinds = [
+                each.kind if isinstance(each, Symbol) else type(each).__name__
+                for each in numbers
+            ]
+            kind = kind_of_result(name, kinds)
+        made = self.tape.number(f"number.{name}", *values)
+        if kind == "bool":
+            guess = _guess(name, values)
+            told = None if known is None else bool(known)
+            return self.tape.guard(made, told, guess)
+        return symbol(self.tape, made, known, kind)
+
+    def __bool__(self) -> bool:
+        known = None if self.hint is None else bool(self.hint)
+        asked = self.tape.number("number.bool", self.value)
+        return self.tape.guard(asked, known, True)
+
+    def __int__(self) -> int:
+        return int(self.plain())
+
+    __index__ = __int__
+
+    def __float__(self) -> float:
+        return float(self.plain())
+
+    def __hash__(self) -> int:
+        return hash(self.plain())
+
+    def __str__(self) -> str:
+        return str(self.plain())
+
+    def __format__(self, form: str) -> str:
+        return format(self.plain(), form)
+
+    __repr__ = __str__
+
+    def __round__(self, digits: Any = None) -> Any:
+        if digits is None:
+            return self.apply("round_to_int", self)
+        return self.apply("round", self, digits)
+
+
+def _guess(name: str, values: list[int]) -> bool:
+    """What is taken for the answer until the trainer has told it."""
+    if name in ("eq", "ne") and values[0] == values[1]:
+        return name == "eq"
+    return name in ("isfinite", "ne")
+
+
+def _left(name: str) -> Callable[[Any, Any], Any]:
+    def operate(self: Symbol, other: Any) -> Any:
+        if not isinstance(other, (Symbol, *_PLAIN)):
+            return NotImplemented
+        return self.apply(name, self, other)
+
+    return operate
+
+
+def _right(name: str) -> Callable[[Any, Any], Any]:
+    def operate(self: Symbol, other: Any) -> Any:
+        if not isinstance(other, (Symbol, *_PLAIN)):
+            return NotImplemented
+        return self.apply(name, other, self)
+
+    return operate
+
+
+def _alone(name: str) -> Callable[[Any], Any]:
+    def operate(self: Symbol) -> Any:
+        return self.apply(name, self)
+
+    return operate
+
+
+_TWO = {
+    **{each: each for each in ("add", "sub", "mul", "floordiv", "mod", "pow")},
+    "truediv": "div",
+}
+for _name, _operation in _TWO.items():
+    setattr(Symbol, f"__{_name}__", _left(_operation))
+    setattr(Symbol, f"__r{_name}__", _right(_operation))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(Symbol, f"__{_name}__", _left(_name))
+for _name in ("neg", "pos", "abs", "ceil", "floor", "trunc"):
+    setattr(Symbol, f"__{_name}__", _alone(_name))
+
+
+class SymbolicFloat(Symbol, torch.SymFloat):
+    """A symbol that torch's functions take where they take a float."""
+
+    def __init__(self) -> None:
+        """Without a node: `tracing` takes symbols out before torch looks inside."""
+
+
+class SymbolicInt(Symbol, torch.SymInt):
+    """A symbol that torch's functions take where they take an int."""
+
+    def __init__(self) -> None:
+        """As of `SymbolicFloat`."""
+
+
+def symbol(tape: Tape, value: int, hint: Number | None, kind: str) -> Symbol:
+    """The symbol of a value of the tape.
+
+    Args:
+        hint: what it is now; None where nobody knows.
+        kind: "float", "int" or "number"; a boolean is never a symbol.
+    """
+    made = SymbolicInt() if kind == "int" else SymbolicFloat()
+    made.tape, made.value, made.hint, made.kind = tape, value, hint, kind
+    return made
+
+
+SYMBOLS: frozenset[type] = frozenset([SymbolicFloat, SymbolicInt])

@@ -1,0 +1,82 @@
+"""The programs that were recorded so far, and which of them a step may be."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dux_sandbox.recorded.program import Program, ValueType
+
+MOST_PROGRAMS = 256
+Path = tuple[tuple[int, bool], ...]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A verified program, ready to run.
+
+    Attributes:
+        types: of each value.
+        calls: how often the rule called the closure.
+        path: for each guard what it asks, as a number, and what it must come out as.
+        run: gives the values for some inputs; see `interpreting.interpret`.
+    """
+
+    program: Program
+    types: tuple[ValueType, ...]
+    calls: int
+    path: Path
+    run: Any
+
+
+def path_of(program: Program) -> Path:
+    """What each guard asks; equal in two programs where the same is asked."""
+    said: list[int] = [hash((each.place, each.type)) for each in program.inputs]
+    for each in program.operations:
+        attributes = tuple((key, str(value)) for key, value in each.attributes.items())
+        arguments = tuple(said[at] for at in each.arguments)
+        said.append(hash((each.name, attributes, arguments)))
+    return tuple((said[guard.value], guard.expected) for guard in program.guards)
+
+
+class Branches:
+    """Programs by what a step begins with, those used last first."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._by_key: OrderedDict[Hashable, list[Branch]] = OrderedDict()
+        self.count = 0
+
+    def add(self, key: Hashable, branch: Branch) -> None:
+        """One program more; the oldest goes where there are too many."""
+        self._by_key.setdefault(key, []).insert(0, branch)
+        self.count += 1
+        while self.count > MOST_PROGRAMS:
+            oldest, branches = next(iter(self._by_key.items()))
+            branches.pop()
+            self.count -= 1
+            if not branches:
+                del self._by_key[oldest]
+
+    def candidates(self, key: Hashable, ruled_out: list[Path]) -> Iterator[Branch]:
+        """Those that may be the step, but for paths that were seen to be wrong.
+
+        Args:
+            ruled_out: paths that do not hold; grows while this goes on.
+        """
+        branches = self._by_key.get(key)
+        if branches is None:
+            return
+        self._by_key.move_to_end(key)
+        for branch in list(branches):
+            if not any(branch.path[: len(path)] == path for path in ruled_out):
+                yield branch
+
+    def used(self, key: Hashable, branch: Branch) -> None:
+        """It was the step: the next one is tried with it first."""
+        branches = self._by_key[key]
+        if branches[0] is not branch:
+            branches.remove(branch)
+            branches.insert(0, branch)

@@ -1,0 +1,157 @@
+"""What a recorded rule keeps, in the trainer: named tensors and numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from dux_sandbox.recorded.program import Place, TensorType
+from dux_sandbox.recorded.trees import PuttingTogether, TakenApart, renumbered
+from dux_sandbox.recorded.typing_of import type_of
+from dux_sandbox.running import clone_value
+from dux_sandbox.running_rule import RuleState
+from dux_sandbox.values import ValueRefused
+
+Type = TensorType | str
+
+
+class KeptTree:
+    """State and attributes of a rule.
+
+    Attributes:
+        values: by place, each tensor and number.
+        key: changes whenever something else does, or the type of one of them.
+    """
+
+    def __init__(self) -> None:
+        """A rule that keeps nothing."""
+        self.values: dict[Place, Any] = {}
+        self.skeleton: list[Any] = []
+        self.key = ""
+        self._note()
+
+    def take(self, state: RuleState) -> None:
+        """Keep copies of what a rule has learned, in place of all.
+
+        Raises:
+            ValueRefused: it holds what is no plain data.
+        """
+        apart = TakenApart()
+        for index, entry in state.state.items():
+            apart.add(("state", index), clone_value(entry))
+        for name, value in state.attributes.items():
+            apart.add(("attribute", name), clone_value(value))
+        self.put(apart.skeleton, [value for _, value in apart.leaves])
+
+    def put(self, skeleton: list[Any], leaves: list[Any]) -> None:
+        """Keep these from now on; the leaf numbers of the skeleton are places in them.
+
+        Raises:
+            ValueRefused: the skeleton is malformed.
+        """
+        # Once put together and taken apart again each leaf has the place that it has.
+        parts = PuttingTogether(leaves.__getitem__).parts(skeleton)
+        apart = TakenApart()
+        for place, part in parts:
+            apart.add(place, part)
+        self.values = dict(apart.leaves)
+        self.skeleton = apart.skeleton
+        self._note()
+
+    def set(self, place: Place, value: Any) -> None:
+        """Another value at a leaf that there is."""
+        before = self.values[place]
+        self.values[place] = value
+        if type(before) is not type(value) or isinstance(value, torch.Tensor):
+            if _type(before) != _type(value):
+                self._note()
+
+    def types(self) -> dict[Place, Type]:
+        """The type of each leaf, in the order of their numbers."""
+        return {place: _type(value) for place, value in self.values.items()}
+
+    def leaves(self) -> list[tuple[Place, Type, Any]]:
+        """Of each leaf the place, the type, and what a number is."""
+        return _leaves(self.values)
+
+    def state(self) -> RuleState:
+        """Copies of all of it."""
+        leaves = list(self.values.values())
+        state: dict[int, dict[str, Any]] = {}
+        attributes: dict[str, Any] = {}
+        for place, part in PuttingTogether(leaves.__getitem__).parts(self.skeleton):
+            if place[0] == "state":
+                state[int(place[1])] = clone_value(part)
+            else:
+                attributes[str(place[1])] = clone_value(part)
+        return RuleState(state, attributes)
+
+    def _note(self) -> None:
+        types = [str(each) for each in self.types().values()]
+        self.key = json.dumps([self.skeleton, types])
+
+
+def _leaves(values: dict[Place, Any]) -> list[tuple[Place, Type, Any]]:
+    return [
+        (place, _type(value), None if isinstance(value, torch.Tensor) else value)
+        for place, value in values.items()
+    ]
+
+
+def _type(value: Any) -> Type:
+    return type_of(value) if isinstance(value, torch.Tensor) else type(value).__name__
+
+
+class OptionLeaves:
+    """The options of all groups, taken apart as `KeptTree` is.
+
+    Attributes:
+        values: by place, each number.
+        skeleton: with leaf numbers that begin at `first`.
+        key: as of `KeptTree`.
+    """
+
+    def __init__(self, options: list[dict[str, Any]], first: int) -> None:
+        """Take them apart.
+
+        Raises:
+            ValueRefused: a group holds what is no plain data.
+        """
+        apart = TakenApart()
+        for index, group in enumerate(options):
+            for name, value in group.items():
+                apart.add(("option", index, name), value)
+        if any(isinstance(value, torch.Tensor) for _, value in apart.leaves):
+            raise ValueRefused("a group holds a tensor")
+        self.values = dict(apart.leaves)
+        self._skeleton = apart.skeleton
+        self.skeleton = renumbered(apart.skeleton, lambda number: number + first)
+        types = [type(value).__name__ for value in self.values.values()]
+        self.key = json.dumps([apart.skeleton, types])
+
+    def leaves(self) -> list[tuple[Place, Type, Any]]:
+        """As of `KeptTree`."""
+        return _leaves(self.values)
+
+    def changed(self, values: dict[Place, Any], groups: int) -> list[dict[str, Any]]:
+        """The options of all groups with other numbers at some leaves."""
+        leaves = list((self.values | values).values())
+        return options_of(self._skeleton, dict(enumerate(leaves)), groups)
+
+
+def options_of(
+    skeleton: list[Any], leaves: dict[int, Any], groups: int | None
+) -> list[dict[str, Any]]:
+    """The options of each group, put together.
+
+    Args:
+        groups: how many there are; None: as many as the skeleton has.
+    """
+    parts = PuttingTogether(leaves.__getitem__).parts(skeleton)
+    last = max((int(place[1]) + 1 for place, _ in parts), default=0)
+    options: list[dict[str, Any]] = [{} for _ in range(groups or last)]
+    for place, part in parts:
+        options[int(place[1])][str(place[2])] = part
+    return options
