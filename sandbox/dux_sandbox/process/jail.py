@@ -10,10 +10,11 @@ import ctypes
 import os
 import platform
 import resource
+import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -214,6 +215,19 @@ def lock(
             active, detail = False, str(error)
         layers.append(Layer(name, active, detail, (time.perf_counter() - began) * 1e3))
     return layers
+
+
+def within_reach() -> Iterator[str]:
+    """What a locked process can reach all the same, where nothing else keeps it."""
+    reaches: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("a folder", lambda: os.open("/", os.O_RDONLY)),
+        ("the network", socket.socket),
+        ("a process", lambda: os.kill(os.getpid(), 0)),
+    )
+    for name, reach in reaches:
+        with suppress(OSError):
+            reach()
+            yield name
 
 
 def bound_memory(extra: int) -> None:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import ast
 import importlib
-import os
-import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import astuple
 from types import CodeType, FrameType
@@ -35,7 +33,7 @@ from dux_sandbox.process.plain_files import PlainFiles
 from dux_sandbox.runtime.text import plain
 
 # Loaded beforehand, where they are there: what optimizers and scripts import.
-_MODULES = """
+MODULES = """
 abc argparse collections collections.abc contextlib copy dataclasses datetime enum
 functools inspect itertools json logging math numbers numpy operator os pathlib random
 re string sys time typing typing_extensions uuid warnings torch.distributed
@@ -52,14 +50,14 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         request: "memory", bytes that the process may add.
     """
     torch.set_num_threads(1)
-    for name in _MODULES:
+    for name in MODULES:
         with suppress(Exception):  # a package may be there and broken
             importlib.import_module(name)
     for known in (torch.optim.SGD, torch.optim.Adam):
         dict(episodes(known, {}))
-    _stand_aside()
+    stand_aside()
     rows = [astuple(layer) for layer in jail.lock(request["memory"])]
-    channel.send({"layers": rows, "reached": list(_reached())})
+    channel.send({"layers": rows, "reached": list(jail.within_reach())})
     try:
         message, _ = channel.receive(None)
     except ChannelBroken:
@@ -70,19 +68,6 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     except BaseException as error:
         told = " ".join(plain(error).split())[:300]
         channel.send({"error": f"{type(error).__name__}: {told}"})
-
-
-def _reached() -> Iterator[str]:
-    """What is within reach all the same: no policy stands before this jail."""
-    reaches: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("a folder", lambda: os.open("/", os.O_RDONLY)),
-        ("the network", socket.socket),
-        ("a process", lambda: os.kill(os.getpid(), 0)),
-    )
-    for name, reach in reaches:
-        with suppress(OSError):
-            reach()
-            yield name
 
 
 def _answer(channel: Channel, message: dict[str, Any]) -> None:
@@ -151,7 +136,7 @@ def _watching(file: str, places: set[tuple[int, int]]) -> Iterator[None]:
         sys.settrace(None)
 
 
-def _stand_aside() -> None:
+def stand_aside() -> None:
     """Compilers give back what they are given: there is nothing to compile with."""
 
     def itself(function: Any = None, *arguments: Any, **options: Any) -> Any:
