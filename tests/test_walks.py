@@ -134,7 +134,7 @@ def test_a_rule_walks_through_its_child_as_the_page_says(tmp_path, monkeypatch):
     noted, size = tmp_path / "noted", 1 << 20
     noted.write_bytes(bytes(size))
     warm = spawning.Zygote(NOTED.format(path=str(noted), size=size))
-    monkeypatch.setattr(spawning, "zygote", lambda: warm)
+    monkeypatch.setattr(spawning, "zygote", lambda of: warm)
     expected = walk("a child")
 
     weight = torch.nn.Parameter(torch.ones(3))

@@ -199,7 +199,7 @@ def test_words_of_a_forged_answer_are_few_and_no_terminal_obeys_them():
 )
 def test_without_a_whole_jail_nothing_is_run(jail, said, monkeypatch):
     warm = Zygote(boot(jail))
-    monkeypatch.setattr("dux_sandbox.process.spawning.zygote", lambda: warm)
+    monkeypatch.setattr("dux_sandbox.process.spawning.zygote", lambda of: warm)
 
     try:
         with pytest.raises(CannotRun, match=said):

@@ -48,8 +48,11 @@ class Conversation:
         child.channel.on_full = child.resume
         self._left = 0.0  # of the time for the answer that is being read
 
-    def require_layers(self, names: Sequence[str]) -> None:
+    def require_layers(self, names: Sequence[str]) -> dict[str, Any]:
         """Hear which layers of the jail hold, before the child has read any source.
+
+        Returns:
+            All that the child has said of its jail.
 
         Raises:
             RuleFailed: one of `names` does not; or the child is late, gone, or tells
@@ -74,6 +77,7 @@ class Conversation:
                     "run `dux doctor`; this is the host's fault, not the rule's",
                 )
             )
+        return message
 
     def ask(
         self,

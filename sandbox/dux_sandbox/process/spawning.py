@@ -36,6 +36,8 @@ _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from dux_sandbox.process.zygote import main; main(int(sys.argv[2]))"
 )
+# What a warm process is told to run, by what its children run.
+_BOOTS = {"rules": _BOOT, "programs": f"{_BOOT[:-1]}, programs=True)"}
 
 
 class IsolationUnavailable(CannotRunSo, RuntimeError):
@@ -218,29 +220,35 @@ class Zygote:
         return answer
 
 
-_zygote: Zygote | None = None
+_zygotes: dict[str, Zygote] = {}
 _making = threading.Lock()
 
 
-def forked(request: dict[str, Any], descriptors: tuple[int, ...] = ()) -> Child:
-    """A fork of the trainer's warm process, or of a new one where that is lost.
+def forked(
+    request: dict[str, Any], descriptors: tuple[int, ...] = (), of: str = "rules"
+) -> Child:
+    """A fork of a warm process, as of `zygote`, or of a new one where that is lost.
 
     Raises:
         IsolationUnavailable: a new one is lost at once, or cannot start.
     """
     try:
-        return zygote().fork(request, descriptors)
+        return zygote(of).fork(request, descriptors)
     except WarmProcessLost:
-        return zygote().fork(request, descriptors)
+        return zygote(of).fork(request, descriptors)
 
 
-def zygote() -> Zygote:
-    """The warm process of this trainer: started at first use, anew when it died."""
-    global _zygote
+def zygote(of: str = "rules") -> Zygote:
+    """The warm process of this trainer: started at first use, anew when it died.
+
+    Args:
+        of: "rules", or "programs": what its children run, and what it has loaded.
+    """
     with _making:
-        if _zygote is None or not _zygote.usable:
-            if _zygote is not None:
-                _zygote.close()
-            _zygote = Zygote()
-            atexit.register(_zygote.close)
-        return _zygote
+        held = _zygotes.get(of)
+        if held is None or not held.usable:
+            if held is not None:
+                held.close()
+            held = _zygotes[of] = Zygote(_BOOTS[of])
+            atexit.register(held.close)
+        return held

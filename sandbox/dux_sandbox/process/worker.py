@@ -7,6 +7,7 @@ import os
 import socket
 from contextlib import suppress
 from dataclasses import astuple
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -30,6 +31,9 @@ from dux_sandbox.values import Decoder, ValueRefused, encode
 # A thread of torch's pool reserves a stack and an arena of address space.
 _THREAD_BYTES = 160 << 20
 _SHARE_OF_A_THREAD = 1 << 16  # elements; torch splits at 32768
+
+# By purpose, the module that serves it; each needs what a rule does not.
+_APART = {"laws": "law_worker", "plain": "plain_worker", "fit": "fit_worker"}
 
 _REHEARSAL = """
 import math
@@ -89,9 +93,9 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     """Lock this process, then answer the trainer until it goes away.
 
     Args:
-        request: "purpose" ("layers", "rule", "witness", "laws" or "plain"), "nonce",
-            and for a rule "mirror" (bytes), "memory" (bytes it may add), "threads",
-            and "rehearse" where there is time for it.
+        request: "purpose" ("layers", "rule", "witness", "laws", "plain" or "fit"),
+            "nonce", and for a rule "mirror" (bytes), "memory" (bytes it may add),
+            "threads", and "rehearse" where there is time for it.
             A witness is locked as a rule is, but for layers that "only" leaves out.
         descriptors: the channel's socket, then the mirror's memory.
     """
@@ -101,15 +105,9 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     tell_when_asked(descriptors[0])
     if request.get("rehearse"):
         rehearse()
-    if request["purpose"] == "laws":
-        from dux_sandbox.process import law_worker
-
-        law_worker.serve(channel, request)
-        return
-    if request["purpose"] == "plain":
-        from dux_sandbox.process import plain_worker
-
-        plain_worker.serve(channel, request)
+    apart = _APART.get(request["purpose"])
+    if apart is not None:
+        import_module(f"dux_sandbox.process.{apart}").serve(channel, request)
         return
     block = torch.empty(0, dtype=torch.uint8)
     memory = None

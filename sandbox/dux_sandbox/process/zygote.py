@@ -1,5 +1,7 @@
 """The warm process: torch is loaded once, and every rule gets a fresh fork of it.
 
+Programs fork from a second one, which has loaded more and is the same otherwise.
+
 It is started by the trainer with an empty environment, holds no user data, never
 runs generated code itself, and ends when the trainer's end of its socket closes.
 Run as `python -I -c "..." PATHS SOCKET` by `dux_sandbox.process.spawning`.
@@ -20,8 +22,12 @@ _MESSAGE_BYTES = 1 << 16
 _TELLS_OF_DEATHS = hasattr(os, "pidfd_open")
 
 
-def warm() -> None:
-    """Load and exercise what a rule may use, so that no child has to."""
+def warm(programs: bool = False) -> None:
+    """Load and exercise what a rule may use, so that no child has to.
+
+    Args:
+        programs: children run programs, which may use more.
+    """
     import types
 
     # torch.optim's own classes import torch._dynamo at their first use, only to
@@ -39,6 +45,10 @@ def warm() -> None:
     from dux_sandbox.process import worker
 
     worker.rehearse()
+    if programs:
+        from dux_sandbox.process import fit_worker
+
+        fit_worker.rehearse()
     try:
         import pyseccomp  # noqa: F401  (14 ms that each child would pay)
     except (ImportError, RuntimeError, OSError):
@@ -118,13 +128,13 @@ def _become_child(request: dict[str, Any], descriptors: list[int]) -> None:
         os._exit(status)
 
 
-def main(control_descriptor: int) -> None:
-    """Warm up, say so, and serve."""
+def main(control_descriptor: int, programs: bool = False) -> None:
+    """Warm up, say so, and serve; `programs` as of `warm`."""
     control = socket.socket(fileno=control_descriptor)
     control.set_inheritable(False)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     try:
-        warm()
+        warm(programs)
     except ImportError as error:
         control.sendall(json.dumps({"error": str(error)}).encode() + b"\n")
         return

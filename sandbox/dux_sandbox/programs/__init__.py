@@ -1,0 +1,1 @@
+"""Programs that train a model: what they define, and how one is run."""
