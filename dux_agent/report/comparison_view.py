@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from dux_agent.formatting import loss_text, model_title, plural, seconds_text
@@ -20,6 +19,7 @@ from dux_agent.report.comparison import (
     groups_of,
     paired,
 )
+from dux_agent.report.links import own_page
 from dux_agent.report.money import Prices, money_text
 from dux_agent.report.run_charts import NARROW, WIDE
 from dux_agent.report.run_view import run_state
@@ -176,7 +176,7 @@ def _run(run: RunHistory, prices: Prices) -> View:
         or "none",
         "time": seconds_text(seconds if math.isfinite(seconds) else None),
         "money": money_text(prices, [each.usage for each in run.decisions]),
-        "link": _link(run.path),
+        "link": own_page(run.path),
     }
 
 
@@ -184,9 +184,3 @@ def _matching(run: RunHistory) -> float | None:
     number = run.epochs[-1].number if run.epochs else None
     found = [each.test for each in run.control if each.number == number]
     return found[0] if found else None
-
-
-def _link(path: Path) -> str:
-    """Where the run's own page is, if it has been written."""
-    page = path.absolute() / "report.html"
-    return page.as_uri() if page.is_file() else ""

@@ -15,8 +15,10 @@ from markupsafe import Markup
 
 from dux_agent.errors import BadArgument
 from dux_agent.report.comparison_view import comparison_view
+from dux_agent.report.links import NAME
 from dux_agent.report.money import Prices
 from dux_agent.report.run_view import run_view
+from dux_agent.report.studies_view import studies_view
 from dux_agent.report.study_view import study_view
 from dux_agent.report.thinning import visible
 from dux_agent.run_folder.whole_file import write_whole
@@ -25,7 +27,6 @@ from dux_agent.run_history.records import RunHistory
 from dux_agent.tuning.reading import StudyTold, read_study
 from dux_agent.tuning.recorded_study import is_study
 
-NAME = "report.html"
 COMPARISON = "comparison.html"
 
 MOST_BYTES = 1_900_000
@@ -59,10 +60,11 @@ def write_report(
     paths = [Path(folder) for folder in folders]
     studies = [path for path in paths if is_study(path)]
     single = len(paths) == 1
-    if studies and not single:
+    if studies and len(studies) < len(paths):
+        other = next(path for path in paths if path not in studies)
         raise BadArgument(
-            f"{studies[0]} holds a study; run folders of trainings were wanted, since "
-            f"only those are compared; name it alone."
+            f"{studies[0]} holds a study and {other} a training; folders of one kind "
+            f"were wanted, since only those are compared; name them apart."
         )
     runs = [] if studies else [read_story(path) for path in paths]
     if output is not None:
@@ -72,7 +74,9 @@ def write_report(
     else:
         target = paths[0].absolute().parent / COMPARISON
     prices = prices or Prices()
-    if studies:
+    if studies and not single:
+        text = render_studies([read_study(path) for path in paths], prices)
+    elif studies:
         text = render_study(read_study(paths[0]))
     elif single:
         text = render_run(runs[0], prices)
@@ -105,6 +109,11 @@ def render_study(told: StudyTold) -> str:
 def render_comparison(runs: Sequence[RunHistory], prices: Prices) -> str:
     """The page that compares several runs, HTML."""
     return _render("comparison.html.j2", comparison_view(runs, prices))
+
+
+def render_studies(studies: Sequence[StudyTold], prices: Prices) -> str:
+    """The page that compares several studies, HTML."""
+    return _render("studies.html.j2", studies_view(studies, prices))
 
 
 def render_methods(page: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dux_agent.report.chart import Chart, Line, Size, axes_of, band_of, chart, series
+from dux_agent.report.study_groups import finite
 from dux_agent.tuning.reading import StudyTold
 from dux_agent.tuning.study import Trial
 from dux_agent.tuning_tasks.measures import band
@@ -80,11 +81,8 @@ def _best(told: StudyTold, size: Size) -> Chart:
     for number, value in points:
         before = so_far[-1][1] if so_far else value
         so_far.append((number, min(sign * value, sign * before) * sign))
-    random = [sign * t.value for t in told.control if t.value is not None]
-    bands = [
-        (float(count), *(sign * each for each in band(random[:_MOST_BANDED], count)))
-        for count in range(1, min(len(random), _MOST_BANDED) + 1)
-    ]
+    random = [t.value for t in told.control if t.value is not None]
+    bands = random_band(random, len(random), told.plan.maximize)
     numbers = [0.0, *(x for x, _ in points), *(each[0] for each in bands)]
     values = [y for _, y in so_far + points] + [y for b in bands for y in b[1:]]
     across, up = axes_of(size, numbers, values)
@@ -102,6 +100,25 @@ def _best(told: StudyTold, size: Size) -> Chart:
     lines.append(Line("test", "", series("test", points, across, up).dots))
     lines.append(series("val", so_far, across, up, dots=False))
     return chart(size, across, up, lines, x_name="evaluation")
+
+
+def random_band(
+    values: Sequence[float], most: int, maximize: bool
+) -> list[tuple[float, float, float, float]]:
+    """Random search's best so far: draws, 5 % quantile, mean, 95 % quantile.
+
+    Args:
+        values: of what it drew.
+        most: draws, at most.
+        maximize: higher values are better.
+    """
+    sign = -1.0 if maximize else 1.0
+    pool = [sign * value for value in values[:_MOST_BANDED]]
+    bands = []
+    for count in range(1, min(len(pool), most) + 1):
+        low, mean, high = (sign * each for each in band(pool, count))
+        bands.append((float(count), low, mean, high))
+    return bands
 
 
 def parallel(told: StudyTold) -> Parallel | None:
@@ -153,7 +170,10 @@ def _place(space: Space, name: str, trial: Trial) -> float | None:
     if isinstance(each, Choice):
         index = each.index(value)
         return None if index is None else (index + 0.5) / len(each.choices)
-    return each.to_unit(value) if isinstance(value, int | float) else None
+    number = finite(value)
+    # A trace may be anybody's: beyond the ends there is no place.
+    inside = None if number is None else min(max(number, each.low), each.high)
+    return None if inside is None else each.to_unit(inside)
 
 
 def _ends(space: Space, name: str) -> tuple[str, str]:

@@ -15,6 +15,9 @@ from dux_agent.tuning.recorded_study import recorded_study
 from dux_agent.tuning.study import Study, Trial, best_of
 from dux_prompts.tuning.space import Space
 
+_MOST_COUNTED = 10**12  # of anything that one call may have used
+_LARGEST = 1e300
+
 
 @dataclass
 class TrialTold:
@@ -138,7 +141,7 @@ def _take(one: TrialTold, event: Event, usage: Counter[str]) -> None:
         one.replies.append(str(data.get("content")))
         held = data.get("usage")
         for name, count in (held if isinstance(held, dict) else {}).items():
-            if type(count) is int:
+            if type(count) in (int, float) and 0 <= count < _MOST_COUNTED:
                 usage[str(name)] += count
     elif event.kind == "static_check":
         found = data.get("findings")
@@ -151,13 +154,18 @@ def _take(one: TrialTold, event: Event, usage: Counter[str]) -> None:
 
 def _trial_of(data: Mapping[str, Any]) -> Trial | None:
     """A trial of a trace, which may be anybody's; None where it is none."""
-    value, config = data.get("value"), data.get("config")
-    sound = value is None or (isinstance(value, int | float) and value == value)
+    numbers = (data.get("value"), data.get("measured"), data.get("seconds"))
+    sound = all(each is None or _is_number(each) for each in numbers)
     number = data.get("number")
-    if not sound or not isinstance(config, dict) or type(number) is not int:
+    if not sound or not isinstance(data.get("config"), dict) or type(number) is not int:
         return None
     try:
         trial = Trial.from_dict(data)
     except TypeError:
         return None
-    return trial if isinstance(trial.why, str) and isinstance(trial.by, str) else None
+    texts = (trial.why, trial.by, trial.error, trial.state)
+    return trial if all(isinstance(each, str) for each in texts) else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < _LARGEST

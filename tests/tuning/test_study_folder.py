@@ -239,10 +239,6 @@ def test_the_export_is_the_best_configuration(folder):
     )
 
 
-def test_several_folders_with_a_study_are_not_compared(folder):
-    assert 2 == dux("report", folder, folder).exit_code
-
-
 def test_a_study_on_the_command_line_is_resumed_from_its_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
