@@ -35,6 +35,7 @@ from dux_sandbox.process.spawning import Zygote
 OUTLIVE = "outlive the process that made it"
 _ANSWER_SECONDS = 20.0
 _ALIVE_SECONDS = 0.3  # what a process without the layer is watched for
+_DEATH_SECONDS = 10.0  # and one with it, on the busiest machine
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,9 @@ def witness(warm: Zygote | None = None) -> Witnessed:
             child = _fork(warm, request, only)
             stack.callback(child.kill)
             forked[name] = (child, *_told(child))
-        survived = _orphan(warm, [child for child, *_ in forked.values()])
-        for (_, _, said), alive in zip(forked.values(), survived, strict=True):
-            said[OUTLIVE] = None if alive else "it ended with it"
+        survived = _orphan(warm, {name: child for name, (child, *_) in forked.items()})
+        for name, (_, _, said) in forked.items():
+            said[OUTLIVE] = None if survived[name] else "it ended with it"
     _, layers, inside = forked["inside"]
     _, _, outside = forked["outside"]
     denying = {each.name: each.layers for each in ATTEMPTS} | {
@@ -182,16 +183,17 @@ def _told(child: Child) -> tuple[tuple[Layer, ...], dict[str, str | None]]:
     }
 
 
-def _orphan(warm: Zygote, children: list[Child]) -> list[bool]:
+def _orphan(warm: Zygote, children: dict[str, Child]) -> dict[str, bool]:
     """End the process that made them; whether each of them is still alive then."""
-    handles = [os.pidfd_open(child.pid) for child in children]
-    try:
+    with ExitStack() as stack:
+        handles = {name: os.pidfd_open(child.pid) for name, child in children.items()}
+        for handle in handles.values():
+            stack.callback(os.close, handle)
         warm.kill()
-        return [not _ended(handle) for handle in handles]
-    finally:
-        for handle in handles:
-            os.close(handle)
+        return {name: not _ended(name, handle) for name, handle in handles.items()}
 
 
-def _ended(handle: int) -> bool:
-    return bool(select.select([handle], [], [], _ALIVE_SECONDS)[0])
+def _ended(name: str, handle: int) -> bool:
+    ends = name in ("inside", "parent-death")
+    seconds = _DEATH_SECONDS if ends else _ALIVE_SECONDS
+    return bool(select.select([handle], [], [], seconds)[0])
