@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,16 @@ from hypothesis import HealthCheck, settings
 # two OpenMP teams on two busy cores (the trainer's and a rule's process) a step of
 # 0.6 ms took 9 to 23 ms.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# What else is set where they run must not decide what is printed, hidden or asked.
+_FOREIGN = re.compile(
+    "_proxy$|KEY|TOKEN|SECRET|PASSWORD"
+    "|^(FORCE_COLOR|NO_COLOR|PY_COLORS|GITHUB_ACTIONS|LANGSMITH|LANGCHAIN|OPENAI|OLLAMA)",
+    re.IGNORECASE,
+)
+for _name in filter(_FOREIGN.search, list(os.environ)):
+    del os.environ[_name]
+os.environ["COLUMNS"] = "80"
 
 ATTACKS = Path(__file__).parent / "attacks"
 

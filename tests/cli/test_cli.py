@@ -44,7 +44,6 @@ HARMFUL = GOOD.replace('alpha=-group["lr"]', "alpha=1e6")
 @pytest.fixture(autouse=True)
 def empty_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
     return tmp_path
 
 

@@ -98,9 +98,7 @@ def test_without_epochs_the_losses_are_those_of_the_observations(tmp_path):
     assert [None, None] == list(map(run.epochs_before, run.decisions))
 
 
-def test_the_table_has_losses_seconds_and_tokens(folder, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")
-
+def test_the_table_has_losses_seconds_and_tokens(folder):
     text = dux("trace", folder).stdout
 
     for told in ("3.0000", "→ 1.5000", "2.5", "1234", "applied", "Old", "New"):
