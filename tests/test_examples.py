@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -94,13 +93,10 @@ def postgres(monkeypatch):
     folder = tempfile.mkdtemp(dir="/tmp")
     if user is not None:
         shutil.chown(folder, user)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    data, options = f"{folder}/data", f"-h 127.0.0.1 -k {folder} -p {port} -F"
+    data = f"{folder}/data"
     made = [initdb, "-D", data, "-A", "trust", "-U", "dux"]
     subprocess.run(made, user=user, cwd=folder, check=True, capture_output=True)
-    serving = [server, "-D", data, *options.split()]
+    serving = [server, "-D", data, "-F", "-k", folder, "-h", ""]
     process = subprocess.Popen(
         serving,
         user=user,
@@ -112,7 +108,7 @@ def postgres(monkeypatch):
         for line in process.stderr:
             if b"ready to accept connections" in line:
                 break
-        address = f"postgresql://dux@127.0.0.1:{port}/postgres"
+        address = f"postgresql://dux@/postgres?host={folder}"
         monkeypatch.setenv("DUX_POSTGRES", address)
         yield
     finally:

@@ -22,13 +22,26 @@ class Thinking(OfflineRules):
         return super()._generate(*given, **options)
 
 
+class Waits:
+    """Takes its time after a step: the more, the longer no rule was applied."""
+
+    applied = False
+
+    def __call__(self, progress):
+        if progress.kind == "event":
+            self.applied |= "applied" == progress.event.data.get("verdict")
+        elif progress.kind == "step":
+            steps = (progress.epoch - 1) * progress.steps + progress.step
+            time.sleep(0.004 if self.applied else 0.001 * steps**2)
+
+
 @both
 def test_a_replay_decides_at_the_steps_at_which_the_run_had(execution, tmp_path):
     train(
         TASK,
         lm=Thinking(),
         run_dir=tmp_path / "run",
-        on_event=lambda progress: time.sleep(0.004),
+        on_event=Waits(),
         background=True,
         every=5,
         epochs=6,

@@ -33,7 +33,7 @@ class Play:
             "dry_run_steps": 10,
             **options,
         }
-        self.together = threading.Barrier(candidates, timeout=20)
+        self.together = threading.Barrier(candidates, timeout=120)
 
     def write(self, messages, options):
         prompt = messages[-1]["content"]
