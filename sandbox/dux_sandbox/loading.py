@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from types import CodeType
 from typing import Any, cast
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from dux_sandbox.runtime.guards import Guards
 from dux_sandbox.runtime.text import plain
 from dux_sandbox.static_check import judge
 
-__all__ = ["attributes_of", "load", "restore_attributes"]
+__all__ = ["attributes_of", "build_over", "load", "restore_attributes"]
 
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
@@ -80,6 +81,30 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     asked = demanded or judgement.asks_closure
     rule.requires_closure = rule.requires_closure or asked
     return cast("type[torch.optim.Optimizer]", rule)
+
+
+def build_over(
+    rule: type[torch.optim.Optimizer], groups: list[dict[str, Any]]
+) -> torch.optim.Optimizer:
+    """A rule of a class that `load` gave, over groups that hold parameters alone.
+
+    A constructor may read what it is given as the tensors of `model.parameters()`, and
+    not as groups: where there is one group, one that raises is given its tensors.
+
+    Raises:
+        Whatever the constructor raises, the first time.
+    """
+    random = torch.get_rng_state()
+    make: Any = rule
+    try:
+        return cast("torch.optim.Optimizer", make(groups))
+    # Generated code: what it raises is its own, and comes out where nothing helps.
+    except Exception:
+        if len(groups) == 1:
+            torch.set_rng_state(random)
+            with suppress(Exception):
+                return cast("torch.optim.Optimizer", make(list(groups[0]["params"])))
+        raise
 
 
 def namespace_of(rule: type[torch.optim.Optimizer]) -> dict[str, Any]:

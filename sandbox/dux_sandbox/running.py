@@ -19,7 +19,12 @@ from dux_sandbox.dropping import drop
 from dux_sandbox.faults import failure, is_the_rules
 from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.gradients import DenseGradients, forget
-from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.loading import (
+    attributes_of,
+    build_over,
+    load,
+    restore_attributes,
+)
 from dux_sandbox.option_values import check_options, shared
 from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.running_rule import ParamGroups as ParamGroups
@@ -132,7 +137,7 @@ class InlineRule:
         rule_class = load(source)
         groups = [{"params": list(group["params"])} for group in param_groups]
         try:
-            rule = rule_class(groups)  # type: ignore[call-arg]
+            rule = build_over(rule_class, groups)
             check_values(rule)
             for group in rule.param_groups:
                 check_options(group)

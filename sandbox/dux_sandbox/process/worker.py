@@ -15,7 +15,12 @@ import torch
 from dux_sandbox.closures import ClosurePlace, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
-from dux_sandbox.loading import attributes_of, load, restore_attributes
+from dux_sandbox.loading import (
+    attributes_of,
+    build_over,
+    load,
+    restore_attributes,
+)
 from dux_sandbox.option_values import as_numbers, shared
 from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
@@ -193,7 +198,7 @@ class _Server:
             {"params": [self._parameters[index] for index in indices]}
             for indices in message["groups"]
         ]
-        self._rule = rule_class(groups)  # type: ignore[call-arg]
+        self._rule = build_over(rule_class, groups)
         check_values(self._rule)
         groups = self._rule.param_groups
         options = [as_numbers(without_params(group)) for group in groups]

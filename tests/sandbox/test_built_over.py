@@ -1,0 +1,67 @@
+"""A rule whose constructor reads its parameters as tensors, and not as groups."""
+
+import pytest
+import torch
+
+from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.limits import Limits
+from tests.executions import both
+
+_RULE = """
+import torch
+
+
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.5):
+        params = list(params)
+        {begun}
+        super().__init__(params, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-group["lr"])
+"""
+READS_TENSORS = {
+    "clones": "self.begun = [each.detach().clone() for each in params]",
+    "counts": "self.count = sum(each.numel() for each in params)",
+    "asks": 'assert all(each.dim() < 3 for each in params), "too many axes"',
+    "draws": "self.drawn = [torch.randn_like(each) for each in params]",
+}
+
+
+def _built(begun, execution, count):
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(count)]
+    groups = [{"params": [each]} for each in weights]
+    source = _RULE.format(begun=begun)
+    rule = EXECUTIONS[execution].build(source, groups, limits=Limits(), seed=0)
+    return rule, groups, weights
+
+
+@both
+@pytest.mark.parametrize("name", list(READS_TENSORS))
+def test_it_is_given_tensors_where_there_is_one_group(name, execution):
+    rule, groups, weights = _built(READS_TENSORS[name], execution, 1)
+    for group, options in zip(groups, rule.options, strict=True):
+        group.update(options)
+    rule.bind(groups)
+    weights[0].grad = torch.ones(2)
+
+    rule.step()
+    rule.close()
+
+    assert torch.equal(torch.full((2,), 0.5), weights[0].detach())
+
+
+@both
+def test_of_several_groups_the_first_error_is_told(execution):
+    with pytest.raises(RuleFailed, match="dict.numel"):
+        _built(READS_TENSORS["counts"], execution, 2)
+
+
+@both
+def test_what_raises_on_tensors_as_well_is_told_as_it_was_first(execution):
+    with pytest.raises(RuleFailed, match="dict.mm"):
+        _built("params[0].mm(params[0])", execution, 1)
