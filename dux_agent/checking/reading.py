@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dux_agent.checking.strangers import stranger_finding
+from dux_agent.checking.trying import Tried
 from dux_agent.checking.vetted import Told, VettedClass
 from dux_agent.errors import BadArgument
-from dux_sandbox.findings import CheckReport, DryRunReport, Finding
+from dux_sandbox.findings import CheckReport, Finding
 from dux_sandbox.gathering.gathered import Gathered
 from dux_sandbox.gathering.joining import Joined, join
 from dux_sandbox.gathering.modules import SourceFile
@@ -72,16 +73,18 @@ class Part:
         placed = [self.lines.placed(finding) for finding in findings]
         return tuple(Told(file or self.file, finding) for file, finding in placed)
 
-    def vetted(self, tried: DryRunReport | None) -> VettedClass:
+    def vetted(self, tried: Tried | None) -> VettedClass:
         """With what came of the dry run."""
-        found = () if tried is None else tried.findings
+        report = None if tried is None else tried.report
+        found = () if report is None else report.findings
+        notes = () if tried is None else tried.notes
         return VettedClass(
             self.name,
             self.text,
             self.report,
             self.told([*self.report.findings, *found]),
-            (*self.told(self.report.notes), *self.unjudged),
-            tried,
+            (*self.told([*self.report.notes, *notes]), *self.unjudged),
+            report,
         )
 
 

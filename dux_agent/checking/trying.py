@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dux_sandbox.findings import DryRunReport
+from dux_sandbox.findings import DryRunReport, Finding
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -28,6 +28,34 @@ class Trial:
     optimizer: Optimizer
     objective: Callable[[Any, Any], Tensor]
     batches: Sequence[Any]
+
+    def of_matrices(self) -> Trial | None:
+        """The same with plain SGD over the matrices alone.
+
+        None where there are none, or nothing else.
+        """
+        import torch
+
+        every = [
+            each for group in self.optimizer.param_groups for each in group["params"]
+        ]
+        matrices = [each for each in every if each.ndim == 2]
+        if not matrices or len(matrices) == len(every):
+            return None
+        return replace(self, optimizer=torch.optim.SGD(matrices, lr=0.01))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of trying a rule.
+
+    Attributes:
+        report: of its last dry run.
+        notes: what it was given that not every loop would give it.
+    """
+
+    report: DryRunReport
+    notes: tuple[Finding, ...] = ()
 
 
 def built_in() -> Trial:
@@ -52,11 +80,32 @@ def built_in() -> Trial:
     )
 
 
-def try_out(source: str, trial: Trial) -> DryRunReport:
+def try_out(source: str, trial: Trial) -> Tried:
     """Ten steps of the rule beside the incumbent, as a decision would take them.
 
-    A rule that needs a closure is tried as in a loop that passes one.
+    A rule that needs a closure is tried as in a loop that passes one. One that raises
+    on the parameters of a model is tried on the matrices among them: some rules, Muon
+    for one, are for those alone.
     """
+    report = _in_its_loop(source, trial)
+    if report.ok or [each.rule for each in report.findings] != ["raised"]:
+        return Tried(report)
+    fewer = trial.of_matrices()
+    again = None if fewer is None else _in_its_loop(source, fewer)
+    if again is None or not again.ok:
+        return Tried(report)
+    raised = report.findings[0]
+    note = Finding(
+        "matrices only",
+        raised.line,
+        f"it was tried on the matrices of the model alone: with the others among its "
+        f"parameters it raised {raised.message}",
+        "give it the matrices, and the other parameters to another optimizer",
+    )
+    return Tried(again, (note,))
+
+
+def _in_its_loop(source: str, trial: Trial) -> DryRunReport:
     from dux_sandbox import dry_run
 
     def run(closure: bool) -> DryRunReport:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from dux_agent.checking.reading import Read, read
 from dux_agent.checking.vetted import Vetted
 from dux_agent.errors import BadArgument, DuxError
-from dux_sandbox.findings import DryRunReport, digest_of
+from dux_sandbox.findings import digest_of
 from dux_sandbox.gathering.modules import SourceFile
 
 if TYPE_CHECKING:
-    from dux_agent.checking.trying import Trial
+    from dux_agent.checking.trying import Trial, Tried
 
 # Far beyond any source that the check accepts; a larger file is read no further.
 _MOST_BYTES = 1 << 22
@@ -121,7 +121,7 @@ def _kind(held: Read) -> str:
     return "optimizer" if named or strangers else "other"
 
 
-def _tried(source: str, trial: Trial | None) -> DryRunReport:
+def _tried(source: str, trial: Trial | None) -> Tried:
     from dux_agent.checking.trying import built_in, try_out
     from dux_sandbox.dry_runs.scratch import CannotClone
     from dux_sandbox.process.spawning import IsolationUnavailable
