@@ -216,14 +216,14 @@ CONTRACTS = {
     ),
     "argument": (
         "import torch\nclass A(torch.optim.SGD):\n"
-        "    def __init__(self, params, rank):\n        super().__init__(params)",
-        "argument rank",
+        "    def __init__(self, params, projector):\n        super().__init__(params)",
+        "argument projector",
     ),
     "keyword_argument": (
         "import torch\nclass A(torch.optim.SGD):\n"
-        "    def __init__(self, params, *, rank):\n"
+        "    def __init__(self, params, *, projector):\n"
         "        super().__init__(params)",
-        "argument rank",
+        "argument projector",
     ),
     "no_parameters": (
         "import torch\nclass A(torch.optim.SGD):\n"

@@ -15,11 +15,12 @@ from dux_sandbox.language import grad_modes, idiom_names, vocabulary
 from dux_sandbox.language.backward_passes import leave_out
 from dux_sandbox.language.bindings import import_aliases
 from dux_sandbox.language.definitions import base_path
+from dux_sandbox.language.given_groups import complete
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
-from dux_sandbox.language.usual_values import UsualValues, rate_of
+from dux_sandbox.language.usual_values import UsualValues, marks_of, rate_of
 from dux_sandbox.language.wrapped import wrap
 
 _LISTS = ("body", "orelse", "finalbody")
@@ -66,6 +67,7 @@ def prepare(
     """
     aliases, blocks, reshaped = _looked_over(layers)
     records = Records(lambda node: path_of(node, aliases))
+    marks = marks_of(tree)
     usual = UsualValues()
     notes: list[Finding] = []
     changed = False
@@ -83,7 +85,7 @@ def prepare(
                 note = wrap(node)
                 usual.class_taken |= note is not None
                 given += [each for each in (note, split(node)) if each is not None]
-                given += leave_out(node)
+                given += [*complete(node), *leave_out(node)]
             kept = [each for each in node.body if not _about_module(each)]
             changed |= len(kept) != len(node.body)
             node.body = kept or [ast.copy_location(ast.Pass(), node)]
@@ -97,7 +99,7 @@ def prepare(
             changed |= bool(renamed)
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             before = [len(notes), len(node.decorator_list)]
-            notes += _take_off(node, aliases)
+            notes += _take_off(node, aliases, marks)
             changed |= before != [len(notes), len(node.decorator_list)]
     written = [records.named_tuple(each) or each for each in tree.body]
     if written != tree.body:
@@ -248,7 +250,7 @@ def _about_module(statement: ast.stmt) -> bool:
 
 
 def _take_off(
-    node: ast.FunctionDef | ast.ClassDef, aliases: dict[str, str]
+    node: ast.FunctionDef | ast.ClassDef, aliases: dict[str, str], marks: set[str]
 ) -> Iterator[Finding]:
     kept: list[ast.expr] = []
     for decorator in node.decorator_list:
@@ -265,7 +267,10 @@ def _take_off(
             kept.append(decorator)
     node.decorator_list = kept
     if isinstance(node, ast.FunctionDef):
-        yield from rate_of(node, lambda each: path_of(each, aliases) == _REQUIRED)
+        must = {_REQUIRED, *marks}
+        yield from rate_of(
+            node, lambda each: bool({path_of(each, aliases), ast.unparse(each)} & must)
+        )
     if isinstance(node, ast.ClassDef):
         yield from _never_shared(node)
         node.bases = [b for b in node.bases if not _says_only(b, aliases)]

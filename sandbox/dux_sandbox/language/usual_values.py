@@ -11,31 +11,8 @@ import copy
 from collections.abc import Callable, Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language.usual_names import usual
 
-# Of most of torch's own optimizers.
-USUAL_RATE = 1e-3
-USUAL: dict[str, object] = {
-    "lr": USUAL_RATE,
-    "learning_rate": USUAL_RATE,
-    "weight_decay": 0.0,
-    "momentum": 0.9,
-    "betas": (0.9, 0.999),
-    "beta1": 0.9,
-    "beta2": 0.999,
-    "beta": 0.9,
-    "beta3": 0.999,
-    "eps": 1e-8,
-    "epsilon": 1e-8,
-    "wd": 0.0,
-    "dampening": 0.0,
-    "nesterov": False,
-    "amsgrad": False,
-    "maximize": False,
-    # Of those that look around a step, or ahead of several.
-    "rho": 0.05,
-    "alpha": 0.5,
-    "k": 5,
-}
 WRAPPED = frozenset(
     """base_optim base_optimizer base_optimizer_cls inner_optimizer_cls optim
     optimizer_cls""".split()
@@ -87,7 +64,7 @@ class UsualValues:
             if arguments.kw_defaults[at] is None
         ]
         wanted = [*bare, *(each for _, each in keyed)]
-        found = [self._usual(each.arg, init) for each in wanted]
+        found = [self._usual(each, init) for each in wanted]
         if None in found:
             return
         values = [each for each in found if each is not None]
@@ -103,10 +80,11 @@ class UsualValues:
                 shown, self.class_taken = _OVER_PARAMETERS, True
             yield no_default(argument.arg, shown, init.lineno)
 
-    def _usual(self, name: str, init: ast.FunctionDef) -> ast.expr | None:
+    def _usual(self, argument: ast.arg, init: ast.FunctionDef) -> ast.expr | None:
+        name, known = argument.arg, usual(argument)
         value: ast.expr
-        if name in USUAL:
-            value = _literal(USUAL[name])
+        if known is not None:
+            value = _literal(known)
         elif name in WRAPPED and calls(init, name):
             value = ast.Name(USUAL_CLASS, ast.Load())
         elif name in BESIDE and len(init.args.args) > 1:
@@ -141,6 +119,17 @@ def put_first(function: ast.FunctionDef, text: str) -> None:
     function.body[documented:documented] = made
 
 
+def marks_of(tree: ast.Module) -> set[str]:
+    """Names of a module's own `required = object()`, that no caller ever passes."""
+    return {
+        target.id
+        for each in tree.body
+        if isinstance(each, ast.Assign) and ast.unparse(each.value) == "object()"
+        for target in each.targets
+        if isinstance(target, ast.Name)
+    }
+
+
 def rate_of(
     function: ast.FunctionDef, required: Callable[[ast.expr], bool]
 ) -> Iterator[Finding]:
@@ -156,11 +145,11 @@ def rate_of(
     for at, (argument, default) in enumerate(
         zip(named, arguments.defaults, strict=False)
     ):
-        name = argument.arg
-        must = name in USUAL and required(default)
-        if must or (name == "lr" and _must_be(function, default)):
-            arguments.defaults[at] = _placed(_literal(USUAL[name]), function)
-            yield no_default(name, repr(USUAL[name]), function.lineno)
+        known = usual(argument)
+        must = known is not None and required(default)
+        if must or (argument.arg == "lr" and _must_be(function, default)):
+            arguments.defaults[at] = _placed(_literal(known), function)
+            yield no_default(argument.arg, repr(known), function.lineno)
 
 
 def _literal(value: object) -> ast.expr:
@@ -204,10 +193,10 @@ def usual_arguments(node: ast.ClassDef) -> dict[str, str]:
         if isinstance(each, ast.FunctionDef) and each.name == "__init__":
             listed = each.args.args[-len(each.args.defaults) :]
             for argument, default in zip(listed, each.args.defaults, strict=False):
-                name = argument.arg
-                must = name in USUAL and ast.unparse(default).endswith("required")
+                name, known = argument.arg, usual(argument)
+                must = known is not None and ast.unparse(default).endswith("required")
                 if must or (name == "lr" and _must_be(each, default)):
-                    found[name] = repr(USUAL[name])
+                    found[name] = repr(known)
     for note in UsualValues().give(copy.deepcopy(node)):
         name, _, value = note.instead.removeprefix("write ").partition("=")
         found[name] = value
