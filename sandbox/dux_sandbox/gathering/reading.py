@@ -12,7 +12,8 @@ from dux_sandbox.gathering.modules import Files, SourceFile
 from dux_sandbox.gathering.outline import Outline, outline
 from dux_sandbox.gathering.scopes import Scope, scopes_of
 from dux_sandbox.gathering.text_edits import Edit, edited
-from dux_sandbox.language.preparing import FAILS, path_of
+from dux_sandbox.language.bindings import path_of
+from dux_sandbox.language.fallbacks import FAILS
 
 _Import = ast.Import | ast.ImportFrom
 

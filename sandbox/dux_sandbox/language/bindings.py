@@ -196,3 +196,14 @@ def _known_imports(imports: list[ast.AST], names: dict[str, int]) -> dict[str, s
         for alias, found in paths.items()
         if len(found) == 1 and names.get(alias) == times[alias]
     }
+
+
+def path_of(node: ast.AST, aliases: dict[str, str]) -> str | None:
+    """The dotted path that a name or attribute stands for, by the imports."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    if not isinstance(node, ast.Name) or node.id not in aliases:
+        return None
+    return ".".join([aliases[node.id], *reversed(names)])

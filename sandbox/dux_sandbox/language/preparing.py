@@ -11,10 +11,11 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import grad_modes, idiom_names, vocabulary
+from dux_sandbox.language import grad_modes, idiom_names
 from dux_sandbox.language.backward_passes import leave_out
-from dux_sandbox.language.bindings import import_aliases
+from dux_sandbox.language.bindings import import_aliases, path_of
 from dux_sandbox.language.definitions import base_path
+from dux_sandbox.language.fallbacks import kept
 from dux_sandbox.language.given_groups import complete
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
@@ -28,7 +29,6 @@ _BLOCKS = (
     *(ast.Module, ast.FunctionDef, ast.ClassDef, ast.If, ast.For, ast.While),
     *(ast.With, ast.Try, ast.ExceptHandler, ast.match_case),
 )
-FAILS = frozenset(["ImportError", "ModuleNotFoundError", "Exception"])
 _REQUIRED = "torch.optim.optimizer.required"
 # Modules of torch.optim that its own optimizers import from beside them.
 _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
@@ -75,9 +75,9 @@ def prepare(
         for name in _LISTS:
             held: list[ast.stmt] = getattr(node, name, [])
             if any(type(each) in (ast.If, ast.Try) for each in held):
-                kept = list(_kept(held, aliases)) or _something(held, node)
-                changed |= kept != held
-                held[:] = kept
+                left = list(kept(held, aliases)) or _something(held, node)
+                changed |= left != held
+                held[:] = left
         if isinstance(node, ast.ClassDef):
             changed |= records.write_out(node)
             given = list(usual.give(node))
@@ -86,9 +86,9 @@ def prepare(
                 usual.class_taken |= note is not None
                 given += [each for each in (note, split(node)) if each is not None]
                 given += [*complete(node), *leave_out(node)]
-            kept = [each for each in node.body if not _about_module(each)]
-            changed |= len(kept) != len(node.body)
-            node.body = kept or [ast.copy_location(ast.Pass(), node)]
+            about = [each for each in node.body if not _about_module(each)]
+            changed |= len(about) != len(node.body)
+            node.body = about or [ast.copy_location(ast.Pass(), node)]
             changed |= bool(given)
             notes += given
         if isinstance(node, (ast.With, ast.FunctionDef)):
@@ -106,21 +106,10 @@ def prepare(
         tree.body = [maker_import(written[0]), *written]
         changed = True
     usual.imported(tree)
-    kept = [each for each in tree.body if not _about_module(each)]
-    changed |= len(kept) != len(tree.body)
-    tree.body = kept
+    body = [each for each in tree.body if not _about_module(each)]
+    changed |= len(body) != len(tree.body)
+    tree.body = body
     return changed, notes
-
-
-def path_of(node: ast.AST, aliases: dict[str, str]) -> str | None:
-    """The dotted path that a name or attribute stands for, by the imports."""
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    if not isinstance(node, ast.Name) or node.id not in aliases:
-        return None
-    return ".".join([aliases[node.id], *reversed(names)])
 
 
 def _is_optimizer(node: ast.ClassDef, aliases: dict[str, str]) -> bool:
@@ -149,87 +138,6 @@ def _something(held: list[ast.stmt], node: ast.AST) -> list[ast.stmt]:
     if not needed or isinstance(node, ast.Module):
         return []
     return [ast.copy_location(ast.Pass(), held[0])]
-
-
-def _kept(held: list[ast.stmt], aliases: dict[str, str]) -> Iterator[ast.stmt]:
-    """The statements, with what never runs taken out and its alternative put in."""
-    left = list(reversed(held))
-    while left:
-        statement = left.pop()
-        if isinstance(statement, ast.If) and _for_checkers(statement.test, aliases):
-            left.extend(reversed(statement.orelse))
-        elif isinstance(statement, ast.Try) and _asks_in_vain(statement, aliases):
-            taken = [*statement.handlers[0].body, *statement.finalbody]
-            left.extend(reversed(taken))
-        elif isinstance(statement, ast.Try) and _is_fallback(statement):
-            if all(map(_is_known, _imports_of(statement))):
-                taken = [*statement.body, *statement.orelse, *statement.finalbody]
-            else:
-                taken = [*statement.handlers[0].body, *statement.finalbody]
-            left.extend(reversed(taken))
-        else:
-            yield statement
-
-
-def _for_checkers(test: ast.expr, aliases: dict[str, str]) -> bool:
-    path = path_of(test, aliases)
-    return path in ("typing.TYPE_CHECKING", "typing_extensions.TYPE_CHECKING")
-
-
-def _imports_of(statement: ast.Try) -> list[ast.stmt]:
-    return [s for s in statement.body if isinstance(s, (ast.Import, ast.ImportFrom))]
-
-
-def _is_fallback(statement: ast.Try) -> bool:
-    """A `try` that imports, and does something else where that fails."""
-    if not _imports_of(statement) or len(statement.handlers) != 1:
-        return False
-    handler = statement.handlers[0]
-    caught = handler.type
-    kinds = caught.elts if isinstance(caught, ast.Tuple) else [caught]
-    names = [kind.id for kind in kinds if isinstance(kind, ast.Name)]
-    simple = all(
-        isinstance(each, (ast.Import, ast.ImportFrom, ast.Assign, ast.Pass))
-        for each in statement.body
-    )
-    gives_up = any(isinstance(each, ast.Raise) for each in handler.body)
-    return simple and not gives_up and (caught is None or bool(FAILS & {*names}))
-
-
-def _asks_in_vain(statement: ast.Try, aliases: dict[str, str]) -> bool:
-    """`try: HAS = "x" in torch.ops.y.overloads()`, of what no rule can reach."""
-    if len(statement.handlers) != 1 or _imports_of(statement):
-        return False
-    caught = statement.handlers[0].type
-    name = caught.id if isinstance(caught, ast.Name) else ""
-    if caught is not None and name not in ("AttributeError", "Exception"):
-        return False
-    if any(isinstance(each, ast.Raise) for each in statement.handlers[0].body):
-        return False
-    return all(isinstance(each, ast.Assign) for each in statement.body) and any(
-        _leads_nowhere(path)
-        for node in ast.walk(ast.Module(statement.body, []))
-        if (path := path_of(node, aliases)) is not None
-    )
-
-
-def _leads_nowhere(path: str) -> bool:
-    """Whether a dotted path leaves the modules of a rule at a name they lack."""
-    parts = path.split(".")
-    for count in range(1, len(parts) + 1):
-        module = ".".join(parts[:count])
-        if module not in vocabulary.MODULES:
-            return count > 1 and not known_path(module)
-    return False
-
-
-def _is_known(statement: ast.stmt) -> bool:
-    """Whether every name that a statement imports is there for a rule."""
-    if isinstance(statement, ast.Import):
-        return all(alias.name in vocabulary.MODULES for alias in statement.names)
-    return all(known_path(path) for _, path in import_aliases(statement)) and not (
-        isinstance(statement, ast.ImportFrom) and statement.level
-    )
 
 
 def _about_module(statement: ast.stmt) -> bool:

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.text_edits import Edit
-from dux_sandbox.language.bindings import aliases_in
+from dux_sandbox.language.bindings import aliases_in, path_of
 from dux_sandbox.language.idiom_names import SPEED
-from dux_sandbox.language.preparing import path_of
 from dux_sandbox.mending.draft import Draft, Rewrite, Statements
 
 _KEPT = frozenset(

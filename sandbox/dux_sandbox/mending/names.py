@@ -11,8 +11,7 @@ import torch
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.outline import lines_of
 from dux_sandbox.gathering.text_edits import Edit
-from dux_sandbox.language.bindings import aliases_in
-from dux_sandbox.language.preparing import path_of
+from dux_sandbox.language.bindings import aliases_in, path_of
 from dux_sandbox.mending.draft import Draft, Rewrite, Statements
 
 _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)

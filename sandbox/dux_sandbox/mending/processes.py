@@ -14,8 +14,7 @@ from typing import Any
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.text_edits import Edit
-from dux_sandbox.language.bindings import aliases_in
-from dux_sandbox.language.preparing import path_of
+from dux_sandbox.language.bindings import aliases_in, path_of
 from dux_sandbox.mending.draft import Draft, Rewrite
 
 _ANSWERS: Mapping[str, Any] = {

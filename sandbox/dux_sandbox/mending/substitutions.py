@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.text_edits import Edit
-from dux_sandbox.language.bindings import aliases_in
-from dux_sandbox.language.preparing import path_of
+from dux_sandbox.language.bindings import aliases_in, path_of
 from dux_sandbox.mending.draft import Draft, Rewrite
 
 # Of numpy and of cmath-like modules: what math has by the same name, of numbers.
