@@ -1,0 +1,127 @@
+"""The C compiler of this machine: which it is, and C made into a library by it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+_FLAGS = (
+    *("-std=gnu11", "-O3", "-shared", "-fPIC", "-w"),
+    # Nothing that changes a value: no contraction that a template does not ask for, no
+    # reordering. What is off is errno and traps, which torch's own code has off, too.
+    *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+)
+_SECONDS = 120.0
+
+
+class CannotCompile(Exception):
+    """The compiler did not make a library of a kernel."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler.
+
+    Attributes:
+        command: how it is called, flags included.
+        identity: changes with the compiler, its flags and the processor.
+    """
+
+    command: tuple[str, ...]
+    identity: str
+
+    def compile(self, text: str, folder: Path) -> bytes:
+        """The library that it makes of C.
+
+        Args:
+            folder: private, and empty: files of the compiler go there.
+
+        Raises:
+            CannotCompile: it failed, or took more than two minutes.
+        """
+        source, library = folder / "kernel.c", folder / "kernel.so"
+        source.write_text(text)
+        command = [*self.command, "kernel.c", "-o", "kernel.so"]
+        environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(folder / "zig")}
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_SECONDS,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise CannotCompile(f"{self.command[0]}: {error}") from None
+        if done.returncode != 0 or not library.is_file():
+            said = done.stderr.decode(errors="replace")[:500]
+            raise CannotCompile(f"{self.command[0]} gave {done.returncode}: {said}")
+        return library.read_bytes()
+
+
+@lru_cache(maxsize=1)
+def compiler() -> Compiler | None:
+    """The compiler that $CC names, the system's, or PyPI's; None: there is none.
+
+    A kernel is for the processor of this machine, and for no other.
+    """
+    for command in _candidates():
+        version = _version(command)
+        if version is not None:
+            flags = (*_FLAGS, *_for_this_processor())
+            known = [*command, version, *flags, platform.machine(), _processor()]
+            identity = hashlib.sha256("\n".join(known).encode()).hexdigest()
+            return Compiler((*command, *flags), identity)
+    return None
+
+
+def _candidates() -> list[tuple[str, ...]]:
+    found: list[tuple[str, ...]] = []
+    if os.environ.get("CC"):
+        found.append(tuple(shlex.split(os.environ["CC"])))
+    for name in ("cc", "gcc", "clang"):
+        path = shutil.which(name)
+        if path is not None:
+            found.append((path,))
+    if find_spec("ziglang") is not None:
+        found.append((sys.executable, "-m", "ziglang", "cc"))
+    return found
+
+
+def _version(command: tuple[str, ...]) -> str | None:
+    try:
+        done = subprocess.run(
+            [*command, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+
+
+def _for_this_processor() -> tuple[str, ...]:
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return ("-march=native", "-mprefer-vector-width=512")
+    return ("-mcpu=native",)
+
+
+def _processor() -> str:
+    """What tells this processor from others that share a folder with it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    kept = [line for line in lines if line.startswith(("flags", "Features", "model"))]
+    return "\n".join(sorted(set(kept)))

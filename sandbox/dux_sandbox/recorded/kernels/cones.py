@@ -1,0 +1,246 @@
+"""What a pass has to make, gathered into strands: tensors that go through a kernel
+together because they read or write the same memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Reduce, Slot, Store
+from dux_sandbox.recorded.kernels.fusing import Fused, Gathered
+from dux_sandbox.recorded.program import Program, TensorType, ValueType
+
+
+@dataclass(frozen=True)
+class Root:
+    """One thing that a pass makes.
+
+    Attributes:
+        value: what is stored, or reduced.
+        output: the index of the output that it is stored to; None: it is kept.
+        gathered: how it is reduced, or None.
+        made: the value that the reduction is.
+    """
+
+    value: int
+    output: int | None = None
+    gathered: Gathered | None = None
+    made: int = -1
+
+
+@dataclass(frozen=True)
+class Strand:
+    """What one tensor of a pass, and those of its shape beside it, work with.
+
+    Attributes:
+        elements: of each of them.
+        buffers: the number of a value; or, from the number of values on, an output.
+        slots: values that are Python's numbers.
+    """
+
+    elements: int
+    buffers: tuple[int, ...]
+    slots: tuple[int, ...]
+
+
+class Cones:
+    """The ways from what is in memory to what a pass makes."""
+
+    def __init__(
+        self,
+        program: Program,
+        types: Sequence[ValueType],
+        fused: Mapping[int, Fused],
+        kept: Mapping[int, int],
+    ) -> None:
+        """Of a program.
+
+        Args:
+            fused: values that kernels make element by element.
+            kept: those of them that a pass writes to memory, with its stage.
+        """
+        self._program = program
+        self._types = types
+        self._fused = fused
+        self._kept = kept
+        inputs = {each.place: at for at, each in enumerate(program.inputs)}
+        self._in_place: dict[int, int] = {}
+        for index, output in enumerate(program.outputs):
+            at = inputs.get(output.place)
+            if at is not None and types[at] == types[output.value]:
+                self._in_place[index] = at
+
+    def strands(self, roots: Sequence[Root], stage: int) -> list[tuple[Chain, Strand]]:
+        """The strands of one stage, each with its chain."""
+        cones = [self._cone(root, stage) for root in roots]
+        groups = _Groups()
+        for index, (root, (_, leaves)) in enumerate(zip(roots, cones, strict=True)):
+            size = self._elements(root.value)
+            groups.join(index, [v for v in leaves if self._elements(v) == size])
+            if root.output is not None and root.output in self._in_place:
+                groups.join(index, [self._in_place[root.output]])
+        made = []
+        for members in groups.of(range(len(roots))):
+            links = sorted(set().union(*(cones[each][0] for each in members)))
+            together = [roots[each] for each in members]
+            made.append(_Weaver(self, together, links).woven())
+        return made
+
+    def _cone(self, root: Root, stage: int) -> tuple[set[int], set[int]]:
+        links: set[int] = set()
+        leaves: set[int] = set()
+        waiting = [root.value]
+        while waiting:
+            value = waiting.pop()
+            if value in links or value in leaves:
+                continue
+            if value not in self._fused or self._kept.get(value, stage) < stage:
+                leaves.add(value)
+                continue
+            links.add(value)
+            waiting += [v for v in self.arguments(value) if self.is_tensor(v)]
+        return links, leaves
+
+    def arguments(self, value: int) -> tuple[int, ...]:
+        """The arguments of the operation that makes a value."""
+        operation = self._program.operation_of(value)
+        return () if operation is None else operation.arguments
+
+    def is_tensor(self, value: int) -> bool:
+        """Whether it is no number."""
+        return isinstance(self._types[value], TensorType)
+
+    def tensor(self, value: int) -> TensorType:
+        """The type of a value that is a tensor."""
+        kind = self._types[value]
+        assert isinstance(kind, TensorType)
+        return kind
+
+    def _elements(self, value: int) -> int:
+        return self.tensor(value).elements
+
+    def fused(self, value: int) -> Fused:
+        """How a kernel makes it."""
+        return self._fused[value]
+
+    def in_place(self, output: int) -> int | None:
+        """The input whose place an output is written to, if it has its type."""
+        return self._in_place.get(output)
+
+    def buffer_of(self, output: int) -> int:
+        """The number of the buffer of an output."""
+        return self._program.values + output
+
+    def watched(self, output: int) -> bool:
+        """Whether what is written there must be finite."""
+        return self._program.outputs[output].place[0] == "parameter"
+
+
+class _Groups:
+    """Which roots share memory."""
+
+    def __init__(self) -> None:
+        self._parent: dict[tuple[str, int], tuple[str, int]] = {}
+
+    def join(self, root: int, values: Sequence[int]) -> None:
+        for value in values:
+            self._parent[self._top(("value", value))] = self._top(("root", root))
+
+    def _top(self, node: tuple[str, int]) -> tuple[str, int]:
+        while self._parent.setdefault(node, node) != node:
+            self._parent[node] = self._parent[self._parent[node]]
+            node = self._parent[node]
+        return node
+
+    def of(self, roots: Sequence[int]) -> list[list[int]]:
+        together: dict[tuple[str, int], list[int]] = {}
+        for root in roots:
+            together.setdefault(self._top(("root", root)), []).append(root)
+        return list(together.values())
+
+
+class _Weaver:
+    """One strand in the making: numbers of values become indices of its own."""
+
+    def __init__(self, cones: Cones, roots: list[Root], links: list[int]) -> None:
+        self._cones = cones
+        self._roots = roots
+        self._elements = cones.tensor(roots[0].value).elements
+        self._inside = set(links)
+        self._leaves: dict[int, int] = {}
+        self._slots: dict[int, int] = {}
+        order = [each for link in links for each in cones.arguments(link)]
+        for value in [*order, *(each.value for each in roots)]:
+            if not cones.is_tensor(value):
+                self._slots.setdefault(value, len(self._slots))
+            elif value not in self._inside:
+                self._leaves.setdefault(value, len(self._leaves))
+        self._at = {value: len(self._leaves) + k for k, value in enumerate(links)}
+        self._at.update(self._leaves)
+        self._links = [self._link(value) for value in links]
+        self._own: list[int] = []
+
+    def _single(self, value: int) -> bool:
+        return self._cones.tensor(value).elements == 1 < self._elements
+
+    def _link(self, value: int) -> Link:
+        fused, made = self._cones.fused(value), self._cones.tensor(value)
+        arguments = tuple(
+            self._at[each] if self._cones.is_tensor(each) else Slot(self._slots[each])
+            for each in self._cones.arguments(value)
+        )
+        return Link(
+            fused.name,
+            arguments,
+            fused.attributes,
+            made.dtype,
+            fused.works_in,
+            self._single(value),
+        )
+
+    def woven(self) -> tuple[Chain, Strand]:
+        """The chain, and the strand that goes through it."""
+        buffers = list(self._leaves)
+        stores, reduces, results = [], [], []
+        for root in self._roots:
+            if root.gathered is None:
+                stores.append(self._store(root, buffers))
+            else:
+                reduces.append(self._reduce(root, root.gathered))
+                results.append(root.made)
+        leaves = tuple(
+            Leaf(self._cones.tensor(value).dtype, self._single(value))
+            for value in self._leaves
+        )
+        chain = Chain(
+            leaves,
+            tuple(self._links),
+            tuple(stores),
+            tuple(reduces),
+            len(self._slots),
+        )
+        together = (*buffers, *self._own, *results)
+        return chain, Strand(self._elements, together, tuple(self._slots))
+
+    def _store(self, root: Root, buffers: list[int]) -> Store:
+        value = self._at[root.value]
+        if root.output is None:
+            self._own.append(root.value)
+            return Store(value)
+        watched = self._cones.watched(root.output)
+        target = self._cones.buffer_of(root.output)
+        source = self._cones.in_place(root.output)
+        leaf = None if source is None else self._leaves.get(source)
+        if leaf is None:
+            self._own.append(target)
+        else:
+            buffers[leaf] = target
+        return Store(value, leaf, watched)
+
+    def _reduce(self, root: Root, gathered: Gathered) -> Reduce:
+        value = self._at[root.value]
+        dtype = self._cones.tensor(root.value).dtype
+        if gathered.of_sizes:
+            self._links.append(Link("abs", (value,), (), dtype, dtype))
+            value = len(self._leaves) + len(self._links) - 1
+        return Reduce(value, gathered.kind, self._cones.tensor(root.made).dtype)

@@ -1,0 +1,172 @@
+"""Which operations of a program a kernel can do, and as what."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from dux_sandbox.recorded.kernels.chains import FLOATS, Reduction
+from dux_sandbox.recorded.kernels.functions import function
+from dux_sandbox.recorded.kernels.templates import (
+    CALLS,
+    ON_BOOLEANS,
+    Call,
+    is_known,
+    template_of,
+)
+from dux_sandbox.recorded.operations import TABLE
+from dux_sandbox.recorded.program import Operation, Program, TensorType, ValueType
+from dux_sandbox.recorded.rows import DTYPES
+from dux_sandbox.recorded.typing_of import result_of
+
+DTYPES_OF_KERNELS = (*FLOATS, "bool")
+"""The dtypes of tensors that a kernel can read and write."""
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+
+@dataclass(frozen=True)
+class Fused:
+    """An operation as a link of a chain; see `chains.Link`."""
+
+    name: str
+    attributes: tuple[tuple[str, Any], ...]
+    works_in: str
+
+
+def types_of(program: Program) -> tuple[ValueType, ...]:
+    """The type of each value of a program that was verified."""
+    types: list[ValueType] = [each.type for each in program.inputs]
+    for operation in program.operations:
+        given = tuple(types[each] for each in operation.arguments)
+        types.append(result_of(operation.name, given, operation.attributes))
+    return tuple(types)
+
+
+def fused_form(
+    program: Program, types: tuple[ValueType, ...], value: int
+) -> Fused | None:
+    """How a kernel makes a value element by element; None where none does."""
+    operation, made = program.operation_of(value), types[value]
+    if operation is None or not isinstance(made, TensorType):
+        return None
+    if not is_known(operation.name) or not _is_for_kernels(made):
+        return None
+    tensors = [
+        kind
+        for kind in (types[each] for each in operation.arguments)
+        if isinstance(kind, TensorType)
+    ]
+    for kind in tensors:
+        if not _is_for_kernels(kind) or kind.elements not in (1, made.elements):
+            return None
+        if kind.elements > 1 and kind.shape != made.shape:
+            return None
+    works_in = _works_in(operation, tensors, made)
+    if works_in is None or not _is_exact(program, types, operation):
+        return None
+    fused = Fused(operation.name, _attributes(program, operation), works_in)
+    call = template_of(fused.name, fused.attributes)
+    if isinstance(call, Call) and function(call.function, works_in) is None:
+        return None
+    return fused
+
+
+def _is_for_kernels(kind: TensorType) -> bool:
+    return kind.dtype in DTYPES_OF_KERNELS and kind.elements > 0
+
+
+def _works_in(
+    operation: Operation, tensors: list[TensorType], made: TensorType
+) -> str | None:
+    """The dtype that torch brings the arguments to before it computes."""
+    name = operation.name
+    given = [each.dtype for each in tensors if each.shape] or [
+        each.dtype for each in tensors
+    ]
+    if name == "to":
+        return given[0] if given[0] != "bool" else made.dtype
+    if name in ("where", "masked_fill") or made.dtype != "bool":
+        works_in = made.dtype
+    else:
+        common = DTYPES[given[0]]
+        for each in given[1:]:
+            common = torch.promote_types(common, DTYPES[each])
+        works_in = _NAMES[common]
+    return works_in if works_in != "bool" or name in ON_BOOLEANS else None
+
+
+def _is_exact(
+    program: Program, types: tuple[ValueType, ...], operation: Operation
+) -> bool:
+    """Whether the template means what torch does, for arguments of these kinds."""
+    kinds = [types[each] for each in operation.arguments]
+    if operation.name == "pow":
+        exponent = _constant(program, operation.arguments[1])
+        # Torch looks at the number: 2.0 is a square, whatever it was before.
+        return isinstance(kinds[0], TensorType) and (
+            exponent is not None or isinstance(kinds[1], TensorType)
+        )
+    if operation.name == "clamp":
+        return all(isinstance(each, str) for each in kinds[1:])
+    if operation.name in CALLS or operation.name.startswith("bitwise"):
+        return all(isinstance(each, TensorType) for each in kinds)
+    return True
+
+
+def _constant(program: Program, value: int) -> float | None:
+    operation = program.operation_of(value)
+    if operation is None or operation.name != "constant":
+        return None
+    return float(operation.attributes["value"])
+
+
+def _attributes(program: Program, operation: Operation) -> tuple[tuple[str, Any], ...]:
+    if operation.name == "pow":
+        exponent = _constant(program, operation.arguments[1])
+        return () if exponent is None else (("exponent", exponent),)
+    return ()
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A reduction as a kernel does it, of all elements of one value to one.
+
+    Attributes:
+        of_sizes: of the absolute values.
+    """
+
+    kind: Reduction
+    of_sizes: bool = False
+
+
+def gathered_form(
+    program: Program, types: tuple[ValueType, ...], value: int
+) -> Gathered | None:
+    """How a kernel makes a value by reducing its argument; None where none does."""
+    operation, made = program.operation_of(value), types[value]
+    if operation is None or not isinstance(made, TensorType) or made.elements != 1:
+        return None
+    if TABLE[operation.name].room != "reduction":
+        return None
+    kind = types[operation.arguments[0]]
+    assert isinstance(kind, TensorType)
+    if kind.dtype not in FLOATS or made.dtype != kind.dtype or kind.elements < 2:
+        return None
+    if operation.name == "norm":
+        order = _constant(program, operation.arguments[1])
+        known: dict[float | None, Gathered] = {
+            1.0: Gathered("sum", of_sizes=True),
+            2.0: Gathered("norm2"),
+            math.inf: Gathered("amax", of_sizes=True),
+        }
+        return known.get(order)
+    simple: dict[str, Gathered] = {
+        "sum": Gathered("sum"),
+        "mean": Gathered("mean"),
+        "amax": Gathered("amax"),
+        "amin": Gathered("amin"),
+    }
+    return simple.get(operation.name)

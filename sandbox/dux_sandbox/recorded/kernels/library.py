@@ -1,0 +1,151 @@
+"""A compiled kernel in this process, and how it is called over its strands."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dux_sandbox.recorded.kernels.chains import Chain
+from dux_sandbox.recorded.kernels.functions import torch_folder
+
+BLOCK = 4096
+"""Elements of a block, as in `prelude`: what one thread takes at a time."""
+_WORTH_A_THREAD = 32_768
+"""Elements below which another thread costs more than it brings, as torch has it."""
+
+
+class _Arguments(ctypes.Structure):
+    """`struct call` of `prelude`."""
+
+    _fields_ = [
+        *((name, ctypes.c_void_p) for name in ("buffers", "numbers", "elements")),
+        *((name, ctypes.c_void_p) for name in ("strand", "first", "blocks_to")),
+        *((name, ctypes.c_void_p) for name in ("partial", "functions", "thread")),
+        *((name, ctypes.c_int64) for name in ("blocks", "strands")),
+        *((name, ctypes.c_int32) for name in ("threads", "bad")),
+    ]
+
+
+class Library:
+    """The machine code of one chain."""
+
+    def __init__(self, chain: Chain, code: bytes, functions: Sequence[int]) -> None:
+        """Load it. The file that it is loaded from is this process's alone.
+
+        Raises:
+            OSError: it is no library.
+        """
+        self.chain = chain
+        with tempfile.TemporaryDirectory(prefix="dux-kernel-") as folder:
+            path = Path(folder) / "kernel.so"
+            path.write_bytes(code)
+            self._loaded = ctypes.CDLL(str(path))
+        self.run = _address(self._loaded.run)
+        self._finish = self._loaded.finish
+        self._finish.argtypes, self._finish.restype = [ctypes.c_void_p], None
+        self._run = self._loaded.run
+        self._run.argtypes, self._run.restype = [ctypes.c_void_p], None
+        self.functions = (ctypes.c_void_p * max(1, len(functions)))(*functions)
+
+    def call(self, arguments: _Arguments, threads: int) -> None:
+        """Run over all strands; Python's lock is free meanwhile."""
+        arguments.threads, arguments.bad = threads, 0
+        at = ctypes.addressof(arguments)
+        if threads > 1:
+            parallel, _ = _openmp() or (None, 0)
+            assert parallel is not None
+            parallel(self.run, at, threads, 0)
+        else:
+            self._run(at)
+        if self.chain.reduces:
+            self._finish(at)
+
+
+class Bound:
+    """A library with the strands that it is called over."""
+
+    def __init__(self, library: Library, elements: Sequence[int]) -> None:
+        """Make room for strands of so many elements each."""
+        chain, count = library.chain, len(elements)
+        self._library = library
+        self._buffers = (ctypes.c_void_p * (count * chain.buffers))()
+        self._numbers = (ctypes.c_double * max(1, count * chain.numbers))()
+        self._elements = (ctypes.c_int64 * count)(*elements)
+        pieces = [-(-each // BLOCK) for each in elements]
+        blocks = sum(pieces)
+        self._strand = (ctypes.c_int32 * max(1, blocks))()
+        self._first = (ctypes.c_int64 * max(1, blocks))()
+        self._blocks_to = (ctypes.c_int64 * count)(*accumulate(pieces))
+        self._partial = (ctypes.c_double * max(1, blocks * len(chain.reduces)))()
+        at = 0
+        for strand, many in enumerate(pieces):
+            for block in range(many):
+                self._strand[at], self._first[at] = strand, block * BLOCK
+                at += 1
+        self._worth = max(1, sum(elements) // _WORTH_A_THREAD)
+        openmp = _openmp()
+        self._most = blocks if openmp is not None else 1
+        self._arguments = _Arguments(
+            ctypes.addressof(self._buffers),
+            ctypes.addressof(self._numbers),
+            ctypes.addressof(self._elements),
+            ctypes.addressof(self._strand),
+            ctypes.addressof(self._first),
+            ctypes.addressof(self._blocks_to),
+            ctypes.addressof(self._partial),
+            ctypes.addressof(library.functions),
+            openmp[1] if openmp is not None else None,
+            blocks,
+            count,
+        )
+
+    def fill(self, pointers: list[Any], numbers: list[Any]) -> None:
+        """Say which memory and which numbers the next call works with.
+
+        Args:
+            pointers: for each buffer of each strand in turn.
+            numbers: for each slot of each strand in turn.
+        """
+        self._buffers[:] = pointers
+        if numbers:
+            self._numbers[:] = numbers
+
+    def call(self) -> bool:
+        """Do it, with as many threads as torch would use now.
+
+        Returns:
+            Whether all watched values that were written are finite.
+        """
+        threads = min(torch.get_num_threads(), self._worth, self._most)
+        self._library.call(self._arguments, max(1, threads))
+        return not self._arguments.bad
+
+
+def _address(function: Callable[..., object]) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1)
+def _openmp() -> tuple[Callable[..., object], int] | None:
+    """How torch's own pool of threads runs a function, and asks which thread it is.
+
+    None where torch does not use GNU's OpenMP: kernels have one thread there.
+    """
+    names = sorted(torch_folder().glob("libgomp*.so*"))
+    for name in (None, *map(str, names)):
+        try:
+            library = ctypes.CDLL(name)
+            parallel, thread = library.GOMP_parallel, library.omp_get_thread_num
+        except (OSError, AttributeError):
+            continue
+        parallel.argtypes = [ctypes.c_void_p] * 2 + [ctypes.c_uint] * 2
+        parallel.restype = None
+        return parallel, _address(thread)
+    return None

@@ -1,0 +1,217 @@
+"""A program cut into stages: numbers and torch's calls, then passes of kernels.
+
+Element-wise values are not kept: each pass computes anew what it needs from what is in
+memory, since reading is what costs. So a norm of gradients is one pass that only reads,
+and all writes are one pass at the end, after the guards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dux_sandbox.recorded.kernels.chains import Chain
+from dux_sandbox.recorded.kernels.cones import Cones, Root, Strand
+from dux_sandbox.recorded.kernels.fusing import (
+    DTYPES_OF_KERNELS,
+    Fused,
+    Gathered,
+    fused_form,
+    gathered_form,
+    types_of,
+)
+from dux_sandbox.recorded.program import Program, TensorType, ValueType
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One kernel, and the strands that go through it."""
+
+    chain: Chain
+    strands: tuple[Strand, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What can be done once all earlier stages are.
+
+    Attributes:
+        plain: values that Python and torch compute, in order.
+        guards: indices of guards that can be asked then.
+        passes: kernels that run after that; what they make is there in the next stage.
+    """
+
+    plain: tuple[int, ...]
+    guards: tuple[int, ...]
+    passes: tuple[Pass, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole step.
+
+    Attributes:
+        types: of each value.
+        stages: in order; the writes of the last one are the step's.
+        copies: indices of tensor outputs that no pass writes.
+        cloned: inputs of one element that are copied before the last stage's passes,
+            since one strand writes what another reads.
+        laid_out: values that torch makes and kernels read, or the other way round.
+    """
+
+    program: Program
+    types: tuple[ValueType, ...]
+    stages: tuple[Stage, ...]
+    copies: tuple[int, ...]
+    cloned: tuple[int, ...]
+    laid_out: frozenset[int]
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """All kernels, each once."""
+        found = [each.chain for stage in self.stages for each in stage.passes]
+        return tuple(dict.fromkeys(found))
+
+
+def plan_of(program: Program) -> Plan:
+    """The plan of a program that was verified, on tensors in the CPU's memory."""
+    return _Planner(program).plan()
+
+
+class _Planner:
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._types = types_of(program)
+        self._fused: dict[int, Fused] = {}
+        self._gathered: dict[int, Gathered] = {}
+        self._ready: list[int] = []
+        self._kept: dict[int, int] = {}
+        self._needed = self._what_is_needed()
+        for value in range(program.values):
+            self._ready.append(self._place(value))
+
+    def _what_is_needed(self) -> set[int]:
+        program = self._program
+        waiting = [each.value for each in program.outputs]
+        waiting += [each.value for each in program.guards]
+        waiting += [] if program.result is None else [program.result]
+        # Python's numbers are all computed: one that cannot be ends the step.
+        for value in range(len(program.inputs), program.values):
+            if isinstance(self._types[value], str):
+                waiting.append(value)
+        needed: set[int] = set()
+        while waiting:
+            value = waiting.pop()
+            if value not in needed:
+                needed.add(value)
+                operation = program.operation_of(value)
+                waiting += operation.arguments if operation is not None else ()
+        return needed
+
+    def _place(self, value: int) -> int:
+        """The stage in which a value can be had."""
+        operation = self._program.operation_of(value)
+        if operation is None or value not in self._needed:
+            return 0
+        fused = fused_form(self._program, self._types, value)
+        if fused is not None:
+            self._fused[value] = fused
+            return max((self._ready[each] for each in operation.arguments), default=0)
+        gathered = gathered_form(self._program, self._types, value)
+        if gathered is not None:
+            self._gathered[value] = gathered
+            return self._ready[operation.arguments[0]] + 1
+        return max((self._in_memory(each) for each in operation.arguments), default=0)
+
+    def _in_memory(self, value: int) -> int:
+        """The stage in which a value is in memory, for torch to see."""
+        if value not in self._fused:
+            return self._ready[value]
+        self._kept[value] = self._ready[value]
+        return self._ready[value] + 1
+
+    def plan(self) -> Plan:
+        """The stages, one after the other."""
+        program = self._program
+        if program.result is not None:
+            self._in_memory(program.result)
+        asked = [self._ready[each.value] for each in program.guards]
+        written = [self._ready[each.value] for each in program.outputs]
+        seen = [self._ready[value] for value in self._needed]
+        kept = [at + 1 for at in self._kept.values()]
+        last = max([0, *asked, *written, *seen, *kept])
+        cones = Cones(program, self._types, self._fused, self._kept)
+        stages: list[Stage] = []
+        writes, copies = self._writes()
+        for stage in range(last + 1):
+            roots = self._roots(stage) + (writes if stage == last else [])
+            passes = _together(cones.strands(roots, stage))
+            stages.append(self._stage(stage, passes))
+        cloned, laid_out = self._read_by(stages)
+        return Plan(program, self._types, tuple(stages), copies, cloned, laid_out)
+
+    def _roots(self, stage: int) -> list[Root]:
+        """What must be in memory before the next stage."""
+        kept = [Root(value) for value, at in self._kept.items() if at == stage]
+        for value, gathered in self._gathered.items():
+            (source, *_) = self._program.operations[
+                value - len(self._program.inputs)
+            ].arguments
+            if self._ready[source] == stage:
+                kept.append(Root(source, gathered=gathered, made=value))
+        return kept
+
+    def _writes(self) -> tuple[list[Root], tuple[int, ...]]:
+        """The outputs that kernels write, and the others that are tensors."""
+        roots, copies = [], []
+        for index, output in enumerate(self._program.outputs):
+            kind = self._types[output.value]
+            if not isinstance(kind, TensorType):
+                continue
+            if kind.dtype in DTYPES_OF_KERNELS and kind.elements:
+                roots.append(Root(output.value, output=index))
+            else:
+                copies.append(index)
+        return roots, tuple(copies)
+
+    def _stage(self, stage: int, passes: tuple[Pass, ...]) -> Stage:
+        plain = [
+            value
+            for value in range(len(self._program.inputs), self._program.values)
+            if value in self._needed
+            and self._ready[value] == stage
+            and value not in self._fused
+            and value not in self._gathered
+        ]
+        guards = [
+            index
+            for index, guard in enumerate(self._program.guards)
+            if self._ready[guard.value] == stage
+        ]
+        return Stage(tuple(plain), tuple(guards), passes)
+
+    def _read_by(self, stages: list[Stage]) -> tuple[tuple[int, ...], frozenset[int]]:
+        """Values that kernels read: inputs to be cloned, and what torch makes."""
+        program = self._program
+        places = {each.place for each in program.outputs}
+        cloned, laid_out = [], []
+        for stage in stages:
+            for strand in (each for one in stage.passes for each in one.strands):
+                for value in strand.buffers:
+                    if value >= program.values or not isinstance(
+                        self._types[value], TensorType
+                    ):
+                        continue
+                    if value >= len(program.inputs):
+                        laid_out.append(value)
+                    elif stage is stages[-1]:
+                        if program.inputs[value].place in places:
+                            cloned.append(value)
+        return tuple(dict.fromkeys(cloned)), frozenset(laid_out)
+
+
+def _together(strands: list[tuple[Chain, Strand]]) -> tuple[Pass, ...]:
+    """Strands of one chain are one call."""
+    by_chain: dict[Chain, list[Strand]] = {}
+    for chain, strand in strands:
+        by_chain.setdefault(chain, []).append(strand)
+    return tuple(Pass(chain, tuple(many)) for chain, many in by_chain.items())

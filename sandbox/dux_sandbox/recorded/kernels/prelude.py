@@ -1,0 +1,166 @@
+"""The C that every kernel begins and ends with: types, roundings, reductions."""
+
+PRELUDE = r"""
+#include <stdint.h>
+
+/* What one call works on; `library.Arguments` is its twin. */
+struct call {
+  void *const *buffers;      /* of each strand in turn */
+  const double *numbers;     /* of each strand in turn */
+  const int64_t *elements;   /* of each strand */
+  const int32_t *strand;     /* of each block */
+  const int64_t *first;      /* of each block, its first element */
+  const int64_t *blocks_to;  /* of each strand, the end of its blocks */
+  double *partial;           /* of each block, its part of each reduction */
+  void *const *functions;
+  int32_t (*thread)(void);
+  int64_t blocks;
+  int64_t strands;
+  int32_t threads;
+  int32_t bad;               /* set where a watched value is not finite */
+};
+
+enum { BLOCK = 4096, PIECE = 512 };
+
+typedef _Float16 half_t;
+typedef union { uint32_t bits; float value; } word;
+
+static inline float wide_bfloat16(uint16_t x) {
+  word w = {.bits = (uint32_t)x << 16};
+  return w.value;
+}
+static inline uint16_t narrow_bfloat16(float x) {
+  word w = {.value = x};
+  uint32_t even = w.bits + 0x7fff + ((w.bits >> 16) & 1);
+  return x != x ? 0x7fc0 : (uint16_t)(even >> 16);
+}
+static inline float round_bfloat16(float x) {
+  return wide_bfloat16(narrow_bfloat16(x));
+}
+
+#define LOAD_float32(x) (x)
+#define LOAD_float64(x) (x)
+#define LOAD_float16(x) ((float)(x))
+#define LOAD_bfloat16(x) wide_bfloat16(x)
+#define LOAD_bool(x) ((int32_t)((x) != 0))
+#define SAVE_float32(x) (x)
+#define SAVE_float64(x) (x)
+#define SAVE_float16(x) ((half_t)(x))
+#define SAVE_bfloat16(x) narrow_bfloat16(x)
+#define SAVE_bool(x) ((uint8_t)((x) != 0))
+#define ROUND_float32(x) ((float)(x))
+#define ROUND_float64(x) ((double)(x))
+#define ROUND_float16(x) ((float)(half_t)(float)(x))
+#define ROUND_bfloat16(x) round_bfloat16((float)(x))
+#define ROUND_bool(x) ((int32_t)((x) != 0))
+/* Between two steps of a power: eager does these in bfloat16, and those in float. */
+#define INNER_float32(x) (x)
+#define INNER_float64(x) (x)
+#define INNER_float16(x) (x)
+#define INNER_bfloat16(x) round_bfloat16(x)
+#define CLAMP(x, low, high)                                                   \
+  ((low) > (high) || (x) > (high) ? (high) : (x) < (low) ? (low) : (x))
+
+#define EIGHT(real, name)                                                     \
+  typedef real name##_eight __attribute__((vector_size(8 * sizeof(real))));   \
+  static inline name##_eight name##_load(const real *at) {                    \
+    name##_eight made;                                                        \
+    __builtin_memcpy(&made, at, sizeof made);                                 \
+    return made;                                                              \
+  }
+EIGHT(float, float)
+EIGHT(double, double)
+
+#define SUM(real, of, each)                                                   \
+  static double of##_##real(const real *at, int64_t count) {                  \
+    double_eight sums = {0};                                                  \
+    int64_t i = 0;                                                            \
+    for (; i + 8 <= count; i += 8) {                                          \
+      double_eight x =                                                        \
+          __builtin_convertvector(real##_load(at + i), double_eight);         \
+      sums += each;                                                           \
+    }                                                                         \
+    double sum = ((sums[0] + sums[4]) + (sums[2] + sums[6])) +                \
+                 ((sums[1] + sums[5]) + (sums[3] + sums[7]));                 \
+    for (; i < count; i++) {                                                  \
+      double x = at[i];                                                       \
+      sum += each;                                                            \
+    }                                                                         \
+    return sum;                                                               \
+  }
+SUM(float, sum, x)
+SUM(double, sum, x)
+SUM(float, norm2, x * x)
+SUM(double, norm2, x * x)
+static inline double more(double x, double y) {
+  return x != x ? x : y != y ? y : x > y ? x : y;
+}
+static inline double less(double x, double y) {
+  return x != x ? x : y != y ? y : x < y ? x : y;
+}
+#define FOLD(real, of, start, better)                                         \
+  static double of##_##real(const real *at, int64_t count) {                  \
+    real lanes[8];                                                            \
+    for (int j = 0; j < 8; j++) lanes[j] = start;                             \
+    for (int64_t i = 0; i < count; i += 8)                                    \
+      for (int j = 0; j < 8; j++) {                                           \
+        real x = i + j < count ? at[i + j] : start, y = lanes[j];             \
+        lanes[j] = x != x ? x : y != y ? y : x better y ? x : y;              \
+      }                                                                       \
+    double made = lanes[0];                                                   \
+    for (int j = 1; j < 8; j++) {                                             \
+      double x = lanes[j];                                                    \
+      made = x != x ? x : made != made ? made : x better made ? x : made;     \
+    }                                                                         \
+    return made;                                                              \
+  }
+FOLD(float, amax, -__builtin_inff(), >)
+FOLD(double, amax, -__builtin_inf(), >)
+FOLD(float, amin, __builtin_inff(), <)
+FOLD(double, amin, __builtin_inf(), <)
+
+#define VECTORS(real, lanes)                                                  \
+  typedef real real##_##lanes __attribute__((vector_size(lanes * sizeof(real)))); \
+  static inline void call_##real##_##lanes(                                   \
+      const void *f, int64_t count, const real *x, real *y) {                 \
+    for (int64_t i = 0; i < count; i += lanes) {                              \
+      real##_##lanes one = *(const real##_##lanes *)(x + i);                  \
+      *(real##_##lanes *)(y + i) =                                            \
+          ((real##_##lanes(*)(real##_##lanes))f)(one);                        \
+    }                                                                         \
+  }                                                                           \
+  static inline void call2_##real##_##lanes(                                  \
+      const void *f, int64_t count, const real *x, const real *z, real *y) {  \
+    for (int64_t i = 0; i < count; i += lanes) {                              \
+      real##_##lanes one = *(const real##_##lanes *)(x + i);                  \
+      real##_##lanes two = *(const real##_##lanes *)(z + i);                  \
+      *(real##_##lanes *)(y + i) = ((real##_##lanes(*)(                       \
+          real##_##lanes, real##_##lanes))f)(one, two);                       \
+    }                                                                         \
+  }
+"""
+"""Before the loops. A piece holds as many elements as the arrays on the stack."""
+
+ARRAYS = r"""
+typedef void (*mkl_float)(int, const float *, float *, long long);
+typedef void (*mkl_double)(int, const double *, double *, long long);
+/* VML_HA | VML_FTZDAZ_OFF | VML_ERRMODE_IGNORE, as torch calls it. */
+enum { MODE = 0x00140102 };
+"""
+"""What calls into MKL need."""
+
+EPILOGUE = r"""
+void run(struct call *c) {
+  int64_t at = c->threads > 1 ? c->thread() : 0;
+  int64_t from = c->blocks * at / c->threads;
+  int64_t to = c->blocks * (at + 1) / c->threads;
+  for (int64_t b = from; b < to; b++) {
+    int64_t strand = c->strand[b];
+    int64_t last = c->first[b] + BLOCK;
+    if (last > c->elements[strand]) last = c->elements[strand];
+    block(c, c->buffers + strand * BUFFERS, c->numbers + strand * NUMBERS,
+          c->partial + b * REDUCES, c->first[b], last);
+  }
+}
+"""
+"""After the loops: how a call is shared among threads."""

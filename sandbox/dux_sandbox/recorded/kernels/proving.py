@@ -1,0 +1,154 @@
+"""A kernel held against the reference, on small tensors, before it is used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from dux_sandbox.recorded.kernels.chains import Chain, Link, Reduce, Slot
+from dux_sandbox.recorded.kernels.library import BLOCK, Bound, Library
+from dux_sandbox.recorded.operations import TABLE, apply
+from dux_sandbox.recorded.rows import DTYPES
+
+# Two blocks and a few elements; torch's own loops end evenly, since what they do with
+# the rest of a vector is not always the same.
+_ELEMENTS = (BLOCK + 1024, 64)
+_SEED = 20_17
+_MOST_DIFFERENT = 0.05
+_OF_SUMS = 1e-5
+
+
+def mismatch(library: Library) -> str | None:
+    """How what a kernel computes differs from the reference, or None.
+
+    Values must be the same to the last bit but for one in twenty, reductions the
+    same to 1e-5.
+    """
+    chain = library.chain
+    generator = torch.Generator().manual_seed(_SEED)
+    numbers = [torch.rand((), generator=generator).item() for _ in range(chain.numbers)]
+    for link in chain.links:
+        exponent = dict(link.attributes).get("exponent")
+        if exponent is not None and isinstance(link.arguments[1], Slot):
+            numbers[link.arguments[1].index] = exponent
+    bound = Bound(library, _ELEMENTS)
+    strands = [_strand(chain, elements, generator) for elements in _ELEMENTS]
+    with torch.no_grad():
+        wanted = [_reference(chain, leaves, numbers) for leaves, _ in strands]
+    pointers = []
+    for leaves, own in strands:
+        pointers += [each.data_ptr() for each in (*leaves, *own)]
+    bound.fill(pointers, numbers * len(_ELEMENTS))
+    bound.call()
+    for (leaves, own), (stored, reduced) in zip(strands, wanted, strict=True):
+        made = iter(own)
+        for store, want in zip(chain.stores, stored, strict=True):
+            got = next(made) if store.leaf is None else leaves[store.leaf]
+            part = _differing(got, want)
+            if part > _MOST_DIFFERENT:
+                return f"value {store.value} differs in {part:.0%} of its elements"
+        for reduce, want in zip(chain.reduces, reduced, strict=True):
+            if not _close(next(made), want):
+                return f"the {reduce.kind} of value {reduce.value} differs"
+    return None
+
+
+def _strand(
+    chain: Chain, elements: int, generator: torch.Generator
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    leaves = [
+        _drawn(1 if leaf.single else elements, leaf.dtype, generator)
+        for leaf in chain.leaves
+    ]
+    own = [
+        torch.empty(elements, dtype=DTYPES[chain.dtype(store.value)])
+        for store in chain.stores
+        if store.leaf is None
+    ]
+    own += [torch.empty(1, dtype=DTYPES[each.dtype]) for each in chain.reduces]
+    return leaves, own
+
+
+def _drawn(elements: int, dtype: str, generator: torch.Generator) -> torch.Tensor:
+    """Numbers of all sizes that weights have, most of them positive, as variances."""
+    sign = torch.rand(elements, generator=generator) - 0.2
+    if dtype == "bool":
+        return sign > 0.3
+    size = torch.rand(elements, generator=generator, dtype=torch.float64) * 6 - 5
+    return (sign.sign() * 10**size).to(DTYPES[dtype])
+
+
+def _reference(
+    chain: Chain, leaves: Sequence[torch.Tensor], numbers: Sequence[float]
+) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    values: list[torch.Tensor] = [
+        leaf.clone().reshape(()) if of.single else leaf.clone()
+        for of, leaf in zip(chain.leaves, leaves, strict=True)
+    ]
+    for link in chain.links:
+        given: list[Any] = [
+            numbers[each.index] if isinstance(each, Slot) else values[each]
+            for each in link.arguments
+        ]
+        values.append(_linked(link, given))
+    stored = [values[each.value] for each in chain.stores]
+    return stored, [_gathered(each, values[each.value]) for each in chain.reduces]
+
+
+def _linked(link: Link, given: list[Any]) -> torch.Tensor:
+    exponent = dict(link.attributes).get("exponent")
+    is_root = link.name == "sqrt" or exponent in (0.5, -0.5)
+    if is_root and isinstance(given[0], torch.Tensor):
+        root = _root(given[0])
+        made = root.reciprocal() if exponent == -0.5 else root
+        return made.to(given[0].dtype)
+    if exponent is not None:
+        given = [given[0], exponent]
+    attributes: dict[str, Any] = {}
+    if link.name in ("to", "full"):
+        attributes["dtype"] = link.dtype
+    if link.name == "full":
+        attributes["size"] = []
+    result: torch.Tensor = apply(TABLE[link.name], given, attributes, "cpu")
+    return result
+
+
+def _root(tensor: torch.Tensor) -> torch.Tensor:
+    """The square root, rounded as IEEE says; torch's own is not. At least float32."""
+    wide = tensor.double().flatten().tolist()
+    made = [math.sqrt(each) if each >= 0 else math.nan for each in wide]
+    dtype = torch.promote_types(tensor.dtype, torch.float32)
+    root = torch.tensor(made, dtype=torch.float64).reshape(tensor.shape)
+    return root.to(dtype)
+
+
+def _gathered(reduce: Reduce, value: torch.Tensor) -> torch.Tensor:
+    wide = value.double()
+    made = {
+        "sum": wide.sum(),
+        "mean": wide.mean(),
+        "norm2": wide.norm(),
+        "amax": wide.amax(),
+        "amin": wide.amin(),
+    }[reduce.kind]
+    # What a sum loses is in proportion to the sizes of what it adds.
+    scale = wide.abs().sum() if reduce.kind in ("sum", "mean") else made.abs()
+    return torch.stack([made, scale])
+
+
+def _differing(got: torch.Tensor, want: torch.Tensor) -> float:
+    same = (got == want) | (got.isnan() & want.isnan())
+    return float((~same).double().mean())
+
+
+def _close(got: torch.Tensor, want: torch.Tensor) -> bool:
+    made, scale = float(want[0]), float(want[1])
+    found = float(got)
+    if math.isnan(made) or math.isnan(found):
+        return math.isnan(made) == math.isnan(found)
+    step = torch.finfo(got.dtype).eps
+    most: float = (_OF_SUMS + 2 * step) * max(scale, 1e-30)
+    return abs(found - made) <= most

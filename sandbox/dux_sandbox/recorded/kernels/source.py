@@ -1,0 +1,297 @@
+"""A chain as C: made of templates, indices and names of dtypes, and nothing else.
+
+No name, text or line of a rule's source reaches the text; numbers that stand in it are
+spelled in hexadecimal, so that they are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dux_sandbox.recorded.kernels.chains import Chain, Link, Slot
+from dux_sandbox.recorded.kernels.functions import Function, function
+from dux_sandbox.recorded.kernels.levels import Levels
+from dux_sandbox.recorded.kernels.prelude import ARRAYS, EPILOGUE, PRELUDE
+from dux_sandbox.recorded.kernels.templates import Call, template_of_link
+
+_STORED = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "half_t",
+    "bfloat16": "uint16_t",
+    "bool": "uint8_t",
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kernel before it is compiled.
+
+    Attributes:
+        text: C.
+        functions: addresses that `call.functions` holds, in its order.
+    """
+
+    text: str
+    functions: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Operand:
+    exact: str
+    rounded: str
+
+    def __str__(self) -> str:
+        return self.exact
+
+
+def source_of(chain: Chain) -> Source:
+    """The kernel of a chain."""
+    writer = _Writer(chain)
+    lines = [
+        PRELUDE,
+        ARRAYS,
+        *writer.vectors(),
+        f"enum {{ BUFFERS = {chain.buffers}, NUMBERS = {chain.numbers}, "
+        f"REDUCES = {len(chain.reduces)} }};",
+        *writer.block(),
+        EPILOGUE,
+        *_finish(chain),
+    ]
+    return Source("\n".join(lines) + "\n", tuple(writer.addresses))
+
+
+def real_of(dtype: str) -> str:
+    """The C type of a value of a dtype while it is worked on.
+
+    >>> real_of("bfloat16"), real_of("bool")
+    ('float', 'int32_t')
+    """
+    return {"float64": "double", "bool": "int32_t"}.get(dtype, "float")
+
+
+class _Writer:
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._levels = Levels(chain)
+        self.addresses: list[int] = []
+        self._functions: dict[int, tuple[int, Function]] = {}
+        for value in self._levels.calls:
+            self._functions[value] = self._function_of(value)
+
+    def _function_of(self, value: int) -> tuple[int, Function]:
+        link = self._link(value)
+        call = template_of_link(link)
+        assert isinstance(call, Call)
+        found = function(call.function, link.works_in)
+        assert found is not None, "`fusing` asks before it takes an operation"
+        if found.address not in self.addresses:
+            self.addresses.append(found.address)
+        return self.addresses.index(found.address), found
+
+    def _link(self, value: int) -> Link:
+        return self._chain.links[value - len(self._chain.leaves)]
+
+    def vectors(self) -> Iterator[str]:
+        """The types of vectors that functions take."""
+        wanted = {
+            (real_of(self._link(value).works_in), found.lanes)
+            for value, (_, found) in self._functions.items()
+            if found.lanes
+        }
+        for real, lanes in sorted(wanted):
+            yield f"VECTORS({real}, {lanes})"
+
+    def block(self) -> Iterator[str]:
+        """The function that takes one strand from one element to another."""
+        yield (
+            "static void block(struct call *c, void *const *p, const double *s, "
+            "double *partial, int64_t from, int64_t to) {"
+        )
+        yield from self._names()
+        yield "int32_t bad = 0;"
+        if self._levels.last == 0 and not self._chain.reduces:
+            yield "for (int64_t i = from; i < to; i++) {"
+            yield from self._loop(0, "")
+            yield "}"
+        else:
+            yield from self._pieces()
+        yield "if (bad) __atomic_store_n(&c->bad, 1, __ATOMIC_RELAXED);"
+        yield "(void)s; (void)partial; }"
+
+    def _names(self) -> Iterator[str]:
+        written = {each.leaf for each in self._chain.stores}
+        for at, leaf in enumerate(self._chain.leaves):
+            kind = _STORED[leaf.dtype] + ("" if at in written else " const")
+            yield f"{kind} *restrict b{at} = p[{at}];"
+        at = len(self._chain.leaves)
+        for store in self._chain.stores:
+            if store.leaf is None:
+                kind = _STORED[self._chain.dtype(store.value)]
+                yield f"{kind} *restrict b{at} = p[{at}];"
+                at += 1
+        for slot in range(self._chain.numbers):
+            yield f"const double s{slot} = s[{slot}];"
+        for value in self._levels.once:
+            yield self._assign(value, "0")
+
+    def _pieces(self) -> Iterator[str]:
+        arrays = self._levels.arrays
+        for at, reduce in enumerate(self._chain.reduces):
+            yield f"double r{at} = {_start(reduce.kind)};"
+        yield "for (int64_t low = from; low < to; low += PIECE) {"
+        yield "const int64_t count = to - low < PIECE ? to - low : PIECE;"
+        for value in arrays:
+            kind = real_of(self._chain.dtype(value))
+            yield f"{kind} t{value}[PIECE] __attribute__((aligned(64)));"
+        for value in self._levels.calls:
+            real = real_of(self._link(value).works_in)
+            for name in self._call_arrays(value):
+                yield f"{real} {name}[PIECE] __attribute__((aligned(64)));"
+        for level in range(self._levels.last + 1):
+            yield "for (int64_t j = 0; j < count; j++) { const int64_t i = low + j;"
+            yield from self._loop(level, "[j]")
+            yield "}"
+            yield from self._call(level)
+        for at, reduce in enumerate(self._chain.reduces):
+            yield self._reduced(at, reduce.value)
+        yield "}"
+        for at in range(len(self._chain.reduces)):
+            yield f"partial[{at}] = r{at};"
+
+    def _call_arrays(self, value: int) -> list[str]:
+        call = template_of_link(self._link(value))
+        assert isinstance(call, Call)
+        return [f"y{value}"] + [f"a{value}_{k}" for k in range(len(call.arguments))]
+
+    def _loop(self, level: int, at: str) -> Iterator[str]:
+        """The work of one level on element `i`; arrays are read and written `at`."""
+        chain, levels = self._chain, self._levels
+        for value in levels.read(level):
+            if value < len(chain.leaves):
+                leaf = chain.leaves[value]
+                index = "0" if leaf.single else "i"
+                load = f"LOAD_{leaf.dtype}(b{value}[{index}])"
+                yield f"const {real_of(leaf.dtype)} v{value} = {load};"
+            else:
+                kind = real_of(chain.dtype(value))
+                yield f"const {kind} v{value} = t{value}{at};"
+        for value in levels.computed(level):
+            yield self._assign(value, at)
+        for value in levels.called(level):
+            call = template_of_link(self._link(value))
+            assert isinstance(call, Call)
+            for k, argument in enumerate(call.arguments):
+                yield f"a{value}_{k}{at} = {self._filled(argument, value)};"
+        for value in levels.kept(level):
+            yield f"t{value}{at} = v{value};"
+        if level == levels.last:
+            yield from self._stores()
+
+    def _stores(self) -> Iterator[str]:
+        own = len(self._chain.leaves)
+        for store in self._chain.stores:
+            target = store.leaf
+            if target is None:
+                target, own = own, own + 1
+            dtype = self._chain.dtype(store.value)
+            if store.watched and dtype != "bool":
+                suffix = "" if dtype == "float64" else "f"
+                size = f"__builtin_fabs{suffix}(v{store.value})"
+                yield f"bad |= !({size} < __builtin_inf{suffix}());"
+            yield f"b{target}[i] = SAVE_{dtype}(v{store.value});"
+
+    def _assign(self, value: int, at: str) -> str:
+        chain = self._chain
+        if value < len(chain.leaves):
+            dtype = chain.leaves[value].dtype
+            return f"const {real_of(dtype)} v{value} = LOAD_{dtype}(b{value}[0]);"
+        link = self._link(value)
+        template = template_of_link(link)
+        if isinstance(template, Call):
+            made = self._filled(template.result, value, y=f"y{value}{at}")
+        else:
+            made = self._filled(template, value)
+        return f"const {real_of(link.dtype)} v{value} = ROUND_{link.dtype}({made});"
+
+    def _filled(self, template: str, value: int, y: str = "") -> str:
+        link = self._link(value)
+        suffix = "" if link.works_in == "float64" else "f"
+        operands = [self._operand(each, link) for each in link.arguments]
+        if link.name in ("addcmul", "addcdiv") and len(operands) == 3:
+            operands.append(_Operand("1", "1"))
+        round_ = f"INNER_{link.works_in}"
+        return template.format(*operands, f=suffix, r=round_, y=y)
+
+    def _operand(self, argument: int | Slot, link: Link) -> _Operand:
+        real = real_of(link.works_in)
+        if isinstance(argument, Slot):
+            name = f"(({real})s{argument.index})"
+        else:
+            dtype = self._chain.dtype(argument)
+            name = f"v{argument}"
+            if real_of(dtype) != real:
+                name = f"(({real}){name})"
+            if not self._chain.single(argument):
+                return _Operand(name, name)
+        return _Operand(name, f"ROUND_{link.works_in}({name})")
+
+    def _call(self, level: int) -> Iterator[str]:
+        for value in self._levels.called(level):
+            index, found = self._functions[value]
+            real = real_of(self._link(value).works_in)
+            result, *arguments = self._call_arrays(value)
+            given = ", ".join(arguments)
+            if found.lanes:
+                two = "2" if len(arguments) == 2 else ""
+                yield (
+                    f"call{two}_{real}_{found.lanes}(c->functions[{index}], count, "
+                    f"{given}, {result});"
+                )
+            else:
+                yield (
+                    f"((mkl_{real})c->functions[{index}])((int)count, {given}, "
+                    f"{result}, MODE);"
+                )
+
+    def _reduced(self, at: int, value: int) -> str:
+        kind = self._chain.reduces[at].kind
+        of = "sum" if kind == "mean" else kind
+        made = f"{of}_{real_of(self._chain.dtype(value))}(t{value}, count)"
+        return f"r{at} = {_together(kind, f'r{at}', made)};"
+
+
+def _start(kind: str) -> str:
+    return {"amax": "-__builtin_inf()", "amin": "__builtin_inf()"}.get(kind, "0")
+
+
+def _together(kind: str, one: str, other: str) -> str:
+    if kind == "amax":
+        return f"more({one}, {other})"
+    return f"less({one}, {other})" if kind == "amin" else f"{one} + {other}"
+
+
+def _finish(chain: Chain) -> Iterator[str]:
+    """The function that brings the blocks of each strand together."""
+    yield "void finish(struct call *c) { int64_t b = 0; (void)b;"
+    if chain.reduces:
+        yield "for (int64_t k = 0; k < c->strands; k++) {"
+        yield "void *const *p = c->buffers + k * BUFFERS; int64_t begin = b;"
+        yield "const double elements = (double)c->elements[k]; (void)elements;"
+        for at, reduce in enumerate(chain.reduces):
+            yield f"double r{at} = {_start(reduce.kind)};"
+            yield "for (b = begin; b < c->blocks_to[k]; b++)"
+            part = f"c->partial[b * REDUCES + {at}]"
+            yield f"r{at} = {_together(reduce.kind, f'r{at}', part)};"
+            made = f"r{at}"
+            if reduce.kind == "mean":
+                made = f"{made} / elements"
+            if reduce.kind == "norm2":
+                real = real_of(reduce.dtype)
+                made = f"__builtin_sqrt(({real})({made}))"
+            kept = f"SAVE_{reduce.dtype}(ROUND_{reduce.dtype}({made}))"
+            at_buffer = chain.buffers - len(chain.reduces) + at
+            yield f"*({_STORED[reduce.dtype]} *)p[{at_buffer}] = {kept};"
+        yield "}"
+    yield "}"

@@ -1,0 +1,202 @@
+"""The way to machine code: the text, the cache, and machines that have no compiler."""
+
+import os
+import sys
+
+import pytest
+import torch
+
+from dux_sandbox.recorded.kernels import compiling
+from dux_sandbox.recorded.kernels.cache import Cache, private_folder
+from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Store
+from dux_sandbox.recorded.kernels.compiler import CannotCompile, compiler
+from dux_sandbox.recorded.kernels.compiling import Compilation, fuse, library_of
+from dux_sandbox.recorded.kernels.library import Library
+from dux_sandbox.recorded.kernels.planning import plan_of
+from dux_sandbox.recorded.kernels.proving import mismatch
+from dux_sandbox.recorded.kernels.source import source_of
+from tests.recorded.programs import Writing, adam, adam_inputs
+
+
+@pytest.fixture
+def nothing_loaded(monkeypatch, kernels_of_these_tests):
+    """As in a new process: kernels come from the cache, or are compiled."""
+    monkeypatch.setattr(compiling, "LOADED", {})
+    return kernels_of_these_tests
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch, nothing_loaded):
+    folder = tmp_path / "kernels"
+    monkeypatch.setenv("DUX_KERNEL_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def no_compiler(monkeypatch, own_folder):
+    monkeypatch.setenv("PATH", str(own_folder))
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    compiler.cache_clear()
+    compiling.warn_once.cache_clear()
+    yield
+    compiler.cache_clear()
+
+
+def doubled(name="x"):
+    w = Writing()
+    p = w.read("parameter", 0)
+    state = w.read("state", 0, name)
+    w.write(w.do("add", p, state), "parameter", 0)
+    return w.program()
+
+
+def test_no_name_of_a_rule_reaches_the_text():
+    evil = '"; system("touch x"); /* */ #include </etc/passwd>'
+
+    texts = [source_of(plan_of(doubled(name)).chains[0]).text for name in ("x", evil)]
+
+    assert texts[0] == texts[1]
+
+
+def test_numbers_are_arguments_so_that_a_schedule_compiles_nothing():
+    def scaled(number):
+        w = Writing()
+        p = w.read("parameter", 0)
+        w.write(w.do("mul", p, w.number(number)), "parameter", 0)
+        return w.program()
+
+    assert plan_of(scaled(0.5)).chains == plan_of(scaled(0.25)).chains
+
+
+def test_a_kernel_is_kept_and_found_again(own_folder, monkeypatch):
+    fuse(doubled())
+    (kept,) = own_folder.iterdir()
+    monkeypatch.setattr(compiling, "LOADED", {})
+    monkeypatch.setattr(type(compiler()), "compile", None)
+
+    fuse(doubled()).run([torch.ones(4, 3), torch.ones(4, 3)])
+
+    assert [kept] == list(own_folder.iterdir())
+    assert 0o700 == own_folder.stat().st_mode & 0o777
+    assert 0o600 == kept.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [
+        lambda held: held[:-1],
+        lambda held: b"",
+        lambda held: held[:200] + b"\x00\x01" + held[202:],
+        lambda held: held[:-32] + bytes(32),
+    ],
+)
+def test_a_file_that_is_not_as_it_was_written_is_made_anew(
+    own_folder, monkeypatch, caplog, break_it
+):
+    fuse(doubled())
+    (kept,) = own_folder.iterdir()
+    sound = kept.read_bytes()
+    kept.write_bytes(break_it(sound))
+    monkeypatch.setattr(compiling, "LOADED", {})
+
+    fuse(doubled())
+
+    assert "not as it was written" in caplog.text
+    assert Cache(own_folder).get(kept.stem) is not None
+
+
+def test_a_file_of_another_kernel_is_refused(own_folder):
+    cache = Cache(private_folder())
+    cache.put("one", b"code")
+
+    os.replace(own_folder / "one.kernel", own_folder / "other.kernel")
+
+    assert cache.get("one") is None and cache.get("other") is None
+
+
+def test_a_link_in_the_place_of_a_file_is_not_followed(own_folder, tmp_path):
+    cache = Cache(private_folder())
+    cache.put("key", b"code")
+    os.replace(own_folder / "key.kernel", tmp_path / "elsewhere")
+
+    (own_folder / "key.kernel").symlink_to(tmp_path / "elsewhere")
+
+    assert cache.get("key") is None
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o722])
+def test_a_folder_that_others_can_write_to_is_not_used(own_folder, caplog, mode):
+    own_folder.mkdir()
+    own_folder.chmod(mode)
+
+    assert private_folder() is None
+    assert "chmod 700" in caplog.text
+    fuse(doubled())
+    assert [] == list(own_folder.iterdir())
+
+
+def test_a_folder_that_is_a_link_is_not_used(own_folder, tmp_path):
+    (tmp_path / "real").mkdir(mode=0o700)
+    own_folder.symlink_to(tmp_path / "real")
+
+    assert private_folder() is None
+
+
+def test_without_a_compiler_the_reason_is_told_once(no_compiler, caplog):
+    programs = [Compilation(doubled()), Compilation(adam())]
+
+    assert [None, None] == [each.wait() for each in programs]
+    assert all("dux-agent[kernels]" in each.reason for each in programs)
+    assert 1 == caplog.text.count("no C compiler is here")
+
+
+def test_a_compiler_that_fails_is_told(own_folder, monkeypatch, tmp_path):
+    failing = tmp_path / "cc"
+    failing.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && echo 1 && exit 0\n'
+        "echo no space >&2\n"
+        "exit 1\n"
+    )
+    failing.chmod(0o700)
+    monkeypatch.setenv("CC", str(failing))
+    compiler.cache_clear()
+    try:
+        with pytest.raises(CannotCompile, match="no space"):
+            fuse(doubled())
+    finally:
+        compiler.cache_clear()
+
+
+def test_compiled_in_the_background_it_is_there_after_a_while():
+    compilation = Compilation(adam())
+
+    fused = compilation.wait()
+
+    assert compilation.reason is None
+    assert compilation.fused() is fused
+    fused.run(adam_inputs())
+
+
+def test_a_kernel_that_computes_something_else_is_not_used():
+    def chain(name):
+        leaves = (Leaf("float32"), Leaf("float32"))
+        link = Link(name, (0, 1), (), "float32", "float32")
+        return Chain(leaves, (link,), (Store(2),), (), 0)
+
+    right = library_of(chain("add"))
+    wrong = library_of(chain("add"))
+    assert mismatch(right) is None
+
+    wrong.chain = chain("sub")
+
+    try:
+        assert "differs" in mismatch(wrong)
+    finally:
+        wrong.chain = chain("add")
+
+
+def test_a_library_is_loaded_from_a_file_of_its_own():
+    with pytest.raises(OSError):
+        Library(Chain((), (), (), (), 0), b"no library", ())
