@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -128,8 +129,10 @@ def objectives_for(
             f"{{{', '.join(f'{name!r}: ...' for name in names)}}}, with None for "
             f"an optimizer that is to have no agent."
         )
+    autocast = trainer.precision_plugin.train_step_context
+    # What the user's objective reaches is found behind a partial, and kept.
     return {
-        name: None if objective is None else Autocast(trainer, objective)
+        name: None if objective is None else partial(_under, autocast, objective)
         for name, objective in given.items()
     }
 
@@ -139,17 +142,10 @@ def loss_in(returned: Any) -> Any:
     return returned.get("loss") if isinstance(returned, Mapping) else returned
 
 
-class Autocast:
+def _under(autocast: Callable[[], Any], objective: Any, module: Any, batch: Any) -> Any:
     """An objective of the user's, called as the trainer calls `training_step`."""
-
-    def __init__(self, trainer: Any, objective: Any) -> None:
-        self._autocast = trainer.precision_plugin.train_step_context
-        self._objective = objective
-
-    def __call__(self, module: Any, batch: Any) -> Any:
-        """The loss of a batch, under the precision plugin's autocast."""
-        with self._autocast():
-            return self._objective(module, batch)
+    with autocast():
+        return objective(module, batch)
 
 
 class _Steps:
