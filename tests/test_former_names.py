@@ -56,17 +56,19 @@ def test_no_file_here_uses_a_former_name():
     tables = {"former_names.py", "test_former_names.py", "CHANGELOG.md"}
     names = "|".join(re.escape(name) for name in [*FORMER_NAMES, *ELSEWHERE])
     former = re.compile(rf"(?<![\w.])(?:{names})(?!\w)")
-    named = subprocess.run(
-        ["git", "ls-files", "*.py", "*.md", "*.toml", "*.json"],
-        cwd=REPOSITORY, capture_output=True, text=True, check=True,
-    ).stdout.split()  # fmt: skip
+    shown = [each for each in REPOSITORY.iterdir() if not each.name.startswith(".")]
+    files = [
+        each
+        for top in shown
+        for each in (top.rglob("*") if top.is_dir() else [top])
+        if each.suffix in {".py", ".md", ".toml", ".json"}
+    ]
 
     assert [] == [
-        (name, line)
-        for name in named
-        if Path(name).name not in tables
-        and name != "sandbox/dux_sandbox/__init__.py"
-        and (REPOSITORY / name).is_file()
-        for line in (REPOSITORY / name).read_text(errors="replace").splitlines()
+        (str(file), line)
+        for file in files
+        if file.name not in tables
+        and file != REPOSITORY / "sandbox" / "dux_sandbox" / "__init__.py"
+        for line in file.read_text(errors="replace").splitlines()
         if former.search(line)
     ]
