@@ -104,3 +104,14 @@ def test_the_matrices_of_a_users_own_model_are_offered():
 
     assert vetted.ok
     assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_a_function_that_no_class_uses_stands_in_nobodys_way():
+    factory = "def build(model):\n    return Rule(model.named_parameters())\n\n\n"
+    main = 'if __name__ == "__main__":\n    p = build(None)\n'
+    source = rule().replace("class Rule", factory + "class Rule") + main
+
+    vetted = vet("rule.py", source, static=True)
+
+    assert vetted.ok, vetted.findings
+    assert ["left out"] == [note.finding.rule for note in vetted.notes]

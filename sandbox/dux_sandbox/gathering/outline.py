@@ -66,9 +66,14 @@ class Outline:
 
     @functools.cached_property
     def binders(self) -> dict[str, list[ast.stmt]]:
-        """By name, the statements that bind it or change what it stands for."""
+        """By name, the statements that bind it or change what it stands for.
+
+        What a main block binds is nothing to what is imported.
+        """
         found: dict[str, list[ast.stmt]] = {}
         for statement in self.tree.body:
+            if is_main_block(statement):
+                continue
             for name in touched(statement, self.bindings.modules):
                 found.setdefault(name, []).append(statement)
         return found
@@ -138,12 +143,22 @@ def _has_step(name: str, bindings: Bindings, stock: str | None) -> bool:
 
 
 def _takes_no_step(name: str, bindings: Bindings, stock: str | None) -> bool:
-    """Whether a class leaves its step to those that are built on it."""
+    """Whether a class leaves its step, or a part of it, to those built on it."""
+    if any(map(_is_left_open, bindings.classes[name].body)):
+        return True
     for node in lineage(name, bindings):
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "step":
                 return all(_does_nothing(each) for each in statement.body)
     return stock == "Optimizer"
+
+
+def _is_left_open(statement: ast.stmt) -> bool:
+    """A method that raises NotImplementedError and does nothing else."""
+    return isinstance(statement, ast.FunctionDef) and (
+        all(map(_does_nothing, statement.body))
+        and "NotImplementedError" in ast.unparse(statement.body[-1])
+    )
 
 
 def _does_nothing(statement: ast.stmt) -> bool:
