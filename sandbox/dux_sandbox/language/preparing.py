@@ -11,12 +11,13 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import grad_modes, idiom_names
+from dux_sandbox.language import grad_modes, idiom_names, outside
 from dux_sandbox.language.backward_passes import leave_out
 from dux_sandbox.language.bindings import import_aliases, path_of
 from dux_sandbox.language.definitions import base_path
 from dux_sandbox.language.fallbacks import kept
 from dux_sandbox.language.given_groups import complete
+from dux_sandbox.language.in_place_functions import as_methods
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
@@ -36,11 +37,11 @@ _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
 
 def _looked_over(
     layers: Iterable[list[ast.AST]],
-) -> tuple[dict[str, str], list[ast.AST], bool]:
-    """What names are imported as, the nodes with blocks, and whether shapes are set."""
+) -> tuple[dict[str, str], list[ast.AST], set[str]]:
+    """What names are imported as, the nodes with blocks, and names of attributes."""
     aliases: dict[str, str] = {}
     blocks: list[ast.AST] = []
-    reshaped = False
+    attributes: set[str] = set()
     for layer in layers:
         for node in layer:
             kind = type(node)
@@ -50,8 +51,8 @@ def _looked_over(
             elif kind in _BLOCKS:
                 blocks.append(node)
             elif kind is ast.Attribute:
-                reshaped |= node.attr in OF_SHAPE  # type: ignore[attr-defined]
-    return aliases, blocks, reshaped
+                attributes.add(node.attr)  # type: ignore[attr-defined]
+    return aliases, blocks, attributes
 
 
 def prepare(
@@ -65,12 +66,13 @@ def prepare(
     Returns:
         Whether it was changed, and what is said about it, as notes.
     """
-    aliases, blocks, reshaped = _looked_over(layers)
+    aliases, blocks, attributes = _looked_over(layers)
+    reshaped = not OF_SHAPE.isdisjoint(attributes)
     records = Records(lambda node: path_of(node, aliases))
     marks = marks_of(tree)
     usual = UsualValues()
-    notes: list[Finding] = []
-    changed = False
+    notes = outside.leave_out(tree, aliases, attributes)
+    changed = bool(notes) | as_methods(tree, aliases, attributes)
     for node in blocks:
         for name in _LISTS:
             held: list[ast.stmt] = getattr(node, name, [])

@@ -42,7 +42,7 @@ Callable Iterable Iterator Mapping MutableMapping Sequence
 COLLECTIONS = "OrderedDict abc defaultdict deque namedtuple".split() + COLLECTIONS_ABC
 FUNCTOOLS = "cache lru_cache partial reduce wraps".split()
 ITERTOOLS = """
-accumulate chain islice pairwise starmap takewhile dropwhile zip_longest
+accumulate chain islice pairwise repeat starmap takewhile dropwhile zip_longest
 """.split()
 
 # Methods of plain values, by type. Nothing that formats (format, format_map), encodes,

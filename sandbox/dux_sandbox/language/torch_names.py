@@ -26,7 +26,7 @@ WHOLE_TENSOR = """
 addbmm addmm addmv addr adjoint all allclose amax amin aminmax any argmax argmin
 argsort argwhere baddbmm bmm chunk corrcoef count_nonzero cov cross
 cummax cummin cumprod cumsum det diag diag_embed diagflat diagonal diff dist dot
-equal flatten flip fliplr flipud gather imag index_add index_copy index_fill
+equal flatten flip fliplr flipud gather ger imag index_add index_copy index_fill
 index_select inner inverse is_complex is_floating_point is_nonzero kron kthvalue
 logcumsumexp logdet log_softmax logsumexp masked_fill masked_scatter masked_select
 matmul matrix_exp matrix_power max mean median min mm moveaxis movedim msort mv

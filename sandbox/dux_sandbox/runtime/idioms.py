@@ -185,7 +185,10 @@ def _init(name: str) -> Callable[..., Any]:
 
 
 class FullPrecision:
-    """`torch.autocast`, which is left out: a rule computes in its tensors' dtypes."""
+    """`torch.autocast`, which is left out: a rule computes in its tensors' dtypes.
+
+    So is any context that changes nothing of what a rule computes.
+    """
 
     __slots__ = ()
 
@@ -234,7 +237,8 @@ DYNAMO: dict[str, Any] = {
     "graph_break": _nothing,
     "is_compiling": torch.compiler.is_dynamo_compiling,
 }
-DYNAMO_UTILS: dict[str, Any] = {"disable_cache_limit": _wraps}
+# A decorator, or a context, that has the compiler try again.
+DYNAMO_UTILS: dict[str, Any] = {"disable_cache_limit": lambda *_, **__: FullPrecision()}
 UTILS: dict[str, Any] = {"is_compiling": torch.compiler.is_compiling}
 AMP: dict[str, Any] = {"autocast": lambda *_, **__: FullPrecision()}
 AUTOGRAD: dict[str, Any] = {

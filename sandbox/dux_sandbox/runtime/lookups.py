@@ -20,6 +20,8 @@ from dux_sandbox.runtime.standins import INERT, Inert, StandIn
 
 # What stands for `type`: `type[Optimizer]` is a hint, and nothing else.
 as_hints: WeakSet[Any] = WeakSet()
+# One around the other on a function of a source's own; more are looked through in vain.
+_DECORATORS = 4
 _SUBSCRIPTABLE: frozenset[type] = TENSORS | frozenset(
     [dict, list, tuple, str, range, torch.Size, OrderedDict, defaultdict, Deque]
     + [Inert, StandIn]
@@ -81,7 +83,10 @@ def into(function: Any, *arguments: Any, out: Any = None, **options: Any) -> Any
     Raises:
         TypeError: `out` is no tensor, or not of the result's shape and dtype.
     """
-    code = getattr(function, "__code__", None)
+    plain = function
+    for _ in range(_DECORATORS):  # as `torch.no_grad()` leaves it
+        plain = getattr(plain, "__wrapped__", plain)
+    code = getattr(plain, "__code__", None)
     own = code is not None and code.co_filename.startswith("<rule")
     if own or isinstance(function, (type, StandIn)):
         return function(*arguments, out=out, **options)

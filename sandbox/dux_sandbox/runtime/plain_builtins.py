@@ -288,10 +288,26 @@ def _maybe(value: Any) -> Any:
     return value if isinstance(value, int) else iterable(value)
 
 
+def _repeat(object: Any, times: Any = None) -> list[Any]:
+    """`itertools.repeat` as a list: its end must be known.
+
+    Raises:
+        TypeError: `times` is missing, or no number.
+        ValueError: it is beyond the cap.
+    """
+    if type(times) is not int:
+        raise TypeError("repeat wants to know how many times: repeat(x, n)")
+    repeated: list[Any] = arithmetic.mul([object], times)
+    return repeated
+
+
 ITERTOOLS: dict[str, Any] = {
-    name: _lazily(name) for name in python_names.ITERTOOLS if name != "chain"
+    name: _lazily(name)
+    for name in python_names.ITERTOOLS
+    if name not in ("accumulate", "chain", "repeat")
 }
 ITERTOOLS["accumulate"] = _accumulate
+ITERTOOLS["repeat"] = _repeat
 ITERTOOLS["chain"] = StandIn(itertools.chain, chained, {"from_iterable": chained_from})
 
 # Builtins by name; those that need the guards are added beside them, in `guards`.

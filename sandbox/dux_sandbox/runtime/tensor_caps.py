@@ -283,6 +283,7 @@ CHECKS: dict[str, Check] = {
             "kron": _product,
             "nanquantile": _quantiles,
             "nonzero": _places,
+            "ger": _product,
             "outer": _product,
             "quantile": _quantiles,
             "repeat_interleave": _interleave,

@@ -1,0 +1,152 @@
+"""What a file says to the world outside, or asks of it: left out, or read as unset.
+
+Some published optimizers write a tensor to disk where it is not finite, stop for a
+debugger, or read a switch from the environment. A rule does none of these: such a
+statement is left out, and a variable is what it is where nobody has set it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.language.bindings import path_of
+
+PathOf = Callable[[ast.AST], str | None]
+
+_SAID = frozenset(
+    """torch.save os.makedirs os.mkdir pdb.set_trace ipdb.set_trace
+    pdb.post_mortem traceback.print_exc""".split()
+)
+_ASKED = frozenset(["os.environ.get", "os.getenv"])
+# Modules that only such statements are expected to use.
+_MODULES = frozenset("os pdb ipdb traceback uuid datetime time".split())
+_LISTS = ("body", "orelse", "finalbody")
+
+
+def leave_out(
+    tree: ast.Module, aliases: dict[str, str], attributes: set[str]
+) -> list[Finding]:
+    """Change `tree` in place.
+
+    Args:
+        aliases: what its names are imported as.
+        attributes: the names of all its attributes.
+
+    Returns:
+        A note on each thing that was left out or read; nothing was changed without.
+    """
+    modules = {path.partition(".")[0] for path in aliases.values()}
+    if "save" not in attributes and _MODULES.isdisjoint(modules):
+        return []
+
+    def path(node: ast.AST) -> str | None:
+        return path_of(node, aliases)
+
+    asked = _Unset(path)
+    asked.visit(tree)
+    notes, gone = list(asked.notes), asked.names
+    for block in _blocks(tree):
+        said = [each for each in block if _says(each, path)]
+        notes += map(_note, said)
+        gone |= _take_out(block, said)
+    if gone:
+        _drop_what_fed_them(tree, gone, path)
+        _drop_imports(tree, gone)
+    return notes
+
+
+def _blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
+    """Every list of statements of functions and classes."""
+    for node in ast.walk(tree):
+        for name in _LISTS if not isinstance(node, ast.Module) else ():
+            held = getattr(node, name, None)
+            if isinstance(held, list):
+                yield held
+
+
+def _take_out(block: list[ast.stmt], some: list[ast.stmt]) -> set[str]:
+    """Take statements out of a block; the names that they use."""
+    for each in some:
+        block.remove(each)
+    if some and not block:
+        block.append(ast.copy_location(ast.Pass(), some[0]))
+    return _loaded(some)
+
+
+def _says(statement: ast.stmt, path: PathOf) -> bool:
+    if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
+        return False
+    return path(statement.value.func) in _SAID
+
+
+def _note(statement: ast.stmt) -> Finding:
+    said = ast.unparse(statement)[:60]
+    message = f"{said}: a rule writes no file and stops for nobody"
+    return Finding("left out", statement.lineno, message, "leave it out")
+
+
+class _Unset(ast.NodeTransformer):
+    """Variables of the environment become what they are where they are not set."""
+
+    def __init__(self, path: PathOf) -> None:
+        self._path = path
+        self.notes: list[Finding] = []
+        self.names: set[str] = set()
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        simple = 1 <= len(node.args) <= 2 and not node.keywords
+        if self._path(node.func) not in _ASKED or not simple:
+            return node
+        unset = node.args[1] if node.args[1:] else ast.Constant(None)
+        self.names |= _loaded([node.func])
+        message = f"{ast.unparse(node)[:60]} is read as {ast.unparse(unset)[:20]}"
+        instead = "make it an option of __init__"
+        self.notes.append(Finding("left out", node.lineno, message, instead))
+        return ast.copy_location(unset, node)
+
+
+def _loaded(nodes: Iterable[ast.AST]) -> set[str]:
+    return {
+        each.id
+        for node in nodes
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)
+    }
+
+
+def _drop_what_fed_them(tree: ast.Module, gone: set[str], path: PathOf) -> None:
+    """`name = f"{uuid4()}.pt"` goes, where only what was left out used it."""
+    idle = gone - _loaded([tree])
+    for block in _blocks(tree):
+        gone |= _take_out(block, [each for each in block if _feeds(each, idle, path)])
+
+
+def _feeds(statement: ast.stmt, idle: set[str], path: PathOf) -> bool:
+    if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
+        return False
+    target = statement.targets[0]
+    used = {(path(each) or "").partition(".")[0] for each in ast.walk(statement)}
+    return isinstance(target, ast.Name) and target.id in idle and bool(used & _MODULES)
+
+
+def _drop_imports(tree: ast.Module, gone: set[str]) -> None:
+    """Imports of such modules that nothing uses any more."""
+    idle = gone - _loaded([tree])
+    for statement in list(tree.body):
+        if isinstance(statement, (ast.Import, ast.ImportFrom)):
+            statement.names = [
+                each for each in statement.names if not _idle(statement, each, idle)
+            ]
+            if not statement.names:
+                tree.body.remove(statement)
+
+
+def _idle(statement: ast.stmt, alias: ast.alias, idle: set[str]) -> bool:
+    module = alias.name
+    if isinstance(statement, ast.ImportFrom):
+        module = statement.module or ""
+    bound = alias.asname or alias.name.partition(".")[0]
+    return module.partition(".")[0] in _MODULES and bound in idle
