@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from dux_prompts.tuning.config_reply import Configuration, read_configuration
 from dux_prompts.tuning.prompts import (
@@ -18,6 +18,26 @@ from dux_prompts.tuning.study_view import StudyView
 from dux_sandbox.findings import Finding
 
 History = Literal["chat", "compressed"]
+
+
+class TrialBrief(Protocol):
+    """Asks for configurations of one kind, as `proposals.Brief` for rules."""
+
+    def system(self, observation: StudyView) -> str:
+        """The system message."""
+        ...
+
+    def update(self, observation: StudyView) -> str:
+        """The first prompt of a trial."""
+        ...
+
+    def repair(self, attempts: Sequence[Mapping[str, Any]], tries_left: int) -> str:
+        """The prompt after a try that was refused."""
+        ...
+
+    def read(self, reply: str) -> Configuration | Finding:
+        """The configuration in a reply, or what is wrong with it; never raises."""
+        ...
 
 
 @dataclass(frozen=True)

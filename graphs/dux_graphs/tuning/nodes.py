@@ -12,9 +12,9 @@ from langgraph.types import Command
 from dux_graphs.asking import NotWritten, ask, tell
 from dux_graphs.search.strategy import Request
 from dux_graphs.tuning.state import TrialPorts, TrialState
-from dux_prompts.tuning.space import key_of
+from dux_prompts.tuning.space import digest_in
 from dux_prompts.tuning.study_view import StudyView
-from dux_sandbox.findings import Finding, digest_of
+from dux_sandbox.findings import Finding
 
 FALLBACK = "fallback"
 
@@ -92,7 +92,7 @@ def _judged(
     config: dict[str, Any] | None, findings: Sequence[Finding]
 ) -> dict[str, Any]:
     return {
-        "digest": "" if config is None else digest_of(key_of(config)),
+        "digest": "" if config is None else digest_in(config),
         "ok": not findings,
         "findings": [each.as_dict() for each in findings],
         "config": config,

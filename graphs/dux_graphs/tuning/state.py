@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from typing_extensions import TypedDict
 
-from dux_graphs.tuning.brief import HyperparameterBrief
+from dux_graphs.tuning.brief import TrialBrief
 from dux_graphs.writing import ModelPorts
 from dux_sandbox.findings import Finding
 
@@ -82,7 +82,7 @@ class TrialPorts(ModelPorts):
 
     check: Check
     draw: Callable[[], dict[str, Any]]
-    brief: HyperparameterBrief
+    brief: TrialBrief
     evaluate: Evaluate | None = None
     max_attempts: int = 3
 

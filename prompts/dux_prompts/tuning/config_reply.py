@@ -11,7 +11,9 @@ from dux_prompts.reply import REPLY_CHARACTERS, cleaned
 from dux_prompts.thinking import answer_behind
 from dux_sandbox.findings import Finding
 
-_WHY_CHARACTERS = 2000
+WHY_CHARACTERS = 2000
+"""So much is kept of the reason that a reply gives."""
+
 _MOST_OBJECTS = 2000
 _FENCE = re.compile(r"^[ \t]*(?:`{3,}|~{3,})[^\n]*$", re.MULTILINE)
 _BETWEEN = re.compile(r"[\s,;]*")
@@ -64,7 +66,7 @@ def read_configuration(text: str) -> Configuration | Finding:
     if nested:
         return _found(f"{nested[0][:80]!r} holds a list or an object, and no value")
     why = " ".join(_FENCE.sub(" ", text[:begin]).split())
-    return Configuration(config, why[:_WHY_CHARACTERS])
+    return Configuration(config, why[:WHY_CHARACTERS])
 
 
 def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:

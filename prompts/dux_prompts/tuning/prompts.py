@@ -27,7 +27,7 @@ def render_system(
         BriefError: the folder of templates, or one of them, cannot be used.
     """
     names = {"form": _written(space.start()), "reasoning": reasoning}
-    return _render("system.md", prompts, names | {"optimizer": optimizer})
+    return render("system.md", prompts, names | {"optimizer": optimizer})
 
 
 def render_update(
@@ -64,7 +64,7 @@ def render_update(
         "reasoning": reasoning,
         "budget": "some" if view.budget is None else view.budget,
     }
-    return _render("update.md", prompts, names | _shared(space, view))
+    return render("update.md", prompts, names | _shared(space, view))
 
 
 def render_next(
@@ -77,7 +77,7 @@ def render_next(
     """
     news = list(view.trials)[len(view.trials) - (view.news or 0) :]
     names = {"news": [_row(space, row) for row in news], "reasoning": reasoning}
-    return _render("next.md", prompts, names | _shared(space, view))
+    return render("next.md", prompts, names | _shared(space, view))
 
 
 def render_repair(
@@ -90,7 +90,7 @@ def render_repair(
     """
     found = [each for attempt in attempts for each in attempt["findings"]]
     names = {"findings": found[:MOST_FINDINGS], "tries_left": tries_left}
-    return _render("repair.md", prompts, names)
+    return render("repair.md", prompts, names)
 
 
 def check_prompts(prompts: str | None) -> str | None:
@@ -105,17 +105,11 @@ def check_prompts(prompts: str | None) -> str | None:
 
 
 def _shared(space: Space, view: StudyView) -> dict[str, Any]:
-    best, left, optimizer = view.best, view.left, view.optimizer
-    if left is None:
-        text = "Further evaluations are left."
-    elif left == 1:
-        text = "This is the last evaluation."
-    else:
-        text = f"{left} evaluations are left, this one included."
+    best, optimizer = view.best, view.optimizer
     return {
         "maximize": view.maximize,
         "best": None if best is None else _row(space, best),
-        "left_text": text,
+        "left_text": left_text(view),
         "pending": [_written(config) for config in view.pending],
         "optimizer": None
         if optimizer is None
@@ -128,12 +122,28 @@ def _shared(space: Space, view: StudyView) -> dict[str, Any]:
     }
 
 
+def left_text(view: StudyView) -> str:
+    """How many evaluations are left, in a sentence."""
+    if view.left is None:
+        return "Further evaluations are left."
+    if view.left == 1:
+        return "This is the last evaluation."
+    return f"{view.left} evaluations are left, this one included."
+
+
+def value_text(row: TrialRow) -> str:
+    """What came of a trial: four digits, or why it failed."""
+    if row.value is None:
+        return f"failed: {row.error or 'no value'}"
+    return f"{row.value:.4g}"
+
+
 def _row(space: Space, row: TrialRow) -> dict[str, Any]:
-    failed = f"failed: {row.error or 'no value'}"
+    value = value_text(row)
     return {
         "number": row.number,
-        "value": failed if row.value is None else f"{row.value:.4g}",
-        "value_as_e": failed if row.value is None else f"{row.value:.4e}",
+        "value": value,
+        "value_as_e": value if row.value is None else f"{row.value:.4e}",
         "config": _written(row.config),
         "cells": [
             shown(row.config[name]) if name in row.config else "" for name in space
@@ -148,8 +158,19 @@ def _written(config: Mapping[str, Any]) -> str:
     return f"{{{', '.join(held)}}}"
 
 
-def _render(name: str, prompts: str | None, names: Mapping[str, Any]) -> str:
+def render(
+    name: str, prompts: str | None, names: Mapping[str, Any], kind: str = "tune"
+) -> str:
+    """A template of ours, of the paper's contents, or of the user's folder.
+
+    Args:
+        kind: the folder of our templates; that of the paper's contents has its name
+            with `_paper` behind it.
+
+    Raises:
+        BriefError: the folder of templates, or one of them, cannot be used.
+    """
     if prompts == PAPER:
-        return render_template(name, None, HOME / "tune_paper", names)
+        return render_template(name, None, HOME / f"{kind}_paper", names)
     folder = None if prompts is None else check_folder(Path(prompts), NAMES)
-    return render_template(name, folder, HOME / "tune", names)
+    return render_template(name, folder, HOME / kind, names)

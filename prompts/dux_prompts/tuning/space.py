@@ -12,8 +12,9 @@ from dux_prompts.tuning.choice import Choice
 from dux_prompts.tuning.defined_by_run import space_by_running
 from dux_prompts.tuning.hyperparameters import Hyperparameter
 from dux_prompts.tuning.number import Number
+from dux_prompts.tuning.program import SOURCE, Program, program_in, same_text
 from dux_prompts.tuning.values import DIGITS, SpaceError, when_of
-from dux_sandbox.findings import Finding
+from dux_sandbox.findings import Finding, digest_of
 
 Config = dict[str, Any]
 """Name -> value, in the space's order and types; without what is not in use."""
@@ -57,6 +58,16 @@ class Space(Mapping[str, Hyperparameter]):
                         f"stands before it was wanted; put {other!r} first."
                     )
             self._held[name] = each
+        if self.is_code and list(self._held) != [SOURCE]:
+            raise SpaceError(
+                f"the space is {list(self._held)!r}, a program among them; a program "
+                f"alone was wanted, called {SOURCE!r}; leave the others out."
+            )
+
+    @property
+    def is_code(self) -> bool:
+        """Whether programs are tuned, and not numbers."""
+        return any(isinstance(each, Program) for each in self._held.values())
 
     def __getitem__(self, name: str) -> Hyperparameter:
         return self._held[name]
@@ -93,6 +104,9 @@ class Space(Mapping[str, Hyperparameter]):
         try:
             for name, each in data.items():
                 when = when_of(each["when"])
+                if each["kind"] == "program":
+                    held[name] = Program()
+                    continue
                 if each["kind"] == "one_of":
                     held[name] = Choice(tuple(each["choices"]), each["default"], when)
                     continue
@@ -136,6 +150,9 @@ class Space(Mapping[str, Hyperparameter]):
                 wanted = each.words(free)
                 found.append(Finding("missing", None, f"{name!r} is missing", wanted))
                 continue
+            if isinstance(each, Program):
+                found += each.findings(config[name])
+                continue
             problem = each.problem(config[name], free=free)
             if problem is None:
                 sound[name] = each.typed(config[name])
@@ -175,10 +192,21 @@ class Space(Mapping[str, Hyperparameter]):
         known = all(self._held[name].default is not None for name in start)
         return start if known else None
 
+    def key_of(self, config: Mapping[str, Any]) -> str:
+        """As `key_of`; programs are equal where they differ in layout alone."""
+        if self.is_code:
+            return same_text(str(config[SOURCE]))
+        return key_of(config)
+
     @property
     def size(self) -> float:
         """How many configurations there are, at most."""
         return math.prod(each.size for each in self._held.values())
+
+
+def digest_in(config: Mapping[str, Any]) -> str:
+    """What names a configuration in a trace: of a program the digest of its source."""
+    return digest_of(program_in(config) or key_of(config))
 
 
 def key_of(config: Mapping[str, Any]) -> str:
