@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from dux_agent.decisions import Budget as Budget
     from dux_agent.decisions import Decision as Decision
     from dux_agent.live.optimizer import DuxOptimizer as DuxOptimizer
+    from dux_agent.tuning.code_study import tune_code as tune_code
     from dux_agent.tuning.study import Study as Study
     from dux_agent.tuning.study import Trial as Trial
     from dux_agent.tuning.tune import tune as tune
     from dux_agent.tuning.tuner import Tuner as Tuner
+    from dux_agent.tuning_tasks.code import CodeTask as CodeTask
     from dux_prompts.tuning.hyperparameters import one_of as one_of
     from dux_prompts.tuning.hyperparameters import real as real
     from dux_prompts.tuning.hyperparameters import whole as whole
@@ -39,6 +41,8 @@ _HOME = {
     "Decision": "dux_agent.decisions",
     "DuxOptimizer": "dux_agent.live.optimizer",
     "tune": "dux_agent.tuning.tune",
+    "tune_code": "dux_agent.tuning.code_study",
+    "CodeTask": "dux_agent.tuning_tasks.code",
     "Tuner": "dux_agent.tuning.tuner",
     "Study": "dux_agent.tuning.study",
     "Trial": "dux_agent.tuning.study",
@@ -50,6 +54,7 @@ _HOME = {
 __all__ = [
     "Agent",
     "Budget",
+    "CodeTask",
     "Decision",
     "DuxOptimizer",
     "Study",
@@ -59,6 +64,7 @@ __all__ = [
     "one_of",
     "real",
     "tune",
+    "tune_code",
     "whole",
 ]
 

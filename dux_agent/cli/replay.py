@@ -41,7 +41,7 @@ def replay(
         if is_study(folder):
             from dux_agent.terminal.study_text import replay_and_print
 
-            if not replay_and_print(Console(), folder, task=task):
+            if not replay_and_print(Console(), folder, task=task, execution=execution):
                 raise typer.Exit(1)
             return
         from dux_agent.runs.replaying import replay as run_again

@@ -15,7 +15,8 @@ from dux_agent.errors import BadArgument
 _Task = Annotated[
     str | None,
     typer.Argument(
-        help="svm:digits, mlp:car, ...; toy:branin, ...; table:vehicle, ...; an "
+        help="svm:digits, mlp:car, ...; toy:branin, ...; table:vehicle, ...; "
+        "code:taxi, ...; an "
         "objective of yours as file.py:objective; or a training script as train.py.",
         show_default=False,
     ),
@@ -29,8 +30,27 @@ def tune(
         str, typer.Option(help="The language model, as dux run names it.")
     ] = "offline",
     budget: Annotated[
-        int, typer.Option(help="Evaluations; defaults and failed ones count.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            help="Evaluations; defaults and failed ones count.",
+            show_default="10; 5 with --code",
+        ),
+    ] = None,
+    code: Annotated[
+        bool,
+        typer.Option(
+            "--code",
+            help="The model writes programs that train; TASK is code:taxi, ..., or "
+            "file.py:build, which gives a dux_agent.CodeTask.",
+        ),
+    ] = False,
+    execution: Annotated[
+        str,
+        typer.Option(
+            metavar="[isolated|inline]",
+            help="Where programs run: in the jail, or in this process with all rights.",
+        ),
+    ] = "isolated",
     history: Annotated[
         str,
         typer.Option(
@@ -103,7 +123,7 @@ def tune(
         float | None,
         typer.Option(
             help="An evaluation that takes longer has failed.",
-            show_default="60 with --space free",
+            show_default="60 with --space free and --code",
         ),
     ] = None,
     trial_memory: Annotated[
@@ -111,7 +131,7 @@ def tune(
         typer.Option(
             metavar="GIB",
             help="One that needs more memory has failed.",
-            show_default="2 with --space free",
+            show_default="2 with --space free and --code",
         ),
     ] = None,
     max_attempts: Annotated[
@@ -160,11 +180,12 @@ def tune(
             shown.print(trial_line(trial, study, None), markup=False, highlight=False)
 
         if resume is not None:
-            study = _gone_on(resume, task, on_trial, models)
+            study = _gone_on(resume, task, execution, on_trial, models)
         else:
-            free = _is_free(space)
-            limits = {"trial_seconds": trial_seconds or (60.0 if free else None)}
-            memory = trial_memory or (2.0 if free else None)
+            free, code = _is_free(space), code or (task or "").startswith("code:")
+            bounded = free or code
+            limits = {"trial_seconds": trial_seconds or (60.0 if bounded else None)}
+            memory = trial_memory or (2.0 if bounded else None)
             study = _new(
                 task,
                 param or (),
@@ -173,7 +194,8 @@ def tune(
                 run_dir,
                 on_trial,
                 use_defaults=defaults,
-                budget=budget,
+                where={"code": code, "execution": execution},
+                budget=(5 if code else 10) if budget is None else budget,
                 history=history,
                 reasoning=reasoning,
                 free=free,
@@ -214,6 +236,7 @@ def _new(
     on_trial: Any,
     *,
     use_defaults: bool,
+    where: dict[str, Any],
     **options: Any,
 ) -> Any:
     from dux_agent.tuning.objectives import find
@@ -224,7 +247,7 @@ def _new(
             "no task was named; one such as svm:digits, file.py:objective or train.py "
             "was wanted; run for instance dux tune svm:digits."
         )
-    found = find(task, params)
+    found = find(task, params, **where)
     return run_study(
         found.objective,
         found.require_space(),
@@ -240,9 +263,14 @@ def _new(
 
 
 def _gone_on(
-    folder: Path, task: str | None, on_trial: Any, models: dict[str, Any]
+    folder: Path,
+    task: str | None,
+    execution: str,
+    on_trial: Any,
+    models: dict[str, Any],
 ) -> Any:
     from dux_agent.tuning.replaying import objective_of
     from dux_agent.tuning.tune import resume
 
-    return resume(folder, objective_of(folder, task), on_trial=on_trial, **models)
+    objective = objective_of(folder, task, execution)
+    return resume(folder, objective, on_trial=on_trial, **models)

@@ -122,9 +122,9 @@ def random_band(
 
 
 def parallel(told: StudyTold) -> Parallel | None:
-    """Every trial across its hyperparameters and its value; None without a value."""
+    """Every trial across its coordinates; None without a value, or of programs."""
     valued = [trial for trial in told.over if trial.value is not None]
-    if not valued:
+    if not valued or told.space.is_code:
         return None
     names = list(told.space)[:_MOST_COORDINATES]
     width = max(880, 110 * (len(names) + 1))

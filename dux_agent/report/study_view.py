@@ -10,7 +10,8 @@ from dux_agent.report.study_charts import best_charts, parallel
 from dux_agent.run_folder.trace import plain
 from dux_agent.showing import one_line
 from dux_agent.tuning.reading import StudyTold, TrialTold
-from dux_agent.tuning.study import best_of
+from dux_agent.tuning.study import Trial, best_of
+from dux_prompts.tuning.program import headline, program_in
 from dux_prompts.tuning.values import figure, shown
 
 View = dict[str, Any]
@@ -71,7 +72,8 @@ def _figures(told: StudyTold) -> list[View]:
         note = f"trial {best.number}, by {best.by}"
         figures.append(_figure("best value", figure(best.value), note))
         if isinstance(best.report, dict):
-            for name, value in list(best.report.items())[:4]:
+            numbers = [e for e in best.report.items() if isinstance(e[1], int | float)]
+            for name, value in numbers[:4]:
                 words = one_line(str(name).replace("_", " "), 40)
                 figures.append(_figure(words, figure(value), "of that trial"))
     if control is not None:
@@ -91,6 +93,14 @@ def _figures(told: StudyTold) -> list[View]:
     return figures
 
 
+def _noted(trial: Trial | None, most: int) -> list[str]:
+    """What the evaluation noted beside its figures."""
+    report = None if trial is None else trial.report
+    noted = report.get("optimizers") if isinstance(report, dict) else None
+    listed = noted if isinstance(noted, list) else []
+    return [one_line(f"optimizer {each}", most) for each in listed]
+
+
 def _figure(name: str, value: str, note: str) -> View:
     return {"name": name, "value": value, "note": note}
 
@@ -98,13 +108,17 @@ def _figure(name: str, value: str, note: str) -> View:
 def _trial(one: TrialTold, told: StudyTold, most: int) -> View:
     trial = one.trial
     best = told.best is not None and trial is not None and trial == told.best
+    source = None
     if trial is None:
         value, by, why, config = "not over", "", "", ""
     else:
         value = figure(trial.value) if trial.value is not None else "failed"
         by, why = one_line(trial.by, 40), one_line(trial.why, most)
+        source = program_in(trial.config)
         config = ", ".join(f"{n}={shown(v)}" for n, v in trial.config.items())
-        if trial.proposed is not None:
+        if source is not None:
+            config = headline(source) or "a program"
+        elif trial.proposed is not None:
             config += f" (written {json.dumps(plain(trial.proposed))})"
     return {
         "number": one.number,
@@ -114,6 +128,8 @@ def _trial(one: TrialTold, told: StudyTold, most: int) -> View:
         "why": why,
         "error": "" if trial is None else one_line(trial.error, most),
         "config": one_line(config, most),
+        "source": "" if source is None else source[:most],
+        "noted": _noted(trial, most),
         "found": [one_line(each, most) for each in one.found],
         "troubles": [one_line(each, most) for each in one.troubles],
         "replies": [each[:most] for each in one.replies],

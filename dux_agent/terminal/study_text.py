@@ -18,6 +18,7 @@ from dux_agent.showing import one_line
 from dux_agent.terminal.tables import plain_table
 from dux_agent.tuning.reading import StudyTold, TrialTold, read_study
 from dux_agent.tuning.study import Study, Trial, best_of
+from dux_prompts.tuning.program import headline, program_in
 from dux_prompts.tuning.values import figure
 
 
@@ -48,7 +49,7 @@ def study_lines(study: Study) -> list[str]:
         report = "" if best.report is None else f"; {_report(best.report)}"
         lines.append(
             f"best {figure(best.value)} in trial {best.number} of {len(study.trials)}: "
-            f"{json.dumps(plain(best.config))}{report}"
+            f"{_whole(best)}{report}"
         )
     beside = best_of(study.control, study.maximize)
     if beside is not None:
@@ -108,11 +109,13 @@ def record_of(told: StudyTold, chosen: list[TrialTold]) -> dict[str, Any]:
     }
 
 
-def replay_and_print(console: Console, folder: Path, *, task: str | None) -> bool:
+def replay_and_print(
+    console: Console, folder: Path, *, task: str | None, execution: str | None = None
+) -> bool:
     """Evaluate a study once more; whether it is the same."""
     from dux_agent.tuning.replaying import replay_study
 
-    told, differences = replay_study(folder, task=task)
+    told, differences = replay_study(folder, task=task, execution=execution)
     for line in differences:
         console.print(Text(one_line(line, 300)))
     ended = "the same" if not differences else f"{len(differences)} differences"
@@ -143,7 +146,12 @@ def _print_trial(console: Console, told: TrialTold) -> None:
         console.print(Text(_config(trial, 2000)))
         if trial.why:
             console.print(Text(f"why: {one_line(trial.why, 2000)}"))
-        if trial.proposed is not None:
+        source = program_in(trial.config)
+        if source is not None:
+            console.print(Text(_visible(source)))
+        if isinstance(trial.report, dict):
+            console.print(Text(_report(trial.report)))
+        if source is None and trial.proposed is not None:
             console.print(Text(f"as written: {json.dumps(plain(trial.proposed))}"))
     for number, prompt in enumerate(told.prompts, 1):
         console.rule(f"prompt {number}")
@@ -173,14 +181,30 @@ def _value(trial: Trial) -> str:
 
 
 def _config(trial: Trial, width: int) -> str:
+    source = program_in(trial.config)
+    if source is not None:
+        return one_line(headline(source) or "a program", width)
     values = (f"{name}={figure(value)}" for name, value in trial.config.items())
     return one_line(", ".join(values), width)
+
+
+def _whole(trial: Trial) -> str:
+    """A configuration as JSON; a program by its first line."""
+    if program_in(trial.config) is None:
+        return json.dumps(plain(trial.config))
+    return _config(trial, 160)
 
 
 def _report(report: Any) -> str:
     if isinstance(report, dict):
         return ", ".join(
-            f"{name} {figure(value)}".replace("_", " ")
+            f"{name.replace('_', ' ')} {_reported(value)}"
             for name, value in report.items()
         )
     return one_line(str(report), 80)
+
+
+def _reported(value: Any) -> str:
+    if isinstance(value, list):
+        return one_line("; ".join(map(str, value)), 400)
+    return figure(value)

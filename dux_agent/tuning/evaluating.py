@@ -46,7 +46,9 @@ def evaluate(
     """Call an objective once; only Ctrl-C comes out of it.
 
     Args:
-        objective: a configuration to a number, or to `{"value", "report"}`.
+        objective: a configuration to a number, or to `{"value", "report"}`; one that
+            holds the limits itself has `within(config, seconds, most_bytes)`, which is
+            called instead, here.
         config: handed over as a dict of its own.
         seconds: it is ended after them and has failed.
         most_bytes: of memory beyond what this process has; more has failed.
@@ -56,6 +58,13 @@ def evaluate(
         BadArgument: it was to be in a child, and this system forks none.
     """
     began = time.monotonic()
+    within = getattr(objective, "within", None)
+    if within is not None:
+
+        def bounded(given: dict[str, Any]) -> Any:
+            return within(given, seconds, most_bytes)
+
+        return _called(bounded, dict(config), began)
     if seconds is None and most_bytes is None and not apart:
         return _called(objective, dict(config), began)
     if not hasattr(os, "fork"):

@@ -13,7 +13,7 @@ from dux_agent.tuning.plan import StudyPlan
 from dux_agent.tuning.study import Trial
 from dux_prompts.brief import BriefError
 from dux_prompts.tuning.prompts import check_prompts
-from dux_prompts.tuning.space import Config, Space, key_of
+from dux_prompts.tuning.space import Config, Space
 from dux_prompts.tuning.values import SpaceError
 from dux_sandbox.findings import Finding
 
@@ -29,6 +29,12 @@ class Judge:
 
     def __init__(self, space: Space, plan: StudyPlan) -> None:
         self._space, self._plan = space, plan
+        if space.is_code and (plan.free or plan.then not in (None, "random")):
+            raise BadArgument(
+                f"programs are tuned and {'free' if plan.free else 'then'} is "
+                f"{plan.free or plan.then!r}; then='random', or neither, was wanted, "
+                f"since an optimizer takes numbers; leave it out."
+            )
 
     def check(
         self, proposed: Mapping[str, Any], trials: Iterable[Trial]
@@ -43,6 +49,7 @@ class Judge:
         if found:
             return found
         config = self._space.typed(proposed)
+        key_of = self._space.key_of
         known = {key_of(each.config): each for each in trials}
         if not self._plan.repeats and key_of(config) in known:
             if self._plan.free or len(known) < self._space.size:
@@ -60,10 +67,10 @@ class Judge:
                 f"trial {number}: each of {self._plan.max_attempts} replies was refused"
             )
         rng = random.Random(f"{self._plan.seed}:draw:{number}")
-        known = {key_of(each.config) for each in trials}
+        known = {self._space.key_of(each.config) for each in trials}
         for _ in range(_MOST_DRAWS):
             config = self._space.draw(rng)
-            if key_of(config) not in known:
+            if self._space.key_of(config) not in known:
                 break
         return config
 

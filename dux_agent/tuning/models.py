@@ -1,4 +1,4 @@
-"""The language models of a study."""
+"""The language models of a study, and what they are asked with."""
 
 from __future__ import annotations
 
@@ -7,6 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.arguments import language_models, listed
 from dux_agent.tuning.plan import StudyPlan
+from dux_graphs.tuning.brief import HyperparameterBrief, TrialBrief
+from dux_graphs.tuning.offline import OfflineSearch
+from dux_graphs.tuning.offline_programs import OfflinePrograms
+from dux_graphs.tuning.program_brief import ProgramBrief
+from dux_prompts.tuning.space import Space
+from dux_prompts.tuning.study_view import StudyView
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
@@ -37,3 +43,23 @@ def models_of(
         names or None, fallback, seed=seed, options=options, timeout=timeout
     )
     return made or ()
+
+
+def offline_rule(
+    space: Space, view: Callable[[], StudyView], seed: int
+) -> BaseChatModel:
+    """The written rule for a space: pattern search, or a list of programs.
+
+    Args:
+        view: the study, as it is when the rule is asked.
+    """
+    if space.is_code:
+        return OfflinePrograms(view=view, seed=seed)
+    return OfflineSearch(space=lambda: space, view=view, seed=seed)
+
+
+def brief_of(space: Space, plan: StudyPlan) -> TrialBrief:
+    """What a study asks with: for numbers, or for programs."""
+    if space.is_code:
+        return ProgramBrief(plan.reasoning, plan.prompts)
+    return HyperparameterBrief(space, plan.reasoning, plan.free, plan.prompts)

@@ -13,11 +13,16 @@ from typing import Any
 
 from dux_agent.errors import BadArgument
 from dux_agent.tasks.named import builder_of, in_full, needs_import
+from dux_agent.tuning.code_study import task_of
 from dux_agent.tuning.evaluating import Objective
+from dux_agent.tuning.programs import objective_over
 from dux_agent.tuning_tasks.named import build, in_words, is_task
 from dux_prompts.tuning.space import Space
 from dux_prompts.tuning.space_text import space_in_source, space_of_texts
 from dux_prompts.tuning.values import SpaceError
+
+CODE = "code:"
+"""What the name of a task begins with whose configurations are programs."""
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:nan|inf)")
 
@@ -55,18 +60,30 @@ class NamedObjective:
         return self.space
 
 
-def find(name: str, params: Sequence[str] = ()) -> NamedObjective:
+def find(
+    name: str,
+    params: Sequence[str] = (),
+    *,
+    code: bool = False,
+    execution: str = "isolated",
+) -> NamedObjective:
     """The objective of a name.
 
     Args:
         name: `svm:digits`, `file.py:objective`, `package.module:objective`, or
-            `train.py`, a script with an option for each hyperparameter.
+            `train.py`, a script with an option for each hyperparameter; `code:taxi`,
+            whose configurations are programs.
         params: `name=real(...)` each; they count instead of its own space.
+        code: programs are tuned: `taxi` is `code:taxi`, and `file.py:build` names a
+            function that gives a `dux_agent.CodeTask`.
+        execution: where programs run, as of `dux_agent.tune_code`.
 
     Raises:
         BadArgument: there is none, or its space cannot be meant.
         DuxError: its data cannot be had.
     """
+    if code or name.startswith(CODE):
+        return _of_programs(name, params, execution)
     try:
         space = space_of_texts(params) if params else None
         if is_task(name):
@@ -80,9 +97,21 @@ def find(name: str, params: Sequence[str] = ()) -> NamedObjective:
     except SpaceError as error:
         raise BadArgument(f"{name}: {error}") from None
     raise BadArgument(
-        f"there is no task {name!r}; {in_words()}, or an objective of your own as "
-        f"file.py:objective or train.py, was wanted; pick one."
+        f"there is no task {name!r}; {in_words()}; {CODE}NAME; or an objective of your "
+        f"own as file.py:objective or train.py, was wanted; pick one."
     )
+
+
+def _of_programs(name: str, params: Sequence[str], execution: str) -> NamedObjective:
+    if params:
+        raise BadArgument(
+            f"{name}: programs are tuned and --param is {params[0]!r}; no other "
+            f"hyperparameter was wanted; leave it out."
+        )
+    own = needs_import(name) and not name.startswith(CODE)
+    task = task_of(builder_of(name)() if own else name)
+    full = in_full(name) if own else f"{CODE}{name.removeprefix(CODE)}"
+    return _of(full, objective_over(task, execution), None)
 
 
 def _of(name: str, objective: Objective, space: Space | None) -> NamedObjective:

@@ -19,9 +19,11 @@ from dux_agent.run_folder.recorder import Recorder, name_of
 from dux_agent.run_folder.trace import plain
 from dux_agent.tuning.evaluating import Objective, Outcome, evaluate
 from dux_agent.tuning.judging import StudyPaused, plan_of, space_of
+from dux_agent.tuning.programs import export_program
 from dux_agent.tuning.recorded_study import KIND, recorded_study
 from dux_agent.tuning.study import DONE, FAILED, Study, Trial
 from dux_agent.tuning.tuner import Tuner
+from dux_prompts.tuning.program import program_in
 from dux_prompts.tuning.space import Config
 
 OnTrial = Callable[[Trial, Study], None]
@@ -132,6 +134,11 @@ def run_study(
     if folder is not None and study.best is not None:
         text = json.dumps(plain(study.best.as_dict()), indent=2) + "\n"
         write_atomically(folder.path / "best.json", text.encode("ascii"))
+        source = program_in(study.best.config)
+        if source is not None:
+            name = str(folder.facts.get("task"))
+            whole = export_program(study.best, name, source)
+            write_atomically(folder.path / "best.py", whole.encode("utf-8"))
     return study
 
 

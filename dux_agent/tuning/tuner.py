@@ -15,19 +15,18 @@ from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.tuning.evaluating import Outcome, outcome_of
 from dux_agent.tuning.judging import Judge, StudyPaused, plan_of, space_of
-from dux_agent.tuning.models import models_of
+from dux_agent.tuning.models import brief_of, models_of, offline_rule
 from dux_agent.tuning.samplers import Sampler, sampler_of
 from dux_agent.tuning.study import DONE, FAILED, Study, Trial
 from dux_agent.tuning.study_chat import StudyChat
 from dux_agent.tuning.turns import LM, Turns
 from dux_graphs.language_model import by_name
 from dux_graphs.paid_model import PaidModel
-from dux_graphs.tuning.brief import HyperparameterBrief
 from dux_graphs.tuning.graph import build_graph, run_trial
 from dux_graphs.tuning.nodes import FALLBACK
-from dux_graphs.tuning.offline import OfflineSearch
 from dux_graphs.tuning.pattern_search import worth
 from dux_graphs.tuning.state import TrialInput, TrialPorts, TrialState
+from dux_prompts.tuning.program import SOURCE
 from dux_prompts.tuning.space import Config, key_of
 from dux_prompts.tuning.study_view import StudyView, TrialRow
 
@@ -84,7 +83,7 @@ class Tuner:
             self._sampler = sampler_of(self.plan.then, self.space, self.plan.seed)
         self._graph = build_graph(**({} if retry is None else {"retry": retry}))
         self._recorder = Recorder(folder, owned=False)
-        models = models_of(lm, fallback, lm_options, self.plan, self._offline_search)
+        models = models_of(lm, fallback, lm_options, self.plan, self._offline_rule)
         self._paid = PaidModel(by_name(models), budget=budget_of(lm_budget))
         self._trials: list[Trial] = []
         self._pending: list[Trial] = []
@@ -168,12 +167,12 @@ class Tuner:
             seconds=time.monotonic() - self._began,
         )
 
-    def _offline_search(self) -> OfflineSearch:
+    def _offline_rule(self) -> Any:
         def view() -> StudyView:
             assert self._view is not None
             return self._view
 
-        return OfflineSearch(space=lambda: self.space, view=view, seed=self.plan.seed)
+        return offline_rule(self.space, view, self.plan.seed)
 
     def _proposed(self, evaluate: Any) -> Trial:
         """The next trial, before its value; it is pending then."""
@@ -244,9 +243,7 @@ class Tuner:
             **self._paid.ports(),
             check=lambda proposed: self._judge.check(proposed, self._known()),
             draw=lambda: self._judge.draw(number, self._known()),
-            brief=HyperparameterBrief(
-                self.space, self.plan.reasoning, self.plan.free, self.plan.prompts
-            ),
+            brief=brief_of(self.space, self.plan),
             evaluate=evaluate,
             max_attempts=self.plan.max_attempts,
             on_event=partial(self._event, number),
@@ -287,6 +284,8 @@ class Tuner:
             self._sampler.told(
                 ended.config, lowered if math.isfinite(lowered) else None
             )
+        if self.space.is_code:
+            self._recorder.keep_source(ended.config[SOURCE])
         self._event(ended.number, "trial", ended.as_dict())
         return ended
 
