@@ -58,6 +58,15 @@ def test_a_study_says_who_proposed_what_and_its_best(name, tmp_path):
     assert "best 0.0" in printed
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the jail is Linux's")
+def test_a_study_of_code_says_its_best_program(tmp_path):
+    printed = output_of("tune_code.py", tmp_path)
+
+    assert 4 == printed.count("offline rule: # ")
+    assert "best 0." in printed
+    assert "def " in printed.partition("best 0.")[2]
+
+
 @pytest.mark.wall
 def test_ray_tune_asks_through_optunas_searcher(tmp_path, monkeypatch):
     pytest.importorskip("ray.tune")
