@@ -69,6 +69,12 @@ def share_hooks(live: torch.optim.Optimizer, base: torch.optim.Optimizer) -> Non
             setattr(live, name, tables[name])
 
 
+def has_hooks(base: torch.optim.Optimizer) -> bool:
+    """Whether one is registered: else there is nothing to be silenced."""
+    held = vars(_holder(base))
+    return any(held.get(name) for name in _TABLES)
+
+
 @contextmanager
 def silenced(base: torch.optim.Optimizer) -> Iterator[None]:
     """The base's own calls fire no hooks: the live optimizer's have, or will."""

@@ -18,7 +18,7 @@ from dux_agent.live.group_options import (
     give_back,
     options_of,
 )
-from dux_agent.live.hooks import silenced
+from dux_agent.live.hooks import has_hooks, silenced
 from dux_agent.live.rates import References
 from dux_agent.live.schedule import Schedule
 from dux_sandbox.closures import Closure, ClosureUse
@@ -183,6 +183,8 @@ class RuleSlot:
         for name in passed:
             setattr(self.base, name, getattr(self, name))
         try:
+            if not has_hooks(self.base):
+                return self.running.step(closure)
             with silenced(self.base):
                 return self.running.step(closure)
         finally:

@@ -12,6 +12,7 @@ list of its last rates when it has stepped. What no scheduler wrote was written 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -278,7 +279,14 @@ class Schedule:
         self._seen = self._numbers()
 
     def _numbers(self) -> list[float | None]:
-        return [number_in(group.get("lr")) for group in self._groups]
+        # At every step, twice: what is an ordinary number already is not asked further.
+        rates = [group.get("lr") for group in self._groups]
+        return [
+            rate
+            if type(rate) is float and -math.inf < rate < math.inf
+            else number_in(rate)
+            for rate in rates
+        ]
 
     def _begin(self, own: Sequence[Any]) -> None:
         for state, group in zip(self._state, self._groups, strict=True):

@@ -6,8 +6,6 @@ with gradients that wait for the step to come. No rule is swapped there.
 
 from __future__ import annotations
 
-from itertools import islice
-
 import torch
 
 _WITNESSES = 3
@@ -27,22 +25,29 @@ class GradientMarks:
             every: mark all gradients, for the moment before a decision; else those of
                 the first few that have one, which costs nothing to speak of.
         """
-        if not every:
-            present = (each for each in parameters if each.grad is not None)
-            parameters = list(islice(present, _WITNESSES)) or parameters
-        self._marks = [
-            (each, each.grad, None if each.grad is None else each.grad._version)
-            for each in parameters
-        ]
+        # Plain loops here and below: both are gone through at every step.
+        present = []
+        for each in parameters:
+            if each.grad is not None:
+                present.append((each, each.grad, each.grad._version))
+                if len(present) == _WITNESSES and not every:
+                    break
+        absent = parameters if every or not present else ()
+        self._marks = present
+        self._absent = [each for each in absent if each.grad is None]
 
     def backward_since(self) -> bool:
         """Whether any of them was computed or added to since."""
-        return any(
-            parameter.grad is not None
-            and (parameter.grad is not gradient or gradient._version != version)
-            and _holds_something(parameter.grad)
-            for parameter, gradient, version in self._marks
-        )
+        for parameter, gradient, version in self._marks:
+            now = parameter.grad
+            if now is None or (now is gradient and gradient._version == version):
+                continue
+            if _holds_something(now):
+                return True
+        for parameter in self._absent:
+            if parameter.grad is not None and _holds_something(parameter.grad):
+                return True
+        return False
 
 
 def _holds_something(gradient: torch.Tensor) -> bool:

@@ -26,7 +26,7 @@ def read_loss(loss: Any) -> float | OnItsWay:
         BadArgument: it is no scalar.
     """
     loss = scalar_loss(loss, error=BadArgument)
-    if isinstance(loss, float) or loss.device.type != "cuda":
+    if isinstance(loss, float) or not loss.is_cuda:
         return float(loss)
     copied = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
     copied.copy_(loss, non_blocking=True)

@@ -24,7 +24,7 @@ def scalar_loss(
     """
     if isinstance(loss, torch.Tensor):
         if loss.numel() == 1:
-            return loss.detach()
+            return loss.detach() if loss.requires_grad else loss
         raise error(
             f"the loss is a tensor of shape {tuple(loss.shape)}; a scalar was wanted; "
             f"reduce it in the objective, for instance by .mean()."
