@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,11 +81,17 @@ def _local_rows(path: Path, columns: tuple[str, ...]) -> Iterator[dict[str, Any]
     import datasets
 
     try:
-        # Streamed, so that no second copy of the data is written anywhere.
-        dataset = datasets.load_dataset(
-            "parquet", data_files=[str(path)], split="train", streaming=True
-        )
-        yield from _rows(dataset, columns)
+        # Streamed, so that no second copy of the data is written anywhere; its folder
+        # of locks is in the home, which may be nobody's to write.
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = datasets.load_dataset(
+                "parquet",
+                data_files=[str(path)],
+                split="train",
+                streaming=True,
+                cache_dir=folder,
+            )
+            yield from _rows(dataset, columns)
     except Exception as error:  # pyarrow, fsspec and datasets each have their own
         raise DataMissing(_unreadable(path, error)) from None
 
