@@ -17,8 +17,8 @@ def bench(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"One of {', '.join(BENCHMARKS)}; or tune, or prompts.",
-            show_default="all but tune and prompts",
+            help=f"One of {', '.join(BENCHMARKS)}; or step, tune, or prompts.",
+            show_default="all but step, tune and prompts",
         ),
     ] = None,
     lm: Annotated[
@@ -62,13 +62,28 @@ def bench(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Of tune: every figure, as JSON."),
+        typer.Option("--output", "-o", help="Of tune and step: every figure, as JSON."),
+    ] = None,
+    sizes: Annotated[
+        str, typer.Option(help="Of step: how many weights.")
+    ] = "94k,25M,124M",
+    threads: Annotated[str, typer.Option(help="Of step: of torch.")] = "1",
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of step: a folder of sources.",
+            show_default="the harmless rules of the corpus",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Of step: a drawing of the table, as SVG.")
     ] = None,
 ) -> None:
     """Run the benchmarks; exit code 1 if a bar is missed.
 
     `dux bench tune` compares methods of tuning over a suite, beside random search's
-    exact expectation and random search from the defaults.
+    exact expectation and random search from the defaults. `dux bench step` times one
+    step of each rule wherever its code can run, beside torch's own AdamW.
     """
     with one_line_errors():
         if (lm is None) == (name == "prompts"):
@@ -83,6 +98,11 @@ def bench(
             for line in vocabularies(lm):
                 Console().print(line, markup=False, highlight=False, soft_wrap=True)
             return
+        if name == "step":
+            _steps(
+                sizes.split(","), _numbers(threads, "--threads"), rules, output, plot
+            )
+            return
         if name == "tune":
             from dux_agent.benchmarks.studies import compare
             from dux_agent.benchmarks.study_page import write_page
@@ -92,7 +112,7 @@ def bench(
             found = compare(
                 suite,
                 methods.split(","),
-                budgets=_numbers(budgets),
+                budgets=_numbers(budgets, "--budgets"),
                 seeds=range(seeds),
                 pool=pool,
                 folder=folder,
@@ -111,14 +131,52 @@ def bench(
             raise typer.Exit(1)
 
 
-def _numbers(written: str) -> list[int]:
+def _steps(
+    sizes: list[str],
+    threads: list[int],
+    folder: Path | None,
+    output: Path | None,
+    plot: Path | None,
+) -> None:
+    """`dux bench step`. Raises BadArgument."""
+    from dux_agent.benchmarks.step import SIZES, measure, rules_folder
+    from dux_agent.benchmarks.step_table import as_drawing, as_json, as_table
+    from dux_agent.run_folder.whole_file import write_whole
+
+    if unknown := [size for size in sizes if size not in SIZES]:
+        raise BadArgument(
+            f"--sizes names {unknown[0]!r}; some of {', '.join(SIZES)}, with commas, "
+            f"were wanted; write for instance 94k,25M."
+        )
+    files = sorted((folder or rules_folder()).glob("*.py"))
+    if not files:
+        raise BadArgument(
+            f"{folder} holds no sources; a folder of files that end in .py was wanted; "
+            f"leave --rules out for those of the corpus."
+        )
+    sources = {each.stem: each.read_text(errors="replace") for each in files}
+    found = [
+        each
+        for count in threads
+        for each in measure(
+            sources, sizes, count, say=lambda line: typer.echo(line, err=True)
+        )
+    ]
+    typer.echo(as_table(found), nl=False)
+    if output is not None:
+        write_whole(output, as_json(found), what="the figures", option="--output")
+    if plot is not None:
+        write_whole(plot, as_drawing(found), what="the drawing", option="--plot")
+
+
+def _numbers(written: str, option: str) -> list[int]:
     try:
         found = [int(each) for each in written.split(",")]
     except ValueError:
         found = []
     if not found or min(found) < 1:
         raise BadArgument(
-            f"--budgets is {written!r}; whole numbers of at least 1, with commas, were "
+            f"{option} is {written!r}; whole numbers of at least 1, with commas, were "
             f"wanted; write for instance 10,30."
         )
     return found

@@ -1,0 +1,100 @@
+"""`dux bench step`."""
+
+import json
+import xml.etree.ElementTree as xml
+
+import pytest
+from typer.testing import CliRunner
+
+from dux_agent.benchmarks import step
+from dux_agent.benchmarks.step import FUSED, RULE_OF_TORCH, StepTime, measure
+from dux_agent.benchmarks.step_table import as_drawing, as_json, as_table
+from dux_agent.cli import app
+from dux_sandbox.executions import EXECUTIONS
+
+RULE = """
+import torch
+
+
+class Plain(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(p.grad, alpha=group["lr"])
+"""
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(step, "SIZES", {"94k": [(8, 4), (3,)]})
+
+
+def test_every_kind_of_execution_is_timed_beside_torchs_fused_step(tiny):
+    found = list(measure({"plain": RULE}, ["94k"], rounds=2, torch_kinds=[FUSED]))
+
+    by_kind = {each.kind: each for each in found if each.rule == "plain"}
+    assert list(EXECUTIONS) == list(by_kind)
+    assert all(each.seconds > 0 for each in by_kind.values())
+    assert all(each.against_fused > 0 for each in by_kind.values())
+    assert {FUSED, "memory"} == {e.kind for e in found if e.rule == RULE_OF_TORCH}
+
+
+def test_a_rule_that_cannot_be_timed_says_why(tiny):
+    found = list(measure({"bad": "import os"}, ["94k"], rounds=1, torch_kinds=[]))
+
+    told = [each for each in found if each.rule == "bad"]
+    assert all(each.seconds is None and each.note for each in told)
+    assert "- bad, inline: " in as_table(found)
+
+
+TIMES = [
+    StepTime(RULE_OF_TORCH, "94k", 1, "fused", 1e-4, 1.0),
+    StepTime("a<b", "94k", 1, "inline", 8e-4, 8.0),
+    StepTime("a<b", "94k", 1, "recorded", 4e-5, 0.4),
+    StepTime("c", "94k", 1, "inline", 8e-4, 8.0),
+    StepTime("c", "94k", 1, "recorded", None, None, "no"),
+]
+
+
+def test_the_table_shows_times_and_how_much_is_gained():
+    lines = as_table(TIMES).splitlines()
+
+    assert "| torch.optim.AdamW, fused | 94k | 1 | 0.1 ms (1.00) |  |  |" in lines
+    assert "| a<b | 94k | 1 | 0.8 ms (8.00) | 0.04 ms (0.40) | 20.0 |" in lines
+    assert "| c | 94k | 1 | 0.8 ms (8.00) | - |  |" in lines
+    assert "- c, recorded: no" in lines
+
+
+def test_the_drawing_has_a_dot_for_each_figure():
+    drawn = xml.fromstring(as_drawing(TIMES))
+
+    dots = drawn.findall("{*}circle")
+    assert 3 + 3 == len(dots)  # the legend's and the figures'
+    assert "a<b, 94k, 1" in [each.text for each in drawn.findall("{*}text")]
+
+
+def test_the_figures_are_json():
+    assert 5 == len(json.loads(as_json(TIMES)))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sizes", "7"], "--sizes names '7'"),
+        (["--threads", "none"], "--threads is 'none'"),
+        (["--rules", "/nowhere"], "holds no sources"),
+    ],
+)
+def test_options_that_make_no_sense_are_told(options, said):
+    result = CliRunner().invoke(app, ["bench", "step", *options])
+
+    assert 0 != result.exit_code
+    assert said in result.output
+
+
+def test_the_harmless_rules_of_the_corpus_are_there():
+    assert len(list(step.rules_folder().glob("*.py"))) >= 14
