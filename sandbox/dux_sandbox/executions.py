@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from dux_sandbox.limits import Limits
     from dux_sandbox.process.isolated import IsolatedRule
+    from dux_sandbox.replaying.rule import RecordedRule
     from dux_sandbox.running_rule import ParamGroups, RunningRule
 
 AUTO = "auto"
@@ -117,10 +118,42 @@ class Inline:
         return rule
 
 
+class Recorded:
+    """As a program that was recorded in a jailed process, verified and proven.
+
+    A rule that cannot be recorded runs isolated, or not at all where it cannot be that.
+    """
+
+    name = "recorded"
+
+    def reason_against(self, parameters: Sequence[torch.Tensor]) -> str | None:
+        """It wants Linux."""
+        return None if sys.platform == "linux" else ISOLATED.reason_against([])
+
+    def build(
+        self,
+        source: str,
+        groups: ParamGroups,
+        *,
+        limits: Limits,
+        seed: int,
+        predecessor: RunningRule | None = None,
+    ) -> RecordedRule:
+        """See `Execution.build`."""
+        from dux_sandbox.replaying.rule import RecordedRule
+
+        rule = RecordedRule.build(source, groups, limits=limits, seed=seed)
+        go_on_from(predecessor, rule, groups)
+        return rule
+
+
 ISOLATED = Isolated()
 INLINE = Inline()
+RECORDED = Recorded()
 
-EXECUTIONS: dict[str, Execution] = {each.name: each for each in (ISOLATED, INLINE)}
+EXECUTIONS: dict[str, Execution] = {
+    each.name: each for each in (ISOLATED, INLINE, RECORDED)
+}
 """By name; "auto" takes the first that nothing speaks against."""
 
 

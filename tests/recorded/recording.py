@@ -8,7 +8,8 @@ from dux_sandbox.recorded.json_form import as_json, program_of
 from dux_sandbox.recorded.recorder import Recorder
 from dux_sandbox.recorded.session import Kept, Shown
 from dux_sandbox.recorded.typing_of import type_of
-from dux_sandbox.replaying.replay import Bounds, Replay
+from dux_sandbox.replaying.bounds import Bounds
+from dux_sandbox.replaying.replay import Replay
 
 BOUNDS = Bounds(1 << 28, 1 << 30, 1e11)
 

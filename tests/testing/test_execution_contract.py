@@ -10,7 +10,7 @@ import torch
 
 from dux_agent import attach, testing
 from dux_agent.errors import BadArgument
-from dux_sandbox.executions import EXECUTIONS, INLINE, ISOLATED, choose
+from dux_sandbox.executions import EXECUTIONS, INLINE, ISOLATED, RECORDED, choose
 from tests import models
 from tests.foreign_execution import Bare, BareRule
 from tests.sources import MOMENTUM
@@ -26,6 +26,12 @@ class TestInline(testing.RunningRuleTestCase):
 class TestIsolated(testing.RunningRuleTestCase):
     def make(self):
         return ISOLATED
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="recorded rules need Linux")
+class TestRecorded(testing.RunningRuleTestCase):
+    def make(self):
+        return RECORDED
 
 
 class TestAStrangers(testing.RunningRuleTestCase):
@@ -134,13 +140,13 @@ def test_auto_is_isolated_where_nothing_speaks_against_it(monkeypatch, place):
 
 
 def test_an_unknown_kind_is_refused_by_the_names_that_there_are(monkeypatch):
-    with pytest.raises(ValueError, match="'auto', 'isolated', 'inline'"):
-        choose("recorded", [])
+    with pytest.raises(ValueError, match="'auto', 'isolated', 'inline', 'recorded'"):
+        choose("elsewhere", [])
     monkeypatch.setitem(EXECUTIONS, "bare", Bare())
     model = models.make("mlp")
 
-    with pytest.raises(BadArgument, match="'inline', 'bare' was wanted"):
-        attach(model, sgd(model), models.objective, execution="recorded")
+    with pytest.raises(BadArgument, match="'recorded', 'bare' was wanted"):
+        attach(model, sgd(model), models.objective, execution="elsewhere")
 
 
 @pytest.mark.parametrize(

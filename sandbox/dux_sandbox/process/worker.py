@@ -38,7 +38,10 @@ _THREAD_BYTES = 160 << 20
 _SHARE_OF_A_THREAD = 1 << 16  # elements; torch splits at 32768
 
 # By purpose, the module that serves it; each needs what a rule does not.
-_APART = {"laws": "law_worker", "plain": "plain_worker", "fit": "fit_worker"}
+_APART = {
+    "laws": "law_worker",
+    **{name: f"{name}_worker" for name in ("plain", "fit", "record")},
+}
 
 _REHEARSAL = """
 import math
@@ -98,9 +101,9 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     """Lock this process, then answer the trainer until it goes away.
 
     Args:
-        request: "purpose" ("layers", "rule", "witness", "laws", "plain" or "fit"),
-            "nonce", and for a rule "mirror" (bytes), "memory" (bytes it may add),
-            "threads", and "rehearse" where there is time for it.
+        request: "purpose" ("layers", "rule", "witness", or one that has a module of
+            its own), "nonce", and for a rule "mirror" (bytes), "memory" (bytes it may
+            add), "threads", and "rehearse" where there is time for it.
             A witness is locked as a rule is, but for layers that "only" leaves out.
         descriptors: the channel's socket, then the mirror's memory.
     """

@@ -42,9 +42,10 @@ def warm(programs: bool = False) -> None:
     torch._dynamo = stand_in
     # One thread here, always: a process with an OpenMP team must not be forked.
     torch.set_num_threads(1)
-    from dux_sandbox.process import worker
+    from dux_sandbox.process import record_worker, worker
 
     worker.rehearse()
+    record_worker.rehearse()
     if programs:
         from dux_sandbox.process import fit_worker
 

@@ -89,8 +89,8 @@ class Recorder:
             kept: what the rule keeps now.
             present: which parameters have a gradient.
             outcomes: see `Tape`.
-            closure: None for a step without one; else the dtype of its loss, or
-                "nothing" where it returns none.
+            closure: None for a step without one; else the dtype of its loss, "nothing"
+                where it returns none, or "ignored" where the rule must not call it.
 
         Raises:
             Unrecordable, Exception: as `build`.

@@ -233,6 +233,8 @@ class RecordedClosure:
             raise tape.refuse("calls the closure more than once in a step")
         if tape.read_tensor:
             raise tape.refuse("works on tensors before it calls the closure")
+        if self._loss == "ignored":
+            raise tape.refuse("calls the closure at some steps only")
         if self._loss is None or self._loss == "nothing":
             return None
         return self._session.loss(self._loss)

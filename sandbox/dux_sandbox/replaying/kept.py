@@ -76,6 +76,14 @@ class KeptTree:
         """Of each leaf the place, the type, and what a number is."""
         return _leaves(self.values)
 
+    @property
+    def tensor_bytes(self) -> int:
+        """What its tensors take, bytes."""
+        tensors = [
+            each for each in self.values.values() if isinstance(each, torch.Tensor)
+        ]
+        return sum(each.numel() * each.element_size() for each in tensors)
+
     def state(self) -> RuleState:
         """Copies of all of it."""
         leaves = list(self.values.values())

@@ -3,7 +3,7 @@ where they belong; where none fits the rule is recorded again."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -12,10 +12,12 @@ import torch
 from dux_sandbox.gradients import DenseGradients
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.program import Place, Program, TensorType
+from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.trees import leaves_of, renumbered
 from dux_sandbox.recorded.typing_of import type_of
 from dux_sandbox.recorded.verifying import Allowed, verify
+from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.branches import Branch, Branches, path_of
 from dux_sandbox.replaying.kept import KeptTree, OptionLeaves, options_of
 from dux_sandbox.replaying.owning import Owning
@@ -47,21 +49,14 @@ class Records(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """What any program of a rule may use up; see `recorded.verifying.Allowed`."""
-
-    tensor_bytes: int
-    kept_bytes: int
-    work: float
-
-
 class Replay:
     """The steps of one rule.
 
     Attributes:
         kept: what it has learned.
         options: of each group, the rule's own; read before a step, and written by it.
+        accept: called with what a step makes of them, before anything is written; what
+            it raises comes out, and nothing has changed.
         recordings: how often it was recorded.
         steps: how many steps it has taken.
     """
@@ -70,6 +65,7 @@ class Replay:
         self, parameters: Sequence[torch.Tensor], records: Records, bounds: Bounds
     ) -> None:
         self.kept = KeptTree()
+        self.accept: Callable[[list[dict[str, Any]]], None] | None = None
         self.options: list[dict[str, Any]] = []
         self.recordings = 0
         self.steps = 0
@@ -116,6 +112,20 @@ class Replay:
         self.steps += 1
         return result
 
+    def foresee(self, present: list[bool], closure: str | None) -> Branch:
+        """Record the next step, and take none.
+
+        Args:
+            present: which parameters would have a gradient.
+            closure: as for `step`.
+
+        Raises:
+            Unrecordable, ProgramRefused, RuleFailed: as `step`.
+        """
+        options = OptionLeaves(self.options, len(self.kept.values))
+        key = (self.kept.key, options.key, tuple(present), closure)
+        return self._record(key, present, [], closure, options)
+
     def _found(
         self, closure: str | None, loss: Any, options: OptionLeaves
     ) -> tuple[Branch, Sequence[Any]]:
@@ -153,7 +163,7 @@ class Replay:
         outcomes: list[bool],
         closure: str | None,
         options: OptionLeaves,
-    ) -> None:
+    ) -> Branch:
         self.recordings += 1
         if self.recordings > _FEW and self.recordings > self.steps // 2:
             raise Unrecordable("takes another branch at nearly every step", None)
@@ -164,7 +174,9 @@ class Replay:
         readable, writable = self._places(present, closure, options)
         types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
         run = _interpreter(program, self._device())
-        self._branches.add(key, Branch(program, types, calls, path_of(program), run))
+        branch = Branch(program, types, calls, path_of(program), run)
+        self._branches.add(key, branch)
+        return branch
 
     # Places and what is in them
 
@@ -186,7 +198,7 @@ class Replay:
         if options is not None:
             writable |= {place: kind for place, kind, _ in options.leaves()}
         readable = dict(writable)
-        if closure is not None and closure != "nothing":
+        if closure is not None and closure in DTYPES:
             readable["loss",] = TensorType(closure, ())
         return readable, writable
 
@@ -226,19 +238,24 @@ class Replay:
         result = None if program.result is None else values[program.result]
         if isinstance(result, torch.Tensor) and result is not loss:
             result = result.clone()
-        changed: dict[Place, Any] = {}
+        changed = {place: value for place, value in made if place[0] == "option"}
+        after = self.options
+        if program.structure is not None:
+            parts = [part for part in program.structure if part[0][0] == "option"]
+            after = options_of(parts, leaves, len(self.options) or None)
+        elif changed and options is not None:
+            after = options.changed(changed, len(self.options))
+        if self.accept is not None and (changed or program.structure is not None):
+            self.accept(after)
+        self.options = after
         for place, value in made:
             target = self._target(place)
             if target is not None:
                 target.copy_(value)
-            elif place[0] == "option":
-                changed[place] = value
-            else:
+            elif place[0] != "option":
                 self.kept.set(place, value)
         if program.structure is not None:
             self._keep(program.structure, leaves)
-        elif changed and options is not None:
-            self.options = options.changed(changed, len(self.options))
         return result
 
     def _target(self, place: Place) -> torch.Tensor | None:
@@ -263,13 +280,11 @@ class Replay:
 
     def _keep(self, structure: Any, leaves: dict[int, Any]) -> None:
         kept = [part for part in structure if part[0][0] != "option"]
-        options = [part for part in structure if part[0][0] == "option"]
         numbers = leaves_of(kept)
         places = iter(range(len(numbers)))
         self.kept.put(
             renumbered(kept, lambda _: next(places)), [leaves[at] for at in numbers]
         )
-        self.options = options_of(options, leaves, len(self.options) or None)
 
 
 def _interpreter(program: Program, device: torch.device) -> Any:

@@ -1,0 +1,31 @@
+"""What any program of a rule may use up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from dux_sandbox.limits import Limits
+
+# As much state a weight as an isolated rule may have.
+_STATE_PER_PARAMETER_BYTE = 8
+# Multiplications that a processor does in a second, with all that it is slow at.
+_WORK_PER_SECOND = 5e10
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What any program of a rule may use up; see `recorded.verifying.Allowed`."""
+
+    tensor_bytes: int
+    kept_bytes: int
+    work: float
+
+
+def bounds_for(parameters: Sequence[torch.Tensor], limits: Limits) -> Bounds:
+    """What a program over these parameters may use up."""
+    held = sum(each.numel() * each.element_size() for each in parameters)
+    kept = limits.memory + _STATE_PER_PARAMETER_BYTE * held
+    return Bounds(kept, kept, limits.step_seconds * _WORK_PER_SECOND)

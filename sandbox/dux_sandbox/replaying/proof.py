@@ -1,0 +1,185 @@
+"""The proof before use: a rule recorded and as it is, on copies of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from dux_sandbox.findings import RuleFailed, digest_of
+from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.recorded.tape import Unrecordable
+from dux_sandbox.recorded.trees import is_leaf
+from dux_sandbox.replaying.bounds import Bounds
+from dux_sandbox.replaying.child import RecordingProcess
+from dux_sandbox.replaying.kept import KeptTree
+from dux_sandbox.replaying.replay import Replay
+from dux_sandbox.running_rule import ParamGroups, parameters_of
+
+# A rule's first step, the one after it, large gradients, and one that is missing.
+_SCALES = (0.1, 1.0, 10.0, 0.1)
+# All weights where they are this many at most; else two of each shape.
+_FEW_WEIGHTS = 1 << 22
+_ALIKE = 2
+# Of the largest weight; eigenvectors and sums hang on the order of additions.
+_TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
+_HALF = 3e-2
+_MOST_PROVEN = 256
+_proven: dict[Any, None] = {}
+
+
+def prove(
+    source: str,
+    groups: ParamGroups,
+    process: RecordingProcess,
+    bounds: Bounds,
+    limits: Limits,
+    seed: int,
+) -> None:
+    """Take some steps recorded and isolated, and compare weights and what is kept.
+
+    Once for each source and set of shapes; the weights are copies on the CPU.
+
+    Raises:
+        Unrecordable: they differ, and where.
+        RuleFailed: the rule itself failed.
+    """
+    shapes = tuple(
+        tuple(
+            (each.dtype, each.shape, each.stride(), each.requires_grad)
+            for each in group["params"]
+        )
+        for group in groups
+    )
+    key = (digest_of(source), shapes)
+    if key in _proven:
+        return
+    kept = chosen(groups)
+    whole = sum(map(len, (each["params"] for each in kept))) == len(
+        parameters_of(groups)
+    )
+    ours, theirs = copies(kept), copies(kept)
+    if not whole:
+        process = RecordingProcess(source, ours, limits=limits)
+    isolated = None
+    try:
+        isolated = IsolatedRule.build(source, theirs, limits=limits, seed=seed)
+        for group, options in zip(theirs, isolated.options, strict=True):
+            group.update(options)
+        isolated.bind(theirs)
+        replay = Replay(parameters_of(ours), process, bounds)
+        replay.build(process.program)
+        _compare(replay, isolated, parameters_of(ours), parameters_of(theirs), seed)
+    finally:
+        if isolated is not None:
+            isolated.close()
+        if not whole:
+            process.close()
+    _proven[key] = None
+    while len(_proven) > _MOST_PROVEN:
+        del _proven[next(iter(_proven))]
+
+
+def _compare(
+    replay: Replay,
+    isolated: IsolatedRule,
+    ours: Sequence[torch.Tensor],
+    theirs: Sequence[torch.Tensor],
+    seed: int,
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    pairs = list(zip(ours, theirs, strict=True))
+    closure = (lambda: torch.tensor(1.0)) if isolated.requires_closure else None
+    for step, scale in enumerate(_SCALES):
+        last = step == len(_SCALES) - 1
+        if last:
+            _compare_kept(replay, isolated)
+        for at, (one, other) in enumerate(pairs):
+            values = torch.randn(one.shape, generator=generator).to(one.dtype) * scale
+            there = one.requires_grad and not (last and at == 0 and len(pairs) > 1)
+            one.grad = values if there else None
+            other.grad = values.clone() if there else None
+        try:
+            isolated.step(closure, seconds=60.0)
+        except RuleFailed:
+            if last:
+                return  # it does not do without a gradient, recorded or not
+            raise
+        if closure is None:
+            replay.step(None, None)
+        else:
+            replay.step("float32", torch.tensor(1.0))
+        for at, (one, other) in enumerate(pairs):
+            _require_near(one.detach(), other.detach(), f"parameter {at}", step)
+
+
+def _compare_kept(replay: Replay, isolated: IsolatedRule) -> None:
+    kept = KeptTree()
+    kept.take(isolated.snapshot())
+    if list(kept.values) != list(replay.kept.values):
+        raise Unrecordable("keeps other things when it is recorded", None)
+    for place, value in kept.values.items():
+        mine = replay.kept.values[place]
+        if isinstance(value, torch.Tensor) and isinstance(mine, torch.Tensor):
+            _require_near(mine, value, f"what it keeps as {place}", replay.steps - 1)
+        elif is_leaf(value) and mine != value and not alike(mine, value):
+            raise Unrecordable(f"keeps another number as {place}", None)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two numbers differ by the rounding of a sum alone, or are both NaN."""
+    if one != one or other != other:
+        return bool(one != one and other != other)
+    return bool(abs(one - other) <= _TOLERANCES[torch.float32] * abs(other))
+
+
+def _require_near(one: torch.Tensor, other: torch.Tensor, what: str, step: int) -> None:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        raise Unrecordable(f"gives {what} another shape when it is recorded", None)
+    if not one.numel() or torch.equal(one, other):
+        return
+    tolerance = _TOLERANCES.get(one.dtype, _HALF)
+    one, other = one.double(), other.double()
+    odd = ~other.isfinite()
+    if not torch.equal(one.isfinite(), other.isfinite()):
+        raise Unrecordable(f"gives {what} other infinities when it is recorded", None)
+    far = float((one - other).masked_fill(odd, 0.0).abs().max())
+    size = float(other.masked_fill(odd, 0.0).abs().max())
+    if far > tolerance * size:
+        raise Unrecordable(
+            f"gives other values when it is recorded: {what} is {far:.3g} off after "
+            f"{step + 1} steps, of {size:.3g}",
+            None,
+        )
+
+
+def chosen(groups: ParamGroups) -> ParamGroups:
+    """All parameters where they are small; else two of each shape in each group."""
+    if sum(each.numel() for each in parameters_of(groups)) <= _FEW_WEIGHTS:
+        return [{"params": list(group["params"])} for group in groups]
+    made: ParamGroups = []
+    for group in groups:
+        seen: dict[Any, int] = {}
+        params = []
+        for each in group["params"]:
+            shape = (each.dtype, each.shape, each.stride(), each.requires_grad)
+            seen[shape] = seen.get(shape, 0) + 1
+            if seen[shape] <= _ALIKE:
+                params.append(each)
+        made.append({"params": params})
+    return made
+
+
+def copies(groups: ParamGroups) -> ParamGroups:
+    """The same weights once more, on the CPU, with the same strides."""
+    return [
+        {
+            "params": [
+                torch.nn.Parameter(each.detach().cpu().clone(), each.requires_grad)
+                for each in group["params"]
+            ]
+        }
+        for group in groups
+    ]

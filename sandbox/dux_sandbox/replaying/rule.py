@@ -1,0 +1,298 @@
+"""A rule that is recorded: its programs run here, and its code in another process.
+
+Where no program can stand for it, it goes on isolated from where it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from dux_sandbox.closures import Closure, ClosureUse, number_of
+from dux_sandbox.findings import CannotRunSo, Finding, RuleFailed, digest_of, printable
+from dux_sandbox.gradients import forget
+from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.process.reported import NONSENSE
+from dux_sandbox.process.spawning import Zygote
+from dux_sandbox.process.told_groups import ToldGroups
+from dux_sandbox.recorded.tape import Unrecordable
+from dux_sandbox.replaying.bounds import bounds_for
+from dux_sandbox.replaying.called_closure import CalledClosure
+from dux_sandbox.replaying.child import RecordingProcess
+from dux_sandbox.replaying.hindrance import FAULTS, in_the_way
+from dux_sandbox.replaying.plainness import require_plain
+from dux_sandbox.replaying.proof import prove
+from dux_sandbox.replaying.replay import Replay
+from dux_sandbox.running_rule import ParamGroups, RuleState, StepCost, parameters_of
+from dux_sandbox.runtime.kept import KEEP
+from dux_sandbox.values import Decoder, ValueRefused, encode
+
+log = logging.getLogger(__name__)
+
+
+class RecordedRule:
+    """A recorded rule; see `RunningRule`.
+
+    Attributes:
+        mode: "recorded", or "isolated" where it could not be.
+        why: what stands in the way of recording it, or None.
+    """
+
+    runs_here = False
+
+    def __init__(self, source: str, groups: ParamGroups, limits: Limits, seed: int):
+        """For `build`; use that."""
+        self.source: str | None = source
+        self.digest: str | None = digest_of(source)
+        self.closure_use = ClosureUse.UNKNOWN
+        self.carry = False
+        self.requires_closure = False
+        self.takes_closure = True
+        self.defaults: dict[str, Any] = {}
+        self.options: list[dict[str, Any]] = []
+        self.why: Finding | None = None
+        self._parameters = parameters_of(groups)
+        self._limits = limits
+        self._seed = seed
+        self._groups = ToldGroups(groups, [])
+        self._steps = StepCost()
+        self._seconds = 0.0
+        self._process: RecordingProcess | None = None
+        self._replay: Replay | None = None
+        self._isolated: IsolatedRule | None = None
+        self._calls = True
+        self._not_with_closure: Unrecordable | None = None
+
+    @classmethod
+    def build(
+        cls,
+        source: str,
+        groups: ParamGroups,
+        *,
+        limits: Limits | None = None,
+        seed: int = 0,
+        warm: Zygote | None = None,
+    ) -> RecordedRule:
+        """Record how the rule is built and stepped; prove it beside the rule itself.
+
+        Args:
+            source: the text of the rule.
+            groups: only their parameters are used here.
+            limits: bounds on time and memory.
+            seed: of the random numbers of its process.
+            warm: the process that its own are forks of; None: the trainer's.
+
+        Raises:
+            SourceRejected: the static check refuses the source.
+            RuleFailed: it could not be built, or neither be recorded nor isolated.
+            CannotRunSo: these parameters can be shown to no process.
+        """
+        rule = cls(source, groups, limits or Limits(), seed)
+        try:
+            try:
+                rule._begin(source, groups, warm)
+            except (*FAULTS, RuleFailed) as error:
+                if isinstance(error, CannotRunSo):
+                    raise
+                rule._fall(error, groups, None)
+        except BaseException:
+            rule.close()
+            raise
+        return rule
+
+    def _begin(self, source: str, groups: ParamGroups, warm: Zygote | None) -> None:
+        require_plain(self._parameters)
+        process = RecordingProcess(source, groups, limits=self._limits, warm=warm)
+        self._process = process
+        for name in ("defaults", "options", "carry", "requires_closure"):
+            setattr(self, name, getattr(process, name))
+        self.takes_closure = process.takes_closure
+        bounds = bounds_for(self._parameters, self._limits)
+        replay = Replay(self._parameters, process, bounds)
+        replay.build(process.program)
+        self._foresee(replay)
+        prove(source, groups, process, bounds, self._limits, self._seed)
+        replay.options = [dict(each) for each in self.options]
+        replay.accept = self._accept
+        self._groups = ToldGroups(groups, self.options)
+        self._replay = replay
+
+    def _foresee(self, replay: Replay) -> None:
+        """Record a first step with a closure and without, to know what it does."""
+        present = [each.requires_grad for each in self._parameters]
+        if not self.requires_closure:
+            replay.foresee(present, None)
+        if self.takes_closure:
+            try:
+                self._calls = replay.foresee(present, "float32").calls > 0
+            except Unrecordable as error:
+                if self.requires_closure:
+                    raise
+                self._not_with_closure = error
+
+    @property
+    def mode(self) -> str:
+        """Where its steps are taken: "recorded" or "isolated"."""
+        return "recorded" if self._isolated is None else "isolated"
+
+    @property
+    def cost(self) -> StepCost:
+        """What it has cost so far."""
+        if self._isolated is not None:
+            return self._isolated.cost
+        seconds, held = self._seconds, 0
+        if self._process is not None:
+            seconds += self._process.seconds
+            held = self._process.resident_bytes()
+        return replace(self._steps, total=seconds, bytes=held)
+
+    @property
+    def owned(self) -> list[set[str]]:
+        """Per group, the names of the options that are the rule's own."""
+        return (self._isolated or self._groups).owned
+
+    def bind(
+        self, param_groups: ParamGroups, owned: Sequence[set[str]] | None = None
+    ) -> None:
+        """Read and write the option values of these groups from the next step on."""
+        (self._isolated or self._groups).bind(param_groups, owned)
+
+    def gradients_present(self) -> list[bool]:
+        """See `RunningRule`."""
+        return [each.grad is not None for each in self._parameters]
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradients to None, or to zero in place."""
+        forget(self._parameters, set_to_none)
+
+    def state_by_parameter(self) -> dict[torch.Tensor, dict[str, Any]]:
+        """Copies of what it keeps of each parameter. Raises RuleFailed."""
+        kept = self.snapshot().state
+        return {self._parameters[index]: kept[index] for index in kept}
+
+    @property
+    def state_bytes(self) -> int | None:
+        """What its tensors take that it keeps, bytes; None where it is isolated."""
+        return None if self._replay is None else self._replay.kept.tensor_bytes
+
+    def step(
+        self, closure: Closure | None = None, *, seconds: float | None = None
+    ) -> Any:
+        """Run the program of this step; `seconds` are for a rule that is isolated."""
+        if self._isolated is not None:
+            return self._isolated.step(closure, seconds=seconds)
+        if closure is None:
+            return self._step(None, None, None, seconds)
+        if self._not_with_closure is not None:
+            return self._fallen(self._not_with_closure, closure, seconds)
+        if not self._calls:
+            return self._step("ignored", None, None, seconds)
+        called = CalledClosure(closure, self._limits.closure_calls)
+        result = self._step(called.kind, called.loss, called, seconds)
+        return called.given if result is called.loss else result
+
+    def _step(
+        self,
+        kind: str | None,
+        loss: torch.Tensor | None,
+        closure: Closure | None,
+        seconds: float | None,
+    ) -> Any:
+        replay = self._replay
+        if replay is None:
+            raise RuleFailed(Finding("died", None, "the rule was closed"))
+        began = time.perf_counter()
+        for index, described in self._groups.news():
+            replay.options[index] = Decoder(bytearray()).decode(described)
+        try:
+            result = replay.step(kind, loss)
+        except FAULTS as error:
+            return self._fallen(error, closure, seconds)
+        spent = time.perf_counter() - began
+        self._seconds += spent
+        self._steps = self._steps.after(spent)
+        plain = not isinstance(result, torch.Tensor) or result is loss
+        return result if plain else number_of(result)
+
+    def _accept(self, options: list[dict[str, Any]]) -> None:
+        """Give the loop's groups what the rule has written to its options."""
+        told = [[index, encode(each, [])] for index, each in enumerate(options)]
+        try:
+            self._groups.take(told)
+        except NONSENSE as error:
+            raise RuleFailed(Finding("group", None, printable(str(error)))) from None
+
+    # Where it cannot be recorded
+
+    def _fallen(
+        self, error: BaseException, closure: Closure | None, seconds: float | None
+    ) -> Any:
+        """The same step, isolated; the rule stays so."""
+        learned, owned = self.snapshot(), self.owned
+        self._fall(error, self._groups.groups, (learned, owned))
+        assert self._isolated is not None
+        return self._isolated.step(closure, seconds=seconds)
+
+    def _fall(
+        self,
+        error: BaseException,
+        groups: ParamGroups,
+        learned: tuple[RuleState, list[set[str]]] | None,
+    ) -> None:
+        self.why = in_the_way(error)
+        log.warning("rule %s runs isolated: %s", str(self.digest)[:12], self.why)
+        if any(each.device.type != "cpu" for each in self._parameters):
+            raise RuleFailed(self.why)
+        source = self.source or ""
+        rule = IsolatedRule.build(source, groups, limits=self._limits, seed=self._seed)
+        if learned is not None:
+            try:
+                rule.restore(learned[0])
+            except BaseException:
+                rule.close()
+                raise
+            rule.bind(groups, learned[1])
+        for name in ("defaults", "options", "carry", "requires_closure"):
+            setattr(self, name, getattr(rule, name))
+        self.takes_closure = rule.takes_closure
+        self._isolated = rule
+        self._let_go()
+
+    def snapshot(self) -> RuleState:
+        """Copies of what the rule has learned."""
+        if self._isolated is not None:
+            return self._isolated.snapshot()
+        return RuleState() if self._replay is None else self._replay.kept.state()
+
+    def restore(self, state: RuleState) -> None:
+        """Keep copies of what the rule had learned, in place of all."""
+        if self._isolated is not None:
+            self._isolated.restore(state)
+        elif self._replay is not None:
+            try:
+                self._replay.kept.take(state)
+            except ValueRefused as error:
+                finding = Finding("state", None, printable(str(error)), KEEP)
+                raise RuleFailed(finding) from None
+
+    def rest(self) -> None:
+        """Let go of what only stepping needs."""
+        if self._isolated is not None:
+            self._isolated.rest()
+
+    def close(self) -> None:
+        """End its processes, and let go of what it keeps."""
+        if self._isolated is not None:
+            self._isolated.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._process is not None:
+            self._process.close()
+        self._process = self._replay = None

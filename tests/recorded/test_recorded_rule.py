@@ -1,0 +1,292 @@
+"""Rules that run recorded: what a training loop meets of them."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from dux_sandbox.executions import INLINE, RECORDED
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.limits import Limits
+from dux_sandbox.recorded.json_form import ProgramRefused
+from dux_sandbox.recorded.program import TensorType
+from dux_sandbox.recorded.tape import Unrecordable
+from dux_sandbox.replaying.bounds import Bounds
+from dux_sandbox.replaying.proof import _require_near, chosen
+from dux_sandbox.replaying.replay import Replay
+from dux_sandbox.running_rule import RuleState
+from tests.recorded.programs import Writing
+from tests.recorded.recording import BOUNDS, replay_of, twin_of
+from tests.recorded.test_recording import groups_of, parameters_in
+from tests.sources import MOMENTUM, with_step
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
+CORPUS = Path(__file__).parents[1] / "corpus"
+
+
+@pytest.fixture
+def build(request):
+    """Makes a rule of a kind, bound to its groups, and closes it afterwards."""
+
+    def make(kind, source, groups, **more):
+        rule = kind.build(source, groups, limits=Limits(**more), seed=0)
+        request.addfinalizer(rule.close)
+        for group, options in zip(groups, rule.options, strict=True):
+            group.update(options)
+        rule.bind(groups)
+        return rule
+
+    return make
+
+
+def give_gradients(pairs, step):
+    generator = torch.Generator().manual_seed(step)
+    for one, other in pairs:
+        values = torch.randn(one.shape, generator=generator)
+        one.grad, other.grad = values, values.clone()
+
+
+def both(build, source, **more):
+    groups = groups_of()
+    others = twin_of(groups)
+    rules = build(RECORDED, source, groups, **more), build(INLINE, source, others)
+    pairs = list(zip(parameters_in(groups), parameters_in(others), strict=True))
+    return *rules, groups, others, pairs
+
+
+@pytest.mark.parametrize(
+    "path", ["benign/radam.py", "benign/muon.py", "written/sine_rnn_0_rich_epoch2.py"]
+)
+def test_a_rule_runs_recorded_and_does_the_same(build, path):
+    source = (CORPUS / path).read_text()
+    recorded, inline, groups, others, pairs = both(build, source)
+
+    for step in range(8):
+        give_gradients(pairs, step)
+        for each in (*groups, *others):
+            each["lr"] = 0.01 / (1 + step)
+        recorded.step()
+        inline.step()
+
+    assert ("recorded", None) == (recorded.mode, recorded.why)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    mine, theirs = recorded.snapshot(), inline.snapshot()
+    assert theirs.attributes == mine.attributes
+    for index, entry in theirs.state.items():
+        assert list(entry) == list(mine.state[index])
+        for name, value in entry.items():
+            assert torch.equal(
+                torch.as_tensor(value), torch.as_tensor(mine.state[index][name])
+            )
+    held = sum(
+        value.numel() * value.element_size()
+        for entry in mine.state.values()
+        for value in entry.values()
+        if isinstance(value, torch.Tensor)
+    )
+    assert held == recorded.state_bytes
+
+
+def test_a_rule_that_cannot_be_recorded_runs_isolated_and_says_why(build):
+    source = (CORPUS / "benign" / "noise_injection.py").read_text()
+
+    recorded, *_ = both(build, source)
+
+    assert "isolated" == recorded.mode
+    assert "recording" == recorded.why.rule
+    assert "cannot be recorded" in recorded.why.message
+
+
+TURNING = with_step(
+    """\
+        self.total = getattr(self, "total", 0.0) + 1.0
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if "m" not in state:
+                    state["m"] = torch.zeros_like(p)
+                state["m"].mul_(0.5).add_(p.grad)
+                p.sub_(state["m"], alpha=0.01)
+                if self.t == 6:
+                    p.add_(torch.randn_like(p) * 0.0)
+"""
+)
+
+
+def test_a_rule_that_can_no_longer_be_recorded_goes_on_isolated(build):
+    recorded, inline, _, _, pairs = both(build, TURNING)
+
+    modes = []
+    for step in range(8):
+        give_gradients(pairs, step)
+        recorded.step()
+        inline.step()
+        modes.append(recorded.mode)
+
+    assert ["recorded"] * 5 + ["isolated"] * 3 == modes
+    assert 1 + TURNING[: TURNING.index("randn_like")].count("\n") == recorded.why.line
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert 8.0 == recorded.snapshot().attributes["total"]
+
+
+def test_what_was_learned_goes_from_an_isolated_rule_into_a_recorded_one(build):
+    recorded, inline, groups, _, pairs = both(build, MOMENTUM)
+    for step in range(3):
+        give_gradients(pairs, step)
+        inline.step()
+    with torch.no_grad():
+        for one, other in pairs:
+            one.copy_(other)
+
+    recorded.restore(inline.snapshot())
+    give_gradients(pairs, 9)
+    recorded.step()
+    inline.step()
+
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert {"t": 4} == recorded.snapshot().attributes
+
+
+def test_a_closure_is_called_once_and_its_loss_comes_back(build):
+    recorded, _, _, _, pairs = both(build, MOMENTUM)
+    losses = []
+
+    def closure():
+        give_gradients(pairs, len(losses))
+        losses.append(torch.tensor(float(len(losses)), requires_grad=True))
+        return losses[-1]
+
+    found = [recorded.step(closure) for _ in range(3)]
+
+    assert "recorded" == recorded.mode
+    assert all(one is other for one, other in zip(found, losses, strict=True))
+
+
+SEARCHING = (CORPUS / "benign" / "closure_linesearch.py").read_text()
+
+
+def test_a_rule_that_calls_its_closure_often_is_recorded_without_one_only(build):
+    recorded, _, _, _, pairs = both(build, SEARCHING)
+    give_gradients(pairs, 0)
+    calls = []
+
+    def closure():
+        calls.append(1)
+        return torch.tensor(1.0)
+
+    recorded.step()
+    first = recorded.mode
+    recorded.step(closure)
+
+    assert ("recorded", "isolated") == (first, recorded.mode)
+    assert len(calls) > 1
+
+
+def test_a_number_that_python_cannot_compute_is_the_rules_own_fault(build):
+    source = with_step("        self.rate = 1.0 / (4 - self.t)\n")
+    recorded, _, _, _, pairs = both(build, source)
+    for step in range(3):
+        give_gradients(pairs, step)
+        recorded.step()
+    weights = [one for one, _ in pairs]
+    before = [each.detach().clone() for each in weights]
+
+    with pytest.raises(RuleFailed, match="ZeroDivisionError"):
+        recorded.step()
+
+    assert all(map(torch.equal, before, weights))
+
+
+class Forging:
+    """A process that sends any program."""
+
+    def __init__(self, program):
+        self.program = program
+
+    def step(self, asked):
+        return self.program, 0
+
+
+def writes_what_it_reads(place, kind):
+    writing = Writing()
+    value = writing.read(*place, type=kind)
+    writing.write(value, *place)
+    return writing.program()
+
+
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        (("parameter", 9), TensorType("float32", (3,))),
+        (("parameter", 0), TensorType("float32", (3,))),
+        (("gradient", 0), TensorType("float32", (20, 18))),
+        (("state", 0, "m"), TensorType("float32", (20, 18))),
+        (("option", 0, "lr"), "int"),
+        (("option", 3, "lr"), "float"),
+    ],
+)
+def test_a_forged_program_is_refused_and_changes_nothing(place, kind):
+    groups = groups_of()
+    weights = parameters_in(groups)
+    before = [each.detach().clone() for each in weights]
+    replay = Replay(weights, Forging(writes_what_it_reads(place, kind)), BOUNDS)
+    replay.options = [{"lr": 0.1}, {}]
+
+    with pytest.raises(ProgramRefused):
+        replay.step(None, None)
+
+    assert all(map(torch.equal, before, weights))
+    assert [{"lr": 0.1}, {}] == replay.options
+
+
+def test_keeping_more_than_the_bound_is_refused():
+    groups = groups_of()
+    tight = Bounds(1 << 20, 1000, 1e9)
+    replay, here = replay_of(MOMENTUM, groups)
+    replay = Replay(parameters_in(groups), here, tight)
+    replay.build(here.build())
+    for each in parameters_in(groups):
+        each.grad = torch.ones_like(each)
+
+    with pytest.raises(ProgramRefused, match="keep"):
+        replay.step(None, None)
+
+
+def test_a_state_that_is_put_back_replaces_all(build):
+    recorded, _, _, _, pairs = both(build, MOMENTUM)
+    give_gradients(pairs, 0)
+    recorded.step()
+
+    recorded.restore(RuleState({}, {"t": 7}))
+
+    assert {} == recorded.snapshot().state
+    assert {"t": 7} == recorded.snapshot().attributes
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "near"),
+    [
+        (torch.ones(3), torch.ones(3) * (1 + 1e-6), True),
+        (torch.ones(3), torch.ones(3) * (1 + 1e-3), False),
+        (torch.ones(3), torch.tensor([1.0, 1.0, float("nan")]), False),
+        (torch.tensor([float("inf")]), torch.tensor([float("inf")]), True),
+        (torch.ones(3), torch.ones(2), False),
+        (torch.ones(3), torch.ones(3).double(), False),
+    ],
+)
+def test_a_proof_tells_other_values_from_rounding(one, other, near):
+    if near:
+        _require_near(one, other, "it", 0)
+        return
+    with pytest.raises(Unrecordable, match="when it is recorded"):
+        _require_near(one, other, "it", 0)
+
+
+def test_a_proof_over_many_weights_takes_two_of_each_shape():
+    weights = [torch.nn.Parameter(torch.zeros(2048, 512)) for _ in range(6)]
+    weights += [torch.nn.Parameter(torch.zeros(512))]
+
+    (group,) = chosen([{"params": weights}])
+
+    assert [(2048, 512)] * 2 + [(512,)] == [tuple(p.shape) for p in group["params"]]
