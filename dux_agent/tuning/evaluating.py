@@ -47,8 +47,8 @@ def evaluate(
 
     Args:
         objective: a configuration to a number, or to `{"value", "report"}`; one that
-            holds the limits itself has `within(config, seconds, most_bytes)`, which is
-            called instead, here.
+            holds the limits itself has `evaluate_within(config, seconds, most_bytes)`,
+            which is called instead, here.
         config: handed over as a dict of its own.
         seconds: it is ended after them and has failed.
         most_bytes: of memory beyond what this process has; more has failed.
@@ -58,7 +58,7 @@ def evaluate(
         BadArgument: it was to be in a child, and this system forks none.
     """
     began = time.monotonic()
-    within = getattr(objective, "within", None)
+    within = getattr(objective, "evaluate_within", None)
     if within is not None:
 
         def bounded(given: dict[str, Any]) -> Any:

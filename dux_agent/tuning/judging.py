@@ -29,12 +29,8 @@ class Judge:
 
     def __init__(self, space: Space, plan: StudyPlan) -> None:
         self._space, self._plan = space, plan
-        if space.is_code and (plan.free or plan.then not in (None, "random")):
-            raise BadArgument(
-                f"programs are tuned and {'free' if plan.free else 'then'} is "
-                f"{plan.free or plan.then!r}; then='random', or neither, was wanted, "
-                f"since an optimizer takes numbers; leave it out."
-            )
+        if space.is_code:
+            _check_plan_of_code(plan)
 
     def check(
         self, proposed: Mapping[str, Any], trials: Iterable[Trial]
@@ -87,6 +83,18 @@ class Judge:
                 f"space was wanted; write {found[0].instead}."
             )
         return self._space.typed(config)
+
+
+def _check_plan_of_code(plan: StudyPlan) -> None:
+    """Raise BadArgument for what a study of programs has no use for."""
+    found = {"free": plan.free, "lm_share": plan.lm_share is not None}
+    found["then"] = plan.then not in (None, "random")
+    for name, given in found.items():
+        if given:
+            raise BadArgument(
+                f"programs are tuned and {name} is {getattr(plan, name)!r}; it was not "
+                f"wanted, since it is about numbers; leave it out."
+            )
 
 
 def space_of(given: Any) -> Space:

@@ -10,6 +10,7 @@ from dux_agent.errors import BadArgument, DuxError
 from dux_agent.showing import one_line
 from dux_agent.tuning.study import Trial
 from dux_agent.tuning_tasks.code import CodeTask
+from dux_prompts.reply import cleaned
 from dux_prompts.tuning.program import SOURCE, Program
 from dux_prompts.tuning.space import Space
 from dux_sandbox.findings import CannotRunSo
@@ -68,9 +69,9 @@ class ProgramsInJail(ProgramsHere):
 
     def __call__(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Run a program with the usual limits, and score what it says."""
-        return self.within(config)
+        return self.evaluate_within(config)
 
-    def within(
+    def evaluate_within(
         self,
         config: Mapping[str, Any],
         seconds: float | None = None,
@@ -120,12 +121,13 @@ def objective_over(task: CodeTask, execution: str = "isolated") -> ProgramsHere:
 def export_program(trial: Trial, task: str, source: str) -> str:
     """A program as a file of its own, with what came of it in comments above it."""
     report = trial.report if isinstance(trial.report, dict) else {}
+    written = report.get("optimizers")
     said = [
         f"{task or 'a task'}: value {trial.value:.6g} in trial {trial.number}, by "
         f"{trial.by}; a program of dux tune --code",
         *(f"{name}: {value}" for name, value in report.items() if name == "test_error"),
-        *(f"optimizer {each}" for each in report.get("optimizers") or ()),
+        *(f"optimizer {e}" for e in (written if isinstance(written, list) else ())),
         f"why: {trial.why}" if trial.why else "",
     ]
     lines = [f"# {one_line(each, 300)}" for each in said if each]
-    return "\n".join([*lines, "", source])
+    return "\n".join([*lines, "", cleaned(source)])

@@ -63,6 +63,10 @@ _SYSCALLS = {
     "fanotify_init": "300, 0, 0",
 }
 
+_SYSCALLS |= {
+    "open of another ABI": "0x40000002, b'SECRET', 0",
+}
+
 REACHING = {
     **{
         f"the system call {name}": (
@@ -70,6 +74,14 @@ REACHING = {
         )
         for name, arguments in _SYSCALLS.items()
     },
+    "a system call of 32 bits": f"""{_LIBC}
+import mmap
+CODE = mmap.mmap(-1, 4096, prot=7)
+CODE.write(b'\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3')  # getpid by int 0x80
+def attack(x, y, e):
+    at = ctypes.addressof(ctypes.c_char.from_buffer(CODE))
+    return ctypes.CFUNCTYPE(ctypes.c_int)(at)() > 0
+""",
     "read a secret": "def attack(x, y, e): return open('SECRET').read()",
     "read a secret before it is called": """
 try:

@@ -131,3 +131,19 @@ def fit_predict(x, y, e, seed):
 
     assert 1000 == len(held)
     assert [0.0] == sorted(set(said))
+
+
+def test_the_warm_process_shares_no_memory_with_its_forks():
+    """A program could leave there what another one reads."""
+    require_jail()
+    with open(f"/proc/{zygote('programs')._process.pid}/maps") as maps:
+        shared = [line for line in maps if {"w", "s"} <= set(line.split()[1])]
+
+    assert [] == shared
+
+
+def test_the_warm_process_has_one_thread():
+    """A fork has none of the others, and waits for ever for what they held."""
+    require_jail()
+
+    assert 1 == len(os.listdir(f"/proc/{zygote('programs')._process.pid}/task"))

@@ -2,6 +2,7 @@
 
 import pytest
 
+from dux_prompts.tuning.program import headline, same_text
 from dux_sandbox.programs.contract import examine
 from dux_sandbox.programs.optimizers import optimizers_in
 from tests.programs.honest_programs import HONEST, fit, parts
@@ -39,6 +40,26 @@ def test_what_cannot_run_is_found_with_its_line(source, rule, line):
     if line is not None:
         assert line == found[0].line
     assert all(each.instead for each in found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x = " + "1 + " * 9000 + "1",
+        "x = " + "a" + ".b()" * 9000,
+        "x = " + "-" * 90 + "1",
+        "x = " + "[" * 150 + "]" * 150,
+        "HPARAMS = {" + ",".join(f"{n}:1" for n in range(9000)) + "}",
+        "if a: ...\n" + "elif b: ...\n" * 3000,
+    ],
+    ids=lambda text: text[:12],
+)
+def test_no_source_is_too_odd_to_be_judged_and_told_apart(source):
+    found = examine(f"def fit_predict(*a): ...\n{source}\n").findings
+
+    assert same_text(f"{source}\n")
+    assert headline(source) == ""
+    assert len(found) <= 12
 
 
 @pytest.mark.parametrize(

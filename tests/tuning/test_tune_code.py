@@ -68,6 +68,30 @@ def test_a_model_writes_programs_and_is_told_what_came_of_each(execution):
     assert "test_error" not in last
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"history": "chat"},
+        {"workers": 2},
+        {"then": "random", "lm_first": 1},
+        {"control": True},
+        {"noise": 0.1},
+        {"prompts": "paper"},
+    ],
+    ids=str,
+)
+def test_the_options_of_a_study_hold_for_code(options, tmp_path):
+    study = tune_code(
+        TASK, lm=says(GOOD, WORSE, BETTER), budget=3, run_dir=tmp_path / "a", **options
+    )
+    again = resume(tmp_path / "a", objective_over(TASK), lm=says("over"))
+
+    assert study.complete and 3 == len(study)
+    assert all(each.value is not None for each in (*study, *study.control))
+    assert [e.value for e in study] == [e.value for e in again]
+    assert [e.value for e in study.control] == [e.value for e in again.control]
+
+
 def test_a_task_of_ones_own_is_also_a_dict():
     held = {name: getattr(TASK, name) for name in ("x_train", "y_train")}
     held |= {name: getattr(TASK, name) for name in ("x_validation", "y_validation")}
@@ -347,6 +371,7 @@ def test_rows_of_ones_own_are_named_by_the_function_that_gives_them(
         ["svm:digits", "--code"],
         ["code:diabetes", "--then", "tpe"],
         ["code:diabetes", "--space", "free"],
+        ["code:diabetes", "--then", "random", "--lm-share", 0.5],
         ["code:diabetes", "--execution", "anywhere"],
         ["code:diabetes", "--param", "x=real(0, 1)"],
     ],

@@ -7,13 +7,18 @@ saves an evaluation where it is known before that one would fail.
 from __future__ import annotations
 
 import ast
+import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.before_parsing import limits_passed
+from dux_sandbox.language.bindings import levels
 from dux_sandbox.language.hidden_characters import hidden_character
 from dux_sandbox.language.quiet_parsing import quiet_parser
+from dux_sandbox.language.tree_size import too_deep
+from dux_sandbox.language.vocabulary import TREE_DEPTH
 from dux_sandbox.programs import hparams
 
 FIT_PREDICT = "fit_predict"
@@ -74,13 +79,16 @@ def tree_of(source: str) -> ast.Module | Finding:
         if passed is not None:
             return passed
         try:
-            return ast.parse(source, feature_version=(3, 11))
+            tree = ast.parse(source, feature_version=(3, 11))
         except SyntaxError as error:
             said = f"not valid Python: {error.msg}"
             return Finding("syntax", error.lineno, said, "mend the syntax")
         except (ValueError, RecursionError, MemoryError) as error:
             said = f"not valid Python: {type(error).__name__}"
             return Finding("syntax", None, said, "write it more plainly")
+    # Whatever walks a tree from here on does so by recursion.
+    deep = next(itertools.islice(levels(tree), TREE_DEPTH, None), None)
+    return tree if deep is None else too_deep(getattr(deep[0], "lineno", None))
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:
@@ -139,10 +147,10 @@ def _of_hparams(tree: ast.Module) -> Iterator[Finding]:
             yield Finding("hparams", node.lineno, said, "mend the entry")
         if not isinstance(held, dict):
             continue
-        used = [e.value for e in ast.walk(tree) if isinstance(e, ast.Constant)]
+        used = Counter(e.value for e in ast.walk(tree) if isinstance(e, ast.Constant))
         for name in held:
             # A program may keep numbers of its own there, and read them itself.
-            if name not in hparams.NAMES and used.count(name) < 2:
+            if name not in hparams.NAMES and used[name] < 2:
                 said = f"HPARAMS[{name!r}] is read by nobody"
                 instead = f"the names are {', '.join(hparams.NAMES)}"
                 yield Finding("hparams", node.lineno, f"{said:.200}", instead)
@@ -153,16 +161,33 @@ def _impossible(tree: ast.Module) -> Iterator[Finding]:
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
             continue
-        if ast.unparse(node.func) == "torch.compile":
+        if _is_compile(node.func):
             said = "torch.compile starts a compiler, which cannot run here"
             yield Finding("jail", node.lineno, said, "leave it out")
         for each in node.keywords:
-            if not isinstance(each.value, (ast.Constant, ast.UnaryOp)):
-                continue
-            value = ast.unparse(each.value)
-            if each.arg == "num_workers" and value not in ("0", "None"):
+            value = _whole(each.value)
+            if each.arg == "num_workers" and value not in (None, 0):
                 said = f"num_workers={value}: {_ONE_PROCESS}"
                 yield Finding("jail", node.lineno, said, "num_workers=0")
-            if each.arg == "n_jobs" and value not in ("1", "None"):
+            if each.arg == "n_jobs" and value not in (None, 1):
                 said = f"n_jobs={value}: {_ONE_PROCESS}"
                 yield Finding("jail", node.lineno, said, "n_jobs=1")
+
+
+def _is_compile(called: ast.expr) -> bool:
+    """`torch.compile`."""
+    return (
+        isinstance(called, ast.Attribute)
+        and called.attr == "compile"
+        and isinstance(called.value, ast.Name)
+        and called.value.id == "torch"
+    )
+
+
+def _whole(node: ast.expr) -> int | None:
+    """A whole number as it is written; None for anything else."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = _whole(node.operand)
+        return None if value is None else -value
+    known = isinstance(node, ast.Constant) and type(node.value) is int
+    return node.value if known else None  # type: ignore[attr-defined]
