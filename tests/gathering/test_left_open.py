@@ -5,6 +5,7 @@ import pytest
 from dux_sandbox.gathering.outline import outline
 
 _BASE = """
+import abc
 import torch
 
 class Base(torch.optim.SGD):
@@ -25,6 +26,8 @@ LEFT = {
     "raises": "def update(self, p, g, lr):\n        raise NotImplementedError",
     "raises it with words": "def update(self, p, g, lr):\n"
     '        """For others."""\n        raise NotImplementedError("write it")',
+    "abstract": "@abc.abstractmethod\n    def update(self, p, g, lr):\n"
+    '        """For others."""',
     "static": "@staticmethod\n    def update(p, g, lr):\n"
     "        raise NotImplementedError()",
 }

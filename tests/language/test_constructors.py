@@ -134,6 +134,7 @@ class Rule(torch.optim.Optimizer):
         "assert lr > 0.0",
         "if lr <= 0:\n            raise ValueError(lr)",
         "if not 0.0 <= lr:\n            raise ValueError(lr)",
+        "if lr is None or lr <= 0:\n            raise ValueError(lr)",
     ],
 )
 def test_a_rate_of_none_that_must_be_positive_gets_a_usual_one(asks):

@@ -103,11 +103,14 @@ def outline(text: str) -> Outline | None:
     stocks = stock_of_classes(bindings)
     every = [name for name, stock in stocks.items() if stock is not None]
     built_on = {parent.name for name in every for parent in lineage(name, bindings)[1:]}
+    written = [each for each in tree.body if isinstance(each, ast.ClassDef)]
+    left_open = {each.name for each in written if any(map(_is_left_open, each.body))}
     stepping = [name for name in every if _has_step(name, bindings, stocks[name])]
     bases = [
         name
         for name in every
-        if (name in built_on and _takes_no_step(name, bindings, stocks[name]))
+        if (name in built_on and name in left_open)
+        or (name in built_on and _takes_no_step(name, bindings, stocks[name]))
         or (stepping and name not in stepping)
     ]
     rules = tuple(name for name in every if name not in bases)
@@ -143,9 +146,7 @@ def _has_step(name: str, bindings: Bindings, stock: str | None) -> bool:
 
 
 def _takes_no_step(name: str, bindings: Bindings, stock: str | None) -> bool:
-    """Whether a class leaves its step, or a part of it, to those built on it."""
-    if any(map(_is_left_open, bindings.classes[name].body)):
-        return True
+    """Whether a class leaves its step to those that are built on it."""
     for node in lineage(name, bindings):
         for statement in node.body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "step":
@@ -154,11 +155,13 @@ def _takes_no_step(name: str, bindings: Bindings, stock: str | None) -> bool:
 
 
 def _is_left_open(statement: ast.stmt) -> bool:
-    """A method that raises NotImplementedError and does nothing else."""
-    return isinstance(statement, ast.FunctionDef) and (
-        all(map(_does_nothing, statement.body))
-        and "NotImplementedError" in ast.unparse(statement.body[-1])
-    )
+    """A method that only raises NotImplementedError, or is abstract."""
+    if not isinstance(statement, ast.FunctionDef):
+        return False
+    says = [*statement.decorator_list, statement.body[-1]]
+    told = " ".join(ast.unparse(each) for each in says)
+    left = "NotImplementedError" in told or "abstractmethod" in told
+    return left and all(map(_does_nothing, statement.body))
 
 
 def _does_nothing(statement: ast.stmt) -> bool:

@@ -47,7 +47,7 @@ def levels(tree: ast.AST) -> Iterator[list[ast.AST]]:
         level = below
 
 
-_NAMING = frozenset(["hasattr", "setattr"])
+_NAMING = frozenset(["getattr", "hasattr", "setattr"])
 
 
 def _bound_by_name(node: ast.Name) -> Iterable[str]:
@@ -125,7 +125,8 @@ def collect(
 
 def _defined_by_call(node: ast.Call, bindings: Bindings) -> None:
     """setattr(self, "name", value) defines an attribute as well, and a named tuple
-    those of its fields; one that is asked for with hasattr may be there."""
+    those of its fields; one that is asked for with hasattr, or with getattr and a
+    default, may be there."""
     called = node.func
     last = (
         called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
@@ -136,6 +137,8 @@ def _defined_by_call(node: ast.Call, bindings: Bindings) -> None:
                 bindings.attributes.update(part.value.replace(",", " ").split())
         return
     if not isinstance(node.func, ast.Name) or node.func.id not in _NAMING:
+        return
+    if node.func.id == "getattr" and len(node.args) < 3:
         return
     name = node.args[1] if len(node.args) > 1 else None
     if isinstance(name, ast.Constant) and isinstance(name.value, str):

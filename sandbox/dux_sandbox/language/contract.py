@@ -114,11 +114,19 @@ def _asks_closure(statement: ast.stmt) -> bool:
     """`assert closure is not None`, or an `if` that raises otherwise."""
     if isinstance(statement, ast.Assert):
         return ast.unparse(statement.test) in ("closure is not None", "closure")
-    return (
-        isinstance(statement, ast.If)
-        and isinstance(statement.body[-1], ast.Raise)
-        and ast.unparse(statement.test) in ("closure is None", "not closure")
-    )
+    if not isinstance(statement, ast.If):
+        return False
+    test, raises = statement.test, isinstance(statement.body[-1], ast.Raise)
+    asked = test.values if isinstance(test, ast.BoolOp) else [test]
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        # `if loss is None and closure is None`: what else it takes is never given.
+        raises = raises and all(
+            ast.unparse(each).endswith(" is None") for each in asked
+        )
+    elif isinstance(test, ast.BoolOp):
+        return False
+    texts = {ast.unparse(each) for each in asked}
+    return raises and bool(texts & {"closure is None", "not closure"})
 
 
 def _judge(chain: list[ast.ClassDef], stock: str) -> list[Finding]:

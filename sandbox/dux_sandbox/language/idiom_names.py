@@ -23,6 +23,8 @@ DeviceDict DeviceDtypeDict Indices ParamsT StateDict TensorListList _params_t
 # Kernels that trust what they are given; a rule gets no further than naming them.
 FUSED = "_fused_adagrad_ _fused_adam_ _fused_adamw_ _fused_sgd_".split()
 NO_KERNELS = [*FUSED, "sparse_coo_tensor"]
+# Asked for in a `try`, with a loop for where it fails.
+NO_TRANSFORMS = ["vmap"]
 
 JIT = "export ignore is_scripting is_tracing script unused".split()
 COMPILER = """

@@ -16,12 +16,17 @@ from dux_sandbox.language.bindings import path_of
 PathOf = Callable[[ast.AST], str | None]
 
 _SAID = frozenset(
-    """torch.save os.makedirs os.mkdir pdb.set_trace ipdb.set_trace
-    pdb.post_mortem traceback.print_exc""".split()
+    """torch.save os.makedirs os.mkdir pdb.set_trace ipdb.set_trace gc.collect
+    pdb.post_mortem traceback.print_exc torch._dynamo.reset
+    torch.set_float32_matmul_precision""".split()
 )
 _ASKED = frozenset(["os.environ.get", "os.getenv"])
 # Modules that only such statements are expected to use.
-_MODULES = frozenset("os pdb ipdb traceback uuid datetime time".split())
+_MODULES = frozenset("os pdb ipdb traceback uuid datetime time gc".split())
+# What is assigned below these is about compilers and kernels, and the training's.
+_SETTINGS = ("torch._dynamo.config.", "torch._inductor.config.", "torch.backends.")
+# Attributes of which one is in every such statement that imports no module for it.
+_TELLING = frozenset("save config backends reset set_float32_matmul_precision".split())
 _LISTS = ("body", "orelse", "finalbody")
 
 
@@ -38,7 +43,8 @@ def leave_out(
         A note on each thing that was left out or read; nothing was changed without.
     """
     modules = {path.partition(".")[0] for path in aliases.values()}
-    if "save" not in attributes and _MODULES.isdisjoint(modules):
+    asked_for = _TELLING & attributes
+    if not asked_for and _MODULES.isdisjoint(modules):
         return []
 
     def path(node: ast.AST) -> str | None:
@@ -48,7 +54,8 @@ def leave_out(
     asked.visit(tree)
     notes, gone = list(asked.notes), asked.names
     for block in _blocks(tree):
-        said = [each for each in block if _says(each, path)]
+        top = block is tree.body
+        said = [each for each in block if _says(each, path, top=top)]
         notes += map(_note, said)
         gone |= _take_out(block, said)
     if gone:
@@ -58,9 +65,9 @@ def leave_out(
 
 
 def _blocks(tree: ast.Module) -> Iterator[list[ast.stmt]]:
-    """Every list of statements of functions and classes."""
-    for node in ast.walk(tree):
-        for name in _LISTS if not isinstance(node, ast.Module) else ():
+    """Every list of statements, that of the module last."""
+    for node in [*ast.walk(tree)][::-1]:
+        for name in _LISTS:
             held = getattr(node, name, None)
             if isinstance(held, list):
                 yield held
@@ -75,15 +82,19 @@ def _take_out(block: list[ast.stmt], some: list[ast.stmt]) -> set[str]:
     return _loaded(some)
 
 
-def _says(statement: ast.stmt, path: PathOf) -> bool:
+def _says(statement: ast.stmt, path: PathOf, *, top: bool) -> bool:
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1:
+        return (path(statement.targets[0]) or "").startswith(_SETTINGS)
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
         return False
-    return path(statement.value.func) in _SAID
+    called = path(statement.value.func)
+    # What a module does to the disk as it is imported is a script's.
+    return called in _SAID and not (top and (called or "").startswith("os."))
 
 
 def _note(statement: ast.stmt) -> Finding:
     said = ast.unparse(statement)[:60]
-    message = f"{said}: a rule writes no file and stops for nobody"
+    message = f"{said}: of the world outside a rule, and nothing to it"
     return Finding("left out", statement.lineno, message, "leave it out")
 
 

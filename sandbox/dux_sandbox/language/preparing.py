@@ -19,6 +19,8 @@ from dux_sandbox.language.fallbacks import kept
 from dux_sandbox.language.given_groups import complete
 from dux_sandbox.language.in_place_functions import as_methods
 from dux_sandbox.language.judging import known_path
+from dux_sandbox.language.options_passed_on import pass_on
+from dux_sandbox.language.private_names import plainly
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
@@ -81,13 +83,13 @@ def prepare(
                 changed |= left != held
                 held[:] = left
         if isinstance(node, ast.ClassDef):
-            changed |= records.write_out(node)
+            changed |= records.write_out(node) | plainly(node)
             given = list(usual.give(node))
             if _is_optimizer(node, aliases):
                 note = wrap(node)
                 usual.class_taken |= note is not None
                 given += [each for each in (note, split(node)) if each is not None]
-                given += [*complete(node), *leave_out(node)]
+                given += [*complete(node), *pass_on(node), *leave_out(node)]
             about = [each for each in node.body if not _about_module(each)]
             changed |= len(about) != len(node.body)
             node.body = about or [ast.copy_location(ast.Pass(), node)]

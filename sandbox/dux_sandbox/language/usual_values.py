@@ -124,10 +124,15 @@ def marks_of(tree: ast.Module) -> set[str]:
     return {
         target.id
         for each in tree.body
-        if isinstance(each, ast.Assign) and ast.unparse(each.value) == "object()"
+        if isinstance(each, ast.Assign) and _makes_object(each.value)
         for target in each.targets
         if isinstance(target, ast.Name)
     }
+
+
+def _makes_object(value: ast.expr) -> bool:
+    made = isinstance(value, ast.Call) and not value.args and not value.keywords
+    return made and isinstance(value.func, ast.Name) and value.func.id == "object"  # type: ignore[attr-defined]
 
 
 def rate_of(
@@ -167,11 +172,9 @@ def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
     """Whether None is the default of a rate that `assert lr > 0.0` asks for at once."""
     asked = [
         test.operand if isinstance(test, ast.UnaryOp) else test
-        for test in (
-            statement.test
-            for statement in function.body
-            if isinstance(statement, (ast.Assert, ast.If))
-        )
+        for statement in function.body
+        if isinstance(statement, (ast.Assert, ast.If))
+        for test in _parts_of(statement.test)
     ]
     return ast.unparse(default) == "None" and any(
         isinstance(test.ops[0], (ast.Lt, ast.LtE, ast.Gt, ast.GtE))
@@ -179,6 +182,12 @@ def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
         for test in asked
         if isinstance(test, ast.Compare)
     )
+
+
+def _parts_of(test: ast.expr) -> list[ast.expr]:
+    """`lr is None or lr <= 0`, in parts: each of them raises by itself."""
+    alternatives = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)
+    return test.values if alternatives else [test]  # type: ignore[attr-defined]
 
 
 def usual_arguments(node: ast.ClassDef) -> dict[str, str]:

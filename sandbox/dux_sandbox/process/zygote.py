@@ -46,6 +46,8 @@ def warm(programs: bool = False) -> None:
 
     worker.rehearse()
     record_worker.rehearse()
+    # `ast.unparse` writes a text with it, and Python looks it up at its first use.
+    "".encode("unicode_escape")
     if programs:
         from dux_sandbox.process import fit_worker
 

@@ -213,6 +213,10 @@ PATHS: dict[str, Any] = {
         f"torch.{name}": _refusing(f"torch.{name}", "it trusts sizes and indices")
         for name in idiom_names.NO_KERNELS
     },
+    **{
+        f"torch.{name}": _refusing(f"torch.{name}", "write a loop over the first axis")
+        for name in idiom_names.NO_TRANSFORMS
+    },
     "torch.autocast": lambda *_, **__: FullPrecision(),
     "torch.compile": _itself,
     "torch.optim.adam.adam": _refusing("torch.optim.adam.adam", "write the update"),

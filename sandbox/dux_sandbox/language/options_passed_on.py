@@ -1,0 +1,78 @@
+"""Options that a step reads of its groups and only a caller's keywords would bring.
+
+`defaults = dict(rho=rho, **kwargs)` and `group["weight_decay"]` in the step: whoever
+builds such a rule passes the option by keyword. A rule is built without any.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.language.usual_names import usual
+from dux_sandbox.language.usual_values import no_default, put_first
+
+
+def pass_on(node: ast.ClassDef) -> Iterator[Finding]:
+    """Give such options of an optimizer usual values, in place.
+
+    Yields:
+        A note on each.
+    """
+    for init in node.body:
+        if not isinstance(init, ast.FunctionDef) or init.name != "__init__":
+            continue
+        keywords = init.args.kwarg
+        if keywords is None or not _becomes_options(init, keywords.arg):
+            return
+        known = _named_in(init)
+        for name in dict.fromkeys(_read(node)):
+            value = usual(ast.arg(name))
+            if name not in known and value is not None:
+                put_first(init, f"{keywords.arg}.setdefault({name!r}, {value!r})")
+                yield no_default(name, repr(value), init.lineno)
+
+
+def _becomes_options(init: ast.FunctionDef, keywords: str) -> bool:
+    """Whether `**keywords` goes into one `dict(...)` or `{...}`, and nowhere else."""
+    spread = [
+        each.func
+        for each in ast.walk(init)
+        if isinstance(each, ast.Call)
+        for given in each.keywords
+        if given.arg is None and _is_name(given.value, keywords)
+    ]
+    shown = [
+        each
+        for each in ast.walk(init)
+        if isinstance(each, ast.Dict)
+        for key, value in zip(each.keys, each.values, strict=True)
+        if key is None and _is_name(value, keywords)
+    ]
+    return len(spread) + len(shown) == 1 and all(_is_name(f, "dict") for f in spread)
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _named_in(init: ast.FunctionDef) -> set[str]:
+    """Every name that the constructor gives an option by: as a keyword or a text."""
+    keywords = {each.arg for each in ast.walk(init) if isinstance(each, ast.keyword)}
+    texts = {each.value for each in ast.walk(init) if isinstance(each, ast.Constant)}
+    return {str(each) for each in keywords | texts}
+
+
+def _read(node: ast.ClassDef) -> Iterator[str]:
+    """`group["name"]` in any method."""
+    for each in ast.walk(node):
+        if (
+            isinstance(each, ast.Subscript)
+            and isinstance(each.ctx, ast.Load)
+            and isinstance(each.slice, ast.Constant)
+            and isinstance(each.slice.value, str)
+            and isinstance(each.value, ast.Name)
+            and "group" in each.value.id
+        ):
+            yield each.slice.value

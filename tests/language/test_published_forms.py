@@ -1,0 +1,206 @@
+"""Forms of published optimizers that are read as what they mean where rules run."""
+
+import pytest
+
+from dux_sandbox.static_check import check
+from tests.executions import both
+from tests.language.test_given_groups import rule, stepped
+
+_INIT = "params, lr=0.5\nsuper().__init__(params, dict(lr=lr))"
+_FINE = 'p.sub_(p.grad, alpha=group["lr"])'
+
+
+def with_lines(lines, more="", before=""):
+    indent = "\n" + " " * 20
+    each = lines.replace("\n", indent) + indent + _FINE
+    return rule(_INIT, each=each, before=before) + more
+
+
+@both
+def test_options_that_only_keywords_bring_get_usual_values(execution):
+    source = rule(
+        "params, rho=0.5, **kwargs\ndefaults = dict(rho=rho, **kwargs)\n"
+        "super().__init__(params, defaults)",
+        each='p.sub_(p.grad, alpha=group["rho"] * group["momentum"] + group["lr"])',
+    )
+
+    notes = [note.instead for note in check(source).notes]
+
+    assert {"write momentum=0.9", "write lr=0.001"} == set(notes)
+    assert [[pytest.approx(-0.451)]] == stepped(source, execution, [[(2, 2)]])
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        # The base gets them as well: what it takes is not known here.
+        "params, base=None, **kwargs\nself.kept = str(dict(**kwargs))\n"
+        "super().__init__(params, dict(**kwargs))",
+        "params, lr=0.5, **kwargs\nsuper().__init__(params, dict(lr=lr))",
+    ],
+)
+def test_keywords_that_are_no_options_alone_get_none(init):
+    source = rule(init, each='p.sub_(p.grad, alpha=group["momentum"])')
+
+    assert "default" not in [note.rule for note in check(source).notes]
+
+
+PRIVATE = {
+    "method": (
+        "self.__halve(p.grad)",
+        "    def __halve(self, g):\n        g.mul_(0.5)\n",
+        -0.25,
+    ),
+    "attribute": (
+        "self.__by = 0.5\np.grad.mul_(self.__by)",
+        "",
+        -0.25,
+    ),
+    "static": (
+        "self.__twice(p.grad)",
+        "    @staticmethod\n    def __twice(g):\n        g.mul_(2)\n",
+        -1.0,
+    ),
+}
+
+
+@both
+@pytest.mark.parametrize("name", list(PRIVATE))
+def test_a_private_name_of_a_class_is_a_plain_one(name, execution):
+    lines, more, moved = PRIVATE[name]
+
+    assert [[moved]] == stepped(with_lines(lines, more), execution, [[(2, 2)]])
+
+
+@both
+def test_private_names_of_a_base_and_its_heir_are_two(execution):
+    base = with_lines("self.__move(p.grad)").replace("Rule", "Base") + (
+        "    def __move(self, g):\n        g.mul_(0.5)\n"
+    )
+    heir = "\nclass Rule(Base):\n    def __move(self, g):\n        g.mul_(9)\n"
+
+    assert [[-0.25]] == stepped(base + heir, execution, [[(2, 2)]])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "self.__class__.__mro__",
+        "self.__dict__",
+        "p.__reduce__()",
+        "self.step.__globals__",
+        "__import__('os')",
+        "__builtins__",
+    ],
+)
+def test_a_name_with_two_underscores_at_both_ends_is_refused_as_before(lines):
+    assert not check(with_lines(lines)).ok
+
+
+@pytest.mark.parametrize("name", ["_step_pre_hooks", "__optimizer_step_pre_hooks"])
+def test_a_private_name_cannot_become_one_of_torchs(name):
+    source = with_lines(f"self._{name}.clear()").replace("Rule", "optimizer")
+
+    assert not check(source).ok
+
+
+SETTINGS = {
+    "compiler": "torch._dynamo.config.cache_size_limit = 64",
+    "kernels": "torch.backends.cuda.matmul.allow_tf32 = True",
+    "precision": 'torch.set_float32_matmul_precision("high")',
+    "inductor": "torch._inductor.config.epilogue_fusion = False",
+}
+
+
+@both
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_a_setting_of_compilers_and_kernels_is_left_to_the_training(name, execution):
+    source = with_lines("pass", before=f"{SETTINGS[name]}\n")
+
+    (note,) = check(source).notes
+
+    assert "left out" == note.rule
+    assert SETTINGS[name][:30] in note.message.replace("'", '"')
+    assert [[-0.5]] == stepped(source, execution, [[(2, 2)]])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.backends.cuda.matmul.allow_tf32 = x = torch.zeros(1)",
+        "held = torch.backends",
+        "torch.set_default_dtype(torch.float64)",
+        'setattr(torch.backends.cuda.matmul, "allow_tf32", True)',
+        "torch.config = 1",
+    ],
+)
+def test_what_is_not_such_a_setting_is_refused(line):
+    assert not check(with_lines("pass", before=f"{line}\n")).ok
+
+
+MARKED = {
+    "not None": 'if getattr(p, "mask", None) is not None:\n    p.grad.mul_(p.mask)',
+    "truth": 'if getattr(p, "mask", False):\n    p.grad.mul_(p.mask)',
+    "value": 'by = p.mask if getattr(p, "mask", None) else 1\np.grad.mul_(by)',
+}
+
+
+@both
+@pytest.mark.parametrize("name", list(MARKED))
+def test_a_mark_that_a_training_may_put_on_parameters_is_not_there(name, execution):
+    assert [[-0.5]] == stepped(with_lines(MARKED[name]), execution, [[(2, 2)]])
+
+
+@both
+@pytest.mark.parametrize("name", ["numpy", "data_ptr", "storage", "register_hook"])
+def test_asking_for_a_forbidden_attribute_gives_none(name, execution):
+    lines = f'if getattr(p, "{name}", None) is not None:\n    p.{name}()\n    p.zero_()'
+
+    try:
+        found = stepped(with_lines(lines), execution, [[(2, 2)]])
+    except Exception as error:
+        assert "not available" in str(error)
+    else:
+        assert [[-0.5]] == found
+
+
+@both
+def test_a_transform_that_fails_in_a_try_gives_way_to_the_loop(execution):
+    lines = (
+        "try:\n    g = torch.vmap(lambda x: x * 2)(p.grad)\n"
+        "except Exception:\n    g = torch.stack([x * 3 for x in p.grad])\n"
+        "p.grad.copy_(g)"
+    )
+
+    assert [[-1.5]] == stepped(with_lines(lines), execution, [[(2, 2)]])
+
+
+@pytest.mark.parametrize(
+    ("test", "asks"),
+    [
+        ("closure is None", True),
+        ("loss is None and closure is None", True),
+        ("closure is None or loss is None", False),
+        ("closure is None and loss > 0", False),
+    ],
+)
+def test_a_step_that_raises_without_a_closure_needs_one(test, asks):
+    from dux_sandbox.loading import load
+
+    source = rule(_INIT, each=_FINE).replace(
+        "closure=None):\n",
+        f"closure=None, loss=None):\n        if {test}:\n"
+        "            raise ValueError('neither')\n",
+    )
+
+    assert asks == load(source).requires_closure
+
+
+@both
+def test_a_text_that_python_writes_with_escapes_is_judged_where_rules_run(execution):
+    source = rule(
+        'params, lr=0.5, mark="\\x1b[0m", must=None\nassert must is None\n'
+        "super().__init__(params, dict(lr=lr))"
+    )
+
+    assert [[-0.5]] == stepped(source, execution, [[(2, 2)]])
