@@ -88,23 +88,21 @@ def build_over(
 ) -> torch.optim.Optimizer:
     """A rule of a class that `load` gave, over groups that hold parameters alone.
 
-    A constructor may read what it is given as the tensors of `model.parameters()`, and
-    not as groups: where there is one group, one that raises is given its tensors.
+    Where there is one group the rule is given its tensors, as `model.parameters()` has
+    them: a constructor may clone, count or keep them. One that raises on those is given
+    the group.
 
     Raises:
-        Whatever the constructor raises, the first time.
+        Whatever the constructor raises of groups.
     """
     random = torch.get_rng_state()
     make: Any = rule
-    try:
-        return cast("torch.optim.Optimizer", make(groups))
-    # Generated code: what it raises is its own, and comes out where nothing helps.
-    except Exception:
-        if len(groups) == 1:
-            torch.set_rng_state(random)
-            with suppress(Exception):
-                return cast("torch.optim.Optimizer", make(list(groups[0]["params"])))
-        raise
+    if len(groups) == 1:
+        # Generated code: what it raises on groups as well comes out there.
+        with suppress(Exception):
+            return cast("torch.optim.Optimizer", make(list(groups[0]["params"])))
+        torch.set_rng_state(random)
+    return cast("torch.optim.Optimizer", make(groups))
 
 
 def namespace_of(rule: type[torch.optim.Optimizer]) -> dict[str, Any]:

@@ -23,11 +23,14 @@ class Rule(torch.optim.Optimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 p.add_(p.grad, alpha=-group["lr"])
+        if hasattr(self, "kept"):
+            assert all(each.grad is not None for each in self.kept)
 """
 READS_TENSORS = {
     "clones": "self.begun = [each.detach().clone() for each in params]",
     "counts": "self.count = sum(each.numel() for each in params)",
     "asks": 'assert all(each.dim() < 3 for each in params), "too many axes"',
+    "keeps": "self.kept = params",
     "draws": "self.drawn = [torch.randn_like(each) for each in params]",
 }
 
@@ -62,6 +65,25 @@ def test_of_several_groups_the_first_error_is_told(execution):
 
 
 @both
-def test_what_raises_on_tensors_as_well_is_told_as_it_was_first(execution):
+def test_what_raises_on_tensors_as_well_is_told_of_groups(execution):
     with pytest.raises(RuleFailed, match="dict.mm"):
         _built("params[0].mm(params[0])", execution, 1)
+
+
+@both
+def test_one_that_reads_groups_is_given_the_group(execution):
+    rule, _, _ = _built('self.n = len(params[0]["params"])', execution, 1)
+    rule.close()
+
+
+@both
+def test_both_ways_draw_the_same_numbers(execution):
+    held = "self.drawn = torch.randn(3)"
+    drawn = []
+    for begun in (held, f'{held}; len(params[0]["params"])'):
+        torch.manual_seed(0)
+        rule, _, _ = _built(begun, execution, 1)
+        drawn.append(rule.snapshot().attributes["drawn"])
+        rule.close()
+
+    assert torch.equal(*drawn)
