@@ -83,6 +83,13 @@ def test_no_reply_is_too_odd_to_be_read(reply):
     assert isinstance(read_program(reply), Configuration | Finding)
 
 
+def test_of_many_blocks_the_last_ones_are_looked_at():
+    many = block("x = 1\n") * 400
+
+    assert FIT == read_program(many + block(FIT)).config["source"]
+    assert isinstance(read_program(block(FIT) + many), Configuration)
+
+
 def test_a_block_that_is_no_program_is_left_to_the_check():
     read = read_program(block("x = 1\n"))
 

@@ -6,6 +6,7 @@ import ast
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from dux_prompts.tuning.choice import Choice
@@ -70,6 +71,7 @@ def program_in(config: Mapping[str, Any]) -> str | None:
     return source if many and len(config) == 1 else None
 
 
+@lru_cache(maxsize=512)
 def same_text(source: str) -> str:
     """The same text for programs that differ in comments and layout alone."""
     tree = tree_of(source)

@@ -13,6 +13,7 @@ from dux_prompts.tuning.program import SOURCE
 from dux_sandbox.findings import Finding
 from dux_sandbox.programs.contract import examine, tree_of
 
+_MOST_BLOCKS = 50  # that are looked at, from the last one back
 _WHOLE = "the whole program in one fenced block: ```python ... ```"
 
 
@@ -35,7 +36,8 @@ def read_program(text: str) -> Configuration | Finding:
     if not text.strip():
         return _found("found an empty reply, or thoughts and no answer behind them")
     parts = _parts(text)
-    blocks = [each for each in parts.blocks if each.language in ("", "python")]
+    python = [each for each in parts.blocks if each.language in ("", "python")]
+    blocks = python[-_MOST_BLOCKS:]
     if not blocks:
         bare = text.strip() + "\n"
         if examine(bare).entry:
@@ -50,7 +52,7 @@ def read_program(text: str) -> Configuration | Finding:
 def _parts(text: str) -> Parts:
     """The reply in parts; a string that is never closed may hide the end of a block."""
     parts = parts_of(text, strings=True)
-    if any(examine(block.text).entry for block in parts.blocks):
+    if any(examine(block.text).entry for block in parts.blocks[-_MOST_BLOCKS:]):
         return parts
     other = parts_of(text, strings=False)
     return other if len(other.blocks) > len(parts.blocks) else parts
