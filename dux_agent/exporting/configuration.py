@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from dux_agent.errors import DuxError
 from dux_agent.run_folder.trace import plain
 from dux_agent.tuning.programs import export_program
 from dux_agent.tuning.reading import read_study
-from dux_prompts.tuning.program import program_in
+from dux_agent.tuning.turns import LM
+from dux_prompts.tuning.config_reply import Configuration
+from dux_prompts.tuning.program import SOURCE, Program, program_in
+from dux_prompts.tuning.program_reply import read_program
 
 
 def export_configuration(folder: str | Path) -> str:
@@ -30,8 +34,21 @@ def export_configuration(folder: str | Path) -> str:
     best_trial = told.best
     source = program_in(best_trial.config)
     if source is not None:
-        return export_program(best_trial, str(told.facts.get("task")), source)
+        (one,) = [each for each in told.trials if each.number == best_trial.number]
+        strange = best_trial.by == LM and source not in _written(one.replies)
+        name = str(told.facts.get("task"))
+        return export_program(best_trial, name, source, strange=strange)
     record = {"task": told.facts.get("task"), "config": best_trial.config}
     record |= {"value": best_trial.value, "report": best_trial.report}
     record |= {"trial": best_trial.number, "by": best_trial.by, "why": best_trial.why}
     return json.dumps(plain(record), indent=2) + "\n"
+
+
+def _written(replies: Iterable[str]) -> set[str]:
+    """The programs that replies hold."""
+    read = [read_program(each) for each in replies]
+    return {
+        Program().typed(each.config[SOURCE])
+        for each in read
+        if isinstance(each, Configuration)
+    }

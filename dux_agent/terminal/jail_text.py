@@ -10,6 +10,7 @@ from rich.text import Text
 
 from dux_agent.showing import one_line
 from dux_agent.terminal.tables import plain_table
+from dux_sandbox.jailed_programs import LAYERS
 
 if TYPE_CHECKING:
     from dux_sandbox.process.jail import Layer
@@ -91,6 +92,11 @@ def _summary(seen: Witnessed) -> list[str]:
             lines.append(_IN_CONTAINER)
     else:
         lines.append("every layer is active")
+    lacking = [layer.name for layer in missing if layer.name in LAYERS]
+    without = (
+        f"refuses here, without {' and '.join(lacking)}" if lacking else "runs here"
+    )
+    lines.append(f"dux tune --code {without}")
     if not seen.tried:
         lines.append("nothing was tried: what is tried here is Linux's own")
         return lines

@@ -10,7 +10,7 @@ from dux_agent.errors import BadArgument, DuxError
 from dux_agent.showing import one_line
 from dux_agent.tuning.study import Trial
 from dux_agent.tuning_tasks.code import CodeTask
-from dux_prompts.reply import cleaned
+from dux_agent.tuning_tasks.data_sets import require_sklearn
 from dux_prompts.tuning.program import SOURCE, Program
 from dux_prompts.tuning.space import Space
 from dux_sandbox.findings import CannotRunSo
@@ -102,6 +102,7 @@ def objective_over(task: CodeTask, execution: str = "isolated") -> ProgramsHere:
 
     Raises:
         BadArgument: there is no such execution.
+        MissingExtra: scikit-learn is not installed.
         NoPlaceForPrograms: the jail does not hold here.
     """
     if execution not in EXECUTIONS:
@@ -109,6 +110,7 @@ def objective_over(task: CodeTask, execution: str = "isolated") -> ProgramsHere:
             f"execution is {execution!r}; one of {', '.join(EXECUTIONS)} was wanted; "
             f"leave it out for the jail."
         )
+    require_sklearn()  # what the warm process loads, and programs expect
     if execution == "inline":
         return ProgramsHere(task)
     try:
@@ -118,8 +120,14 @@ def objective_over(task: CodeTask, execution: str = "isolated") -> ProgramsHere:
     return ProgramsInJail(task)
 
 
-def export_program(trial: Trial, task: str, source: str) -> str:
-    """A program as a file of its own, with what came of it in comments above it."""
+def export_program(
+    trial: Trial, task: str, source: str, *, strange: bool = False
+) -> str:
+    """A program as a file of its own, with what came of it in comments above it.
+
+    Args:
+        strange: no recorded reply holds it.
+    """
     report = trial.report if isinstance(trial.report, dict) else {}
     written = report.get("optimizers")
     said = [
@@ -128,6 +136,11 @@ def export_program(trial: Trial, task: str, source: str) -> str:
         *(f"{name}: {value}" for name, value in report.items() if name == "test_error"),
         *(f"optimizer {e}" for e in (written if isinstance(written, list) else ())),
         f"why: {trial.why}" if trial.why else "",
+        "no recorded reply holds this program: somebody may have put it there"
+        if strange
+        else "",
     ]
     lines = [f"# {one_line(each, 300)}" for each in said if each]
-    return "\n".join([*lines, "", cleaned(source)])
+    # It may come from anybody's folder, and a terminal obeys what it is shown.
+    shown = "".join(e if e.isprintable() or e in "\n\t" else "\ufffd" for e in source)
+    return "\n".join([*lines, "", shown])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dux_agent.errors import BadArgument
+from dux_agent.errors import BadArgument, MissingExtra
 from dux_agent.tuning_tasks.data_sets import (
     DATA_SETS,
     SPLIT_SEED,
@@ -49,22 +49,36 @@ class CodeTask:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        import numpy as np
-
+        try:
+            import numpy as np
+        except ImportError:
+            raise MissingExtra.of(
+                "numpy", extra="tune", purpose="a task of dux tune --code"
+            ) from None
         for part in ("train", "validation", "test"):
             x, y = getattr(self, f"x_{part}"), getattr(self, f"y_{part}")
             if x is None and y is None and part == "test":
                 continue
-            if np.ndim(x) != 2 or np.ndim(y) != 1 or len(x) != len(y) or not len(x):
+            try:
+                shapes = np.asarray(x, np.float32).shape, np.asarray(y, float).shape
+            except (TypeError, ValueError) as error:
                 raise BadArgument(
-                    f"x_{part} has the shape {np.shape(x)} and y_{part} "
-                    f"{np.shape(y)}; (rows, features) and (rows,) were wanted."
-                )
-            if np.shape(x)[1] != np.shape(self.x_train)[1]:
+                    f"x_{part} and y_{part} are no numbers: {error}; numbers, or "
+                    f"classes as whole numbers from 0, were wanted; encode them."
+                ) from None
+            (rows, *features), targets = shapes[0] or (0,), shapes[1]
+            alike = features == list(np.shape(self.x_train)[1:]) and len(features) == 1
+            if not rows or not alike or targets != (rows,):
                 raise BadArgument(
-                    f"x_{part} has {np.shape(x)[1]} features and x_train "
-                    f"{np.shape(self.x_train)[1]}; as many were wanted."
+                    f"x_{part} has the shape {shapes[0]} and y_{part} {shapes[1]}; "
+                    f"(rows, features), as many features in each part, and (rows,) "
+                    f"were wanted."
                 )
+        if self.classes and np.min(self.y_train) < 0:
+            raise BadArgument(
+                f"y_train holds the class {np.min(self.y_train)}; whole numbers from 0 "
+                f"were wanted; encode them."
+            )
 
     @property
     def classes(self) -> int:
@@ -124,6 +138,7 @@ class CodeTask:
         import numpy as np
 
         with np.errstate(over="ignore"):  # an error without end is told as one
+            targets = np.asarray(targets)
             wrong = said != targets if self.classes else (said - targets) ** 2
             return float(np.mean(wrong))
 

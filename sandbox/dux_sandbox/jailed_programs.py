@@ -15,7 +15,9 @@ from dux_sandbox.programs.running import Rows
 
 SECONDS = 60.0
 MEMORY = 2 << 30  # bytes
-_LAYERS = ("rlimits", "no-new-privs", "landlock", "seccomp")
+LAYERS = ("rlimits", "no-new-privs", "landlock", "seccomp")
+"""Those without which no program runs."""
+
 _MOST_JSON = 1 << 16
 # A program holds its rows as they came, as arrays, and as tensors.
 _COPIES = 6
@@ -131,11 +133,11 @@ def _talk(source: str, memory: int) -> Conversation:
 def _why_not(talk: Conversation) -> str:
     """Why nothing may run in this child; "" where it is held."""
     try:
-        reached = talk.require_layers(_LAYERS)["reached"]
+        reached = talk.require_layers(LAYERS)["reached"]
     except RuleFailed as error:
         return (
             f"a program of a language model is full Python, which only runs where "
-            f"{', '.join(_LAYERS)} of the jail hold: {error.finding.message}; run `dux "
+            f"{', '.join(LAYERS)} of the jail hold: {error.finding.message}; run `dux "
             f"doctor`, or pass execution='inline' where you trust who writes it."
         )
     except KeyError:

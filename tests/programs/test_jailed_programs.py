@@ -11,7 +11,7 @@ import pytest
 
 from dux_sandbox.jailed_programs import NoJail, ProgramFailed, Rows, predict
 from dux_sandbox.process import spawning
-from dux_sandbox.process.spawning import Zygote
+from dux_sandbox.process.spawning import Zygote, zygote
 from dux_sandbox.programs.contract import examine
 from dux_sandbox.programs.running import predictions
 from tests.attacks.broken_jails import boot
@@ -66,6 +66,21 @@ def test_what_went_wrong_is_said_with_its_line(source, said):
         predict(source, ROWS)
 
     assert said in str(caught.value)
+
+
+def test_a_set_of_texts_has_the_same_order_in_every_warm_process():
+    source = (
+        "def fit_predict(a, b, c, d):\n"
+        "    names = [int(each) for each in {str(n) for n in range(len(c))}]\n"
+        "    return [float(each) for each in names]\n"
+    )
+
+    one = predict(source, ROWS)
+    zygote("programs").close()
+    other = predict(source, ROWS)
+
+    assert list(one) != sorted(one)
+    assert list(one) == list(other)
 
 
 def test_a_program_that_is_late_is_told_its_line():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -275,6 +276,59 @@ def test_trace_and_report_show_programs_reasons_and_findings(folder):
     assert "<b>the mean" not in page
 
 
+@pytest.mark.parametrize("what", ["0.5 * x_eval", "0.5 * \x1b[2Jx_eval"])
+def test_a_program_that_no_reply_holds_is_said_to_be_strange(what, folder, tmp_path):
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    lines = (again / "trace.jsonl").read_text().splitlines(keepends=True)
+    changed = json.dumps(what.replace("0.5", "0.7"))[1:-1]
+    lines[-1] = lines[-1].replace("0.5 * x_eval", changed)
+    (again / "trace.jsonl").write_text("".join(lines))
+
+    exported = dux("export", again).stdout
+
+    assert "0.7 * " in exported
+    assert "no recorded reply holds this program" in exported
+    assert "\x1b" not in exported
+    assert "no recorded reply" not in dux("export", folder).stdout
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"config": {}},
+        {"config": {"source": 7}},
+        {"config": {"source": ["a", "b"]}},
+        {"config": {"source": "one line"}},
+        {"report": {"optimizers": 5, "test_error": "\x1b[2J"}},
+        {"report": {"optimizers": [{"a": "\x1b[2J"}, 5]}},
+        {"report": ["\x1b[2J"]},
+    ],
+    ids=str,
+)
+def test_a_folder_of_somebody_elses_is_shown_and_breaks_nothing(
+    wrong, folder, tmp_path
+):
+    again = tmp_path / "again"
+    shutil.copytree(folder, again)
+    lines = (again / "trace.jsonl").read_text().splitlines()
+    last = json.loads(lines[-1])
+    last["data"] |= wrong
+    lines[-1] = json.dumps(last)
+    (again / "trace.jsonl").write_text("\n".join(lines) + "\n")
+
+    done = [
+        dux("trace", again),
+        dux("trace", again, "--decision", 3),
+        dux("export", again),
+        dux("report", again),
+    ]
+
+    for each in done:
+        assert each.exit_code in (0, 2), each.exception
+        assert "\x1b" not in each.output
+
+
 def test_a_replay_runs_every_program_again(folder, tmp_path):
     same = dux("replay", folder)
     again = tmp_path / "again"
@@ -393,6 +447,11 @@ def test_what_cannot_be_meant_of_code_ends_in_one_line(words, tmp_path, monkeypa
         {"x_validation": X[30:45, :2]},
         {"x_train": Y[:30]},
         {"x_test": X[45:], "y_test": None},
+        {"y_train": Y[:30, None]},
+        {"y_train": ["a"] * 30},
+        {"x_train": [["a"] * 3] * 30},
+        {"y_train": np.arange(30) - 1, "y_validation": np.zeros(15, int)},
+        {"x_train": X[:0], "y_train": Y[:0]},
     ],
 )
 def test_rows_that_do_not_fit_are_refused_in_words(wrong):

@@ -47,6 +47,7 @@ def rehearse() -> None:
 
     Whatever of it fails, or is not installed, is not there for a program either.
     """
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # of which nothing can be opened later
     # scikit-learn takes them where they are, and one of them starts a thread.
     without: dict[str, Any] = dict.fromkeys(_LEFT_OUT)
     sys.modules.update(without)

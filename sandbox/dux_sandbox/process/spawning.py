@@ -66,12 +66,14 @@ class Zygote:
 
     _begun: Begun | None = None  # whose answer is still to be read
 
-    def __init__(self, boot: str = _BOOT) -> None:
+    def __init__(self, boot: str = _BOOT, *, same_order: bool = False) -> None:
         """Start the process; `fork` waits until it is warm.
 
         Args:
             boot: what the interpreter is told to run, with the module path and the
                 number of a socket as its arguments.
+            same_order: sets of texts have the same order in each such process, as a
+                replay of a program needs.
 
         Raises:
             IsolationUnavailable: on a system without fork and socket passing.
@@ -85,10 +87,12 @@ class Zygote:
         ours, theirs = socket.socketpair()
         with theirs:
             paths = json.dumps([path for path in sys.path if path])
+            # -I without its deafness to the environment, which is ours alone.
+            apart = ["-s", "-P"] if same_order else ["-I"]
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", boot, paths, str(theirs.fileno())],
+                [sys.executable, *apart, "-c", boot, paths, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
-                env=_ENVIRONMENT,
+                env={**_ENVIRONMENT, "PYTHONHASHSEED": "0"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -249,6 +253,6 @@ def zygote(of: str = "rules") -> Zygote:
         if held is None or not held.usable:
             if held is not None:
                 held.close()
-            held = _zygotes[of] = Zygote(_BOOTS[of])
+            held = _zygotes[of] = Zygote(_BOOTS[of], same_order=of == "programs")
             atexit.register(held.close)
         return held
