@@ -79,7 +79,14 @@ class Part:
             self.told([*self.report.findings, *found]),
             (*self.told([*self.report.notes, *notes]), *self.unjudged),
             report,
+            None if tried is None else tried.recorded,
+            self._unrecorded(tried),
         )
+
+    def _unrecorded(self, tried: Tried | None) -> Told | None:
+        if tried is None or tried.unrecorded is None:
+            return None
+        return self.told([tried.unrecorded])[0]
 
 
 def with_less(part: Part, whole: Gathered, about: Outline, joined: bool) -> Part:

@@ -52,10 +52,15 @@ class Tried:
     Attributes:
         report: of its last dry run.
         notes: what it was given that not every loop would give it.
+        recorded: whether it would run as a program with `execution="recorded"`; None
+            where that was not looked at.
+        unrecorded: what stands in the way of that.
     """
 
     report: DryRunReport
     notes: tuple[Finding, ...] = ()
+    recorded: bool | None = None
+    unrecorded: Finding | None = None
 
 
 def built_in() -> Trial:
@@ -82,6 +87,28 @@ def built_in() -> Trial:
 
 def try_out(source: str, trial: Trial) -> Tried:
     """Ten steps of the rule beside the incumbent, as a decision would take them.
+
+    Whether one that passes could be recorded is asked as well.
+    """
+    tried = _tried(source, trial)
+    return _recorded(source, trial, tried) if tried.report.ok else tried
+
+
+def _recorded(source: str, trial: Trial, tried: Tried) -> Tried:
+    from dux_sandbox.findings import CannotRunSo
+    from dux_sandbox.replaying.foreseen import foresee
+
+    fewer = trial.of_matrices() if tried.notes else None
+    groups = (fewer or trial).optimizer.param_groups
+    try:
+        found = foresee(source, [{"params": group["params"]} for group in groups])
+    except CannotRunSo:
+        return tried
+    return replace(tried, recorded=found.why is None, unrecorded=found.why)
+
+
+def _tried(source: str, trial: Trial) -> Tried:
+    """What the dry run says.
 
     A rule that needs a closure is tried as in a loop that passes one. One that raises
     on the parameters of a model is tried on the matrices among them: some rules, Muon

@@ -33,6 +33,9 @@ class VettedClass:
         findings: everything that speaks against it.
         notes: what was left out.
         dry_run: None where none was made.
+        recorded: whether it would run as a program with `execution="recorded"`; None
+            where that was not looked at.
+        unrecorded: what stands in the way of that.
     """
 
     name: str | None
@@ -41,6 +44,8 @@ class VettedClass:
     findings: tuple[Told, ...]
     notes: tuple[Told, ...]
     dry_run: DryRunReport | None = None
+    recorded: bool | None = None
+    unrecorded: Told | None = None
 
     @property
     def ok(self) -> bool:
@@ -56,6 +61,8 @@ class VettedClass:
             "findings": [finding.as_dict() for finding in self.findings],
             "notes": [note.as_dict() for note in self.notes],
             "dry_run": None if self.dry_run is None else self.dry_run.as_dict(),
+            "recorded": self.recorded,
+            "unrecorded": self.unrecorded and self.unrecorded.as_dict(),
         }
 
 

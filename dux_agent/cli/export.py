@@ -20,6 +20,14 @@ def export(
             "run's steps.",
         ),
     ] = False,
+    program: Annotated[
+        bool,
+        typer.Option(
+            "--program",
+            help="What the best rule does in a step, operation by operation, as "
+            "recorded execution runs it over a matrix and a vector.",
+        ),
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write it there instead of printing it."),
@@ -36,7 +44,11 @@ def export(
         from dux_agent.run_folder.whole_file import write_whole
         from dux_agent.tuning.recorded_study import is_study
 
-        if is_study(folder):
+        if program:
+            from dux_agent.exporting.program_text import export_program
+
+            text, what = export_program(folder), "the program"
+        elif is_study(folder):
             text, what = export_configuration(folder), "the configuration"
         else:
             text, what = text_of(folder, schedule=schedule), "the module"

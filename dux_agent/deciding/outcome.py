@@ -48,6 +48,8 @@ def apply_event(
         learning_rates_before=tuple(record.learning_rates_before),
         learning_rates=tuple(record.learning_rates),
         rows_not_watched=record.rows_not_watched,
+        mode=record.mode,
+        unrecorded=record.unrecorded,
     )
 
 

@@ -40,6 +40,8 @@ class SwapRecord:
         carry: what became of the old rule's state.
         learning_rates_before, learning_rates: of each group.
         rows_not_watched: why rows without gradients may move; "" where they may not.
+        mode, unrecorded: of a rule that was to be recorded, where it runs, and why it
+            is not recorded; None of others.
     """
 
     digest: str | None
@@ -47,6 +49,8 @@ class SwapRecord:
     learning_rates_before: list[float]
     learning_rates: list[float]
     rows_not_watched: str = ""
+    mode: str | None = None
+    unrecorded: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -110,12 +114,15 @@ def swap(
         LossBound.of(losses, dry_run=dry_run, reach=reach),
         reach=reach,
     )
+    unrecorded = getattr(new.rule, "why", None)
     return SwapRecord(
         new.rule.digest,
         new.carried,
         rates_before,
         learning_rates(groups),
         exemption(source),
+        getattr(new.rule, "mode", None),
+        None if unrecorded is None else str(unrecorded),
     )
 
 

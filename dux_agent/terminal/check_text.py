@@ -112,6 +112,12 @@ def _verdict(one: VettedClass) -> str:
             f"; dry run: loss {loss_text(tried.losses[0])} -> "
             f"{loss_text(tried.losses[-1])} in {tried.seconds:.2f} s"
         )
+    if one.recorded:
+        how += "; can be recorded"
+    elif one.unrecorded is not None:
+        line = one.unrecorded.finding.line
+        where = "" if line is None else f"line {line}: "
+        how += f"; runs isolated: {where}{one_line(one.unrecorded.finding.message)}"
     return how
 
 

@@ -253,6 +253,8 @@ class ApplyEvent(EventBody):
             this decision: `{"asked", "wins", "cost", "odds"}` by name.
         dry_runs_at: of a decision in the background, the step at which each of its dry
             runs began.
+        mode: where a rule that was to be recorded runs: "recorded" or "isolated".
+        unrecorded: why it is not recorded.
     """
 
     always = ("digest", "verdict", "reason", "seconds", "usage")
@@ -268,6 +270,8 @@ class ApplyEvent(EventBody):
     rows_not_watched: Text | None = None
     models: Named | None = None
     dry_runs_at: tuple[int, ...] = ()
+    mode: Text | None = None
+    unrecorded: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

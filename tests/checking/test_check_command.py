@@ -804,3 +804,23 @@ def test_a_class_without_a_step_beside_others_gets_no_verdict():
 
     assert one["ok"], one["findings"]
     assert ["Good"] == [each["name"] for each in one["classes"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("p.mul_(0.99)", "can be recorded"),
+        ("p.mul_(torch.rand_like(p))", "runs isolated: line 12: it cannot be recorded"),
+    ],
+)
+def test_whether_a_rule_can_be_recorded_is_told_with_the_line(body, said):
+    Path("one.py").write_text("import torch\n" + rule("Mine", body))
+
+    (one,) = told("one.py")
+    result = dux("one.py")
+
+    (found,) = one["classes"]
+    recorded = said == "can be recorded"
+    assert recorded is found["recorded"]
+    assert recorded is (found["unrecorded"] is None)
+    assert said in " ".join(result.stdout.split())

@@ -384,3 +384,25 @@ def test_the_command_prints_or_writes_and_errors_are_one_line(tmp_path):
     assert (0, f"{target}\n") == (written.exit_code, written.stdout)
     assert 2 == refused.exit_code
     assert 1 == len(refused.stderr.strip().splitlines())
+
+
+def test_the_best_rule_is_printed_as_a_program(tmp_path):
+    folder = run_with(tmp_path, (10, heavy(0.1), False))
+
+    result = CliRunner().invoke(app, ["export", str(folder), "--program"])
+
+    assert 0 == result.exit_code, result.output
+    assert "# first step of decision 1" in result.stdout
+    assert "# step 3 of decision 1" in result.stdout
+    for part in ("state[0]['m'] <- ", "parameter[1] <- ", "['taken'] <- "):
+        assert part in result.stdout
+
+
+def test_a_rule_that_cannot_be_recorded_is_printed_as_no_program(tmp_path):
+    drawn = heavy(0.1).replace("m = decayed(", "torch.rand_like(p); m = decayed(")
+    folder = run_with(tmp_path, (10, drawn, False))
+
+    result = CliRunner().invoke(app, ["export", str(folder), "--program"])
+
+    assert 2 == result.exit_code
+    assert "random numbers" in " ".join(result.output.split())

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dux_agent.run_folder import trace
 from dux_sandbox.executions import INLINE, RECORDED
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.limits import Limits
@@ -16,10 +17,12 @@ from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.proof import _require_near, chosen
 from dux_sandbox.replaying.replay import Replay
 from dux_sandbox.running_rule import RuleState
+from tests import models
 from tests.recorded.programs import Writing
 from tests.recorded.recording import BOUNDS, replay_of, twin_of
 from tests.recorded.test_recording import groups_of, parameters_in
 from tests.sources import MOMENTUM, with_step
+from tests.talking import agent_over, run, scripted
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
 CORPUS = Path(__file__).parents[1] / "corpus"
@@ -290,3 +293,28 @@ def test_a_proof_over_many_weights_takes_two_of_each_shape():
     (group,) = chosen([{"params": weights}])
 
     assert [(2048, 512)] * 2 + [(512,)] == [tuple(p.shape) for p in group["params"]]
+
+
+@pytest.mark.parametrize("body", ["p.mul_(0.9)", "p.mul_(torch.rand_like(p))"])
+def test_the_trace_says_where_a_rule_runs_and_why(tmp_path, body):
+    source = with_step(
+        f"        for group in self.param_groups:\n"
+        f"            for p in group['params']:\n"
+        f"                {body}\n"
+    )
+    folder = tmp_path / "run"
+    with agent_over(
+        models.make("mlp"),
+        lm=scripted(source),
+        run_dir=folder,
+        execution="recorded",
+        accept="finite",
+    ) as agent:
+        run(agent, 4)
+        agent.decide()
+
+    events = trace.read(folder)
+    event = next(each for each in events if each.kind == "apply")
+    recorded = "rand" not in body
+    assert ("recorded" if recorded else "isolated") == event.data["mode"]
+    assert recorded is ("random" not in (event.data.get("unrecorded") or ""))
