@@ -10,9 +10,13 @@ from typing import Any
 
 from dux_agent.benchmarks.code_digest import code_digest
 from dux_agent.benchmarks.kept_rows import name_of_file, unwritable
+from dux_agent.tuning.objectives import CODE, find
 from dux_agent.tuning_tasks.measures import Errors
 from dux_agent.tuning_tasks.named import build
 from dux_prompts.tuning.space import Config, Space
+
+CODE_SUITE = tuple(f"{CODE}{name}" for name in ("taxi", "diabetes"))
+"""Tasks whose configurations are programs; their random ones are perceptrons."""
 
 
 class Evaluations:
@@ -34,7 +38,7 @@ class Evaluations:
             BadArgument: there is no task of that name.
             DuxError: the folder cannot be written.
         """
-        task = build(name)
+        task: Any = find(name).objective if name in CODE_SUITE else build(name)
         self._objective: Callable[[Config], Any] = task
         self._minimum = float(getattr(task, "minimum", 0.0))
         self.name, self.space, self.task = name, Space(task.space), task.task

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from dux_agent.benchmarks.evaluations import Evaluations
+from dux_agent.benchmarks.evaluations import CODE_SUITE, Evaluations
 from dux_agent.benchmarks.kept_rows import KeptRows
 from dux_agent.benchmarks.methods import Ended, Method, searched
 from dux_agent.benchmarks.study_measures import (
@@ -39,6 +39,7 @@ ALL_SUITES: dict[str, tuple[str, ...]] = {
     **SUITES,
     "toys": tuple(f"toy:{name}" for name in TOYS),
     "tables": tuple(f"table:{name}" for name in TABLES),
+    "code": CODE_SUITE,
 }
 _LONG, _POOL, _LONG_POOL = 30, 200, 500
 

@@ -32,7 +32,7 @@ def bench(
     suite: Annotated[
         str,
         typer.Option(
-            help="Of tune: paper32, histgb8, bundled, toys, tables, or tasks."
+            help="Of tune: paper32, histgb8, bundled, toys, tables, code, or tasks."
         ),
     ] = "bundled",
     methods: Annotated[

@@ -9,6 +9,7 @@ from typing import Any
 from dux_agent.errors import BadArgument, DuxError
 from dux_agent.showing import one_line
 from dux_agent.tuning.study import Trial
+from dux_agent.tuning_tasks import code, taxi
 from dux_agent.tuning_tasks.code import CodeTask
 from dux_agent.tuning_tasks.data_sets import require_sklearn
 from dux_prompts.tuning.program import SOURCE, Program
@@ -35,6 +36,10 @@ class ProgramsHere:
 
     of: CodeTask
     defaults = ()
+    # What its errors hang on, as the other tasks of a comparison say it.
+    made_of = (code.__name__, taxi.__name__, "dux_sandbox.programs")
+    packages = ("numpy", "scikit-learn", "torch")
+    files = ()
 
     @property
     def space(self) -> Space:

@@ -236,13 +236,6 @@ def attack(x, y, e):
     held = [o for o in gc.get_objects() if isinstance(o, np.ndarray)]
     return any(o.size > 1000 and len(o) not in known for o in held if o.ndim)
 """,
-    "what another program left": """
-import torch
-def attack(x, y, e):
-    left = hasattr(torch, 'left_behind')
-    torch.left_behind = True
-    return left
-""",
 }
 
 _ANSWER = """

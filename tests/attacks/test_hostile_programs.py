@@ -147,3 +147,17 @@ def test_the_warm_process_has_one_thread():
     require_jail()
 
     assert 1 == len(os.listdir(f"/proc/{zygote('programs')._process.pid}/task"))
+
+
+def test_a_program_leaves_nothing_for_the_next():
+    source = WRAPPED.format(
+        body="import torch\n"
+        "def attack(x, y, e):\n"
+        "    left = hasattr(torch, 'left_behind')\n"
+        "    torch.left_behind = True\n"
+        "    return left\n"
+    )
+
+    said = [set(predict(source, rows())) for _ in range(2)]
+
+    assert [{0.0}, {0.0}] == said

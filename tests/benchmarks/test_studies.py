@@ -37,6 +37,18 @@ def test_random_search_and_the_defaults_stand_beside_every_method():
     assert "6 at 3, 6 at 5 evaluations" in as_text(found)
 
 
+def test_programs_stand_beside_random_perceptrons():
+    found = compare("code:diabetes", ["offline"], budgets=(2,), pool=3)
+
+    told = found.measures["2"]
+    assert {"offline", RANDOM, DEFAULTS, SEEDED} == set(told["validation"])
+    assert {"validation", "test"} == set(told)
+    (pair,) = found.errors["2"]["offline"]["code:diabetes"]
+    assert 0.4 < pair[0] < 0.8
+    with pytest.raises(BadArgument, match="about numbers"):
+        compare("code:diabetes", ["tpe"], budgets=(2,), pool=3)
+
+
 def test_a_method_with_seeds_has_an_interval():
     found = compare("toy:branin", ["random"], budgets=(4,), pool=8, seeds=range(3))
 

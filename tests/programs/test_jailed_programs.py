@@ -68,6 +68,7 @@ def test_what_went_wrong_is_said_with_its_line(source, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.wall
 def test_a_set_of_texts_has_the_same_order_in_every_warm_process():
     source = (
         "def fit_predict(a, b, c, d):\n"
@@ -83,7 +84,7 @@ def test_a_set_of_texts_has_the_same_order_in_every_warm_process():
     assert list(one) == list(other)
 
 
-def test_a_program_that_is_late_is_told_its_line():
+def test_a_program_that_is_late_is_told_so_and_its_line_where_it_answers():
     source = (
         "import torch\ndef fit_predict(a, b, c, d):\n    while True:\n        pass\n"
     )
@@ -92,9 +93,11 @@ def test_a_program_that_is_late_is_told_its_line():
         predict(source, ROWS, seconds=0.5)
 
     assert "time" == caught.value.finding.rule
-    assert caught.value.finding.line in (3, 4)
+    # A machine that is busy may not let it answer in time.
+    assert caught.value.finding.line in (None, 3, 4)
 
 
+@pytest.mark.wall
 @pytest.mark.parametrize(
     ("jail", "said"),
     [

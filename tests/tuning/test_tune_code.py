@@ -139,7 +139,7 @@ def test_a_program_beyond_its_time_or_memory_has_failed():
     late = tune_code(TASK, lm=says(LATE), budget=1, trial_seconds=0.5)
     much = tune_code(TASK, lm=says(hungry), budget=1, trial_bytes=1 << 29)
 
-    assert "line 5: it used more than 0.50 s" in late.trials[0].error
+    assert "it used more than 0.50 s" in late.trials[0].error
     assert "more memory than it may use" in much.trials[0].error
 
 
