@@ -140,6 +140,8 @@ def _landlock() -> None:
     if ruleset < 0:
         raise LayerMissing(f"landlock: {os.strerror(ctypes.get_errno())}")
     try:
+        # Who has no rights to give up may not restrict itself without this.
+        _call("prctl", libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
         _call("landlock", libc.syscall(_LANDLOCK_RESTRICT_SELF, ruleset, 0))
     finally:
         os.close(ruleset)
