@@ -1,7 +1,10 @@
 """Forms of published optimizers that are read as what they mean where rules run."""
 
 import pytest
+import torch
 
+from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.limits import Limits
 from dux_sandbox.static_check import check
 from tests.executions import both
 from tests.language.test_given_groups import rule, stepped
@@ -204,3 +207,110 @@ def test_a_text_that_python_writes_with_escapes_is_judged_where_rules_run(execut
     )
 
     assert [[-0.5]] == stepped(source, execution, [[(2, 2)]])
+
+
+_PHASED = """
+    def first_step(self, zero_grad=False):
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["before"] = p.clone()
+                p.add_(p.grad, alpha=0.25)
+        if zero_grad:
+            self.zero_grad()
+
+    def second_step(self, zero_grad=False):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.copy_(self.state[p]["before"])
+                p.sub_(p.grad, alpha=group["lr"])
+        if zero_grad:
+            self.zero_grad()
+"""
+_HEAD = """
+import torch
+
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.5):
+        super().__init__(params, dict(lr=lr))
+"""
+WITHOUT = {
+    "none": "",
+    "raises": "\n    def step(self, closure=None):\n"
+    '        """Not this way."""\n        raise NotImplementedError("two steps")\n',
+    "raises in a mode": "\n    @torch.no_grad()\n    def step(self):\n"
+    '        raise RuntimeError("call first_step and second_step")\n',
+}
+
+
+@both
+@pytest.mark.parametrize("name", list(WITHOUT))
+def test_two_phases_become_one_step_with_the_closure_between(name, execution):
+    source = _HEAD + _PHASED.replace("    def ", "    @torch.no_grad()\n    def ")
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    groups = [{"params": [weight]}]
+
+    def closure():
+        loss = weight.square().sum()
+        weight.grad = None
+        loss.backward()
+        return loss
+
+    text = source + WITHOUT[name]
+    (note,) = check(text).notes
+    built = EXECUTIONS[execution].build(text, groups, limits=Limits(), seed=0)
+    groups[0].update(built.options[0])
+    built.bind(groups)
+    closure()
+    built.step(closure)
+    built.close()
+
+    # At 1 + 0.25 * 2 the gradient is 3: 1 - 0.5 * 3.
+    assert "first_step and second_step" in note.message
+    assert built.requires_closure
+    assert torch.equal(torch.full((2, 2), -0.5), weight.detach())
+
+
+def test_a_rule_with_phases_and_a_step_of_its_own_keeps_it():
+    source = _HEAD + _PHASED + "    def step(self, closure=None):\n        pass\n"
+
+    assert () == check(source).notes
+
+
+@both
+def test_options_of_groups_that_nobody_gives_get_usual_values(execution):
+    for none in ("{}", "dict()"):
+        source = rule(
+            f"param_groups\nsuper().__init__(param_groups, {none})",
+            each='p.sub_(p.grad, alpha=group["lr"] + group["momentum"])',
+        )
+
+        notes = [note.instead for note in check(source).notes]
+
+        assert {"write lr=0.001", "write momentum=0.9"} == set(notes)
+        assert [[pytest.approx(-0.901)]] == stepped(source, execution, [[(2, 2)]])
+
+
+@both
+def test_a_rule_that_shares_its_groups_keeps_its_own_state(execution):
+    source = _HEAD + (
+        "        self.inner = torch.optim.SGD(self.param_groups, momentum=0.9)\n"
+        "        self.param_groups = self.inner.param_groups\n"
+        "        self.state = self.inner.state\n"
+        "    def step(self, closure=None):\n        self.inner.step()\n"
+    )
+
+    assert [[-0.5]] == stepped(source, execution, [[(2, 2)]])
+
+
+@pytest.mark.parametrize(
+    "given",
+    ['group["momentum"] = 0.5', 'group.setdefault("momentum", 0.5)'],
+)
+def test_an_option_that_a_step_gives_by_itself_gets_no_other_value(given):
+    indent = "\n" + " " * 20
+    source = rule(
+        "params\nsuper().__init__(params, {})",
+        each=f'{given}{indent}p.sub_(p.grad, alpha=group["momentum"])',
+    )
+
+    assert () == check(source).notes

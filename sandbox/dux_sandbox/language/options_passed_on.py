@@ -1,7 +1,8 @@
-"""Options that a step reads of its groups and only a caller's keywords would bring.
+"""Options that a step reads of its groups and only a caller would bring.
 
 `defaults = dict(rho=rho, **kwargs)` and `group["weight_decay"]` in the step: whoever
-builds such a rule passes the option by keyword. A rule is built without any.
+builds such a rule passes the option by keyword; or in each group, where the base gets
+`{}` for options. A rule is built without any.
 """
 
 from __future__ import annotations
@@ -23,15 +24,41 @@ def pass_on(node: ast.ClassDef) -> Iterator[Finding]:
     for init in node.body:
         if not isinstance(init, ast.FunctionDef) or init.name != "__init__":
             continue
-        keywords = init.args.kwarg
-        if keywords is None or not _becomes_options(init, keywords.arg):
+        keywords, none = init.args.kwarg, _no_options(init)
+        if keywords is not None and not _becomes_options(init, keywords.arg):
+            keywords = None
+        if keywords is None and none is None:
             return
-        known = _named_in(init)
+        known = _named_in(init) | set(_given_later(node))
         for name in dict.fromkeys(_read(node)):
             value = usual(ast.arg(name))
-            if name not in known and value is not None:
+            if name in known or value is None:
+                continue
+            if keywords is not None:
                 put_first(init, f"{keywords.arg}.setdefault({name!r}, {value!r})")
-                yield no_default(name, repr(value), init.lineno)
+            elif none is not None:
+                none.keys.append(_constant(name, none))
+                none.values.append(_constant(value, none))
+            yield no_default(name, repr(value), init.lineno)
+
+
+def _no_options(init: ast.FunctionDef) -> ast.Dict | None:
+    """The `{}` that is handed to the base for the options of every group."""
+    for each in ast.walk(init):
+        if isinstance(each, ast.Call) and ast.unparse(each.func).endswith(".__init__"):
+            last = each.args[-1] if each.args else None
+            if isinstance(last, ast.Call) and ast.unparse(last) == "dict()":
+                last = each.args[-1] = ast.copy_location(ast.Dict([], []), last)
+            if isinstance(last, ast.Dict) and not last.keys:
+                return last
+    return None
+
+
+def _constant(value: object, at: ast.expr) -> ast.expr:
+    made = ast.parse(repr(value), mode="eval").body
+    for part in ast.walk(made):
+        ast.copy_location(part, at)
+    return made
 
 
 def _becomes_options(init: ast.FunctionDef, keywords: str) -> bool:
@@ -62,6 +89,16 @@ def _named_in(init: ast.FunctionDef) -> set[str]:
     keywords = {each.arg for each in ast.walk(init) if isinstance(each, ast.keyword)}
     texts = {each.value for each in ast.walk(init) if isinstance(each, ast.Constant)}
     return {str(each) for each in keywords | texts}
+
+
+def _given_later(node: ast.ClassDef) -> Iterator[str]:
+    """Options that a method writes, or asks for with a default of its own."""
+    for each in ast.walk(node):
+        if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store):
+            yield str(getattr(each.slice, "value", ""))
+        elif isinstance(each, (ast.Call, ast.Compare)):
+            parts = ast.iter_child_nodes(each)
+            yield from (str(p.value) for p in parts if isinstance(p, ast.Constant))
 
 
 def _read(node: ast.ClassDef) -> Iterator[str]:

@@ -24,8 +24,9 @@ from dux_sandbox.language.private_names import plainly
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
+from dux_sandbox.language.two_phases import join
 from dux_sandbox.language.usual_values import UsualValues, marks_of, rate_of
-from dux_sandbox.language.wrapped import wrap
+from dux_sandbox.language.wrapped import keep_state, wrap
 
 _LISTS = ("body", "orelse", "finalbody")
 _BLOCKS = (
@@ -87,8 +88,10 @@ def prepare(
             given = list(usual.give(node))
             if _is_optimizer(node, aliases):
                 note = wrap(node)
+                changed |= keep_state(node)
                 usual.class_taken |= note is not None
-                given += [each for each in (note, split(node)) if each is not None]
+                made = (note, split(node), join(node))
+                given += [each for each in made if each is not None]
                 given += [*complete(node), *pass_on(node), *leave_out(node)]
             about = [each for each in node.body if not _about_module(each)]
             changed |= len(about) != len(node.body)

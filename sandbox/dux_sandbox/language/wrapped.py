@@ -136,6 +136,29 @@ def _makes_anew(statement: ast.stmt) -> bool:
     )
 
 
+def keep_state(node: ast.ClassDef) -> bool:
+    """Take `self.state = self.inner.state` out of a constructor that shares its groups.
+
+    Each of the two keeps its own then, and both are saved with the rule.
+    """
+    init = _constructor(node)
+    said = [] if init is None else [ast.unparse(each) for each in init.body]
+    shared = {
+        text.removeprefix("self.param_groups = ").removesuffix(".param_groups")
+        for text in said
+        if text.startswith("self.param_groups = ") and text.endswith(".param_groups")
+    }
+    if init is None or not shared:
+        return False
+    twice = {f"self.state = {owner}.state" for owner in shared}
+    kept = [
+        each for each, text in zip(init.body, said, strict=True) if text not in twice
+    ]
+    changed = len(kept) != len(init.body)
+    init.body = kept
+    return changed
+
+
 def _is_torchs(statement: ast.stmt, taken: set[str]) -> bool:
     """A method that a rule has from torch, or is never asked for.
 
