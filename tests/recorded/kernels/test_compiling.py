@@ -2,6 +2,7 @@
 
 import os
 import sys
+from threading import Event
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.kernels.proving import mismatch
 from dux_sandbox.recorded.kernels.source import source_of
 from tests.recorded.programs import Writing, adam, adam_inputs
+from tests.waiting import alive, wait_until
 
 
 @pytest.fixture
@@ -185,8 +187,8 @@ def test_a_kernel_that_computes_something_else_is_not_used():
         link = Link(name, (0, 1), (), "float32", "float32")
         return Chain(leaves, (link,), (Store(2),), (), 0)
 
-    right = library_of(chain("add"))
-    wrong = library_of(chain("add"))
+    right = library_of(chain("add"), Event())
+    wrong = library_of(chain("add"), Event())
     assert mismatch(right) is None
 
     wrong.chain = chain("sub")
@@ -200,3 +202,26 @@ def test_a_kernel_that_computes_something_else_is_not_used():
 def test_a_library_is_loaded_from_a_file_of_its_own():
     with pytest.raises(OSError):
         Library(Chain((), (), (), (), 0), b"no library", ())
+
+
+def test_a_compiler_that_does_not_end_is_ended(own_folder, monkeypatch, tmp_path):
+    slow = tmp_path / "cc"
+    slow.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && echo 1 && exit 0\n'
+        f"echo $$ > {tmp_path}/pid.new; mv {tmp_path}/pid.new {tmp_path}/pid\n"
+        "while :; do sleep 1; done\n"
+    )
+    slow.chmod(0o700)
+    monkeypatch.setenv("CC", str(slow))
+    compiler.cache_clear()
+    try:
+        compilation = Compilation(doubled())
+        wait_until((tmp_path / "pid").is_file)
+
+        compilation.close()
+
+        assert compilation.fused() is None
+        assert not alive(int((tmp_path / "pid").read_text()))
+    finally:
+        compiler.cache_clear()

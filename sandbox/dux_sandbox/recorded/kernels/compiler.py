@@ -7,8 +7,11 @@ import os
 import platform
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -20,7 +23,7 @@ _FLAGS = (
     # reordering. What is off is errno and traps, which torch's own code has off, too.
     *("-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
 )
-_SECONDS = 120.0
+_SECONDS, _POLL = 120.0, 0.05
 
 
 class CannotCompile(Exception):
@@ -39,34 +42,55 @@ class Compiler:
     command: tuple[str, ...]
     identity: str
 
-    def compile(self, text: str, folder: Path) -> bytes:
+    def compile(self, text: str, folder: Path, stop: threading.Event) -> bytes:
         """The library that it makes of C.
 
         Args:
             folder: private, and empty: files of the compiler go there.
+            stop: when it is set, the compiler is ended.
 
         Raises:
-            CannotCompile: it failed, or took more than two minutes.
+            CannotCompile: it failed, was ended, or took more than two minutes.
         """
-        source, library = folder / "kernel.c", folder / "kernel.so"
-        source.write_text(text)
-        command = [*self.command, "kernel.c", "-o", "kernel.so"]
+        (folder / "kernel.c").write_text(text)
+        library, said = folder / "kernel.so", folder / "said"
         environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(folder / "zig")}
-        try:
-            done = subprocess.run(
-                command,
-                cwd=folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=_SECONDS,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise CannotCompile(f"{self.command[0]}: {error}") from None
-        if done.returncode != 0 or not library.is_file():
-            said = done.stderr.decode(errors="replace")[:500]
-            raise CannotCompile(f"{self.command[0]} gave {done.returncode}: {said}")
+        with said.open("wb") as errors:
+            try:
+                running = subprocess.Popen(
+                    [*self.command, "kernel.c", "-o", "kernel.so"],
+                    cwd=folder,
+                    env=environment,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise CannotCompile(f"{self.command[0]}: {error}") from None
+            code = _ended(running, stop)
+        if code != 0 or not library.is_file():
+            told = said.read_text(errors="replace")[:500]
+            raise CannotCompile(f"{self.command[0]} gave {code}: {told}")
         return library.read_bytes()
+
+
+def _ended(running: subprocess.Popen[bytes], stop: threading.Event) -> int | None:
+    """How it ended; killed with its children where it had to be, or took too long."""
+    ends = time.monotonic() + _SECONDS
+    try:
+        while not stop.is_set() and time.monotonic() < ends:
+            try:
+                return running.wait(_POLL)
+            except subprocess.TimeoutExpired:
+                continue
+        return None
+    finally:
+        if running.poll() is None:
+            if hasattr(os, "killpg"):
+                os.killpg(running.pid, signal.SIGKILL)
+            running.kill()
+            running.wait()
 
 
 @lru_cache(maxsize=1)

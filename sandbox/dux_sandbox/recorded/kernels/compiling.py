@@ -30,15 +30,19 @@ class Unproven(Exception):
     """A kernel does not compute what the reference computes."""
 
 
-def fuse(program: Program) -> FusedProgram:
+def fuse(program: Program, stop: threading.Event | None = None) -> FusedProgram:
     """Compile a program that was verified, now.
+
+    Args:
+        stop: when it is set, the compiler is ended.
 
     Raises:
         CannotCompile: there is no compiler, or it failed.
         Unproven: a kernel is not equal to the reference.
     """
     plan = plan_of(program)
-    return FusedProgram(plan, {each: library_of(each) for each in plan.chains})
+    stop = stop or threading.Event()
+    return FusedProgram(plan, {each: library_of(each, stop) for each in plan.chains})
 
 
 LOADED: dict[Chain, Library] = {}
@@ -46,7 +50,7 @@ LOADED: dict[Chain, Library] = {}
 _loading = threading.Lock()
 
 
-def library_of(chain: Chain) -> Library:
+def library_of(chain: Chain, stop: threading.Event) -> Library:
     """The proven machine code of a chain: of this process, of the cache, or new.
 
     Raises:
@@ -54,11 +58,11 @@ def library_of(chain: Chain) -> Library:
     """
     with _loading:
         if chain not in LOADED:
-            LOADED[chain] = _proven(chain)
+            LOADED[chain] = _proven(chain, stop)
         return LOADED[chain]
 
 
-def _proven(chain: Chain) -> Library:
+def _proven(chain: Chain, stop: threading.Event) -> Library:
     known = compiler()
     if known is None:
         warn_once()
@@ -70,7 +74,7 @@ def _proven(chain: Chain) -> Library:
     new = code is None
     if code is None:
         with tempfile.TemporaryDirectory(prefix="dux-kernel-") as folder:
-            code = known.compile(source.text, Path(folder))
+            code = known.compile(source.text, Path(folder), stop)
     try:
         library = Library(chain, code, source.functions)
     except OSError as error:
@@ -100,6 +104,7 @@ class Compilation:
         """Begin, in a thread of its own that ends when it is done."""
         self.reason: str | None = None
         self._fused: FusedProgram | None = None
+        self._stop = threading.Event()
         self._thread = threading.Thread(
             target=self._work, args=(program,), name="dux-kernels", daemon=True
         )
@@ -107,7 +112,7 @@ class Compilation:
 
     def _work(self, program: Program) -> None:
         try:
-            self._fused = fuse(program)
+            self._fused = fuse(program, self._stop)
         except (CannotCompile, Unproven) as error:
             self.reason = f"{type(error).__name__}: {error}"
             if not isinstance(error, CannotCompile) or str(error) != NO_COMPILER:
@@ -121,3 +126,8 @@ class Compilation:
         """The compiled program; waits until it is there, or that it will not be."""
         self._thread.join(seconds)
         return self._fused
+
+    def close(self) -> None:
+        """End it: afterwards neither its thread nor a compiler is there."""
+        self._stop.set()
+        self._thread.join()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ class FusedProgram:
         self._numbers = Numbers(plan)
         self._work: Work | None = None
         self._slots: list[list[tuple[int, ...]]] = []
+        self._pointers: list[int] = []
         self._passes = [
             [self._made_ready(each, libraries[each.chain]) for each in stage.passes]
             for stage in plan.stages
@@ -119,7 +120,12 @@ class FusedProgram:
                     ends[stage].append(value)
         return ends
 
-    def run(self, inputs: Sequence[Any], targets: Sequence[Any] = ()) -> list[Any]:
+    def run(
+        self,
+        inputs: Sequence[Any],
+        targets: Sequence[Any] = (),
+        before: Callable[[list[Any]], None] | None = None,
+    ) -> list[Any]:
         """Take the step: all writes, or, where it raises, none.
 
         Args:
@@ -127,6 +133,9 @@ class FusedProgram:
                 place is among them, with the same type, is written there.
             targets: for each output, the tensor that it is to be written to where no
                 input is in its place, or None: a new one is made.
+            before: called when all guards hold and nothing is written yet, with what
+                will be returned; tensors hold what they held, or nothing. What it
+                raises comes out.
 
         Returns:
             For each output, what its place holds now: a tensor or a number; and last
@@ -146,23 +155,30 @@ class FusedProgram:
             outputs[index] = given
         table = [*inputs, *[None] * len(self._program.operations), *outputs]
         if not self._layout.follow([table[at] for at in self._at]):
-            return self._interpreted(inputs, outputs)
+            return self._interpreted(inputs, outputs, before)
         try:
             with torch.no_grad():
                 self._stages(inputs, table)
+                if before is not None:
+                    before(self._given(table, outputs))
+                self._write(table)
         except (ArithmeticError, ValueError, RuntimeError, GuardFailed):
             # What the rule would have met comes first, and whether it does is for the
             # interpreter to say: a stage may be ahead of a guard.
             interpret(self._program, inputs)
             raise
+        written = [each for each in outputs if each is not None]
+        if written:
+            torch.autograd.graph.increment_version(written)
         return self._given(table, outputs)
 
     def _stages(self, inputs: Sequence[Any], table: list[Any]) -> None:
+        """All but the passes of the last stage: nothing that was there is written."""
         program, plan = self._program, self._plan
         work = self._work_for(inputs)
         for value, number in work.constants:
             table[value] = number
-        pointers: list[int] = [0] * len(table)
+        self._pointers = pointers = [0] * len(table)
         for at, pointer in zip(self._at, self._layout.pointers, strict=True):
             pointers[at] = pointer
         for index, at in self._in_place:
@@ -178,12 +194,34 @@ class FusedProgram:
                 guard = program.guards[index]
                 if table[work.same[guard.value]] is not guard.expected:
                     raise GuardFailed(index)
-            if stage == end:
-                self._before_writing(table, pointers)
-            for one, slots in zip(self._passes[stage], self._slots[stage], strict=True):
-                self._pass(one, slots, table, pointers)
-            for value in self._done_with[stage]:
-                table[value] = None
+            if stage < end:
+                self._pass_all(stage, table)
+
+    def _write(self, table: list[Any]) -> None:
+        """The passes of the last stage."""
+        for value in self._plan.cloned:
+            table[value] = table[value].clone()
+            self._pointers[value] = table[value].data_ptr()
+        copies = [
+            (index, table[self._program.outputs[index].value].clone())
+            for index in self._plan.copies
+        ]
+        for index, made in copies:
+            table[self._program.values + index].copy_(made)
+        self._pass_all(len(self._passes) - 1, table)
+
+    def _pass_all(self, stage: int, table: list[Any]) -> None:
+        pointers = self._pointers
+        for one, slots in zip(self._passes[stage], self._slots[stage], strict=True):
+            for value, shape, dtype in one.makes:
+                table[value] = made = torch.empty(shape, dtype=dtype)
+                pointers[value] = made.data_ptr()
+            one.bound.fill(
+                [pointers[at] for at in one.order], [table[at] for at in slots]
+            )
+            self.finite &= one.bound.call()
+        for value in self._done_with[stage]:
+            table[value] = None
 
     def _work_for(self, inputs: Sequence[Any]) -> Work:
         work = self._numbers.work(inputs)
@@ -195,36 +233,9 @@ class FusedProgram:
             ]
         return work
 
-    def _before_writing(self, table: list[Any], pointers: list[int]) -> None:
-        for value in self._plan.cloned:
-            table[value] = table[value].clone()
-            pointers[value] = table[value].data_ptr()
-        copies = [
-            (index, table[self._program.outputs[index].value].clone())
-            for index in self._plan.copies
-        ]
-        for index, made in copies:
-            table[self._program.values + index].copy_(made)
-
-    def _pass(
-        self,
-        one: _Ready,
-        slots: tuple[int, ...],
-        table: list[Any],
-        pointers: list[int],
-    ) -> None:
-        for value, shape, dtype in one.makes:
-            table[value] = made = torch.empty(shape, dtype=dtype)
-            pointers[value] = made.data_ptr()
-        one.bound.fill([pointers[at] for at in one.order], [table[at] for at in slots])
-        self.finite &= one.bound.call()
-
     def _given(self, table: list[Any], outputs: list[Any]) -> list[Any]:
         assert self._work is not None
         same = self._work.same
-        written = [each for each in outputs if each is not None]
-        if written:
-            torch.autograd.graph.increment_version(written)
         made = [
             table[same[output.value]] if given is None else given
             for output, given in zip(self._program.outputs, outputs, strict=True)
@@ -232,13 +243,22 @@ class FusedProgram:
         result = self._program.result
         return [*made, None if result is None else table[same[result]]]
 
-    def _interpreted(self, inputs: Sequence[Any], outputs: list[Any]) -> list[Any]:
+    def _interpreted(
+        self,
+        inputs: Sequence[Any],
+        outputs: list[Any],
+        before: Callable[[list[Any]], None] | None,
+    ) -> list[Any]:
         """The same in plain torch, for tensors that no kernel can work on."""
         given = [each for each in inputs if isinstance(each, torch.Tensor)]
         device = given[0].device if given else torch.device("cpu")
         values = interpret(self._program, inputs, device)
         made = [values[each.value] for each in self._program.outputs]
         made = [x.clone() if isinstance(x, torch.Tensor) else x for x in made]
+        result = self._program.result
+        returned = None if result is None else values[result]
+        if before is not None:
+            before([*made, returned])
         self.finite = True
         with torch.no_grad():
             for index, target in enumerate(outputs):
@@ -247,5 +267,4 @@ class FusedProgram:
                     if self._program.outputs[index].place[0] == "parameter":
                         self.finite &= bool(torch.isfinite(target).all())
                     made[index] = target
-        result = self._program.result
-        return [*made, None if result is None else values[result]]
+        return [*made, returned]
