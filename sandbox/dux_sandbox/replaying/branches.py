@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dux_sandbox.recorded.program import Program, ValueType
+from dux_sandbox.replaying.fast_steps import FastStep
 
 MOST_PROGRAMS = 256
 Path = tuple[tuple[int, bool], ...]
@@ -22,6 +23,7 @@ class Branch:
         calls: how often the rule called the closure.
         path: for each guard what it asks, as a number, and what it must come out as.
         run: gives the values for some inputs; see `interpreting.interpret`.
+        fast: the same by kernels, once there are any.
     """
 
     program: Program
@@ -29,6 +31,7 @@ class Branch:
     calls: int
     path: Path
     run: Any
+    fast: FastStep
 
 
 def path_of(program: Program) -> Path:
@@ -80,3 +83,7 @@ class Branches:
         if branches[0] is not branch:
             branches.remove(branch)
             branches.insert(0, branch)
+
+    def __iter__(self) -> Iterator[Branch]:
+        for branches in self._by_key.values():
+            yield from branches

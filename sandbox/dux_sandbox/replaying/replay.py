@@ -5,20 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import is_
 from typing import Any, Protocol
 
 import torch
 
 from dux_sandbox.gradients import DenseGradients
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
-from dux_sandbox.recorded.program import Place, Program, TensorType
+from dux_sandbox.recorded.program import Place, Program, TensorType, ValueType
 from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.trees import leaves_of, renumbered
 from dux_sandbox.recorded.typing_of import type_of
 from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.bounds import Bounds
-from dux_sandbox.replaying.branches import Branch, Branches, path_of
+from dux_sandbox.replaying.branches import Branch, Branches, Path, path_of
+from dux_sandbox.replaying.fast_steps import FastStep
 from dux_sandbox.replaying.kept import KeptTree, OptionLeaves, options_of
 from dux_sandbox.replaying.owning import Owning
 
@@ -59,6 +62,7 @@ class Replay:
             it raises comes out, and nothing has changed.
         recordings: how often it was recorded.
         steps: how many steps it has taken.
+        compiles: whether programs that last get kernels.
     """
 
     def __init__(
@@ -69,10 +73,12 @@ class Replay:
         self.options: list[dict[str, Any]] = []
         self.recordings = 0
         self.steps = 0
+        self.compiles = False
         self._parameters = list(parameters)
         self._records = records
         self._bounds = bounds
         self._branches = Branches()
+        self._leaves: tuple[list[dict[str, Any]], int, OptionLeaves] | None = None
 
     def build(self, program: Program) -> None:
         """Run the program that makes what the rule keeps at first.
@@ -83,7 +89,7 @@ class Replay:
         """
         readable, writable = self._places([False] * len(self._parameters), None)
         types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
-        branch = Branch(program, types, 0, (), _interpreter(program, self._device()))
+        branch = self._branch(program, types, 0, ())
         values = branch.run([self._input(each.place, None) for each in program.inputs])
         self._put(branch, values, None)
 
@@ -106,11 +112,37 @@ class Replay:
             RuleFailed: the process that records has failed.
         """
         with DenseGradients(self._parameters), torch.no_grad():
-            options = OptionLeaves(self.options, len(self.kept.values))
-            branch, values = self._found(closure, loss, options)
-            result = self._put(branch, values, loss, options)
+            options = self._option_leaves()
+            branch, made = self._found(closure, loss, options)
+            fast = isinstance(made, _Taken)
+            result = made.result if fast else self._put(branch, made, loss, options)
         self.steps += 1
         return result
+
+    def wait_for_kernels(self) -> None:
+        """Return when nothing is being compiled any more."""
+        for branch in self._branches:
+            branch.fast.wait()
+
+    def close(self) -> None:
+        """End what is being compiled."""
+        for branch in self._branches:
+            branch.fast.close()
+
+    def _option_leaves(self) -> OptionLeaves:
+        """The options taken apart; as before where no group has got others."""
+        known, many = self._leaves, len(self.kept.values)
+        if known is None or many != known[1] or not _same(self.options, known[0]):
+            known = list(self.options), many, OptionLeaves(self.options, many)
+            self._leaves = known
+        return known[2]
+
+    def _branch(
+        self, program: Program, types: tuple[ValueType, ...], calls: int, path: Path
+    ) -> Branch:
+        run = _interpreter(program, self._device())
+        fast = FastStep(program, self._parameters)
+        return Branch(program, types, calls, path, run, fast)
 
     def foresee(self, present: list[bool], closure: str | None) -> Branch:
         """Record the next step, and take none.
@@ -128,7 +160,7 @@ class Replay:
 
     def _found(
         self, closure: str | None, loss: Any, options: OptionLeaves
-    ) -> tuple[Branch, Sequence[Any]]:
+    ) -> tuple[Branch, Any]:
         present = [each.grad is not None for each in self._parameters]
         key = (self.kept.key, options.key, tuple(present), closure)
         ruled_out: list[Any] = []
@@ -145,13 +177,15 @@ class Replay:
             self._record(key, present, known, closure, options)
         raise Unrecordable("branches on numbers that never come out as before", None)
 
-    def _try(
-        self, branch: Branch, loss: Any, options: OptionLeaves
-    ) -> tuple[Sequence[Any] | None, int]:
-        inputs = [
-            self._input(each.place, loss, options) for each in branch.program.inputs
-        ]
+    def _try(self, branch: Branch, loss: Any, options: OptionLeaves) -> tuple[Any, int]:
+        """All values, or that the step was taken; or which guard does not hold."""
         try:
+            if self.compiles and branch.fast.is_ready():
+                agree = partial(self._agree, options)
+                return _Taken(branch.fast.run(self.kept, options, loss, agree)), 0
+            inputs = [
+                self._input(each.place, loss, options) for each in branch.program.inputs
+            ]
             return branch.run(inputs), 0
         except GuardFailed as failed:
             return None, failed.index
@@ -173,10 +207,17 @@ class Replay:
         program, calls = self._records.step(asked)
         readable, writable = self._places(present, closure, options)
         types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
-        run = _interpreter(program, self._device())
-        branch = Branch(program, types, calls, path_of(program), run)
+        branch = self._branch(program, types, calls, path_of(program))
         self._branches.add(key, branch)
         return branch
+
+    def _agree(self, options: OptionLeaves, changed: dict[Place, Any]) -> None:
+        """Take over the options that a step changes, which `accept` may refuse."""
+        if changed:
+            after = options.changed(changed, len(self.options))
+            if self.accept is not None:
+                self.accept(after)
+            self.options = after
 
     # Places and what is in them
 
@@ -285,6 +326,17 @@ class Replay:
         self.kept.put(
             renumbered(kept, lambda _: next(places)), [leaves[at] for at in numbers]
         )
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """A step that kernels took, and what the rule returns."""
+
+    result: Any
+
+
+def _same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
+    return len(one) == len(other) and all(map(is_, one, other))
 
 
 def _interpreter(program: Program, device: torch.device) -> Any:

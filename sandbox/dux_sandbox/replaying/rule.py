@@ -120,6 +120,7 @@ class RecordedRule:
         prove(source, groups, process, bounds, self._limits, self._seed)
         replay.options = [dict(each) for each in self.options]
         replay.accept = self._accept
+        replay.compiles = True
         self._groups = ToldGroups(groups, self.options)
         self._replay = replay
 
@@ -264,6 +265,11 @@ class RecordedRule:
         self._isolated = rule
         self._let_go()
 
+    def wait_for_kernels(self) -> None:
+        """Return when no program of it is being compiled: to measure, or to compare."""
+        if self._replay is not None:
+            self._replay.wait_for_kernels()
+
     def snapshot(self) -> RuleState:
         """Copies of what the rule has learned."""
         if self._isolated is not None:
@@ -293,6 +299,8 @@ class RecordedRule:
         self._let_go()
 
     def _let_go(self) -> None:
+        if self._replay is not None:
+            self._replay.close()
         if self._process is not None:
             self._process.close()
         self._process = self._replay = None

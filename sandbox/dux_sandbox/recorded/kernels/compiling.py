@@ -113,10 +113,14 @@ class Compilation:
     def _work(self, program: Program) -> None:
         try:
             self._fused = fuse(program, self._stop)
-        except (CannotCompile, Unproven) as error:
+        except CannotCompile as error:
+            self.reason = str(error)
+            if not self._stop.is_set() and self.reason != NO_COMPILER:
+                _log.warning("a recorded rule runs in plain torch: %s", error)
+        # Whatever is wrong with kernels, a training goes on without them.
+        except Exception as error:
             self.reason = f"{type(error).__name__}: {error}"
-            if not isinstance(error, CannotCompile) or str(error) != NO_COMPILER:
-                _log.warning("a recorded rule runs in plain torch: %s", self.reason)
+            _log.warning("a recorded rule runs in plain torch", exc_info=True)
 
     def fused(self) -> FusedProgram | None:
         """The compiled program, once it is there: ask between two steps."""
