@@ -19,6 +19,7 @@ from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.plan import DecisionPlan, plan_of
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.searching import Searching
+from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.hooks import eager
@@ -28,6 +29,7 @@ from dux_agent.one_entry import OneEntry
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.showing import named
 from dux_agent.training.best_weights import Best
+from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
 from dux_graphs.events import ErrorEvent
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
@@ -60,6 +62,7 @@ class Agent(Uncopied):
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
         searching: Searching,
+        ranks: Ranks,
     ) -> None:
         """For `attach`; use that."""
         self.training, self.settings = training, training.settings
@@ -70,6 +73,7 @@ class Agent(Uncopied):
         self._run_guard = None if asks else guard_run(training, recorder)
         self._rules = RulesInForce(training, recorder)
         self.decisions = self._rules.decisions
+        self._ranks, together = ranks, Together(ranks, self.optimizer)
         self._decider = Decider(
             training,
             builder,
@@ -78,8 +82,9 @@ class Agent(Uncopied):
             budget=budget,
             checkpointer=checkpointer,
             searching=searching,
+            together=together,
         )
-        self._loop = Loop(training, recorder, self._decider)
+        self._loop = Loop(training, recorder, self._decider, together)
         self.optimizer.listener = self._loop
         self.optimizer.on_replaced = self._tell_of_replaced
 
@@ -268,6 +273,7 @@ class Agent(Uncopied):
             decider=self._decider,
             recorder=self._recorder,
             run_guard=self._run_guard,
+            rank=self._ranks.rank,
         )
 
     @property

@@ -38,6 +38,7 @@ class AgentState:
     decider: Decider
     recorder: Recorder
     run_guard: RunGuard | None
+    rank: int = 0
 
     def state_dict(self, snapshots: Snapshots) -> dict[str, Any]:
         """See `Agent.state_dict`."""
@@ -53,6 +54,7 @@ class AgentState:
             "guard": pack_guard(training.live, snapshots),
             "run_guard": None if run is None else run.state_dict(snapshots=snapshots),
             "random": RandomState.take().state_dict(),
+            "rank": self.rank,
             "trace": self.recorder.position,
             **self.decider.state_dict(),
         }
@@ -88,7 +90,8 @@ class AgentState:
         self.training.batches.clear()
         self.training.batches.extend(batches)
         decide_from_there()
-        random.restore()
+        if state.get("rank", 0) == self.rank:  # other ranks draw other numbers
+            random.restore()
         if state.get("snapshots", True) is False:
             log.warning(
                 "the checkpoint was taken without snapshots: a rollback goes back to "

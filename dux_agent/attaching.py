@@ -13,10 +13,10 @@ from dux_agent.agent import Agent
 from dux_agent.attached import remember, take_over
 from dux_agent.choices import chosen_execution
 from dux_agent.deciding.building import Builder
-from dux_agent.deciding.searching import Searching
-from dux_agent.decisions import budget_of, prices_of, require_prices
+from dux_agent.deciding.searching import searching_of
+from dux_agent.decisions import budget_of
 from dux_agent.live.schedulers import schedulers_given
-from dux_agent.refusals import check_model_kind
+from dux_agent.refusals import check_model_kind, check_ranks
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
@@ -27,6 +27,7 @@ from dux_agent.training.looking import (
     Objective,
     Validate,
 )
+from dux_agent.training.process_ranks import ranks_of_process
 from dux_agent.training.training import Training
 from dux_sandbox.limits import Limits
 
@@ -198,6 +199,10 @@ def attach(
             `{"source", "digest", "diff", "losses", "incumbent_losses"}` to True; to
             False, and what is live stays; or to a text, which goes back to the model.
 
+    In a process group of several ranks all of them attach, observe and decide at the
+    same steps: the first asks, pays, tries and records, all swap or none. See
+    docs/ranks.md.
+
     What every decision needs is tried once before anything is written: a copy of the
     model, `validate`, and with `batch` the objective. Weights, buffers, gradients,
     modes and random numbers are bit for bit as before.
@@ -206,6 +211,7 @@ def attach(
         BadArgument: an argument cannot be meant, the model cannot be copied, `validate`
             returns no number, the objective no scalar or no gradient; nothing was
             written.
+        RanksLost: one of several ranks did not attach.
         Whatever `clone`, `validate` or `objective` raise.
         RunFolderExists: `run_dir` holds something already.
 
@@ -234,13 +240,11 @@ def attach(
     also = arguments.read_also(also)
     schedulers = schedulers_given(schedulers, optimizer)
     spending = budget_of(budget)
-    asked = arguments.language_models(
-        lm, fallback, seed=seed, options=lm_options, timeout=float(lm_timeout)
-    )
-    known = prices_of(prices)
-    require_prices(spending, known, [each.name for each in asked or ()])
-    weights = arguments.read_weights(lm)
-    searching = Searching(asked or (), strategy, weights, known, approve, candidates)
+    ranks = ranks_of_process()
+    check_ranks(ranks.count, background=background, keep_best=keep_best)
+    asked, searching = searching_of(given, ranks.rank, spending)
+    if ranks.rank > 0:
+        run_dir = checkpointer = None
     if run_dir is not None and checkpointer is None:
         require_store()
     before = BeforeSteps(optimizer.param_groups)
@@ -262,6 +266,7 @@ def attach(
         budget=spending,
         checkpointer=checkpointer,
         searching=searching,
+        ranks=ranks,
     )
     remember(agent)
     return agent

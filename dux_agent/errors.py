@@ -17,6 +17,7 @@ class DuxError(Exception):
         ├── BadArgument      (also ValueError)         an argument that cannot be meant
         ├── MissingExtra     (also ImportError)        an optional package is not there
         ├── DataMissing      (also FileNotFoundError)  a task's data cannot be found
+        ├── RanksLost        (also RuntimeError)       ranks do not hear of each other
         ├── RunFolderExists  (also FileExistsError)    a run folder would be overwritten
         ├── RunFolderUnusable  (also OSError)          it cannot be made, read, written
         └── TrainingDiverged  (also ArithmeticError)   no rollback helps any more
@@ -53,6 +54,10 @@ class MissingExtra(DuxError, ImportError):
 
 class DataMissing(DuxError, FileNotFoundError):
     """The data of a task are not where they were looked for."""
+
+
+class RanksLost(DuxError, RuntimeError):
+    """Several ranks train one model, and one of them is gone or has failed."""
 
 
 class RunFolderExists(DuxError, FileExistsError):

@@ -1,8 +1,8 @@
 """Models that cannot be tried on a copy yet: refused before anything begins.
 
-Several ranks would have to decide as one, and a copy of a sharded model is none of the
-copies that a dry run needs. Whoever has one hears of it at `attach`, not at the first
-decision hours later.
+A copy of a sharded model is none of the copies that a dry run needs, and a rule may ask
+for whole matrices. Whoever has one hears of it at `attach`, not at the first decision
+hours later.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
@@ -18,13 +17,7 @@ from dux_agent.errors import BadArgument
 
 
 def check_model_kind(model: nn.Module) -> None:
-    """Raise BadArgument for a process group of several ranks and for such models."""
-    ranks = _ranks()
-    if ranks > 1:
-        raise BadArgument(
-            f"a process group of {ranks} ranks is initialised; one rank was wanted, "
-            f"since each rank would decide for itself; attach in a run of one process."
-        )
+    """Raise BadArgument for such models."""
     sharded = [each for each in model.modules() if _is_sharded(each)]
     if sharded:
         raise BadArgument(
@@ -54,11 +47,18 @@ def check_model_kind(model: nn.Module) -> None:
             raise BadArgument(f"{found!r} of the model {wanted}; {remedy}.")
 
 
-def _ranks() -> int:
-    distributed = torch.distributed
-    if not distributed.is_available() or not distributed.is_initialized():
-        return 1
-    return distributed.get_world_size()
+def check_ranks(count: int, *, background: bool, keep_best: bool) -> None:
+    """Several ranks decide in the foreground, and keep no weights of one of them."""
+    given = [
+        name
+        for name, chosen in (("background", background), ("keep_best", keep_best))
+        if chosen
+    ]
+    if count > 1 and given:
+        raise BadArgument(
+            f"{given[0]} is True and {count} ranks train together; one rank, or "
+            f"{given[0]}=False, was wanted; leave it out."
+        )
 
 
 def _first(names: Iterable[str]) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.background import BackgroundWork
 from dux_agent.deciding.building import Builder
+from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
 from dux_agent.deciding.outcome import apply_event, failed
@@ -18,8 +19,10 @@ from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.run_cost import RunCost, run_cost
 from dux_agent.deciding.searching import Searching
+from dux_agent.deciding.thought import Thought, shared
+from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
-from dux_agent.live.swap import SwapRecord, rehearse, swap
+from dux_agent.live.swap import SwapRecord, rehearse
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.prompt_history import PromptHistory
@@ -36,12 +39,11 @@ from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
 from dux_prompts.observation import Observation
 from dux_sandbox.dry_runs.slices import Slices, result_of
-from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
+from dux_sandbox.findings import DryRunReport, Finding
 from dux_sandbox.process.ahead import nothing_lingers
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
-
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ class Decider:
         budget: Budget,
         checkpointer: BaseCheckpointSaver[Any] | None,
         searching: Searching,
+        together: Together,
     ) -> None:
         """Nothing was decided yet.
 
@@ -84,7 +87,9 @@ class Decider:
             budget: of all decisions together.
             checkpointer: of the graph; None: the run folder's, if there is one.
             searching: who is asked for proposals, and how.
+            together: the ranks that decide as one.
         """
+        self._together = together
         self._training, self._settings = training, training.settings
         self._live = training.live
         self._rules, self._decisions = rules, rules.decisions
@@ -111,15 +116,34 @@ class Decider:
         """One decision on this thread."""
         decision = self._next()
         began = time.perf_counter()
+        if not self._together.several:
+            return self._conclude(decision, *self._think(decision), began)
+        thought = shared(
+            self._together, self._training, decision, self._think, self._stop
+        )
+        decision.reason = thought.reason
+        decided = thought if thought.observed else None
+        return self._conclude(decision, decided, thought.out, began)
+
+    def _think(
+        self, decision: Decision
+    ) -> tuple[DecisionPorts | None, Mapping[str, Any]]:
+        """Ask and try out; what the graph came to, which is not live yet."""
         observation = self._observe(decision)
         if observation is None:
-            return self._conclude(decision, None, {}, began)
+            return None, {}
         ports = self._ports(decision)
         try:
-            out = self._graph.ask(decision, observation, ports)
+            return ports, self._graph.ask(decision, observation, ports)
         except Exception as error:
-            out = failed(error, ports)
-        return self._conclude(decision, ports, out, began)
+            return ports, failed(error, ports)
+
+    def _stop(self, because: str = "a rank is gone") -> None:
+        """Nobody waits for what the language models say."""
+        self._budget.close(because)
+        self._closing.set()
+        for each in self._asked:
+            each.cancel()
 
     def begin(self) -> Decision:
         """One decision in a thread; what is returned is filled in when it is over."""
@@ -194,16 +218,13 @@ class Decider:
         """Drop a decision that is being made."""
         if self._work is None or self._pending is None:
             return
-        self._budget.close("the agent was closed first")
-        self._closing.set()
-        for each in self._asked:
-            each.cancel()
+        self._stop("the agent was closed first")
         if not self._work.cancel(_CLOSE_SECONDS):
             log.warning("the language model still hangs; its thread ends with it")
         decision, ports, began = self._pending
         self._work = self._pending = None
         decision.verdict, decision.reason = "kept", "the agent was closed first"
-        decision.usage, decision.seconds = ports.paid.usage, time.perf_counter() - began
+        decision.usage, decision.seconds = ports.usage, time.perf_counter() - began
         self._decisions.append(decision)
 
     def state_dict(self) -> dict[str, Any]:
@@ -338,7 +359,7 @@ class Decider:
     def _conclude(
         self,
         decision: Decision,
-        ports: DecisionPorts | None,
+        ports: DecisionPorts | Thought | None,
         out: Mapping[str, Any],
         began: float,
     ) -> Decision:
@@ -353,9 +374,17 @@ class Decider:
             attempts = out.get("attempts", ())
             ends = {(each["try"], each["candidate"]): dict(each) for each in attempts}
             decision.attempts = list(ends.values())
-            decision.usage = ports.paid.usage
+            decision.usage = ports.usage
             if ports.inbox is not None and decision.verdict == "applied":
-                record = self._apply(decision, ports.inbox, ports.dry_runs)
+                source, report = ports.inbox, ports.dry_runs.get(ports.inbox)
+                self._builder.expect(report)
+                together, training = self._together, self._training
+                record = go_live(decision, source, report, training, together)
+                if record is not None:
+                    self._rules.applied(decision)
+                else:
+                    digest, reason = decision.digest, decision.reason
+                    self._tell(decision, RollbackEvent(digest=digest, reason=reason))
         decision.seconds = time.perf_counter() - began
         self._budget.spend(seconds=decision.seconds)
         self._decisions.append(decision)
@@ -369,28 +398,3 @@ class Decider:
         if decision.verdict == "failed":
             self._tell(decision, ErrorEvent(error="failed", message=decision.reason))
         return decision
-
-    def _apply(
-        self, decision: Decision, source: str, dry_runs: Mapping[str, DryRunReport]
-    ) -> SwapRecord | None:
-        report = dry_runs.get(source)
-        self._builder.expect(report)
-        settings, statistics = self._settings, self._training.statistics
-        try:
-            record = swap(
-                self._live,
-                source,
-                lr_owner=settings.lr_owner,
-                carry=settings.carry_over,
-                losses=list(statistics.recent),
-                dry_run=() if report is None else report.losses,
-                reach=statistics.reach or 0.0,
-            )
-        except (RuleFailed, SourceRejected) as error:
-            decision.verdict = "rolled_back"
-            decision.reason = f"it was built, but could not go live: {error}"
-            body = RollbackEvent(digest=decision.digest, reason=decision.reason)
-            self._tell(decision, body)
-            return None
-        self._rules.applied(decision)
-        return record

@@ -65,6 +65,11 @@ class DecisionPorts:
     callers_error: Exception | None = None
     _incumbent_losses: tuple[float, ...] | None = None
 
+    @property
+    def usage(self) -> dict[str, int | float]:
+        """What the calls of this decision have cost so far."""
+        return self.paid.usage
+
     def ports(self) -> dict[str, Any]:
         """Those of a graph that they answer for, by name."""
         return {

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dux_agent.deciding.decider import Decider
+from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.recorder import Recorder
@@ -27,9 +28,14 @@ class Loop:
     """
 
     def __init__(
-        self, training: Training, recorder: Recorder, decider: Decider
+        self,
+        training: Training,
+        recorder: Recorder,
+        decider: Decider,
+        together: Together,
     ) -> None:
         """Nothing of the training was heard yet."""
+        self._together = together
         self._training = training
         self._intake = training.intake
         self._live = training.live
@@ -81,12 +87,14 @@ class Loop:
         for (_, loss), (told, put_back) in zip(losses, heard, strict=True):
             done = self._intake.take(loss, told)
             if done is not None:
-                self._statistics.see(done.loss, done.steps)
-                self._recorder.loss(self._statistics.step, done.loss)
-                if math.isfinite(done.loss) or not self._told:
-                    self._judge(done.loss, put_back)
+                mean = self._together.mean(done.loss)
+                self._statistics.see(mean, done.steps)
+                self._recorder.loss(self._statistics.step, mean)
+                if math.isfinite(mean) or not self._told:
+                    self._judge(mean, put_back)
                 self._told = False
-            if self._intake.waits and not math.isfinite(loss):
+            alone = not self._together.several
+            if alone and self._intake.waits and not math.isfinite(loss):
                 # GradScaler steps over what is not finite: its step might never come.
                 self._told = True
                 self._judge(loss, put_back)
@@ -150,6 +158,7 @@ class Loop:
                 "the objective steps the live optimizer; a function that only computes "
                 "a loss was wanted, since it is called on copies too; step in the loop."
             )
+        self._together.step_begins()
         self._intake.scale.step_begins()
 
     def gradients_ready(self) -> None:

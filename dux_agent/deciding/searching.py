@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from dux_agent.arguments import language_models, read_weights
+from dux_agent.decisions import prices_of, require_prices
 from dux_agent.errors import BadArgument
 from dux_graphs.approval import Approve
 from dux_graphs.language_model import by_name
@@ -13,6 +15,7 @@ from dux_graphs.prices import Prices
 from dux_graphs.search.strategy import Strategy
 
 if TYPE_CHECKING:
+    from dux_graphs.budget import Budget
     from dux_graphs.language_model import LanguageModel
 
 
@@ -73,3 +76,31 @@ def require_strategy(strategy: Any, candidates: int) -> None:
             f"candidates is {candidates} beside a strategy of your own; the strategy "
             f"says how many are asked for; leave one of the two out."
         )
+
+
+def searching_of(
+    given: Mapping[str, Any], rank: int, spending: Budget
+) -> tuple[tuple[LanguageModel, ...] | None, Searching]:
+    """The models to ask, or None, and how; of several ranks the first asks and pays.
+
+    Args:
+        given: the arguments of `attach`.
+
+    Raises:
+        BadArgument: one of them cannot be meant.
+    """
+    lm, fallback, options = given["lm"], given["fallback"], given["lm_options"]
+    known = prices_of(given["prices"])
+    if rank > 0:
+        lm, fallback, options = None if lm is None else "offline", None, None
+    asked = language_models(
+        lm,
+        fallback,
+        seed=given["seed"],
+        options=options,
+        timeout=float(given["lm_timeout"]),
+    )
+    if rank == 0:
+        require_prices(spending, known, [each.name for each in asked or ()])
+    weights, how = read_weights(lm), (given["approve"], given["candidates"])
+    return asked, Searching(asked or (), given["strategy"], weights, known, *how)

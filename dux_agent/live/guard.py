@@ -148,7 +148,7 @@ class Guard(GuardMemory):
         reason = reason or looks.fault(self._memory)
         if reason is None and dear and not all_finite(self._parameters()):
             reason = f"a parameter was not finite after {watch.steps} steps"
-        return looks, result, reason
+        return looks, result, self.agree(reason)
 
     def follow(self) -> None:
         """Take over, between two steps, what the loop did to its parameters.

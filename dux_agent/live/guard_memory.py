@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import torch
 
@@ -32,6 +33,7 @@ class GuardMemory(Endings):
         watch: what is remembered of the live rule; None while the base is.
         aftermath: what is watched for some losses after a rollback.
         last_state: what the rule had learned when its process was ended, if it was.
+        agree: makes what is found against a step here what all ranks find.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class GuardMemory(Endings):
         self.watch: GuardedRule | None = None
         self.aftermath: Aftermath | None = None
         self.last_state: RuleState | None = None
+        self.agree: Callable[[str | None], str | None] = lambda reason: reason
 
     @property
     def armed(self) -> bool:

@@ -9,7 +9,7 @@ from torch import nn
 from dux_agent import attach
 from dux_agent.errors import BadArgument
 from tests import models
-from tests.talking import agent_over, sgd
+from tests.talking import sgd
 
 
 @pytest.fixture
@@ -75,14 +75,3 @@ def test_a_model_without_data_is_refused_at_attach(make, said):
 
     with pytest.raises(BadArgument, match=said):
         attach(model, sgd(model), models.objective)
-
-
-def test_several_ranks_are_refused_at_attach(tmp_path):
-    from torch.testing._internal.distributed.fake_pg import FakeStore
-
-    dist.init_process_group("fake", rank=0, world_size=2, store=FakeStore())
-    try:
-        with pytest.raises(BadArgument, match="of 2 ranks .* one rank was wanted"):
-            agent_over(models.make("mlp"))
-    finally:
-        dist.destroy_process_group()

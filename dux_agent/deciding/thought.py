@@ -1,0 +1,91 @@
+"""What one rank came to in a decision, as the others hear of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from dux_agent.deciding.live_ports import DecisionPorts
+from dux_agent.deciding.together import Together
+from dux_agent.decisions import Decision
+from dux_agent.training.training import Training
+from dux_sandbox.findings import DryRunReport
+
+log = logging.getLogger(__name__)
+
+Think = Callable[[Decision], tuple[DecisionPorts | None, Mapping[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A decision that is made and has no effect yet; plain data and records of it.
+
+    Attributes:
+        observed: there was something to decide on.
+        reason: why there was not.
+        out: the graph's final state.
+        usage: what the calls have cost.
+        inbox: the source that passed, if one did.
+        dry_runs: reports by source.
+        dry_runs_at: step at which each dry run began.
+    """
+
+    observed: bool
+    reason: str
+    out: dict[str, Any]
+    usage: dict[str, int | float] = field(default_factory=dict)
+    inbox: str | None = None
+    dry_runs: dict[str, DryRunReport] = field(default_factory=dict)
+    dry_runs_at: tuple[int, ...] = ()
+
+    @classmethod
+    def of(
+        cls, decision: Decision, ports: DecisionPorts | None, out: Mapping[str, Any]
+    ) -> Self:
+        """That of the rank that has asked."""
+        if ports is None:
+            return cls(False, decision.reason, {})
+        return cls(
+            True,
+            decision.reason,
+            dict(out),
+            ports.usage,
+            ports.inbox,
+            ports.dry_runs,
+            tuple(ports.dry_runs_at),
+        )
+
+
+def shared(
+    together: Together,
+    training: Training,
+    decision: Decision,
+    think: Think,
+    stop: Callable[[], None],
+) -> Thought:
+    """What the first of several ranks comes to, on each of them.
+
+    Args:
+        think: asks and tries out; called on the first rank alone.
+        stop: nobody waits for that any more.
+
+    Raises:
+        RanksLost: one of them is gone. On the first: whatever `think` raises.
+    """
+    differ = together.weights_differ()
+    if differ is not None:
+        log.warning("decision %d: %s", decision.number, differ)
+        return Thought(False, differ, {})
+
+    def of_this_rank() -> Any:
+        if together.leads:
+            return Thought.of(decision, *think(decision))
+        training.live.guard.follow()
+        return None
+
+    thought: Thought = together.work(of_this_rank, stop)[0]
+    if thought.observed and not together.leads:
+        training.statistics.restart()
+    return thought

@@ -1,0 +1,165 @@
+"""Several ranks as one: one loss, one verdict of the guard, one decision."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+
+from dux_agent.errors import RanksLost
+from dux_agent.live.guarded_slot import GuardedSlot
+from dux_agent.training.ranks import Ranks
+from dux_sandbox.running import parameters_of
+
+Value = TypeVar("Value")
+
+# How often a rank that is at work says so.
+_BEAT_SECONDS = 1.0
+
+
+class Together:
+    """What the ranks of one training agree on; one rank alone agrees with itself.
+
+    Each method is called by all of them, equally often and in the same order.
+    """
+
+    def __init__(self, ranks: Ranks, live: GuardedSlot) -> None:
+        """Agree on what becomes of `live`."""
+        self._ranks, self._live = ranks, live
+        self._put_back = live.guard.put_back
+        if self.several:
+            live.guard.agree = self._agree
+
+    @property
+    def several(self) -> bool:
+        """Whether there are others."""
+        return self._ranks.count > 1
+
+    @property
+    def leads(self) -> bool:
+        """Whether this rank asks, tries and records."""
+        return self._ranks.rank == 0
+
+    def mean(self, loss: float) -> float:
+        """The mean of the losses of all ranks."""
+        if not self.several:
+            return loss
+        losses = self._ranks.gather(float(loss))
+        return sum(losses) / len(losses)
+
+    def step_begins(self) -> None:
+        """Roll back what another rank has rolled back since the last step.
+
+        As where the process of a rule died while one rank saved its state.
+        """
+        if not self.several:
+            return
+        guard = self._live.guard
+        mine = guard.put_back - self._put_back
+        wanted = int(max(self._ranks.gather(float(mine))))
+        for _ in range(wanted - mine):
+            guard.breach("another rank has rolled it back")
+        self._put_back = guard.put_back
+
+    def _agree(self, reason: str | None) -> str | None:
+        """What one rank finds against a step holds on all of them."""
+        found = self._ranks.gather(0.0 if reason is None else 1.0)
+        if not any(found):
+            return None
+        reasons = enumerate(self._ranks.gather(reason))
+        return next(f"rank {rank}: {each}" for rank, each in reasons if each)
+
+    def weights_differ(self) -> str | None:
+        """Why no rule can serve all ranks; None where their weights are the same."""
+        sums = [_sums(each) for each in parameters_of(self._live.param_groups)]
+        all_sums = self._ranks.gather(sums)
+        other = [rank for rank, each in enumerate(all_sums) if each != all_sums[0]]
+        if not other:
+            return None
+        return (
+            f"the weights of rank {other[0]} are not those of rank 0, so that no rule "
+            f"can be tried for all; wrap the model in DistributedDataParallel"
+        )
+
+    def work(
+        self, do: Callable[[], Value], stop: Callable[[], None] = lambda: None
+    ) -> list[Value]:
+        """What every rank comes to by itself; nobody gives up one that is at work.
+
+        Args:
+            do: what may take long on this rank; it gives plain data, or records of it.
+            stop: called on another thread where one of the others is gone: nobody
+                waits for the end any more.
+
+        Raises:
+            RanksLost: another rank is gone, or has failed. Whatever `do` raises.
+        """
+        if not self.several:
+            return [do()]
+        raised: BaseException | None = None
+        own: tuple[str, Any] = ("told", None)
+        with _Beating(self._ranks, stop):
+            try:
+                own = ("told", do())
+            except BaseException as error:
+                raised, own = error, ("error", f"{type(error).__name__}: {error}")
+        ends = self._ranks.gather(own)
+        if raised is not None:
+            raise raised
+        for rank, (kind, told) in enumerate(ends):
+            if kind == "error":
+                raise RanksLost(
+                    f"rank {rank} has failed in a decision ({told}); one that ends was "
+                    f"wanted; mend that first."
+                )
+        results: list[Any] = [told for _, told in ends]
+        return results
+
+    def all_or_none(self, done: bool) -> None:
+        """Every rank has done something, or none has.
+
+        Raises:
+            RanksLost: some have.
+        """
+        if self.several and len(set(self._ranks.gather(done))) > 1:
+            raise RanksLost(
+                "a rule went live on some ranks and failed on others after it had been "
+                "built on all; the same rule on all was wanted; begin again from a "
+                "checkpoint."
+            )
+
+
+class _Beating:
+    """Tells the others, every second, that this rank is at work, until none is."""
+
+    def __init__(self, ranks: Ranks, stop: Callable[[], None]) -> None:
+        self._ranks, self._stop = ranks, stop
+        self._over = threading.Event()
+        self._error: RanksLost | None = None
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def _beat(self) -> None:
+        over = False
+        try:
+            while not over:
+                over = self._over.wait(_BEAT_SECONDS)
+                over = all(self._ranks.gather(1.0 if over else 0.0))
+        except RanksLost as error:
+            self._error = error
+            self._stop()
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+
+def _sums(parameter: torch.Tensor) -> tuple[float, float]:
+    values = parameter.detach().double()
+    return float(values.sum()), float(values.square().sum())

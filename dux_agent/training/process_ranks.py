@@ -1,0 +1,80 @@
+"""The ranks of a process group: what each gives goes to all, over gloo."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+
+from dux_agent.errors import RanksLost
+from dux_agent.training.ranks import Alone, Ranks
+
+Value = TypeVar("Value")
+
+# Nobody waits longer for a rank that is dead or does something else.
+_SECONDS = 25
+
+
+class ProcessRanks:
+    """Processes that have a gloo group of their own for what is said here."""
+
+    def __init__(self, group: Any) -> None:
+        """Talk over `group`, a process group of the backend gloo, and nobody else."""
+        self._group = group
+        self.rank: int = group.rank()
+        self.count: int = group.size()
+
+    def gather(self, value: Value) -> list[Value]:
+        """See `dux_agent.training.ranks.Ranks`; a plain float goes by the short way.
+
+        Raises:
+            RanksLost: one of them is gone, or came not for 25 seconds.
+        """
+        try:
+            if type(value) is float:
+                found = self._tensors(torch.tensor([value], dtype=torch.float64))
+                return [each.item() for each in found]  # type: ignore[misc]
+            return self._objects(value)
+        except RuntimeError as error:
+            raise RanksLost(
+                f"rank {self.rank} of {self.count} hears no more of the others "
+                f"({error}); all of them were wanted; look for the first error in "
+                f"what they print, and begin again from a checkpoint."
+            ) from error
+
+    def _objects(self, value: Any) -> list[Any]:
+        data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        sizes = [int(each) for each in self._tensors(torch.tensor([len(data)]))]
+        padded = torch.zeros(max(sizes), dtype=torch.uint8)
+        padded[: len(data)] = data
+        found = self._tensors(padded)
+        # From a process of the same training, which runs the same code.
+        return [
+            pickle.loads(bytes(each[:size].tolist()))
+            for each, size in zip(found, sizes, strict=True)
+        ]
+
+    def _tensors(self, tensor: torch.Tensor) -> list[torch.Tensor]:
+        found = [torch.empty_like(tensor) for _ in range(self.count)]
+        self._group.allgather([found], [tensor]).wait()
+        return found
+
+
+def ranks_of_process() -> Ranks:
+    """Those of the process group that is initialised; all of them call this at once."""
+    distributed = torch.distributed
+    if not distributed.is_available() or not distributed.is_initialized():
+        return Alone()
+    if distributed.get_world_size() == 1:
+        return Alone()
+    timeout = timedelta(seconds=_SECONDS)
+    try:
+        group = distributed.new_group(backend="gloo", timeout=timeout)
+    except RuntimeError as error:
+        raise RanksLost(
+            f"not every rank has attached an agent ({error}); all of "
+            f"{distributed.get_world_size()} were wanted; call attach on each of them."
+        ) from error
+    return ProcessRanks(group)

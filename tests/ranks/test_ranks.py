@@ -1,0 +1,216 @@
+"""Several processes train one model, over gloo, and decide as one."""
+
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from torch import distributed as dist
+
+from dux_agent import testing
+from dux_agent.errors import BadArgument
+from dux_agent.refusals import check_ranks
+from dux_agent.training.process_ranks import ProcessRanks
+
+SECONDS = 240  # for the whole of it; on a quiet machine it takes ten
+
+
+def begun(folder, scenarios, count):
+    """Processes, one a rank, and the files that they tell in."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": ":".join(each for each in sys.path if each),
+        "GLOO_SOCKET_IFNAME": "lo",
+        "OMP_NUM_THREADS": "1",
+    }
+    ran = []
+    for rank in range(count):
+        out = folder / f"told-{rank}"
+        command = [sys.executable, "-W", "ignore", "-m", "tests.ranks.trainings"]
+        given = [str(rank), str(count), str(folder / "store"), str(out)]
+        process = subprocess.Popen(
+            [*command, *given, json.dumps(scenarios)],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        ran.append((process, out))
+    return ran
+
+
+def ended(ran, *, dead=()):
+    """What each rank told of each scenario."""
+    told = []
+    for rank, (process, out) in enumerate(ran):
+        try:
+            _, errors = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+        assert rank in dead or 0 == process.returncode, errors
+        lines = out.read_text().splitlines() if out.exists() else []
+        told.append([json.loads(line) for line in lines])
+    return told
+
+
+def together(folder, *scenarios, count=2):
+    return ended(begun(folder, scenarios, count))
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Of each scenario what every rank told; one start of the processes for all."""
+    folder = tmp_path_factory.mktemp("ranks")
+    names = (
+        *("replies", "isolated", "spike", "unbuilt", "fault", "saved", "apart"),
+        "mistaken",  # it ends the processes
+    )
+    told = together(folder, *[[name] for name in names])
+    return dict(zip(names, zip(*told, strict=True), strict=True))
+
+
+def test_other_replies_on_each_rank_leave_no_rank_with_other_weights(pairs):
+    first, second = pairs["replies"]
+
+    assert first["weights"] == second["weights"]
+    assert ["applied"] * 5 == first["verdicts"][-1][1:] == second["verdicts"][-1][1:]
+    assert first["verdicts"] == second["verdicts"]
+    assert first["live"] == second["live"] is not None
+    assert first["recent"] == second["recent"]
+
+
+def test_the_first_rank_alone_asks(pairs):
+    first, second = pairs["replies"]
+
+    assert (5, 0) == (first["asked"], second["asked"])
+
+
+def test_a_spike_of_one_rank_rolls_all_of_them_back_at_the_same_step(pairs):
+    first, second = pairs["spike"]
+
+    assert first["weights"] == second["weights"]
+    assert [15, "rolled_back"] in first["verdicts"]
+    assert first["verdicts"] == second["verdicts"]
+    assert first["reasons"] == second["reasons"]
+
+
+def test_a_rule_that_one_rank_cannot_build_is_live_on_none(pairs):
+    first, second = pairs["unbuilt"]
+
+    assert first["weights"] == second["weights"]
+    assert [10, "rolled_back"] in first["verdicts"]
+    assert first["live"] is second["live"] is None
+    for each in (first, second):
+        assert "rank 1: " in each["reasons"][0]
+        assert "out of memory" in each["reasons"][0]
+
+
+def test_a_rule_that_fails_in_a_step_of_one_rank_is_taken_out_of_all(pairs):
+    first, second = pairs["fault"]
+
+    assert first["weights"] == second["weights"]
+    assert [14, "rolled_back"] in first["verdicts"]
+    assert first["verdicts"] == second["verdicts"]
+    assert "rank 1: " in first["reasons"][0]
+
+
+def test_what_one_rank_rolls_back_between_steps_all_do_before_the_next(pairs):
+    first, second = pairs["saved"]
+
+    assert first["weights"] == second["weights"]
+    assert first["live"] == second["live"]
+    assert (
+        "rolled_back" in first["verdicts"][-1]
+        and "rolled_back" in second["verdicts"][-1]
+    )
+
+
+def test_weights_that_are_apart_are_told_and_nothing_is_decided(pairs):
+    for each in pairs["apart"]:
+        assert [10, "kept"] in each["verdicts"]
+        assert "the weights of rank 1 are not those of rank 0" in each["reasons"][0]
+
+
+def test_a_parameter_that_no_loss_comes_from_and_isolated_rules(pairs):
+    first, second = pairs["isolated"]
+
+    assert first["weights"] == second["weights"]
+    assert first["verdicts"] == second["verdicts"]
+    assert "applied" in first["verdicts"][-1]
+
+
+@pytest.mark.wall
+def test_a_rank_that_is_killed_ends_in_words_on_the_other(tmp_path):
+    ran = begun(tmp_path, [["killed"]], 2)
+
+    first, second = ended(ran, dead=[1])
+
+    assert [] == second
+    assert first[0]["error"]
+
+
+@pytest.mark.wall
+def test_a_rank_that_is_killed_in_a_decision_ends_it(tmp_path):
+    never = str(tmp_path / "never")
+    ran = begun(tmp_path, [["killed_while_deciding", never]], 2)
+
+    first, second = ended(ran, dead=[1])
+
+    assert [] == second
+    assert first[0]["error"].startswith("RanksLost: rank 0 of 2 hears no more")
+
+
+def test_a_mistake_of_one_rank_is_told_on_all(pairs):
+    first, second = pairs["mistaken"]
+
+    assert "KeyError: 'the validation set is gone'" == first["error"]
+    assert second["error"].startswith("RanksLost: rank 0 has failed in a decision")
+    assert "the validation set is gone" in second["error"]
+
+
+@pytest.mark.slow
+def test_a_decision_may_take_longer_than_any_message_waits(tmp_path):
+    until = tmp_path / "answered"
+    ran = begun(tmp_path, [["slow", str(until)]], 4)
+    try:
+        ran[0][0].wait(60)
+    except subprocess.TimeoutExpired:
+        until.touch()
+
+    told = ended(ran)
+
+    assert 1 == len({json.dumps(each[0]["weights"]) for each in told})
+    assert all("applied" in each[0]["verdicts"][-1] for each in told)
+
+
+@pytest.mark.slow
+def test_four_ranks_decide_as_one(tmp_path):
+    told = together(tmp_path, ["replies"], ["spike"], ["fault"], count=4)
+
+    for scenario in range(3):
+        assert 1 == len({json.dumps(each[scenario]["weights"]) for each in told})
+        assert 1 == len({json.dumps(each[scenario]["verdicts"]) for each in told})
+
+
+class TestProcessRanks(testing.RanksTestCase):
+    """Groups of gloo in threads of one process, each with a connection of its own."""
+
+    def make(self):
+        store, count = dist.HashStore(), 3
+
+        def group(rank):
+            made = dist.ProcessGroupGloo(store, rank, count)
+            return ProcessRanks(made)
+
+        with ThreadPoolExecutor(count) as pool:
+            return list(pool.map(group, range(count)))
+
+
+@pytest.mark.parametrize("name", ["background", "keep_best"])
+def test_what_ranks_cannot_do_yet_is_refused(name):
+    chosen = {"background": False, "keep_best": False, name: True}
+
+    with pytest.raises(BadArgument, match=f"{name} is True and 2 ranks"):
+        check_ranks(2, **chosen)
+    check_ranks(1, **chosen)

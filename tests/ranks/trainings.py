@@ -1,0 +1,239 @@
+"""Trainings of several ranks: `python -m tests.ranks.trainings` is one of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import torch
+from langchain_core.language_models.chat_models import BaseChatModel
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from dux_agent import attach
+from dux_sandbox.findings import Finding, RuleFailed
+from tests import models
+from tests.sources import MOMENTUM, SGD
+from tests.talking import Scripted, scripted
+
+GENTLE = MOMENTUM.replace("lr=0.05", "lr=0.01")
+
+
+class Branching(nn.Module):
+    """Has a half that no loss comes from."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.unused = models.mlp(), nn.Linear(6, 6)
+
+    def forward(self, inputs):
+        return self.used(inputs)
+
+
+class Patient(Scripted):
+    """Thinks until its file is there, or it is told to stop: a slow model."""
+
+    until: str
+
+    def _generate(self, *given, **named):
+        wait = threading.Event()
+        while not Path(self.until).exists():
+            wait.wait(0.05)
+        return super()._generate(*given, **named)
+
+
+def training(rank, lm, *, steps, every, branching=False, plant=None, **options):
+    """Train as rank `rank`; what came of it, as plain data."""
+    torch.manual_seed(0)
+    inner = Branching() if branching else models.mlp()
+    model = DistributedDataParallel(inner, find_unused_parameters=branching)
+    base = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    options = {"execution": "inline", "max_attempts": 1, "dry_run_steps": 3, **options}
+    agent = attach(model, base, models.objective, lm=lm, every=every, **options)
+    batches = models.batches(7)
+    told, losses = [], []
+    for step in range(steps):
+        if plant is not None:
+            plant(agent, step)
+        batch = batches[(2 * step + rank) % len(batches)]
+        agent.optimizer.zero_grad()
+        loss = models.objective(model, batch)
+        loss.backward()
+        agent.optimizer.step()
+        spike = getattr(agent, "spike", 0.0)
+        agent.spike = 0.0
+        agent.observe(loss.detach() + spike, batch)
+        losses.append(float(loss))
+        if not told or told[-1][1:] != verdicts(agent):
+            told.append([agent.step_count, *verdicts(agent)])
+    agent.close()
+    weights = [each.detach().flatten().tolist() for each in inner.parameters()]
+    return {
+        "weights": weights,
+        "verdicts": told,
+        "reasons": [each.reason for each in agent.decisions],
+        "asked": len(lm.asked) if isinstance(lm, Scripted) else None,
+        "live": agent.optimizer.running.digest,
+        "recent": list(agent.training.statistics.recent),
+    }
+
+
+def verdicts(agent):
+    return [each.verdict for each in agent.decisions]
+
+
+def replies(rank, **options):
+    """Each rank's model would say something else."""
+    own = GENTLE.replace("0.01", f"0.01{rank}")
+    return training(rank, scripted(own, SGD, own), steps=200, every=40, **options)
+
+
+def isolated(rank):
+    """Rules in processes of their own, and a half of the model without gradients."""
+    lm = scripted(GENTLE, SGD)
+    options = {"branching": True, "execution": "isolated"}
+    return training(rank, lm, steps=30, every=10, **options)
+
+
+def spike(rank):
+    """The loss of rank 1 alone goes out of bounds while a rule is live."""
+
+    def plant(agent, step):
+        if rank == 1 and step == 14:
+            agent.spike = 1e6
+
+    return training(rank, scripted(GENTLE), steps=30, every=10, plant=plant)
+
+
+def unbuilt(rank):
+    """Rank 1 cannot build the rule."""
+
+    def plant(agent, step):
+        if rank == 1 and step == 0:
+            agent.optimizer.build = refuse
+
+    return training(rank, scripted(GENTLE), steps=15, every=10, plant=plant)
+
+
+def refuse(source, groups):
+    raise RuleFailed(Finding("died", None, "the process of rank 1 is out of memory"))
+
+
+def fault(rank):
+    """The rule fails in a step of rank 1's, and in none of rank 0's."""
+
+    def plant(agent, step):
+        if rank == 1 and step == 13:
+            agent.optimizer.running.step = lambda closure=None: refuse(None, None)
+
+    return training(rank, scripted(GENTLE), steps=20, every=10, plant=plant)
+
+
+def saved(rank):
+    """The rule's process is found dead while rank 0 alone saves."""
+
+    def plant(agent, step):
+        if rank == 0 and step == 13:
+            agent.optimizer.guard.breach("its process has died")
+
+    return training(rank, scripted(GENTLE), steps=20, every=10, plant=plant)
+
+
+def apart(rank):
+    """Ranks that train alone: their weights are different."""
+
+    def plant(agent, step):
+        if step == 5:
+            with torch.no_grad():
+                next(agent.model.parameters()).add_(rank)
+
+    return training(rank, scripted(GENTLE), steps=12, every=10, plant=plant)
+
+
+def slow(rank, until):
+    """A decision that takes as long as somebody wants."""
+    lm = Patient(replies=scripted(GENTLE).replies, until=until)
+    return training(rank, lm, steps=12, every=10)
+
+
+def killed_while_deciding(rank, until):
+    """Rank 1 is killed while rank 0 waits for a model that never answers."""
+    lm = Patient(replies=[""], until=until)
+
+    def plant(agent, step):
+        if rank == 1 and step == 5:
+            gather = agent._ranks.gather
+
+            def last(value):
+                if value == 1.0:  # it has done its part, and rank 0 has not
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return gather(value)
+
+            agent._ranks.gather = last
+
+    return training(rank, lm, steps=12, every=10, plant=plant)
+
+
+def killed(rank):
+    """Rank 1 is killed between two steps."""
+
+    def plant(agent, step):
+        if rank == 1 and step == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return training(rank, scripted(GENTLE), steps=12, every=10, plant=plant)
+
+
+class Broken(BaseChatModel):
+    """A model of rank 0's whose objective fails in the dry run."""
+
+    @property
+    def _llm_type(self):
+        return "broken"
+
+    def _generate(self, *given, **named):
+        raise AssertionError("nobody asks it")
+
+
+def mistaken(rank):
+    """The objective of rank 0 fails in the dry run: the user's own mistake."""
+    calls = []
+
+    def validate(model):
+        calls.append(1)
+        if len(calls) > 1:
+            raise KeyError("the validation set is gone")
+        return 1.0
+
+    return training(rank, Broken(), steps=12, every=10, validate=validate)
+
+
+def main(rank, count, store, out, scenarios):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{store}", rank=rank, world_size=count
+    )
+    for name, *given in scenarios:
+        try:
+            done = globals()[name](rank, *given)
+        except Exception as error:
+            done = {"error": f"{type(error).__name__}: {error}"}
+        with open(out, "a") as told:
+            told.write(json.dumps(done) + "\n")
+        if "error" in done:
+            break
+    # A group that has lost a rank does not end well.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(
+        int(sys.argv[1]),
+        int(sys.argv[2]),
+        sys.argv[3],
+        sys.argv[4],
+        json.loads(sys.argv[5]),
+    )
