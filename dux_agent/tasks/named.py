@@ -1,9 +1,10 @@
 """Finds the function that builds a task: ours, an installed package's, or anybody's.
 
-A name is one of ours ("digits"), one that an installed package declares in the group
-`dux_agent.tasks` of its entry points, "package.module:build" or "file.py:build". No
-name but those of the first two kinds is looked up for a run folder alone, since to
-look it up is to run it; see `dux_agent.tasks.vouched`.
+A name is one of ours ("digits"; of the family, "conv-net@adam-slow"), one that an
+installed package declares in the group `dux_agent.tasks` of its entry points,
+"package.module:build" or "file.py:build". No name but those of the first two kinds is
+looked up for a run folder alone, since to look it up is to run it; see
+`dux_agent.tasks.vouched`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module, invalidate_caches
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from dux_agent.errors import BadArgument
+from dux_agent.tasks.family.members import MEMBERS, is_member, parts_of
 
 GROUP = "dux_agent.tasks"
 
@@ -73,6 +75,10 @@ def builder_of(name: str) -> Builder:
     if name in TASKS:
         builder: Builder = import_module(f"dux_agent.tasks.{name}").build
         return builder
+    if is_member(name):
+        parts_of(name)  # before torch is imported
+        family = import_module("dux_agent.tasks.family.building")
+        return partial(family.build, name)
     if needs_import(name):
         return _imported(name)
     declared = {
@@ -87,7 +93,8 @@ def builder_of(name: str) -> Builder:
         return _imported(value)
     raise BadArgument(
         f"there is no task {name!r}; it must be one of {listed()}, or name a function "
-        f"that builds one, as package.module:build or file.py:build; pick one of them."
+        f"that builds one, as package.module:build or file.py:build; pick one of them, "
+        f"or of the family: {', '.join(MEMBERS)}."
     )
 
 
