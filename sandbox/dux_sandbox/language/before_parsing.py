@@ -21,7 +21,7 @@ from dux_sandbox.language.token_count import TokenCount
 _TOKEN = re.compile(
     r"""
     [ \t\f]*+(?:
-    (?P<word>\w++)(?!['"])(?:[ \t]*+[.,:=;<>]++)?+
+    (?P<word>\w++)(?!['"])(?>(?:[ \t]*+[.,:=;<>]++)?)
   | (?P<plain>[.,:=;<>]++)
   | (?P<newline>\r\n|\r|\n)
   | (?P<open>[(\[{])

@@ -21,20 +21,21 @@ class Nesting:
 
     own_quotes: bool
 
+    # No `(...)*+`: up to Python 3.11.4 a possessive group ends too soon (gh-106052).
     START = r"(?i:f|fr|rf|t|tr|rt)(?:'''|\"\"\"|'|\")"
     STRING = r"""(?i:b|r|u|br|rb|)(?:
-        '''(?:[^\\']++|\\.|'(?!''))*+'''
-      | \"\"\"(?:[^\\"]++|\\.|"(?!""))*+\"\"\"
-      | '(?:[^\\'\n\r]|\\(?:\r\n|.))*+'
-      | "(?:[^\\"\n\r]|\\(?:\r\n|.))*+")"""
+        '''(?>(?:[^\\']++|\\.|'(?!''))*)'''
+      | \"\"\"(?>(?:[^\\"]++|\\.|"(?!""))*)\"\"\"
+      | '(?>(?:[^\\'\n\r]|\\(?:\r\n|.))*)'
+      | "(?>(?:[^\\"\n\r]|\\(?:\r\n|.))*)")"""
 
 
 _STRING = re.compile(Nesting.STRING, re.VERBOSE | re.DOTALL)
 # The literal parts. A backslash takes the next character with it, braces apart.
 _PIECE = re.compile(
     r"""
-    (?P<text>(?:[^\\{}'"\r\n]|\\(?:\r\n|[^{}N\r]|\r))++)
-  | (?P<named>\\N(?:\{[^{}'"\r\n]*+\}?+)?+)
+    (?P<text>(?>(?:[^\\{}'"\r\n]|\\(?:\r\n|[^{}N\r]|\r))+))
+  | (?P<named>\\N(?>(?:\{[^{}'"\r\n]*+\}?+)?))
   | (?P<backslash>\\)
   | (?P<newline>\r\n|\r|\n)
   | (?P<twice>\{\{|\}\})
