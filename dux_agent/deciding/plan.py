@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dux_agent.deciding.run_cost import RunCost
+from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.showing import html_table
 from dux_agent.training import memory
 from dux_agent.training.memory import readable
@@ -56,6 +57,8 @@ class DecisionPlan:
             before it is kept too, and once more for some steps while it is renewed.
         snapshots: where that lives: "device", "host" or "off".
         isolated: whether a live rule has a process of its own.
+        live_state: what a recorded rule that is live keeps, or will after its first
+            step; None of other rules.
         guard_only: there is no language model; `snapshot` holds the optimizer's state
             too, and all else is 0.
         forwards, backwards: passes over one batch each.
@@ -85,6 +88,7 @@ class DecisionPlan:
     seconds: float | None
     run: RunCost | None
     best_weights: int = 0
+    live_state: int | None = None
 
     @property
     def in_the_dry_run(self) -> int:
@@ -122,6 +126,8 @@ class DecisionPlan:
             ("kept aside", self.kept_aside, "in the dry run"),
             ("snapshot", self.snapshot, f"while a rule is live, {where}; later two"),
         ]
+        if self.live_state is not None:
+            rows.append(("live rule's state", self.live_state, "recorded, and exact"))
         if self.best_weights:
             told = "of the best validation, in the CPU's memory, always"
             rows.append(("best weights", self.best_weights, told))
@@ -178,11 +184,8 @@ def plan_of(
     copied = memory.in_a_copy(model, resting) + memory.in_gradients(model)
     trained = memory.copied_from(parameters_of(groups))
     rule_state = _TENSORS_A_WEIGHT * trained
-    incumbent_state = rule_state
-    if live.running is live.base_rule:
-        incumbent_state = memory.in_the_state(live.base)
-    elif live.running.runs_here:
-        incumbent_state = memory.in_entries(live.running.state_by_parameter())
+    live_state: int | None = getattr(live.running, "state_bytes", None)
+    incumbent_state = _state_of(live, rule_state if live_state is None else live_state)
     row = None
     if batches:
         seen = sum(map(memory.in_a_batch, batches))
@@ -216,7 +219,17 @@ def plan_of(
         seconds=seconds,
         run=run,
         best_weights=memory.in_all_weights(model) if settings.keep_best else 0,
+        live_state=live_state,
     )
+
+
+def _state_of(live: DuxOptimizer, elsewhere: int) -> int:
+    """What the state of the live rule takes, bytes: `elsewhere` if it is not here."""
+    if live.running is live.base_rule:
+        return memory.in_the_state(live.base)
+    if live.running.runs_here:
+        return memory.in_entries(live.running.state_by_parameter())
+    return elsewhere
 
 
 def _plan_of_guard(training: Training) -> DecisionPlan:

@@ -318,3 +318,29 @@ def test_the_trace_says_where_a_rule_runs_and_why(tmp_path, body):
     recorded = "rand" not in body
     assert ("recorded" if recorded else "isolated") == event.data["mode"]
     assert recorded is ("random" not in (event.data.get("unrecorded") or ""))
+
+
+def test_what_a_rule_keeps_is_known_before_it_runs(build):
+    recorded, _, _, _, pairs = both(build, MOMENTUM)
+    weights = sum(one.numel() * one.element_size() for one, _ in pairs)
+
+    before = recorded.state_bytes
+    give_gradients(pairs, 0)
+    recorded.step()
+
+    assert (weights, weights) == (before, recorded.state_bytes)
+
+
+def test_the_plan_of_a_decision_says_what_a_recorded_rule_keeps():
+    with agent_over(
+        models.make("mlp"), lm=scripted(MOMENTUM), execution="recorded"
+    ) as agent:
+        nobody = agent.plan().live_state
+        run(agent, 4)
+        agent.decide()
+        plan = agent.plan()
+        kept = agent.optimizer.running.state_bytes
+
+    assert nobody is None
+    assert kept == plan.live_state > 0
+    assert "live rule's state" in str(plan)

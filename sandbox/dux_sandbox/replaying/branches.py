@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dux_sandbox.recorded.program import Program, ValueType
+from dux_sandbox.recorded.trees import leaves_of
+from dux_sandbox.recorded.verifying import bytes_of
 from dux_sandbox.replaying.fast_steps import FastStep
 
 MOST_PROGRAMS = 256
@@ -42,6 +44,12 @@ def path_of(program: Program) -> Path:
         arguments = tuple(said[at] for at in each.arguments)
         said.append(hash((each.name, attributes, arguments)))
     return tuple((said[guard.value], guard.expected) for guard in program.guards)
+
+
+def kept_after(branch: Branch) -> int:
+    """What the tensors take that a rule keeps after its first step, bytes."""
+    leaves = set(leaves_of(branch.program.structure))
+    return sum(bytes_of(branch.types[leaf]) for leaf in leaves)
 
 
 class Branches:

@@ -23,6 +23,7 @@ from dux_sandbox.process.spawning import Zygote
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.replaying.bounds import bounds_for
+from dux_sandbox.replaying.branches import kept_after
 from dux_sandbox.replaying.called_closure import CalledClosure
 from dux_sandbox.replaying.child import RecordingProcess
 from dux_sandbox.replaying.hindrance import FAULTS, in_the_way
@@ -66,7 +67,7 @@ class RecordedRule:
         self._process: RecordingProcess | None = None
         self._replay: Replay | None = None
         self._isolated: IsolatedRule | None = None
-        self._calls = True
+        self._calls, self._expected = True, 0
         self._not_with_closure: Unrecordable | None = None
 
     @classmethod
@@ -128,7 +129,7 @@ class RecordedRule:
         """Record a first step with a closure and without, to know what it does."""
         present = [each.requires_grad for each in self._parameters]
         if not self.requires_closure:
-            replay.foresee(present, None)
+            self._expected = kept_after(replay.foresee(present, None))
         if self.takes_closure:
             try:
                 self._calls = replay.foresee(present, "float32").calls > 0
@@ -179,8 +180,9 @@ class RecordedRule:
 
     @property
     def state_bytes(self) -> int | None:
-        """What its tensors take that it keeps, bytes; None where it is isolated."""
-        return None if self._replay is None else self._replay.kept.tensor_bytes
+        """What it keeps, or will after its first step; None where it is isolated."""
+        kept = 0 if self._replay is None else self._replay.kept.tensor_bytes
+        return None if self._replay is None else max(kept, self._expected)
 
     def step(
         self, closure: Closure | None = None, *, seconds: float | None = None
