@@ -102,7 +102,8 @@ def use(nursery: socket.socket) -> list[Process]:
     made: list[Process] = []
 
     class Borrowed(spawning.Zygote):
-        def __init__(self) -> None:
+        def __init__(self, boot: str = "", *, same_order: bool = False) -> None:
+            # Those of the nursery are for rules: no attack of a source asks for others.
             self._lock = threading.Lock()
             self._control, theirs = socket.socketpair()
             with theirs:

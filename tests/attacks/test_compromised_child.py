@@ -88,7 +88,7 @@ class Puppet:
         self.pid = 0
         self.killed = False
 
-    def kill(self):
+    def kill(self, *, wait=True):
         self.killed = True
         self.channel.close()
 
