@@ -149,6 +149,52 @@ def test_other_bases_that_work_are_kept_too(base, family):
     assert f"class RuleBased{family}" in source
 
 
+@pytest.mark.parametrize("falls", [True, False], ids=["works", "stands still"])
+@pytest.mark.parametrize(
+    ("base", "rate"),
+    [("Adagrad", 0.01), ("Adadelta", 1.0), ("Adafactor", 0.01), ("Muon", 1e-4)],
+)
+def test_a_rate_in_a_scale_of_its_own_is_no_other_familys(base, rate, falls):
+    losses = {"loss_fifths": [0.71, 0.69, 0.67, 0.59, 0.53]} if falls else {}
+
+    source = answer(
+        first(
+            base_optimizer={"name": base, "groups": [{"lr": rate}]},
+            learning_rates=[rate],
+            **losses,
+        )
+    )
+
+    assert defaults(answer(first()))["lr"] == defaults(source)["lr"] != rate
+    assert "Keep the kind and its rate" not in source
+
+
+SCHEDULE = {"owner": "proposal", "now": [0.004], "ahead": [0.001], "initial": None}
+
+
+@pytest.mark.parametrize("names", [["CosineAnnealingLR"], []], ids=["named", "by hand"])
+@pytest.mark.parametrize("total", [675, None])
+@pytest.mark.parametrize("left", [3, 0])
+@pytest.mark.parametrize("live", [first, later])
+def test_no_rule_cools_down_while_the_loops_own_schedule_does(names, total, left, live):
+    observation = live(
+        schedule={**SCHEDULE, "names": names}, total_steps=total, decisions_left=left
+    )
+
+    assert 1.0 == defaults(answer(observation))["final"]
+
+
+def test_under_a_schedule_the_rate_goes_on_from_what_it_is_now():
+    schedule = {**SCHEDULE, "names": ["CosineAnnealingLR"]}
+    falls = [0.71, 0.69, 0.67, 0.59, 0.53]
+
+    source = answer(
+        later(schedule=schedule, learning_rates=[0.00031], loss_fifths=falls)
+    )
+
+    assert 0.00031 == defaults(source)["lr"]
+
+
 def test_sgd_that_falls_fast_is_left_alone():
     source = answer(first(loss_fifths=[2.3, 1.9, 1.4, 0.9, 0.5]))
 

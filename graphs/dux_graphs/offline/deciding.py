@@ -66,7 +66,10 @@ def _of_the_same_kind(
             clip=clip_at(figures, 1.5),
             numbers=(*_said(figures, situation), "The base optimizer works."),
             changes=(
-                f"Keep the kind and its rate ({rate:.3g}): {title_of(family)}.",
+                f"Keep the kind and its rate ({rate:.3g}): {title_of(family)}."
+                if live.comparable
+                else f"Go on with {title_of(family)} at a rate of its own ({rate:.3g}):"
+                " the base optimizer's is in another scale.",
                 "Add a little decoupled weight decay, and clipping at 1.5 times the"
                 " usual gradient, against single bad batches.",
             ),
@@ -79,7 +82,9 @@ def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
     """The first proposal: the base optimizer is live."""
     rate = live.lr
     if live.adaptive and rate is not None and situation.late_fall >= FLAT:
-        return _of_the_same_kind(figures, live, situation, rate)
+        # A rate in a scale of its own says nothing about another family's.
+        kept = rate if live.comparable else reach_rate(figures)
+        return _of_the_same_kind(figures, live, situation, kept)
     if live.family == "sgd" and rate is not None and situation.late_fall >= 0.3:
         return scheduled(
             Plan(
@@ -93,7 +98,7 @@ def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
         )
     family = "muon" if figures.matrices else "adamw"
     rate = reach_rate(figures)
-    if live.adaptive and live.lr is not None:
+    if live.comparable and live.lr is not None:
         # An adaptive optimizer that stands still wants more, but not at one jump.
         rate = min(rate, 10.0 * live.lr)
     falls = "hardly falls" if situation.late_fall < FLAT else "falls only slowly"
@@ -162,7 +167,7 @@ def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
 
 def _calmed(figures: Figures, live: Live) -> Plan:
     """The loss rose much, or became no number: small, clipped steps."""
-    rate = 0.2 * live.lr if live.adaptive and live.lr else 1e-3
+    rate = 0.2 * live.lr if live.comparable and live.lr else 1e-3
     rate = min(rate, 0.01)
     return scheduled(
         Plan(

@@ -32,6 +32,7 @@ class Figures:
         refusals: how often a proposal of this decision was refused.
         candidate: number of the proposal asked for, from 1.
         finding: the first finding of the last refusal, "" without one.
+        loop_schedules: the training loop sets rates by a schedule of its own.
     """
 
     step: int | None = None
@@ -52,6 +53,7 @@ class Figures:
     refusals: int = 0
     candidate: int = 1
     finding: str = ""
+    loop_schedules: bool = False
 
 
 def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
@@ -90,9 +92,11 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
         refusals=len(refused),
         candidate=int(numbers[0][1]) if numbers and numbers[0] else 1,
         finding=fault[1] if fault else "",
+        loop_schedules=bool(_SCHEDULED.search(words)),
     )
 
 
+_SCHEDULED = re.compile(r"training loop (?:has a scheduler|computes its own rates)")
 _REFUSED = re.compile(r"refused by|was refused", re.IGNORECASE)
 _ANOTHER = re.compile(r"proposal (\d+) of \d+ for the same", re.IGNORECASE)
 _HARMED = re.compile(r"It was (?:rolled back|refused)", re.IGNORECASE)

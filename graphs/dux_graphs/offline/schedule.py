@@ -31,7 +31,9 @@ def scheduled(plan: Plan, figures: Figures) -> Plan:
     step = figures.step or 0
     now = share_at(step, figures)
     then = share_at(step + steps, figures)
-    if figures.decisions_left == 0 and figures.total_steps is None:
+    if figures.loop_schedules:
+        pass  # the loop's own schedule cools down; both at once would be twice
+    elif figures.decisions_left == 0 and figures.total_steps is None:
         then = 0.1
     elif figures.total_steps is None:
         then = 0.7
@@ -53,9 +55,9 @@ def scheduled(plan: Plan, figures: Figures) -> Plan:
 
 
 def share_at(step: int, figures: Figures) -> float:
-    """Share of the full rate at a step of the run."""
+    """Share of the full rate at a step of the run; all of it where the loop cools."""
     total = figures.total_steps
-    if not total:
+    if not total or figures.loop_schedules:
         return 1.0
     return min(1.0, max(0.0, (total - step) / (COOL_FROM * total)))
 

@@ -23,6 +23,13 @@ ADAPTIVE = (
 )
 """Base optimizers that scale each step by its own gradients."""
 
+IN_ADAMS_SCALE = ("adam", "adamw", "nadam", "radam", "adamax", "rmsprop", "lion")
+"""Those of them whose rate is, as Adam's, about how far a weight moves in a step.
+
+Adagrad's, Adadelta's, Adafactor's and torch's Muon's are in scales of their own: no
+other family may take them over.
+"""
+
 FLAT = 0.03
 """A fall of the loss below this share counts as none."""
 
@@ -49,6 +56,7 @@ class Live:
         adam_share: share of that rate which the Adam part of "muon" has.
         adaptive: each parameter's step is scaled by its own gradients.
         base: it is the base optimizer.
+        comparable: its rate may be taken over by another adaptive family.
     """
 
     family: str
@@ -56,6 +64,7 @@ class Live:
     adam_share: float
     adaptive: bool
     base: bool
+    comparable: bool
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,8 @@ def live_of(figures: Figures) -> Live:
         said = None
     if not figures.source:
         family = figures.base
-        return Live(family, said, 1.0, family in ADAPTIVE, True)
+        comparable = family in IN_ADAMS_SCALE
+        return Live(family, said, 1.0, family in ADAPTIVE, True, comparable)
     own = re.search(r"^class (\w+)\(", figures.source, re.MULTILINE)
     family = OWN_CLASSES.get(own[1], "") if own else ""
     if not family:
@@ -94,6 +104,8 @@ def live_of(figures: Figures) -> Live:
     lr = _default(figures.source, "lr")
     if lr is not None and not 0.0 < lr <= HIGHEST_BELIEVED:
         lr = None
+    if figures.loop_schedules:
+        lr = said  # the loop has changed the rate since the rule went live
     share = _default(figures.source, "adam_share")
     return Live(
         family,
@@ -101,6 +113,7 @@ def live_of(figures: Figures) -> Live:
         1.0 if share is None else share,
         family != "sgd",
         False,
+        family != "sgd",
     )
 
 
