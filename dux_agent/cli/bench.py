@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,20 +13,22 @@ from dux_agent.benchmarks import BENCHMARKS
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.errors import BadArgument
 
+_OF_MODELS = ("prompts", "figures")
+
 
 def bench(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"One of {', '.join(BENCHMARKS)}; or step, tune, or prompts.",
-            show_default="all but step, tune and prompts",
+            help=f"One of {', '.join(BENCHMARKS)}; or step, tune, figures, prompts.",
+            show_default="all but the last four",
         ),
     ] = None,
     lm: Annotated[
         str | None,
         typer.Option(
             help="Of prompts: the language model that is asked, and paid, five times "
-            "with each vocabulary.",
+            "with each vocabulary. Of figures: who tunes.",
             show_default=False,
         ),
     ] = None,
@@ -43,8 +46,12 @@ def bench(
             "overrides three in ten."
         ),
     ] = "offline",
-    budgets: Annotated[str, typer.Option(help="Of tune: evaluations.")] = "10,30",
-    seeds: Annotated[int, typer.Option(help="Of tune: how many.")] = 1,
+    budgets: Annotated[
+        str, typer.Option(help="Of tune: evaluations. Of figures: the first.")
+    ] = "10,30",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Of tune and figures: how many.")
+    ] = 1,
     pool: Annotated[
         int | None,
         typer.Option(
@@ -56,7 +63,8 @@ def bench(
         Path | None,
         typer.Option(
             help="Of tune: keeps evaluations and rows, so that a run that was ended "
-            "goes on; a page, the tables and every figure are written there.",
+            "goes on; a page, the tables and every figure are written there. Of "
+            "figures: studies and pages.",
             show_default="nothing is kept",
         ),
     ] = None,
@@ -82,53 +90,84 @@ def bench(
     """Run the benchmarks; exit code 1 if a bar is missed.
 
     `dux bench tune` compares methods of tuning over a suite, beside random search's
-    exact expectation and random search from the defaults. `dux bench step` times one
-    step of each rule wherever its code can run, beside torch's own AdamW.
+    exact expectation and random search from the defaults; `dux bench figures` draws
+    what a model does without ranges, with a short prompt, and with noise. `dux bench
+    step` times one step of each rule wherever its code can run, beside torch's AdamW.
     """
     with one_line_errors():
-        if (lm is None) == (name == "prompts"):
+        if (lm is None) == (name in _OF_MODELS):
             raise BadArgument(
                 f"--lm was {'left out' if lm is None else 'given'}; a language model "
-                f"was wanted for prompts, and for nothing else; run for instance dux "
-                f"bench prompts --lm ollama:qwen3."
+                f"was wanted for {' and '.join(_OF_MODELS)}, and for nothing else; run "
+                f"for instance dux bench prompts --lm ollama:qwen3."
             )
         if lm is not None:
-            from dux_agent.benchmarks.prompts import vocabularies
-
-            for line in vocabularies(lm):
+            first = _numbers(budgets, "--budgets")[0]
+            for line in _of_model(name, lm, folder, first, seeds):
                 Console().print(line, markup=False, highlight=False, soft_wrap=True)
-            return
-        if name == "step":
+        elif name == "step":
             _steps(
                 sizes.split(","), _numbers(threads, "--threads"), rules, output, plot
             )
-            return
-        if name == "tune":
-            from dux_agent.benchmarks.studies import compare
-            from dux_agent.benchmarks.study_page import write_page
-            from dux_agent.benchmarks.study_tables import as_text
-            from dux_agent.run_folder.whole_file import write_whole
+        elif name == "tune":
+            counts = _numbers(budgets, "--budgets"), range(seeds), pool
+            _tune(suite, methods.split(","), *counts, folder, output)
+        else:
+            from dux_agent.benchmarks import run_benchmarks
 
-            found = compare(
-                suite,
-                methods.split(","),
-                budgets=_numbers(budgets, "--budgets"),
-                seeds=range(seeds),
-                pool=pool,
-                folder=folder,
-                say=lambda task: typer.echo(task, err=True),
-            )
-            typer.echo(as_text(found), nl=False)
-            if folder is not None:
-                typer.echo(write_page(found, folder), err=True)
-            if output is not None:
-                text = found.as_json()
-                write_whole(output, text, what="the figures", option="--output")
-            return
-        from dux_agent.benchmarks import run_benchmarks
+            if not run_benchmarks(name, Console()):
+                raise typer.Exit(1)
 
-        if not run_benchmarks(name, Console()):
-            raise typer.Exit(1)
+
+def _of_model(
+    name: str | None, lm: str, folder: Path | None, budget: int, seeds: int
+) -> Iterator[object]:
+    if name == "prompts":
+        from dux_agent.benchmarks.prompts import vocabularies
+
+        return vocabularies(lm)
+    from dux_agent.benchmarks.figures import draw_figures
+
+    if folder is None:
+        raise BadArgument(
+            "--folder was left out; a folder for studies and pages was wanted; write "
+            "for instance --folder figures."
+        )
+    return draw_figures(lm, folder, budget=budget, seeds=seeds, say=_say)
+
+
+def _tune(
+    suite: str,
+    methods: list[str],
+    budgets: list[int],
+    seeds: range,
+    pool: int | None,
+    folder: Path | None,
+    output: Path | None,
+) -> None:
+    from dux_agent.benchmarks.studies import compare
+    from dux_agent.benchmarks.study_page import write_page
+    from dux_agent.benchmarks.study_tables import as_text
+    from dux_agent.run_folder.whole_file import write_whole
+
+    found = compare(
+        suite,
+        methods,
+        budgets=budgets,
+        seeds=seeds,
+        pool=pool,
+        folder=folder,
+        say=_say,
+    )
+    typer.echo(as_text(found), nl=False)
+    if folder is not None:
+        typer.echo(write_page(found, folder), err=True)
+    if output is not None:
+        write_whole(output, found.as_json(), what="the figures", option="--output")
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 def _steps(

@@ -11,6 +11,7 @@ from dux_agent.formatting import model_title
 from dux_agent.report.comparison import Spread, spread_of
 from dux_agent.run_folder.trace import plain
 from dux_agent.showing import one_line
+from dux_agent.tuning.plan import StudyPlan
 from dux_agent.tuning.reading import StudyTold
 from dux_agent.tuning.study import Trial, best_of
 
@@ -55,11 +56,18 @@ def _by_method(studies: Sequence[StudyTold]) -> list[StudyGroup]:
         for name in facts[0]
         if name not in _NO_METHOD and any(f[name] != facts[0][name] for f in facts)
     ]
+    # What a study has as it is by default goes without saying.
+    usual = plain(StudyPlan().facts())
     groups: dict[str, list[StudyTold]] = {}
     for each, options in zip(studies, facts, strict=True):
         # A task of many words that another lacks differs too: it is cut, not left out.
-        told = [_option(name, options[name]) for name in differing]
-        model = model_title(str(each.facts.get("model")))
+        told = [
+            _option(name, options[name])
+            for name in differing
+            if options[name] != usual[name]
+        ]
+        named = str(each.facts.get("model"))
+        model = "no model" if named == "none" else model_title(named)
         groups.setdefault(", ".join([model, *told]), []).append(each)
     return [StudyGroup(name, tuple(held)) for name, held in groups.items()]
 

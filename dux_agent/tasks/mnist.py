@@ -27,8 +27,15 @@ def _decode(images: Table) -> Arrays:
     return {"pixels": np.stack(pixels), "labels": np.array(labels, dtype=np.int64)}
 
 
-def _split(split: str) -> Batch:
-    """Pixels (n, 784) from 0 to 1, float32, and labels (n,), int64."""
+def pictures(split: str) -> Batch:
+    """Pixels (n, 784) from 0 to 1, float32, and labels (n,), int64.
+
+    Args:
+        split: "train" or "test".
+
+    Raises:
+        DataMissing: MNIST cannot be had, see `dux_agent.tasks.tables`.
+    """
     origin = table("mnist", split)
     arrays = cached(f"mnist-{split}", origin.identity, lambda: _decode(origin))
     pixels = torch.from_numpy(arrays["pixels"]).float().div_(255).flatten(1)
@@ -46,11 +53,11 @@ def build(
     Raises:
         DataMissing: MNIST cannot be had, see `dux_agent.tasks.tables`.
     """
-    inputs, targets = _split("train")
+    inputs, targets = pictures("train")
     splits = {
         "train": (inputs[:TRAIN], targets[:TRAIN]),
         "val": (inputs[TRAIN:], targets[TRAIN:]),
-        "test": _split("test"),
+        "test": pictures("test"),
     }
     torch.manual_seed(seed)
     model = sigmoid_mlp(784, 256, 128, 10)

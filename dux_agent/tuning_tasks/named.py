@@ -6,10 +6,11 @@ from dux_agent.errors import BadArgument
 from dux_agent.tuning_tasks.classification import ClassificationTask
 from dux_agent.tuning_tasks.data_sets import DATA_SETS
 from dux_agent.tuning_tasks.families import FAMILIES
+from dux_agent.tuning_tasks.images import NETWORKS, ImageTask
 from dux_agent.tuning_tasks.tables import TABLES, TableTask
 from dux_agent.tuning_tasks.toys import TOYS, Toy
 
-TuningTask = ClassificationTask | TableTask | Toy
+TuningTask = ClassificationTask | ImageTask | TableTask | Toy
 
 
 def is_task(name: str) -> bool:
@@ -34,6 +35,8 @@ def build(name: str) -> TuningTask:
         return TOYS[which]
     if kind == "table":
         return TableTask(which)
+    if kind == "image":
+        return ImageTask(which)
     return ClassificationTask(kind, which)
 
 
@@ -42,7 +45,7 @@ def in_words() -> str:
     return (
         f"MODEL:DATA with one of {', '.join(FAMILIES)} and one of "
         f"{', '.join(DATA_SETS)}; toy:NAME with one of {', '.join(TOYS)}; table:NAME "
-        f"with one of {', '.join(TABLES)}"
+        f"with one of {', '.join(TABLES)}; image:NAME with one of {', '.join(NETWORKS)}"
     )
 
 
@@ -51,4 +54,6 @@ def _of_kind(kind: str) -> tuple[str, ...]:
         return tuple(TOYS)
     if kind == "table":
         return TABLES
+    if kind == "image":
+        return NETWORKS
     return tuple(DATA_SETS) if kind in FAMILIES else ()

@@ -51,7 +51,14 @@ def test_studies_of_one_method_are_one_line_whatever_their_seed(folders, tmp_pat
     page = (tmp_path / "page.html").read_text()
     assert 0 == done.exit_code, done.output
     assert "5 studies of toy:branin" in page
-    for named in ("ScriptedModel", "noise 0.2", "then &#34;random&#34;", "offline"):
+    assert "noise 0.0" not in page
+    for named in (
+        "no model, then",
+        "ScriptedModel",
+        "noise 0.2",
+        "then &#34;random&#34;",
+        "offline",
+    ):
         assert named in page
     assert "random search from the same defaults" in page
     assert "not a language model" in page
