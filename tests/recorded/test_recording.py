@@ -190,6 +190,18 @@ def test_writes_to_views_arrive_in_what_they_are_views_of():
         assert torch.equal(other, one)
 
 
+RANGE = VIEWS[: VIEWS.index("flat = ")] + (
+    "p.sub_(p.grad * torch.arange(1, p.shape[1] + 1, dtype=p.dtype))\n"
+)
+
+
+def test_a_range_of_plain_numbers_is_as_long_as_it_is():
+    _, _, _, pairs = steps_beside(RANGE, steps=3)
+
+    for one, other in pairs:
+        assert torch.equal(other, one)
+
+
 @pytest.mark.parametrize(
     ("body", "said", "line"),
     [

@@ -66,6 +66,10 @@ def test_a_name_that_is_not_in_the_table_is_refused(name):
         (("expand", (0,), {"size": [1 << 30, 4, 3]}), "bytes"),
         (("repeat", (0,), {"dims": [1 << 20, 1 << 10]}), "bytes"),
         (("eye", (), {"n": 1 << 20, "m": 1 << 20, "dtype": "float32"}), "bytes"),
+        (
+            ("arange", (), {"start": 0, "end": 1e9, "step": 1, "dtype": "float32"}),
+            "bytes",
+        ),
         (("eye", (), {"n": -1, "m": 2, "dtype": "float32"}), "eye"),
     ],
 )
@@ -79,6 +83,45 @@ def test_a_million_operations_are_refused():
 
     with pytest.raises(ProgramRefused, match="at most"):
         program_of(plain)
+
+
+def test_a_hundred_lists_of_a_hundred_thousand_arguments_are_refused():
+    plain = as_json(forged().program())
+    plain["operations"] = [["stack", [0] * 100_000, {"dim": 0}, None]] * 100
+
+    with pytest.raises(ProgramRefused, match="arguments"):
+        program_of(plain)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "bool"])
+def test_a_type_that_hangs_on_what_a_number_comes_out_as_is_refused(dtype):
+    least = ("number.min", (1, 2), {})
+    numbers = [("constant", (), {"value": value}) for value in (1, 2.5)]
+    read = (("state", 0, "m"), TensorType(dtype, (64,)))
+    writing = forged(*numbers, least, ("mul", (0, 3), {}), read=read)
+    program = writing.program()
+
+    with pytest.raises(ProgramRefused, match="as a number comes out"):
+        verify(program, allowed_for(program))
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        (("digamma", (0,), {}), "float32"),
+        (("erfinv", (0,), {}), "bfloat16"),
+        (("pow", (0, 0), {}), "int64"),
+        (("sort", (0,), {"dim": 0, "descending": False, "stable": True}), "float32"),
+        (("inv", (0,), {}), "float32"),
+    ],
+)
+def test_a_slow_operation_on_many_elements_is_much_work(operation, kind):
+    shape = (1_000_000, 1, 1) if operation[0] == "inv" else (1_000_000,)
+    writing = forged(operation, read=(("parameter", 0), TensorType(kind, shape)))
+    program = writing.program()
+
+    with pytest.raises(ProgramRefused, match="work"):
+        verify(program, allowed_for(program, work=1e8))
 
 
 def test_more_work_than_a_step_may_be_is_refused():

@@ -19,6 +19,7 @@ from dux_sandbox.recorded.program import (
 )
 
 MOST_OPERATIONS = 200_000
+_MOST_ARGUMENTS = 1_000_000
 _MOST_INPUTS = 200_000
 _MOST_KEY = 200
 _MOST_PLACE = 12
@@ -73,9 +74,12 @@ def program_of(found: Any) -> Program:
     guards = _listed(found["guards"], "guards", MOST_OPERATIONS)
     outputs = _listed(found["outputs"], "outputs", _MOST_INPUTS)
     result = found["result"]
+    made = tuple(_operation_of(each) for each in operations)
+    if sum(len(each.arguments) for each in made) > _MOST_ARGUMENTS:
+        raise ProgramRefused(f"more than {_MOST_ARGUMENTS} arguments of operations")
     return Program(
         tuple(_input_of(each) for each in inputs),
-        tuple(_operation_of(each) for each in operations),
+        made,
         tuple(_guard_of(each) for each in guards),
         tuple(_output_of(each) for each in outputs),
         found["structure"],

@@ -125,7 +125,7 @@ def making() -> dict[str, Row]:
     return {
         "full": make(_full, "N", size="ints"),
         "eye": make(_eye, "", n="int", m="int"),
-        "arange": make(torch.arange, "NNN"),
+        "arange": make(torch.arange, "", start="number", end="number", step="number"),
     }
 
 

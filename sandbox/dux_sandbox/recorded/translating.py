@@ -166,9 +166,11 @@ class Translating:
         return self._tape.emit("eye", (), n=rows, m=columns, dtype=dtype)
 
     def _arange(self, bound: Any, result: Any, _: str) -> int:
-        given = (bound.get("start", 0), bound["end"], bound.get("step", 1))
-        numbers = [self._tags.value_of(each) for each in given]
-        return self._tape.emit("arange", numbers, dtype=_NAMES[result.dtype])
+        span = {"start": 0, "step": 1} | bound
+        given = {name: span[name] for name in ("start", "end", "step")}
+        if not all(type(each) in (int, float) for each in given.values()):
+            raise self._tape.refuse("makes a range of what is no plain number")
+        return self._tape.emit("arange", (), **given, dtype=_NAMES[result.dtype])
 
     def _index_put(self, bound: Any, _: Any, __: str) -> int:
         """`x[mask] = one value`, which is `where`."""

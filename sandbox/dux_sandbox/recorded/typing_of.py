@@ -91,9 +91,29 @@ def _of_meta(
     samples = [_sample(each) for each in arguments]
     with torch.no_grad():
         made = apply(row, samples, attributes, "meta")
+        if "number" in arguments and isinstance(made, torch.Tensor):
+            _require_one_type(row, arguments, attributes, made)
     if isinstance(made, torch.Tensor):
         return type_of(made)
     return TupleType(tuple(type_of(each) for each in made))
+
+
+def _require_one_type(
+    row: Row,
+    arguments: tuple[ValueType, ...],
+    attributes: Mapping[str, Any],
+    made: torch.Tensor,
+) -> None:
+    """Refuse what has another type for a whole number than for a broken one."""
+    for kind in ("int", "bool"):
+        others = [_sample(kind if each == "number" else each) for each in arguments]
+        try:
+            other = apply(row, others, attributes, "meta")
+        # It would raise in the step, too.
+        except Exception:
+            continue
+        if (other.dtype, other.shape) != (made.dtype, made.shape):
+            raise TypeError(f"{made.dtype} or {other.dtype}, as a number comes out")
 
 
 def _sample(kind: ValueType) -> Any:

@@ -22,7 +22,12 @@ from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.branches import Branch, Branches, Path, path_of
 from dux_sandbox.replaying.fast_steps import FastStep
-from dux_sandbox.replaying.kept import KeptTree, OptionLeaves, options_of
+from dux_sandbox.replaying.kept import (
+    KeptTree,
+    OptionLeaves,
+    options_of,
+    require_keepable,
+)
 from dux_sandbox.replaying.owning import Owning
 
 _FEW = 24
@@ -88,7 +93,9 @@ class Replay:
             ArithmeticError, ValueError, RuntimeError: see `interpret`.
         """
         readable, writable = self._places([False] * len(self._parameters), None)
-        types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
+        types = self._verified(
+            program, Allowed(readable, writable, **vars(self._bounds))
+        )
         branch = self._branch(program, types, 0, ())
         values = branch.run([self._input(each.place, None) for each in program.inputs])
         self._put(branch, values, None)
@@ -206,10 +213,19 @@ class Replay:
         asked = Asked(skeleton, leaves, present, outcomes, closure)
         program, calls = self._records.step(asked)
         readable, writable = self._places(present, closure, options)
-        types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
+        types = self._verified(
+            program, Allowed(readable, writable, **vars(self._bounds))
+        )
         branch = self._branch(program, types, calls, path_of(program))
         self._branches.add(key, branch)
         return branch
+
+    def _verified(self, program: Program, allowed: Allowed) -> tuple[ValueType, ...]:
+        types = verify(program, allowed)
+        if program.structure is not None:
+            many = len(self._parameters)
+            require_keepable(program.structure, types, many, len(self.options))
+        return types
 
     def _agree(self, options: OptionLeaves, changed: dict[Place, Any]) -> None:
         """Take over the options that a step changes, which `accept` may refuse."""

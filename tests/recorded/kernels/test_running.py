@@ -1,12 +1,16 @@
 """Whole programs by kernels, held against the interpreter."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as draw
 
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
+from dux_sandbox.recorded.kernels import numbers
 from dux_sandbox.recorded.kernels.compiling import fuse
+from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import TensorType
 from tests.recorded.programs import Writing, adam, adam_inputs
 
@@ -347,3 +351,16 @@ def test_zeros_of_either_sign_are_told_apart():
     first, second, _ = fuse(w.program()).run([torch.ones(4, 3), 0.0, -0.0])
 
     assert not first.signbit().any() and second.signbit().all()
+
+
+def test_what_torch_makes_is_not_read_as_another_type(monkeypatch):
+    writing = Writing()
+    gradient = writing.read("gradient", 0)
+    total = writing.do("cumsum", gradient, dim=0, dtype=None)
+    writing.write(writing.do("mul", total, writing.number(2.0)), "parameter", 0)
+    fused = fuse(writing.program())
+    short = replace(TABLE["cumsum"], meaning=lambda tensor, **_: tensor[:1].clone())
+    monkeypatch.setattr(numbers, "TABLE", TABLE | {"cumsum": short})
+
+    with pytest.raises(RuntimeError, match="cumsum gives no"):
+        fused.run([torch.ones(4, 3)], [torch.zeros(4, 3)])

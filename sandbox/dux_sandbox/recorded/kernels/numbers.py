@@ -11,8 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.operations import TABLE, apply
+from dux_sandbox.recorded.program import TensorType
+from dux_sandbox.recorded.rows import DTYPES
 
 Call = tuple[int, Callable[..., Any], tuple[int, ...]]
 """The value that it makes, how, and the values that it takes."""
@@ -101,7 +105,16 @@ class Numbers:
 
         if value not in self._plan.laid_out:
             return call
-        if row.room != "shape":
-            return lambda *given: call(*given).contiguous()
-        # A view of what the last stage writes would change under its readers.
-        return lambda *given: call(*given).contiguous().clone()
+        kind = self._plan.types[value]
+        assert isinstance(kind, TensorType)
+        wanted = DTYPES[kind.dtype], torch.Size(kind.shape)
+
+        def laid_out(*given: Any) -> torch.Tensor:
+            made: torch.Tensor = call(*given).contiguous()
+            # Kernels read as many bytes as the verified type has.
+            if (made.dtype, made.shape) != wanted:
+                raise RuntimeError(f"{operation.name} gives no {kind}")
+            # A view of what the last stage writes would change under its readers.
+            return made.clone() if row.room == "shape" else made
+
+        return laid_out
