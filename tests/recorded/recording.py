@@ -11,7 +11,7 @@ from dux_sandbox.recorded.typing_of import type_of
 from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.replay import Replay
 
-BOUNDS = Bounds(1 << 28, 1 << 30, 1e11)
+BOUNDS = Bounds(1 << 28, 1 << 30, 1 << 31, 1e11)
 
 
 class Here:

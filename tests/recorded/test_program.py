@@ -8,6 +8,7 @@ import torch
 
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.json_form import ProgramRefused, as_json, digest, program_of
+from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.number_operations import MEANINGS, TWO
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.printing import printed
@@ -164,3 +165,16 @@ def test_a_printed_program_names_places_and_guards():
     assert "parameter[0] <- " in text
     assert "is True" in text
     assert "state[0]['m']" in text
+
+
+def test_what_nothing_needs_any_more_is_let_go_of():
+    program = adam()
+    needed = {each.value for each in program.outputs}
+
+    values = interpret(program, adam_inputs(), done=last_uses(program))
+
+    whole = interpret(program, adam_inputs())
+    kept = [at for at, value in enumerate(values) if value is not None]
+    assert needed <= set(kept) <= needed | set(range(len(program.inputs)))
+    for at in needed:
+        assert torch.equal(torch.as_tensor(whole[at]), torch.as_tensor(values[at]))

@@ -245,7 +245,7 @@ def test_a_forged_program_is_refused_and_changes_nothing(place, kind):
 
 def test_keeping_more_than_the_bound_is_refused():
     groups = groups_of()
-    tight = Bounds(1 << 20, 1000, 1e9)
+    tight = Bounds(1 << 20, 1000, 1 << 30, 1e9)
     replay, here = replay_of(MOMENTUM, groups)
     replay = Replay(parameters_in(groups), here, tight)
     replay.build(here.build())

@@ -286,3 +286,30 @@ def test_a_changed_program_is_refused_or_runs_within_its_bounds(changes):
 def test_any_json_is_refused_in_words(found):
     with pytest.raises(ProgramRefused):
         program_of(found)
+
+
+def test_what_a_step_makes_at_one_time_is_bounded():
+    w = Writing()
+    one = w.read("parameter", 0)
+    made = [w.do("neg", one) for _ in range(100)]
+    total = made[0]
+    for each in made[1:]:
+        total = w.do("add", total, each)
+    w.write(total, "parameter", 0)
+    together = w.program()
+    size = 4 * WEIGHT.elements
+
+    verify(together, allowed_for(together, made_bytes=102 * size))
+    with pytest.raises(ProgramRefused, match="takes more than"):
+        verify(together, allowed_for(together, made_bytes=90 * size))
+
+
+def test_what_is_let_go_of_does_not_count():
+    w = Writing()
+    value = w.read("parameter", 0)
+    for _ in range(100):
+        value = w.do("neg", value)
+    w.write(value, "parameter", 0)
+    chain = w.program()
+
+    verify(chain, allowed_for(chain, made_bytes=2 * 4 * WEIGHT.elements))

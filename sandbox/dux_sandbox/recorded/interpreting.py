@@ -27,17 +27,24 @@ class GuardFailed(Exception):
 
 
 def interpret(
-    program: Program, inputs: Sequence[Any], device: torch.device | str = "cpu"
+    program: Program,
+    inputs: Sequence[Any],
+    device: torch.device | str = "cpu",
+    *,
+    done: Sequence[Sequence[int]] = (),
 ) -> list[Any]:
     """Run a program that was verified.
 
     Args:
         inputs: tensors and numbers, as `program.inputs` says; none is changed.
         device: where tensors are made that come of no other.
+        done: for each operation, the values to let go of after it, for their memory;
+            see `lifetimes.last_uses`.
 
     Returns:
-        All values by their numbers. Those that nothing after the guards needs are
-        there, too; a tensor may be a view of another one, or an input.
+        All values by their numbers, None in place of those that are `done`. Those that
+        nothing after the guards needs are there, too; a tensor may be a view of another
+        one, or an input.
 
     Raises:
         GuardFailed: a guard does not hold.
@@ -49,11 +56,13 @@ def interpret(
     with torch.no_grad():
         for at in range(len(values)):
             _check(asked, values, at)
-        for operation in program.operations:
+        for at, operation in enumerate(program.operations):
             row = TABLE[operation.name]
             arguments = [values[each] for each in operation.arguments]
             values.append(apply(row, arguments, operation.attributes, device))
             _check(asked, values, len(values) - 1)
+            for each in done[at] if done else ():
+                values[each] = None
     return values
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dux_sandbox.recorded.json_form import ProgramRefused
+from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import (
     Operation,
@@ -40,6 +41,7 @@ class Allowed:
         free: the first parts of places whose type may change: what the rule keeps.
         tensor_bytes: the most that one value may take.
         kept_bytes: the most that all outputs of free places may take together.
+        made_bytes: the most that what a step makes may take at any one time.
         work: the most that one step may do, in multiplications or the like.
     """
 
@@ -48,6 +50,7 @@ class Allowed:
     free: frozenset[str] = frozenset(["state", "attribute"])
     tensor_bytes: int = 1 << 30
     kept_bytes: int = 1 << 32
+    made_bytes: int = 1 << 33
     work: float = field(default=1e12)
 
 
@@ -71,6 +74,7 @@ def verify(program: Program, allowed: Allowed) -> tuple[ValueType, ...]:
         types.append(made)
     _guards(program, types)
     _outputs(program, types, allowed)
+    _made(program, types, allowed)
     return tuple(types)
 
 
@@ -228,6 +232,18 @@ def _outputs(program: Program, types: list[ValueType], allowed: Allowed) -> None
         raise ProgramRefused(
             f"the rule would keep {kept} bytes; at most {allowed.kept_bytes}"
         )
+
+
+def _made(program: Program, types: list[ValueType], allowed: Allowed) -> None:
+    """The memory of a step: each value from where it is made to its last use."""
+    begin, there = len(program.inputs), 0
+    for at, done in enumerate(last_uses(program)):
+        there += bytes_of(types[begin + at])
+        if there > allowed.made_bytes:
+            raise ProgramRefused(
+                f"a step of this program takes more than {allowed.made_bytes} bytes"
+            )
+        there -= sum(bytes_of(types[value]) for value in done if value >= begin)
 
 
 def _written(place: Place, kind: ValueType, allowed: Allowed) -> None:

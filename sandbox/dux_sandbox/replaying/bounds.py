@@ -21,6 +21,7 @@ class Bounds:
 
     tensor_bytes: int
     kept_bytes: int
+    made_bytes: int
     work: float
 
 
@@ -28,4 +29,4 @@ def bounds_for(parameters: Sequence[torch.Tensor], limits: Limits) -> Bounds:
     """What a program over these parameters may use up."""
     held = sum(each.numel() * each.element_size() for each in parameters)
     kept = limits.memory + _STATE_PER_PARAMETER_BYTE * held
-    return Bounds(kept, kept, limits.step_seconds * _WORK_PER_SECOND)
+    return Bounds(kept, kept, 2 * kept, limits.step_seconds * _WORK_PER_SECOND)

@@ -13,6 +13,7 @@ import torch
 
 from dux_sandbox.gradients import DenseGradients
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
+from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.program import Place, Program, TensorType, ValueType
 from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.tape import Unrecordable
@@ -356,4 +357,4 @@ def _same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
 
 
 def _interpreter(program: Program, device: torch.device) -> Any:
-    return lambda inputs: interpret(program, inputs, device)
+    return partial(interpret, program, device=device, done=last_uses(program))

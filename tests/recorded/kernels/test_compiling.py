@@ -7,7 +7,7 @@ from threading import Event
 import pytest
 import torch
 
-from dux_sandbox.recorded.kernels import compiling
+from dux_sandbox.recorded.kernels import compiling, proving
 from dux_sandbox.recorded.kernels.cache import Cache, private_folder
 from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Store
 from dux_sandbox.recorded.kernels.compiler import CannotCompile, compiler
@@ -225,3 +225,20 @@ def test_a_compiler_that_does_not_end_is_ended(own_folder, monkeypatch, tmp_path
         assert not alive(int((tmp_path / "pid").read_text()))
     finally:
         compiler.cache_clear()
+
+
+def test_a_kernel_that_is_far_off_in_one_element_of_a_hundred_is_not_used(monkeypatch):
+    leaves = (Leaf("float32"), Leaf("float32"))
+    link = Link("add", (0, 1), (), "float32", "float32")
+    library = library_of(Chain(leaves, (link,), (Store(2),), (), 0), Event())
+    reference = proving._reference
+
+    def elsewhere(*arguments):
+        stored, reduced = reference(*arguments)
+        for each in stored:
+            each[::100] += 1.0
+        return stored, reduced
+
+    monkeypatch.setattr(proving, "_reference", elsewhere)
+
+    assert "differs" in mismatch(library)

@@ -14,6 +14,7 @@ from dux_sandbox.recorded.kernels.layout import Layout
 from dux_sandbox.recorded.kernels.library import Bound, Library
 from dux_sandbox.recorded.kernels.numbers import Numbers, Work
 from dux_sandbox.recorded.kernels.planning import Pass, Plan
+from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
 
@@ -252,7 +253,8 @@ class FusedProgram:
         """The same in plain torch, for tensors that no kernel can work on."""
         given = [each for each in inputs if isinstance(each, torch.Tensor)]
         device = given[0].device if given else torch.device("cpu")
-        values = interpret(self._program, inputs, device)
+        done = last_uses(self._program)
+        values = interpret(self._program, inputs, device, done=done)
         made = [values[each.value] for each in self._program.outputs]
         made = [x.clone() if isinstance(x, torch.Tensor) else x for x in made]
         result = self._program.result
