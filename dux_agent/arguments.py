@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from dux_agent.choices import choices
+from dux_agent.choices import check_objective, choices
 from dux_agent.errors import BadArgument
 from dux_sandbox.limits import Limits
 
@@ -54,12 +54,7 @@ def check_model(model: Any, optimizer: Any, objective: Any) -> None:
             f"not the model's; only the model's own were wanted; build it over "
             f"model.parameters() of the very model you pass."
         )
-    if not callable(objective):
-        raise BadArgument(
-            f"objective is a {type(objective).__name__}; a callable (model, batch) -> "
-            f"loss was wanted; pass for instance "
-            f"lambda model, batch: loss(model(batch[0]), batch[1])."
-        )
+    check_objective(objective)
 
 
 def check_number(name: str, value: Any, *, least: int, optional: bool) -> None:

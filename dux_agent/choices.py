@@ -1,4 +1,4 @@
-"""The arguments of `attach` that are one of a few words, and the words."""
+"""The arguments of `attach` that are one of a few words, or a function of yours."""
 
 from __future__ import annotations
 
@@ -45,3 +45,13 @@ def chosen_execution(wanted: Any, parameters: Sequence[torch.Tensor]) -> str:
         return choose(wanted, parameters).name
     except ValueError as error:
         raise BadArgument(str(error)) from None
+
+
+def check_objective(objective: object) -> None:
+    """Raise BadArgument unless the objective can be called."""
+    if not callable(objective):
+        raise BadArgument(
+            f"objective is a {type(objective).__name__}; a callable (model, batch) -> "
+            f"loss was wanted; pass for instance "
+            f"lambda model, batch: loss(model(batch[0]), batch[1])."
+        )

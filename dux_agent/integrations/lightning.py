@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dux_agent.agent import Agent
 from dux_agent.attached import agent_of
 from dux_agent.attaching import attach
+from dux_agent.choices import check_objective
 from dux_agent.errors import BadArgument, MissingExtra
 from dux_agent.integrations.lightning_losses import (
     StepLosses,
@@ -77,9 +78,14 @@ class DuxCallback(Callback):
                 it is known. With several optimizers `run_dir` gets a folder for each.
 
         Raises:
+            BadArgument: an objective cannot be called.
             TypeError: `attach` has no such option.
         """
         inspect.signature(attach).bind(None, None, None, **attach_options)
+        each = objective.values() if isinstance(objective, Mapping) else (objective,)
+        for given in each:
+            if given is not None:
+                check_objective(given)
         self.agents: dict[str, Agent] = {}
         self._objective = objective
         self._options = attach_options

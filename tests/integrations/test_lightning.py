@@ -415,6 +415,12 @@ def test_an_option_that_attach_does_not_have_is_refused_at_once():
         DuxCallback(evry=5)
 
 
+@pytest.mark.parametrize("objective", [42, "loss", {"generator": None, "critic": 1}])
+def test_an_objective_that_cannot_be_called_is_refused_at_once(objective):
+    with pytest.raises(BadArgument, match=r"objective is a .*a callable"):
+        DuxCallback(objective)
+
+
 def test_the_example_trains(capsys):
     example = Path(__file__).parents[2] / "examples" / "lightning_run.py"
 
