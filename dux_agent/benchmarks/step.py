@@ -138,8 +138,6 @@ def _of_rule(
         step = partial(rule.step, (lambda: loss) if rule.requires_closure else None)
         for _ in range(_WARM_UP):
             step()
-        # Kernels are compiled beside the training; a training is longer than this.
-        getattr(rule, "wait_for_kernels", lambda: None)()
         return StepTime(name, size, threads, kind, *timed(step))
     except _FAULTS as error:
         return StepTime(name, size, threads, kind, None, None, _first(error))

@@ -28,7 +28,7 @@ class Forged:
 def replay_of(forged):
     parameter = torch.nn.Parameter(torch.zeros(4, 3))
     parameter.grad = torch.zeros(4, 3)
-    replay = Replay([parameter], forged, Bounds(1 << 20, 1 << 20, 1e9))
+    replay = Replay([parameter], forged, Bounds(1 << 20, 1 << 20, 1 << 30, 1e9))
     return replay, parameter
 
 

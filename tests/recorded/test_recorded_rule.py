@@ -58,6 +58,11 @@ def both(build, source, **more):
     return *rules, groups, others, pairs
 
 
+def assert_near(one, other):
+    """A kernel may round the last bits otherwise; see docs/recorded.md."""
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "path", ["benign/radam.py", "benign/muon.py", "written/sine_rnn_0_rich_epoch2.py"]
 )
@@ -73,13 +78,14 @@ def test_a_rule_runs_recorded_and_does_the_same(build, path):
         inline.step()
 
     assert ("recorded", None) == (recorded.mode, recorded.why)
-    assert all(torch.equal(one, other) for one, other in pairs)
+    for one, other in pairs:
+        assert_near(one, other)
     mine, theirs = recorded.snapshot(), inline.snapshot()
     assert theirs.attributes == mine.attributes
     for index, entry in theirs.state.items():
         assert list(entry) == list(mine.state[index])
         for name, value in entry.items():
-            assert torch.equal(
+            assert_near(
                 torch.as_tensor(value), torch.as_tensor(mine.state[index][name])
             )
     held = sum(

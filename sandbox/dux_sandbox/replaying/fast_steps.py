@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,19 +13,30 @@ from dux_sandbox.recorded.kernels.running import FusedProgram
 from dux_sandbox.recorded.program import Place, Program
 from dux_sandbox.replaying.kept import KeptTree, OptionLeaves
 
-_WORTH_COMPILING = 2
-"""Steps after which it is worth it: many programs are those of one step alone."""
+_log = logging.getLogger(__name__)
+_PATIENCE = 60.0
+"""Seconds that a step waits for its kernels; after that it never has any."""
 
 
 class FastStep:
-    """The kernels of one program, over the parameters of one rule."""
+    """The kernels of one program, over the parameters of one rule.
 
-    def __init__(self, program: Program, parameters: Sequence[torch.Tensor]) -> None:
-        """Nothing is compiled yet."""
+    A program has them from its first step on, or never: a run that is repeated, or goes
+    on from a checkpoint, takes the same steps by kernels however long compiling takes.
+    """
+
+    def __init__(
+        self, program: Program, parameters: Sequence[torch.Tensor], compiles: bool
+    ) -> None:
+        """Begin to compile a program that can be one of many steps."""
         self._program = program
         self._parameters = parameters
-        self._steps = 0
-        self._compilation: Compilation | None = None
+        on_cpu = all(each.device.type == "cpu" for each in parameters)
+        lasts = program.structure is None
+        self._compilation = (
+            Compilation(program) if compiles and lasts and on_cpu else None
+        )
+        self._waits = self._compilation is not None
         self._fused: FusedProgram | None = None
         places = list(enumerate(each.place for each in program.inputs))
         self._given = [(at, place) for at, place in places]
@@ -36,20 +48,17 @@ class FastStep:
         ]
 
     def is_ready(self) -> bool:
-        """Whether its kernels are there. Once it was asked twice, they are compiled."""
-        if self._fused is None:
-            self._steps += 1
-            if self._compilation is not None:
-                self._fused = self._compilation.fused()
-            elif self._steps >= _WORTH_COMPILING and self._program.structure is None:
-                if all(each.device.type == "cpu" for each in self._parameters):
-                    self._compilation = Compilation(self._program)
+        """Whether it has kernels; the first to ask waits until they are compiled."""
+        if self._waits and self._compilation is not None:
+            self._waits = False
+            self._fused = self._compilation.wait(_PATIENCE)
+            if self._fused is None and self._compilation.reason is None:
+                _log.warning(
+                    "a recorded rule runs in plain torch: its kernels were not "
+                    "compiled within %g s",
+                    _PATIENCE,
+                )
         return self._fused is not None
-
-    def wait(self) -> None:
-        """Return when there are kernels, or there will be none."""
-        if self._compilation is not None:
-            self._fused = self._compilation.wait()
 
     def close(self) -> None:
         """End what is being compiled."""

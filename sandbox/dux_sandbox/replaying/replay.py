@@ -68,21 +68,25 @@ class Replay:
             it raises comes out, and nothing has changed.
         recordings: how often it was recorded.
         steps: how many steps it has taken.
-        compiles: whether programs that last get kernels.
     """
 
     def __init__(
-        self, parameters: Sequence[torch.Tensor], records: Records, bounds: Bounds
+        self,
+        parameters: Sequence[torch.Tensor],
+        records: Records,
+        bounds: Bounds,
+        compiles: bool = False,
     ) -> None:
+        """Begin with nothing; `compiles`: programs that last get kernels."""
         self.kept = KeptTree()
         self.accept: Callable[[list[dict[str, Any]]], None] | None = None
         self.options: list[dict[str, Any]] = []
         self.recordings = 0
         self.steps = 0
-        self.compiles = False
         self._parameters = list(parameters)
         self._records = records
         self._bounds = bounds
+        self._compiles = compiles
         self._branches = Branches()
         self._leaves: tuple[list[dict[str, Any]], int, OptionLeaves] | None = None
 
@@ -127,11 +131,6 @@ class Replay:
         self.steps += 1
         return result
 
-    def wait_for_kernels(self) -> None:
-        """Return when nothing is being compiled any more."""
-        for branch in self._branches:
-            branch.fast.wait()
-
     def close(self) -> None:
         """End what is being compiled."""
         for branch in self._branches:
@@ -149,7 +148,7 @@ class Replay:
         self, program: Program, types: tuple[ValueType, ...], calls: int, path: Path
     ) -> Branch:
         run = _interpreter(program, self._device())
-        fast = FastStep(program, self._parameters)
+        fast = FastStep(program, self._parameters, self._compiles)
         return Branch(program, types, calls, path, run, fast)
 
     def foresee(self, present: list[bool], closure: str | None) -> Branch:
@@ -188,7 +187,7 @@ class Replay:
     def _try(self, branch: Branch, loss: Any, options: OptionLeaves) -> tuple[Any, int]:
         """All values, or that the step was taken; or which guard does not hold."""
         try:
-            if self.compiles and branch.fast.is_ready():
+            if branch.fast.is_ready():
                 agree = partial(self._agree, options)
                 return _Taken(branch.fast.run(self.kept, options, loss, agree)), 0
             inputs = [

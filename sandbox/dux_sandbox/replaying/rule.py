@@ -115,13 +115,12 @@ class RecordedRule:
             setattr(self, name, getattr(process, name))
         self.takes_closure = process.takes_closure
         bounds = bounds_for(self._parameters, self._limits)
-        replay = Replay(self._parameters, process, bounds)
+        replay = Replay(self._parameters, process, bounds, compiles=True)
         replay.build(process.program)
         self._foresee(replay)
         prove(source, groups, process, bounds, self._limits, self._seed)
         replay.options = [dict(each) for each in self.options]
         replay.accept = self._accept
-        replay.compiles = True
         self._groups = ToldGroups(groups, self.options)
         self._replay = replay
 
@@ -266,11 +265,6 @@ class RecordedRule:
         self.takes_closure = rule.takes_closure
         self._isolated = rule
         self._let_go()
-
-    def wait_for_kernels(self) -> None:
-        """Return when no program of it is being compiled: to measure, or to compare."""
-        if self._replay is not None:
-            self._replay.wait_for_kernels()
 
     def snapshot(self) -> RuleState:
         """Copies of what the rule has learned."""
