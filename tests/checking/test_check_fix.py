@@ -249,15 +249,6 @@ KINDS |= {
         "nothing",
         "the global kept begins as None",
     ),
-    "what is repeated": (
-        source(
-            "from itertools import chain, repeat",
-            body="for a in chain([0.5], repeat(0.25, 3)):\n"
-            "                        p.mul_(a)",
-        ),
-        "repeat",
-        "repeat(0.25, 3) is written as ([0.25] * (3))",
-    ),
     "an enumeration": (
         source(
             "from enum import Enum, auto",
@@ -657,7 +648,6 @@ def test_a_class_that_wants_a_rate_is_compared_with_the_usual_one(wanted):
 
 # What a file computes from where it runs; in the jail that is another place.
 SURROUNDINGS = {
-    "the environment": ("import os", 'float(os.environ.get("RATE", "0.5"))'),
     "the clock": ("import datetime", "datetime.datetime.now().year / 4096"),
     "the process": ("import os", "os.getpid() * 0 + 0.25"),
     "the arguments": ("import sys", "0.25 * len(sys.argv[:1])"),

@@ -134,7 +134,6 @@ IN_STEP = {
     "partial_func": "import functools\nfunctools.partial(len).func",
     "self_of_builtin": "len.__self__",
     "doc": "p.__doc__",
-    "name_mangled": "self.__secret = 1",
     "mangled_read": "self.__secret",
     # builtins
     "eval": "eval('1')",
@@ -193,7 +192,6 @@ IN_STEP = {
     "from_c": "from torch import _C",
     "torch_os": "torch.os.system('x')",
     "torch_sys": "torch.sys",
-    "torch_save": "torch.save(p, 'x')",
     "torch_load": "torch.load('x')",
     "torch_from_file": "torch.from_file('x')",
     "torch_ops": "torch.ops.load_library('x')",
@@ -204,7 +202,6 @@ IN_STEP = {
     "torch_multiprocessing": "torch.multiprocessing.spawn(len)",
     "torch_distributed": "torch.distributed.TCPStore('x', 1)",
     "torch_hub": "torch.hub.load('x', 'y')",
-    "torch_vmap": "torch.vmap(len)",
     "torch_frombuffer": "torch.frombuffer(p)",
     "torch_from_numpy": "torch.from_numpy(p)",
     "functional_torch": "F.torch",
@@ -213,7 +210,6 @@ IN_STEP = {
     "alias_of_torch": "t = torch\nt.os.system('x')",
     "typing_hints": "import typing\ntyping.get_type_hints(self.step)",
     "itertools_count": "import itertools\nitertools.count()",
-    "itertools_repeat": "from itertools import repeat",
     "itertools_product": "from itertools import product",
     # tensors
     "numpy": "p.numpy().tofile('x')",
@@ -262,7 +258,6 @@ IN_STEP = {
     "deterministic": "torch.use_deterministic_algorithms(True)",
     "printoptions": "torch.set_printoptions(precision=1)",
     "anomaly": "torch.autograd.set_detect_anomaly(True)",
-    "backends": "torch.backends.cudnn.enabled = False",
     # the optimizer's own
     "groups_replaced": "self.param_groups = []",
     "state_replaced": "self.state = {}",
@@ -410,7 +405,7 @@ METHODS = {
     __init_subclass__ __class_getitem__ __set_name__ __get__ __set__ __delete__
     __prepare__ __instancecheck__ __subclasshook__ __mro_entries__ __dir__ __sizeof__
     __deepcopy__ __copy__ __torch_function__ __array__ __index__ __float__ __int__
-    __add__ __radd__ __iadd__ __lt__ __await__ __aiter__ __buffer__ __bytes__ __call
+    __add__ __radd__ __iadd__ __lt__ __await__ __aiter__ __buffer__ __bytes__
     register_step_pre_hook register_state_dict_post_hook profile_hook_step
     _patch_step_function _optimizer_step_code""".split()
 }

@@ -27,9 +27,13 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DUX_CACHE", str(tmp_path.parent / "cache"))
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
+    forget_modules()
     yield tmp_path
-    for name in set(sys.modules) - before:
+    forget_modules()
+
+
+def forget_modules():
+    for name in list(sys.modules):
         if name.startswith(("mine", "dux_task_")):
             del sys.modules[name]
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -286,6 +287,7 @@ def test_a_file_of_ones_own_is_tuned_and_named_again_to_go_on(
     text, task, words, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
     (tmp_path / "mine.py").write_text(text)
     params = [
         each

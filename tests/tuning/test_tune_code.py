@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -406,11 +407,12 @@ def test_rows_of_ones_own_are_named_by_the_function_that_gives_them(
     tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "own_rows.py").write_text(MINE)
 
-    done = dux("tune", "mine.py:build", "--code", "--budget", 1, "--run-dir", "run")
+    done = dux("tune", "own_rows.py:build", "--code", "--budget", 1, "--run-dir", "run")
     alone = dux("tune", "--resume", "run")
-    named = dux("tune", "mine.py:build", "--resume", "run")
+    named = dux("tune", "own_rows.py:build", "--resume", "run")
 
     assert 0 == done.exit_code, done.output
     assert (2, True) == (alone.exit_code, "say it again" in alone.output)

@@ -34,7 +34,6 @@ _OF_TWO = {
     "operator.sub": "-",
     "operator.truediv": "/",
 }
-_REPEATED = "itertools.repeat"
 _COPIES = frozenset(["copy.copy", "copy.deepcopy"])
 _POWERS = frozenset(["numpy.power", "numpy.float_power"])
 
@@ -92,8 +91,6 @@ def _of_call(draft: Draft, node: ast.Call, aliases: dict[str, str]) -> str | Non
     ]
     if path in _COPIES and len(written) == 1:
         return f"{written[0] if simple[0] else f'({written[0]})'}.clone()"
-    if path == _REPEATED and len(written) == 2:
-        return f"([{written[0]}] * ({written[1]}))"
     if path in _POWERS and len(written) == 2:
         return f"(({written[0]}) ** ({written[1]}))"
     if path == "numpy.square" and len(written) == 1:
