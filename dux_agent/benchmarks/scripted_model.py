@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Sequence
 from typing import Any
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatResult
-
-from dux_graphs.offline.model import reply_of_rules
+from dux_graphs.offline.model import WrittenModel
 from dux_prompts.tuning.space import Space
 
 _ERRING = 0.3  # of the replies
 
 
-class ScriptedModel(BaseChatModel):
+class ScriptedModel(WrittenModel):
     """Answers by its seed and by what it is asked; the same prompt, the same answer.
 
     Attributes:
@@ -35,19 +31,9 @@ class ScriptedModel(BaseChatModel):
 
     model_config = {"arbitrary_types_allowed": True}
 
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
-        texts = [str(message.text) for message in messages]
-        rng = random.Random(f"{self.seed}:{len(texts)}:{texts[-1]}")
+    def answer(self, chat: Sequence[tuple[str, str]]) -> str:
+        """A drawn configuration, or an error of those that are known."""
+        rng = random.Random(f"{self.seed}:{len(chat)}:{chat[-1][1]}")
         config: dict[str, Any] = self.space.draw(rng)
         written = json.dumps(config)
         if rng.random() < _ERRING:
@@ -61,5 +47,4 @@ class ScriptedModel(BaseChatModel):
                     f"{written}\n{written}",
                 )
             )
-        reply = f"A scripted draw, and no language model's.\n{written}"
-        return reply_of_rules(self.model_name, texts, reply)
+        return f"A scripted draw, and no language model's.\n{written}"

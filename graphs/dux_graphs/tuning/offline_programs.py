@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from langchain_core.callbacks import CallbackManagerForLLMRun
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatResult
-
-from dux_graphs.offline.model import reply_of_rules
+from dux_graphs.offline.model import WrittenModel
 from dux_prompts.figures import fenced
 from dux_prompts.tuning.general_programs import GENERAL_PROGRAMS, drawn_program
 from dux_prompts.tuning.program import SOURCE
 from dux_prompts.tuning.study_view import StudyView
 
 
-class OfflinePrograms(BaseChatModel):
+class OfflinePrograms(WrittenModel):
     """Rule-based stand-in for a language model in a study of code; it is NOT one.
 
     A fixed list of general programs that name no task, one after the other, then
@@ -33,17 +27,8 @@ class OfflinePrograms(BaseChatModel):
     seed: int = 0
     model_name: str = "offline-rule"
 
-    @property
-    def _llm_type(self) -> str:
-        return "offline-rule"
-
-    def _generate(
-        self,
-        messages: list[BaseMessage],
-        stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
-        **kwargs: Any,
-    ) -> ChatResult:
+    def answer(self, chat: Sequence[tuple[str, str]]) -> str:
+        """The next program, and why."""
         view = self.view()
         known = {str(row.config[SOURCE]) for row in view.trials}
         known |= {str(config[SOURCE]) for config in view.pending}
@@ -54,5 +39,4 @@ class OfflinePrograms(BaseChatModel):
         else:
             why = "The list is over: a perceptron of drawn numbers."
             source = drawn_program(random.Random(f"{self.seed}:{len(known)}"))
-        reply = f"{why}\n\n{fenced(source)}\n"
-        return reply_of_rules(self.model_name, [str(m.text) for m in messages], reply)
+        return f"{why}\n\n{fenced(source)}\n"
