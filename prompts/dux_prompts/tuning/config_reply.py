@@ -43,12 +43,8 @@ def read_configuration(text: str) -> Configuration | Finding:
     Configuration(config={'C': 0.5}, why='C was too large.')
     """
     if len(text) > REPLY_CHARACTERS:
-        return _found(
-            f"the reply has {len(text)} characters, more than {REPLY_CHARACTERS}"
-        )
-    text = cleaned(text)
-    answer = answer_behind(text)
-    text = text if answer is None else answer
+        return _found(too_long(text))
+    text = answer_in(text)
     try:
         objects = _objects(text)
     except _Unsound as error:
@@ -67,6 +63,18 @@ def read_configuration(text: str) -> Configuration | Finding:
         return _found(f"{nested[0][:80]!r} holds a list or an object, and no value")
     why = " ".join(_FENCE.sub(" ", text[:begin]).split())
     return Configuration(config, why[:WHY_CHARACTERS])
+
+
+def too_long(text: str) -> str:
+    """What is wrong with a reply of more characters than are read."""
+    return f"the reply has {len(text)} characters, more than {REPLY_CHARACTERS}"
+
+
+def answer_in(text: str) -> str:
+    """A reply without what a model thinks before it."""
+    text = cleaned(text)
+    answer = answer_behind(text)
+    return text if answer is None else answer
 
 
 def _objects(text: str) -> list[tuple[int, int, dict[str, Any]]]:

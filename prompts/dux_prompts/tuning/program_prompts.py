@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dux_prompts.brief import MOST_FINDINGS
 from dux_prompts.tuning.program import SOURCE, headline
 from dux_prompts.tuning.prompts import TASK_CHARACTERS, left_text, render, value_text
+from dux_prompts.tuning.prompts import render_repair as _render_repair
 from dux_prompts.tuning.study_view import StudyView, TrialRow
 from dux_sandbox.programs.hparams import LOSSES, SCHEDULES
 
@@ -71,14 +71,8 @@ def render_next(view: StudyView, *, reasoning: bool, prompts: str | None) -> str
 def render_repair(
     attempts: Sequence[Mapping[str, Any]], tries_left: int, *, prompts: str | None
 ) -> str:
-    """What was found in the last program.
-
-    Raises:
-        BriefError: as for `render_system`.
-    """
-    found = [each for attempt in attempts for each in attempt["findings"]]
-    names = {"findings": found[:MOST_FINDINGS], "tries_left": tries_left}
-    return render("repair.md", prompts, names, _FOLDER)
+    """What was found in the last program; see `prompts.render_repair`."""
+    return _render_repair(attempts, tries_left, prompts=prompts, kind=_FOLDER)
 
 
 def _row(row: TrialRow, most: int = _SOURCE_CHARACTERS) -> dict[str, Any]:

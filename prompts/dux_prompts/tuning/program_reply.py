@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dux_prompts.reply import REPLY_CHARACTERS, cleaned
+from dux_prompts.reply import REPLY_CHARACTERS
 from dux_prompts.reply_blocks import Block, Parts, parts_of
 from dux_prompts.reply_sources import plain, without_prose_behind
-from dux_prompts.thinking import answer_behind
-from dux_prompts.tuning.config_reply import WHY_CHARACTERS, Configuration
+from dux_prompts.tuning.config_reply import (
+    WHY_CHARACTERS,
+    Configuration,
+    answer_in,
+    too_long,
+)
 from dux_prompts.tuning.program import SOURCE
 from dux_sandbox.findings import Finding
 from dux_sandbox.programs.contract import examine, tree_of
@@ -27,12 +31,8 @@ def read_program(text: str) -> Configuration | Finding:
     {'source': 'def fit_predict(a, b, c, d): ...\\n'}
     """
     if len(text) > REPLY_CHARACTERS:
-        return _found(
-            f"the reply has {len(text)} characters, more than {REPLY_CHARACTERS}"
-        )
-    text = cleaned(text)
-    answer = answer_behind(text)
-    text = text if answer is None else answer
+        return _found(too_long(text))
+    text = answer_in(text)
     if not text.strip():
         return _found("found an empty reply, or thoughts and no answer behind them")
     parts = _parts(text)

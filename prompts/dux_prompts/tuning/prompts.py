@@ -81,16 +81,23 @@ def render_next(
 
 
 def render_repair(
-    attempts: Sequence[Mapping[str, Any]], tries_left: int, *, prompts: str | None
+    attempts: Sequence[Mapping[str, Any]],
+    tries_left: int,
+    *,
+    prompts: str | None,
+    kind: str = "tune",
 ) -> str:
-    """What was found in the last configuration.
+    """What was found in the last configuration, or the last program.
+
+    Args:
+        kind: as for `render`.
 
     Raises:
         BriefError: as for `render_system`.
     """
     found = [each for attempt in attempts for each in attempt["findings"]]
     names = {"findings": found[:MOST_FINDINGS], "tries_left": tries_left}
-    return render("repair.md", prompts, names)
+    return render("repair.md", prompts, names, kind)
 
 
 def check_prompts(prompts: str | None) -> str | None:
