@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import torch
 
     from dux_sandbox.limits import Limits
-    from dux_sandbox.process.isolated import IsolatedRule
-    from dux_sandbox.replaying.rule import RecordedRule
     from dux_sandbox.running_rule import ParamGroups, RunningRule
 
 AUTO = "auto"
@@ -60,7 +58,31 @@ class Execution(Protocol):
         """
 
 
-class Isolated:
+class _Kind:
+    """A kind of ours: it builds a rule, which then goes on from the one before."""
+
+    def build(
+        self,
+        source: str,
+        groups: ParamGroups,
+        *,
+        limits: Limits,
+        seed: int,
+        predecessor: RunningRule | None = None,
+    ) -> RunningRule:
+        """See `Execution.build`."""
+        rule = self._build(source, groups, limits, seed)
+        if predecessor is not None:
+            _go_on_from(predecessor, rule, groups)
+        return rule
+
+    def _build(
+        self, source: str, groups: ParamGroups, limits: Limits, seed: int
+    ) -> RunningRule:
+        raise NotImplementedError
+
+
+class Isolated(_Kind):
     """In a jailed process of its own, for the rule's whole life."""
 
     name = "isolated"
@@ -74,25 +96,15 @@ class Isolated:
                 return f"parameter {index} is on {parameter.device}, not on the CPU"
         return None
 
-    def build(
-        self,
-        source: str,
-        groups: ParamGroups,
-        *,
-        limits: Limits,
-        seed: int,
-        predecessor: RunningRule | None = None,
-        ahead: bool = False,
-    ) -> IsolatedRule:
-        """See `Execution.build`, and for `ahead` that of `IsolatedRule`."""
+    def _build(
+        self, source: str, groups: ParamGroups, limits: Limits, seed: int
+    ) -> RunningRule:
         from dux_sandbox.process.isolated import IsolatedRule
 
-        rule = IsolatedRule.build(source, groups, limits=limits, seed=seed, ahead=ahead)
-        go_on_from(predecessor, rule, groups)
-        return rule
+        return IsolatedRule.build(source, groups, limits=limits, seed=seed)
 
 
-class Inline:
+class Inline(_Kind):
     """In this process, as a guarded class: a rule that means harm may get out."""
 
     name = "inline"
@@ -101,24 +113,15 @@ class Inline:
         """Nothing speaks against it that can be seen of parameters."""
         return None
 
-    def build(
-        self,
-        source: str,
-        groups: ParamGroups,
-        *,
-        limits: Limits,
-        seed: int,
-        predecessor: RunningRule | None = None,
+    def _build(
+        self, source: str, groups: ParamGroups, limits: Limits, seed: int
     ) -> RunningRule:
-        """See `Execution.build`."""
         from dux_sandbox.running import InlineRule
 
-        rule = InlineRule.build(source, groups)
-        go_on_from(predecessor, rule, groups)
-        return rule
+        return InlineRule.build(source, groups)
 
 
-class Recorded:
+class Recorded(_Kind):
     """As a program that was recorded in a jailed process, verified and proven.
 
     A rule that cannot be recorded runs isolated, or not at all where it cannot be that.
@@ -130,21 +133,12 @@ class Recorded:
         """It wants Linux."""
         return None if sys.platform == "linux" else ISOLATED.reason_against([])
 
-    def build(
-        self,
-        source: str,
-        groups: ParamGroups,
-        *,
-        limits: Limits,
-        seed: int,
-        predecessor: RunningRule | None = None,
-    ) -> RecordedRule:
-        """See `Execution.build`."""
+    def _build(
+        self, source: str, groups: ParamGroups, limits: Limits, seed: int
+    ) -> RunningRule:
         from dux_sandbox.replaying.rule import RecordedRule
 
-        rule = RecordedRule.build(source, groups, limits=limits, seed=seed)
-        go_on_from(predecessor, rule, groups)
-        return rule
+        return RecordedRule.build(source, groups, limits=limits, seed=seed)
 
 
 ISOLATED = Isolated()
@@ -195,16 +189,14 @@ def _described(found: object) -> str:
     return f"a {type(found).__name__}" + (f" of the name {name!r}" if name else "")
 
 
-def go_on_from(
-    predecessor: RunningRule | None, rule: RunningRule, groups: ParamGroups
+def _go_on_from(
+    predecessor: RunningRule, rule: RunningRule, groups: ParamGroups
 ) -> None:
-    """Give a rule that was just built all that its predecessor has learned, if any.
+    """Give a rule that was just built all that its predecessor has learned.
 
     Raises:
         RuleFailed: one of the two failed; the new one is closed.
     """
-    if predecessor is None:
-        return
     try:
         rule.restore(predecessor.snapshot())
     except BaseException:

@@ -23,7 +23,6 @@ from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
 from dux_sandbox.dry_runs.slices import UNLIKE, Slices, at_once, within
 from dux_sandbox.dry_runs.twin_training import TwinTraining
-from dux_sandbox.executions import ISOLATED
 from dux_sandbox.findings import DryRunReport, Finding, RuleFailed, SourceRejected
 from dux_sandbox.group_shares import share_out, shares_of
 from dux_sandbox.limits import Limits
@@ -193,7 +192,7 @@ def _try_proposal(
     if trial.sliced:
         yield UNLIKE
     try:
-        rule = ISOLATED.build(
+        rule = IsolatedRule.build(
             source, groups, limits=limits, seed=trial.seed, ahead=followed
         )
         if rule.requires_closure and not trial.closure:
