@@ -111,9 +111,7 @@ class RecordedRule:
         require_plain(self._parameters)
         process = RecordingProcess(source, groups, limits=self._limits, warm=warm)
         self._process = process
-        for name in ("defaults", "options", "carry", "requires_closure"):
-            setattr(self, name, getattr(process, name))
-        self.takes_closure = process.takes_closure
+        self._say_as(process)
         bounds = bounds_for(self._parameters, self._limits)
         replay = Replay(self._parameters, process, bounds, compiles=True)
         replay.build(process.program)
@@ -123,6 +121,13 @@ class RecordedRule:
         replay.accept = self._accept
         self._groups = ToldGroups(groups, self.options)
         self._replay = replay
+
+    def _say_as(self, other: RecordingProcess | IsolatedRule) -> None:
+        """Say of the rule what whoever has built it does."""
+        self.defaults, self.options = other.defaults, other.options
+        self.carry = other.carry
+        self.requires_closure = other.requires_closure
+        self.takes_closure = other.takes_closure
 
     def _foresee(self, replay: Replay) -> None:
         """Record a first step with a closure and without, to know what it does."""
@@ -260,9 +265,7 @@ class RecordedRule:
                 rule.close()
                 raise
             rule.bind(groups, learned[1])
-        for name in ("defaults", "options", "carry", "requires_closure"):
-            setattr(self, name, getattr(rule, name))
-        self.takes_closure = rule.takes_closure
+        self._say_as(rule)
         self._isolated = rule
         self._let_go()
 

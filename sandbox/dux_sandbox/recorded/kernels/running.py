@@ -47,6 +47,7 @@ class FusedProgram:
         self.finite = True
         self._plan, self._program = plan, plan.program
         self._numbers = Numbers(plan)
+        self._last = last_uses(self._program)
         self._work: Work | None = None
         self._slots: list[list[tuple[int, ...]]] = []
         self._pointers: list[int] = []
@@ -166,7 +167,7 @@ class FusedProgram:
         except (ArithmeticError, ValueError, RuntimeError, GuardFailed):
             # What the rule would have met comes first, and whether it does is for the
             # interpreter to say: a stage may be ahead of a guard.
-            interpret(self._program, inputs)
+            interpret(self._program, inputs, done=self._last)
             raise
         written = [each for each in outputs if each is not None]
         if written:
@@ -253,8 +254,7 @@ class FusedProgram:
         """The same in plain torch, for tensors that no kernel can work on."""
         given = [each for each in inputs if isinstance(each, torch.Tensor)]
         device = given[0].device if given else torch.device("cpu")
-        done = last_uses(self._program)
-        values = interpret(self._program, inputs, device, done=done)
+        values = interpret(self._program, inputs, device, done=self._last)
         made = [values[each.value] for each in self._program.outputs]
         made = [x.clone() if isinstance(x, torch.Tensor) else x for x in made]
         result = self._program.result
