@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from dux_agent.benchmarks.code_digest import code_digest
 from dux_agent.benchmarks.evaluations import Evaluations
 from dux_agent.benchmarks.kept_rows import KeptRows, digest_of, name_of_file
 from dux_agent.benchmarks.scripted_model import ScriptedModel
+from dux_agent.benchmarks.study_measures import DEFAULTS
 from dux_agent.errors import BadArgument
 from dux_agent.tuning.plan import SAMPLERS
 from dux_agent.tuning.study import Study, best_of
@@ -20,6 +22,7 @@ from dux_agent.tuning.tuner import Tuner
 from dux_agent.tuning_tasks.measures import Errors
 
 _SHARE = 0.3
+_LM = "lm"
 _MADE_OF = ("dux_agent.tuning", "dux_graphs.tuning", "dux_prompts.tuning")
 _PACKAGES = ("optuna", "cmaes", "scipy", "torch", "numpy")
 
@@ -70,7 +73,11 @@ class Method:
     @property
     def title(self) -> str:
         """As a table calls it: no row is taken for a language model's that is none."""
-        named = {"offline": "offline rule", "scripted": "scripted (no language model)"}
+        named = {
+            "offline": "offline rule",
+            "scripted": "scripted (no language model)",
+            "random": "random, one search a seed",
+        }
         first = named.get(self.model, self.model)
         if self.model == self.name:
             return first
@@ -98,6 +105,38 @@ class Method:
                 f"wanted; write for instance offline>gp."
             )
         Tuner(evaluations.space, **self.options(evaluations, 0))
+
+
+def methods_of(names: Iterable[str], lm: str | None) -> tuple[Method, ...]:
+    """The methods that are run, in the order of their names, each once.
+
+    Args:
+        names: as `Method` takes them, with "lm" for the model that `lm` names;
+            "defaults" is a row of every table, and no search. Where a language model
+            is asked the written rule is beside it, asked for or not.
+        lm: a language model's name; it is asked alone where no name holds "lm".
+
+    Raises:
+        BadArgument: a name holds "lm", and there is none.
+    """
+    listed = list(names)
+    if lm is not None and not any(Method(each).model == _LM for each in listed):
+        listed.insert(0, _LM)
+    found = []
+    for each in listed:
+        method = Method(each)
+        if method.model == _LM:
+            if lm is None:
+                raise BadArgument(
+                    f"a method is {each!r} and no language model is named; one was "
+                    f"wanted; pass --lm, for instance --lm ollama:qwen3."
+                )
+            method = Method(lm + each[len(_LM) :])
+        if each != DEFAULTS:
+            found.append(method)
+    if any(method.asks for method in found):
+        found.append(Method("offline"))
+    return tuple(dict.fromkeys(found))
 
 
 def searched(

@@ -18,7 +18,7 @@ from typing import Any
 
 from dux_agent.benchmarks.evaluations import CODE_SUITE, Evaluations
 from dux_agent.benchmarks.kept_rows import KeptRows
-from dux_agent.benchmarks.methods import Ended, Method, searched
+from dux_agent.benchmarks.methods import Ended, Method, methods_of, searched
 from dux_agent.benchmarks.study_measures import (
     DEFAULTS,
     SEEDED,
@@ -49,7 +49,8 @@ class Comparison:
     """What a benchmark of studies found.
 
     Attributes:
-        suite, seeds, budgets, methods: as they were asked for.
+        suite, seeds, budgets: as they were asked for.
+        methods: names of those that were run.
         pools: budget -> random configurations a task.
         errors: budget -> method -> task -> one pair of validation and test error for
             each seed; test is NaN where a task has none.
@@ -57,7 +58,7 @@ class Comparison:
             half of its 95 % interval over seeds.
         courses: "validation" or "test" -> method -> (evaluations, mean error over tasks
             and seeds) of the best so far, to the largest budget.
-        versions: of what it was found with.
+        versions: of what it was found with, and on what machine.
     """
 
     suite: str
@@ -79,6 +80,7 @@ def compare(
     suite: str,
     methods: Sequence[str],
     *,
+    lm: str | None = None,
     budgets: Sequence[int] = (10, 30),
     seeds: Iterable[int] = (0,),
     pool: int | None = None,
@@ -89,7 +91,7 @@ def compare(
 
     Args:
         suite: a name in `ALL_SUITES`, or the names of tasks with commas between.
-        methods: names as `Method` takes them.
+        methods, lm: as `methods_of` takes them.
         budgets: evaluations; a search is run once, to the largest, but one with ">"
             for each.
         seeds: of the methods; the written rule has none and is run once.
@@ -111,7 +113,7 @@ def compare(
                 f"was wanted; pass --pool {budget}."
             )
     budgets = sorted(set(budgets))
-    found = [Method(name) for name in methods]
+    found = methods_of(methods, lm)
     tasks = [Evaluations(name, folder) for name in names]
     for method in found:
         method.check(tasks[0])
@@ -131,7 +133,7 @@ def compare(
         suite=suite,
         seeds=several,
         budgets=tuple(budgets),
-        methods=tuple(methods),
+        methods=tuple(method.name for method in found),
         pools={str(budget): size for budget, size in pools.items()},
         errors=errors,
         measures={budget: measures_of(held) for budget, held in errors.items()},
@@ -204,7 +206,10 @@ class Courses:
 
 
 def _versions() -> dict[str, str]:
-    told = {"python": platform.python_version()}
+    told = {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
     for package in ("numpy", "scikit-learn", "optuna", "torch"):
         try:
             told[package] = metadata.version(package)

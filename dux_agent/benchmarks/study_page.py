@@ -11,9 +11,11 @@ from dux_agent.benchmarks.studies import Comparison
 from dux_agent.benchmarks.study_measures import DEFAULTS, SEEDED
 from dux_agent.benchmarks.study_tables import (
     COLUMNS,
+    SCRIPTED,
     as_text,
     every,
     ranked,
+    scripted,
     summary,
     title_of,
 )
@@ -75,7 +77,7 @@ def _view(found: Comparison) -> dict[str, Any]:
     return {
         "title": f"Methods of tuning over {found.suite}"[:200],
         "summary": summary(found),
-        "scripted": any(name.startswith("scripted") for name in found.methods),
+        "scripted": SCRIPTED if scripted(found) else "",
         "legend": [(style, title_of(name)) for name, style in styles.items()],
         "courses": courses,
         "heads": [head for head, _ in COLUMNS.values()],

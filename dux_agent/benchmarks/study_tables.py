@@ -22,6 +22,11 @@ COLUMNS = {
 }
 """Measure -> what a column says, and digits behind the point."""
 
+SCRIPTED = (
+    "A scripted model stood in for a language model: its rows say nothing of any, and "
+    "no figure of them is to be quoted."
+)
+
 
 def summary(found: Comparison) -> str:
     """What the figures hang on, in a few sentences."""
@@ -35,6 +40,11 @@ def summary(found: Comparison) -> str:
         f"the 95 % interval of single seeds; a row without ± has one seed, or none. "
         f"{versions}."
     )
+
+
+def scripted(found: Comparison) -> bool:
+    """Whether a row is that of a scripted model, which stands in for another."""
+    return any(Method(name).model == "scripted" for name in found.methods)
 
 
 def title_of(method: str) -> str:
@@ -66,6 +76,8 @@ def as_text(found: Comparison, *, every_task: bool = False) -> str:
         every_task: one more for each budget, of every task.
     """
     lines = [summary(found)]
+    if scripted(found):
+        lines += ["", SCRIPTED]
     for budget, told in found.measures.items():
         for which, rows in told.items():
             lines += ["", f"{budget} evaluations, {which} error, against random search"]

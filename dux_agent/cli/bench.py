@@ -28,7 +28,8 @@ def bench(
         str | None,
         typer.Option(
             help="Of prompts: the language model that is asked, and paid, five times "
-            "with each vocabulary. Of figures: who tunes.",
+            "with each vocabulary. Of figures: who tunes. Of tune: one more method, or "
+            "what lm is in --methods.",
             show_default=False,
         ),
     ] = None,
@@ -41,9 +42,9 @@ def bench(
     methods: Annotated[
         str,
         typer.Option(
-            help="Of tune: offline, tpe, gp, cmaes, a model's name, scripted (stands "
-            "in for one); offline>gp: it goes on from a third; offline%gp: the model "
-            "overrides three in ten."
+            help="Of tune: offline, tpe, gp, cmaes, random (a search a seed), lm or a "
+            "model's name, scripted (stands in for one); lm>gp: it goes on from a "
+            "third; lm%gp: the model overrides three in ten."
         ),
     ] = "offline",
     budgets: Annotated[
@@ -95,13 +96,16 @@ def bench(
     step` times one step of each rule wherever its code can run, beside torch's AdamW.
     """
     with one_line_errors():
-        if (lm is None) == (name in _OF_MODELS):
+        if name == "tune":
+            counts = _numbers(budgets, "--budgets"), range(seeds), pool
+            _tune(suite, methods.split(","), lm, *counts, folder, output)
+        elif (lm is None) == (name in _OF_MODELS):
             raise BadArgument(
                 f"--lm was {'left out' if lm is None else 'given'}; a language model "
-                f"was wanted for {' and '.join(_OF_MODELS)}, and for nothing else; run "
-                f"for instance dux bench prompts --lm ollama:qwen3."
+                f"was wanted for {', '.join(_OF_MODELS)} and tune, and for nothing "
+                f"else; run for instance dux bench prompts --lm ollama:qwen3."
             )
-        if lm is not None:
+        elif lm is not None:
             first = _numbers(budgets, "--budgets")[0]
             for line in _of_model(name, lm, folder, first, seeds):
                 Console().print(line, markup=False, highlight=False, soft_wrap=True)
@@ -109,9 +113,6 @@ def bench(
             _steps(
                 sizes.split(","), _numbers(threads, "--threads"), rules, output, plot
             )
-        elif name == "tune":
-            counts = _numbers(budgets, "--budgets"), range(seeds), pool
-            _tune(suite, methods.split(","), *counts, folder, output)
         else:
             from dux_agent.benchmarks import run_benchmarks
 
@@ -139,6 +140,7 @@ def _of_model(
 def _tune(
     suite: str,
     methods: list[str],
+    lm: str | None,
     budgets: list[int],
     seeds: range,
     pool: int | None,
@@ -153,6 +155,7 @@ def _tune(
     found = compare(
         suite,
         methods,
+        lm=lm,
         budgets=budgets,
         seeds=seeds,
         pool=pool,

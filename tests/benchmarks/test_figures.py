@@ -84,7 +84,7 @@ def test_a_model_that_is_not_there_ends_in_one_line(evaluated, tmp_path):
     [
         ["figures"],
         ["figures", "--lm", "scripted"],
-        ["tune", "--lm", "offline"],
+        ["step", "--lm", "offline"],
         ["--lm", "offline"],
         ["figures", "--lm", "offline", "--folder", "f", "--seeds", "0"],
         ["figures", "--lm", "offline", "--folder", "f", "--budgets", "few"],

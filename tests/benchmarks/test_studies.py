@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from dux_agent.benchmarks.methods import methods_of
 from dux_agent.benchmarks.scripted_model import ScriptedModel
 from dux_agent.benchmarks.studies import compare
 from dux_agent.benchmarks.study_measures import DEFAULTS, SEEDED, measures_of
@@ -152,6 +153,34 @@ def test_no_row_of_a_model_stands_without_random_search_from_the_defaults(tmp_pa
     assert json.loads((tmp_path / "figures.json").read_text())["budgets"] == [3]
 
 
+@pytest.mark.parametrize("model", ["scripted", "scripted>random", "scripted%random"])
+def test_beside_a_model_stands_the_written_rule_and_the_text_says_who_it_was(model):
+    found = compare("lr:wine", [model], budgets=(3,), pool=5)
+
+    assert {model, "offline", RANDOM, DEFAULTS, SEEDED} == set(found.errors["3"])
+    assert "no figure of them is to be quoted" in as_text(found)
+    assert "machine" in found.versions
+
+
+@pytest.mark.parametrize(
+    ("names", "run"),
+    [
+        (["tpe", "defaults"], ["scripted", "tpe", "offline"]),
+        (["lm>random", "lm"], ["scripted>random", "scripted", "offline"]),
+        (["offline", "lm%random"], ["offline", "scripted%random"]),
+        (["defaults"], ["scripted", "offline"]),
+    ],
+)
+def test_the_model_that_lm_names_is_run_as_the_methods_say(names, run):
+    assert run == [method.name for method in methods_of(names, "scripted")]
+
+
+def test_without_a_model_that_is_named_none_can_be_run():
+    assert () == methods_of(["defaults"], None)
+    with pytest.raises(BadArgument, match="--lm"):
+        methods_of(["lm>tpe"], None)
+
+
 def test_the_page_has_the_courses_and_the_ranks_by_budget(tmp_path):
     found = compare("lr:wine", ["offline"], budgets=(3, 2), pool=5)
 
@@ -196,12 +225,14 @@ def test_a_pool_smaller_than_a_budget_is_refused():
 
 def test_the_command_prints_the_table_and_keeps_the_figures(tmp_path):
     words = ["bench", "tune", "--suite", "toys", "--budgets", "3", "--pool", "4"]
+    words += ["--lm", "scripted", "--methods", "lm,offline"]
 
     done = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "figures.json")])
 
     assert 0 == done.exit_code, done.output
     kept = json.loads((tmp_path / "figures.json").read_text())
     assert ("toys", {"3": 4}, [0]) == (kept["suite"], kept["pools"], kept["seeds"])
+    assert ["scripted", "offline"] == kept["methods"]
     assert 10 == len(kept["errors"]["3"]["offline"])
 
 
