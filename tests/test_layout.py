@@ -34,7 +34,6 @@ LONG = {
     "sandbox/dux_sandbox/language/vocabulary.py": "tables: what a source may name",
     "sandbox/dux_sandbox/process/isolated.py": "a rule in a child, as `RunningRule`",
     "sandbox/dux_sandbox/process/worker.py": "what a child answers to each message",
-    "sandbox/dux_sandbox/replaying/replay.py": "which program is the step, and its run",
     "sandbox/dux_sandbox/replaying/rule.py": "a recorded rule, as `RunningRule`",
     "sandbox/dux_sandbox/runtime/guards.py": "the guards by the names of the compiler",
     "sandbox/dux_sandbox/runtime/plain_builtins.py": "bounded twins of builtins",

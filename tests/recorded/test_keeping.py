@@ -62,7 +62,7 @@ def replay_of(forged):
 )
 def test_what_cannot_be_kept_is_refused_and_nothing_is_written(structure, begins):
     replay, parameter = replay_of(Forged(structure))
-    replay.options = [] if begins else [{"lr": 0.1}]
+    replay.places.options = [] if begins else [{"lr": 0.1}]
 
     with pytest.raises(ProgramRefused, match="kept"):
         if begins:
@@ -72,17 +72,17 @@ def test_what_cannot_be_kept_is_refused_and_nothing_is_written(structure, begins
 
     assert not parameter.any()
     assert not replay.kept.values
-    assert replay.options == ([] if begins else [{"lr": 0.1}])
+    assert replay.places.options == ([] if begins else [{"lr": 0.1}])
 
 
 def test_what_can_be_kept_is_kept():
     state = [["state", 0], {"dict": [["m", TENSOR], ["step", NUMBER]]}]
     option = [["option", 0, "lr"], NUMBER]
     replay, parameter = replay_of(Forged([state, option]))
-    replay.options = [{"lr": 0.1}]
+    replay.places.options = [{"lr": 0.1}]
 
     replay.step(None, None)
 
     assert replay.kept.state().state[0]["step"] == 1.0
-    assert replay.options == [{"lr": 1.0}]
+    assert replay.places.options == [{"lr": 1.0}]
     assert parameter.all()

@@ -99,7 +99,7 @@ def test_a_rate_that_a_schedule_changes_records_nothing_anew():
     before = replay.recordings
 
     for step in range(20):
-        replay.options[0]["lr"] = 0.1 / (1 + step)
+        replay.places.options[0]["lr"] = 0.1 / (1 + step)
         for one, _ in pairs:
             one.grad = torch.ones_like(one)
         replay.step(None, None)

@@ -117,8 +117,8 @@ class RecordedRule:
         replay.build(process.program)
         self._foresee(replay)
         prove(source, groups, process, bounds, self._limits, self._seed)
-        replay.options = [dict(each) for each in self.options]
-        replay.accept = self._accept
+        replay.places.options = [dict(each) for each in self.options]
+        replay.places.accept = self._accept
         self._groups = ToldGroups(groups, self.options)
         self._replay = replay
 
@@ -216,7 +216,7 @@ class RecordedRule:
             raise RuleFailed(Finding("died", None, "the rule was closed"))
         began = time.perf_counter()
         for index, described in self._groups.news():
-            replay.options[index] = Decoder(bytearray()).decode(described)
+            replay.places.options[index] = Decoder(bytearray()).decode(described)
         try:
             result = replay.step(kind, loss)
         except FAULTS as error:
