@@ -20,6 +20,7 @@ class Levels:
         calls: links that call a function, in order.
         last: the number of the last loop; the first is 0.
         arrays: values that a later loop or a reduction uses.
+        direct: leaves that a reduction takes from where they are.
     """
 
     def __init__(self, chain: Chain) -> None:
@@ -36,6 +37,14 @@ class Levels:
         for value in range(self._leaves, self._leaves + len(chain.links)):
             self._place(value)
         self.last = max(self._level.values(), default=0)
+        written = {each.leaf for each in chain.stores}
+        self.direct = {
+            each.value
+            for each in chain.reduces
+            if each.value < self._leaves
+            and chain.leaves[each.value].dtype in ("float32", "float64")
+            and each.value not in (*written, *self.once)
+        }
         self.arrays = self._needed_later()
 
     def _place(self, value: int) -> None:
@@ -70,11 +79,14 @@ class Levels:
         if level == self.last:
             yield from (each.value for each in self._chain.stores)
         if level == 0:
-            reduced = (each.value for each in self._chain.reduces)
-            yield from (value for value in reduced if value < self._leaves)
+            yield from (value for value in self._gathered() if value < self._leaves)
+
+    def _gathered(self) -> set[int]:
+        """Values that are put in arrays for a reduction."""
+        return {each.value for each in self._chain.reduces} - self.direct
 
     def _needed_later(self) -> list[int]:
-        needed = {each.value for each in self._chain.reduces}
+        needed = self._gathered()
         for level in range(1, self.last + 1):
             needed |= {
                 value

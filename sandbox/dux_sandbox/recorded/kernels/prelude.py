@@ -71,27 +71,33 @@ static inline float round_bfloat16(float x) {
 EIGHT(float, float)
 EIGHT(double, double)
 
+/* Four vectors at once, since each addition waits for the one before it. */
 #define SUM(real, of, each)                                                   \
-  static double of##_##real(const real *at, int64_t count) {                  \
-    double_eight sums = {0};                                                  \
+  static inline void of##_##real(                                             \
+      double_eight *sums, const real *at, int64_t count) {                    \
+    double_eight s[4] = {sums[0], sums[1], sums[2], sums[3]};                 \
     int64_t i = 0;                                                            \
-    for (; i + 8 <= count; i += 8) {                                          \
-      double_eight x =                                                        \
-          __builtin_convertvector(real##_load(at + i), double_eight);         \
-      sums += each;                                                           \
-    }                                                                         \
-    double sum = ((sums[0] + sums[4]) + (sums[2] + sums[6])) +                \
-                 ((sums[1] + sums[5]) + (sums[3] + sums[7]));                 \
+    for (; i + 32 <= count; i += 32)                                          \
+      for (int k = 0; k < 4; k++) {                                           \
+        double_eight x = __builtin_convertvector(                             \
+            real##_load(at + i + 8 * k), double_eight);                       \
+        s[k] += each;                                                         \
+      }                                                                       \
+    for (int k = 0; k < 4; k++) sums[k] = s[k];                               \
     for (; i < count; i++) {                                                  \
       double x = at[i];                                                       \
-      sum += each;                                                            \
+      sums[i / 8 % 4][i % 8] += each;                                         \
     }                                                                         \
-    return sum;                                                               \
   }
 SUM(float, sum, x)
 SUM(double, sum, x)
 SUM(float, norm2, x * x)
 SUM(double, norm2, x * x)
+static inline double total(const double_eight *four) {
+  double_eight sums = (four[0] + four[2]) + (four[1] + four[3]);
+  return ((sums[0] + sums[4]) + (sums[2] + sums[6])) +
+         ((sums[1] + sums[5]) + (sums[3] + sums[7]));
+}
 static inline double more(double x, double y) {
   return x != x ? x : y != y ? y : x > y ? x : y;
 }
@@ -100,15 +106,18 @@ static inline double less(double x, double y) {
 }
 #define FOLD(real, of, start, better)                                         \
   static double of##_##real(const real *at, int64_t count) {                  \
-    real lanes[8];                                                            \
-    for (int j = 0; j < 8; j++) lanes[j] = start;                             \
-    for (int64_t i = 0; i < count; i += 8)                                    \
-      for (int j = 0; j < 8; j++) {                                           \
-        real x = i + j < count ? at[i + j] : start, y = lanes[j];             \
+    real lanes[32];                                                           \
+    int64_t i = 0;                                                            \
+    for (int j = 0; j < 32; j++) lanes[j] = start;                            \
+    for (; i < count; i += 32) {                                              \
+      const int most = count - i < 32 ? (int)(count - i) : 32;                \
+      for (int j = 0; j < most; j++) {                                        \
+        real x = at[i + j], y = lanes[j];                                     \
         lanes[j] = x != x ? x : y != y ? y : x better y ? x : y;              \
       }                                                                       \
+    }                                                                         \
     double made = lanes[0];                                                   \
-    for (int j = 1; j < 8; j++) {                                             \
+    for (int j = 1; j < 32; j++) {                                            \
       double x = lanes[j];                                                    \
       made = x != x ? x : made != made ? made : x better made ? x : made;     \
     }                                                                         \

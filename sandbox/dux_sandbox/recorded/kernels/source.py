@@ -13,15 +13,13 @@ from dux_sandbox.recorded.kernels.chains import Chain, Link, Slot
 from dux_sandbox.recorded.kernels.functions import Function, function
 from dux_sandbox.recorded.kernels.levels import Levels
 from dux_sandbox.recorded.kernels.prelude import ARRAYS, EPILOGUE, PRELUDE
-from dux_sandbox.recorded.kernels.templates import Call, template_of_link
-
-_STORED = {
-    "float32": "float",
-    "float64": "double",
-    "float16": "half_t",
-    "bfloat16": "uint16_t",
-    "bool": "uint8_t",
-}
+from dux_sandbox.recorded.kernels.reducing import begun, finish, made_of, taken_in
+from dux_sandbox.recorded.kernels.templates import (
+    STORED,
+    Call,
+    real_of,
+    template_of_link,
+)
 
 
 @dataclass(frozen=True)
@@ -57,18 +55,9 @@ def source_of(chain: Chain) -> Source:
         f"REDUCES = {len(chain.reduces)} }};",
         *writer.block(),
         EPILOGUE,
-        *_finish(chain),
+        *finish(chain),
     ]
     return Source("\n".join(lines) + "\n", tuple(writer.addresses))
-
-
-def real_of(dtype: str) -> str:
-    """The C type of a value of a dtype while it is worked on.
-
-    >>> real_of("bfloat16"), real_of("bool")
-    ('float', 'int32_t')
-    """
-    return {"float64": "double", "bool": "int32_t"}.get(dtype, "float")
 
 
 class _Writer:
@@ -123,12 +112,12 @@ class _Writer:
     def _names(self) -> Iterator[str]:
         written = {each.leaf for each in self._chain.stores}
         for at, leaf in enumerate(self._chain.leaves):
-            kind = _STORED[leaf.dtype] + ("" if at in written else " const")
+            kind = STORED[leaf.dtype] + ("" if at in written else " const")
             yield f"{kind} *restrict b{at} = p[{at}];"
         at = len(self._chain.leaves)
         for store in self._chain.stores:
             if store.leaf is None:
-                kind = _STORED[self._chain.dtype(store.value)]
+                kind = STORED[self._chain.dtype(store.value)]
                 yield f"{kind} *restrict b{at} = p[{at}];"
                 at += 1
         for slot in range(self._chain.numbers):
@@ -137,11 +126,14 @@ class _Writer:
             yield self._assign(value, "0")
 
     def _pieces(self) -> Iterator[str]:
-        arrays = self._levels.arrays
+        levels = self._levels
+        arrays = levels.arrays
         for at, reduce in enumerate(self._chain.reduces):
-            yield f"double r{at} = {_start(reduce.kind)};"
-        yield "for (int64_t low = from; low < to; low += PIECE) {"
-        yield "const int64_t count = to - low < PIECE ? to - low : PIECE;"
+            yield begun(at, reduce)
+        only_reads = not self._chain.stores and not arrays
+        piece = "BLOCK" if only_reads else "PIECE"
+        yield f"for (int64_t low = from; low < to; low += {piece}) {{"
+        yield f"const int64_t count = to - low < {piece} ? to - low : {piece};"
         for value in arrays:
             kind = real_of(self._chain.dtype(value))
             yield f"{kind} t{value}[PIECE] __attribute__((aligned(64)));"
@@ -155,10 +147,12 @@ class _Writer:
             yield "}"
             yield from self._call(level)
         for at, reduce in enumerate(self._chain.reduces):
-            yield self._reduced(at, reduce.value)
+            value = reduce.value
+            values = f"b{value} + low" if value in levels.direct else f"t{value}"
+            yield taken_in(at, reduce, real_of(self._chain.dtype(value)), values)
         yield "}"
-        for at in range(len(self._chain.reduces)):
-            yield f"partial[{at}] = r{at};"
+        for at, reduce in enumerate(self._chain.reduces):
+            yield f"partial[{at}] = {made_of(at, reduce)};"
 
     def _call_arrays(self, value: int) -> list[str]:
         call = template_of_link(self._link(value))
@@ -254,44 +248,3 @@ class _Writer:
                     f"((mkl_{real})c->functions[{index}])((int)count, {given}, "
                     f"{result}, MODE);"
                 )
-
-    def _reduced(self, at: int, value: int) -> str:
-        kind = self._chain.reduces[at].kind
-        of = "sum" if kind == "mean" else kind
-        made = f"{of}_{real_of(self._chain.dtype(value))}(t{value}, count)"
-        return f"r{at} = {_together(kind, f'r{at}', made)};"
-
-
-def _start(kind: str) -> str:
-    return {"amax": "-__builtin_inf()", "amin": "__builtin_inf()"}.get(kind, "0")
-
-
-def _together(kind: str, one: str, other: str) -> str:
-    if kind == "amax":
-        return f"more({one}, {other})"
-    return f"less({one}, {other})" if kind == "amin" else f"{one} + {other}"
-
-
-def _finish(chain: Chain) -> Iterator[str]:
-    """The function that brings the blocks of each strand together."""
-    yield "void finish(struct call *c) { int64_t b = 0; (void)b;"
-    if chain.reduces:
-        yield "for (int64_t k = 0; k < c->strands; k++) {"
-        yield "void *const *p = c->buffers + k * BUFFERS; int64_t begin = b;"
-        yield "const double elements = (double)c->elements[k]; (void)elements;"
-        for at, reduce in enumerate(chain.reduces):
-            yield f"double r{at} = {_start(reduce.kind)};"
-            yield "for (b = begin; b < c->blocks_to[k]; b++)"
-            part = f"c->partial[b * REDUCES + {at}]"
-            yield f"r{at} = {_together(reduce.kind, f'r{at}', part)};"
-            made = f"r{at}"
-            if reduce.kind == "mean":
-                made = f"{made} / elements"
-            if reduce.kind == "norm2":
-                real = real_of(reduce.dtype)
-                made = f"__builtin_sqrt(({real})({made}))"
-            kept = f"SAVE_{reduce.dtype}(ROUND_{reduce.dtype}({made}))"
-            at_buffer = chain.buffers - len(chain.reduces) + at
-            yield f"*({_STORED[reduce.dtype]} *)p[{at_buffer}] = {kept};"
-        yield "}"
-    yield "}"

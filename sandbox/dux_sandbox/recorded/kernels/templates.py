@@ -15,6 +15,24 @@ from typing import Any
 
 from dux_sandbox.recorded.kernels.chains import Link, Slot
 
+STORED = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "half_t",
+    "bfloat16": "uint16_t",
+    "bool": "uint8_t",
+}
+"""The C type of a value of a dtype in memory."""
+
+
+def real_of(dtype: str) -> str:
+    """The C type of a value of a dtype while it is worked on.
+
+    >>> real_of("bfloat16"), real_of("bool")
+    ('float', 'int32_t')
+    """
+    return {"float64": "double", "bool": "int32_t"}.get(dtype, "float")
+
 
 @dataclass(frozen=True)
 class Call:
