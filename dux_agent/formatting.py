@@ -1,7 +1,5 @@
 """Figures and names as tables and pages say them."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The optimizers of a file, each as the text that is judged and tried alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

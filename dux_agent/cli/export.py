@@ -1,7 +1,5 @@
 """`dux export`: the best rule of a run as a module of its own."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`dux fuzz`: the laws of an optimizer, tried on files."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

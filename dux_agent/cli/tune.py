@@ -1,7 +1,5 @@
 """`dux tune`: hyperparameters, tuned by a language model or a written rule."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

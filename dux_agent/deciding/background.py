@@ -6,8 +6,6 @@ thread does between steps: training stays the same to the last bit, and no step 
 longer than the longest slice of the errand takes, or 50 ms.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 import time

@@ -1,7 +1,5 @@
 """What the graph's nodes call, made of the live things of one agent."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The training loop as an agent meets it: steps, losses, and the moment to decide."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections import deque

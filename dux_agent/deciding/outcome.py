@@ -1,7 +1,5 @@
 """What a decision came to, and what is told of it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Rules of a run as the text of a module: the best one, or all in their order."""
 
-from __future__ import annotations
-
 import ast
 import logging
 import math

@@ -15,8 +15,6 @@ reach has moved far meanwhile. The one before it is kept too: the first losses a
 rollback may show that what was put back had been spoilt before.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace

@@ -4,8 +4,6 @@ Without it a run that goes on from a checkpoint would be guarded anew: with no b
 for the loss at first, and with the base optimizer as its only predecessor.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

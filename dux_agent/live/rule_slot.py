@@ -4,8 +4,6 @@ The record that guard, swap, saves and loads work on. Torch's face stands on top
 in `dux_agent.live.optimizer`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """What the page says of several runs: their spreads as charts and tables."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """What the page says of one decision: a `DecisionStory` made into plain values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Writes the page of a run, or of several: one file, whole or not at all."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence

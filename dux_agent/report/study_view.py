@@ -1,7 +1,5 @@
 """What the page says of a study: a `StudyTold` made into plain values."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Makes a folder for a new run, whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """What the `run.json` of a run folder says."""
 
-from __future__ import annotations
-
 import platform
 import time
 from contextlib import suppress

@@ -4,8 +4,6 @@ Everything that knows an option (the command line and its help, `train`, `run.js
 resume, replay, the table in docs/tasks.md) reads it from its line there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache

@@ -1,7 +1,5 @@
 """`dux replay DIR`: the same run again from its recorded replies, and what differs."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -4,8 +4,6 @@ A review is its first 128 words as ids: 0 padding, 1 any other word, from 2 on t
 498 most frequent words of the training reviews.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 

@@ -1,7 +1,5 @@
 """The task mnist: a sigmoid MLP on MNIST, 135 steps an epoch."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

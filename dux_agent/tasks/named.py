@@ -7,8 +7,6 @@ looked up for a run folder alone, since to look it up is to run it; see
 `dux_agent.tasks.vouched`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import os

@@ -1,7 +1,5 @@
 """`dux trace DIR --follow`: the trace of a run while it goes on."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader

@@ -1,7 +1,5 @@
 """A study in the terminal: its trials, one of them whole, what a replay found."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path

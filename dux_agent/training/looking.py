@@ -1,7 +1,5 @@
 """Runs the caller's own functions and leaves everything as it was."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """What later prompts are told of earlier decisions: chat, a table, or the best."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

@@ -8,8 +8,6 @@ out = decide(graph, observation, ports, thread_id="run-7:500")
 out["verdict"]                  # "applied", "kept" or "failed"
 """
 
-from __future__ import annotations
-
 import random
 import sys
 import threading

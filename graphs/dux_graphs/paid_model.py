@@ -1,7 +1,5 @@
 """Language models whose calls are paid: a budget, what they cost, what is known."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """How long a call may take: tells a slow model from a dead one, and stops a runaway."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 

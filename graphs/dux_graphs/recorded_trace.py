@@ -1,7 +1,5 @@
 """The replies in the trace of a run, as `dux_graphs.recorded` plays them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -5,8 +5,6 @@ an address holds beside the host (`http://user:password@host/?api_key=...`), val
 that `hide` was told of, and whatever has the form of a secret, such as a header.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re

@@ -1,7 +1,5 @@
 """What a model thinks aloud before its answer, and the signs that enclose it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

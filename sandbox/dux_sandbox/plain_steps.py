@@ -4,8 +4,6 @@ To compare a class with a rewrite of it: both are run on the same problems, with
 same gradients, options and random numbers, and every weight is compared.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 import random

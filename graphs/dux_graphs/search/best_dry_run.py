@@ -1,7 +1,5 @@
 """Ask one after the other, and take whose dry run ends lowest."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Several models by weight: who wins for little is asked more often."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,7 +1,5 @@
 """Ask at the same time in several directions, and try fewer and fewer for longer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ def space(trial):
         trial.suggest_float("C", 1e-3, 1e3, log=True)
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any

@@ -1,7 +1,5 @@
 """What a run beside the training has of its own, while it is gone on with."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from dux_sandbox.dry_runs.bystanders import Bystanders, Taken

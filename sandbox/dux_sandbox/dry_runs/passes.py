@@ -3,8 +3,6 @@
 Before a step or as its closure; over one batch, or over several whose gradients add up.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence

@@ -3,8 +3,6 @@
 Forward and backward run here; where the rule runs is its own affair.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace

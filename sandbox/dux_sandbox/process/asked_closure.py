@@ -1,7 +1,5 @@
 """The loop's closure in one step of a rule whose code runs in another process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ nowhere else. What it may need is imported before the process is locked; afterwa
 nothing can be opened.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import sys

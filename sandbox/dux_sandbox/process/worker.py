@@ -1,7 +1,5 @@
 """What runs in a rule's process, after the jail is locked: one rule, on request."""
 
-from __future__ import annotations
-
 import mmap
 import os
 import socket
