@@ -19,7 +19,8 @@ class Option:
 
     Attributes:
         help: what it is, in a sentence.
-        attach: the argument of `dux_agent.attach` that gets its value; "": none does.
+        attach: the argument of `dux_agent.attach` that gets its value, where it is
+            called otherwise there.
         least, most: of a number.
         choices: the words that it may be.
         unset: what is done where it is None.
