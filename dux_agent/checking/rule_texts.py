@@ -26,10 +26,7 @@ class RuleText:
 
 
 def rules_of(
-    file: str,
-    source: str,
-    names: Sequence[str] = (),
-    beside: Sequence[SourceFile] = (),
+    file: str, source: str, names: Sequence[str] = (), beside: Sequence[SourceFile] = ()
 ) -> tuple[RuleText, ...]:
     """Every optimizer of a file, as `dux check --static` judges it; at least one.
 

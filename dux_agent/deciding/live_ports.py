@@ -19,10 +19,7 @@ class DryRun(Protocol):
     """Runs a source for a few steps on a copy of the model."""
 
     def __call__(
-        self,
-        source: str,
-        incumbent_losses: Sequence[float] | None,
-        steps: int | None,
+        self, source: str, incumbent_losses: Sequence[float] | None, steps: int | None
     ) -> DryRunReport: ...
 
 

@@ -118,10 +118,7 @@ class Guard(GuardMemory):
         return first, None
 
     def _watched_step(
-        self,
-        watch: GuardedRule,
-        call: Closure | None,
-        closure: LoopClosure | None,
+        self, watch: GuardedRule, call: Closure | None, closure: LoopClosure | None
     ) -> tuple[StepLooks, Any, str | None]:
         """One step of the rule: what was looked at, what it gave, why it may not stand.
 

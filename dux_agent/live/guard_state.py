@@ -202,11 +202,7 @@ def _pack_rule(rule: RunningRule) -> dict[str, Any]:
     state = learned.state
     if rule.source is not None:
         state = {index: lowered(entry) for index, entry in state.items()}
-    return {
-        "state": state,
-        "attributes": json.dumps(attributes),
-        "tensors": tensors,
-    }
+    return {"state": state, "attributes": json.dumps(attributes), "tensors": tensors}
 
 
 def _rule_state(

@@ -40,9 +40,7 @@ _TORCHS_LOAD = torch.optim.Optimizer.load_state_dict
 
 
 def prepare(
-    live: GuardedSlot,
-    state_dict: Any,
-    guard: Mapping[str, Any] | None = None,
+    live: GuardedSlot, state_dict: Any, guard: Mapping[str, Any] | None = None
 ) -> PreparedLoad:
     """Judge and build what `DuxOptimizer.load_state_dict` is given.
 

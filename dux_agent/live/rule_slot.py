@@ -10,12 +10,7 @@ from typing import Any
 
 import torch
 
-from dux_agent.live.group_options import (
-    Options,
-    cycled_by,
-    give_back,
-    options_of,
-)
+from dux_agent.live.group_options import Options, cycled_by, give_back, options_of
 from dux_agent.live.hooks import has_hooks, silenced
 from dux_agent.live.rates import References
 from dux_agent.live.schedule import Schedule

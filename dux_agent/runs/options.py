@@ -120,10 +120,7 @@ def lines(table: type[Any]) -> Mapping[str, Line]:
     hints = get_type_hints(table)
     return {
         each.name: Line(
-            each.name,
-            _kinds(hints[each.name]),
-            each.default,
-            each.metadata["option"],
+            each.name, _kinds(hints[each.name]), each.default, each.metadata["option"]
         )
         for each in fields(table)
         if "option" in each.metadata

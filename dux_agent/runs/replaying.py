@@ -191,12 +191,7 @@ def _decisions(events: Sequence[Event]) -> dict[int, dict[str, Any]]:
             continue
         told = decisions.setdefault(
             event.decision,
-            {
-                "proposals": [],
-                "dry runs": [],
-                "verdict": "unfinished",
-                "digest": None,
-            },
+            {"proposals": [], "dry runs": [], "verdict": "unfinished", "digest": None},
         )
         body = event.body
         if isinstance(body, StaticCheckEvent):

@@ -14,10 +14,7 @@ from dux_agent.tasks.sigmoid_mlp import sigmoid_mlp
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`: 67 steps an epoch.
 

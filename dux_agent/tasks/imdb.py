@@ -68,10 +68,7 @@ def _rows(count: int, total: int, salt: int) -> np.ndarray:
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 

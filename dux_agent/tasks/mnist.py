@@ -41,10 +41,7 @@ def pictures(split: str) -> Batch:
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 

@@ -50,10 +50,7 @@ def windows(count: int, salt: int) -> Batch:
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`: 25 steps an epoch."""
     splits = {

@@ -64,10 +64,7 @@ class Follower:
 
 
 def follow(
-    console: Console,
-    folder: Path,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
+    console: Console, folder: Path, *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Show what happens until no process writes the folder any more.
 

@@ -82,10 +82,7 @@ def print_facts(console: Console, facts: Mapping[str, Any]) -> None:
     )
 
 
-def print_trace(
-    console: Console,
-    run: RunHistory,
-) -> None:
+def print_trace(console: Console, run: RunHistory) -> None:
     """A run folder: what was run, its epochs, its decisions."""
     print_facts(console, run.facts)
     if run.epochs:

@@ -172,10 +172,7 @@ def _compile(
         DecisionState, context_schema=context_schema, input_schema=ObservationInput
     )
     machine.add_node(
-        "propose",
-        nodes.propose,
-        retry_policy=retry,
-        destinations=("static_check", END),
+        "propose", nodes.propose, retry_policy=retry, destinations=("static_check", END)
     )
     machine.add_node(
         "static_check", nodes.static_check, destinations=("dry_run", "propose")

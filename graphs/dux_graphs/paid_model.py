@@ -114,10 +114,7 @@ class PaidModel:
             self._going_on.pop(digest, None)
 
     def _written(
-        self,
-        messages: Messages,
-        options: WriteOptions,
-        known: Mapping[str, Any] | None,
+        self, messages: Messages, options: WriteOptions, known: Mapping[str, Any] | None
     ) -> Reply:
         name = self._asked(options)
         if known is not None:  # paid before the run died

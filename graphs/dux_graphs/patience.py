@@ -57,11 +57,7 @@ class _Heard:
 
 
 def listen(
-    receive: Receive,
-    patience: Patience,
-    clock: Clock,
-    *,
-    seconds: float | None = None,
+    receive: Receive, patience: Patience, clock: Clock, *, seconds: float | None = None
 ) -> AIMessage:
     """A whole reply, made of the pieces that come in.
 

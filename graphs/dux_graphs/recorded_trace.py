@@ -3,13 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from dux_graphs.events import (
-    ApplyEvent,
-    ErrorEvent,
-    EventBody,
-    PromptEvent,
-    ReplyEvent,
-)
+from dux_graphs.events import ApplyEvent, ErrorEvent, EventBody, PromptEvent, ReplyEvent
 from dux_graphs.plain_json import read_json
 
 

@@ -217,10 +217,7 @@ def render_another(
 
 
 def render_earlier(
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    count: int,
-    folder: str | Path | None = None,
+    rows: Sequence[Mapping[str, Any]], *, count: int, folder: str | Path | None = None
 ) -> str:
     """What stands in place of decisions whose chat is left out of a prompt.
 

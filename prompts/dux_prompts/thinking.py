@@ -59,9 +59,7 @@ def thought_in(line: str) -> Thought | None:
     kind = found.lastgroup or "tag"
     sign = _CLOSES.get(kind) or rf"</{re.escape(found['tag'])}\s*>"
     return Thought(
-        line[: found.start()],
-        line[found.end() :],
-        re.compile(sign, re.IGNORECASE),
+        line[: found.start()], line[found.end() :], re.compile(sign, re.IGNORECASE)
     )
 
 

@@ -45,10 +45,7 @@ class BestDryRun:
 
 
 def first_prompt(
-    brief: Brief,
-    observation: Observation,
-    archive: Sequence[Outcome],
-    tries_left: int,
+    brief: Brief, observation: Observation, archive: Sequence[Outcome], tries_left: int
 ) -> str:
     """How training goes; after a try of this decision, what was found in it."""
     judged = of_the_last_try(archive, observation.decision)

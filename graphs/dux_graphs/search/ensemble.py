@@ -5,14 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dux_graphs.search.strategy import (
-    Attempt,
-    Funnel,
-    Outcome,
-    Request,
-    Rung,
-    Strategy,
-)
+from dux_graphs.search.strategy import Attempt, Funnel, Outcome, Request, Rung, Strategy
 from dux_prompts.observation import Observation
 
 _CHEAPEST = 0.05  # of the mean cost: what costs nothing at all counts as this

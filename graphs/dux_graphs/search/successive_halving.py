@@ -6,13 +6,7 @@ from dataclasses import dataclass
 
 from dux_graphs.proposals import Brief
 from dux_graphs.search.best_dry_run import first_prompt
-from dux_graphs.search.strategy import (
-    Attempt,
-    Outcome,
-    Request,
-    Rung,
-    final_loss,
-)
+from dux_graphs.search.strategy import Attempt, Outcome, Request, Rung, final_loss
 from dux_prompts.directions import direction
 from dux_prompts.observation import Observation
 

@@ -22,12 +22,7 @@ from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.running import (
-    ParamGroups,
-    RunningRule,
-    parameters_of,
-    without_params,
-)
+from dux_sandbox.running import ParamGroups, RunningRule, parameters_of, without_params
 
 # A rule that takes ten times as long as the passes is no bargain; one that takes less
 # is not refused only because the machine is busy or the model large.
@@ -119,11 +114,7 @@ class TwinTraining:
         return losses
 
     def run(
-        self,
-        twin: nn.Module,
-        rule: RunningRule,
-        losses: list[float],
-        seconds: float,
+        self, twin: nn.Module, rule: RunningRule, losses: list[float], seconds: float
     ) -> Slices[None]:
         """Train the copy; `losses` grows, so that it holds what was reached.
 
@@ -134,11 +125,7 @@ class TwinTraining:
         return within(lambda: aside, self._steps(twin, rule, losses, seconds))
 
     def _steps(
-        self,
-        twin: nn.Module,
-        rule: RunningRule,
-        losses: list[float],
-        seconds: float,
+        self, twin: nn.Module, rule: RunningRule, losses: list[float], seconds: float
     ) -> Slices[None]:
         passes = Passes(self, twin, rule, losses)
         for step in range(self.steps + 1):

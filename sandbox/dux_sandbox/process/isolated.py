@@ -25,12 +25,7 @@ from dux_sandbox.process.conversation import Conversation
 from dux_sandbox.process.memory_growth import MemoryGrowth
 from dux_sandbox.process.mirror import Mirror, size_for
 from dux_sandbox.process.places import CannotMirror
-from dux_sandbox.process.reported import (
-    NONSENSE,
-    built_of,
-    report_of,
-    state_of,
-)
+from dux_sandbox.process.reported import NONSENSE, built_of, report_of, state_of
 from dux_sandbox.process.spawning import Zygote, forked
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.process.told_mirror import ToldMirror
