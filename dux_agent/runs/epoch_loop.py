@@ -141,12 +141,8 @@ class EpochLoop:
         self._count_decisions()
         self._record(epoch)
         here.done.append(epoch)
-        here.epoch, here.decided, here.losses, here.seconds = (
-            here.epoch + 1,
-            False,
-            [],
-            0.0,
-        )
+        here.epoch, here.decided = here.epoch + 1, False
+        here.losses, here.seconds = [], 0.0
 
     def _batches(self) -> Iterator[Any]:
         """The batches that are left of this epoch, with the random numbers of then."""

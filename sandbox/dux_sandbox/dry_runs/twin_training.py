@@ -5,7 +5,7 @@ Forward and backward run here; where the rule runs is its own affair.
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import torch
@@ -29,40 +29,25 @@ from dux_sandbox.running import ParamGroups, RunningRule, parameters_of, without
 _TIMES_PASSES = 10.0
 
 
+@dataclass(eq=False)
 class TwinTraining:
     """What both runs share: the same start, batches and random numbers."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        objective: Objective,
-        batches: Sequence[Any],
-        steps: int,
-        closure: bool,
-        clone: Clone | None,
-        seed: int,
-        *,
-        accumulate: int = 1,
-        weight: float = 1.0,
-        bystanders: Bystanders,
-        resting: Collection[int] = (),
-        sliced: bool = False,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.objective = objective
-        self.batches = batches
-        self.steps = steps
-        self.closure = closure
-        self.clone = clone
-        self.seed = seed
-        self.accumulate = accumulate
-        self.weight = weight
-        self.bystanders = bystanders
-        self.resting = resting
-        self.sliced = sliced
-        self._kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    batches: Sequence[Any]
+    steps: int
+    closure: bool
+    clone: Clone | None
+    seed: int
+    _: KW_ONLY
+    accumulate: int = 1
+    weight: float = 1.0
+    bystanders: Bystanders
+    resting: Collection[int] = ()
+    sliced: bool = False
+    _kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
 
     def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
         """A copy of the model, and groups without options over its parameters."""
