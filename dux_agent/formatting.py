@@ -30,6 +30,15 @@ def model_title(name: str) -> str:
     return OFFLINE if name in ("offline", "OfflineRules") else one_line(name)
 
 
+def study_model_title(name: str) -> str:
+    """The same of a study, where nothing is guarded.
+
+    >>> study_model_title("none")
+    'none (nobody was asked)'
+    """
+    return "none (nobody was asked)" if name == "none" else model_title(name)
+
+
 def went_back_text(back: WentBackTold) -> str:
     """What a rollback of a run without a language model did.
 

@@ -54,7 +54,9 @@ def write_report(
         DuxError: the page cannot be written there; what was there still is.
     """
     if not folders:
-        raise BadArgument("no run folder was named; name one that `dux run` printed.")
+        raise BadArgument(
+            "no run folder was named; name one that `dux run` or `dux tune` printed."
+        )
     paths = [Path(folder) for folder in folders]
     studies = [path for path in paths if is_study(path)]
     single = len(paths) == 1
