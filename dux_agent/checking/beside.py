@@ -1,5 +1,7 @@
 """Files that go with the one that is checked: those named, and those that lie there."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 

@@ -1,5 +1,7 @@
 """The Python files of a folder that somebody names."""
 
+from __future__ import annotations
+
 import os
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """`--model module:build`: finds the user's own function, and has it build a model."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import os

@@ -1,5 +1,7 @@
 """What is said of a class whose base the source does not hold."""
 
+from __future__ import annotations
+
 import ast
 
 from dux_sandbox.findings import Finding

@@ -1,5 +1,7 @@
 """`dux check`: optimizers in files from anywhere, judged."""
 
+from __future__ import annotations
+
 import json
 import os
 from typing import Annotated

@@ -1,5 +1,7 @@
 """`dux mcp`: the other commands as tools for coding agents."""
 
+from __future__ import annotations
+
 from importlib.util import find_spec
 from typing import Annotated
 

@@ -1,5 +1,7 @@
 """`dux replay`: a recorded run once more, and what differs."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 

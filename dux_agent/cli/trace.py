@@ -1,5 +1,7 @@
 """`dux trace`: the decisions of a run folder."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Annotated
 

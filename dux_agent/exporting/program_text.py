@@ -1,5 +1,7 @@
 """The program of the best rule of a run, as recorded execution runs it."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import torch

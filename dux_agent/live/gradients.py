@@ -1,5 +1,7 @@
 """How large the gradients are that a backward pass left."""
 
+from __future__ import annotations
+
 import math
 
 import torch

@@ -1,5 +1,7 @@
 """A slot with its guard: what swaps, saves and loads work on."""
 
+from __future__ import annotations
+
 from typing import Any
 
 import torch

@@ -1,5 +1,7 @@
 """Finds the learning rate schedulers of an optimizer, and tells kinds apart."""
 
+from __future__ import annotations
+
 import dis
 import gc
 import sys

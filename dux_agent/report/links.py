@@ -1,5 +1,7 @@
 """Where one page leads to another."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 NAME = "report.html"

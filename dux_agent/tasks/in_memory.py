@@ -1,5 +1,7 @@
 """A task whose data fit into memory: a model, three splits, a loss, an optimizer."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 

@@ -1,5 +1,7 @@
 """The Transformer of the task imdb: one pre-norm block over word embeddings."""
 
+from __future__ import annotations
+
 from torch import Tensor, nn
 from torch.nn import functional
 

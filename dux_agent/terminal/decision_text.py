@@ -1,5 +1,7 @@
 """One decision in the terminal: what was said, found, tried, and what changed."""
 
+from __future__ import annotations
+
 import difflib
 import unicodedata
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """`dux trace DIR`: the decisions of a run in the terminal, or as JSON."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 

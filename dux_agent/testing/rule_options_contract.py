@@ -1,5 +1,7 @@
 """What a kind of execution promises of a rule's options, as tests."""
 
+from __future__ import annotations
+
 import copy
 
 import torch

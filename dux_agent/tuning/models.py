@@ -40,11 +40,7 @@ def models_of(
     names = [offline() if each == "offline" else each for each in listed(lm)]
     seed, timeout = plan.seed, plan.lm_timeout
     made = language_models(
-        None if lm is None else names,
-        fallback,
-        seed=seed,
-        options=options,
-        timeout=timeout,
+        names or None, fallback, seed=seed, options=options, timeout=timeout
     )
     return made or ()
 

@@ -41,8 +41,7 @@ def objective_of(
     if found is None:
         raise BadArgument(
             f"the study in {folder} tuned {named or 'a function of your own'!r}, which "
-            f"a folder alone does not have run; its name was wanted; say it again: dux "
-            f"tune NAME --resume DIR, or dux replay DIR --task NAME."
+            f"a folder alone does not have run; its name was wanted; say it again."
         )
     return found.objective
 

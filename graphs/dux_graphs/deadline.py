@@ -1,5 +1,7 @@
 """How long one decision may wait for language models."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,5 +1,7 @@
 """Puts what a source lacks, written in blocks of their own, before it."""
 
+from __future__ import annotations
+
 import ast
 from collections.abc import Sequence
 

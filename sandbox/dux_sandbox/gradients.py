@@ -1,5 +1,7 @@
 """Gradients as every generated rule gets them, in whatever process it runs: dense."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self

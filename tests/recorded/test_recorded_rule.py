@@ -98,7 +98,9 @@ def test_a_rule_runs_recorded_and_does_the_same(build, path):
 
 
 def test_a_rule_that_cannot_be_recorded_runs_isolated_and_says_why(build):
-    source = (CORPUS / "benign" / "noise_injection.py").read_text()
+    source = with_step(
+        "        self.n = len(self.param_groups[0]['params'][0].unique())\n"
+    )
 
     recorded, *_ = both(build, source)
 
@@ -118,7 +120,7 @@ TURNING = with_step(
                 state["m"].mul_(0.5).add_(p.grad)
                 p.sub_(state["m"], alpha=0.01)
                 if self.t == 6:
-                    p.add_(torch.randn_like(p) * 0.0)
+                    p.add_(p.unique().sum() * 0.0)
 """
 )
 
@@ -134,7 +136,7 @@ def test_a_rule_that_can_no_longer_be_recorded_goes_on_isolated(build):
         modes.append(recorded.mode)
 
     assert ["recorded"] * 5 + ["isolated"] * 3 == modes
-    assert 1 + TURNING[: TURNING.index("randn_like")].count("\n") == recorded.why.line
+    assert 1 + TURNING[: TURNING.index("unique")].count("\n") == recorded.why.line
     assert all(torch.equal(one, other) for one, other in pairs)
     assert 8.0 == recorded.snapshot().attributes["total"]
 
@@ -301,7 +303,7 @@ def test_a_proof_over_many_weights_takes_two_of_each_shape():
     assert [(2048, 512)] * 2 + [(512,)] == [tuple(p.shape) for p in group["params"]]
 
 
-@pytest.mark.parametrize("body", ["p.mul_(0.9)", "p.mul_(torch.rand_like(p))"])
+@pytest.mark.parametrize("body", ["p.mul_(0.9)", "p.mul_(0.9 + 0.0 * p.unique().sum())"])
 def test_the_trace_says_where_a_rule_runs_and_why(tmp_path, body):
     source = with_step(
         f"        for group in self.param_groups:\n"
@@ -321,9 +323,9 @@ def test_the_trace_says_where_a_rule_runs_and_why(tmp_path, body):
 
     events = trace.read(folder)
     event = next(each for each in events if each.kind == "apply")
-    recorded = "rand" not in body
+    recorded = "unique" not in body
     assert ("recorded" if recorded else "isolated") == event.data["mode"]
-    assert recorded is ("random" not in (event.data.get("unrecorded") or ""))
+    assert recorded is ("unique" not in (event.data.get("unrecorded") or ""))
 
 
 def test_what_a_rule_keeps_is_known_before_it_runs(build):

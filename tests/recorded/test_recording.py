@@ -13,8 +13,6 @@ from tests.sources import with_step
 CORPUS = Path(__file__).parents[1] / "corpus"
 WRITTEN = sorted((CORPUS / "written").glob("*.py"))
 BENIGN = sorted((CORPUS / "benign").glob("*.py"))
-# What it draws is drawn anew at every step.
-IN_THE_WAY = {"noise_injection.py"}
 # LAPACK's eigenvectors hang on the last bit of a sum.
 LOOSE = {"shampoo_small.py": 1e-5}
 SHAPES = [(20, 18), (5, 7), (18,), (1,), (9, 9)]
@@ -37,6 +35,7 @@ def steps_beside(source, steps=12, groups=None, missing=()):
     """The same steps recorded and inline; gives both rules' parameters."""
     groups = groups or groups_of()
     others = twin_of(groups)
+    torch.manual_seed(0)  # what a recorded rule draws with is seeded so
     rule = InlineRule.build(source, others)
     replay, here = replay_of(source, groups)
     generator = torch.Generator().manual_seed(1)
@@ -54,11 +53,6 @@ def steps_beside(source, steps=12, groups=None, missing=()):
 
 @pytest.mark.parametrize("path", [*BENIGN, *WRITTEN], ids=lambda path: path.stem)
 def test_a_recorded_rule_does_what_it_does(path):
-    if path.name in IN_THE_WAY:
-        with pytest.raises(Unrecordable):
-            steps_beside(path.read_text())
-        return
-
     replay, _, rule, pairs = steps_beside(path.read_text())
 
     for one, other in pairs:
@@ -66,10 +60,6 @@ def test_a_recorded_rule_does_what_it_does(path):
         assert torch.allclose(other, one, rtol=off, atol=off)
     assert rule.snapshot().attributes.keys() == replay.kept.state().attributes.keys()
     assert rule.snapshot().state.keys() == replay.kept.state().state.keys()
-
-
-def test_nearly_all_rules_of_the_corpus_can_be_recorded():
-    assert len(IN_THE_WAY) <= 0.15 * len([*BENIGN, *WRITTEN])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
@@ -205,7 +195,7 @@ def test_a_range_of_plain_numbers_is_as_long_as_it_is():
 @pytest.mark.parametrize(
     ("body", "said", "line"),
     [
-        ("p.add_(torch.randn_like(p))", "random", 1),
+        ("p.add_(p.unique().sum())", "unique", 1),
         ("p.mul_(0.5)\n                k = int(p.sum()); z = [0] * k", "plain", 2),
         ("p.sub_(p[p > 0].sum())", "shape", 1),
         ("self.log = getattr(self, 'log', []) ; self.log.append(p.grad)", "share", 0),

@@ -1,5 +1,7 @@
 """Ask one after the other, and take whose dry run ends lowest."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +47,10 @@ class BestDryRun:
 
 
 def first_prompt(
-    brief: Brief, observation: Observation, archive: Sequence[Outcome], tries_left: int
+    brief: Brief,
+    observation: Observation,
+    archive: Sequence[Outcome],
+    tries_left: int,
 ) -> str:
     """How training goes; after a try of this decision, what was found in it."""
     judged = of_the_last_try(archive, observation.decision)

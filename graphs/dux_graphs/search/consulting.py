@@ -1,5 +1,7 @@
 """Asks a strategy, which may be anybody's: what it says is looked at first."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """Reads a configuration out of a reply: the last JSON object, fenced or bare."""
 
+from __future__ import annotations
+
 import json
 import re
 from dataclasses import dataclass

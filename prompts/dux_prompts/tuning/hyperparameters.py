@@ -1,5 +1,7 @@
 """Makes hyperparameters: `real`, `whole` and `one_of`."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,5 +1,7 @@
 """A program as a hyperparameter: which texts are one, when two are the same."""
 
+from __future__ import annotations
+
 import ast
 import random
 from collections.abc import Mapping

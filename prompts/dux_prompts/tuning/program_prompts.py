@@ -1,5 +1,7 @@
 """Writes the prompts of a study of code: templates rendered with its programs."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
 

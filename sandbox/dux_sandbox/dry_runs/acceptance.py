@@ -1,5 +1,7 @@
 """Whether a dry run speaks against a proposal: figures in, findings out."""
 
+from __future__ import annotations
+
 import math
 import statistics
 

@@ -1,5 +1,7 @@
 """The incumbent, continued on a copy."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable
 from typing import Any

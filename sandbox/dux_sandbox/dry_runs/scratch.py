@@ -1,5 +1,7 @@
 """A copy of a model to try things on."""
 
+from __future__ import annotations
+
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager

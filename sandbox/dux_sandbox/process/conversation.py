@@ -1,5 +1,7 @@
 """Questions to a rule's process and its answers, within a time."""
 
+from __future__ import annotations
+
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence

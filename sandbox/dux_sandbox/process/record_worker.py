@@ -1,5 +1,7 @@
 """What runs in the process that records a rule, after the jail is locked."""
 
+from __future__ import annotations
+
 from dataclasses import astuple
 from typing import Any
 
@@ -104,7 +106,11 @@ class _Server:
             for dtype, shape, strides, trainable in message["shown"]
         ]
         self._recorder = Recorder(
-            message["source"], shown, message["groups"], message["device"]
+            message["source"],
+            shown,
+            message["groups"],
+            message["device"],
+            message["seed"],
         )
         recording = self._recorder.build()
         kind, rule = self._recorder.kind, self._recorder.rule

@@ -1,5 +1,7 @@
 """What runs in a rule's process, after the jail is locked: one rule, on request."""
 
+from __future__ import annotations
+
 import mmap
 import os
 import socket
@@ -13,13 +15,19 @@ import torch
 from dux_sandbox.closures import ClosurePlace, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
-from dux_sandbox.loading import attributes_of, build_over, load, restore_attributes
+from dux_sandbox.loading import (
+    attributes_of,
+    build_over,
+    load,
+    restore_attributes,
+)
 from dux_sandbox.option_values import as_numbers, shared
 from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
 from dux_sandbox.process.whereabouts import tell_when_asked
 from dux_sandbox.running import same_options, without_params
+from dux_sandbox.runtime.attributes import RANDOM
 from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
 from dux_sandbox.runtime.text import plain
@@ -160,6 +168,7 @@ class _Server:
         self._rule: Any = None
         self._told: list[dict[str, Any]] = []
         self._number = 0
+        self._undrawn = torch.empty(0)
         self._stopped: Finding | None = None  # the closure raised in this step
 
     def answer(self, message: dict[str, Any], blob: bytearray) -> None:
@@ -183,6 +192,7 @@ class _Server:
 
     def _do_build(self, message: dict[str, Any], _: bytearray, __: Any) -> Any:
         torch.manual_seed(message["seed"])
+        self._undrawn = torch.get_rng_state()
         for row in message["places"]:
             place = Place.of(row)
             values = place.values(self._block)
@@ -237,9 +247,13 @@ class _Server:
             for index, parameter in enumerate(self._parameters)
             if parameter in self._rule.state
         }
+        attributes = attributes_of(self._rule)
+        random = torch.get_rng_state()
+        if not torch.equal(random, self._undrawn):
+            attributes[RANDOM] = random
         return {
             "state": encode(state, blobs),
-            "attributes": encode(attributes_of(self._rule), blobs),
+            "attributes": encode(attributes, blobs),
         }
 
     def _do_restore(self, message: dict[str, Any], blob: bytearray, _: Any) -> Any:
@@ -250,6 +264,7 @@ class _Server:
         for index, entry in state.items():
             self._rule.state[self._parameters[index]] = entry
         restore_attributes(self._rule, attributes)
+        torch.set_rng_state(attributes.get(RANDOM, self._undrawn))
         return {}
 
     def _hear(self, message: dict[str, Any]) -> None:

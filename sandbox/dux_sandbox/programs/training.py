@@ -1,5 +1,7 @@
 """Trains what a program builds: our loop, on one thread of the CPU."""
 
+from __future__ import annotations
+
 import inspect
 import math
 from collections.abc import Callable

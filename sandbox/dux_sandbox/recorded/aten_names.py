@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from dux_sandbox.recorded.called_operations import CALLED
+
 _SAME = """
 abs acos acosh asin asinh atan atanh ceil cos cosh digamma erf erfc erfinv exp exp2
 expm1 floor frac isinf isnan lgamma log log10 log1p log2 logical_not neg reciprocal relu
@@ -18,7 +20,7 @@ round rsqrt sgn sigmoid sign signbit sin sinc sinh sqrt tan tanh trunc bitwise_n
 isfinite square trace median
 """
 _PAIRS = """
-mul div copysign eq floor_divide fmod ge gt le lt ne remainder atan2 fmax fmin heaviside
+mul div copysign eq floor_divide fmod ge gt le lt ne remainder atan2 fmax fmin
 hypot logaddexp logaddexp2 logical_and logical_or logical_xor maximum minimum nextafter
 bitwise_and bitwise_or bitwise_xor xlogy
 """
@@ -82,6 +84,8 @@ _linalg_eigh eigh A | UPLO compute_v
 linalg_qr qr A | mode
 _linalg_svd svd A | full_matrices compute_uv
 linalg_inv_ex inv A
+_linalg_det det A
+log_sigmoid_forward logsigmoid self
 linalg_cholesky_ex cholesky self | upper
 _linalg_solve_ex solve A B | left
 linalg_solve_triangular solve_triangular self B | upper left unitriangular
@@ -116,6 +120,9 @@ def _parsed() -> dict[str, Translation]:
             theirs, _, ours = each.partition(":")
             pairs.append((theirs, ours or theirs))
         found[aten] = Translation(name, tuple(arguments), tuple(pairs))
+    for name, called in CALLED.items():
+        same = tuple((each, each) for each in called.row.attributes)
+        found.setdefault(called.aten, Translation(name, called.arguments, same))
     return found
 
 
@@ -127,5 +134,5 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 """Of attributes that a schema may lack."""
 
-SINGLE = frozenset(["inv", "cholesky", "solve"])
+SINGLE = frozenset(["inv", "cholesky", "solve", "det", "logsigmoid"])
 """Of several results in aten the first one is all that these give."""

@@ -9,6 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dux_sandbox.recorded.aten_names import SINGLE, TRANSLATIONS
+from dux_sandbox.recorded.drawing import Drawing, filled_by
 from dux_sandbox.recorded.storages import Storages, key_of
 from dux_sandbox.recorded.tags import Tags
 from dux_sandbox.recorded.tape import Tape
@@ -22,19 +23,25 @@ _VIEWS = frozenset(
     [
         *("t", "transpose", "permute", "view", "_unsafe_view", "reshape", "expand"),
         *("unsqueeze", "squeeze", "select", "slice", "diagonal", "unbind", "split"),
-        *("split_with_sizes", "_reshape_alias"),
+        *("split_with_sizes", "_reshape_alias", "unfold"),
     ]
 )
+
+_TURNED = frozenset(["squeeze_", "unsqueeze_", "detach_"])
+"""What adds or takes away dimensions of one, in place."""
 
 
 class Dispatching(TorchDispatchMode):
     """Writes down what aten does; runs it on tensors without values."""
 
-    def __init__(self, tape: Tape, storages: Storages, tags: Tags) -> None:
+    def __init__(
+        self, tape: Tape, storages: Storages, tags: Tags, drawing: Drawing
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._tape = tape
         self._storages = storages
         self._tags = tags
+        self._drawing = drawing
         self._translating = Translating(tape, storages, tags)
 
     def __torch_dispatch__(
@@ -51,7 +58,7 @@ class Dispatching(TorchDispatchMode):
             raise self._tape.refuse("asks for the number in a tensor inside of torch")
         random = name.startswith(_RANDOM)
         if random or "generator" in {each.name for each in func._schema.arguments}:
-            raise self._tape.refuse(f"draws random numbers ({name})")
+            return self._draw(name, func, args, kwargs)
         if any(each.name == "device" for each in func._schema.arguments):
             kwargs["device"] = torch.device("meta")
         if any(each.name == "pin_memory" for each in func._schema.arguments):
@@ -59,8 +66,14 @@ class Dispatching(TorchDispatchMode):
         for each in tensors_in((args, kwargs)):
             if not each.is_meta or not self._storages.knows(each):
                 raise self._tape.refuse("uses a tensor that is kept outside its state")
+        if name.endswith("_copy") and name.removesuffix("_copy") in _VIEWS:
+            return self._copied(name.removesuffix("_copy"), func, args, kwargs)
+        before = key_of(args[0]) if name in _TURNED else None
         made = self._run(name, func, args, kwargs)
         bound = _bound(func, args, kwargs)
+        if before is not None:
+            self._storages.turn(made, before)
+            return made
         written = _written(func, bound)
         if written is not None:
             plain = name.removesuffix("_") if "out" not in bound else name
@@ -69,11 +82,33 @@ class Dispatching(TorchDispatchMode):
         self._made(name, func, made, bound)
         return made
 
+    def _draw(self, name: str, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Note what is drawn; nothing is."""
+        bound = _bound(func, args, kwargs)
+        made = _written(func, bound)
+        if made is not None:
+            self._storages.write(made, self._drawing.draw(name, bound, made))
+            return made
+        made = filled_by(name, bound)
+        self._storages.put(made, self._drawing.draw(name, bound, made))
+        return made
+
     def _run(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
         try:
             return func(*args, **kwargs)
         except NotImplementedError:
-            raise self._tape.refuse(f"{name}: its shape hangs on values") from None
+            what = "x[mask]" if name == "index" else name
+            message = f"makes what has a shape that hangs on values ({what})"
+            raise self._tape.refuse(message) from None
+
+    def _copied(self, name: str, func: Any, args: Any, kwargs: Any) -> Any:
+        """What is in a view, in memory of its own."""
+        made = func(*args, **kwargs)
+        with self:
+            views = getattr(torch.ops.aten, name)(*args, **kwargs)
+        for result, view in zip(tensors_in(made), tensors_in(views), strict=True):
+            self._storages.put(result, self._storages.read(view))
+        return made
 
     # What is made
 
@@ -151,6 +186,9 @@ class Dispatching(TorchDispatchMode):
             put(result, source, "select", dim=bound["dim"], index=index)
         elif name == "slice":
             put(result, source, "slice", **_span(bound, source))
+        elif name == "unfold":
+            given = {each: bound[each] for each in ("dimension", "size", "step")}
+            put(result, source, name, **given)
         elif name == "diagonal":
             given = {each: bound[each] for each in ("offset", "dim1", "dim2")}
             put(result, source, "diagonal", **given)
@@ -201,12 +239,23 @@ class Dispatching(TorchDispatchMode):
         if plain == "copy":
             return first.copy_(others[0])
         if name.endswith("_"):
+            if not hasattr(first, f"{plain}_"):
+                return first.copy_(getattr(torch, plain)(first, *others, **given))
             return getattr(first, f"{plain}_")(*others, **given)
         return getattr(torch, plain)(first, *others, **given)
 
 
 _POSITIONAL = (
-    *("other", "scalar", "scalars", "exponent", "tensors1", "weight", "tensor1"),
+    *(
+        "other",
+        "scalar",
+        "scalars",
+        "exponent",
+        "tensors1",
+        "weight",
+        "weights",
+        "tensor1",
+    ),
     *("tensor2", "src"),
 )
 

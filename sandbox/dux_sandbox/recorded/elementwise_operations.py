@@ -19,7 +19,7 @@ add sub mul div copysign eq floor_divide fmod ge gt le lt ne pow remainder xlogy
 bitwise_and bitwise_or bitwise_xor
 """.split()
 _OF_TENSORS = """
-atan2 fmax fmin heaviside hypot logaddexp logaddexp2 logical_and logical_or logical_xor
+atan2 fmax fmin hypot logaddexp logaddexp2 logical_and logical_or logical_xor
 maximum minimum nextafter
 """.split()
 # These have a form of their own for a number on the left.
@@ -53,6 +53,7 @@ def elementwise() -> dict[str, Row]:
     functional = torch.nn.functional
     rows["softplus"] = Row("TNN", "elementwise", functional.softplus)
     rows["silu"] = _one(functional.silu)
+    rows["logsigmoid"] = _one(functional.logsigmoid)
     rows["gelu"] = _one(_gelu, approximate="text")
     rows["leaky_relu"] = Row("TN", "elementwise", functional.leaky_relu)
     rows["elu"] = Row("TNNN", "elementwise", torch.ops.aten.elu)

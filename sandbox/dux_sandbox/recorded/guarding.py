@@ -107,6 +107,16 @@ def _compare(name: str, left: Any, right: Any) -> Any:
     return comparing.compare(name, left, right)
 
 
+def _seeding(generator: torch.Generator) -> Callable[[Any], torch.Generator]:
+    def manual_seed(seed: Any) -> torch.Generator:
+        if isinstance(seed, Symbol):
+            seed.tape.seed_generator(generator, seed.value)
+            return generator
+        return generator.manual_seed(seed)
+
+    return manual_seed
+
+
 class RecordingGuards(Guards):
     """`Guards` for a rule whose numbers are symbols."""
 
@@ -114,6 +124,7 @@ class RecordingGuards(Guards):
         """Of one source, as `Guards` are."""
         super().__init__()
         self.context.numbers = SYMBOLS
+        self._names[torch.Generator]["manual_seed"] = _seeding
 
     def _builtins(self) -> dict[str, Any]:
         found = super()._builtins()

@@ -19,6 +19,7 @@ from dux_sandbox.recorded.tags import Tags
 from dux_sandbox.recorded.tape import Tape
 
 _MOST_LISTED = 256
+_FACTORS = ("alpha", "beta", "value")
 
 
 class Intercepting(TorchFunctionMode):
@@ -50,6 +51,14 @@ class Intercepting(TorchFunctionMode):
             "cpu": lambda tensor, *_, **__: tensor,
             "cuda": lambda tensor, *_, **__: tensor,
             "pin_memory": lambda tensor, *_, **__: tensor,
+            "fill_diagonal_": self._fill_diagonal,
+            # Without eigenvectors, as where nobody looks on.
+            "linalg_eigvalsh": lambda matrix, UPLO="L": torch.ops.aten._linalg_eigh(
+                matrix, UPLO, False
+            )[0],
+            "linalg_svdvals": lambda matrix, driver=None: torch.ops.aten._linalg_svd(
+                matrix, False, False
+            )[1],
             "get_device": lambda tensor: self._device.index or -1,
             "data_ptr": lambda tensor: hash(_place(tensor)),
         }
@@ -75,8 +84,13 @@ class Intercepting(TorchFunctionMode):
         if answer is not None:
             with self:
                 return answer(*args, **kwargs)
+        if any(isinstance(kwargs.get(each), torch.Tensor) for each in _FACTORS):
+            kwargs = self._with_numbers(kwargs)
         if not _has_symbols((args, kwargs)):
             return func(*args, **kwargs)
+        if name in ("__getitem__", "__setitem__"):
+            # A slice would take any number for an end.
+            args = (args[0], _mapped(args[1], Symbol.plain), *args[2:])
         plain, named = self._told((args, kwargs))
         try:
             return func(*plain, **named)
@@ -88,6 +102,16 @@ class Intercepting(TorchFunctionMode):
     def _told(self, found: Any) -> Any:
         """The arguments with plain numbers that stand for symbols."""
         return _mapped(found, lambda each: self._tags.tag(each.value, each.kind))
+
+    def _with_numbers(self, named: dict[str, Any]) -> dict[str, Any]:
+        """With the number of a tensor where torch would ask for it inside."""
+        with self:
+            return {
+                name: self._item(each)
+                if name in _FACTORS and isinstance(each, torch.Tensor)
+                else each
+                for name, each in named.items()
+            }
 
     # Numbers out of tensors
 
@@ -104,7 +128,9 @@ class Intercepting(TorchFunctionMode):
 
     def _guess(self, value: int) -> bool:
         """Whether a question to a tensor is more often answered with yes."""
-        return not self._tape.comes_of(value, "any")
+        return not any(
+            self._tape.comes_of(value, each) for each in ("any", "eq", "isnan", "isinf")
+        )
 
     def _truth(self, tensor: Any) -> bool:
         return bool(self._item(tensor))
@@ -123,6 +149,12 @@ class Intercepting(TorchFunctionMode):
 
     def _close(self, one: Any, other: Any, *tolerances: Any, **named: Any) -> bool:
         return bool(torch.isclose(one, other, *tolerances, **named).all())
+
+    def _fill_diagonal(self, tensor: Any, value: Any, wrap: bool = False) -> Any:
+        if tensor.ndim != 2 or wrap:
+            raise self._tape.refuse("fills a diagonal that is not of one matrix")
+        tensor.diagonal().fill_(value)
+        return tensor
 
     # Tensors of numbers
 
@@ -176,6 +208,8 @@ def _has_symbols(found: Any) -> bool:
         return any(map(_has_symbols, found))
     if isinstance(found, dict):
         return any(map(_has_symbols, found.values()))
+    if type(found) is slice:
+        return any(map(_has_symbols, (found.start, found.stop, found.step)))
     return isinstance(found, Symbol)
 
 
@@ -187,4 +221,7 @@ def _mapped(found: Any, change: Callable[[Symbol], Any]) -> Any:
         return type(found)(_mapped(each, change) for each in found)
     if isinstance(found, dict):
         return {key: _mapped(each, change) for key, each in found.items()}
+    if type(found) is slice:
+        parts = (found.start, found.stop, found.step)
+        return slice(*(_mapped(each, change) for each in parts))
     return found

@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.called_operations import CALLED
 from dux_sandbox.recorded.elementwise_operations import elementwise
 from dux_sandbox.recorded.number_operations import MEANINGS, TWO
+from dux_sandbox.recorded.random_operations import drawing
 from dux_sandbox.recorded.rows import DTYPES, Row
 from dux_sandbox.recorded.tensor_operations import making, matrices, reductions, shapes
 
@@ -42,8 +44,10 @@ TABLE: Mapping[str, Row] = MappingProxyType(
         **reductions(),
         **shapes(),
         **making(),
+        **drawing(),
         **matrices(),
         **_numbers(),
+        **{name: each.row for name, each in CALLED.items()},
     }
 )
 """By name. "constant" is a number that never changes, "item" the number in a tensor of

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from dux_sandbox.loading import load
+from dux_sandbox.loading import build_over, load
 from dux_sandbox.recorded.guarding import RecordingGuards
 from dux_sandbox.recorded.outside import outside_of
 from dux_sandbox.recorded.program import Program
@@ -46,6 +46,7 @@ class Recorder:
         shown: Sequence[Shown],
         groups: Sequence[Sequence[int]],
         device: str = "cpu",
+        seed: int = 0,
     ) -> None:
         """Nothing is loaded yet; `build` does.
 
@@ -54,6 +55,7 @@ class Recorder:
             shown: its parameters.
             groups: for each group the indices of its parameters.
             device: where the rule is told that they are.
+            seed: of the random numbers that it draws without a generator.
         """
         self.kind: Any = None
         self.rule: Any = None
@@ -61,6 +63,8 @@ class Recorder:
         self._shown = shown
         self._groups = groups
         self._device = device
+        self._seed = seed
+        self._usual: dict[tuple[int | None, str], bool] = {}
 
     def build(self) -> Recording:
         """The program that makes what a rule keeps at first.
@@ -70,7 +74,7 @@ class Recorder:
             Unrecordable: no program can stand for it.
             Exception: what the source itself raised.
         """
-        session = Session(self._shown, self._device)
+        session = Session(self._shown, self._device, seed=self._seed)
         with session.modes():
             self._begin(session)
             session.require_recorded()
@@ -98,7 +102,14 @@ class Recorder:
         session = Session(self._shown, self._device)
         with session.modes():
             self._begin(session)
-        session = Session(self._shown, self._device, outcomes, session.parameters)
+        session = Session(
+            self._shown,
+            self._device,
+            outcomes,
+            session.parameters,
+            self._seed,
+            self._usual,
+        )
         with session.modes():
             session.restore(self.rule, kept)
             session.give_gradients(present)
@@ -116,10 +127,9 @@ class Recorder:
         """A rule as it is built, with nothing left of an earlier recording."""
         with suppress(Unrecordable):
             self.kind = load(self._source, guards=RecordingGuards())
-            self.rule = self.kind(
-                [
-                    {"params": [session.parameters[at] for at in each]}
-                    for each in self._groups
-                ]
-            )
+            groups = [
+                {"params": [session.parameters[at] for at in each]}
+                for each in self._groups
+            ]
+            self.rule = build_over(self.kind, groups)
         session.require_recorded()

@@ -30,8 +30,8 @@ class Row:
             several tensors; "T*" any number of tensors.
         optional: how many of the last arguments may be left out.
         room: "elementwise", "reduction", "shape", "making", "matrix" or "number".
-        attributes: the kind of each: "int", "ints", "bool", "dtype", "number", "text";
-            a "?" after it allows None. All of them are given, always.
+        attributes: the kind of each: "int", "ints", "bool", "dtype", "number", "seed",
+            "text"; a "?" after it allows None. All of them are given, always.
         meaning: called with the arguments and the attributes by name.
     """
 

@@ -15,15 +15,18 @@ import torch
 from dux_sandbox.loading import restore_attributes
 from dux_sandbox.option_values import as_numbers
 from dux_sandbox.recorded.dispatching import Dispatching
+from dux_sandbox.recorded.drawing import Drawing
 from dux_sandbox.recorded.guarding import MATH
 from dux_sandbox.recorded.intercepting import Intercepting
 from dux_sandbox.recorded.program import Place, Program, TensorType
+from dux_sandbox.recorded.recorded_closure import RecordedClosure
 from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.storages import Storages
 from dux_sandbox.recorded.symbols import SYMBOLS, Symbol, symbol
 from dux_sandbox.recorded.tags import Tags
 from dux_sandbox.recorded.taking import (
     own_names,
+    revived,
     stays_built,
     take_apart,
     without_params,
@@ -37,6 +40,7 @@ from dux_sandbox.recorded.trees import (
     renumbered,
 )
 from dux_sandbox.recorded.typing_of import type_of
+from dux_sandbox.runtime.attributes import RANDOM
 from dux_sandbox.values import ValueRefused
 
 
@@ -76,13 +80,21 @@ class Session:
         device: str,
         outcomes: Sequence[bool] = (),
         parameters: Sequence[torch.nn.Parameter] | None = None,
+        seed: int = 0,
+        usual: dict[tuple[int | None, str], bool] | None = None,
     ) -> None:
-        """Begin one, over new parameters or those of a rule that is there."""
-        self.tape = Tape(outcomes)
+        """Begin one, over new parameters or those of a rule that is there.
+
+        Args:
+            seed: of the random numbers of the process, where it has drawn none yet.
+            outcomes, usual: see `Tape`.
+        """
+        self.tape = Tape(outcomes, usual)
         self._shown = shown
         self._device = device
         self._storages = Storages(self.tape)
         self._tags = Tags(self.tape)
+        self._drawing = Drawing(self.tape, self._storages, self._tags, seed)
         made = [torch.nn.Parameter(_empty(each), each.trainable) for each in shown]
         self.parameters = list(parameters or made)
         self._gradients = [_empty(each) for each in shown]
@@ -98,9 +110,9 @@ class Session:
     @contextmanager
     def modes(self) -> Iterator[None]:
         """Inside, what is done to tensors is written down."""
-        dispatching = Dispatching(self.tape, self._storages, self._tags)
+        dispatching = Dispatching(self.tape, self._storages, self._tags, self._drawing)
         intercepting = Intercepting(self.tape, self._storages, self._tags, self._device)
-        with _symbolic_square_roots(), intercepting, dispatching:
+        with self._drawing.apart(), _symbolic_square_roots(), intercepting, dispatching:
             yield
 
     def require_recorded(self) -> None:
@@ -121,7 +133,7 @@ class Session:
 
     def closure(self, loss: str | None) -> RecordedClosure:
         """The closure of a step; see `Recorder.step`."""
-        return RecordedClosure(self, loss)
+        return RecordedClosure(self.tape, loss, self.loss)
 
     def loss(self, dtype: str) -> torch.Tensor:
         """What a closure returns: read by the program from the place ("loss",)."""
@@ -141,8 +153,10 @@ class Session:
         for place, part in parts:
             if place[0] == "state":
                 rule.state[self.parameters[int(place[1])]] = part
+            elif place == ("attribute", RANDOM):
+                self._drawing.go_on(part)
             elif place[0] == "attribute":
-                attributes[str(place[1])] = part
+                attributes[str(place[1])] = revived(part, self._drawing)
             else:
                 options[int(place[1])][str(place[2])] = part
         for name in own_names(rule):
@@ -170,7 +184,7 @@ class Session:
         """
         after = TakenApart(lambda value: is_leaf(value) or type(value) in SYMBOLS)
         try:
-            take_apart(rule, self.parameters, self._given(), after)
+            take_apart(rule, self.parameters, self._given(), self._drawing, after)
         except ValueRefused as error:
             raise self.tape.refuse(str(error)) from None
         values = [self._value(leaf) for _, leaf in after.leaves]
@@ -212,32 +226,6 @@ class Session:
             for tensor, place in self._inputs[:count]
             if self._storages.is_written(tensor)
         }
-
-
-class RecordedClosure:
-    """What a rule calls for a closure: the trainer's has run before the step.
-
-    Attributes:
-        calls: how often it was called.
-    """
-
-    def __init__(self, session: Session, loss: str | None) -> None:
-        self.calls = 0
-        self._session = session
-        self._loss = loss
-
-    def __call__(self) -> Any:
-        tape = self._session.tape
-        self.calls += 1
-        if self.calls > 1:
-            raise tape.refuse("calls the closure more than once in a step")
-        if tape.read_tensor:
-            raise tape.refuse("works on tensors before it calls the closure")
-        if self._loss == "ignored":
-            raise tape.refuse("calls the closure at some steps only")
-        if self._loss is None or self._loss == "nothing":
-            return None
-        return self._session.loss(self._loss)
 
 
 def _type_of_leaf(leaf: Any) -> TensorType | str:

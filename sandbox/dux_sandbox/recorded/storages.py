@@ -111,6 +111,14 @@ class Storages:
             return
         self._views[key] = _View(parent, tuple(of.shape), name, attributes)
 
+    def turn(self, tensor: torch.Tensor, before: Key) -> None:
+        """A tensor has another shape now, over the same memory, than it had before."""
+        key = key_of(tensor)
+        if key == before or key in self._wholes or key in self._views:
+            return
+        shape = {"shape": list(key[2])}
+        self._views[key] = _View(before, before[2], "reshape", shape)
+
     def read(self, tensor: torch.Tensor) -> int:
         """The value that a tensor holds now.
 

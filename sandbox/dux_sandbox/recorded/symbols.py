@@ -103,7 +103,7 @@ def _guess(name: str, values: list[int]) -> bool:
     """What is taken for the answer until the trainer has told it."""
     if name in ("eq", "ne") and values[0] == values[1]:
         return name == "eq"
-    return name in ("isfinite", "ne")
+    return name in ("isfinite", "ne", "gt")
 
 
 def _left(name: str) -> Callable[[Any, Any], Any]:

@@ -37,6 +37,12 @@ class Tags:
             self._values[self._floats[value]] = value
         return self._floats[value]
 
+    def is_tag(self, found: Any) -> bool:
+        """Whether a number, or one in a list, stands for a value of the tape."""
+        if isinstance(found, (list, tuple)):
+            return any(map(self.is_tag, found))
+        return type(found) in (int, float) and found in self._values
+
     def value_of(self, number: Any) -> int:
         """The value of the tape that a number is, or stands for."""
         if number in self._values and type(number) is not bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,19 +45,32 @@ def line_of_rule() -> int | None:
     return None
 
 
+def _no_generator(_: Any, __: int) -> None:
+    """Nobody draws of any."""
+
+
 class Tape:
     """Numbers every value: inputs -1, -2, ... and operations 0, 1, ... until the end.
 
     Attributes:
         fault: the first thing that could not be written down, if any.
         outcomes: what guards that nothing is known of came out as, by their index.
+        usual: what the last one came out as that was told, by the line and the
+            operation that is asked; goes on from one recording to the next.
+        seed_generator: called where a rule seeds a generator with a value.
         read_tensor: whether the values of any tensor have been asked for.
     """
 
-    def __init__(self, outcomes: Sequence[bool] = ()) -> None:
+    def __init__(
+        self,
+        outcomes: Sequence[bool] = (),
+        usual: dict[tuple[int | None, str], bool] | None = None,
+    ) -> None:
+        self.usual = {} if usual is None else usual
         self.fault: Unrecordable | None = None
         self.outcomes = list(outcomes)
         self.read_tensor = False
+        self.seed_generator: Callable[[Any, int], None] = _no_generator
         self._inputs: dict[Place, int] = {}
         self._types: list[TensorType | str] = []
         self._operations: list[Operation] = []
@@ -102,6 +115,15 @@ class Tape:
         before = self._operations[value].arguments if value >= 0 else ()
         return any(at >= 0 and self._operations[at].name == name for at in before)
 
+    def _name_of(self, value: int) -> str:
+        """The operation that makes a boolean, below what takes it out of a tensor."""
+        while value >= 0:
+            made = self._operations[value]
+            if made.name not in ("item", "number.bool", "reshape"):
+                return made.name
+            (value,) = made.arguments
+        return "input"
+
     def constant(self, value: float | int | bool) -> int:
         """The value of a number that never changes."""
         key = ("constant", type(value), repr(value))
@@ -121,7 +143,10 @@ class Tape:
             return self._answers[value]
         index = len(self._guards)
         if known is None:
-            known = self.outcomes[index] if index < len(self.outcomes) else guess
+            asked = (line_of_rule(), self._name_of(value))
+            if index < len(self.outcomes):
+                self.usual[asked] = self.outcomes[index]
+            known = self.usual.get(asked, guess)
         # A value of its own, after all that the guards before it needed.
         own = self.emit("number.bool", (value,))
         self._guards.append(Guard(own, known, self._operations[own].line))

@@ -92,8 +92,11 @@ def shapes() -> dict[str, Row]:
         "repeat": shape(torch.tile, dims="ints"),
         "tril": shape(torch.tril, diagonal="int"),
         "triu": shape(torch.triu, diagonal="int"),
-        "index_select": shape(torch.index_select, "TT", dim="int"),
-        "gather": shape(torch.gather, "TT", dim="int"),
+        "index_select": shape(_index_select, "TT", dim="int"),
+        "gather": shape(_gather, "TT", dim="int"),
+        "index": shape(_index, "T*", dims="ints"),
+        "index_put": shape(_index_put, "T*", dims="ints", accumulate="bool"),
+        "block_diag": shape(torch.block_diag, "T*"),
         "cat": shape(_cat, "T*", dim="int"),
         "stack": shape(_stack, "T*", dim="int"),
         "part": Row("P", "shape", _part, {"index": "int"}),
@@ -102,6 +105,37 @@ def shapes() -> dict[str, Row]:
 
 def _slice(tensor: Any, *, dim: int, start: int, end: int, step: int) -> Any:
     return torch.ops.aten.slice(tensor, dim, start, end, step)
+
+
+def _index_select(tensor: Any, index: Any, *, dim: int) -> Any:
+    return torch.index_select(tensor, dim, index)
+
+
+def _gather(tensor: Any, index: Any, *, dim: int) -> Any:
+    return torch.gather(tensor, dim, index)
+
+
+def _indices(tensor: Any, indices: tuple[Any, ...], dims: list[int]) -> list[Any]:
+    """What stands in the brackets: an index in each of these dimensions."""
+    if len(set(dims)) < len(dims) or len(dims) != len(indices):
+        raise ValueError("one index for each of the dimensions")
+    if any(each.dtype not in (torch.int64, torch.int32) for each in indices):
+        raise TypeError("an index of what is no whole number")
+    found: list[Any] = [None] * tensor.ndim
+    for dim, index in zip(dims, indices, strict=True):
+        found[dim] = index
+    return found
+
+
+def _index(tensor: Any, *indices: Any, dims: list[int]) -> Any:
+    return torch.ops.aten.index(tensor, _indices(tensor, indices, dims))
+
+
+def _index_put(
+    tensor: Any, values: Any, *indices: Any, dims: list[int], accumulate: bool
+) -> Any:
+    found = _indices(tensor, indices, dims)
+    return torch.ops.aten.index_put(tensor, found, values, accumulate)
 
 
 def _cat(*tensors: Any, dim: int) -> Any:
@@ -126,6 +160,13 @@ def making() -> dict[str, Row]:
         "full": make(_full, "N", size="ints"),
         "eye": make(_eye, "", n="int", m="int"),
         "arange": make(torch.arange, "", start="number", end="number", step="number"),
+        "linspace": make(torch.linspace, "", start="number", end="number", steps="int"),
+        "tril_indices": make(
+            torch.tril_indices, "", row="int", col="int", offset="int"
+        ),
+        "triu_indices": make(
+            torch.triu_indices, "", row="int", col="int", offset="int"
+        ),
     }
 
 
@@ -159,6 +200,8 @@ def matrices() -> dict[str, Row]:
         "qr": matrix(linalg.qr, mode="text"),
         "svd": matrix(_svd, full_matrices="bool", compute_uv="bool"),
         "inv": matrix(linalg.inv),
+        "det": matrix(linalg.det),
+        "pinv": matrix(_pinv, rtol="number?", hermitian="bool"),
         "cholesky": matrix(linalg.cholesky, upper="bool"),
         "solve": matrix(linalg.solve, "TT", left="bool"),
         "solve_triangular": Row("TT", "matrix", linalg.solve_triangular, sides),
@@ -170,6 +213,10 @@ def _added(real: Meaning) -> Meaning:
         return real(base, left, right, beta=beta, alpha=alpha)
 
     return meaning
+
+
+def _pinv(tensor: Any, *, rtol: float | None, hermitian: bool) -> Any:
+    return torch.linalg.pinv(tensor, rtol=rtol, hermitian=hermitian)
 
 
 def _svd(tensor: Any, *, full_matrices: bool, compute_uv: bool) -> Any:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 
 from dux_sandbox.recorded.aten_names import DEFAULTS, TRANSLATIONS, Translation
+from dux_sandbox.recorded.called_operations import CALLED
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.storages import Storages
@@ -27,6 +28,10 @@ _TO_BOOL = frozenset(
         *("logical_xor", "logical_not", "isnan", "isinf", "isfinite", "signbit"),
     ]
 )
+
+
+class NumberWanted(TypeError):
+    """Something that must not change was given a number that does: a size, a place."""
 
 
 class Translating:
@@ -53,6 +58,14 @@ class Translating:
             "arange": self._arange,
             "index_put": self._index_put,
             "_index_put_impl": self._index_put,
+            "index": self._index,
+            "scatter": self._scatter,
+            "linspace": self._made_from,
+            "tril_indices": self._made_from,
+            "triu_indices": self._made_from,
+            "linalg_pinv": self._pinv,
+            "count_nonzero": self._count_nonzero,
+            "block_diag": self._joined,
         }
 
     def value(
@@ -80,12 +93,27 @@ class Translating:
             if name in ("p", "ord") and given is None:
                 given = 2
             arguments.append(self._argument(given))
-        kinds = TABLE[translation.name].attributes
         attributes = {
-            ours: _plain(bound.get(theirs, DEFAULTS.get(theirs)), kinds[ours])
+            ours: bound.get(theirs, DEFAULTS.get(theirs))
             for theirs, ours in translation.attributes
         }
-        return self._tape.emit(translation.name, arguments, **attributes)
+        if translation.name in CALLED:
+            self._require_all_said(translation, bound)
+        return self._emit(translation.name, arguments, **attributes)
+
+    def _require_all_said(self, translation: Translation, bound: Any) -> None:
+        said = {*translation.arguments, *(each for each, _ in translation.attributes)}
+        for name, given in bound.items():
+            if name not in said and not (given is None or given is False):
+                raise self._tape.refuse(f"gives {translation.name} a {name}")
+
+    def _emit(self, name: str, arguments: Iterable[int], **attributes: Any) -> int:
+        """One operation, with attributes as aten has them."""
+        kinds = TABLE[name].attributes
+        plain = {key: _plain(value, kinds[key]) for key, value in attributes.items()}
+        if any(self._tags.is_tag(each) for each in plain.values()):
+            raise NumberWanted(name)
+        return self._tape.emit(name, arguments, **plain)
 
     def _argument(self, given: Any) -> int:
         if isinstance(given, torch.Tensor):
@@ -158,7 +186,45 @@ class Translating:
 
     def _joined(self, bound: Any, _: Any, name: str) -> int:
         values = [self._argument(each) for each in bound["tensors"]]
-        return self._tape.emit(name, values, dim=bound.get("dim", 0))
+        along = {} if name == "block_diag" else {"dim": bound.get("dim", 0)}
+        return self._emit(name, values, **along)
+
+    def _scatter(self, bound: Any, _: Any, __: str) -> int:
+        if bound.get("reduce") is not None:
+            raise self._tape.refuse("scatters with a reduction; use scatter_add")
+        other = "value" if "value" in bound else "src"
+        given = [self._argument(bound[each]) for each in ("self", "index", other)]
+        name = "scatter_value" if other == "value" else "scatter"
+        return self._emit(name, given, dim=bound["dim"])
+
+    def _made_from(self, bound: Any, result: Any, name: str) -> int:
+        kinds = TABLE[name].attributes
+        given = {each: bound[each] for each in kinds if each != "dtype"}
+        return self._emit(name, (), **given, dtype=result.dtype)
+
+    def _pinv(self, bound: Any, _: Any, __: str) -> int:
+        rtol = bound.get("rcond", bound.get("rtol"))
+        if bound.get("atol") is not None or isinstance(rtol, torch.Tensor):
+            raise self._tape.refuse("asks for a pseudo-inverse with a tolerance")
+        given = {"rtol": rtol, "hermitian": bound.get("hermitian", False)}
+        return self._emit("pinv", [self._argument(bound["self"])], **given)
+
+    def _count_nonzero(self, bound: Any, _: Any, name: str) -> int:
+        dim = bound.get("dim")
+        over = list(range(bound["self"].ndim)) if dim is None else dim
+        return self._emit(name, [self._argument(bound["self"])], dim=over)
+
+    def _index(self, bound: Any, _: Any, __: str) -> int:
+        dims, indices = self._of_whole_numbers(bound)
+        target = self._argument(bound["self"])
+        return self._emit("index", (target, *indices), dims=dims)
+
+    def _of_whole_numbers(self, bound: Any) -> tuple[list[int], list[int]]:
+        """The dimensions that are indexed, and by which values."""
+        found = {dim: at for dim, at in enumerate(bound["indices"]) if at is not None}
+        if any(each.dtype is torch.bool for each in found.values()):
+            raise self._tape.refuse("picks by a mask and by places at once")
+        return list(found), [self._storages.read(each) for each in found.values()]
 
     def _eye(self, _: Any, result: Any, __: str) -> int:
         rows, columns = result.shape
@@ -176,9 +242,15 @@ class Translating:
         """`x[mask] = one value`, which is `where`."""
         (mask, *others), values = bound["indices"], bound["values"]
         target = bound["self"]
-        one = mask is not None and mask.dtype is torch.bool and not others
-        if not one or bound.get("accumulate") or values.numel() != 1:
-            raise self._tape.refuse("writes items of a tensor that an index names")
+        masked = mask is not None and mask.dtype is torch.bool and not others
+        accumulate = bool(bound.get("accumulate"))
+        if not masked:
+            dims, indices = self._of_whole_numbers(bound)
+            given = [self._storages.read(each) for each in (target, values)]
+            how = {"dims": dims, "accumulate": accumulate}
+            return self._emit("index_put", (*given, *indices), **how)
+        if accumulate or values.numel() != 1:
+            raise self._tape.refuse("writes many values where a mask is true")
         asked = self._storages.read(mask)
         if mask.ndim < target.ndim:
             shape = [*mask.shape, *[1] * (target.ndim - mask.ndim)]

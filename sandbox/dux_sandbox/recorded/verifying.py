@@ -22,6 +22,7 @@ from dux_sandbox.recorded.program import (
     TupleType,
     ValueType,
 )
+from dux_sandbox.recorded.random_operations import KINDS
 from dux_sandbox.recorded.rows import DTYPES, Row
 from dux_sandbox.recorded.trees import LEAF
 from dux_sandbox.recorded.typing_of import result_of
@@ -168,10 +169,17 @@ def _is_number(value: Any) -> bool:
     return type(value) in (float, bool) or _is_int(value)
 
 
-_TEXTS = frozenset(["none", "tanh", "floor", "trunc", "L", "U", "reduced", "complete"])
+_TEXTS = frozenset(
+    [
+        *("none", "tanh", "floor", "trunc", "L", "U", "reduced", "complete"),
+        *("sum", "prod", "mean", "amax", "amin"),
+        *KINDS,
+    ]
+)
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "int": _is_int,
     "ints": _is_ints,
+    "seed": lambda value: type(value) is int and 0 <= value < 1 << 64,
     "bool": lambda value: type(value) is bool,
     "dtype": lambda value: type(value) is str and value in DTYPES,
     "number": _is_number,

@@ -9,9 +9,12 @@ from dux_sandbox.recorded.program import TensorType, TupleType, ValueType
 _EACH = 1_000.0
 """What the call of any operation costs, in multiplications: about a microsecond."""
 _SLOW = {
-    **dict.fromkeys(("sort", "topk"), 1_000.0),
-    **dict.fromkeys(("median", "median_along"), 300.0),
-    **dict.fromkeys(("digamma", "erfinv", "lgamma", "sinc"), 200.0),
+    **dict.fromkeys(("sort", "topk", "kthvalue", "mode", "isin"), 1_000.0),
+    **dict.fromkeys(("scatter_reduce", "put", "index_put"), 100.0),
+    **dict.fromkeys(("median", "median_along", "nanmedian"), 300.0),
+    **dict.fromkeys(("searchsorted", "bucketize", "logcumsumexp"), 300.0),
+    **dict.fromkeys(("drawn", "permuted", "chosen"), 100.0),
+    **dict.fromkeys(("digamma", "erfinv", "lgamma", "sinc", "i0"), 200.0),
     **dict.fromkeys(("acosh", "asinh", "atanh", "tan", "pow", "xlogy"), 10.0),
 }
 """What an element costs where it is much more than to move it; as measured."""
@@ -20,7 +23,17 @@ _MATRIX = 10_000.0
 """What each matrix of a batch costs beside its elements."""
 _SHORT = 32.0
 """How long a product of vectors is at least, however short they are."""
-_CUBED = {"eigh": 30.0, "svd": 60.0, "qr": 10.0, "inv": 4.0, "cholesky": 2.0}
+_CUBED = {
+    "eigh": 30.0,
+    "svd": 60.0,
+    "qr": 10.0,
+    "inv": 4.0,
+    "cholesky": 2.0,
+    "pinv": 80.0,
+    "matrix_exp": 60.0,
+    "det": 4.0,
+    "slogdet": 4.0,
+}
 
 
 def work_of(name: str, arguments: tuple[ValueType, ...], made: ValueType) -> float:
@@ -48,6 +61,9 @@ def work_of(name: str, arguments: tuple[ValueType, ...], made: ValueType) -> flo
         outer = sum(each.elements for each in parts if isinstance(each, TensorType))
         batch = tensors[-2].shape[0] if name == "addbmm" else 1
         return _EACH + (_SHORT + inner) * outer * batch
+    if name == "cdist" and isinstance(made, TensorType):
+        inner = tensors[0].shape[-1] if tensors[0].shape else 1
+        return _EACH + 10.0 * (_SHORT + inner) * made.elements
     factor = _SLOW.get(name, 1.0)
     if name == "pow" and all("int" in each.dtype for each in tensors):
         factor = _WHOLE_POWER

@@ -20,7 +20,9 @@ from dux_sandbox.replaying.replay import Asked
 from dux_sandbox.running_rule import ParamGroups, parameters_of
 from dux_sandbox.values import encode
 
-_MOST_TEXT = 64 << 20
+# What a program may take as text: 22 million empty lists fit into 64 MiB of it. An
+# operation takes some 60 bytes, and five steps of Newton-Schulz 45 of them.
+_TEXT, _TEXT_OF_A_PARAMETER, _MOST_TEXT = 512 << 10, 64 << 10, 32 << 20
 # Measured: 40 microseconds an operation; a large model's step is 10,000.
 _SECONDS = 20.0
 
@@ -39,6 +41,7 @@ class RecordingProcess:
         groups: ParamGroups,
         *,
         limits: Limits,
+        seed: int = 0,
         warm: Zygote | None = None,
     ) -> None:
         """Start it and build the rule there.
@@ -51,13 +54,15 @@ class RecordingProcess:
             KeyError: a parameter of a dtype that no program has.
         """
         parameters = parameters_of(groups)
+        text = _TEXT + len(parameters) * _TEXT_OF_A_PARAMETER
+        self._most_text = min(text, _MOST_TEXT)
         shown = [_shown(each) for each in parameters]
         request = {"purpose": "record", "memory": limits.memory}
         child = (forked if warm is None else warm.fork)(request)
         self._talk = Conversation(child, digest_of(source))
         try:
             self._talk.require_layers(limits.require)
-            self._build(source, groups, parameters, shown)
+            self._build(source, groups, parameters, shown, seed)
         except BaseException:
             self.close()
             raise
@@ -68,11 +73,13 @@ class RecordingProcess:
         groups: ParamGroups,
         parameters: Sequence[torch.Tensor],
         shown: list[Any],
+        seed: int,
     ) -> None:
         at = {id(parameter): index for index, parameter in enumerate(parameters)}
         reply = self._ask(
             {
                 "op": "build",
+                "seed": seed,
                 "source": source,
                 "shown": shown,
                 "groups": [
@@ -118,7 +125,7 @@ class RecordingProcess:
         return program_of(reply.get("program")), calls
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        reply, _ = self._talk.ask(request, _SECONDS, max_json=_MOST_TEXT)
+        reply, _ = self._talk.ask(request, _SECONDS, max_json=self._most_text)
         told = reply.get("unrecordable")
         if told is not None:
             raise _unrecordable(told)

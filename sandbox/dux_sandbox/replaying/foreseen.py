@@ -17,6 +17,8 @@ from dux_sandbox.replaying.replay import Replay
 from dux_sandbox.running_rule import ParamGroups, parameters_of
 
 _STEPS = 3
+# After so many that each had to be recorded anew a rule is given up.
+_MOST_STEPS = 32
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def foresee(source: str, groups: ParamGroups, limits: Limits | None = None) -> F
         closure = "float32" if process.requires_closure else None
         loss = torch.tensor(1.0) if process.requires_closure else None
         generator = torch.Generator().manual_seed(0)
-        for step in range(_STEPS):
+        for step in range(_MOST_STEPS):
+            before = replay.recordings
             for each in parameters:
                 values = torch.randn(each.shape, generator=generator).to(each.dtype)
                 each.grad = values if each.requires_grad else None
@@ -60,10 +63,12 @@ def foresee(source: str, groups: ParamGroups, limits: Limits | None = None) -> F
             if step in (0, _STEPS - 1):
                 programs[name] = replay.foresee(present, closure).program
             replay.step(closure, loss)
+            if step >= _STEPS - 1 and replay.recordings == before:
+                break
     except (*FAULTS, RuleFailed) as error:
         if isinstance(error, CannotRunSo):
             raise
-        return Foreseen({}, in_the_way(error))
+        return Foreseen({}, in_the_way(error, source))
     finally:
         if process is not None:
             process.close()

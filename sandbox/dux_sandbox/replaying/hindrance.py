@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.recorded.json_form import ProgramRefused
 from dux_sandbox.recorded.tape import Unrecordable
@@ -13,17 +15,41 @@ FAULTS = (
 """After which a step is taken isolated: not recorded, or one that raises there too."""
 
 
-def in_the_way(error: BaseException) -> Finding:
-    """Why a rule is not recorded, as a finding."""
+def in_the_way(error: BaseException, source: str) -> Finding:
+    """Why a rule is not recorded, as a finding on its source."""
     if isinstance(error, RuleFailed):
         return error.finding
     if isinstance(error, Unrecordable):
         message = f"it cannot be recorded: this line {error.message}"
-        if error.line is None:
+        line = error.line
+        if line is None:
             message = f"it cannot be recorded: it {error.message}"
-        return Finding("recording", error.line, message, INSTEAD)
+            line = line_of_name(source, error.message)
+        return Finding("recording", line, message, INSTEAD)
     text = printable(str(error)[:300])
     return Finding("recording", None, f"it cannot be recorded: {text}", INSTEAD)
+
+
+_NAMED = re.compile(r"(?:self\.(?!state\b)|\[p\]\['|group\[')(\w+)")
+_KEEPS = r"['\"\]]*\s*(?:[-+*/]?=(?!=)|\.(?:append|extend|insert|update))"
+
+
+def line_of_name(source: str, message: str) -> int | None:
+    """The last line that keeps something under the name that a message tells.
+
+    >>> line_of_name("self.a = []\\nself.a.append(g)\\nx = self.b", "keeps self.a so")
+    2
+    """
+    named = _NAMED.search(message)
+    if named is None:
+        return None
+    name = rf"\b{re.escape(named[1])}\b"
+    for wanted in (name + _KEEPS, name):
+        lines = enumerate(source.splitlines(), 1)
+        found = [at for at, line in lines if re.search(wanted, line)]
+        if found:
+            return found[-1]
+    return None
 
 
 INSTEAD = (

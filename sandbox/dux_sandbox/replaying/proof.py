@@ -62,7 +62,7 @@ def prove(
     )
     ours, theirs = copies(kept), copies(kept)
     if not whole:
-        process = RecordingProcess(source, ours, limits=limits)
+        process = RecordingProcess(source, ours, limits=limits, seed=seed)
     isolated = None
     try:
         isolated = IsolatedRule.build(source, theirs, limits=limits, seed=seed)

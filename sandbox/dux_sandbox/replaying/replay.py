@@ -3,7 +3,7 @@ rule is recorded again."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import torch
 from dux_sandbox.gradients import DenseGradients
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.lifetimes import last_uses
-from dux_sandbox.recorded.program import Place, Program, TensorType, ValueType
+from dux_sandbox.recorded.program import Guard, Place, Program, TensorType, ValueType
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.bounds import Bounds
@@ -74,6 +74,7 @@ class Replay:
         self._records = records
         self._bounds = bounds
         self._compiles = compiles
+        self._before: Mapping[Place, Any] = {}
         self._branches = Branches()
 
     def build(self, program: Program) -> None:
@@ -113,6 +114,7 @@ class Replay:
                 nothing has changed.
             RuleFailed: the process that records has failed.
         """
+        before = self.places.kept.values
         with DenseGradients(self.places.parameters), torch.no_grad():
             options = self.places.option_leaves()
             branch, made = self._found(closure, loss, options)
@@ -123,6 +125,7 @@ class Replay:
                 else self.places.write(branch.program, made, loss, options)
             )
         self.steps += 1
+        self._before = before
         return result
 
     def close(self) -> None:
@@ -158,6 +161,7 @@ class Replay:
         key = (self.kept.key, options.key, tuple(present), closure)
         ruled_out: list[Any] = []
         known: list[bool] = []
+        last: Guard | None = None
         for _ in range(_FEW + 64):
             for branch in self._branches.candidates(key, ruled_out):
                 values, failed = self._try(branch, loss, options)
@@ -165,10 +169,25 @@ class Replay:
                     self._branches.used(key, branch)
                     return branch, values
                 ruled_out.append(branch.path[: failed + 1])
+                last = branch.program.guards[failed]
                 held = [expected for _, expected in branch.path[:failed]]
                 known = max(known, [*held, not branch.path[failed][1]], key=len)
-            self._record(key, present, known, closure, options)
+            self._record(key, present, known, closure, options, last)
         raise Unrecordable("branches on numbers that never come out as before", None)
+
+    def _changing(self, failed: Guard | None) -> Unrecordable:
+        """Why another program is wanted at nearly every step."""
+        if failed is not None:
+            message = "is a branch that goes another way at nearly every step"
+            return Unrecordable(message, failed.line)
+        new = [place for place in self.kept.values if place not in self._before]
+        if new:
+            place = new[0]
+            name = f"self.{place[1]}"
+            if place[0] == "state":
+                name = f"self.state[p]['{place[2]}']"
+            return Unrecordable(f"keeps something more at every step, in {name}", None)
+        return Unrecordable("takes another branch at nearly every step", None)
 
     def _try(self, branch: Branch, loss: Any, options: OptionLeaves) -> tuple[Any, int]:
         """All values, or that the step was taken; or which guard does not hold."""
@@ -191,10 +210,11 @@ class Replay:
         outcomes: list[bool],
         closure: str | None,
         options: OptionLeaves,
+        failed: Guard | None = None,
     ) -> Branch:
         self.recordings += 1
         if self.recordings > _FEW and self.recordings > self.steps // 2:
-            raise Unrecordable("takes another branch at nearly every step", None)
+            raise self._changing(failed)
         skeleton = [*self.kept.skeleton, *options.skeleton]
         leaves = [*self.kept.leaves(), *options.leaves()]
         asked = Asked(skeleton, leaves, present, outcomes, closure)

@@ -109,7 +109,8 @@ class RecordedRule:
 
     def _begin(self, source: str, groups: ParamGroups, warm: Zygote | None) -> None:
         require_plain(self._parameters)
-        process = RecordingProcess(source, groups, limits=self._limits, warm=warm)
+        limits, seed = self._limits, self._seed
+        process = RecordingProcess(source, groups, limits=limits, seed=seed, warm=warm)
         self._process = process
         self._say_as(process)
         bounds = bounds_for(self._parameters, self._limits)
@@ -219,7 +220,7 @@ class RecordedRule:
             replay.places.options[index] = Decoder(bytearray()).decode(described)
         try:
             result = replay.step(kind, loss)
-        except FAULTS as error:
+        except (*FAULTS, RuleFailed) as error:
             return self._fallen(error, closure, seconds)
         spent = time.perf_counter() - began
         self._seconds += spent
@@ -252,7 +253,7 @@ class RecordedRule:
         groups: ParamGroups,
         learned: tuple[RuleState, list[set[str]]] | None,
     ) -> None:
-        self.why = in_the_way(error)
+        self.why = in_the_way(error, self.source or "")
         log.warning("rule %s runs isolated: %s", str(self.digest)[:12], self.why)
         if any(each.device.type != "cpu" for each in self._parameters):
             raise RuleFailed(self.why)

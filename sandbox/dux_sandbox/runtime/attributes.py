@@ -35,6 +35,9 @@ _TAG = "dux"
 _STATE = "state"
 # The same for tensors that it keeps in its groups, one dict a group.
 _GROUPS = "param_groups"
+RANDOM = "__random__"
+"""The name for the state of torch's own generator where the rule has drawn of it, in a
+process that is the rule's; no attribute of a rule can have it."""
 _KEYS: frozenset[type] = frozenset([int, str])
 # Containers inside each other: what `dux_sandbox.values` carries, tags included.
 _MOST_DEPTH = 5
