@@ -39,6 +39,7 @@ class RulesInForce:
         guard.on_outgrown = lambda reason: self.rolled_back(reason, harmful=False)
         guard.on_ended, guard.on_lost = self.ended, self.incumbent_lost
         guard.on_relapse = self.relapsed
+        self._live.on_fallen = self.fallen
 
     def next_number(self) -> int:
         """Of the decision that is made next."""
@@ -87,6 +88,13 @@ class RulesInForce:
         decision, self._before = self._before, None
         message = f"the incumbent is lost: {reason}; the base optimizer is next"
         self._tell(ErrorEvent(error="incumbent", message=message), decision)
+
+    def fallen(self, mode: str, why: str) -> None:
+        """A step of the live rule could not be recorded any more."""
+        applied = self._applied
+        digest = None if applied is None else applied.digest
+        body = ErrorEvent(error="unrecorded", message=why, digest=digest, mode=mode)
+        self._tell(body, applied)
 
     def relapsed(self, reason: str) -> None:
         """What the last rollback had put back was spoilt; no other rule is to blame."""

@@ -52,6 +52,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         base: the torch optimizer it was made around; step it only through here.
         on_replaced: called with what is wrong when the model has lost a parameter that
             is stepped, once for each.
+        on_fallen: called when a step could not be recorded any more: where the live
+            rule runs from now on, and why.
         listener: is told of every step, if set.
         passes_closure: the loop's last step had a closure that gave a loss.
 
@@ -101,6 +103,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         self.listener: StepListener | None = None
         self.passes_closure = False
         self.on_replaced: Callable[[str], None] | None = None
+        self.on_fallen: Callable[[str, str], None] | None = None
+        self._ran: tuple[Any, str | None] = None, None
         self._in_model = (
             None if model is None else ParametersInModel(model, self._groups)
         )
@@ -146,6 +150,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                 if len(group) != len(known[index]):
                     # What appears in a step is the rule's own, never a scheduler's.
                     self.owned[index].update(set(group) - known[index])
+        self._look_for_fallen()
         if listener is not None:
             listener.step_ends()
         return result
@@ -162,6 +167,12 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         result = self.guard.step(loop)
         self.passes_closure = loop.gives_loss
         return result
+
+    def _look_for_fallen(self) -> None:
+        rule = self.running
+        before, self._ran = self._ran, (rule, getattr(rule, "mode", None))
+        if before[0] is rule and before[1] != self._ran[1] and self.on_fallen:
+            self.on_fallen(str(self._ran[1]), str(getattr(rule, "why", "")))
 
     def _look_for_replaced(self) -> None:
         lost = [] if self._in_model is None else self._in_model.lost()

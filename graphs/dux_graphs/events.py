@@ -282,6 +282,7 @@ class ErrorEvent(EventBody):
         error: the name of the exception, or "failed", "contradiction" and the like.
         prompt: digest of the prompt whose call it was.
         digest: of the source that it is about.
+        mode: where a rule runs that could not be recorded any more.
     """
 
     always = ("error", "message")
@@ -290,3 +291,4 @@ class ErrorEvent(EventBody):
     message: Text = ""
     prompt: PromptDigest | None = None
     digest: Digest | None = None
+    mode: Text | None = None

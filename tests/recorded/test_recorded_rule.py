@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dux_agent.run_folder import trace
-from dux_sandbox.executions import INLINE, RECORDED
+from dux_sandbox.executions import INLINE, ISOLATED, RECORDED
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.recorded.json_form import ProgramRefused
@@ -139,6 +139,61 @@ def test_a_rule_that_can_no_longer_be_recorded_goes_on_isolated(build):
     assert 1 + TURNING[: TURNING.index("unique")].count("\n") == recorded.why.line
     assert all(torch.equal(one, other) for one, other in pairs)
     assert 8.0 == recorded.snapshot().attributes["total"]
+
+
+NOISE = """\
+                p.add_(torch.randn_like(p), alpha=0.01)
+                p.add_(torch.rand(p.shape, generator=self.own), alpha=0.01)
+                if self.t == 6:
+"""
+DRAWING = TURNING.replace("                if self.t == 6:\n", NOISE).replace(
+    "self.t = 0", "self.t = 0\n        self.own = torch.Generator().manual_seed(3)"
+)
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("source", [TURNING, DRAWING], ids=["plain", "drawing"])
+def test_what_goes_on_isolated_is_as_if_it_had_been_from_the_start(build, source, dies):
+    groups = groups_of()
+    others = twin_of(groups)
+    recorded, isolated = (
+        build(RECORDED, source, groups),
+        build(ISOLATED, source, others),
+    )
+    pairs = list(zip(parameters_in(groups), parameters_in(others), strict=True))
+
+    for step in range(9):
+        if dies and step == 4:
+            recorded._process.close()
+        give_gradients(pairs, step)
+        recorded.step()
+        isolated.step()
+
+    assert "isolated" == recorded.mode
+    assert all(torch.equal(one, other) for one, other in pairs)
+    mine, theirs = recorded.snapshot(), isolated.snapshot()
+    assert theirs.attributes.keys() == mine.attributes.keys()
+
+
+def test_random_numbers_go_on_from_a_snapshot(build):
+    for kind in (RECORDED, ISOLATED):
+        groups = groups_of()
+        others = twin_of(groups)
+        one, other = build(kind, DRAWING, groups), build(kind, DRAWING, others)
+        pairs = list(zip(parameters_in(groups), parameters_in(others), strict=True))
+        give_gradients(pairs, 0)
+        one.step()
+        with torch.no_grad():
+            for here, there in pairs:
+                there.copy_(here)
+
+        other.restore(one.snapshot())
+        for step in range(3):
+            give_gradients(pairs, step)
+            one.step()
+            other.step()
+
+        assert all(torch.equal(here, there) for here, there in pairs)
 
 
 def test_what_was_learned_goes_from_an_isolated_rule_into_a_recorded_one(build):
@@ -303,7 +358,7 @@ def test_a_proof_over_many_weights_takes_two_of_each_shape():
     assert [(2048, 512)] * 2 + [(512,)] == [tuple(p.shape) for p in group["params"]]
 
 
-@pytest.mark.parametrize("body", ["p.mul_(0.9)", "p.mul_(0.9 + 0.0 * p.unique().sum())"])
+@pytest.mark.parametrize("body", ["p.mul_(0.9)", "p.mul_(0.9 + 0 * p.unique().sum())"])
 def test_the_trace_says_where_a_rule_runs_and_why(tmp_path, body):
     source = with_step(
         f"        for group in self.param_groups:\n"
@@ -326,6 +381,23 @@ def test_the_trace_says_where_a_rule_runs_and_why(tmp_path, body):
     recorded = "unique" not in body
     assert ("recorded" if recorded else "isolated") == event.data["mode"]
     assert recorded is ("unique" not in (event.data.get("unrecorded") or ""))
+
+
+def test_the_trace_says_where_a_rule_runs_that_can_no_longer_be_recorded(tmp_path):
+    folder = tmp_path / "run"
+    source = TURNING.replace("self.t == 6", "self.t == 9").strip()
+    line = 1 + source[: source.index("unique")].count("\n")
+    with agent_over(
+        models.make("mlp"), lm=scripted(source), run_dir=folder, execution="recorded"
+    ) as agent:
+        run(agent, 4)
+        agent.decide()
+        run(agent, 12)
+
+    (event,) = [each for each in trace.read(folder) if each.kind == "error"]
+    assert ("unrecorded", "isolated") == (event.data["error"], event.data["mode"])
+    assert f"line {line}" in event.data["message"]
+    assert event.decision == 1
 
 
 def test_what_a_rule_keeps_is_known_before_it_runs(build):
