@@ -56,7 +56,7 @@ class StepCost:
         """
         if not self.first:
             return replace(self, first=seconds)
-        return replace(self, longest=max(self.longest, seconds))
+        return self if seconds <= self.longest else replace(self, longest=seconds)
 
 
 class RunningRule(Protocol):

@@ -51,6 +51,8 @@ class ToldGroups:
         for index, (group, names, private) in enumerate(
             zip(self.groups, self.owned, self._private, strict=False)
         ):
+            if _is_as_told(group, self._told[index], names):
+                continue
             shared = {name: value for name, value in group.items() if name in names}
             now = {**private, **shared}
             if not same_options(now, self._told[index]):
@@ -68,3 +70,11 @@ class ToldGroups:
             group, told = self.groups[index], self._told[index]
             owned, private = self.owned[index], self._private[index]
             take_options(described, group, told, owned, private)
+
+
+def _is_as_told(group: dict[str, Any], told: dict[str, Any], names: set[str]) -> bool:
+    """Whether every option is the very value that was told: most steps change none."""
+    try:
+        return all([group[name] is told[name] for name in names])
+    except KeyError:
+        return False

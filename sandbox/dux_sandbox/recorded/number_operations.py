@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Mapping
+from functools import wraps
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,7 @@ def _bounded(apply: Callable[..., Any]) -> Callable[..., Any]:
         OverflowError: the result would be wider.
     """
 
+    @wraps(apply)
     def bounded(*numbers: Any) -> Any:
         made = apply(*numbers)
         if type(made) is int and made.bit_length() > MOST_BITS:
@@ -29,7 +31,15 @@ def _bounded(apply: Callable[..., Any]) -> Callable[..., Any]:
     return bounded
 
 
+def unbounded(operation: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for results that are no integers, which have no bound."""
+    own: Callable[..., Any] = getattr(operation, "__wrapped__", operation)
+    return own
+
+
 def _power(base: Number, exponent: Number) -> Number:
+    if type(base) is float and base > 0:
+        return base**exponent
     if isinstance(base, int) and isinstance(exponent, int) and exponent > 0:
         if base.bit_length() * exponent > MOST_BITS:
             raise OverflowError(f"an integer of more than {MOST_BITS} bits")
@@ -107,8 +117,9 @@ TWO = frozenset(
 
 MEANINGS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
-        name: _bounded(meaning)
-        for name, meaning in (_SAME | _TO_BOOL | _TO_INT | _TO_FLOAT).items()
+        **{name: _bounded(meaning) for name, meaning in (_SAME | _TO_INT).items()},
+        **_TO_BOOL,
+        **_TO_FLOAT,
     }
 )
 

@@ -14,6 +14,7 @@ from dux_sandbox.recorded.program import Place, Program
 from dux_sandbox.replaying.kept import KeptTree, OptionLeaves
 
 _log = logging.getLogger(__name__)
+_KEPT = ("state", "attribute")
 _PATIENCE = 60.0
 """Seconds that a step waits for its kernels; after that it never has any."""
 
@@ -38,13 +39,29 @@ class FastStep:
         )
         self._waits = self._compilation is not None
         self._fused: FusedProgram | None = None
-        places = list(enumerate(each.place for each in program.inputs))
-        self._given = [(at, place) for at, place in places]
+        places = [(at, each.place) for at, each in enumerate(program.inputs)]
+        self._inputs = [
+            parameters[int(place[1])] if place[0] == "parameter" else None
+            for _, place in places
+        ]
+        self._gradients = [
+            (at, parameters[int(place[1])])
+            for at, place in places
+            if place[0] == "gradient"
+        ]
+        self._kept = [(at, place) for at, place in places if place[0] in _KEPT]
+        self._options = [(at, place) for at, place in places if place[0] == "option"]
+        self._loss = [at for at, place in places if place[0] == "loss"]
         read = {place for _, place in places}
+        written = [(at, each.place) for at, each in enumerate(program.outputs)]
         self._written = [
-            (at, each.place)
-            for at, each in enumerate(program.outputs)
-            if each.place not in read and each.place[0] in ("parameter", "gradient")
+            (at, place)
+            for at, place in written
+            if place not in read and place[0] in ("parameter", "gradient")
+        ]
+        self._changes: list[tuple[int, Place]] = []
+        self._changed_options = [
+            (at, place) for at, place in written if place[0] == "option"
         ]
 
     def is_ready(self) -> bool:
@@ -52,6 +69,10 @@ class FastStep:
         if self._waits and self._compilation is not None:
             self._waits = False
             self._fused = self._compilation.wait(_PATIENCE)
+            if self._fused is not None:
+                places = [each.place for each in self._program.outputs]
+                replaced = [(at, places[at]) for at in self._fused.replaced]
+                self._changes = [each for each in replaced if each[1][0] in _KEPT]
             if self._fused is None and self._compilation.reason is None:
                 _log.warning(
                     "a recorded rule runs in plain torch: its kernels were not "
@@ -81,36 +102,46 @@ class FastStep:
             What the rule's step returns.
         """
         assert self._fused is not None
-        inputs: list[Any] = [None] * len(self._given)
-        for at, place in self._given:
-            kind = place[0]
-            if kind == "parameter":
-                inputs[at] = self._parameters[place[1]]  # type: ignore[index]
-            elif kind == "gradient":
-                inputs[at] = self._parameters[place[1]].grad  # type: ignore[index]
-            elif kind == "option":
-                inputs[at] = options.values[place]
-            else:
-                inputs[at] = loss if kind == "loss" else kept.values[place]
-        targets: list[Any] = [None] * len(self._program.outputs)
-        for at, place in self._written:
-            parameter = self._parameters[place[1]]  # type: ignore[index]
-            targets[at] = parameter if place[0] == "parameter" else parameter.grad
-
-        def before(values: list[Any]) -> None:
-            agree({p: v for p, v in self._placed(values) if p[0] == "option"})
-
-        values = self._fused.run(inputs, targets, before)
-        for place, value in self._placed(values):
-            if place[0] in ("state", "attribute") and value is not kept.values[place]:
-                kept.set(place, value)
+        values = self._fused.run(
+            self._given(kept, options, loss), self._targets(), self._before(agree)
+        )
+        for at, place in self._changes:
+            kept.set(place, values[at])
         result = values[-1]
         if isinstance(result, torch.Tensor) and result is not loss:
             result = result.clone()
         return result
 
-    def _placed(self, values: Sequence[Any]) -> list[tuple[Place, Any]]:
-        outputs = self._program.outputs
-        return [
-            (each.place, value) for each, value in zip(outputs, values, strict=False)
-        ]
+    def _given(self, kept: KeptTree, options: OptionLeaves, loss: Any) -> list[Any]:
+        """What the inputs hold now."""
+        # Nothing is held on to: a gradient may be forgotten between two steps.
+        inputs: list[Any] = self._inputs.copy()
+        for at, parameter in self._gradients:
+            inputs[at] = parameter.grad
+        values = kept.values
+        for at, place in self._kept:
+            inputs[at] = values[place]
+        for at, place in self._options:
+            inputs[at] = options.values[place]
+        for at in self._loss:
+            inputs[at] = loss
+        return inputs
+
+    def _targets(self) -> list[Any]:
+        """The tensors that are written to and not read."""
+        if not self._written:
+            return []
+        targets: list[Any] = [None] * len(self._program.outputs)
+        for at, place in self._written:
+            parameter = self._parameters[int(place[1])]
+            targets[at] = parameter if place[0] == "parameter" else parameter.grad
+        return targets
+
+    def _before(
+        self, agree: Callable[[dict[Place, Any]], None]
+    ) -> Callable[[list[Any]], None] | None:
+        """Tells what becomes of the options."""
+        changed = self._changed_options
+        if not changed:
+            return None
+        return lambda values: agree({place: values[at] for at, place in changed})

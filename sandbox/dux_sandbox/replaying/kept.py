@@ -23,6 +23,7 @@ from dux_sandbox.values import ValueRefused
 
 Type = TensorType | str
 _MOST_GROUPS = 1 << 16
+_NUMBERS = (int, float, bool)
 
 
 class KeptTree:
@@ -72,9 +73,11 @@ class KeptTree:
         """Another value at a leaf that there is."""
         before = self.values[place]
         self.values[place] = value
-        if type(before) is not type(value) or isinstance(value, torch.Tensor):
-            if _type(before) != _type(value):
-                self._note()
+        kind = type(value)
+        if kind is type(before) and kind in _NUMBERS:
+            return
+        if _type(before) != _type(value):
+            self._note()
 
     def types(self) -> dict[Place, Type]:
         """The type of each leaf, in the order of their numbers."""

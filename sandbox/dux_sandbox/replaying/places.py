@@ -84,6 +84,7 @@ class Places:
             return options.values[place]
         return self.kept.values[place]
 
+    @torch.no_grad()
     def write(
         self,
         program: Program,

@@ -115,15 +115,13 @@ class Replay:
             RuleFailed: the process that records has failed.
         """
         before = self.places.kept.values
-        with DenseGradients(self.places.parameters), torch.no_grad():
+        with DenseGradients(self.places.parameters):
             options = self.places.option_leaves()
             branch, made = self._found(closure, loss, options)
-            fast = isinstance(made, _Taken)
-            result = (
-                made.result
-                if fast
-                else self.places.write(branch.program, made, loss, options)
-            )
+            if isinstance(made, _Taken):
+                result = made.result
+            else:
+                result = self.places.write(branch.program, made, loss, options)
         self.steps += 1
         self._before = before
         return result

@@ -2,69 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import is_
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 _pointer = torch.Tensor.data_ptr
-_contiguous = torch.Tensor.is_contiguous
+_Look = Callable[..., bool]
+_MOST_LOOKS = 8
+"""Made for one layout; where the strides of tensors change more often, none is."""
 
 
 class Layout:
     """The tensors that a step reads and writes, held against what they must be.
 
+    None of them is held on to.
+
     Attributes:
         pointers: of each of them, after `follow`.
     """
 
-    def __init__(
-        self, kinds: Sequence[tuple[torch.dtype, torch.Size]], passing: Sequence[bool]
-    ) -> None:
-        """Of tensors of these dtypes and shapes.
-
-        Args:
-            passing: which of them come and go, as gradients do, and are not held.
-        """
-        self._dtypes = [dtype for dtype, _ in kinds]
-        self._shapes = [shape for _, shape in kinds]
-        self._passing = [at for at, each in enumerate(passing) if each]
-        self._staying = [at for at, each in enumerate(passing) if not each]
-        self._known: list[Any] = [None] * len(self._staying)
+    def __init__(self, kinds: Sequence[tuple[torch.dtype, torch.Size]]) -> None:
+        """Of tensors of these dtypes and shapes."""
+        self._kinds = kinds
+        self._look: _Look | None = None
+        self._looks = 0
         self.pointers: list[int] = []
 
     def follow(self, tensors: Sequence[Any]) -> bool:
         """Whether kernels can work on these; their pointers are known then.
 
         They cannot on what is not dense, not contiguous, not in the CPU's memory or not
-        of the dtype and shape that it should be.
+        of the dtype and shape that it should be. Whoever holds a tensor can put other
+        memory, another shape or dtype into it: so each is looked at in every step.
         """
-        if not all(_is_plain(tensors[at]) for at in self._passing):
-            return False
-        staying = [tensors[at] for at in self._staying]
-        if not all(map(is_, staying, self._known)):
-            if not all(map(_is_plain, staying)):
+        if self._look is None or not self._look(*tensors):
+            if not all(map(_is_as, tensors, self._kinds)):
                 return False
-            self._known = staying
-        # Whoever holds a tensor can put other memory, another shape or dtype into it.
-        if not all(map(_contiguous, tensors)):
-            return False
-        if [each.dtype for each in tensors] != self._dtypes:
-            return False
-        if [each.shape for each in tensors] != self._shapes:
-            return False
+            self._look = _look_of(tensors) if self._looks < _MOST_LOOKS else None
+            self._looks += 1
         self.pointers = list(map(_pointer, tensors))
         return True
 
 
-def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether its memory holds its values, and the CPU can read it."""
+def _is_as(tensor: Any, kind: tuple[torch.dtype, torch.Size]) -> bool:
+    """Whether its memory holds its values in a row, and the CPU can read it."""
     return (
-        isinstance(tensor, torch.Tensor)
-        and type(tensor) in (torch.Tensor, torch.nn.Parameter)
+        type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.layout is torch.strided
         and tensor.device.type == "cpu"
         and not tensor.is_conj()
         and not tensor.is_neg()
+        and tensor.is_contiguous()
+        and (tensor.dtype, tensor.shape) == kind
     )
+
+
+def _look_of(tensors: Sequence[torch.Tensor]) -> _Look | None:
+    """Tells whether others are as these are: true only where they are."""
+    return _made_look(tensors) if _looks_well() else None
+
+
+def _made_look(tensors: Sequence[torch.Tensor]) -> _Look | None:
+    """What `torch.compile` looks at its arguments with, all of them in one call.
+
+    It is no public part of torch: where it is another one, nothing is lost but time.
+    """
+    try:
+        make: Any = torch._C._dynamo.guards.TensorGuards
+        guards = make(
+            *tensors,
+            dynamic_dims_sizes=[list(each.shape) for each in tensors],
+            dynamic_dims_strides=[list(each.stride()) for each in tensors],
+        )
+        check: _Look = guards.check
+        return check if check(*tensors) is True else None
+    except (AttributeError, TypeError, ValueError, RuntimeError, SystemError):
+        return None
+
+
+@lru_cache(maxsize=1)
+def _looks_well() -> bool:
+    """Whether it is what it was: sees each thing that `_is_as` asks for."""
+    one = torch.zeros(2, 2, dtype=torch.float32, device="cpu")
+    look = _made_look([one])
+    if look is None or not look(one.repeat(2, 1)[1:3]):
+        return False
+    others = [one.double(), one.t(), one[:1], one.flatten(), torch._neg_view(one)]
+    others += [one.to_sparse(), one.to("meta"), one[:1, :1].expand(2, 2)]
+    others += [torch.nn.Parameter(one), one.as_subclass(_Other)]
+    return not any(map(look, others))
+
+
+class _Other(torch.Tensor):
+    """A tensor that may be anything."""

@@ -25,7 +25,10 @@ class _Arguments(ctypes.Structure):
     """`struct call` of `prelude`."""
 
     _fields_ = [
-        *((name, ctypes.c_void_p) for name in ("buffers", "numbers", "elements")),
+        *(
+            (name, ctypes.c_void_p)
+            for name in ("buffers", "numbers", "row", "elements")
+        ),
         *((name, ctypes.c_void_p) for name in ("strand", "first", "blocks_to")),
         *((name, ctypes.c_void_p) for name in ("partial", "functions", "thread")),
         *((name, ctypes.c_int64) for name in ("blocks", "strands")),
@@ -54,18 +57,20 @@ class Library:
         self._run.argtypes, self._run.restype = [ctypes.c_void_p], None
         self.functions = (ctypes.c_void_p * max(1, len(functions)))(*functions)
 
-    def call(self, arguments: _Arguments, threads: int) -> None:
-        """Run over all strands; Python's lock is free meanwhile."""
-        arguments.threads, arguments.bad = threads, 0
-        at = ctypes.addressof(arguments)
+    def call(self, arguments: int, threads: int) -> None:
+        """Run over all strands; Python's lock is free meanwhile.
+
+        Args:
+            arguments: the address of `_Arguments`, which have the same `threads`.
+        """
         if threads > 1:
             parallel, _ = _openmp() or (None, 0)
             assert parallel is not None
-            parallel(self.run, at, threads, 0)
+            parallel(self.run, arguments, threads, 0)
         else:
-            self._run(at)
+            self._run(arguments)
         if self.chain.reduces:
-            self._finish(at)
+            self._finish(arguments)
 
 
 class Bound:
@@ -77,6 +82,7 @@ class Bound:
         self._library = library
         self._buffers = (ctypes.c_void_p * (count * chain.buffers))()
         self._numbers = (ctypes.c_double * max(1, count * chain.numbers))()
+        self._row = (ctypes.c_int32 * count)(*range(count))
         self._elements = (ctypes.c_int64 * count)(*elements)
         pieces = [-(-each // BLOCK) for each in elements]
         blocks = sum(pieces)
@@ -89,12 +95,13 @@ class Bound:
             for block in range(many):
                 self._strand[at], self._first[at] = strand, block * BLOCK
                 at += 1
-        self._worth = max(1, sum(elements) // _WORTH_A_THREAD)
+        worth = max(1, min(blocks, sum(elements) // _WORTH_A_THREAD))
         openmp = _openmp()
-        self._most = blocks if openmp is not None else 1
+        self._most = worth if openmp is not None else 1
         self._arguments = _Arguments(
             ctypes.addressof(self._buffers),
             ctypes.addressof(self._numbers),
+            ctypes.addressof(self._row),
             ctypes.addressof(self._elements),
             ctypes.addressof(self._strand),
             ctypes.addressof(self._first),
@@ -105,17 +112,27 @@ class Bound:
             blocks,
             count,
         )
+        self._at = ctypes.addressof(self._arguments)
 
-    def fill(self, pointers: list[Any], numbers: list[Any]) -> None:
-        """Say which memory and which numbers the next call works with.
+    def share(self, rows: Sequence[int]) -> None:
+        """Say for each strand which row of numbers it works with."""
+        self._row[:] = list(rows)
+
+    def point(self, pointers: Sequence[Any]) -> None:
+        """Say which memory the next calls work on.
 
         Args:
             pointers: for each buffer of each strand in turn.
-            numbers: for each slot of each strand in turn.
         """
-        self._buffers[:] = pointers
-        if numbers:
-            self._numbers[:] = numbers
+        self._buffers[:] = pointers  # type: ignore[call-overload]
+
+    def count_with(self, numbers: Sequence[Any]) -> None:
+        """Say which numbers the next calls work with.
+
+        Args:
+            numbers: for each slot of each row in turn.
+        """
+        self._numbers[: len(numbers)] = numbers  # type: ignore[call-overload]
 
     def call(self) -> bool:
         """Do it, with as many threads as torch would use now.
@@ -123,9 +140,11 @@ class Bound:
         Returns:
             Whether all watched values that were written are finite.
         """
-        threads = min(torch.get_num_threads(), self._worth, self._most)
-        self._library.call(self._arguments, max(1, threads))
-        return not self._arguments.bad
+        arguments = self._arguments
+        threads = min(torch.get_num_threads(), self._most)
+        arguments.threads, arguments.bad = threads, 0
+        self._library.call(self._at, threads)
+        return not arguments.bad
 
 
 def _address(function: Callable[..., object]) -> int:

@@ -9,17 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import is_, itemgetter
 from typing import Any
 
 import torch
 
 from dux_sandbox.recorded.kernels.planning import Plan
+from dux_sandbox.recorded.number_operations import unbounded
 from dux_sandbox.recorded.operations import TABLE, apply
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
 
-Call = tuple[int, Callable[..., Any], tuple[int, ...]]
-"""The value that it makes, how, and the values that it takes."""
+Pick = Callable[[Sequence[Any]], Sequence[Any]]
+Call = tuple[int, Callable[..., Any], Pick]
+"""The value that it makes, how, and which values it takes."""
+
+
+def picked(places: Sequence[int]) -> Pick:
+    """Takes what is at these places out of a list.
+
+    >>> picked([2, 0])("abc"), picked([1])("abc"), picked([])("abc")
+    (('c', 'a'), ('b',), ())
+    """
+    if len(places) > 1:
+        return itemgetter(*places)
+    only = slice(places[0], places[0] + 1) if places else slice(0)
+    return itemgetter(only)
 
 
 @dataclass(frozen=True)
@@ -27,14 +42,20 @@ class Work:
     """What Python and torch do in a step, for one pattern of equal numbers.
 
     Attributes:
-        constants: values that no step changes.
-        calls: of each stage, in order.
+        blank: all values but inputs: those that no step changes, and None.
+        steady: calls for what is the same until an option is another one.
+        calls: the others of each stage, in order.
         same: for each value, the first one that is equal to it.
+        merged: takes the inputs that are equal to an earlier one, out of all.
+        first: takes those earlier ones.
     """
 
-    constants: tuple[tuple[int, Any], ...]
+    blank: list[Any]
+    steady: tuple[Call, ...]
     calls: tuple[tuple[Call, ...], ...]
     same: tuple[int, ...]
+    merged: Pick
+    first: Pick
 
 
 class Numbers:
@@ -48,10 +69,42 @@ class Numbers:
             for at, each in enumerate(plan.program.inputs)
             if isinstance(each.type, str)
         ]
+        self._options = [
+            at for at in self._places if plan.program.inputs[at].place[0] == "option"
+        ]
+        self._pick_options = picked(self._options)
         self._met: dict[tuple[int, ...], Work] = {}
+        self._last: Work | None = None
+        self._seen: tuple[Work | None, Sequence[Any], list[Any]] = (None, (), [])
+
+    def table(self, inputs: Sequence[Any], work: Work) -> list[Any]:
+        """All values; None for those that the stages make.
+
+        Args:
+            work: for these inputs.
+
+        Raises:
+            ArithmeticError, ValueError: Python, for a number that cannot be.
+        """
+        options = self._pick_options(inputs)
+        known, seen, made = self._seen
+        if known is work and all(map(is_, options, seen)):
+            return [*inputs, *made]
+        table = [*inputs, *work.blank]
+        for value, call, arguments in work.steady:
+            table[value] = call(*arguments(table))
+        self._seen = work, options, table[len(inputs) :]
+        return table
 
     def work(self, inputs: Sequence[Any]) -> Work:
         """What is to be done for these inputs."""
+        last = self._last
+        # A step leaves one number where it has found equal ones.
+        if last is None or not all(map(is_, last.merged(inputs), last.first(inputs))):
+            self._last = last = self._of(inputs)
+        return last
+
+    def _of(self, inputs: Sequence[Any]) -> Work:
         first: dict[Any, int] = {}
         pattern = tuple(
             [
@@ -72,9 +125,11 @@ class Numbers:
         same = list(range(program.values))
         for at, first in zip(self._places, pattern, strict=True):
             same[at] = first
-        constants: list[tuple[int, Any]] = []
+        blank: list[Any] = [None] * len(program.operations)
         known: dict[Any, int] = {}
         calls: list[list[Call]] = [[] for _ in plan.stages]
+        steady: list[Call] = []
+        steadies = set(self._options)
         for stage, one in enumerate(plan.stages):
             for value in one.plain:
                 operation = program.operation_of(value)
@@ -87,18 +142,30 @@ class Numbers:
                     if same[value] != value:
                         continue
                 if operation.name == "constant":
-                    constants.append((value, operation.attributes["value"]))
+                    constant = operation.attributes["value"]
+                    blank[value - len(program.inputs)] = constant
+                    steadies.add(value)
+                    continue
+                call = (value, self._call(value), picked(arguments))
+                if operation.name.startswith("number.") and steadies.issuperset(
+                    arguments
+                ):
+                    steadies.add(value)
+                    steady.append(call)
                 else:
-                    calls[stage].append((value, self._call(value), arguments))
+                    calls[stage].append(call)
         made = tuple(tuple(each) for each in calls)
-        return Work(tuple(constants), made, tuple(same))
+        merged = [at for at in self._places if same[at] != at]
+        earlier = picked([same[at] for at in merged])
+        return Work(blank, tuple(steady), made, tuple(same), picked(merged), earlier)
 
     def _call(self, value: int) -> Callable[..., Any]:
         operation = self._plan.program.operation_of(value)
         assert operation is not None
         row, attributes = TABLE[operation.name], operation.attributes
         if row.room == "number" and not attributes:
-            return row.meaning
+            is_float = self._plan.types[value] == "float"
+            return unbounded(row.meaning) if is_float else row.meaning
 
         def call(*given: Any) -> Any:
             return apply(row, list(given), attributes, "cpu")

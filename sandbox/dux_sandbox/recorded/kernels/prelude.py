@@ -6,7 +6,8 @@ PRELUDE = r"""
 /* What one call works on; `library.Arguments` is its twin. */
 struct call {
   void *const *buffers;      /* of each strand in turn */
-  const double *numbers;     /* of each strand in turn */
+  const double *numbers;     /* in rows */
+  const int32_t *row;        /* of each strand, its numbers */
   const int64_t *elements;   /* of each strand */
   const int32_t *strand;     /* of each block */
   const int64_t *first;      /* of each block, its first element */
@@ -167,7 +168,7 @@ void run(struct call *c) {
     int64_t strand = c->strand[b];
     int64_t last = c->first[b] + BLOCK;
     if (last > c->elements[strand]) last = c->elements[strand];
-    block(c, c->buffers + strand * BUFFERS, c->numbers + strand * NUMBERS,
+    block(c, c->buffers + strand * BUFFERS, c->numbers + c->row[strand] * NUMBERS,
           c->partial + b * REDUCES, c->first[b], last);
   }
 }

@@ -44,7 +44,8 @@ def mismatch(library: Library) -> str | None:
     pointers = []
     for leaves, own in strands:
         pointers += [each.data_ptr() for each in (*leaves, *own)]
-    bound.fill(pointers, numbers * len(_ELEMENTS))
+    bound.point(pointers)
+    bound.count_with(numbers * len(_ELEMENTS))
     bound.call()
     for (leaves, own), (stored, reduced) in zip(strands, wanted, strict=True):
         made = iter(own)

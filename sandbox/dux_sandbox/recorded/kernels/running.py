@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,35 +10,24 @@ import torch
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.layout import Layout
-from dux_sandbox.recorded.kernels.library import Bound, Library
-from dux_sandbox.recorded.kernels.numbers import Numbers, Work
-from dux_sandbox.recorded.kernels.planning import Pass, Plan
+from dux_sandbox.recorded.kernels.library import Library
+from dux_sandbox.recorded.kernels.numbers import Numbers, Pick, Work, picked
+from dux_sandbox.recorded.kernels.passes import Kind, ReadyPass
+from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A pass that can be called.
-
-    Attributes:
-        order: for each pointer, where in the table its tensor is.
-        slots: for each number, where in the table it is.
-        makes: values that need memory before, with shape and dtype.
-    """
-
-    bound: Bound
-    order: tuple[int, ...]
-    slots: tuple[int, ...]
-    makes: tuple[tuple[int, tuple[int, ...], torch.dtype], ...]
-
-
 class FusedProgram:
     """The step of one program on tensors in the CPU's memory.
 
+    A table has all values by their numbers, then the outputs that are in no input's
+    place, then copies of what one strand writes and another one reads.
+
     Attributes:
         finite: whether all that the last step wrote to parameters was finite.
+        replaced: indices of outputs that are no tensors written in place.
     """
 
     def __init__(self, plan: Plan, libraries: Mapping[Chain, Library]) -> None:
@@ -49,58 +37,93 @@ class FusedProgram:
         self._numbers = Numbers(plan)
         self._last = last_uses(self._program)
         self._work: Work | None = None
-        self._slots: list[list[tuple[int, ...]]] = []
-        self._pointers: list[int] = []
-        self._passes = [
-            [self._made_ready(each, libraries[each.chain]) for each in stage.passes]
-            for stage in plan.stages
-        ]
-        places = {each.place: at for at, each in enumerate(self._program.inputs)}
+        self._give: Pick = picked([])
+        program, values = plan.program, plan.program.values
+        self._where: dict[int, int] = {}
         self._made: list[tuple[int, TensorType]] = []
-        self._in_place: list[tuple[int, int]] = []
-        for index, output in enumerate(self._program.outputs):
-            kind, at = plan.types[output.value], places.get(output.place)
-            if at is not None and plan.types[at] == kind:
-                if isinstance(kind, TensorType):
-                    self._in_place.append((index, at))
-            elif isinstance(kind, TensorType):
-                self._made.append((index, kind))
+        self._place_outputs()
+        self.replaced = [
+            index
+            for index in range(len(program.outputs))
+            if self._where.get(values + index, values) >= values
+        ]
         self._at = [
             at
-            for at, each in enumerate(self._program.inputs)
+            for at, each in enumerate(program.inputs)
             if isinstance(each.type, TensorType)
         ]
-        self._at += [self._program.values + index for index, _ in self._made]
-        passing = [not self._is_held(at) for at in self._at]
-        self._layout = Layout([self._kind(at) for at in self._at], passing)
+        self._at += range(values, values + len(self._made))
+        self._tensors = picked(self._at)
+        self._layout = Layout([self._kind(at) for at in self._at])
+        self._laid: list[int] | None = None
+        self._pointers = [0] * (values + len(self._made) + len(plan.cloned))
+        self._passes = self._made_ready(libraries)
+        self._guards = [
+            [
+                (index, program.guards[index].value, program.guards[index].expected)
+                for index in stage.guards
+            ]
+            for stage in plan.stages
+        ]
         self._done_with = self._last_uses()
+        self._written = picked(
+            [
+                self._where[values + index]
+                for index, output in enumerate(program.outputs)
+                if values + index in self._where
+                and output.place[0] in ("parameter", "gradient")
+            ]
+        )
+        self._calls_torch = bool(plan.copies or plan.cloned) or any(
+            not isinstance(plan.types[value], str)
+            for stage in plan.stages
+            for value in stage.plain
+        )
 
-    def _is_held(self, at: int) -> bool:
-        """Whether it is the same tensor step after step."""
-        inputs = self._program.inputs
-        return at < len(inputs) and inputs[at].place[0] != "gradient"
+    def _place_outputs(self) -> None:
+        """Where in the table each output is that is a tensor."""
+        plan, program = self._plan, self._program
+        places = {each.place: at for at, each in enumerate(program.inputs)}
+        for index, output in enumerate(program.outputs):
+            kind, at = plan.types[output.value], places.get(output.place)
+            if not isinstance(kind, TensorType):
+                continue
+            if at is not None and plan.types[at] == kind:
+                self._where[program.values + index] = at
+            else:
+                made = program.values + len(self._made)
+                self._where[program.values + index] = made
+                self._made.append((index, kind))
 
-    def _kind(self, at: int) -> tuple[torch.dtype, torch.Size]:
-        if at >= self._program.values:
-            at = self._program.outputs[at - self._program.values].value
+    def _kind(self, at: int) -> Kind:
+        values = self._program.values
+        if at >= values:
+            index, _ = self._made[at - values]
+            at = self._program.outputs[index].value
         kind = self._plan.types[at]
         assert isinstance(kind, TensorType)
         return DTYPES[kind.dtype], torch.Size(kind.shape)
 
-    def _made_ready(self, one: Pass, library: Library) -> _Ready:
-        bound = Bound(library, [each.elements for each in one.strands])
-        leaves, kept = len(one.chain.leaves), {}
-        for strand in one.strands:
-            for value in strand.buffers[leaves:]:
-                if value < self._program.values:
-                    dtype, shape = self._kind(value)
-                    kept[value] = (value, shape, dtype)
-        return _Ready(
-            bound,
-            tuple(at for each in one.strands for at in each.buffers),
-            tuple(at for each in one.strands for at in each.slots),
-            tuple(kept.values()),
-        )
+    def _made_ready(self, libraries: Mapping[Chain, Library]) -> list[list[ReadyPass]]:
+        plan, ready = self._plan, []
+        copies = self._program.values + len(self._made)
+        for stage in plan.stages:
+            where = dict(self._where)
+            if stage is plan.stages[-1]:
+                where |= {value: copies + k for k, value in enumerate(plan.cloned)}
+            ready.append(
+                [
+                    ReadyPass(
+                        one,
+                        libraries[one.chain],
+                        lambda at, where=where: where.get(at, at),  # type: ignore[misc]
+                        frozenset(self._at),
+                        self._kind,
+                    )
+                    for one in stage.passes
+                ]
+            )
+        return ready
 
     def _last_uses(self) -> list[list[int]]:
         """For each stage, the tensors that nothing needs after it."""
@@ -112,7 +135,7 @@ class FusedProgram:
                 arguments = () if operation is None else operation.arguments
                 last.update((each, stage) for each in (value, *arguments))
             for one in passes:
-                last.update((each, stage) for each in one.order)
+                last.update((each, stage) for each in one.buffers)
         kept = {program.outputs[index].value for index in plan.copies}
         ends: list[list[int]] = [[] for _ in plan.stages]
         for value, stage in last.items():
@@ -147,81 +170,71 @@ class FusedProgram:
             GuardFailed: a guard does not hold.
             ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
-        outputs: list[Any] = [None] * len(self._program.outputs)
-        for index, at in self._in_place:
-            outputs[index] = inputs[at]
-        for index, kind in self._made:
-            given = targets[index] if targets else None
-            if given is None:
-                given = torch.empty(kind.shape, dtype=DTYPES[kind.dtype])
-            outputs[index] = given
-        table = [*inputs, *[None] * len(self._program.operations), *outputs]
-        if not self._layout.follow([table[at] for at in self._at]):
-            return self._interpreted(inputs, outputs, before)
+        work = self._work_for(inputs)
+        made = [
+            torch.empty(kind.shape, dtype=DTYPES[kind.dtype])
+            if not targets or targets[index] is None
+            else targets[index]
+            for index, kind in self._made
+        ]
         try:
-            with torch.no_grad():
-                self._stages(inputs, table)
-                if before is not None:
-                    before(self._given(table, outputs))
-                self._write(table)
+            table = self._numbers.table(inputs, work)
+            table += made
+            lies_well = self._layout.follow(self._tensors(table))
+            if lies_well and self._calls_torch and torch.is_grad_enabled():
+                with torch.no_grad():
+                    self._take(table, before)
+            elif lies_well:
+                self._take(table, before)
         except (ArithmeticError, ValueError, RuntimeError, GuardFailed):
             # What the rule would have met comes first, and whether it does is for the
             # interpreter to say: a stage may be ahead of a guard.
             interpret(self._program, inputs, done=self._last)
             raise
-        written = [each for each in outputs if each is not None]
-        if written:
-            torch.autograd.graph.increment_version(written)
-        return self._given(table, outputs)
+        if not lies_well:
+            return self._interpreted(inputs, targets, before)
+        torch.autograd.graph.increment_version(self._written(table))
+        return self._given(table)
 
-    def _stages(self, inputs: Sequence[Any], table: list[Any]) -> None:
-        """All but the passes of the last stage: nothing that was there is written."""
-        program, plan = self._program, self._plan
-        work = self._work_for(inputs)
-        for value, number in work.constants:
-            table[value] = number
-        self._pointers = pointers = [0] * len(table)
-        for at, pointer in zip(self._at, self._layout.pointers, strict=True):
-            pointers[at] = pointer
-        for index, at in self._in_place:
-            pointers[program.values + index] = pointers[at]
+    def _take(
+        self, table: list[Any], before: Callable[[list[Any]], None] | None
+    ) -> None:
+        """All stages; only the last one's passes write to what was there."""
+        plan, work = self._plan, self._work
+        assert work is not None
+        if self._layout.pointers is not self._laid:
+            self._laid = self._layout.pointers
+            for at, pointer in zip(self._at, self._laid, strict=True):
+                self._pointers[at] = pointer
         end = len(plan.stages) - 1
         self.finite = True
         for stage, calls in enumerate(work.calls):
             for value, call, arguments in calls:
-                table[value] = call(*[table[each] for each in arguments])
+                table[value] = call(*arguments(table))
                 if value in plan.laid_out:
-                    pointers[value] = table[value].data_ptr()
-            for index in plan.stages[stage].guards:
-                guard = program.guards[index]
-                if table[work.same[guard.value]] is not guard.expected:
+                    self._pointers[value] = table[value].data_ptr()
+            for index, value, expected in self._guards[stage]:
+                if table[work.same[value]] is not expected:
                     raise GuardFailed(index)
             if stage < end:
                 self._pass_all(stage, table)
-
-    def _write(self, table: list[Any]) -> None:
-        """The passes of the last stage."""
-        for value in self._plan.cloned:
-            table[value] = table[value].clone()
-            self._pointers[value] = table[value].data_ptr()
+        if before is not None:
+            before(self._given(table))
+        for value in plan.cloned:
+            table.append(table[value].clone())
+            self._pointers[len(table) - 1] = table[-1].data_ptr()
         copies = [
             (index, table[self._program.outputs[index].value].clone())
-            for index in self._plan.copies
+            for index in plan.copies
         ]
-        for index, made in copies:
-            table[self._program.values + index].copy_(made)
-        self._pass_all(len(self._passes) - 1, table)
+        for index, copied in copies:
+            table[self._where[self._program.values + index]].copy_(copied)
+        self._pass_all(end, table)
 
     def _pass_all(self, stage: int, table: list[Any]) -> None:
-        pointers = self._pointers
-        for one, slots in zip(self._passes[stage], self._slots[stage], strict=True):
-            for value, shape, dtype in one.makes:
-                table[value] = made = torch.empty(shape, dtype=dtype)
-                pointers[value] = made.data_ptr()
-            one.bound.fill(
-                [pointers[at] for at in one.order], [table[at] for at in slots]
-            )
-            self.finite &= one.bound.call()
+        assert self._laid is not None
+        for one in self._passes[stage]:
+            self.finite &= one.call(table, self._pointers, self._laid)
         for value in self._done_with[stage]:
             table[value] = None
 
@@ -229,26 +242,25 @@ class FusedProgram:
         work = self._numbers.work(inputs)
         if work is not self._work:
             self._work = work
-            self._slots = [
-                [tuple(work.same[at] for at in each.slots) for each in passes]
-                for passes in self._passes
+            for one in (each for passes in self._passes for each in passes):
+                one.share(work.same)
+            values, program = self._program.values, self._program
+            given = [
+                self._where.get(values + index, work.same[output.value])
+                for index, output in enumerate(program.outputs)
             ]
+            given += [] if program.result is None else [work.same[program.result]]
+            self._give = picked(given)
         return work
 
-    def _given(self, table: list[Any], outputs: list[Any]) -> list[Any]:
-        assert self._work is not None
-        same = self._work.same
-        made = [
-            table[same[output.value]] if given is None else given
-            for output, given in zip(self._program.outputs, outputs, strict=True)
-        ]
-        result = self._program.result
-        return [*made, None if result is None else table[same[result]]]
+    def _given(self, table: list[Any]) -> list[Any]:
+        given = list(self._give(table))
+        return given if self._program.result is not None else [*given, None]
 
     def _interpreted(
         self,
         inputs: Sequence[Any],
-        outputs: list[Any],
+        targets: Sequence[Any],
         before: Callable[[list[Any]], None] | None,
     ) -> list[Any]:
         """The same in plain torch, for tensors that no kernel can work on."""
@@ -263,10 +275,15 @@ class FusedProgram:
             before([*made, returned])
         self.finite = True
         with torch.no_grad():
-            for index, target in enumerate(outputs):
+            for index, output in enumerate(self._program.outputs):
+                at = self._where.get(self._program.values + index)
+                if at is not None and at < len(inputs):
+                    target = inputs[at]
+                else:
+                    target = targets[index] if targets else None
                 if target is not None:
                     target.copy_(made[index])
-                    if self._program.outputs[index].place[0] == "parameter":
+                    if output.place[0] == "parameter":
                         self.finite &= bool(torch.isfinite(target).all())
                     made[index] = target
         return [*made, returned]
