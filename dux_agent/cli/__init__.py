@@ -21,6 +21,7 @@ from dux_agent.cli.report import report
 from dux_agent.cli.run import run
 from dux_agent.cli.trace import trace
 from dux_agent.cli.tune import tune
+from dux_agent.cli.zoo import zoo
 
 app = typer.Typer(
     name="dux",
@@ -48,6 +49,7 @@ _EXAMPLES = (
 )
 for _command, _example in _EXAMPLES:
     app.command(epilog=f"Example:  dux {_example}")(_command)
+app.add_typer(zoo, name="zoo")
 
 
 def main() -> None:
