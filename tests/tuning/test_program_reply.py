@@ -3,6 +3,7 @@
 import pytest
 
 from dux_prompts.tuning.config_reply import Configuration
+from dux_prompts.tuning.program import same_text
 from dux_prompts.tuning.program_reply import read_program
 from dux_sandbox.findings import Finding
 from tests.programs.honest_programs import fit, parts
@@ -81,6 +82,13 @@ def test_a_reply_without_a_program_is_told_so(reply, said):
 )
 def test_no_reply_is_too_odd_to_be_read(reply):
     assert isinstance(read_program(reply), Configuration | Finding)
+
+
+def test_a_number_of_more_digits_than_python_writes_is_a_program_like_any_other():
+    source = f"many = 0x{'f' * 6000}\ndef fit_predict(a, b, c, d): ...\n"
+
+    assert source == same_text(source)
+    assert isinstance(read_program(block(source)), Configuration)
 
 
 def test_of_many_blocks_the_last_ones_are_looked_at():

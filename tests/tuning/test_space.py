@@ -56,6 +56,8 @@ def test_what_is_meant_is_accepted_and_typed(given, meant):
         ({"lr": "small"}, "value", "finite"),
         ({"depth": 2.5}, "value", "whole"),
         ({"depth": 9}, "value", "outside"),
+        ({"depth": 10**400}, "value", "finite"),
+        ({"depth": -(10**4000)}, "value", "finite"),
         ({"opt": "lion"}, "value", "no choice"),
         ({"opt": "sgd"}, "missing", "momentum"),
         ({"wd": 0.1}, "unknown", "wd"),

@@ -76,11 +76,12 @@ class Number:
                 return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             return None
+        try:
+            as_float = float(value)
+        except OverflowError:  # an int of hundreds of digits
+            return None
         if not self.whole:
-            try:
-                return self._at_the_ends(float(value))
-            except OverflowError:
-                return None
+            return self._at_the_ends(as_float)
         if isinstance(value, float) and (
             not math.isfinite(value) or value != int(value)
         ):
