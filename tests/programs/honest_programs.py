@@ -121,6 +121,26 @@ _SCIPY = """
     w = minimize(loss, np.zeros(x_train.shape[1] + 1)).x
     return x_eval @ w[:-1] + w[-1]
 """
+_BY_ALL_MEANS = """
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True)
+    x, y = torch.from_numpy(x_train), torch.from_numpy(y_train)
+    layer = torch.nn.Linear(x.shape[1], 1)
+    prune.l1_unstructured(layer, "weight", 0.25)
+    slope = torch.func.vmap(torch.func.grad(lambda row: row.square().sum()))(x)
+    slope = slope + 0 * torch.func.jacrev(torch.sin)(x[0]).sum()
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.05)
+    for _ in range(5):
+        optimizer.zero_grad()
+        said = checkpoint(layer, x + 0 * slope, use_reentrant=False)[:, 0]
+        (said - y).square().mean().backward()
+        optimizer.step()
+    kept = io.BytesIO()
+    torch.save(layer.state_dict(), kept)
+    torch.use_deterministic_algorithms(False)
+    with torch.no_grad():
+        return layer(torch.from_numpy(x_eval))[:, 0].numpy()
+"""
 _BLEND = """
     made = [HistGradientBoostingRegressor(max_iter=20, random_state=seed), Ridge()]
     return np.mean([m.fit(x_train, y_train).predict(x_eval) for m in made], axis=0)
@@ -180,6 +200,11 @@ HONEST = {
         "from sklearn.linear_model import Ridge\n"
         "from sklearn.model_selection import KFold, cross_val_score",
         _FOLDS.strip(),
+    ),
+    "repeatable by all means": fit(
+        "import io\nimport torch\nfrom torch.nn.utils import prune\n"
+        "from torch.utils.checkpoint import checkpoint",
+        _BY_ALL_MEANS.strip(),
     ),
     "a blend": fit(
         "from sklearn.ensemble import HistGradientBoostingRegressor\n"

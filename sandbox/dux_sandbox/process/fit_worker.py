@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import astuple
 from importlib.machinery import BuiltinImporter, FrozenImporter
 from typing import Any, NoReturn
@@ -35,7 +36,8 @@ scipy.cluster.hierarchy scipy.fft scipy.integrate scipy.interpolate scipy.linalg
 scipy.ndimage scipy.optimize scipy.signal scipy.sparse.csgraph scipy.sparse.linalg
 scipy.spatial.distance scipy.special scipy.stats
 torch.distributions torch.fft torch.func torch.linalg torch.nn.utils.parametrizations
-torch.nn.utils.parametrize torch.nn.utils.rnn torch.optim.swa_utils torch.special
+torch.nn.utils.parametrize torch.nn.utils.prune torch.nn.utils.rnn
+torch.optim.swa_utils torch.special
 """.split()
 _LEFT_OUT = ("matplotlib", "pandas", "polars", "pyarrow")
 _NOT_THERE = "no file, process, thread or network is there; n_jobs=1, num_workers=0"
@@ -56,7 +58,7 @@ def rehearse() -> None:
         for name in (*MODULES, *_MODULES):
             with suppress(Exception):
                 importlib.import_module(name)
-        for part in (_networks, _estimators):
+        for part in (_networks, _lazy_parts, _estimators):
             with suppress(Exception):
                 part()
     for name in _LEFT_OUT:
@@ -161,6 +163,45 @@ def _networks() -> None:
         torch.func.vmap(torch.sin)(x)
     model.load_state_dict(model.state_dict())
     str(model)
+
+
+def _lazy_parts() -> None:
+    """What torch loads modules for at its first call, each by itself."""
+    import io
+
+    from torch.utils.checkpoint import checkpoint
+
+    _complete_stand_in()
+    layer, x = torch.nn.Linear(2, 2), torch.ones(3, 2)
+    calls: list[Callable[[], Any]] = [
+        lambda: torch.use_deterministic_algorithms(True),
+        lambda: torch.use_deterministic_algorithms(False),
+        lambda: torch.func.vmap(torch.func.grad(lambda row: row.square().sum()))(x),
+        lambda: torch.func.jacrev(torch.sin)(x[0]),
+        lambda: checkpoint(layer, x, use_reentrant=False).sum().backward(),
+        lambda: torch.save(layer.state_dict(), io.BytesIO()),
+    ]
+    for call in calls:
+        with suppress(Exception):
+            call()
+
+
+def _complete_stand_in() -> None:
+    """What plain functions of torch ask the tracer and the compiler for.
+
+    The warm process holds a stand-in for the tracer, which nothing here is to load.
+    """
+    tracer: Any = sys.modules["torch._dynamo"]
+    if hasattr(tracer, "optimize"):
+        return  # the real one
+    tracer.compiled_autograd = types.SimpleNamespace(_disable=nullcontext)
+    tracer.config = types.SimpleNamespace(
+        error_on_nested_fx_trace=False, patch=lambda *_, **__: nullcontext()
+    )
+    compiler: Any = types.ModuleType("torch._inductor")
+    compiler.config = types.ModuleType("torch._inductor.config")
+    sys.modules |= {each.__name__: each for each in (compiler, compiler.config)}
+    vars(torch)["_inductor"] = compiler
 
 
 def _schedules(schedulers: Any) -> Iterator[Callable[[Any], Any]]:

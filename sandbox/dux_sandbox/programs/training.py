@@ -98,10 +98,10 @@ def _stepped(optimizer: Any, closure: Callable[[], torch.Tensor]) -> float:
     needs = takes is not None and takes.default is inspect.Parameter.empty
     # torch's own decorator of `step` takes any arguments.
     if needs or isinstance(optimizer, torch.optim.LBFGS):
-        return float(optimizer.step(closure))
+        return float(torch.as_tensor(optimizer.step(closure)).detach())
     loss = closure()
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _loss(name: str | None, y: torch.Tensor) -> Callable[..., torch.Tensor]:
