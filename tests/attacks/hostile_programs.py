@@ -229,6 +229,52 @@ def attack(x, y, e):
         "import ctypes\ndef attack(x, y, e): return ctypes.CDLL('libanl.so.1')"
     ),
     "its environment": "import os\ndef attack(x, y, e): return len(os.environ)",
+    "machine code of its own": """
+import ctypes, mmap
+PATH = ctypes.create_string_buffer(b"SECRET")
+def attack(x, y, e):
+    page = mmap.mmap(-1, 4096, prot=7)
+    page.write(
+        b"\\xb8\\x02\\x00\\x00\\x00\\x48\\xbf"  # mov eax, open; mov rdi, PATH
+        + ctypes.addressof(PATH).to_bytes(8, "little")
+        + b"\\x31\\xf6\\x31\\xd2\\x0f\\x05\\xc3"  # no flags, no mode; syscall; ret
+    )
+    place = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    return ctypes.CFUNCTYPE(ctypes.c_long)(place)() >= 0
+""",
+    "modules that are read again": """
+import importlib, io, os, posix
+def attack(x, y, e):
+    for each in (posix, io, os):
+        try: importlib.reload(each)
+        except ImportError: pass
+    return posix.open("SECRET", 0) >= 0
+""",
+    "a checkpoint that opens": """
+import io, torch
+class Opens:
+    def __reduce__(self): return open, ("SECRET",)
+def attack(x, y, e):
+    kept = io.BytesIO()
+    torch.save(Opens(), kept)
+    kept.seek(0)
+    return bool(torch.load(kept, weights_only=False).read())
+""",
+    "a map of a file by NumPy": (
+        "def attack(x, y, e): return len(np.memmap('SECRET', 'u1', 'r'))"
+    ),
+    "targets in the frames that called it": """
+import sys
+def attack(x, y, e):
+    frame = sys._getframe()
+    while frame is not None:
+        for value in [*frame.f_locals.values(), *frame.f_globals.values()]:
+            held = isinstance(value, np.ndarray) and value.ndim == 1
+            if held and len(value) not in (len(y), 0) and len(value) >= len(e):
+                return True
+        frame = frame.f_back
+    return False
+""",
     "arrays that are no business of its own": """
 import gc
 def attack(x, y, e):
