@@ -3,8 +3,6 @@
 A load judges every part first and builds the rules; only then is anything changed.
 """
 
-from __future__ import annotations
-
 import copy
 import logging
 from collections.abc import Mapping

@@ -183,12 +183,7 @@ def read_weights(lm: Any) -> list[float] | None:
 
 
 def language_models(
-    lm: Any,
-    fallback: Any,
-    *,
-    seed: int,
-    options: Any = None,
-    timeout: float,
+    lm: Any, fallback: Any, *, seed: int, options: Any = None, timeout: float
 ) -> tuple[LanguageModel, ...] | None:
     """The language models in the order that they are asked in; None where none is.
 
@@ -217,12 +212,7 @@ def language_models(
         return tuple(
             name
             if isinstance(name, LanguageModel)
-            else language_model(
-                name,
-                seed=seed,
-                options=own,
-                timeout=timeout,
-            )
+            else language_model(name, seed=seed, options=own, timeout=timeout)
             for name, own in zip(names, each, strict=True)
         )
     except ModelNameError as error:

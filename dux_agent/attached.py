@@ -4,8 +4,6 @@ A notebook cell that attaches is run again, or a trainer asks for its optimizers
 second time: without this the former agent's process would live on beside the new one.
 """
 
-from __future__ import annotations
-
 import logging
 from typing import Any
 from weakref import WeakSet

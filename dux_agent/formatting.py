@@ -1,7 +1,5 @@
 """Figures and names as tables and pages say them."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterable, Mapping
@@ -30,6 +28,15 @@ def model_title(name: str) -> str:
     if name == "none":
         return "none (the guard alone)"
     return OFFLINE if name in ("offline", "OfflineRules") else one_line(name)
+
+
+def study_model_title(name: str) -> str:
+    """The same of a study, where nothing is guarded.
+
+    >>> study_model_title("none")
+    'none (nobody was asked)'
+    """
+    return "none (nobody was asked)" if name == "none" else model_title(name)
 
 
 def went_back_text(back: WentBackTold) -> str:

@@ -133,9 +133,7 @@ def try_proposal(
 
 
 def _call(
-    model: LanguageModel,
-    messages: list[dict[str, str]],
-    clock: Callable[[], float],
+    model: LanguageModel, messages: list[dict[str, str]], clock: Callable[[], float]
 ) -> Call:
     from dux_graphs.models import cause_of, text_of
 

@@ -1,7 +1,5 @@
 """An agent as one entry of a `torch.distributed.checkpoint`."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from typing import Any, Protocol

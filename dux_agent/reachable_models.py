@@ -1,7 +1,5 @@
 """Which language models can be reached from here, without asking any of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

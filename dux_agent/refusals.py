@@ -5,8 +5,6 @@ for whole matrices. Whoever has one hears of it at `attach`, not at the first de
 hours later.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Records as a notebook and a prompt show them: one line, or one small table."""
 
-from __future__ import annotations
-
 import html
 import re
 import unicodedata

@@ -33,7 +33,6 @@ LONG = {
     "dux_agent/deciding/decider.py": "one decision, here or in the background",
     "dux_agent/live/schedule.py": "who wrote a rate, and what the live one is then",
     "dux_agent/run_folder/folder.py": "what a run folder holds, file by file",
-    "dux_agent/runs/plan.py": "a table: one entry for each option of a run",
     "dux_agent/run_folder/trace.py": "the events, each kind with what it holds",
     "prompts/dux_prompts/brief.py": "each prompt, with the names its template gets",
     "sandbox/dux_sandbox/language/judging.py": "how names and attributes are judged",

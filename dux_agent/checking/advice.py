@@ -1,7 +1,5 @@
 """What a finding says to do, where a file beside the one that is checked would help."""
 
-from __future__ import annotations
-
 import ast
 import os
 import shlex

@@ -1,7 +1,5 @@
 """Files that go with the one that is checked: those named, and those that lie there."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """`dux check --fix`: a rewrite that is accepted, and shown to take the same steps."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The Python files of a folder that somebody names."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

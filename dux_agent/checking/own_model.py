@@ -1,7 +1,5 @@
 """`--model module:build`: finds the user's own function, and has it build a model."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import os

@@ -1,7 +1,5 @@
 """Shows that a rewrite takes the steps of the file that it was made of."""
 
-from __future__ import annotations
-
 import ast
 import os
 from ast import ClassDef

@@ -1,7 +1,5 @@
 """The optimizers of a file, each as the text that is judged and tried alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,10 +26,7 @@ class RuleText:
 
 
 def rules_of(
-    file: str,
-    source: str,
-    names: Sequence[str] = (),
-    beside: Sequence[SourceFile] = (),
+    file: str, source: str, names: Sequence[str] = (), beside: Sequence[SourceFile] = ()
 ) -> tuple[RuleText, ...]:
     """Every optimizer of a file, as `dux check --static` judges it; at least one.
 

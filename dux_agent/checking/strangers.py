@@ -1,7 +1,5 @@
 """What is said of a class whose base the source does not hold."""
 
-from __future__ import annotations
-
 import ast
 
 from dux_sandbox.findings import Finding

@@ -1,7 +1,5 @@
 """What `dux check` found in a file, class by class, as plain data."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

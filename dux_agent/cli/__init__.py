@@ -5,8 +5,6 @@ and exit code 2; Ctrl-C ends in 130. torch is imported by the commands that need
 that `dux --help` answers at once.
 """
 
-from __future__ import annotations
-
 import typer
 
 from dux_agent.cli.bench import bench

@@ -1,7 +1,5 @@
 """`dux bench`: how fast this machine is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`dux check`: optimizers in files from anywhere, judged."""
 
-from __future__ import annotations
-
 import json
 import os
 from typing import Annotated

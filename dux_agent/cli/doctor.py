@@ -1,7 +1,5 @@
 """`dux doctor`: which layers of the jail hold here."""
 
-from __future__ import annotations
-
 import typer
 from rich.console import Console
 

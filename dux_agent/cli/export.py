@@ -1,13 +1,12 @@
 """`dux export`: the best rule of a run as a module of its own."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dux_agent.cli.one_line import one_line_errors
+from dux_agent.errors import BadArgument
 
 
 def export(
@@ -44,11 +43,19 @@ def export(
         from dux_agent.run_folder.whole_file import write_whole
         from dux_agent.tuning.recorded_study import is_study
 
+        study = is_study(folder)
+        for name, given in (("--program", program), ("--schedule", schedule)):
+            if study and given:
+                raise BadArgument(
+                    f"{name} is about the rules of a run and {folder} is a study of "
+                    f"dux tune; a run was wanted; leave it out for the best "
+                    f"configuration."
+                )
         if program:
             from dux_agent.exporting.program_text import export_program
 
             text, what = export_program(folder), "the program"
-        elif is_study(folder):
+        elif study:
             text, what = export_configuration(folder), "the configuration"
         else:
             text, what = text_of(folder, schedule=schedule), "the module"

@@ -1,7 +1,5 @@
 """Options that `dux check` and `dux fuzz` share."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`dux fuzz`: the laws of an optimizer, tried on files."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
@@ -18,12 +16,10 @@ def fuzz(
         ),
     ],
     examples: Annotated[
-        int,
-        typer.Option(help="Cases drawn for each law; 0: those made by hand only."),
+        int, typer.Option(help="Cases drawn for each law; 0: those made by hand only.")
     ] = 50,
     skip: Annotated[
-        list[str] | None,
-        typer.Option(help="A law to leave out; may be given again."),
+        list[str] | None, typer.Option(help="A law to leave out; may be given again.")
     ] = None,
     also: Annotated[
         list[str] | None,

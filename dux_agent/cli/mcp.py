@@ -1,7 +1,5 @@
 """`dux mcp`: the other commands as tools for coding agents."""
 
-from __future__ import annotations
-
 from importlib.util import find_spec
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`dux models`: tries a language model, and lists those that can be reached."""
 
-from __future__ import annotations
-
 import os
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Errors that a user can mend: one line on stderr, and an exit code."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The options of `dux run`, made from the table in `dux_agent.runs.plan`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from inspect import Parameter, Signature, signature
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """`dux replay`: a recorded run once more, and what differs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`dux run`: a task trained with an agent."""
 
-from __future__ import annotations
-
 import re
 import time
 from pathlib import Path

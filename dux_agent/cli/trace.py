@@ -1,7 +1,5 @@
 """`dux trace`: the decisions of a run folder."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

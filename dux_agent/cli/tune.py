@@ -1,7 +1,5 @@
 """`dux tune`: hyperparameters, tuned by a language model or a written rule."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -183,9 +181,7 @@ def tune(
             study = _gone_on(resume, task, execution, on_trial, models)
         else:
             free, code = _is_free(space), code or (task or "").startswith("code:")
-            bounded = free or code
-            limits = {"trial_seconds": trial_seconds or (60.0 if bounded else None)}
-            memory = trial_memory or (2.0 if bounded else None)
+            seconds, most = (60.0, 2.0) if free or code else (None, None)
             study = _new(
                 task,
                 param or (),
@@ -206,12 +202,12 @@ def tune(
                 then=then,
                 lm_share=lm_share,
                 workers=workers,
-                trial_bytes=None if memory is None else int(memory * 2**30),
+                trial_seconds=seconds if trial_seconds is None else trial_seconds,
+                trial_bytes=_bytes(most if trial_memory is None else trial_memory),
                 max_attempts=max_attempts,
                 prompts=prompts,
                 lm_timeout=lm_timeout,
                 seed=seed,
-                **limits,
             )
         print_study(Console(), study)
         if not study.complete:
@@ -225,6 +221,30 @@ def _is_free(space: str) -> bool:
             f"--space is {space!r}; given or free was wanted; pick one of them."
         )
     return space == "free"
+
+
+def _bytes(memory: float | None) -> int | None:
+    """Of a number of GiB."""
+    if memory is None:
+        return None
+    if not 0 < memory < 2**30:
+        raise BadArgument(
+            f"--trial-memory is {memory}; a number of GiB above 0 was wanted; pass for "
+            f"instance --trial-memory 2."
+        )
+    return max(1, int(memory * 2**30))
+
+
+def _defaults(found: Any, space: Any) -> Any:
+    """Of the task, or else of its space."""
+    given = found.defaults or [each for each in (space.default,) if each]
+    if not given:
+        raise BadArgument(
+            f"--defaults was given and {found.name} has none; a default for each "
+            f"hyperparameter was wanted; write real(1e-5, 1, default=1e-3), or leave "
+            f"it out."
+        )
+    return given
 
 
 def _new(
@@ -248,16 +268,17 @@ def _new(
             "was wanted; run for instance dux tune svm:digits."
         )
     found = find(task, params, **where)
+    space = found.require_space()
     return run_study(
         found.objective,
-        found.require_space(),
+        space,
         lm=None if lm == "none" else lm,
         **models,
         run_dir=run_dir or free_run_dir(task.replace(":", "-"), options["seed"]),
         on_trial=on_trial,
         name=found.name,
         task=found.task,
-        defaults=found.defaults if use_defaults else (),
+        defaults=_defaults(found, space) if use_defaults else (),
         **options,
     )
 

@@ -6,8 +6,6 @@ thread does between steps: training stays the same to the last bit, and no step 
 longer than the longest slice of the errand takes, or 50 ms.
 """
 
-from __future__ import annotations
-
 import math
 import threading
 import time
@@ -37,10 +35,7 @@ class BackgroundWork:
     """One piece of work in a thread, with errands for the thread that started it."""
 
     def __init__(
-        self,
-        work: Callable[[], Any],
-        *,
-        clock: Callable[[], float] = time.perf_counter,
+        self, work: Callable[[], Any], *, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         """Do `work` when it is started; it may call `run_on_training_thread`.
 

@@ -1,7 +1,5 @@
 """Builds a running rule where the settings say that rules run."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -30,11 +30,7 @@ from dux_agent.training.training import Training
 from dux_agent.training.unlawful import unlawful
 from dux_graphs.budget import Budget
 from dux_graphs.deadline import Deadline
-from dux_graphs.events import (
-    ErrorEvent,
-    EventBody,
-    ObservationEvent,
-)
+from dux_graphs.events import ErrorEvent, EventBody, ObservationEvent
 from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
 from dux_prompts.observation import Observation
@@ -94,8 +90,7 @@ class Decider:
         self._live = training.live
         self._rules, self._decisions = rules, rules.decisions
         self._prompt_history = PromptHistory(
-            self._settings.history,
-            self._settings.history_characters,
+            self._settings.history, self._settings.history_characters
         )
         self._asked = searching.asked
         self._budget = budget

@@ -1,7 +1,5 @@
 """Swaps in the source of a decision, on all ranks or on none."""
 
-from __future__ import annotations
-
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.live.swap import SwapRecord, rehearse, swap

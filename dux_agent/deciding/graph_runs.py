@@ -6,6 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.live_ports import DecisionPorts
@@ -31,60 +32,55 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class GraphRuns:
     """The graph of one agent, a thread of its own for each decision.
 
     Attributes:
+        checkpointer: None: the run folder's is used, if there is one.
+        decisions: the agent's own row, which goes on growing.
+        searching: what `attach` was given of it.
         resumed: the agent was loaded from a checkpoint, so its next decisions may
             have been made, and paid, by the run that died.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        recorder: Recorder,
-        checkpointer: BaseCheckpointSaver[Any] | None,
-        decisions: Sequence[Decision],
-        searching: Searching,
-    ) -> None:
-        """For `Decider`; without a checkpointer the run folder's is used, if any.
+    settings: Settings
+    recorder: Recorder
+    checkpointer: BaseCheckpointSaver[Any] | None
+    decisions: Sequence[Decision]
+    searching: Searching
+    resumed: bool = False
 
-        Args:
-            decisions: the agent's own row, which goes on growing.
-            searching: what `attach` was given of it.
-        """
-        self._decisions = decisions
+    def __post_init__(self) -> None:
+        """No graph is built yet."""
+        settings, searching = self.settings, self.searching
         self._archive = Archive()
         self._taken: set[int] = set()  # decisions whose attempts are in it
         self._told: set[int] = set()  # and those that the strategy has heard the end of
         self._brief = OptimizerBrief(
             settings.prompts, settings.vocabulary, settings.reasoning
         )
-        alone = settings.candidates == 1
-        usual = BestDryRun if alone else SuccessiveHalving
+        usual = BestDryRun if settings.candidates == 1 else SuccessiveHalving
         self._strategy = searching.strategy or usual(self._brief, settings.candidates)
-        self._approve, weights = searching.approve, searching.by_weight
         self._ensemble: Ensemble | None = None
-        if weights:
-            self._ensemble = Ensemble(self._strategy, weights, settings.seed)
+        if searching.by_weight:
+            self._ensemble = Ensemble(
+                self._strategy, searching.by_weight, settings.seed
+            )
             self._strategy = self._ensemble
-        self._settings = settings
-        self._recorder = recorder
-        self._checkpointer = checkpointer
         self._graph: Any = None
-        self.resumed = False
 
     def ask(
         self, decision: Decision, observation: Observation, ports: DecisionPorts
     ) -> dict[str, Any]:
         """The graph's final state; see `dux_graphs.state.DecisionState`."""
-        settings = self._settings
+        settings = self.settings
         if self._graph is None:
-            saver = self._checkpointer
-            if saver is None and self._recorder.folder is not None:
-                saver = self._recorder.folder.checkpointer()
-            self._graph = build_graph(saver, approve=self._approve is not None)
-        run = self._recorder.name or f"run-{settings.seed}"
+            saver = self.checkpointer
+            if saver is None and self.recorder.folder is not None:
+                saver = self.recorder.folder.checkpointer()
+            self._graph = build_graph(saver, approve=self.searching.approve is not None)
+        run = self.recorder.name or f"run-{settings.seed}"
         thread = f"{run}:{decision.step}"
         if self._graph.checkpointer:
             state = self._left_at(thread)
@@ -107,7 +103,7 @@ class GraphRuns:
             strategy=self._strategy,
             archive=self._archive.outcomes(before=decision.number),
             dry_run_steps=settings.dry_run_steps,
-            approve=ports.asking(self._approve),
+            approve=ports.asking(self.searching.approve),
             on_event=lambda kind, data: self._tell(decision, kind, data),
         )
         return decide(self._graph, observation, made, thread)
@@ -146,7 +142,7 @@ class GraphRuns:
         The archive is what the trace says: an agent without a run folder has one too.
         """
         archive = self._archive
-        for each in self._decisions:
+        for each in self.decisions:
             if each.number not in self._taken and are_sound_attempts(each.attempts):
                 self._taken.add(each.number)
                 archive.steps[each.number] = each.step
@@ -156,12 +152,8 @@ class GraphRuns:
                 kind = "apply" if each.verdict == "applied" else "rollback"
                 end = {"verdict": each.verdict, "digest": each.digest}
                 archive.hear(kind, end, step=each.step, decision=each.number)
-        archive.hear(
-            "observation",
-            observation.as_dict(),
-            step=decision.step,
-            decision=decision.number,
-        )
+        now = {"step": decision.step, "decision": decision.number}
+        archive.hear("observation", observation.as_dict(), **now)
         for outcome in archive.lived():
             if outcome.decision not in self._told:
                 self._told.add(outcome.decision)
@@ -173,7 +165,7 @@ class GraphRuns:
         But for what was applied: that is told when it has been swapped in.
         """
         if kind != "apply":
-            self._recorder.event(
+            self.recorder.event(
                 kind, step=decision.step, decision=decision.number, data=data
             )
 
@@ -213,7 +205,7 @@ class GraphRuns:
             return None
         if not over and not state.next:
             return None
-        known = self._recorder.known_replies(observation.decision)
+        known = self.recorder.known_replies(observation.decision)
         ports.adopt(values, [reply.entries() for reply in known])
         if not over:
             return None

@@ -1,7 +1,5 @@
 """The guard of an agent that asks nobody: what it does is told in the run folder."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any

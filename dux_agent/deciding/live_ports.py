@@ -1,7 +1,5 @@
 """What the graph's nodes call, made of the live things of one agent."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +19,7 @@ class DryRun(Protocol):
     """Runs a source for a few steps on a copy of the model."""
 
     def __call__(
-        self,
-        source: str,
-        incumbent_losses: Sequence[float] | None,
-        steps: int | None,
+        self, source: str, incumbent_losses: Sequence[float] | None, steps: int | None
     ) -> DryRunReport: ...
 
 

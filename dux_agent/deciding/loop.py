@@ -1,11 +1,10 @@
 """The training loop as an agent meets it: steps, losses, and the moment to decide."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -20,6 +19,7 @@ from dux_agent.training.training import Training
 from dux_sandbox.running import parameters_of
 
 
+@dataclass(eq=False)
 class Loop:
     """Hears of every step and every loss; decides at the edge of a step when it is due.
 
@@ -27,36 +27,27 @@ class Loop:
     of a loss before it steps, is made when that step is over.
     """
 
-    def __init__(
-        self,
-        training: Training,
-        recorder: Recorder,
-        decider: Decider,
-        together: Together,
-    ) -> None:
+    training: Training
+    recorder: Recorder
+    decider: Decider
+    together: Together
+    _due: bool = False
+    _waits_for_edge: bool = False
+    _kind: tuple[torch.dtype, torch.device] | None = None  # of the batches
+    _told: bool = False  # the guard knows that the loss that waits is not finite
+    # Losses whose values are yet to come, and how often weights were put back.
+    _coming: deque[tuple[Told, int]] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
         """Nothing of the training was heard yet."""
-        self._together = together
-        self._training = training
-        self._intake = training.intake
-        self._live = training.live
-        self._statistics = training.statistics
-        self._settings = training.settings
-        self._recorder = recorder
-        self._decider = decider
-        self._due = False
-        self._waits_for_edge = False
-        self._kind: tuple[torch.dtype, torch.device] | None = None  # of the batches
-        self._told = False  # the guard knows that the loss that waits is not finite
-        # Losses whose values are yet to come, and how often weights were put back.
-        self._coming: deque[tuple[Told, int]] = deque()
+        self._intake, self._live = self.training.intake, self.training.live
+        self._statistics = self.training.statistics
 
     @property
     def step(self) -> int:
         """Optimizer steps that a loss was told of, even if its value is yet to come."""
-        seen = self._statistics.step
-        return (
-            seen + sum(told.steps for told, _ in self._coming) if self._coming else seen
-        )
+        seen, coming = self._statistics.step, self._coming
+        return seen + sum(told.steps for told, _ in coming) if coming else seen
 
     def observe(self, loss: Any, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
@@ -64,21 +55,21 @@ class Loop:
             return  # a module that holds its agent tells of a copy's loss
         before = self.step
         told = self._intake.hear(loss, batch, scale)
-        if batch is not None and self._decider.asks:
+        if batch is not None and self.decider.asks:
             self._remember(batch)
         self._coming.append((told, self._live.guard.put_back))
-        self._take(self._training.feed.push(loss, before + told.steps))
+        self._take(self.training.feed.push(loss, before + told.steps))
         if told.steps:
             self._due = self._due or self._falls_due(before, before + told.steps)
             if told.at_edge:
                 self._at_edge()
             else:
-                self._waits_for_edge = self._due or self._decider.at_work
+                self._waits_for_edge = self._due or self.decider.at_work
         self._intake.scale.forward_may_begin()
 
     def drain(self) -> None:
         """Wait for the values of all losses that were told of."""
-        self._take(self._training.feed.drain())
+        self._take(self.training.feed.drain())
 
     def _take(self, losses: list[tuple[int, float]]) -> None:
         """The values of losses have come, in the order in which they were told of."""
@@ -87,13 +78,13 @@ class Loop:
         for (_, loss), (told, put_back) in zip(losses, heard, strict=True):
             done = self._intake.take(loss, told)
             if done is not None:
-                mean = self._together.mean(done.loss)
+                mean = self.together.mean(done.loss)
                 self._statistics.see(mean, done.steps)
-                self._recorder.loss(self._statistics.step, mean)
+                self.recorder.loss(self._statistics.step, mean)
                 if math.isfinite(mean) or not self._told:
                     self._judge(mean, put_back)
                 self._told = False
-            alone = not self._together.several
+            alone = not self.together.several
             if alone and self._intake.waits and not math.isfinite(loss):
                 # GradScaler steps over what is not finite: its step might never come.
                 self._told = True
@@ -110,9 +101,9 @@ class Loop:
         first = next((each for group in groups for each in group["params"]), None)
         kind = None if first is None else (first.dtype, first.device)
         if self._kind not in (None, kind):
-            self._training.batches.clear()
+            self.training.batches.clear()
         self._kind = kind
-        self._training.batches.append(batch)
+        self.training.batches.append(batch)
 
     def decide(self) -> Decision:
         """Decide now, or begin to where that is done in the background."""
@@ -122,26 +113,26 @@ class Loop:
                 "loss was wanted; call decide() in the loop."
             )
         self.drain()
-        self._decider.at_the_edge_of_a_step()
+        self.decider.at_the_edge_of_a_step()
         return self._decide()
 
     def _decide(self) -> Decision:
-        if self._settings.background:
-            return self._decider.begin()
-        return self._decider.decide()
+        background = self.training.settings.background
+        return self.decider.begin() if background else self.decider.decide()
 
     def _at_edge(self) -> None:
         due, self._due, self._waits_for_edge = self._due, False, False
-        if due or self._decider.waits:
+        if due or self.decider.waits:
             self.drain()
-        self._decider.at_the_edge_of_a_step()
+        self.decider.at_the_edge_of_a_step()
         if due:
             self._decide()
 
     def _falls_due(self, before: int, now: int) -> bool:
         """Whether a decision falls into the steps after `before` up to `now`."""
-        every, total = self._settings.every, self._settings.total_steps
-        if every is None or not self._decider.asks:
+        settings = self.training.settings
+        every, total = settings.every, settings.total_steps
+        if every is None or not self.decider.asks:
             return False
         if now // every == before // every:
             return False
@@ -158,12 +149,12 @@ class Loop:
                 "the objective steps the live optimizer; a function that only computes "
                 "a loss was wanted, since it is called on copies too; step in the loop."
             )
-        self._together.step_begins()
+        self.together.step_begins()
         self._intake.scale.step_begins()
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""
-        if self._decider.asks and self._statistics.norm_is_due():
+        if self.decider.asks and self._statistics.norm_is_due():
             parameters = parameters_of(self._live.param_groups)
             # A fused base optimizer gets them as GradScaler has multiplied them.
             scale = getattr(self._live, "grad_scale", None)
@@ -177,7 +168,7 @@ class Loop:
             return
         step = self.step
         near = self._falls_due(step, step + self._intake.steps + 1)
-        self._intake.step_taken(decision_near=near or self._decider.at_work)
+        self._intake.step_taken(decision_near=near or self.decider.at_work)
         if self._waits_for_edge:
             self._at_edge()
 

@@ -1,7 +1,5 @@
 """What a decision came to, and what is told of it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,7 +62,4 @@ def failed(error: Exception, ports: DecisionPorts) -> dict[str, Any]:
         raise error
     log.warning("a decision failed: %s", cause_of(error))
     log.debug("where it failed", exc_info=error)
-    return {
-        "verdict": "failed",
-        "reason": f"the decision failed: {cause_of(error)}",
-    }
+    return {"verdict": "failed", "reason": f"the decision failed: {cause_of(error)}"}

@@ -1,7 +1,5 @@
 """What a decision will need: memory by part, passes, calls of the language model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dux_agent.deciding.run_cost import RunCost

@@ -1,7 +1,5 @@
 """The decisions whose rules are live or wait, and what is told when one ends."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any

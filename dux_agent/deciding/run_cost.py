@@ -1,7 +1,5 @@
 """What the calls of a whole run will come to, before it starts and on the way."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What one rank came to in a decision, as the others hear of it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

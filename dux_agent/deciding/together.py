@@ -1,7 +1,5 @@
 """Several ranks as one: one loss, one verdict of the guard, one decision."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """Which rule of a run is the best: by validation loss, else by training loss."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The best configuration of a study as JSON, or its best program."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path

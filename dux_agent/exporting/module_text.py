@@ -1,7 +1,5 @@
 """Rules of a run as the text of a module: the best one, or all in their order."""
 
-from __future__ import annotations
-
 import ast
 import logging
 import math
@@ -12,12 +10,7 @@ from typing import Any
 
 from dux_agent.errors import DuxError
 from dux_agent.exporting.best import Best, best_rule, live_rules
-from dux_agent.exporting.placing import (
-    FUTURE,
-    indented,
-    without_future,
-    without_script,
-)
+from dux_agent.exporting.placing import FUTURE, indented, without_future, without_script
 from dux_agent.formatting import model_title
 from dux_agent.run_history.reading import read_story
 from dux_agent.run_history.records import DecisionStory, RunHistory

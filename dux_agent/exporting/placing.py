@@ -1,7 +1,5 @@
 """A source as a part of another file: what only its own file may hold is taken out."""
 
-from __future__ import annotations
-
 import ast
 import io
 import tokenize

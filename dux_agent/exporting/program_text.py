@@ -1,7 +1,5 @@
 """The program of the best rule of a run, as recorded execution runs it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import torch

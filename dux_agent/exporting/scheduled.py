@@ -4,8 +4,6 @@ It imports torch and nothing of ours: its text, from the first import on, become
 part of the module that is exported.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

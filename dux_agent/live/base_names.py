@@ -4,8 +4,6 @@ Schedule-free optimizers have `train` and `eval`, SAM has `first_step` and
 `second_step`, many have attributes. They are the base's while it is live.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

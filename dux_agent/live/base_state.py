@@ -1,7 +1,5 @@
 """The base optimizer's own `state_dict`, whatever rule is live in its place."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dux_agent.live.group_options import copied, cycled_by, give_back

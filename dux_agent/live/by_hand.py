@@ -1,7 +1,5 @@
 """Whether a loop sets its learning rates itself: writes them, or multiplies them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Which state of its predecessor a new rule may keep."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field

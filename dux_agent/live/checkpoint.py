@@ -14,8 +14,6 @@ does not know lies in `param_groups[0]["dux"]`, since a key at the top is droppe
     tensors       the tensors that `kept` refers to
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from copy import deepcopy

@@ -1,7 +1,5 @@
 """Ends rules that are no longer wanted, whatever they still do on their way out."""
 
-from __future__ import annotations
-
 from dux_agent.live.group_options import GroupsBefore
 from dux_agent.live.snapshot import Snapshot
 from dux_sandbox.global_modes import Modes

@@ -1,7 +1,5 @@
 """How a rule ends, told to whoever wants to know: no rule goes without a word."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from dux_sandbox.running import RunningRule

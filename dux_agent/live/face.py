@@ -4,8 +4,6 @@ Attributes that are assigned, copies, saves and loads, hooks, names that only th
 optimizer has: each works while a rule is live, or says why it cannot.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

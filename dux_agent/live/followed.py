@@ -1,7 +1,5 @@
 """One scheduler that is followed: whether it stepped, and what it made of a rate."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 from weakref import ref

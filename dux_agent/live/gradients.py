@@ -1,7 +1,5 @@
 """How large the gradients are that a backward pass left."""
 
-from __future__ import annotations
-
 import math
 
 import torch

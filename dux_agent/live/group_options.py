@@ -5,8 +5,6 @@ and never replaced. A rule owns the keys of its own defaults and those that it w
 itself; everything else (`initial_lr`, `max_lr`, a user's "name") stays.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any

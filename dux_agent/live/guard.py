@@ -15,8 +15,6 @@ reach has moved far meanwhile. The one before it is kept too: the first losses a
 rollback may show that what was put back had been spoilt before.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -120,10 +118,7 @@ class Guard(GuardMemory):
         return first, None
 
     def _watched_step(
-        self,
-        watch: GuardedRule,
-        call: Closure | None,
-        closure: LoopClosure | None,
+        self, watch: GuardedRule, call: Closure | None, closure: LoopClosure | None
     ) -> tuple[StepLooks, Any, str | None]:
         """One step of the rule: what was looked at, what it gave, why it may not stand.
 

@@ -1,7 +1,5 @@
 """What the guard remembers of the rule that is live, and of what came before it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 

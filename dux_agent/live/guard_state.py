@@ -4,8 +4,6 @@ Without it a run that goes on from a checkpoint would be guarded anew: with no b
 for the loss at first, and with the base optimizer as its only predecessor.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -204,11 +202,7 @@ def _pack_rule(rule: RunningRule) -> dict[str, Any]:
     state = learned.state
     if rule.source is not None:
         state = {index: lowered(entry) for index, entry in state.items()}
-    return {
-        "state": state,
-        "attributes": json.dumps(attributes),
-        "tensors": tensors,
-    }
+    return {"state": state, "attributes": json.dumps(attributes), "tensors": tensors}
 
 
 def _rule_state(

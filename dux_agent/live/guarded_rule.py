@@ -1,7 +1,5 @@
 """What the guard remembers of the rule that is live, and when a snapshot is renewed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

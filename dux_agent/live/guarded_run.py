@@ -1,7 +1,5 @@
 """What the guard remembers of a run of the base optimizer."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any

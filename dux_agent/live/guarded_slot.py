@@ -1,7 +1,5 @@
 """A slot with its guard: what swaps, saves and loads work on."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

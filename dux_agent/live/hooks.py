@@ -4,8 +4,6 @@ Whoever registers one on either, before `attach` or after it, is called once for
 step, save and load, whatever rule is live, with the live optimizer as its argument.
 """
 
-from __future__ import annotations
-
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator

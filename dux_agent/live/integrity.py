@@ -5,8 +5,6 @@ so a loop that freezes a layer or sets a thread count between steps is free to, 
 is its closure in the middle of one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One group's live rate: what it is relative to, and the place that it is kept in."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

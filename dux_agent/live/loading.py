@@ -7,6 +7,7 @@ for bit as it is; `PreparedLoad.take_over` raises nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -40,9 +41,7 @@ _TORCHS_LOAD = torch.optim.Optimizer.load_state_dict
 
 
 def prepare(
-    live: GuardedSlot,
-    state_dict: Any,
-    guard: Mapping[str, Any] | None = None,
+    live: GuardedSlot, state_dict: Any, guard: Mapping[str, Any] | None = None
 ) -> PreparedLoad:
     """Judge and build what `DuxOptimizer.load_state_dict` is given.
 
@@ -85,38 +84,33 @@ def _require_rates(groups: list[dict[str, Any]]) -> None:
             raise refused(fault)
 
 
+@dataclass(frozen=True, eq=False)
 class PreparedLoad:
-    """A checkpoint whose rules run already; to take over, or to drop."""
+    """A checkpoint whose rules run already; to take over, or to drop.
 
-    def __init__(
-        self,
-        live: GuardedSlot,
-        saved: SavedCheckpoint,
-        rule: RunningRule | None,
-        base: dict[str, Any],
-        guard: PreparedGuard | None,
-        aftermath: Aftermath | None = None,
-    ) -> None:
-        """For `prepare`; `base` are the base optimizer's attributes as loaded."""
-        self._aftermath = aftermath
-        self._live = live
-        self._saved = saved
-        self._rule = rule
-        self._base = base
-        self._guard = guard
+    Attributes:
+        base: the base optimizer's attributes as loaded.
+    """
+
+    live: GuardedSlot
+    saved: SavedCheckpoint
+    rule: RunningRule | None
+    base: dict[str, Any]
+    guard: PreparedGuard | None
+    aftermath: Aftermath | None = None
 
     def take_over(self) -> None:
         """Make the live optimizer go on from it; ends the rules that it replaces."""
-        live = self._live
+        live = self.live
         before, waited = live.running, live.guard.waiting
-        if self._rule is None:
+        if self.rule is None:
             self._take_base()
         else:
-            self._take_rule(self._rule)
+            self._take_rule(self.rule)
         live.schedule.go_on_from(
             self._rates(live.base_predecessor.options), live.base_predecessor.options
         )
-        live.steps = self._saved.steps
+        live.steps = self.saved.steps
         end_all(live.param_groups, before, waited)
         if before is not live.base_rule and before.digest != live.running.digest:
             live.guard.tell_ended(before, _LOADED)
@@ -127,14 +121,14 @@ class PreparedLoad:
 
     def drop(self) -> None:
         """End the rules that were built for it."""
-        if self._rule is not None:
-            self._rule.close()
-        if self._guard is not None:
-            self._guard.drop()
+        if self.rule is not None:
+            self.rule.close()
+        if self.guard is not None:
+            self.guard.drop()
 
     def _take_base(self) -> None:
-        live, groups = self._live, self._live.param_groups
-        vars(live.base).update(self._base)
+        live, groups = self.live, self.live.param_groups
+        vars(live.base).update(self.base)
         for group, loaded in zip(groups, live.base.param_groups, strict=True):
             rewrite(group, options_of(loaded))
         # load_state_dict gave the base optimizer dicts of its own: share again.
@@ -142,10 +136,10 @@ class PreparedLoad:
         live.schedule.reset()
         live.make_live(live.base_rule, owned)
         live.guard.disarm()
-        live.guard.aftermath = self._aftermath
+        live.guard.aftermath = self.aftermath
 
     def _take_rule(self, rule: RunningRule) -> None:
-        live, saved = self._live, self._saved
+        live, saved = self.live, self.saved
         live.base_options = self._base_options(live.base_predecessor.options)
         for group, options in zip(live.param_groups, saved.groups, strict=True):
             rewrite(group, {k: v for k, v in options.items() if k != "params"})
@@ -158,14 +152,14 @@ class PreparedLoad:
         live.make_live(rule, owned)
         # The weights may be loaded after this: the guard looks at the first step.
         live.guard.arm(live.base_predecessor, None)
-        if self._guard is not None:
-            self._guard.take_over()
+        if self.guard is not None:
+            self.guard.take_over()
 
     def _base_options(self, here: list[Options]) -> list[Options]:
-        there = self._saved.base_options
+        there = self.saved.base_options
         if len(there) != len(here):
             return here
-        names = set(self._live.base.defaults)
+        names = set(self.live.base.defaults)
         return [
             {**mine, **{name: each[name] for name in names & set(each)}}
             for mine, each in zip(here, there, strict=True)
@@ -173,14 +167,14 @@ class PreparedLoad:
 
     def _rates(self, base: list[Options]) -> SavedRates:
         """What the schedule goes on from; the groups hold what they held then."""
-        if self._saved.rates is not None:
-            return self._saved.rates
+        if self.saved.rates is not None:
+            return self.saved.rates
         scales = [1.0] * len(base)
-        if self._rule is None:
+        if self.rule is None:
             return SavedRates(references=[None] * len(base), scales=scales)
         # An older checkpoint says nothing of the schedule: what the base optimizer had
         # at the swap is the nearest that is known.
-        shown = [number_in(group.get("lr")) for group in self._live.param_groups]
+        shown = [number_in(group.get("lr")) for group in self.live.param_groups]
         own = [number_in(options.get("lr")) for options in base]
         pairs = zip(shown, own, strict=True)
         return SavedRates(

@@ -4,8 +4,6 @@ Where one is added the rule is built anew over all; where one is taken away it g
 to the base optimizer, as nothing that it learned fits any more.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """The live optimizer: keeps its identity while rules come and go behind it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol

@@ -5,8 +5,6 @@ belongs to a scheduler is put back without a word: its own bounds, and a momentu
 it drives where the rule has left none that it can read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

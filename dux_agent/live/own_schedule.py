@@ -1,7 +1,5 @@
 """The schedulers of a loop, and the rates that they alone would have set by now."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ torch loads state of any shape without a word, and the first step fails, or goes
 where shapes happen to broadcast.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

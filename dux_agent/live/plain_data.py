@@ -5,8 +5,6 @@ A checkpoint has to live through pickle, `torch.load(weights_only=True)` and
 number keys into places in a list. One text and one list of tensors live through all.
 """
 
-from __future__ import annotations
-
 import base64
 from typing import Any
 

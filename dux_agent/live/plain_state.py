@@ -4,8 +4,6 @@
 with one entry that says what it was.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -4,8 +4,6 @@
 shape, tensor by tensor, and a fresh process has the base optimizer's.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterator, Mapping

@@ -5,8 +5,6 @@ swapped in. A rule's rate is what it was at its swap, times what the schedule's 
 has become since then.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field

@@ -4,8 +4,6 @@
 Parameter objects. No torch optimizer follows them; training goes on as if frozen.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

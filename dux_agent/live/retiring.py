@@ -1,7 +1,5 @@
 """Gives the base optimizer back to whoever made it, when another agent takes over."""
 
-from __future__ import annotations
-
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.run_guard import RunGuard, hold_back
 

@@ -4,20 +4,13 @@ The record that guard, swap, saves and loads work on. Torch's face stands on top
 in `dux_agent.live.optimizer`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from dux_agent.live.group_options import (
-    Options,
-    cycled_by,
-    give_back,
-    options_of,
-)
+from dux_agent.live.group_options import Options, cycled_by, give_back, options_of
 from dux_agent.live.hooks import has_hooks, silenced
 from dux_agent.live.rates import References
 from dux_agent.live.schedule import Schedule

@@ -15,8 +15,6 @@ and optimizer are finite. The bounds are taken from the last 64 losses with each
 snapshot (and at the start after 8, 16 and 32), twice as wide as for a rule.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """The newest losses of a run of the base optimizer, and the bounds that they give."""
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Mapping

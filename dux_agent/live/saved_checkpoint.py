@@ -4,8 +4,6 @@ It may come from anybody. Whatever its shape, it is refused in one way, and a so
 in it is checked as if a model had just written it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field

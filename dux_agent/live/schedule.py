@@ -10,8 +10,6 @@ Who wrote a value is told from what the schedulers say of themselves: each makes
 list of its last rates when it has stepped. What no scheduler wrote was written by hand.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
 from typing import Any

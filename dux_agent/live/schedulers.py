@@ -1,7 +1,5 @@
 """Finds the learning rate schedulers of an optimizer, and tells kinds apart."""
 
-from __future__ import annotations
-
 import dis
 import gc
 import sys

@@ -1,7 +1,5 @@
 """What a rule's own option values become in each group: in a dry run, and live."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dux_agent.choices import LrOwner

@@ -5,8 +5,6 @@ them by then goes to the rule before its next step. After the step they refuse t
 written to, since nobody would ever see it.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any

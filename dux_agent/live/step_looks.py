@@ -1,7 +1,5 @@
 """What a step of a rule must leave alone, looked at before and after it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -5,8 +5,6 @@ share of the rate and of the weight decay among them. Then the group dicts are c
 in place: the old rule's keys go, a scheduler's and the user's stay, its own come.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any

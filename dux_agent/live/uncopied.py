@@ -1,7 +1,5 @@
 """What has one life only: an agent and its live optimizer are not copied or pickled."""
 
-from __future__ import annotations
-
 from typing import Any, NoReturn, Self
 
 from dux_sandbox.dry_runs.scratch import made_for_a_trial

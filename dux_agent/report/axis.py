@@ -1,7 +1,5 @@
 """Numbers to places on a chart: linear and logarithmic axes with round ticks."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

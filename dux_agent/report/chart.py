@@ -1,7 +1,5 @@
 """Charts as numbers and paths; the templates only write them down as SVG."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

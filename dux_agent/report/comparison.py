@@ -1,7 +1,5 @@
 """Mean and spread over seeds: runs of one task against their control."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What the page says of several runs: their spreads as charts and tables."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -58,11 +56,7 @@ def _task(task: str, groups: Sequence[Group]) -> View:
         drawn = _charts(groups, styles, measure)
         if drawn is not None and measure != "train":
             charts.append(
-                {
-                    "name": name,
-                    "charts": drawn,
-                    "label": _label(groups, measure, name),
-                }
+                {"name": name, "charts": drawn, "label": _label(groups, measure, name)}
             )
     return {
         "name": task,

@@ -1,7 +1,5 @@
 """What the page says of one decision: a `DecisionStory` made into plain values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,10 +52,7 @@ class Told:
 
 
 def view_of(
-    decision: DecisionStory,
-    run: RunHistory,
-    prices: Prices,
-    told: Told,
+    decision: DecisionStory, run: RunHistory, prices: Prices, told: Told
 ) -> View:
     """The values that `templates/decision.html.j2` writes down."""
     proposals = decision.proposals
@@ -149,10 +144,7 @@ def _outcome(decision: DecisionStory, one: ProposalTold) -> tuple[str, str]:
 
 def _dry_run(one: ProposalTold) -> str:
     parts = []
-    for name, losses in (
-        ("proposal", one.losses),
-        ("incumbent", one.incumbent_losses),
-    ):
+    for name, losses in (("proposal", one.losses), ("incumbent", one.incumbent_losses)):
         if losses:
             first, last = loss_text(losses[0]), loss_text(losses[-1])
             parts.append(f"{name} {first} → {last}")

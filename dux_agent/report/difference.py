@@ -1,7 +1,5 @@
 """Two sources, line by line: what stays, what goes, what comes."""
 
-from __future__ import annotations
-
 import difflib
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Where one page leads to another."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 NAME = "report.html"

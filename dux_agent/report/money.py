@@ -1,7 +1,5 @@
 """What the calls to a language model cost, where prices and tokens are known."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Writes the page of a run, or of several: one file, whole or not at all."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -56,7 +54,9 @@ def write_report(
         DuxError: the page cannot be written there; what was there still is.
     """
     if not folders:
-        raise BadArgument("no run folder was named; name one that `dux run` printed.")
+        raise BadArgument(
+            "no run folder was named; name one that `dux run` or `dux tune` printed."
+        )
     paths = [Path(folder) for folder in folders]
     studies = [path for path in paths if is_study(path)]
     single = len(paths) == 1

@@ -1,7 +1,5 @@
 """The charts of one run: its losses with the decisions on them, and dry runs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from dux_agent.formatting import verdict_class, went_back_text

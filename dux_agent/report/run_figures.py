@@ -1,7 +1,5 @@
 """The figures at the head of a run's page: losses, decisions, time, money."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 from dux_agent.formatting import loss_text, plural, seconds_text, went_back_text

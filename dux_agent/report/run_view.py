@@ -1,7 +1,5 @@
 """What the page says of a whole run: a `RunHistory` made into plain values."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dux_agent.formatting import (

@@ -1,7 +1,5 @@
 """What the page of several studies says: courses, trajectories and tables."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

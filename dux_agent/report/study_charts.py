@@ -1,7 +1,5 @@
 """The charts of a study: the best so far, and every trial across its coordinates."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Studies side by side: by what was tuned, then by all that differs but the seed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,11 +1,9 @@
 """What the page says of a study: a `StudyTold` made into plain values."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
-from dux_agent.formatting import model_title, plural, seconds_text
+from dux_agent.formatting import plural, seconds_text, study_model_title
 from dux_agent.report.study_charts import best_charts, parallel
 from dux_agent.run_folder.trace import plain
 from dux_agent.showing import one_line
@@ -35,7 +33,7 @@ def study_view(told: StudyTold, most: int) -> View:
         label += f": {figure(best.value)} at evaluation {best.number}"
     return {
         "title": f"{name}, seed {told.plan.seed}",
-        "lead": f"{model_title(str(told.facts.get('model')))} · "
+        "lead": f"{study_model_title(str(told.facts.get('model')))} · "
         f"{told.facts.get('created')} · {one_line(str(told.path), 200)}",
         "finished": ended,
         "state": f"finished: {plural(over, 'trial')}"

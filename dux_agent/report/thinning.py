@@ -3,8 +3,6 @@
 The rules are told on the page itself.
 """
 
-from __future__ import annotations
-
 import math
 import unicodedata
 from collections.abc import Sequence

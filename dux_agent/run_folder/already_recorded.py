@@ -6,8 +6,6 @@ time, so that the file only ever grows and still reads as one run; and a reply t
 stands there has been paid for, so the model is not asked again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Writes a file whole or not at all, whenever the process or the power ends."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from contextlib import suppress

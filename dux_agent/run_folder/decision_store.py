@@ -4,8 +4,6 @@ A folder may come from anybody, so a file that is there is looked at before it i
 reading it must run nothing, not even SQL.
 """
 
-from __future__ import annotations
-
 import re
 import sqlite3
 from contextlib import closing

@@ -1,7 +1,5 @@
 """Every kind of event that a trace holds, read back by its class."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, get_args

@@ -1,7 +1,5 @@
 """Lets one process at a time write a run folder, and tells others whether one does."""
 
-from __future__ import annotations
-
 import sys
 import time
 from pathlib import Path

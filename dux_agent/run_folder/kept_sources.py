@@ -1,7 +1,5 @@
 """The sources that a run folder keeps, each once, named by its digest."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Makes a folder for a new run, whole or not at all."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile
@@ -67,7 +65,7 @@ def refuse_taken(path: Path) -> None:
     if taken:
         raise RunFolderExists(
             f"the run folder {path} exists and is not empty; a new one was wanted; "
-            f"name another, remove it first, or go on with it: dux run --resume."
+            f"name another, remove it first, or go on with it: --resume."
         )
 
 

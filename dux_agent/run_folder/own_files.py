@@ -4,8 +4,6 @@ A folder that came from elsewhere may hold links that lead out of it, pipes that
 end, or files that fill the memory: each is refused before anything is read or written.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import stat

@@ -5,8 +5,6 @@ to hold, and makes tensors that have no data, lie outside of memory, or are larg
 all that was read. A checkpoint of a run is plain values and dense tensors, none packed.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import zipfile

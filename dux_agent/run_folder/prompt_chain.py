@@ -6,8 +6,6 @@ file says how many messages are the `same` as those of the prompt before and the
 to it, and holds the rest. Readers get whole prompts back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

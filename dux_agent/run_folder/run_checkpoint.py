@@ -5,8 +5,6 @@ numbers and how long the trace was. It is replaced as a whole; reading it runs n
 (`torch.load(weights_only=True)`), and the sources in it are checked again.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import time

@@ -1,7 +1,5 @@
 """What the `run.json` of a run folder says."""
 
-from __future__ import annotations
-
 import platform
 import time
 from contextlib import suppress
@@ -92,7 +90,7 @@ def read_facts(path: str | Path) -> dict[str, Any]:
 def _no_run_folder(path: Path, why: str) -> RunFolderUnusable:
     return RunFolderUnusable(
         f"{path} is no run folder: it holds no readable run.json ({why}); "
-        f"name a folder that `dux run` printed."
+        f"name a folder that `dux run` or `dux tune` printed."
     )
 
 

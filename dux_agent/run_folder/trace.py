@@ -300,14 +300,14 @@ def placed(path: str | Path) -> Iterator[tuple[int, Event]]:
     except FileNotFoundError:
         raise RunFolderUnusable(
             f"there is no trace at {path}; a run folder was wanted; "
-            f"name a folder that `dux run` printed."
+            f"name a folder that `dux run` or `dux tune` printed."
         ) from None
     except OSError as error:
         if isinstance(error, RunFolderUnusable):
             raise
         raise RunFolderUnusable(
             f"{path} cannot be read: {error.strerror or error}; a run folder was "
-            f"wanted; name a folder that `dux run` printed."
+            f"wanted; name a folder that `dux run` or `dux tune` printed."
         ) from None
 
 

@@ -3,8 +3,6 @@
 python -m dux_agent.run_folder.trace_schema     writes `trace_schema.json` anew
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any, get_args

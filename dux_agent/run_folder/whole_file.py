@@ -1,7 +1,5 @@
 """Writes what a command makes, or says in one line why it cannot."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from dux_agent.errors import DuxError

@@ -1,7 +1,5 @@
 """Which reply became which source, and what each stage said of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 

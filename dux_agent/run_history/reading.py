@@ -1,7 +1,5 @@
 """Reads a run folder into a `RunHistory`; changes nothing in it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A run as plain data: what `dux trace --json` prints, and coding agents are told."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

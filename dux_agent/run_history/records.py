@@ -1,7 +1,5 @@
 """What a run folder tells: the run, its epochs, its decisions and their proposals."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a source is about, in one line, read without parsing or running it."""
 
-from __future__ import annotations
-
 import re
 
 from dux_agent.showing import one_line

@@ -76,26 +76,26 @@ class EpochLoop:
         epochs: how many.
         scope: "epoch" or "control", as the trace calls its losses.
         step: one training step on a batch; returns its loss.
-        decide: asks for a rule, before every epoch but the first; None: nobody asks.
-        decisions: how many there are so far.
         watch: hears of every step and epoch.
         recorder: where epochs are recorded, if anywhere.
         keeper: writes checkpoints.
         position: where it begins, and is.
         random: the random numbers at that place; None at the beginning.
+        decide: asks for a rule, before every epoch but the first; None: nobody asks.
+        decisions: how many there are so far.
     """
 
     task: Task
     epochs: int
     scope: Scope
     step: Step
-    decide: Callable[[], object] | None
-    decisions: Callable[[], int]
     watch: ProgressReporter
     recorder: Recorder
     keeper: Keeper
     position: Position
     random: RandomState | None = None
+    decide: Callable[[], object] | None = None
+    decisions: Callable[[], int] = lambda: 0
 
     def run(self) -> None:
         """Go on to the end; `position` holds the epochs then."""
@@ -141,12 +141,8 @@ class EpochLoop:
         self._count_decisions()
         self._record(epoch)
         here.done.append(epoch)
-        here.epoch, here.decided, here.losses, here.seconds = (
-            here.epoch + 1,
-            False,
-            [],
-            0.0,
-        )
+        here.epoch, here.decided = here.epoch + 1, False
+        here.losses, here.seconds = [], 0.0
 
     def _batches(self) -> Iterator[Any]:
         """The batches that are left of this epoch, with the random numbers of then."""

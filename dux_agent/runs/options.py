@@ -4,8 +4,6 @@ Everything that knows an option (the command line and its help, `train`, `run.js
 resume, replay, the table in docs/tasks.md) reads it from its line there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -21,7 +19,8 @@ class Option:
 
     Attributes:
         help: what it is, in a sentence.
-        attach: the argument of `dux_agent.attach` that gets its value; "": none does.
+        attach: the argument of `dux_agent.attach` that gets its value, where it is
+            called otherwise there.
         least, most: of a number.
         choices: the words that it may be.
         unset: what is done where it is None.
@@ -121,10 +120,7 @@ def lines(table: type[Any]) -> Mapping[str, Line]:
     hints = get_type_hints(table)
     return {
         each.name: Line(
-            each.name,
-            _kinds(hints[each.name]),
-            each.default,
-            each.metadata["option"],
+            each.name, _kinds(hints[each.name]), each.default, each.metadata["option"]
         )
         for each in fields(table)
         if "option" in each.metadata

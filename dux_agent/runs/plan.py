@@ -64,13 +64,11 @@ class Plan:
         600.0,
         "Seconds that a model may think before the first token of its reply.",
         read=written.seconds,
-        attach="lm_timeout",
     )
     decision_timeout: float | None = option(
         None,
         "Seconds until a decision asks nobody any more.",
         read=written.seconds,
-        attach="decision_timeout",
         unset="half an hour, or three times --lm-timeout if that is more",
     )
     task_description: str | None = option(
@@ -87,11 +85,7 @@ class Plan:
         unset="the task's own: 5 of ours",
     )
     seed: int = option(
-        0,
-        "Of weights, batches, dropout and agent.",
-        least=0,
-        most=2**32 - 1,
-        attach="seed",
+        0, "Of weights, batches, dropout and agent.", least=0, most=2**32 - 1
     )
     control: bool = option(
         False,
@@ -103,14 +97,12 @@ class Plan:
         "isolated: accepted rules stay in a locked-down process; inline: they run in "
         "this one; auto: isolated on Linux, else inline.",
         choices=choices("execution"),
-        attach="execution",
     )
     every: int | None = option(
         None,
         "Steps between decisions.",
         least=1,
         most=written.MANY,
-        attach="every",
         unset="one decision before every epoch but the first",
     )
     device: str | None = option(
@@ -126,89 +118,59 @@ class Plan:
         unset="the task's own",
     )
     candidates: int = option(
-        1,
-        "Proposals a try; the best dry run goes on.",
-        least=1,
-        most=1000,
-        attach="candidates",
+        1, "Proposals a try; the best dry run goes on.", least=1, most=1000
     )
-    max_attempts: int = option(
-        3,
-        "Tries that a decision may cost.",
-        least=1,
-        most=1000,
-        attach="max_attempts",
-    )
+    max_attempts: int = option(3, "Tries that a decision may cost.", least=1, most=1000)
     dry_run_steps: int = option(
-        10,
-        "Steps of the dry run on a copy of the model.",
-        least=1,
-        most=100_000,
-        attach="dry_run_steps",
+        10, "Steps of the dry run on a copy of the model.", least=1, most=100_000
     )
     accept: str = option(
-        "harmless",
-        "What passes the dry run.",
-        choices=choices("accept"),
-        attach="accept",
+        "harmless", "What passes the dry run.", choices=choices("accept")
     )
     fuzz: bool = option(
-        False,
-        "Try the laws of an optimizer on each proposal before its dry run.",
-        attach="fuzz",
+        False, "Try the laws of an optimizer on each proposal before its dry run."
     )
     carry_over: str = option(
         "asked",
         "Whether a new rule gets the state of the one before that fits.",
         choices=choices("carry_over"),
-        attach="carry_over",
     )
     history: str = option(
         "chat",
         "What the model sees of earlier decisions: the conversation, a table, or the "
         "best rules with their scores.",
         choices=choices("history"),
-        attach="history",
     )
     history_characters: int = option(
         60_000,
         "How much of the conversation it sees word for word.",
         least=0,
         most=written.MANY,
-        attach="history_characters",
     )
     context_window: int | None = option(
         None,
         "Tokens that a prompt and its reply may have together.",
         least=1,
         most=written.MANY,
-        attach="context_window",
         unset="what LangChain's profile of the model says, if anything",
     )
     reasoning: str = option(
         "first",
         "Whether the model writes its reasons down before the code.",
         choices=choices("reasoning"),
-        attach="reasoning",
     )
     vocabulary: str = option(
         "short",
         "How the model is told what a rule may use: in sentences, or name by name.",
         choices=choices("vocabulary"),
-        attach="vocabulary",
     )
     guard_steps: int = option(
-        100,
-        "Steps after a swap with the dear checks.",
-        least=0,
-        most=written.MANY,
-        attach="guard_steps",
+        100, "Steps after a swap with the dear checks.", least=0, most=written.MANY
     )
     snapshots: str = option(
         "device",
         "Where the guard keeps what it would put back.",
         choices=choices("snapshots"),
-        attach="snapshots",
     )
     approve: bool = option(
         False,
@@ -218,19 +180,16 @@ class Plan:
         False,
         "Keep the weights with the best validation loss, and say what they reach on "
         "the test split beside the last ones.",
-        attach="keep_best",
     )
     background: bool = option(
         False,
         "Ask the model while training goes on: a rule goes live when it has answered.",
-        attach="background",
     )
     budget: dict[str, float] | None = option(
         None,
         "Calls of the model in all, or limits as calls=20,tokens=90000,money=0.50,"
         "seconds=600; money is in dollars.",
         read=written.limits,
-        attach="budget",
         unset="no limit",
     )
     prices: dict[str, Any] | None = option(
@@ -238,7 +197,6 @@ class Plan:
         "A JSON file with prices of models, dollars per million tokens, as "
         '{"my-model": {"input": 0.5, "output": 1.5}}.',
         read=written.prices,
-        attach="prices",
         unset="those that we know",
     )
     threads: int = option(
@@ -278,9 +236,9 @@ class Plan:
     def of_attach(self) -> dict[str, Any]:
         """The arguments of `dux_agent.attach` that it decides."""
         return {
-            line.option.attach: getattr(self, name)
+            line.option.attach or name: getattr(self, name)
             for name, line in OPTIONS.items()
-            if line.option.attach
+            if name not in _NOT_OF_ATTACH
         }
 
     def facts(self) -> dict[str, Any]:
@@ -323,6 +281,11 @@ class Plan:
 
 
 OPTIONS = lines(Plan)
+# What a run takes care of itself; every other option is an argument of `attach`.
+_NOT_OF_ATTACH = {
+    *("model", "fallback", "lm_weights", "lm_options", "epochs", "control"),
+    *("device", "dtype", "approve", "threads"),
+}
 
 # What `run.json` says of every run, whoever made it; the rest are its arguments.
 _FACTS = ("task", "seed", "model")

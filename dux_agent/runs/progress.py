@@ -141,18 +141,9 @@ class ProgressReporter:
         cost: RunCost | None = None,
     ) -> None:
         if self.listener is not None:
+            epoch, step = (self.epoch, self.epochs), (self.step, self.steps)
             self.listener(
-                Progress(
-                    kind,
-                    self.course,
-                    self.epoch,
-                    self.epochs,
-                    self.step,
-                    self.steps,
-                    self.loss,
-                    event,
-                    cost,
-                )
+                Progress(kind, self.course, *epoch, *step, self.loss, event, cost)
             )
 
     def hear(self, event: Event) -> None:

@@ -1,7 +1,5 @@
 """The plan of a recorded run, as far as its folder is taken at its word."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`dux replay DIR`: the same run again from its recorded replies, and what differs."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -193,12 +191,7 @@ def _decisions(events: Sequence[Event]) -> dict[int, dict[str, Any]]:
             continue
         told = decisions.setdefault(
             event.decision,
-            {
-                "proposals": [],
-                "dry runs": [],
-                "verdict": "unfinished",
-                "digest": None,
-            },
+            {"proposals": [], "dry runs": [], "verdict": "unfinished", "digest": None},
         )
         body = event.body
         if isinstance(body, StaticCheckEvent):

@@ -16,18 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dux_agent import arguments
 from dux_agent.errors import BadArgument
+from dux_agent.run_folder import run_checkpoint
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import name_of
 from dux_agent.runs.plan import Plan
-from dux_agent.runs.progress import (
-    BestEpoch,
-    Change,
-    Epoch,
-    Progress,
-    ProgressReporter,
-    Result,
-)
+from dux_agent.runs.progress import Change, Epoch, Progress, ProgressReporter, Result
 from dux_agent.runs.recorded_plan import check_models, planned
+from dux_agent.runs.run_loop import RunLoop
 from dux_agent.runs.vouched import vouch
 from dux_agent.tasks.protocol import check_task
 
@@ -100,7 +95,8 @@ def train(
             raise
         stack.enter_context(agent)
         agent.keep_pace(pace)
-        return _run(plan, built, agent, folder, watch, None, began)
+        watch.tell("plan", cost=agent.plan().run)
+        return RunLoop(plan, built, agent, folder, watch, began).run()
 
 
 def resume(
@@ -138,8 +134,6 @@ def resume(
         DuxError: there is no run in `run_dir`, it is still going on, or it cannot be
             gone on with. Nothing has been changed then.
     """
-    from dux_agent.run_folder import run_checkpoint
-
     began = time.monotonic()
     path = Path(run_dir).expanduser().absolute()
     plan = planned(path, execution=execution, task=task)
@@ -156,7 +150,11 @@ def resume(
         folder.go_on_from(0 if saved is None else saved["trace"])
         folder.subscribe(watch.hear)
         agent = stack.enter_context(_attach(built, plan, watch, folder, asked, person))
-        return _run(plan, built, agent, folder, watch, saved, began)
+        courses = RunLoop(plan, built, agent, folder, watch, began)
+        if saved is not None:
+            courses.go_on(saved, path)
+        watch.tell("plan", cost=agent.plan().run)
+        return courses.run()
 
 
 def _built(
@@ -179,49 +177,6 @@ def _named(lm: Models) -> dict[str, Any]:
         **({"fallback": others} if others else {}),
         **({"lm_weights": weights} if weights else {}),
     }
-
-
-def _run(
-    plan: Plan,
-    built: Task,
-    agent: Agent,
-    folder: RunFolder | None,
-    watch: ProgressReporter,
-    saved: dict[str, Any] | None,
-    began: float,
-) -> Result:
-    from dux_agent.runs.run_loop import RunLoop
-
-    courses = RunLoop(plan, built, agent, folder, watch, began)
-    if saved is not None and folder is not None:
-        courses.go_on(saved, folder.path)
-    watch.tell("plan", cost=agent.plan().run)
-    courses.run()
-    done = tuple(courses.agents.done)
-    changes = tuple(
-        Change(
-            after_epoch=count,
-            decision=decision,
-            before=done[count - 1].val if count else None,
-            after=done[count].val,
-        )
-        for count, decision in zip(courses.agents.over, agent.decisions, strict=True)
-    )
-    best = None
-    if plan.keep_best:
-        kept = agent.restore_best()
-        best = BestEpoch(kept.step, kept.loss, built.evaluate("test"))
-    return Result(
-        task=plan.task,
-        seed=plan.seed,
-        model_name=plan.model,
-        epochs=done,
-        control=tuple(courses.controls.done) if plan.control else None,
-        changes=changes,
-        run_dir=None if folder is None else folder.path,
-        seconds=courses.seconds,
-        best=best,
-    )
 
 
 @contextmanager

@@ -4,8 +4,6 @@ A folder may be anybody's, so its word alone does not have a module imported, no
 sent anywhere: both were said before, in a run that was begun here, or are said again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

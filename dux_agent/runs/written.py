@@ -1,7 +1,5 @@
 """Reads what a person writes for an option of a run, on the command line or in code."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

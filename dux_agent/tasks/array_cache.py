@@ -1,7 +1,5 @@
 """Decoded arrays, kept between runs under DUX_CACHE or the user's cache folder."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

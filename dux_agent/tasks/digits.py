@@ -6,8 +6,6 @@ optimizer is slow on it and learns (test loss 1.8 after five epochs; Adam reache
 0.7 and 0.3 at 1e-3, 3e-3 and 1e-2), so that there is something to gain.
 """
 
-from __future__ import annotations
-
 import torch
 from torch.nn import functional
 
@@ -16,10 +14,7 @@ from dux_agent.tasks.sigmoid_mlp import sigmoid_mlp
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`: 67 steps an epoch.
 

@@ -4,8 +4,6 @@ A review is its first 128 words as ids: 0 padding, 1 any other word, from 2 on t
 498 most frequent words of the training reviews.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 
@@ -70,10 +68,7 @@ def _rows(count: int, total: int, salt: int) -> np.ndarray:
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 

@@ -1,7 +1,5 @@
 """A task whose data fit into memory: a model, three splits, a loss, an optimizer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The task mnist: a sigmoid MLP on MNIST, 135 steps an epoch."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -43,10 +41,7 @@ def pictures(split: str) -> Batch:
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`.
 

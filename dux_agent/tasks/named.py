@@ -7,8 +7,6 @@ looked up for a run folder alone, since to look it up is to run it; see
 `dux_agent.tasks.vouched`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib.util
 import os
@@ -191,7 +189,10 @@ def failed(what: str, error: BaseException) -> BadArgument:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not frame.filename.startswith("<")]
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    said = str(error)
+    if isinstance(error, SyntaxError):  # no frame is in what cannot be read
+        said, where = error.msg, f" ({error.filename}:{error.lineno})"
     return BadArgument(
-        f"{what}: {type(error).__name__}: {error}{where}; code that runs was wanted; "
+        f"{what}: {type(error).__name__}: {said}{where}; code that runs was wanted; "
         f"mend it there."
     )

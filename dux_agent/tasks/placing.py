@@ -1,7 +1,5 @@
 """Where a task is trained, and in which numbers: its device and its dtype."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The Transformer of the task imdb: one pre-norm block over word embeddings."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional
 

@@ -1,7 +1,5 @@
 """The sigmoid MLP of the tasks mnist and digits, which stalls under plain SGD."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 from torch import nn

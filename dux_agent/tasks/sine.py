@@ -6,8 +6,6 @@ U(0.1, 0.4) and p ~ U(0, 2 pi); the target is sqrt(2) times the noisy point that
 goes below 2 * 0.15 ** 2 = 0.045, and the mean predictor scores 1.045.
 """
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -52,10 +50,7 @@ def windows(count: int, salt: int) -> Batch:
 
 
 def build(
-    seed: int,
-    *,
-    device: torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    seed: int, *, device: torch.device | None = None, dtype: torch.dtype | None = None
 ) -> InMemoryTask:
     """The task with the initial weights of `seed`: 25 steps an epoch."""
     splits = {

@@ -5,8 +5,6 @@ With DUX_DATA=DIR from parquet files laid out as DIR/<set>/<split>-00000-of-0000
 (HF_HUB_OFFLINE, HF_DATASETS_OFFLINE). Both are read with `datasets`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

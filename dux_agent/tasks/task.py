@@ -1,7 +1,5 @@
 """Where `Task` was before it had siblings; `dux_agent.tasks.in_memory` is its place."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

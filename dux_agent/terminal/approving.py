@@ -1,7 +1,5 @@
 """Asks a person about a proposal that passed: what it changes, and yes or no."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

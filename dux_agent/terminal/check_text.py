@@ -1,7 +1,5 @@
 """What `dux check` prints: verdicts, findings with their places, a folder's summary."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """One decision in the terminal: what was said, found, tried, and what changed."""
 
-from __future__ import annotations
-
 import difflib
 import unicodedata
 from collections.abc import Mapping, Sequence

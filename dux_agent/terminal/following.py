@@ -1,7 +1,5 @@
 """`dux trace DIR --follow`: the trace of a run while it goes on."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator
 from io import BufferedReader
@@ -66,10 +64,7 @@ class Follower:
 
 
 def follow(
-    console: Console,
-    folder: Path,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
+    console: Console, folder: Path, *, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Show what happens until no process writes the folder any more.
 

@@ -41,7 +41,8 @@ def print_result(console: Console, result: Result) -> None:
     applied = sum(change.decision.verdict == "applied" for change in result.changes)
     say(
         console,
-        f"{len(result.changes)} decisions, {applied} applied; {comparison(result)}; "
+        f"{plural(len(result.changes), 'decision')}, {applied} applied; "
+        f"{comparison(result)}; "
         f"{result.seconds:.1f} s",
     )
     say_used(console, result)
@@ -82,10 +83,7 @@ def print_facts(console: Console, facts: Mapping[str, Any]) -> None:
     )
 
 
-def print_trace(
-    console: Console,
-    run: RunHistory,
-) -> None:
+def print_trace(console: Console, run: RunHistory) -> None:
     """A run folder: what was run, its epochs, its decisions."""
     print_facts(console, run.facts)
     if run.epochs:
@@ -122,14 +120,15 @@ def print_replay(console: Console, replay: Replay) -> None:
     more = len(replay.differences) - _MOST_DIFFERENCES
     if more > 0:
         say(console, f"and {more} more")
-    what = f"{replay.decisions} decisions and {replay.losses} losses"
+    decisions = plural(replay.decisions, "decision")
+    what = f"{decisions} and {plural(replay.losses, 'loss', 'losses')}"
     if not replay.complete:
         what += ", as far as the run had come"
     if replay.strangers:
-        what += f"; {replay.strangers} prompts read otherwise"
+        what += f"; {plural(replay.strangers, 'prompt')} read otherwise"
     count = len(replay.differences)
     say(
         console,
         f"compared {what}: "
-        + (f"{count} differences" if count else "the same to the last bit"),
+        + (plural(count, "difference") if count else "the same to the last bit"),
     )

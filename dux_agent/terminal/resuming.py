@@ -1,7 +1,5 @@
 """`dux run --resume DIR`: goes on with a run that died, and prints its figures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A study in the terminal: its trials, one of them whole, what a replay found."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -12,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from dux_agent.errors import BadArgument
-from dux_agent.formatting import model_title
+from dux_agent.formatting import plural, study_model_title
 from dux_agent.run_folder.trace import plain
 from dux_agent.showing import one_line
+from dux_agent.terminal.report_text import say
 from dux_agent.terminal.tables import plain_table
 from dux_agent.tuning.reading import StudyTold, TrialTold, read_study
 from dux_agent.tuning.study import Study, Trial, best_of
@@ -37,14 +36,14 @@ def print_study(console: Console, study: Study) -> None:
     """The trials of a study that just ended, and what it came to."""
     console.print(_table(study.trials, study.maximize))
     for line in study_lines(study):
-        console.print(Text(line))
+        say(console, line)
 
 
 def study_lines(study: Study) -> list[str]:
     """What a study came to, in a few sentences."""
     best, lines = study.best, []
     if best is None:
-        lines.append(f"{len(study.trials)} trials, none with a value")
+        lines.append(f"{plural(len(study.trials), 'trial')}, none with a value")
     else:
         report = "" if best.report is None else f"; {_report(best.report)}"
         lines.append(
@@ -54,13 +53,13 @@ def study_lines(study: Study) -> list[str]:
     beside = best_of(study.control, study.maximize)
     if beside is not None:
         lines.append(
-            f"random search from the same defaults, {len(study.control)} trials: best "
-            f"{figure(beside.value)}"
+            f"random search from the same defaults, "
+            f"{plural(len(study.control), 'trial')}: best {figure(beside.value)}"
         )
     tokens, calls = study.usage.get("total_tokens", 0), study.usage.get("calls", 0)
+    cost = f"{plural(int(calls), 'call')}, {plural(int(tokens), 'token')}"
     lines.append(
-        f"model: {model_title(study.model)}; {calls} calls, {tokens} tokens; "
-        f"{study.seconds:.1f} s"
+        f"model: {study_model_title(study.model)}; {cost}; {study.seconds:.1f} s"
     )
     if not study.complete:
         lines.append(f"paused: {one_line(study.reason, 300)}")
@@ -96,7 +95,7 @@ def show_study(
     else:
         console.print(_table(told.over, told.plan.maximize))
         for line in study_lines(told.study):
-            console.print(Text(line))
+            say(console, line)
 
 
 def record_of(told: StudyTold, chosen: list[TrialTold]) -> dict[str, Any]:
@@ -118,8 +117,9 @@ def replay_and_print(
     told, differences = replay_study(folder, task=task, execution=execution)
     for line in differences:
         console.print(Text(one_line(line, 300)))
-    ended = "the same" if not differences else f"{len(differences)} differences"
-    console.print(f"{len(told.over)} trials evaluated again: {ended}")
+    ended = plural(len(differences), "difference") if differences else "the same"
+    trials = plural(len(told.over), "trial")
+    console.print(f"{trials} evaluated again: {ended}")
     return not differences
 
 

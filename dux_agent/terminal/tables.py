@@ -1,7 +1,5 @@
 """The tables that the command line prints; values in, Rich tables out."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

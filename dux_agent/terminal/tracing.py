@@ -1,7 +1,5 @@
 """`dux trace DIR`: the decisions of a run in the terminal, or as JSON."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

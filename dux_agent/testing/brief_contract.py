@@ -1,7 +1,5 @@
 """What a brief promises, as tests that anybody's brief inherits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import ClassVar
 

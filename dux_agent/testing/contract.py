@@ -1,7 +1,5 @@
 """What all contracts share: the test case itself is none of the tests."""
 
-from __future__ import annotations
-
 import unittest
 from typing import Any, ClassVar
 

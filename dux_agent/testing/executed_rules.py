@@ -1,7 +1,5 @@
 """The rules that a contract tries of one kind of execution, and steps of them."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar
 
 import torch

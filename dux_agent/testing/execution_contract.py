@@ -1,7 +1,5 @@
 """What a kind of execution promises, as tests that anybody's inherits."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import astuple
 

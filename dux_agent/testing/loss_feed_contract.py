@@ -1,7 +1,5 @@
 """What a feed of losses promises, as tests that anybody's feed inherits."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

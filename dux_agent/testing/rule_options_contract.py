@@ -1,7 +1,5 @@
 """What a kind of execution promises of a rule's options, as tests."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -1,7 +1,5 @@
 """What a strategy promises, as tests that anybody's strategy inherits."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence

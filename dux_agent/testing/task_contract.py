@@ -1,7 +1,5 @@
 """What a task promises, as tests that anybody's task inherits."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections import UserDict

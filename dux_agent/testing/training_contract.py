@@ -1,7 +1,5 @@
 """What a training promises its agent, as tests that anybody's training inherits."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, ClassVar
 

@@ -1,7 +1,5 @@
 """Which files a client of the tools may name: those under one folder, and no others."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The MCP server: four tools over stdin and stdout, one call at work at a time."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections.abc import Callable

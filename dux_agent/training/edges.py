@@ -4,8 +4,6 @@ A loop that accumulates gradients, or tells of a loss before it steps, calls the
 with gradients that wait for the step to come. No rule is swapped there.
 """
 
-from __future__ import annotations
-
 import torch
 
 _WITNESSES = 3

@@ -5,8 +5,6 @@ then; after its step or before it. Losses that belong to one step are averaged, 
 steps are counted where they are taken.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections import deque
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ blocks of neighbours, which merge two by two when they get too many; the losses 
 the prompt are drawn as they come (reservoir sampling, Vitter 1985, algorithm R).
 """
 
-from __future__ import annotations
-
 import math
 import random
 from collections import deque

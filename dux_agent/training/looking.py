@@ -1,7 +1,5 @@
 """Runs the caller's own functions and leaves everything as it was."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,6 +43,7 @@ class BeforeSteps:
     steps: int = 0
 
 
+@dataclass(eq=False)
 class CallersFunctions:
     """The objective and the validation of one training, called out of its order.
 
@@ -57,26 +56,19 @@ class CallersFunctions:
         calling: one of them runs just now, and not for the training.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        live: Stepped,
-        objective: Objective,
-        validate: Validate | None = None,
-        clone: Clone | None = None,
-        also: Sequence[Any] = (),
-    ) -> None:
+    model: nn.Module
+    live: Stepped
+    objective: Objective
+    validate: Validate | None = None
+    clone: Clone | None = None
+    also: Sequence[Any] = ()
+    objective_checked: bool = False
+    calling: bool = False
+
+    def __post_init__(self) -> None:
         """Look at the frozen weights for the first time."""
-        self._model = model
-        self._live = live
-        self._objective = objective
-        self._validate = validate
-        self._clone = clone
-        self._also = also
-        self.objective_checked = False
-        self.calling = False
-        self.resting = Resting(lambda: live.steps)
-        self._look(Bystanders(model, [objective], also))
+        self.resting = Resting(lambda: self.live.steps)
+        self._look(Bystanders(self.model, [self.objective], self.also))
 
     @contextmanager
     def called(self) -> Iterator[None]:
@@ -88,8 +80,8 @@ class CallersFunctions:
             self.calling = before
 
     def _look(self, bystanders: Bystanders) -> set[int]:
-        trained = parameters_of(self._live.param_groups)
-        frozen = frozen_weights(self._model, trained)
+        trained = parameters_of(self.live.param_groups)
+        frozen = frozen_weights(self.model, trained)
         return self.resting.look([*frozen, *bystanders.others])
 
     def look_first(self, batch: Any = None) -> None:
@@ -106,8 +98,8 @@ class CallersFunctions:
         self.validation_loss()
         if batch is None:
             # Nothing runs on this copy: it may share whatever is frozen.
-            trained = parameters_of(self._live.param_groups)
-            self._copy({id(each) for each in frozen_weights(self._model, trained)})
+            trained = parameters_of(self.live.param_groups)
+            self._copy({id(each) for each in frozen_weights(self.model, trained)})
         else:
             self.check_objective(batch)
 
@@ -138,7 +130,7 @@ class CallersFunctions:
 
     def _copy(self, resting: set[int]) -> tuple[nn.Module, dict[int, torch.Tensor]]:
         try:
-            return clone_model(self._model, self._clone, shared=resting)
+            return clone_model(self.model, self.clone, shared=resting)
         except CannotClone as error:
             raise BadArgument(str(error)) from error
 
@@ -165,7 +157,7 @@ class CallersFunctions:
             BadArgument: the model cannot be copied, or as `check_objective`. Whatever
                 the objective raises.
         """
-        bystanders = Bystanders(self._model, [self._objective], self._also)
+        bystanders = Bystanders(self.model, [self.objective], self.also)
         resting = self._look(bystanders)
         twin, twin_of = self._copy(resting)
         # Gradients are on: an objective may take some itself (a penalty, a residual).
@@ -175,9 +167,9 @@ class CallersFunctions:
                 twin_of[known].detach().copy_(value)
             if random is not None:
                 random.restore()
-            loss = self._objective(twin, copy_of_batch(batch))
+            loss = self.objective(twin, copy_of_batch(batch))
             if not self.objective_checked:
-                stepped = map(id, parameters_of(self._live.param_groups))
+                stepped = map(id, parameters_of(self.live.param_groups))
                 ours = [twin_of[each] for each in stepped if each in twin_of]
                 self._check(loss, ours)
             elif gradients is not None and loss.requires_grad:
@@ -197,14 +189,14 @@ class CallersFunctions:
             BadArgument: `validate` returned no number. What it raises comes out as it
                 is.
         """
-        validate = self._validate
+        validate = self.validate
         if validate is None:
             return None
-        bystanders = Bystanders(self._model, [validate], self._also)
+        bystanders = Bystanders(self.model, [validate], self.also)
         kept = bystanders.kept(values=False)
         with self.called(), random_numbers_kept(), kept, torch.no_grad():
-            self._model.eval()
-            returned = validate(self._model)
+            self.model.eval()
+            returned = validate(self.model)
             if isinstance(returned, MeanLoss):
                 return returned
             try:

@@ -4,8 +4,6 @@ To read a number that a device computes is to wait until it has done all that wa
 before; a loop that does so at every step leaves the device idle in between.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable
 from typing import Any

@@ -5,8 +5,6 @@ them is found by calling the objective once on the first batch that is seen, wit
 weights and the random numbers that the loop had for it.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Mapping

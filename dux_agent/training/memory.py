@@ -1,7 +1,5 @@
 """How many bytes things take, counted on the tensors themselves."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping

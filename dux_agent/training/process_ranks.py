@@ -1,7 +1,5 @@
 """The ranks of a process group: what each gives goes to all, over gloo."""
 
-from __future__ import annotations
-
 import pickle
 from datetime import timedelta
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """What later prompts are told of earlier decisions: chat, a table, or the best."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -144,10 +142,7 @@ class PromptHistory:
         self._talks = talks
 
     def fitting(
-        self,
-        asked: Sequence[Message],
-        room: TokenRoom,
-        prompts: str | None = None,
+        self, asked: Sequence[Message], room: TokenRoom, prompts: str | None = None
     ) -> list[Message]:
         """The messages of a call, with as much of earlier decisions as there is room.
 

@@ -1,7 +1,5 @@
 """The processes that train one model together, and the one that trains alone."""
 
-from __future__ import annotations
-
 from typing import Protocol, TypeVar
 
 Value = TypeVar("Value")

@@ -1,7 +1,5 @@
 """The schedule of a training loop as plain data, as the prompts describe it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dux_agent.live.optimizer import DuxOptimizer

@@ -1,7 +1,5 @@
 """A model and its optimizer as plain data, as the prompts describe them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any

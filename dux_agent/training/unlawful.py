@@ -1,7 +1,5 @@
 """What the laws of an optimizer say against a proposal, before its dry run."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dux_agent.settings import Settings

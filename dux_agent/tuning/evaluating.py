@@ -5,17 +5,28 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import pickle
+import re
+import reprlib
+import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import wait
 from typing import Any
 
 from dux_agent.errors import BadArgument
+from dux_agent.run_folder.trace import plain
 from dux_agent.showing import one_line
 
 Objective = Callable[[dict[str, Any]], Any]
 _ERROR_CHARACTERS = 300
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # which differs each time
+_shown = reprlib.Repr()  # of anything, however long it is or wrong its own text
+_shown.maxother = _shown.maxstring = 60
 
 
 @dataclass(frozen=True)
@@ -76,12 +87,17 @@ def evaluate(
     ours, theirs = fork.Pipe(duplex=False)
 
     def work() -> None:
+        os.setsid()  # a group of its own, that ends with it
         if most_bytes is not None:
             import resource  # not on every system, and only here needed
 
             most = _address_space() + most_bytes
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        theirs.send(_called(objective, dict(config), began))
+        outcome = _called(objective, dict(config), began)
+        try:
+            theirs.send_bytes(_packed(outcome))
+        except (OSError, MemoryError):
+            sys.exit(1)  # it closed what is not its own, or left no memory to say it
 
     child = fork.Process(target=work, daemon=True)
     with warnings.catch_warnings():
@@ -90,61 +106,107 @@ def evaluate(
         child.start()
     theirs.close()
     try:
-        return _received(ours, child, seconds, began)
+        heard = _heard(ours, child, seconds)
     finally:
-        child.kill()
-        child.join()
+        _end(child)
         ours.close()
-
-
-def _received(ours: Any, child: Any, seconds: float | None, began: float) -> Outcome:
-    if not ours.poll(seconds):
-        return Outcome(
-            None, error=f"it took more than {seconds:g} s", seconds=_since(began)
-        )
-    try:
-        outcome = ours.recv()
-    except EOFError:
-        child.join()
+    if heard is None:
+        error = f"it took more than {seconds:g} s"
+    elif not heard:
         error = f"its process ended with exit code {child.exitcode}"
-        return Outcome(None, error=error, seconds=_since(began))
-    assert isinstance(outcome, Outcome)
+    else:
+        return _unpacked(heard, began)
+    return Outcome(None, error=error, seconds=_since(began))
+
+
+def _heard(ours: Any, child: Any, seconds: float | None) -> bytes | None:
+    """What the child says; b"" where it ended before, None where it is late.
+
+    Its end is waited for by itself, since a process that it started, or one that is
+    forked beside it, holds its end of the pipe open.
+    """
+    ended = child.sentinel
+    with suppress(AttributeError, OSError):  # not every system has it
+        ended = os.pidfd_open(child.pid)
+    try:
+        if not wait([ours, ended], seconds):
+            return None
+        return bytes(ours.recv_bytes()) if ours.poll() else b""
+    except (EOFError, OSError):
+        return b""
+    finally:
+        if ended != child.sentinel:
+            os.close(ended)
+
+
+def _end(child: Any) -> None:
+    """End a child, and whatever it has started."""
+    with suppress(OSError):  # it has not come so far as to have a group
+        os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
+    child.join()
+
+
+def _packed(outcome: Outcome) -> bytes:
+    try:
+        return pickle.dumps(outcome)
+    except MemoryError:
+        raise
+    except Exception:  # whatever a report's classes raise: it is kept as a trace has it
+        return pickle.dumps(replace(outcome, report=plain(outcome.report)))
+
+
+def _unpacked(heard: bytes, began: float) -> Outcome:
+    try:
+        outcome = pickle.loads(heard)
+        assert isinstance(outcome, Outcome)
+    except Exception as error:  # whatever a report's classes raise
+        told = f"its report cannot be read here: {_said(error)}"
+        return Outcome(None, error=told, seconds=_since(began))
     return outcome
 
 
 def _called(objective: Objective, config: dict[str, Any], began: float) -> Outcome:
     try:
-        answer = objective(config)
+        return replace(outcome_of(objective(config)), seconds=_since(began))
     except KeyboardInterrupt:
         raise
     # Whatever the objective raises costs an evaluation, and the study goes on.
-    except (Exception, SystemExit) as error:
-        said = (
-            f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        )
-        told = one_line(said, _ERROR_CHARACTERS)
-        return Outcome(None, error=told, seconds=_since(began))
-    return outcome_of(answer, _since(began))
+    except BaseException as error:
+        return Outcome(None, error=_said(error), seconds=_since(began))
 
 
-def outcome_of(answer: Any, seconds: float = 0.0) -> Outcome:
+def _said(error: BaseException) -> str:
+    """An error in one line."""
+    kind = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # whatever the text of somebody's own class raises
+        text = ""
+    return one_line(f"{kind}: {text}" if text else kind, _ERROR_CHARACTERS)
+
+
+def outcome_of(answer: Any) -> Outcome:
     """What an objective gave, as an outcome: a number, or `{"value", "report"}`."""
     report = None
     if isinstance(answer, Mapping):
         if "value" not in answer:
-            return Outcome(
-                None, error='it gave a dict without "value"', seconds=seconds
-            )
+            return Outcome(None, error='it gave a dict without "value"')
         answer, report = answer["value"], answer.get("report")
     try:
-        value = float(answer) if not isinstance(answer, bool | str) else math.nan
-    except (TypeError, ValueError, OverflowError, RuntimeError):
+        value = math.nan if _is_no_number(answer) else float(answer)
+    except Exception:  # whatever the classes of an objective raise
         value = math.nan
     if not math.isfinite(value):
-        told = one_line(repr(answer), 60)
-        error = f"it gave {told}, and no finite number"
-        return Outcome(None, report, error, seconds)
-    return Outcome(value, report, "", seconds)
+        told = _ADDRESS.sub("", one_line(_shown.repr(answer), 80))
+        return Outcome(None, report, f"it gave {told}, and no finite number")
+    return Outcome(value, report)
+
+
+def _is_no_number(answer: Any) -> bool:
+    """Whether it is a truth or a text, which `float` would take too."""
+    kind = str(getattr(answer, "dtype", "")).rpartition(".")[2]
+    return isinstance(answer, bool | str | bytes | bytearray) or kind == "bool"
 
 
 def _since(began: float) -> float:

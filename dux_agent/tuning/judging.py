@@ -122,7 +122,7 @@ def plan_of(lm: Any, options: Mapping[str, Any]) -> StudyPlan:
                 f"a study has no option {name!r}; one of {', '.join(known)} was wanted."
             )
     held = dict(options)
-    held["defaults"] = tuple(dict(each) for each in held.get("defaults") or ())
+    held["defaults"] = _configurations(held.get("defaults") or ())
     held.setdefault("model", name_of(lm))
     plan = StudyPlan(**held)
     if lm is None and plan.then is None:
@@ -130,10 +130,27 @@ def plan_of(lm: Any, options: Mapping[str, Any]) -> StudyPlan:
             "lm is None and then is None; somebody who proposes was wanted; pass "
             "then='random', or a language model."
         )
+    for name in ("lm_first", "lm_share"):
+        if lm is None and getattr(plan, name) is not None:
+            raise BadArgument(
+                f"{name} is {getattr(plan, name)!r} and lm is None; a language model "
+                f"was wanted, whose share it is; name one, or leave {name} out."
+            )
     try:
         return replace(plan, prompts=check_prompts(plan.prompts))
     except BriefError as error:
         raise BadArgument(str(error)) from None
+
+
+def _configurations(given: Any) -> tuple[dict[str, Any], ...]:
+    """Those of the argument `defaults`."""
+    listed = isinstance(given, list | tuple)
+    if not listed or not all(isinstance(each, Mapping) for each in given):
+        raise BadArgument(
+            f"defaults is {given!r:.80}; a list of configurations, each a dict, was "
+            f"wanted; pass for instance [{{'lr': 0.1}}]."
+        )
+    return tuple(dict(each) for each in given)
 
 
 def _repeated(trial: Trial) -> Finding:

@@ -40,7 +40,11 @@ def models_of(
     names = [offline() if each == "offline" else each for each in listed(lm)]
     seed, timeout = plan.seed, plan.lm_timeout
     made = language_models(
-        names or None, fallback, seed=seed, options=options, timeout=timeout
+        None if lm is None else names,
+        fallback,
+        seed=seed,
+        options=options,
+        timeout=timeout,
     )
     return made or ()
 

@@ -8,15 +8,16 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import BadArgument
-from dux_agent.tasks.named import builder_of, in_full, needs_import
+from dux_agent.tasks.named import builder_of, failed, in_full, needs_import
 from dux_agent.tuning.code_study import task_of
 from dux_agent.tuning.evaluating import Objective
 from dux_agent.tuning.programs import objective_over
-from dux_agent.tuning_tasks.named import build, in_words, is_task
+from dux_agent.tuning_tasks.named import KINDS, build, in_words, is_task
 from dux_prompts.tuning.space import Space
 from dux_prompts.tuning.space_text import space_in_source, space_of_texts
 from dux_prompts.tuning.values import SpaceError
@@ -84,9 +85,14 @@ def find(
     """
     if code or name.startswith(CODE):
         return _of_programs(name, params, execution)
+    if execution != "isolated":
+        raise BadArgument(
+            f"execution is {execution!r} and no programs are tuned; it was not wanted, "
+            f"since it says where programs run; leave it out."
+        )
     try:
         space = space_of_texts(params) if params else None
-        if is_task(name):
+        if is_task(name) or _is_kind(name):
             return _of(name, build(name), space)
         if needs_import(name):
             return _of(in_full(name), builder_of(name), space)
@@ -108,10 +114,34 @@ def _of_programs(name: str, params: Sequence[str], execution: str) -> NamedObjec
             f"{name}: programs are tuned and --param is {params[0]!r}; no other "
             f"hyperparameter was wanted; leave it out."
         )
+    if is_task(name):
+        raise BadArgument(
+            f"programs are tuned and the task is {name}, whose hyperparameters are "
+            f"numbers; a data set was wanted; name {name.partition(':')[2]!r} alone, "
+            f"or leave --code out."
+        )
     own = needs_import(name) and not name.startswith(CODE)
-    task = task_of(builder_of(name)() if own else name)
+    task = task_of(_built(name) if own else name)
     full = in_full(name) if own else f"{CODE}{name.removeprefix(CODE)}"
     return _of(full, objective_over(task, execution), None)
+
+
+def _built(name: str) -> Any:
+    """What a function of yours gives."""
+    build = builder_of(name)
+    try:
+        return build()
+    # Whatever it raises: it may ask for arguments, or for data that are not there.
+    except (Exception, SystemExit) as error:
+        raise failed(f"{name} gives no CodeTask", error) from error
+
+
+def _is_kind(name: str) -> bool:
+    """Whether a name begins as ours do, and no module of that name is here."""
+    kind, colon, _ = name.partition(":")
+    if not colon or kind not in KINDS or Path(kind).exists():
+        return False
+    return not Path(f"{kind}.py").exists() and find_spec(kind) is None
 
 
 def _of(name: str, objective: Objective, space: Space | None) -> NamedObjective:
@@ -152,8 +182,16 @@ class Script:
         """
         words = [sys.executable, str(self.path)]
         for name, value in config.items():
-            words += [f"--{self._spelled(name)}", str(value)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+            # With a sign of equality, since -1e-05 behind a space reads as an option.
+            words.append(f"--{self._spelled(name)}={value}")
+        done = subprocess.run(
+            words,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+        )
         if done.returncode:
             said = _last_line(done.stderr) or "no word of why"
             raise RuntimeError(f"exit code {done.returncode}: {said}")

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from os import PathLike
 from typing import Any
 
 from dux_agent.errors import BadArgument
 
 SAMPLERS = ("random", "tpe", "gp", "cmaes")
+_SEEDS = 1 << 32  # that the optimizers take
+_MOST_SECONDS = 2_000_000  # that a system call waits
+_MOST_BYTES = 1 << 62
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "direction": ("minimize", "maximize"),
     "history": ("compressed", "chat"),
@@ -82,8 +86,15 @@ class StudyPlan:
                 continue
             if type(value) is not int or value < 1:
                 raise _unmeant(name, value, "a whole number of at least 1")
-        if type(self.seed) is not int:
-            raise _unmeant("seed", self.seed, "a whole number")
+        for name in ("reasoning", "free", "control"):
+            if type(getattr(self, name)) is not bool:
+                raise _unmeant(name, getattr(self, name), "True or False")
+        if not isinstance(self.task, str):
+            raise _unmeant("task", self.task, "a text")
+        if not isinstance(self.prompts, str | PathLike | None):
+            raise _unmeant("prompts", self.prompts, "'paper' or a folder's path")
+        if type(self.seed) is not int or not 0 <= self.seed < _SEEDS:
+            raise _unmeant("seed", self.seed, "a whole number from 0 to below 2**32")
         if not _number(self.noise) or not 0 <= self.noise < 1:
             raise _unmeant("noise", self.noise, "a number from 0 to below 1")
         if self.lm_share is not None and not (
@@ -93,10 +104,16 @@ class StudyPlan:
         first = self.lm_first
         if first is not None and (type(first) is not int or first < 0):
             raise _unmeant("lm_first", first, "a whole number of at least 0")
-        for name in ("trial_seconds", "trial_bytes"):
+        for name in ("trial_seconds", "lm_timeout"):
             value = getattr(self, name)
-            if value is not None and not (_number(value) and value > 0):
-                raise _unmeant(name, value, "a number above 0")
+            if value is None and name == "trial_seconds":
+                continue
+            if not _number(value) or not 0 < value <= _MOST_SECONDS:
+                words = f"a number of seconds above 0, {_MOST_SECONDS:,} at most,"
+                raise _unmeant(name, value, words)
+        most = self.trial_bytes
+        if most is not None and (type(most) is not int or not 0 < most < _MOST_BYTES):
+            raise _unmeant("trial_bytes", most, "a whole number of bytes above 0")
         self._refuse_combinations()
 
     def _refuse_combinations(self) -> None:

@@ -41,7 +41,8 @@ def objective_of(
     if found is None:
         raise BadArgument(
             f"the study in {folder} tuned {named or 'a function of your own'!r}, which "
-            f"a folder alone does not have run; its name was wanted; say it again."
+            f"a folder alone does not have run; its name was wanted; say it again: dux "
+            f"tune NAME --resume DIR, or dux replay DIR --task NAME."
         )
     return found.objective
 

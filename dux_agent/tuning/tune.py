@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -71,12 +72,15 @@ def tune(
     >>> dux_agent.tune(lambda config: config["x"] ** 2, space, budget=3).best.value
     0.0
     """
+    _check(objective, on_trial, run_dir)
     if space is None:
         space = getattr(objective, "space", None)
     held = space_of(space)
     plan = plan_of(lm, options)
     if plan.budget is None:
-        raise BadArgument("budget is None; a number of evaluations was wanted.")
+        raise BadArgument(
+            "budget is None; a number of evaluations was wanted; pass budget=10."
+        )
     models = {"lm": lm, "fallback": fallback, "lm_options": lm_options}
     with ExitStack() as stack:
         folder = None
@@ -100,6 +104,24 @@ def tune(
                 **options,
             )
         return run_study(tuner, objective, folder, on_trial)
+
+
+def _check(objective: Any, on_trial: Any, run_dir: Any) -> None:
+    """Raise BadArgument for what is no function, or no path."""
+    for name, given, does in (
+        ("objective", objective, "takes a configuration, a dict, and gives a number"),
+        ("on_trial", on_trial, "takes a trial and the study"),
+    ):
+        if not callable(given) and not (name == "on_trial" and given is None):
+            raise BadArgument(
+                f"{name} is a {type(given).__name__}; a function that {does} was "
+                f"wanted; pass one."
+            )
+    if not isinstance(run_dir, str | PathLike | None) or run_dir == "":
+        raise BadArgument(
+            f"run_dir is {run_dir!r}; the path of a folder to make was wanted; pass "
+            f"one, or leave it out."
+        )
 
 
 def run_study(

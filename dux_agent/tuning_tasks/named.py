@@ -13,6 +13,10 @@ from dux_agent.tuning_tasks.toys import TOYS, Toy
 TuningTask = ClassificationTask | ImageTask | TableTask | Toy
 
 
+KINDS = ("toy", "table", "image", *FAMILIES)
+"""What stands before the colon of a name of ours."""
+
+
 def is_task(name: str) -> bool:
     """Whether a name is one of ours."""
     kind, colon, which = name.partition(":")

@@ -1,7 +1,5 @@
 """A person's word on the proposal that passed, before it is built."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal

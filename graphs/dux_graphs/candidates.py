@@ -1,7 +1,5 @@
 """The proposals of one try, and what became of each, as plain data."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

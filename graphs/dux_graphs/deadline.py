@@ -1,7 +1,5 @@
 """How long one decision may wait for language models."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -8,8 +8,6 @@ out = decide(graph, observation, ports, thread_id="run-7:500")
 out["verdict"]                  # "applied", "kept" or "failed"
 """
 
-from __future__ import annotations
-
 import random
 import sys
 import threading
@@ -174,10 +172,7 @@ def _compile(
         DecisionState, context_schema=context_schema, input_schema=ObservationInput
     )
     machine.add_node(
-        "propose",
-        nodes.propose,
-        retry_policy=retry,
-        destinations=("static_check", END),
+        "propose", nodes.propose, retry_policy=retry, destinations=("static_check", END)
     )
     machine.add_node(
         "static_check", nodes.static_check, destinations=("dry_run", "propose")

@@ -5,8 +5,6 @@ that is missing has the value that says so. `always` names the entries of a kind
 always write.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, ClassVar, Literal

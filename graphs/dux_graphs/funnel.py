@@ -1,7 +1,5 @@
 """The dry runs of one try: each a whole one, or fewer and fewer for longer."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The HTTP status of a failed call, wherever a provider's client puts it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

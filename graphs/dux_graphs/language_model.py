@@ -1,7 +1,5 @@
 """A chat model as it is asked here: in time, in pieces, with what its server takes."""
 
-from __future__ import annotations
-
 import contextvars
 import logging
 import queue

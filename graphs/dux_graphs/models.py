@@ -1,7 +1,5 @@
 """Turns a name into a chat model: "offline", "recorded:FILE", "openai:NAME" ..."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """The four nodes of a decision: propose, static_check, dry_run, apply."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any

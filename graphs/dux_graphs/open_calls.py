@@ -1,7 +1,5 @@
 """The answers that are being read, by thread: one that hangs can be hung up on."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator

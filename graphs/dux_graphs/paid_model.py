@@ -1,7 +1,5 @@
 """Language models whose calls are paid: a budget, what they cost, what is known."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -116,10 +114,7 @@ class PaidModel:
             self._going_on.pop(digest, None)
 
     def _written(
-        self,
-        messages: Messages,
-        options: WriteOptions,
-        known: Mapping[str, Any] | None,
+        self, messages: Messages, options: WriteOptions, known: Mapping[str, Any] | None
     ) -> Reply:
         name = self._asked(options)
         if known is not None:  # paid before the run died

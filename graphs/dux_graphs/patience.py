@@ -1,7 +1,5 @@
 """How long a call may take: tells a slow model from a dead one, and stops a runaway."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -59,11 +57,7 @@ class _Heard:
 
 
 def listen(
-    receive: Receive,
-    patience: Patience,
-    clock: Clock,
-    *,
-    seconds: float | None = None,
+    receive: Receive, patience: Patience, clock: Clock, *, seconds: float | None = None
 ) -> AIMessage:
     """A whole reply, made of the pieces that come in.
 

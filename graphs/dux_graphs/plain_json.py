@@ -5,8 +5,6 @@ two bytes of text and sixty of memory. It takes NaN, and of two entries of one n
 silently the last. What was written here holds none of that.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -6,8 +6,6 @@ the run is resumed. Here a value is a JSON value, or one of the two messages of
 LangGraph that the graph of a decision sends; everything else is refused, both ways.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 from typing import Any

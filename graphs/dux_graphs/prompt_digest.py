@@ -1,7 +1,5 @@
 """The name of a prompt: one hash wherever it is recorded, recalled or played."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

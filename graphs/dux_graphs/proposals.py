@@ -1,7 +1,5 @@
 """What a decision is about: the prompts that ask for it, the reader of the replies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """What comes from a disk or a server, held to its type; a fault is one sentence."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError

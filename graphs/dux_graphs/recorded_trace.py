@@ -1,17 +1,9 @@
 """The replies in the trace of a run, as `dux_graphs.recorded` plays them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 
-from dux_graphs.events import (
-    ApplyEvent,
-    ErrorEvent,
-    EventBody,
-    PromptEvent,
-    ReplyEvent,
-)
+from dux_graphs.events import ApplyEvent, ErrorEvent, EventBody, PromptEvent, ReplyEvent
 from dux_graphs.plain_json import read_json
 
 

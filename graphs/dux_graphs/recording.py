@@ -1,7 +1,5 @@
 """Records the replies of a chat model in a file that `dux_graphs.recorded` plays."""
 
-from __future__ import annotations
-
 import json
 import threading
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ an address holds beside the host (`http://user:password@host/?api_key=...`), val
 that `hide` was told of, and whatever has the form of a secret, such as a header.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re
@@ -18,8 +16,7 @@ REDACTED = "[redacted]"
 
 # TOKENIZERS_PARALLELISM and its like tune tokenizers; they hold no token.
 _SECRET_NAME = re.compile(
-    r"KEY|TOKEN(?!IZER)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTHORIZATION",
-    re.IGNORECASE,
+    r"KEY|TOKEN(?!IZER)|SECRET|PASSW|PASSPHRASE|CREDENTIAL|AUTHORIZATION", re.IGNORECASE
 )
 _ADDRESS_NAME = re.compile(
     r"UR[IL]|BASE|HOST|ENDPOINT|PROXY|DSN|SERVER|ADDR", re.IGNORECASE
@@ -58,10 +55,7 @@ _SECRET_FORMS = (
             re.IGNORECASE,
         ),
     ),
-    (
-        ("://",),
-        re.compile(r"(?P<keep>://)[^/\s@'\"]+(?=@)"),
-    ),
+    (("://",), re.compile(r"(?P<keep>://)[^/\s@'\"]+(?=@)")),
     (
         ("sk-", "sk_", "pk_", "rk_", "lsv2_", "hf_", "ghp_", "gho_", "xoxb-", "xoxp-"),
         # Names in a source, as rk_residual_norm_squared, are words in lower case.
@@ -183,9 +177,7 @@ def _secret_arguments(query: str) -> Iterator[str]:
             yield value
 
 
-def redactor(
-    environment: Mapping[str, str] | None = None,
-) -> Callable[[str], str]:
+def redactor(environment: Mapping[str, str] | None = None) -> Callable[[str], str]:
     """A function that replaces every secret of a text by `[redacted]`.
 
     Args:

@@ -1,7 +1,5 @@
 """Which option of a model a server refuses, and the same model without it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

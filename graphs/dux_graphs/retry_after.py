@@ -1,7 +1,5 @@
 """How long a server asks its clients to wait before the next call."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The ports of a graph served by name: it writes and checks, and applies nothing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any

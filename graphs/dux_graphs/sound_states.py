@@ -4,8 +4,6 @@ A checkpoint is input: a run that goes on from it goes by its verdicts, sources 
 counts, so each is looked at before it is believed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ State is checkpointed, so it holds only str, int, float, list and dict. What is 
 `context`.
 """
 
-from __future__ import annotations
-
 import operator
 import threading
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Tells a prompt that is longer than a model's context from other trouble."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

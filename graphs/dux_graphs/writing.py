@@ -1,7 +1,5 @@
 """One call of a language model, as every graph makes it: messages in, a reply out."""
 
-from __future__ import annotations
-
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence

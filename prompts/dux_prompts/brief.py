@@ -4,8 +4,6 @@ A user's folder may hold a file of the same name as any template here; it is the
 used in its place and gets the same names.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -219,10 +217,7 @@ def render_another(
 
 
 def render_earlier(
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    count: int,
-    folder: str | Path | None = None,
+    rows: Sequence[Mapping[str, Any]], *, count: int, folder: str | Path | None = None
 ) -> str:
     """What stands in place of decisions whose chat is left out of a prompt.
 

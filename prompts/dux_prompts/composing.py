@@ -1,7 +1,5 @@
 """Puts what a source lacks, written in blocks of their own, before it."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Directions in which proposals that are written at the same time are to differ."""
 
-from __future__ import annotations
-
 DIRECTIONS = (
     "keep the kind of rule that is live and change its rate over the steps ahead",
     "another preconditioner: second moments, factored or not, or orthogonal steps",

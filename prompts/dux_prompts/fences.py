@@ -1,7 +1,5 @@
 """How a fence is written: its mark, the language that it names, and code beside it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

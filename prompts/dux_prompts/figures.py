@@ -1,7 +1,5 @@
 """How numbers, tables and findings are written in a prompt: the template filters."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

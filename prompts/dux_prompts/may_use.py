@@ -5,8 +5,6 @@ that table all the same, and answers a name that it refuses with those that look
 it; a test holds each sentence to the policy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 

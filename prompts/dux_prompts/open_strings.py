@@ -1,7 +1,5 @@
 """Whether a line of Python ends inside a string in triple quotes."""
 
-from __future__ import annotations
-
 import re
 
 _PIECE = re.compile(

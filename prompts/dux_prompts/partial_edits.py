@@ -1,7 +1,5 @@
 """Tells an edit of a source (a diff, search and replace) from a whole one."""
 
-from __future__ import annotations
-
 import re
 
 _HUNK = re.compile(

@@ -4,8 +4,6 @@ A reply comes as it comes: with thinking before it, with fences of every kind, i
 several blocks, as JSON, without any fence. What is read is made of pieces of it.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

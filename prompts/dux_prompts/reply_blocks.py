@@ -1,7 +1,5 @@
 """Takes a reply apart: fenced blocks, the prose round them, and what was thought."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """The texts inside a reply that is JSON, or holds some."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re

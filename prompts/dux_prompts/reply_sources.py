@@ -1,7 +1,5 @@
 """What a text says as Python: whether it is an optimizer, whole, and what it lacks."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 import keyword

@@ -1,7 +1,5 @@
 """What a model thinks aloud before its answer, and the signs that enclose it."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 
@@ -61,9 +59,7 @@ def thought_in(line: str) -> Thought | None:
     kind = found.lastgroup or "tag"
     sign = _CLOSES.get(kind) or rf"</{re.escape(found['tag'])}\s*>"
     return Thought(
-        line[: found.start()],
-        line[found.end() :],
-        re.compile(sign, re.IGNORECASE),
+        line[: found.start()], line[found.end() :], re.compile(sign, re.IGNORECASE)
     )
 
 

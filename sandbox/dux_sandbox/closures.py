@@ -6,8 +6,6 @@ again, and Lightning ends a training whose closure was not called. So the loop's
 closure is evaluated once in every step in any case: by the rule, or for it.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from enum import StrEnum

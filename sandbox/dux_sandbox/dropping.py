@@ -5,8 +5,6 @@ which may be long after the weights were put back. So a rule is taken apart at a
 moment that the trainer chooses, before anything is restored.
 """
 
-from __future__ import annotations
-
 import gc
 import logging
 from types import AsyncGeneratorType, CoroutineType, GeneratorType

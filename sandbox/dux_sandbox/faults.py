@@ -1,7 +1,5 @@
 """What left generated code as an exception: whose it is, and what is said of it."""
 
-from __future__ import annotations
-
 import dis
 from types import TracebackType
 

@@ -1,7 +1,5 @@
 """What the wall says of a source: findings, reports and the two refusals."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@ What a run folder or a recording names is not looked up here: no name of a modul
 stands in them.
 """
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Mapping, Sequence

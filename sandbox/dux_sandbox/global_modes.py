@@ -1,7 +1,5 @@
 """torch's process-wide switches: one table of them, to look at and to put back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Another version of an optimizer, or of torch, either takes the same steps or does not.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any, TypeGuard

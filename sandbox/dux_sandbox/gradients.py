@@ -1,7 +1,5 @@
 """Gradients as every generated rule gets them, in whatever process it runs: dense."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any, Self

@@ -5,8 +5,6 @@ into groups meant something by it: layers that learn slowly, biases that do not 
 Each group's value relative to the largest is kept, whatever the rule's own value is.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tries the laws on a source in a jailed process; results come back as plain data."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Generator, Iterable
 

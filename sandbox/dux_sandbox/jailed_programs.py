@@ -4,8 +4,6 @@ Full Python, so the process is the wall: two walls fewer than round a rule, and 
 runs where one of the layers that are left does not hold.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from dux_sandbox.findings import CannotRunSo, Finding, RuleFailed, digest_of

@@ -1,7 +1,5 @@
 """How much time and memory a rule may use."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

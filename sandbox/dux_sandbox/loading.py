@@ -1,7 +1,5 @@
 """`load`: from a source to its guarded class."""
 
-from __future__ import annotations
-
 import inspect
 from contextlib import suppress
 from types import CodeType

@@ -5,8 +5,6 @@ of their own in a group. A value that they cannot read would end `scheduler.step
 and one that shares memory with a weight would have them write into the weight.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable
 from types import BuiltinFunctionType, FunctionType

@@ -5,8 +5,6 @@ whatever a user put there (names, functions, objects). A rule meets its own opti
 only, whether it runs in this process or in another.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

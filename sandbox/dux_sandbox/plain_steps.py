@@ -4,8 +4,6 @@ To compare a class with a rewrite of it: both are run on the same problems, with
 same gradients, options and random numbers, and every weight is compared.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 import random
@@ -18,13 +16,7 @@ import torch
 from dux_sandbox.closures import ClosurePlace, place_of_closure
 from dux_sandbox.golden import PROBLEMS
 from dux_sandbox.laws.keeping import surroundings_kept
-from dux_sandbox.mending.signatures import (
-    ALL,
-    AN_OPTIMIZER,
-    FIRST,
-    MATRICES,
-    OTHERS,
-)
+from dux_sandbox.mending.signatures import ALL, AN_OPTIMIZER, FIRST, MATRICES, OTHERS
 from dux_sandbox.runtime.text import plain
 
 _STEPS = 6

@@ -12,8 +12,6 @@ With an argument `law` there is one test for each law; without it one for all. T
 plugin imports neither torch nor hypothesis until a test is marked.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

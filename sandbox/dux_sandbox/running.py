@@ -9,22 +9,12 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.closures import (
-    Closure,
-    ClosurePlace,
-    ClosureUse,
-    CountedClosure,
-)
+from dux_sandbox.closures import Closure, ClosurePlace, ClosureUse, CountedClosure
 from dux_sandbox.dropping import drop
 from dux_sandbox.faults import failure, is_the_rules
 from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.gradients import DenseGradients, forget
-from dux_sandbox.loading import (
-    attributes_of,
-    build_over,
-    load,
-    restore_attributes,
-)
+from dux_sandbox.loading import attributes_of, build_over, load, restore_attributes
 from dux_sandbox.option_values import check_options, shared
 from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.running_rule import ParamGroups as ParamGroups

@@ -4,8 +4,6 @@ Each runs in a locked process of its own, without the guards of a rule and with 
 but the jail around it; what comes back is numbers, and they are compared here.
 """
 
-from __future__ import annotations
-
 import ast
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

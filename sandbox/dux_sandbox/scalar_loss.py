@@ -1,7 +1,5 @@
 """What a loss has to be: one number, or a tensor of one element."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

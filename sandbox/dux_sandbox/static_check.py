@@ -1,7 +1,5 @@
 """`check`: parse and judge a source; run nothing; never raise."""
 
-from __future__ import annotations
-
 import ast
 import itertools
 from collections.abc import Callable

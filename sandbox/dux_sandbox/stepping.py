@@ -4,8 +4,6 @@ A generated rule, and a base optimizer behind the live one, are no optimizers th
 loop has made: hooks fire once, at the live optimizer, and in no dry run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

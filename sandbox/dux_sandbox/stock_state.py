@@ -4,8 +4,6 @@ A fused kernel reads and writes as many numbers of a state tensor as its paramet
 whatever there are. What comes from a rule or from a checkpoint is looked at first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any

@@ -4,8 +4,6 @@ What crosses between the trainer and a rule's process goes through here; nothing
 is ever unpickled, and a value that is not on the list is an error on both sides.
 """
 
-from __future__ import annotations
-
 import ctypes
 import math
 from collections import OrderedDict, defaultdict

@@ -39,7 +39,7 @@ def test_a_run_replayed_is_the_same_to_the_last_bit_and_its_folder_untouched(rec
     result = dux("replay", recorded)
 
     assert 0 == result.exit_code, result.output
-    assert "compared 1 decisions and 138 losses: the same to the last bit" in (
+    assert "compared 1 decision and 138 losses: the same to the last bit" in (
         result.stdout
     )
     assert before == contents(recorded)

@@ -212,6 +212,35 @@ def test_a_function_defines_a_space_as_it_runs(function):
     assert all(each["always"] % 0.25 == 0 for each in drawn)
 
 
+def layers(trial):
+    count = trial.suggest_int("layers", 1, 4)
+    for place in range(count):
+        if trial.suggest_categorical(f"kind{place}", ["dense", "none"]) == "dense":
+            trial.suggest_int(f"width{place}", 8, 512, log=True)
+    for place in range(6):  # which decide nothing, and make no ways
+        trial.suggest_int(f"other{place}", 1, 20)
+
+
+def test_a_whole_number_that_decides_what_is_asked_for_is_found_out():
+    space = Space.of(layers)
+
+    assert {"layers": (3, 4), "kind2": ("dense",)} == dict(space["width2"].when)
+    assert {} == dict(space["other5"].when)
+    for seed in range(60):
+        config = space.draw(random.Random(seed))
+        given = range(config["layers"])
+        assert {f"kind{place}" for place in given} == {n for n in config if "kind" in n}
+
+
+def test_what_is_asked_for_in_two_manners_is_refused():
+    def odd(trial):
+        high = {"a": 1.0, "b": 2.0}[trial.suggest_categorical("kind", ["a", "b"])]
+        trial.suggest_float("rate", 0.0, high)
+
+    with pytest.raises(SpaceError, match="one range here and another there"):
+        Space.of(odd)
+
+
 def test_what_hangs_on_more_than_choices_is_refused():
     def odd(trial):
         first = trial.suggest_categorical("a", [0, 1])

@@ -319,6 +319,17 @@ def test_a_file_of_ones_own_is_tuned_and_named_again_to_go_on(
         ["nowhere.py"],
         ["toy:branin", "--param", "x1=open('x')"],
         ["toy:branin", "--history", "long"],
+        ["toy:"],
+        ["toy:branin", "--trial-seconds", 0],
+        ["toy:branin", "--trial-seconds", "inf"],
+        ["toy:branin", "--trial-memory", 0],
+        ["toy:branin", "--trial-memory", "nan"],
+        ["toy:branin", "--trial-memory", "inf"],
+        ["toy:branin", "--seed", -1],
+        ["toy:branin", "--execution", "inline"],
+        ["toy:branin", "--execution", "anywhere"],
+        ["toy:branin", "--defaults"],
+        ["toy:branin", "--lm", "none", "--then", "tpe", "--lm-share", 0.5],
     ],
 )
 def test_what_cannot_be_meant_ends_in_one_line(words, tmp_path, monkeypatch):
@@ -328,4 +339,63 @@ def test_what_cannot_be_meant_ends_in_one_line(words, tmp_path, monkeypatch):
 
     assert 2 == done.exit_code
     assert 1 == len(done.stderr.strip().splitlines())
+    assert "there is no module" not in done.stderr
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("option", ["--program", "--schedule"])
+def test_what_is_about_the_rules_of_a_run_is_refused_of_a_study(option, folder):
+    done = dux("export", folder, option)
+
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert f"{option} is about the rules of a run" in done.stderr
+
+
+def test_a_study_says_that_nobody_was_asked_and_counts_in_words(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    done = dux(*"tune toy:branin --lm none --then random --budget 1".split())
+
+    assert "model: none (nobody was asked); 0 calls, 0 tokens" in done.stdout
+    again = dux("replay", next((tmp_path / "runs").iterdir()))
+    assert "1 trial evaluated again: the same" in again.stdout
+
+
+SCRIPT = """
+import argparse, sys
+from dux_agent import real, whole
+
+space = {"learning_rate": real(-1e-4, 1e-4, default=-2e-5), "layers": whole(1, 3)}
+parser = argparse.ArgumentParser()
+parser.add_argument("--learning-rate", type=float)
+parser.add_argument("--layers", type=int)
+given = parser.parse_args()
+assert sys.stdin.read() == ""
+print("\N{LATIN SMALL LETTER E WITH ACUTE}poque 1: loss 3.0")
+print("loss", given.learning_rate + given.layers)
+"""
+
+
+def test_a_script_reads_small_negative_numbers_and_no_terminal(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(SCRIPT, encoding="utf-8")
+
+    done = dux("tune", "train.py", "--budget", 3)
+
+    assert 0 == done.exit_code, done.output
+    assert "failed" not in done.output
+    assert "learning_rate=-2e-05" in done.output
+
+
+def test_the_defaults_of_a_space_are_evaluated_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(
+        "from dux_agent import real\nspace = {'x': real(-1, 1, default=0.25)}\n"
+        "def error(config): return config['x'] ** 2\n"
+    )
+
+    done = dux("tune", "own.py:error", "--defaults", "--budget", 1, "--run-dir", "run")
+
+    assert 0 == done.exit_code, done.output
+    (only,) = read_study(tmp_path / "run").over
+    assert ("default", {"x": 0.25}) == (only.by, only.config)

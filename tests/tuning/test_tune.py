@@ -376,13 +376,57 @@ def test_a_tuner_is_told_of_configurations_of_ones_own():
         {"lm": None},
         {"defaults": [{"x": 99.0, "n": 1, "k": "a"}]},
         {"lm": "nobody"},
+        {"seed": -1},
+        {"seed": 1 << 32},
+        {"trial_seconds": float("inf")},
+        {"trial_bytes": 1.5},
+        {"trial_bytes": 1 << 70},
+        {"lm_timeout": float("inf")},
+        {"lm_timeout": "long"},
+        {"task": None},
+        {"task": 3},
+        {"reasoning": None},
+        {"free": "yes"},
+        {"control": "no"},
+        {"prompts": 3},
+        {"defaults": 3},
+        {"defaults": {"x": 0.5}},
+        {"defaults": [3]},
+        {"lm": []},
+        {"lm": None, "then": "random", "lm_share": 0.5},
+        {"lm": None, "then": "random", "lm_first": 2},
+        {"on_trial": 3},
+        {"budget": None},
     ],
+    ids=str,
 )
 def test_what_cannot_be_meant_is_refused_before_anything_is_written(options, tmp_path):
     with pytest.raises(BadArgument, match="wanted|pass one"):
         tune(value_of, SPACE, run_dir=tmp_path / "run", **options)
 
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("objective", "space", "run_dir"),
+    [
+        (3, SPACE, "run"),
+        (None, SPACE, "run"),
+        (value_of, SPACE, 3),
+        (value_of, SPACE, ""),
+        (value_of, lambda: None, "run"),
+        (value_of, lambda trial: 1 / 0, "run"),
+    ],
+)
+def test_what_is_no_function_or_no_path_is_refused_too(
+    objective, space, run_dir, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(BadArgument, match="wanted"):
+        tune(objective, space, run_dir=run_dir)
+
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_cma_es_takes_numbers_only():

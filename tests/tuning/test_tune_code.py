@@ -430,6 +430,9 @@ def test_rows_of_ones_own_are_named_by_the_function_that_gives_them(
         ["code:diabetes", "--then", "random", "--lm-share", 0.5],
         ["code:diabetes", "--execution", "anywhere"],
         ["code:diabetes", "--param", "x=real(0, 1)"],
+        ["code:diabetes", "--defaults"],
+        ["os.path:join", "--code"],
+        ["os:getpid", "--code"],
     ],
 )
 def test_what_cannot_be_meant_of_code_ends_in_one_line(words, tmp_path, monkeypatch):

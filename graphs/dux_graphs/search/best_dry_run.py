@@ -1,7 +1,5 @@
 """Ask one after the other, and take whose dry run ends lowest."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,10 +45,7 @@ class BestDryRun:
 
 
 def first_prompt(
-    brief: Brief,
-    observation: Observation,
-    archive: Sequence[Outcome],
-    tries_left: int,
+    brief: Brief, observation: Observation, archive: Sequence[Outcome], tries_left: int
 ) -> str:
     """How training goes; after a try of this decision, what was found in it."""
     judged = of_the_last_try(archive, observation.decision)

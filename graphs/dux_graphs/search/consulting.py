@@ -1,7 +1,5 @@
 """Asks a strategy, which may be anybody's: what it says is looked at first."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,20 +1,11 @@
 """Several models by weight: who wins for little is asked more often."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from dux_graphs.search.strategy import (
-    Attempt,
-    Funnel,
-    Outcome,
-    Request,
-    Rung,
-    Strategy,
-)
+from dux_graphs.search.strategy import Attempt, Funnel, Outcome, Request, Rung, Strategy
 from dux_prompts.observation import Observation
 
 _CHEAPEST = 0.05  # of the mean cost: what costs nothing at all counts as this

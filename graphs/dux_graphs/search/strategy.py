@@ -1,7 +1,5 @@
 """What a strategy decides, and what it learns: requests, a choice, outcomes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

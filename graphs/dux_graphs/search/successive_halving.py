@@ -1,20 +1,12 @@
 """Ask at the same time in several directions, and try fewer and fewer for longer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dux_graphs.proposals import Brief
 from dux_graphs.search.best_dry_run import first_prompt
-from dux_graphs.search.strategy import (
-    Attempt,
-    Outcome,
-    Request,
-    Rung,
-    final_loss,
-)
+from dux_graphs.search.strategy import Attempt, Outcome, Request, Rung, final_loss
 from dux_prompts.directions import direction
 from dux_prompts.observation import Observation
 

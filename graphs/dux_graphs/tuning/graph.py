@@ -6,8 +6,6 @@ out = run_trial(build_graph(), {"view": view.as_dict()}, TrialPorts(...))
 out["config"], out["outcome"]
 """
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 from langgraph.graph import END, START, StateGraph

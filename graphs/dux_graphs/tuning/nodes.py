@@ -1,7 +1,5 @@
 """The three nodes of a trial: propose, check, evaluate."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

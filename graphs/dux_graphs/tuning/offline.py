@@ -1,7 +1,5 @@
 """The offline rule behind a chat model's face. It is NOT a language model."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """The offline rule of a study of code: a list. It is NOT a language model."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """The offline rule of a study: the default, then pattern search. No language model."""
 
-from __future__ import annotations
-
 import math
 import random
 from collections.abc import Generator, Iterable, Mapping

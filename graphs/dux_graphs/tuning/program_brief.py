@@ -1,7 +1,5 @@
 """What a trial of a study of code is about: its prompts, and the reader of replies."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

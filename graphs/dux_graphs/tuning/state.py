@@ -1,7 +1,5 @@
 """What the graph of a trial carries: plain data in state, live callables beside it."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

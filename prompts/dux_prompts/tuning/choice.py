@@ -1,7 +1,5 @@
 """One of a few values that are tuned: which is meant, what is wrong with one."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass, field
 from typing import Any

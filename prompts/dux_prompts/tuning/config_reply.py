@@ -1,7 +1,5 @@
 """Reads a configuration out of a reply: the last JSON object, fenced or bare."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """General programs that name no task: what a study of code tries without a model."""
 
-from __future__ import annotations
-
 import random
 
 _PERCEPTRON = """# {why}

@@ -1,7 +1,5 @@
 """Makes hyperparameters: `real`, `whole` and `one_of`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A number that is tuned: its range, its scale, what is wrong with a value."""
 
-from __future__ import annotations
-
 import math
 import random
 from dataclasses import dataclass, field

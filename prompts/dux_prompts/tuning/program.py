@@ -1,7 +1,5 @@
 """A program as a hyperparameter: which texts are one, when two are the same."""
 
-from __future__ import annotations
-
 import ast
 import random
 from collections.abc import Mapping

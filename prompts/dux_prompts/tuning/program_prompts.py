@@ -1,7 +1,5 @@
 """Writes the prompts of a study of code: templates rendered with its programs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

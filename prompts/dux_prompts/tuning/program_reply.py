@@ -1,7 +1,5 @@
 """Reads a program out of a reply: one block of Python, or several that make one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from dux_prompts.reply import REPLY_CHARACTERS

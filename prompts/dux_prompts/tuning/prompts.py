@@ -1,7 +1,5 @@
 """Writes the prompts of a study: templates rendered with a view and a space."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Reads a space that is written as text, and runs none of it."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Sequence
 from typing import Any

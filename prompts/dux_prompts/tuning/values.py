@@ -1,7 +1,5 @@
 """What numbers and choices share: conditions, their words, the error of a space."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Whether a dry run speaks against a proposal: figures in, findings out."""
 
-from __future__ import annotations
-
 import math
 import statistics
 

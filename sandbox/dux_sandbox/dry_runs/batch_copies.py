@@ -1,7 +1,5 @@
 """A batch for one call of the objective, which may do with it what it likes."""
 
-from __future__ import annotations
-
 import copy
 from collections import UserDict
 from typing import Any

@@ -1,7 +1,5 @@
 """The incumbent, continued on a copy."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

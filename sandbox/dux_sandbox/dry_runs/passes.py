@@ -3,11 +3,10 @@
 Before a step or as its closure; over one batch, or over several whose gradients add up.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -23,10 +22,13 @@ Objective = Callable[[nn.Module, Any], torch.Tensor]
 class Given(Protocol):
     """What is the same for both runs; see `TwinTraining`."""
 
-    objective: Objective
     batches: Sequence[Any]
     accumulate: int
     weight: float
+
+    @property
+    def objective(self) -> Objective:
+        """What is trained."""
 
 
 class ZeroesGradients(Protocol):
@@ -36,25 +38,22 @@ class ZeroesGradients(Protocol):
         """Forget the gradients."""
 
 
+@dataclass(eq=False)
 class Passes:
-    """The passes of one run.
+    """The passes of one run on a copy.
 
     Attributes:
-        losses: the first loss of every step; grows.
+        losses: the first loss of every step; the caller's list, which grows.
     """
 
-    def __init__(
-        self, given: Given, twin: nn.Module, rule: ZeroesGradients, losses: list[float]
-    ) -> None:
-        """Passes on `twin`; `losses` is the caller's list."""
-        self.losses = losses
-        self._given = given
-        self._twin = twin
-        self._rule = rule
-        self._step = 0
-        self._in_step = 0
-        self._count = 0
-        self._spent = 0.0
+    given: Given
+    twin: nn.Module
+    rule: ZeroesGradients
+    losses: list[float]
+    _step: int = 0
+    _in_step: int = 0
+    _count: int = 0
+    _spent: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -74,8 +73,8 @@ class Passes:
             Whatever the objective raises before any step.
         """
         began = time.perf_counter()
-        given = self._given
-        self._rule.zero_grad()
+        given = self.given
+        self.rule.zero_grad()
         values: list[torch.Tensor] = []
         for turn in range(given.accumulate):
             values.append(self._loss(self._step * given.accumulate + turn))
@@ -91,10 +90,10 @@ class Passes:
         return loss
 
     def _loss(self, place: int) -> torch.Tensor:
-        batches = self._given.batches
+        batches = self.given.batches
         try:
             batch = copy_of_batch(batches[place % len(batches)])
-            loss = self._given.objective(self._twin, batch)
+            loss = self.given.objective(self.twin, batch)
         except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
             if self._step == 0 and not self._in_step:
                 raise  # before any step of a rule: the caller's own error
@@ -111,13 +110,13 @@ class Passes:
         return loss
 
     def _backward(self, loss: torch.Tensor) -> None:
-        weight = self._given.weight
+        weight = self.given.weight
         (loss if weight == 1 else loss * weight).backward()
         if self._step == 0 and not self._in_step:
             self._check_gradients()
 
     def _check_gradients(self) -> None:
-        if all(parameter.grad is None for parameter in self._twin.parameters()):
+        if all(parameter.grad is None for parameter in self.twin.parameters()):
             raise ValueError(
                 "the objective gave no gradient to the model it was handed; it must "
                 "compute the loss from its argument `model`, not from another one."

@@ -7,8 +7,6 @@ property, no `__getattr__`. What is found by a computed name (`getattr(nets, tex
 is not found: that is what `also` is for.
 """
 
-from __future__ import annotations
-
 import functools
 import sys
 import types

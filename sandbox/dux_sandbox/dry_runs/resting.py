@@ -5,8 +5,6 @@ pass and not by the optimizer. So a weight counts as resting when training has t
 step and it did not change; a sum over its bits tells, without a copy of it.
 """
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """A copy of a model to try things on."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager

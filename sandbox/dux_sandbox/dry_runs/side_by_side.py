@@ -5,8 +5,6 @@ child, on a mirror of the copy. So no user code or data is pickled, and a rule
 that hangs, crashes or eats memory harms nothing.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ It yields whether the next slice is unlike the last, so that nothing is to be co
 from how long that took.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from functools import wraps

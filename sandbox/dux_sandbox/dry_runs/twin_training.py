@@ -3,11 +3,9 @@
 Forward and backward run here; where the rule runs is its own affair.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import torch
@@ -24,52 +22,32 @@ from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
-from dux_sandbox.running import (
-    ParamGroups,
-    RunningRule,
-    parameters_of,
-    without_params,
-)
+from dux_sandbox.running import ParamGroups, RunningRule, parameters_of, without_params
 
 # A rule that takes ten times as long as the passes is no bargain; one that takes less
 # is not refused only because the machine is busy or the model large.
 _TIMES_PASSES = 10.0
 
 
+@dataclass(eq=False)
 class TwinTraining:
     """What both runs share: the same start, batches and random numbers."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        objective: Objective,
-        batches: Sequence[Any],
-        steps: int,
-        closure: bool,
-        clone: Clone | None,
-        seed: int,
-        *,
-        accumulate: int = 1,
-        weight: float = 1.0,
-        bystanders: Bystanders,
-        resting: Collection[int] = (),
-        sliced: bool = False,
-    ) -> None:
-        self.model = model
-        self.optimizer = optimizer
-        self.objective = objective
-        self.batches = batches
-        self.steps = steps
-        self.closure = closure
-        self.clone = clone
-        self.seed = seed
-        self.accumulate = accumulate
-        self.weight = weight
-        self.bystanders = bystanders
-        self.resting = resting
-        self.sliced = sliced
-        self._kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    objective: Objective
+    batches: Sequence[Any]
+    steps: int
+    closure: bool
+    clone: Clone | None
+    seed: int
+    _: KW_ONLY
+    accumulate: int = 1
+    weight: float = 1.0
+    bystanders: Bystanders
+    resting: Collection[int] = ()
+    sliced: bool = False
+    _kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
 
     def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
         """A copy of the model, and groups without options over its parameters."""
@@ -121,11 +99,7 @@ class TwinTraining:
         return losses
 
     def run(
-        self,
-        twin: nn.Module,
-        rule: RunningRule,
-        losses: list[float],
-        seconds: float,
+        self, twin: nn.Module, rule: RunningRule, losses: list[float], seconds: float
     ) -> Slices[None]:
         """Train the copy; `losses` grows, so that it holds what was reached.
 
@@ -136,11 +110,7 @@ class TwinTraining:
         return within(lambda: aside, self._steps(twin, rule, losses, seconds))
 
     def _steps(
-        self,
-        twin: nn.Module,
-        rule: RunningRule,
-        losses: list[float],
-        seconds: float,
+        self, twin: nn.Module, rule: RunningRule, losses: list[float], seconds: float
     ) -> Slices[None]:
         passes = Passes(self, twin, rule, losses)
         for step in range(self.steps + 1):

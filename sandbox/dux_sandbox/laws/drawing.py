@@ -91,13 +91,18 @@ def _without_constants_of_the_program() -> Iterator[None]:
 
 
 def rehearse() -> None:
-    """Break a law once, so that all of hypothesis is loaded that shrinking needs."""
+    """Break a law once, so that all of hypothesis is loaded that shrinking needs.
+
+    Where a choice has been half explored, hypothesis draws with its own provider and
+    not with `_Unread`: what that reads of the program, it reads now.
+    """
     from dux_sandbox.laws.law import Drawn
     from dux_sandbox.laws.strategies import cases
 
     def never(case: Case) -> bool:
         raise Violation("a rehearsal", "")
 
+    assert HypothesisProvider(None)._local_constants is not None
     try:
         draw(cases(Drawn()), never, 3, 0)
     except Violation:

@@ -5,8 +5,6 @@ what a fork shares with its parent. Where another rule is sure to follow, that i
 while the last one steps. Such a process has seen nothing of any rule.
 """
 
-from __future__ import annotations
-
 import os
 import threading
 from contextlib import suppress

@@ -1,13 +1,12 @@
 """The loop's closure in one step of a rule whose code runs in another process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from dux_sandbox.closures import Closure, CountedClosure, is_loss, number_of
+from dux_sandbox.closures import CountedClosure, is_loss, number_of
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.process.conversation import Conversation
 from dux_sandbox.process.reported import NONSENSE
@@ -16,45 +15,36 @@ from dux_sandbox.values import Decoder, encode
 Message = dict[str, Any]
 
 
+@dataclass(eq=False)
 class AskedClosure:
-    """Evaluates the caller's closure here, as often as the child asks for it."""
+    """Evaluates the caller's closure here, as often as the child asks for it.
 
-    def __init__(
-        self,
-        talk: Conversation,
-        closure: Closure,
-        calls: int,
-        *,
-        take: Callable[[Message], None],
-        tell: Callable[[Message], None],
-    ) -> None:
-        """Answer in `talk`.
+    Attributes:
+        talk: where it answers.
+        counted: the caller's closure.
+        take: copies out what the rule has written so far.
+        tell: puts into an answer what has changed here.
+    """
 
-        Args:
-            closure: the caller's.
-            calls: the most that one step may make.
-            take: copies out what the rule has written so far.
-            tell: puts into an answer what has changed here.
-        """
-        self._talk = talk
-        self._counted = CountedClosure(closure, calls)
-        self._take = take
-        self._tell = tell
+    talk: Conversation
+    counted: CountedClosure
+    take: Callable[[Message], None]
+    tell: Callable[[Message], None]
 
     def require_no_error(self) -> None:
         """Raise what the caller's closure raised."""
-        if self._counted.error is not None:
-            raise self._counted.error from None
+        if self.counted.error is not None:
+            raise self.counted.error from None
 
     def answer(self, asked: Message) -> Message:
         """Run the caller's closure; what it gave is the answer to the child."""
-        if self._counted.error is not None:
-            raise self._talk.fail("closure", "it asked again after the closure raised")
-        self._take(asked)
+        if self.counted.error is not None:
+            raise self.talk.fail("closure", "it asked again after the closure raised")
+        self.take(asked)
         try:
-            loss = self._counted()
+            loss = self.counted()
         except RuleFailed as error:
-            raise self._talk.fail_with(error.finding) from None
+            raise self.talk.fail_with(error.finding) from None
         except BaseException:
             # The caller's own error comes out of `step`, once the child has been
             # told to give up this step and has answered.
@@ -62,12 +52,12 @@ class AskedClosure:
         is_double = getattr(loss, "dtype", None) == torch.float64
         answer: Message = {"dtype": "float64" if is_double else "float32"}
         answer["loss"] = encode(number_of(loss), []) if is_loss(loss) else None
-        self._tell(answer)
+        self.tell(answer)
         return answer
 
     def given(self, loss: float) -> Any:
         """What the closure gave that is this loss; the number where there is none."""
-        for value in self._counted.losses:
+        for value in self.counted.losses:
             if is_loss(value) and number_of(value) == loss:
                 return value
         return loss

@@ -4,8 +4,6 @@
 a denial is only seen where the same thing works outside. All of it is harmless.
 """
 
-from __future__ import annotations
-
 import _thread
 import ctypes
 import errno

@@ -5,8 +5,6 @@ capped before anything is read, every answer must repeat the number of its
 question, and nothing is ever unpickled.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 import selectors

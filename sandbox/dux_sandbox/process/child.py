@@ -1,7 +1,5 @@
 """The trainer's handle on a process that was forked for it, and how it ends."""
 
-from __future__ import annotations
-
 import logging
 import os
 import select

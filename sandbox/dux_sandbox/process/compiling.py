@@ -1,7 +1,5 @@
 """Makes a process ready to trace steps before it is locked: nothing can open later."""
 
-from __future__ import annotations
-
 import logging
 import sys
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Questions to a rule's process and its answers, within a time."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence

@@ -5,8 +5,6 @@ The child locks itself before it hears the source, and is told the training rows
 the rows to predict; the targets of those never come here.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import sys

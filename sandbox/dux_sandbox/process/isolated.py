@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.closures import Closure, ClosureUse
+from dux_sandbox.closures import Closure, ClosureUse, CountedClosure
 from dux_sandbox.findings import SourceRejected, digest_of
 from dux_sandbox.gradients import forget
 from dux_sandbox.limits import Limits
@@ -25,12 +25,7 @@ from dux_sandbox.process.conversation import Conversation
 from dux_sandbox.process.memory_growth import MemoryGrowth
 from dux_sandbox.process.mirror import Mirror, size_for
 from dux_sandbox.process.places import CannotMirror
-from dux_sandbox.process.reported import (
-    NONSENSE,
-    built_of,
-    report_of,
-    state_of,
-)
+from dux_sandbox.process.reported import NONSENSE, built_of, report_of, state_of
 from dux_sandbox.process.spawning import Zygote, forked
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.process.told_mirror import ToldMirror
@@ -225,13 +220,8 @@ class IsolatedRule:
         request: dict[str, Any] = {"op": "step"}
         asked: AskedClosure | None = None
         if closure is not None:
-            asked = AskedClosure(
-                self._talk,
-                closure,
-                self.closure_calls,
-                take=self._copy_out,
-                tell=self._tell,
-            )
+            counted = CountedClosure(closure, self.closure_calls)
+            asked = AskedClosure(self._talk, counted, self._copy_out, self._tell)
             request["closure"] = True
         self._tell(request)
         before = self._talk.seconds

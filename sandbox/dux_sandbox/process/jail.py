@@ -4,8 +4,6 @@ Each layer is used where the system has it. A child locks itself in after the fo
 and before the source is read; nothing can be unlocked again.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import platform

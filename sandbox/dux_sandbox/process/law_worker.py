@@ -4,8 +4,6 @@ What it needs is imported and exercised first: nothing can be opened afterwards,
 no line of the source is read before.
 """
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import astuple
 from typing import Any

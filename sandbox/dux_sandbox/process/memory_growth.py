@@ -1,7 +1,5 @@
 """Memory of a rule's process that goes on growing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 _WATCH_EVERY = 8  # steps between two looks at the child's memory

@@ -10,8 +10,6 @@ The block has no name in any file system: nothing is left behind however the
 processes end.
 """
 
-from __future__ import annotations
-
 import mmap
 import os
 import tempfile

@@ -5,8 +5,6 @@ nowhere else. What it may need is imported before the process is locked; afterwa
 nothing can be opened.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import sys
@@ -19,13 +17,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.gathering.modules import SourceFile
-from dux_sandbox.mending.signatures import (
-    A_CLASS,
-    ALL,
-    AN_OPTIMIZER,
-    MATRICES,
-    OTHERS,
-)
+from dux_sandbox.mending.signatures import A_CLASS, ALL, AN_OPTIMIZER, MATRICES, OTHERS
 from dux_sandbox.plain_steps import Wanted, episodes
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel, ChannelBroken

@@ -1,7 +1,5 @@
 """What runs in the process that records a rule, after the jail is locked."""
 
-from __future__ import annotations
-
 from dataclasses import astuple
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What comes out of a rule's process, taken apart with suspicion."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

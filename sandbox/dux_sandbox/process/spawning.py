@@ -1,7 +1,5 @@
 """The trainer's way to the warm process, which forks a child for each rule."""
 
-from __future__ import annotations
-
 import atexit
 import json
 import os

@@ -1,7 +1,5 @@
 """Option values of the parameter groups, kept the same on both sides of the wall."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The mirror of the parameters, kept the same on both sides of the wall."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dux_sandbox.process.mirror import Mirror

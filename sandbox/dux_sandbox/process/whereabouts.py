@@ -5,8 +5,6 @@ runs inside a call that never returns, and writes the frames into the channel, r
 They are a claim of that process like any other: only one number is taken from them.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import re
 import select

@@ -5,8 +5,6 @@ each layer in one that has it alone. A denial is witnessed where something works
 layers and fails with them.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import select

@@ -1,7 +1,5 @@
 """What runs in a rule's process, after the jail is locked: one rule, on request."""
 
-from __future__ import annotations
-
 import mmap
 import os
 import socket
@@ -15,12 +13,7 @@ import torch
 from dux_sandbox.closures import ClosurePlace, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
-from dux_sandbox.loading import (
-    attributes_of,
-    build_over,
-    load,
-    restore_attributes,
-)
+from dux_sandbox.loading import attributes_of, build_over, load, restore_attributes
 from dux_sandbox.option_values import as_numbers, shared
 from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken

@@ -7,8 +7,6 @@ runs generated code itself, and ends when the trainer's end of its socket closes
 Run as `python -I -c "..." PATHS SOCKET` by `dux_sandbox.process.spawning`.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import os

@@ -4,8 +4,6 @@ A program is full Python: the jail is the wall round it, and not this check, whi
 saves an evaluation where it is known before that one would fail.
 """
 
-from __future__ import annotations
-
 import ast
 import itertools
 from collections import Counter

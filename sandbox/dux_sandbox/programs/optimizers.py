@@ -1,7 +1,5 @@
 """What the rules of `dux check` say of the optimizers that a program writes itself."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding

@@ -3,8 +3,6 @@
 Nothing here keeps a program from anything.
 """
 
-from __future__ import annotations
-
 import random
 import sys
 import types

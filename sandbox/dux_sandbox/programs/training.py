@@ -1,7 +1,5 @@
 """Trains what a program builds: our loop, on one thread of the CPU."""
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable
