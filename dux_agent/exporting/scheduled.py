@@ -1,8 +1,10 @@
 """An optimizer that changes its rule at given steps; exported schedules hold it.
 
-It imports torch and nothing of ours: its text, from the first import on, becomes a
-part of the module that is exported.
+It imports torch and nothing of ours: its text, from behind its `__future__` line on,
+becomes a part of the module that is exported.
 """
+
+from __future__ import annotations
 
 import copy
 from collections.abc import Callable
