@@ -243,12 +243,14 @@ def test_budgets_that_are_no_numbers_end_in_one_line():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_the_offline_rule_keeps_its_bar_over_the_papers_tasks():
     data = Path(os.environ.get("DUX_DATA", ".")) / "hpo"
     if not data.is_dir():
         pytest.skip("DUX_DATA names no folder with hpo/")
 
-    found = compare("paper32", ["offline"], budgets=(10,), pool=60)
+    # A smaller pool than the usual one moves what is expected by a task or two.
+    found = compare("paper32", ["offline"], budgets=(10,))
 
     told = found.measures["10"]
     assert told["validation"]["offline"]["beats_random"][0] >= 100 * 29 / 32
