@@ -46,6 +46,7 @@ gelu gelu self | approximate
 nan_to_num nan_to_num self | nan posinf neginf
 sum sum self | dim keepdim dtype
 mean mean self | dim keepdim dtype
+nansum nansum self | dim keepdim dtype
 linalg_vector_norm norm self ord | dim keepdim dtype
 norm norm self p | dim keepdim dtype
 amax amax self | dim keepdim

@@ -55,7 +55,6 @@ reduction logcumsumexp self:T | dim:int
 reduction aminmax self:T | dim:int? keepdim:bool
 reduction var_mean self:T | dim:ints? correction:number? keepdim:bool
 reduction std_mean self:T | dim:ints? correction:number? keepdim:bool
-reduction nansum self:T | dim:ints? keepdim:bool dtype:dtype?
 reduction nanmedian self:T
 reduction count_nonzero self:T | dim:ints
 reduction _log_softmax/log_softmax self:T | dim:int half_to_float:bool

@@ -17,6 +17,7 @@ def reductions() -> dict[str, Row]:
     rows = {
         "sum": Row("T", "reduction", torch.sum, typed),
         "mean": Row("T", "reduction", torch.mean, typed),
+        "nansum": Row("T", "reduction", _nansum, typed),
         "norm": Row("TN", "reduction", torch.linalg.vector_norm, typed),
         "amax": Row("T", "reduction", _over(torch.amax), _ALONG),
         "amin": Row("T", "reduction", _over(torch.amin), _ALONG),
@@ -50,6 +51,12 @@ def reductions() -> dict[str, Row]:
         {"k": "int", "dim": "int", "largest": "bool", "sorted": "bool"},
     )
     return rows
+
+
+def _nansum(tensor: Any, *, dim: list[int] | None, keepdim: bool, dtype: Any) -> Any:
+    # Of no dimension it is one of all, and on the meta device of none.
+    over = list(range(tensor.ndim)) if not dim else dim
+    return torch.nansum(tensor, over, keepdim, dtype=dtype)
 
 
 def _over(real: Meaning) -> Meaning:
