@@ -198,6 +198,7 @@ def test_a_range_of_plain_numbers_is_as_long_as_it_is():
         ("p.add_(p.unique().sum())", "unique", 1),
         ("p.mul_(0.5)\n                k = int(p.sum()); z = [0] * k", "plain", 2),
         ("p.sub_(p[p > 0].sum())", "shape", 1),
+        ("p.sub_(p[p > 0].numel())", "picked", 1),
         ("self.log = getattr(self, 'log', []) ; self.log.append(p.grad)", "share", 0),
         ("SEEN.append(1.0)", "outside", 0),
     ],

@@ -12,7 +12,6 @@ from tests.recorded.test_recording import groups_of, steps_beside
 MORE = sorted((Path(__file__).parents[1] / "corpus" / "styles").glob("*.py"))
 # With the line that stands in the way.
 IN_THE_WAY = {
-    "boolean_index_write": "p.data[p.data > 5.0]",
     "grown_history_sorted": "self.history",
     "inner_optimizer": "self.inner =",
     "mars_adamw": 'state["last_grad"] = grad',

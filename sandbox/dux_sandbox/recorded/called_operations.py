@@ -91,10 +91,16 @@ class Called:
     arguments: tuple[str, ...]
 
 
+_ALIKE = ("mse_loss", "huber_loss", "smooth_l1_loss", "binary_cross_entropy")
+"""Whose result has another dtype than is said where their arguments differ in it."""
+
+
 def _calling(aten: str, names: tuple[str, ...]) -> Meaning:
     call = getattr(torch.ops.aten, aten)
 
     def meaning(*values: Any, **attributes: Any) -> Any:
+        if aten in _ALIKE and values[0].dtype != values[1].dtype:
+            raise TypeError(f"{aten} of {values[0].dtype} and {values[1].dtype}")
         return call(**dict(zip(names, values, strict=True)), **attributes)
 
     return meaning

@@ -10,6 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from dux_sandbox.recorded.aten_names import SINGLE, TRANSLATIONS
 from dux_sandbox.recorded.drawing import Drawing, filled_by
+from dux_sandbox.recorded.one_of_many import on_one
+from dux_sandbox.recorded.selecting import Selecting
 from dux_sandbox.recorded.storages import Storages, key_of
 from dux_sandbox.recorded.tags import Tags
 from dux_sandbox.recorded.tape import Tape
@@ -29,6 +31,7 @@ _VIEWS = frozenset(
 
 _TURNED = frozenset(["squeeze_", "unsqueeze_", "detach_"])
 """What adds or takes away dimensions of one, in place."""
+_PUTS = frozenset(["index_put_", "_index_put_impl_"])
 
 
 class Dispatching(TorchDispatchMode):
@@ -42,6 +45,7 @@ class Dispatching(TorchDispatchMode):
         self._storages = storages
         self._tags = tags
         self._drawing = drawing
+        self._selecting = Selecting(tape, storages)
         self._translating = Translating(tape, storages, tags)
 
     def __torch_dispatch__(
@@ -63,14 +67,31 @@ class Dispatching(TorchDispatchMode):
             kwargs["device"] = torch.device("meta")
         if any(each.name == "pin_memory" for each in func._schema.arguments):
             kwargs["pin_memory"] = False
-        for each in tensors_in((args, kwargs)):
+        given = tensors_in((args, kwargs))
+        for each in given:
             if not each.is_meta or not self._storages.knows(each):
                 raise self._tape.refuse("uses a tensor that is kept outside its state")
+        bound = _bound(func, args, kwargs)
+        if name == "index":
+            picked = self._selecting.picked(bound)
+            if picked is not None:
+                return picked
+        if name in _PUTS and self._selecting.put_back(bound):
+            return bound["self"]
+        mask = self._selecting.mask(name, given)
+        made = self._recorded(name, func, args, kwargs, bound)
+        if mask is not None:
+            self._selecting.mark(tensors_in(made), mask)
+        return made
+
+    def _recorded(
+        self, name: str, func: Any, args: Any, kwargs: Any, bound: dict[str, Any]
+    ) -> Any:
+        """Run an operation on tensors without values, and write it down."""
         if name.endswith("_copy") and name.removesuffix("_copy") in _VIEWS:
             return self._copied(name.removesuffix("_copy"), func, args, kwargs)
         before = key_of(args[0]) if name in _TURNED else None
         made = self._run(name, func, args, kwargs)
-        bound = _bound(func, args, kwargs)
         if before is not None:
             self._storages.turn(made, before)
             return made
@@ -224,40 +245,8 @@ class Dispatching(TorchDispatchMode):
                     key: value[at] if key in lists else value
                     for key, value in bound.items()
                 }
-                made.append(self._one(name.removeprefix("_foreach_"), one))
+                made.append(on_one(name.removeprefix("_foreach_"), one))
         return None if name.endswith("_") else made
-
-    def _one(self, name: str, given: dict[str, Any]) -> Any:
-        first = given.pop("self")
-        others = [given.pop(key) for key in _POSITIONAL if key in given]
-        plain = name.removesuffix("_")
-        if plain == "norm":
-            ord, *_ = [*others, given.get("ord", 2)]
-            return torch.linalg.vector_norm(first, ord, dtype=given.get("dtype"))
-        if others and not isinstance(others[0], torch.Tensor):
-            plain = {"maximum": "clamp_min", "minimum": "clamp_max"}.get(plain, plain)
-        if plain == "copy":
-            return first.copy_(others[0])
-        if name.endswith("_"):
-            if not hasattr(first, f"{plain}_"):
-                return first.copy_(getattr(torch, plain)(first, *others, **given))
-            return getattr(first, f"{plain}_")(*others, **given)
-        return getattr(torch, plain)(first, *others, **given)
-
-
-_POSITIONAL = (
-    *(
-        "other",
-        "scalar",
-        "scalars",
-        "exponent",
-        "tensors1",
-        "weight",
-        "weights",
-        "tensor1",
-    ),
-    *("tensor2", "src"),
-)
 
 
 def _span(bound: dict[str, Any], source: torch.Tensor) -> dict[str, int]:

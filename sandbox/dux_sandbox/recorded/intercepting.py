@@ -16,9 +16,10 @@ from torch.overrides import TorchFunctionMode
 from dux_sandbox.recorded.storages import Storages
 from dux_sandbox.recorded.symbols import Symbol, symbol
 from dux_sandbox.recorded.tags import Tags
-from dux_sandbox.recorded.tape import Tape
+from dux_sandbox.recorded.tape import Tape, rule_asks
 
 _MOST_LISTED = 256
+_SIZES = frozenset(["numel", "nelement", "size", "__len__", "shape"])
 _FACTORS = ("alpha", "beta", "value")
 
 
@@ -75,8 +76,12 @@ class Intercepting(TorchFunctionMode):
         """See `TorchFunctionMode`."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        found = getattr(getattr(func, "__self__", None), "__name__", "")
+        if (name if name != "__get__" else found) in _SIZES and args:
+            picked = args[0].untyped_storage()._cdata in self._storages.masks
+            if picked and rule_asks():
+                raise self._tape.refuse("asks how many elements a mask has picked")
         if name == "__get__":
-            found = getattr(getattr(func, "__self__", None), "__name__", "")
             if found in self._getters:
                 return self._getters[found](args[0])
             return func(*args, **kwargs)

@@ -57,9 +57,12 @@ class Storages:
 
     Attributes:
         tape: where operations are written down.
+        masks: by the number of its storage, the value of the mask by which a tensor
+            was picked; see `selecting`.
     """
 
     tape: Tape
+    masks: dict[int, int] = field(default_factory=dict)
     _wholes: dict[Key, _Whole] = field(default_factory=dict)
     _whole_of: dict[int, Key] = field(default_factory=dict)
     _views: dict[Key, _View] = field(default_factory=dict)

@@ -49,6 +49,19 @@ def _no_generator(_: Any, __: int) -> None:
     """Nobody draws of any."""
 
 
+def rule_asks() -> bool:
+    """Whether it is the source itself that asks, and no guard on its behalf."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_filename.startswith("<rule"):
+            return True
+        if "/runtime/" in code.co_filename and code.co_name != "guarded_getattr":
+            return False
+        frame = frame.f_back
+    return False
+
+
 class Tape:
     """Numbers every value: inputs -1, -2, ... and operations 0, 1, ... until the end.
 
