@@ -154,7 +154,28 @@ def take_options(
     """Take over the option values that a rule wrote to one of its groups.
 
     Args:
-        described: the values as the child describes them.
+        described: the values as the child describes them; see `write_options`.
+
+    Raises:
+        ValueRefused: a name or a value that a rule may not write.
+    """
+    now = Decoder(bytearray()).decode(described)
+    if type(now) is not dict:
+        raise ValueRefused("option values are no dict")
+    write_options(now, group, told, owned, private)
+
+
+def write_options(
+    now: dict[str, Any],
+    group: dict[str, Any],
+    told: dict[str, Any],
+    owned: set[str],
+    private: dict[str, Any],
+) -> None:
+    """Write option values to a live group.
+
+    Args:
+        now: plain values that nobody else holds.
         group: the live group; changed in place.
         told: the values both sides know; changed in place.
         owned: names that the rule made; grows. Others are the trainer's.
@@ -163,9 +184,6 @@ def take_options(
     Raises:
         ValueRefused: a name or a value that a rule may not write.
     """
-    now = Decoder(bytearray()).decode(described)
-    if type(now) is not dict:
-        raise ValueRefused("option values are no dict")
     for name, value in now.items():
         if name in told and same_options({name: value}, {name: told[name]}):
             continue

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from dux_sandbox.option_values import SCHEDULERS
-from dux_sandbox.process.reported import options_to_send, take_options
+from dux_sandbox.process.reported import options_to_send, take_options, write_options
 from dux_sandbox.running import ParamGroups, same_options
+from dux_sandbox.values import encode
 
 
 class ToldGroups:
@@ -65,9 +66,29 @@ class ToldGroups:
             One of `reported.NONSENSE`: what the child says of them is malformed.
         """
         for index, described in changes:
-            group, told = self.groups[index], self._told[index]
-            owned, private = self.owned[index], self._private[index]
-            take_options(described, group, told, owned, private)
+            take_options(described, *self._sides(index))
+
+    def write(self, options: Sequence[dict[str, Any]]) -> None:
+        """As `take`, of all groups, where the rule's values are here."""
+        for index, now in enumerate(options):
+            told = self._told[index]
+            changed = {
+                name: value
+                for name, value in now.items()
+                if name not in told
+                or not (
+                    told[name] is value
+                    or same_options({name: value}, {name: told[name]})
+                )
+            }
+            if all(type(each) in (int, float) for each in changed.values()):
+                write_options(changed, *self._sides(index))
+            else:
+                self.take([[index, encode(now, [])]])
+
+    def _sides(self, index: int) -> Any:
+        group, told = self.groups[index], self._told[index]
+        return group, told, self.owned[index], self._private[index]
 
 
 def _is_as_told(group: dict[str, Any], told: dict[str, Any], names: set[str]) -> bool:

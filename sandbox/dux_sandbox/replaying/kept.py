@@ -145,6 +145,7 @@ class OptionLeaves:
         if any(isinstance(value, torch.Tensor) for _, value in apart.leaves):
             raise ValueRefused("a group holds a tensor")
         self.values = dict(apart.leaves)
+        self._options = list(options)
         self._skeleton = apart.skeleton
         self.skeleton = renumbered(apart.skeleton, lambda number: number + first)
         types = [type(value).__name__ for value in self.values.values()]
@@ -156,8 +157,31 @@ class OptionLeaves:
 
     def changed(self, values: dict[Place, Any], groups: int) -> list[dict[str, Any]]:
         """The options of all groups with other numbers at some leaves."""
+        if all(len(place) == 3 for place in values):
+            after = [dict(each) for each in self._options]
+            for (_, index, name), value in values.items():
+                after[int(index)][str(name)] = value
+            return after
         leaves = list((self.values | values).values())
         return options_of(self._skeleton, dict(enumerate(leaves)), groups)
+
+    def with_values(
+        self, values: dict[Place, Any], options: list[dict[str, Any]]
+    ) -> OptionLeaves | None:
+        """These leaves of other options, or None where more than numbers differs.
+
+        Args:
+            values: by place, what is another number.
+            options: what `changed` gave for them.
+        """
+        for place, value in values.items():
+            if type(value) is not type(self.values[place]):
+                return None
+        other = OptionLeaves.__new__(OptionLeaves)
+        vars(other).update(vars(self))
+        other.values = self.values | values
+        other._options = options
+        return other
 
 
 def options_of(

@@ -161,6 +161,9 @@ class Places:
             if self.accept is not None:
                 self.accept(after)
             self.options = after
+            leaves = options.with_values(changed, after)
+            if leaves is not None:
+                self._leaves = list(after), len(self.kept.values), leaves
 
 
 def _same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:

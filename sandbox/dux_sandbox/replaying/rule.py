@@ -32,7 +32,7 @@ from dux_sandbox.replaying.proof import prove
 from dux_sandbox.replaying.replay import Replay
 from dux_sandbox.running_rule import ParamGroups, RuleState, StepCost, parameters_of
 from dux_sandbox.runtime.kept import KEEP
-from dux_sandbox.values import Decoder, ValueRefused, encode
+from dux_sandbox.values import Decoder, ValueRefused
 
 log = logging.getLogger(__name__)
 
@@ -230,9 +230,8 @@ class RecordedRule:
 
     def _accept(self, options: list[dict[str, Any]]) -> None:
         """Give the loop's groups what the rule has written to its options."""
-        told = [[index, encode(each, [])] for index, each in enumerate(options)]
         try:
-            self._groups.take(told)
+            self._groups.write(options)
         except NONSENSE as error:
             raise RuleFailed(Finding("group", None, printable(str(error)))) from None
 
