@@ -28,7 +28,7 @@ from dux_agent.live.ending import end
 from dux_agent.live.gradients import gradient_norm, gradients_stray
 from dux_agent.live.guard_memory import GuardMemory
 from dux_agent.live.guarded_rule import DEAR_EVERY, GuardedRule
-from dux_agent.live.integrity import all_finite
+from dux_agent.live.integrity import all_finite, left_finite
 from dux_agent.live.rule_slot import RuleSlot
 from dux_agent.live.snapshot import BeforeStep
 from dux_agent.live.step_looks import StepLooks
@@ -141,7 +141,7 @@ class Guard(GuardMemory):
             watch.look_at_rows(self._parameters())
         watch.steps += 1
         reason = reason or looks.fault(self._memory)
-        if reason is None and dear and not all_finite(self._parameters()):
+        if reason is None and dear and not left_finite(rule, self._parameters()):
             reason = f"a parameter was not finite after {watch.steps} steps"
         return looks, result, self.agree(reason)
 

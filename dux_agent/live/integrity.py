@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch.nn.modules import module as torch_module
 
+from dux_sandbox.running_rule import RunningRule
+
 ParamGroups = list[dict[str, Any]]
 Closure = Callable[[], Any]
 
@@ -202,6 +204,15 @@ def _name_of(parameter: torch.Tensor, model: torch.nn.Module | None) -> str | No
         if one is parameter:
             return name
     return None
+
+
+def left_finite(rule: RunningRule, parameters: list[torch.Tensor]) -> bool:
+    """Whether the step that a rule took last left every parameter finite.
+
+    The kernels of a recorded rule tell, and spare a pass over the weights.
+    """
+    told: bool | None = getattr(rule, "left_finite", None)
+    return all_finite(parameters) if told is None else told
 
 
 @torch.no_grad()

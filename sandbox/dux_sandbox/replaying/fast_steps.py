@@ -24,6 +24,9 @@ class FastStep:
 
     A program has them from its first step on, or never: a run that is repeated, or goes
     on from a checkpoint, takes the same steps by kernels however long compiling takes.
+
+    Attributes:
+        finite: whether all weights were finite after its last step; None: not known.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class FastStep:
         )
         self._waits = self._compilation is not None
         self._fused: FusedProgram | None = None
+        self.finite: bool | None = None
         places = [(at, each.place) for at, each in enumerate(program.inputs)]
         self._inputs = [
             parameters[int(place[1])] if place[0] == "parameter" else None
@@ -59,6 +63,9 @@ class FastStep:
             for at, place in written
             if place not in read and place[0] in ("parameter", "gradient")
         ]
+        self._writes_all = {("parameter", at) for at in range(len(parameters))} <= {
+            place for _, place in written
+        }
         self._changes: list[tuple[int, Place]] = []
         self._changed_options = [
             (at, place) for at, place in written if place[0] == "option"
@@ -105,6 +112,7 @@ class FastStep:
         values = self._fused.run(
             self._given(kept, options, loss), self._targets(), self._before(agree)
         )
+        self.finite = self._fused.finite if self._writes_all else None
         for at, place in self._changes:
             kept.set(place, values[at])
         result = values[-1]

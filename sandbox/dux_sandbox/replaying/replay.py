@@ -57,6 +57,7 @@ class Replay:
         places: that its steps read and write.
         recordings: how often it was recorded.
         steps: how many steps it has taken.
+        finite: whether all weights were finite after the last one; None: not known.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Replay:
         self.kept = self.places.kept
         self.recordings = 0
         self.steps = 0
+        self.finite: bool | None = None
         self._records = records
         self._bounds = bounds
         self._compiles = compiles
@@ -119,8 +121,9 @@ class Replay:
             options = self.places.option_leaves()
             branch, made = self._found(closure, loss, options)
             if isinstance(made, _Taken):
-                result = made.result
+                result, self.finite = made.result, branch.fast.finite
             else:
+                self.finite = None
                 result = self.places.write(branch.program, made, loss, options)
         self.steps += 1
         self._before = before

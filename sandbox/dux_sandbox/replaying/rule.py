@@ -149,6 +149,14 @@ class RecordedRule:
         return "recorded" if self._isolated is None else "isolated"
 
     @property
+    def left_finite(self) -> bool | None:
+        """Whether the last step left all weights finite, where its kernels have seen.
+
+        None: nobody has looked.
+        """
+        return None if self._replay is None else self._replay.finite
+
+    @property
     def cost(self) -> StepCost:
         """What it has cost so far."""
         if self._isolated is not None:

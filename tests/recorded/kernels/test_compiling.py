@@ -177,7 +177,7 @@ def test_compiled_in_the_background_it_is_there_after_a_while():
     fused = compilation.wait()
 
     assert compilation.reason is None
-    assert compilation.fused() is fused
+    assert compilation.wait() is fused
     fused.run(adam_inputs())
 
 
@@ -221,7 +221,7 @@ def test_a_compiler_that_does_not_end_is_ended(own_folder, monkeypatch, tmp_path
 
         compilation.close()
 
-        assert compilation.fused() is None
+        assert compilation.wait() is None
         assert not alive(int((tmp_path / "pid").read_text()))
     finally:
         compiler.cache_clear()

@@ -122,10 +122,6 @@ class Compilation:
             self.reason = f"{type(error).__name__}: {error}"
             _log.warning("a recorded rule runs in plain torch", exc_info=True)
 
-    def fused(self) -> FusedProgram | None:
-        """The compiled program, once it is there: ask between two steps."""
-        return self._fused
-
     def wait(self, seconds: float | None = None) -> FusedProgram | None:
         """The compiled program; waits until it is there, or that it will not be."""
         self._thread.join(seconds)
