@@ -1,7 +1,9 @@
 """`dux bench step`: one step of a rule, wherever its code runs, beside torch's AdamW.
 
 Each rule is stepped turn and turn about with `AdamW(fused=True)`, so that whatever else
-the machine does falls on both; the fastest step of each counts.
+the machine does falls on both; the fastest step of each counts. With one thread it is
+that thread's time on a processor, so that waiting for one does not count; with more, or
+where a rule runs in another process, it is time as it passes.
 """
 
 from __future__ import annotations
@@ -97,16 +99,19 @@ def measure(
         for size in sizes:
             fused = _of_torch(SIZES[size], FUSED)
             timed = partial(_timed, fused=fused, rounds=rounds, seconds=seconds)
+            here = time.thread_time if threads == 1 else time.perf_counter
+            timed_here = partial(timed, clock=here)
             for kind in torch_kinds:
                 say(f"{RULE_OF_TORCH}, {kind}, {size}")
                 step = fused if kind == FUSED else _of_torch(SIZES[size], kind)
-                yield StepTime(RULE_OF_TORCH, size, threads, kind, *timed(step))
-            limit = _memory_limit(sum(math.prod(shape) for shape in SIZES[size]))
+                yield StepTime(RULE_OF_TORCH, size, threads, kind, *timed_here(step))
+            limit = _memory_limit(sum(map(math.prod, SIZES[size])), here)
             yield StepTime(RULE_OF_TORCH, size, threads, "memory", limit, None)
             for name, source in rules.items():
                 for kind in EXECUTIONS:
                     say(f"{name}, {kind}, {size}")
-                    yield _of_rule(name, source, kind, size, threads, timed)
+                    by = timed if kind == "isolated" else timed_here
+                    yield _of_rule(name, source, kind, size, threads, by)
     finally:
         torch.set_num_threads(before)
 
@@ -172,6 +177,7 @@ def _timed(
     fused: Callable[[], Any],
     rounds: int,
     seconds: float,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """The fastest step, and what it is in units of the fastest fused one."""
     for _ in range(_WARM_UP):
@@ -181,15 +187,15 @@ def _timed(
     best = [math.inf, math.inf]
     for turn in range(rounds):
         for which in (0, 1) if turn % 2 else (1, 0):
-            began = time.perf_counter()
+            began = clock()
             (step, fused)[which]()
-            best[which] = min(best[which], time.perf_counter() - began)
+            best[which] = min(best[which], clock() - began)
         if time.perf_counter() > ends:
             break
     return best[0], best[0] / best[1]
 
 
-def _memory_limit(weights: int) -> float:
+def _memory_limit(weights: int, clock: Callable[[], float]) -> float:
     """What AdamW's reading and writing takes at the pace of a plain addition, seconds.
 
     Of as many elements as there are weights: a cache that holds them counts.
@@ -197,7 +203,7 @@ def _memory_limit(weights: int) -> float:
     one, other = torch.zeros(weights), torch.ones(weights)
     best = math.inf
     for _ in range(10):
-        began = time.perf_counter()
+        began = clock()
         one.add_(other)
-        best = min(best, time.perf_counter() - began)
+        best = min(best, clock() - began)
     return best / 12 * _BYTES_OF_ADAMW
