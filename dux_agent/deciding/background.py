@@ -10,6 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from dux_sandbox.dry_runs.slices import Slices
@@ -23,12 +24,12 @@ class Cancelled(Exception):
     """The agent was closed before the decision was over."""
 
 
+@dataclass(eq=False)
 class _Errand:
-    def __init__(self, work: Slices[Any]) -> None:
-        self.work = work
-        self.done = threading.Event()
-        self.result: Any = None
-        self.error: BaseException | None = None
+    work: Slices[Any]
+    done: threading.Event = field(default_factory=threading.Event)
+    result: Any = None
+    error: BaseException | None = None
 
 
 class BackgroundWork:

@@ -33,7 +33,7 @@ class Counted:
         return f"{self.least:,} to {self.most:,}"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, kw_only=True)
 class DecisionPlan:
     """What one decision will need beside the training itself; see `Agent.plan`.
 
@@ -68,23 +68,23 @@ class DecisionPlan:
         best_weights: bytes of those of the best validation, in the CPU's memory.
     """
 
-    batches: int | None
-    incumbent_copy: int
-    clone: int
-    child: int
-    rule_state: int
-    kept_aside: int
     snapshot: int
     snapshots: str
-    isolated: bool
     guard_only: bool
-    forwards: Counted
-    backwards: Counted
-    optimizer_steps: Counted
-    model_calls: Counted
-    validations: int
-    seconds: float | None
-    run: RunCost | None
+    batches: int | None = 0
+    incumbent_copy: int = 0
+    clone: int = 0
+    child: int = 0
+    rule_state: int = 0
+    kept_aside: int = 0
+    isolated: bool = False
+    forwards: Counted = Counted(0, 0)
+    backwards: Counted = Counted(0, 0)
+    optimizer_steps: Counted = Counted(0, 0)
+    model_calls: Counted = Counted(0, 0)
+    validations: int = 0
+    seconds: float | None = None
+    run: RunCost | None = None
     best_weights: int = 0
     live_state: int | None = None
 
@@ -231,24 +231,10 @@ def _state_of(live: DuxOptimizer, elsewhere: int) -> int:
 
 
 def _plan_of_guard(training: Training) -> DecisionPlan:
-    live, none = training.live, Counted(0, 0)
+    live = training.live
+    model = memory.in_a_snapshot(live.param_groups, training.model)
     return DecisionPlan(
-        batches=0,
-        incumbent_copy=0,
-        clone=0,
-        child=0,
-        rule_state=0,
-        kept_aside=0,
-        snapshot=memory.in_a_snapshot(live.param_groups, training.model)
-        + memory.in_the_state(live.base),
+        snapshot=model + memory.in_the_state(live.base),
         snapshots=training.settings.snapshots,
-        isolated=False,
         guard_only=True,
-        forwards=none,
-        backwards=none,
-        optimizer_steps=none,
-        model_calls=none,
-        validations=0,
-        seconds=None,
-        run=None,
     )

@@ -42,25 +42,19 @@ class RunCost:
 
     def lines(self) -> list[tuple[str, str]]:
         """Each in words, by its name."""
-        told = [
+        money = "not known: no price of a model"
+        if self.money is not None:
+            money = _shown(self.money, lambda n: f"${n:.2f}", "about ")
+        return [
             ("decisions of the run", f"{self.decisions:,}"),
             ("calls of the run", _shown(self.calls, lambda n: f"{n:,.0f}")),
             ("tokens of the run", _shown(self.tokens, lambda n: f"{n:,.0f}", "about ")),
-            ("money of the run", "not known: no price of a model"),
+            ("money of the run", money),
         ]
-        if self.money is not None:
-            told[-1] = (
-                told[-1][0],
-                _shown(self.money, lambda n: f"${n:.2f}", "about "),
-            )
-        return told
 
     def __str__(self) -> str:
-        told = "; ".join(f"{words} {name}" for name, words in self._named())
-        return f"this run will cost: {told}"
-
-    def _named(self) -> list[tuple[str, str]]:
-        return [(name.removesuffix(" of the run"), w) for name, w in self.lines()]
+        named = ((name.removesuffix(" of the run"), w) for name, w in self.lines())
+        return "this run will cost: " + "; ".join(f"{w} {name}" for name, w in named)
 
 
 def run_cost(
@@ -76,10 +70,8 @@ def run_cost(
         return None
     names = list(searching.models)
     asked = names if searching.weights else names[:1]
-    calls = Range(
-        decisions * settings.candidates,
-        decisions * settings.candidates * settings.max_attempts,
-    )
+    first = decisions * settings.candidates
+    calls = Range(first, first * settings.max_attempts)
     talk = min(settings.history_characters, decisions * _OF_A_DECISION)
     talk = talk if settings.history == "chat" else 0
     prices = [searching.prices.price(name) for name in asked]
@@ -88,11 +80,7 @@ def run_cost(
     money = None
     if None not in prices:
         each = [
-            [
-                price.of(usage)
-                for price, usage in zip(prices, usages, strict=True)
-                if price
-            ]
+            [p.of(used) for p, used in zip(prices, usages, strict=True) if p]
             for usages in (short, long)
         ]
         money = Range(calls.least * min(each[0]), calls.most * max(each[1]))

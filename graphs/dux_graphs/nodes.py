@@ -65,25 +65,13 @@ class DecisionNodes:
             answers, messages = self._asked(state, ports, observation, runtime)
         except NotWritten as error:
             logger.warning("no proposal: %s", error)
-            failed = {"verdict": error.verdict, "source": None, "digest": None}
-            return Command(update=reset | failed | {"reason": str(error)}, goto=END)
+            return Command(update=reset | _ended(error.verdict, str(error)), goto=END)
         refused = [a["digest"] for a in state.get("attempts", []) if a["digest"]]
         candidates = candidates_of(answers, ports, tries + 1, refused)
-        update: dict[str, Any] = {
-            "tries": tries + 1,
-            "awaited": len(candidates),
-            "messages": messages,
-            "verdict": "",
-            "source": None,
-            "digest": None,
-            "reason": "",
-        }
-        if reset:
-            update["messages"] = Overwrite(update["messages"])
-        return Command(
-            update=reset | update,
-            goto=[Send("static_check", candidate) for candidate in candidates],
-        )
+        update = _ended("", "") | {"tries": tries + 1, "awaited": len(candidates)}
+        update["messages"] = Overwrite(messages) if reset else messages
+        goto = [Send("static_check", candidate) for candidate in candidates]
+        return Command(update=reset | update, goto=goto)
 
     def _asked(
         self,
@@ -178,8 +166,7 @@ class DecisionNodes:
             said = {"stage": "approve", "ok": False, "findings": [answer.as_dict()]}
             refused = [dict(attempt) | said for attempt in passed]
             return Command(update={"attempts": refused}, goto="propose")
-        reason = "it passed, and was not approved"
-        kept = {"verdict": "kept", "source": None, "digest": None, "reason": reason}
+        kept = _ended("kept", "it passed, and was not approved")
         return Command(update=kept, goto=END)
 
     def apply(self, state: DecisionState, runtime: Runtime[Any]) -> Command[Any]:
@@ -204,8 +191,8 @@ class DecisionNodes:
             failed = {"stage": "apply", "ok": False, "findings": [said]}
             unbuilt.append(dict(best) | failed)
         if passed:
-            kept = {"verdict": "kept", "source": None, "digest": None}
-            kept["reason"] = f"the strategy chose none of the {len(passed)} that passed"
+            reason = f"the strategy chose none of the {len(passed)} that passed"
+            kept = _ended("kept", reason)
             return Command(update={"attempts": unbuilt} | kept, goto=END)
         # A person is asked about the next best one.
         goto = "approve" if waiting else "propose"
@@ -263,4 +250,9 @@ def _kept(judged: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:
     if judged and judged[-1]["findings"]:
         finding = judged[-1]["findings"][0]
         reason += f", the last time by [{finding['rule']}] {finding['message']}"
-    return {"verdict": "kept", "source": None, "digest": None, "reason": reason}
+    return _ended("kept", reason)
+
+
+def _ended(verdict: str, reason: str) -> dict[str, Any]:
+    """The update that ends a decision without a source."""
+    return {"verdict": verdict, "source": None, "digest": None, "reason": reason}

@@ -62,6 +62,13 @@ _ROW: dict[str, Any] = {
 }
 
 
+# What the prompt of a decision shows as it was observed.
+_AS_OBSERVED = (
+    *("step", "total_steps", "steps_left", "steps_to_next_decision", "interval"),
+    *("decision", "decisions_left", "loss_fifths", "gradient_norm", "gradient_clip"),
+    *("gradient_norm_fifths", "validation_error", "source"),
+)
+
 Vocabulary = Literal["short", "full"]
 """How a prompt says what a source may use: in sentences, or name by name."""
 
@@ -144,27 +151,15 @@ def render_update(
     return _render(
         "update.md",
         folder,
-        step=observation.step,
-        total_steps=observation.total_steps,
-        steps_left=observation.steps_left,
-        steps_to_next_decision=observation.steps_to_next_decision,
-        interval=observation.interval,
-        decision=observation.decision,
-        decisions_left=observation.decisions_left,
+        **{name: getattr(observation, name) for name in _AS_OBSERVED},
         losses=observation.losses[:MOST_LOSSES],
-        loss_fifths=observation.loss_fifths,
-        gradient_norm=observation.gradient_norm,
-        gradient_norm_fifths=observation.gradient_norm_fifths,
-        gradient_clip=observation.gradient_clip,
         validation_losses=observation.validation_losses[-MOST_VALIDATION_LOSSES:],
-        validation_error=observation.validation_error,
         learning_rates=observation.learning_rates[:MOST_GROUPS],
         schedule=_schedule(observation),
         history=history[-MOST_HISTORY:],
         history_left_out=max(0, len(history) - MOST_HISTORY),
         last=last,
         verdicts=_VERDICTS,
-        source=observation.source,
         reasoning=reasoning == "first",
         base_optimizer=_base_optimizer(observation),
     )
@@ -189,17 +184,11 @@ def render_repair(
     shown = []
     for attempt in attempts:
         findings = list(attempt.get("findings") or ())
-        shown.append(
-            {
-                "stage": attempt.get("stage", ""),
-                "findings": findings[:MOST_FINDINGS],
-                "findings_left_out": max(0, len(findings) - MOST_FINDINGS),
-                "losses": list(attempt.get("losses") or ())[:MOST_LOSSES],
-                "incumbent_losses": list(attempt.get("incumbent_losses") or ())[
-                    :MOST_LOSSES
-                ],
-            }
-        )
+        told = {"stage": attempt.get("stage", ""), "findings": findings[:MOST_FINDINGS]}
+        told["findings_left_out"] = max(0, len(findings) - MOST_FINDINGS)
+        for losses in ("losses", "incumbent_losses"):
+            told[losses] = list(attempt.get(losses) or ())[:MOST_LOSSES]
+        shown.append(told)
     return _render(
         "repair.md", folder, attempts=shown, tries_left=tries_left, stages=_STAGES
     )
@@ -291,9 +280,7 @@ def check_folder(folder: str | Path, names: Sequence[str] = NAMES) -> Path:
             f"prompts folder {str(path)!r} is not a folder; pass one that holds any of"
             f" {', '.join(names)}"
         )
-    unknown = sorted(
-        entry.name for entry in path.glob("*.md") if entry.name not in names
-    )
+    unknown = sorted({entry.name for entry in path.glob("*.md")} - {*names})
     if unknown:
         raise BriefError(
             f"prompts folder {str(path)!r} holds {unknown[0]!r}, which overrides"
