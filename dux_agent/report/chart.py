@@ -2,10 +2,9 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dux_agent.report.axis import Axis, axis_of
-from dux_agent.report.thinning import Bucket
 
 Points = Sequence[tuple[float, float]]
 
@@ -139,18 +138,25 @@ def series(
     return Line(name, path_of(points, across, up), tuple(placed) if dots else ())
 
 
-def bucket_series(name: str, buckets: Sequence[Bucket], across: Axis, up: Axis) -> Line:
-    """A line through the means, and the band from lows to highs where they differ."""
-    band = ""
-    if any(bucket.high > bucket.low for bucket in buckets):
-        band = band_of(
-            [(each.step, each.low) for each in buckets],
-            [(each.step, each.high) for each in buckets],
-            across,
-            up,
-        )
-    path = path_of([(each.step, each.mean) for each in buckets], across, up)
-    return Line(name, path, (), band)
+def banded(
+    name: str,
+    rows: Sequence[tuple[float, float, float, float]],
+    across: Axis,
+    up: Axis,
+    *,
+    dots: bool = False,
+) -> Line:
+    """A line through the middles, and the band from lows to highs where they differ.
+
+    Args:
+        rows: `(x, low, middle, high)` each.
+        dots: the middles are marked.
+    """
+    line = series(name, [(x, mean) for x, _, mean, _ in rows], across, up, dots=dots)
+    if not any(high > low for _, low, _, high in rows):
+        return line
+    low, high = ([(row[0], row[at]) for row in rows] for at in (1, 3))
+    return replace(line, band=band_of(low, high, across, up))
 
 
 def ticks_of(axis: Axis, least: float) -> tuple[tuple[float, str], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dux_agent.formatting import loss_text, model_title, plural, seconds_text
-from dux_agent.report.chart import Chart, Line, Size, axes_of, band_of, chart, series
+from dux_agent.report.chart import Chart, Size, axes_of, banded, chart
 from dux_agent.report.comparison import (
     MEASURES,
     Group,
@@ -86,28 +86,22 @@ def _chart(
     courses: dict[str, list[tuple[int, Spread]]], styles: dict[str, str], size: Size
 ) -> Chart:
     size = Size(size.width, size.height, size.left, size.right)
-    placed = [(at, each) for points in courses.values() for at, each in points]
-    losses = [each.mean for _, each in placed]
-    # A band may reach below 0, where a logarithmic axis has no place: the lowest
-    # loss bounds it.
-    losses += [max(each.mean - each.deviation, each.low) for _, each in placed]
-    losses += [each.mean + each.deviation for _, each in placed]
-    across, up = axes_of(size, [float(at) for at, _ in placed], losses)
-    lines: list[Line] = []
-    for name, points in courses.items():
-        low = [(float(at), _lower(each)) for at, each in points]
-        high = [(float(at), each.mean + each.deviation) for at, each in points]
-        mean = [(float(at), each.mean) for at, each in points]
-        line = series(styles[name], mean, across, up)
-        band = ""
-        if any(each.deviation > 0 for _, each in points):
-            band = band_of(low, high, across, up)
-        lines.append(Line(line.name, line.path, line.dots, band))
+    rows = [_row_of(point) for points in courses.values() for point in points]
+    losses = [loss for row in rows for loss in row[1:]]
+    across, up = axes_of(size, [row[0] for row in rows], losses)
+    lines = [
+        banded(styles[name], list(map(_row_of, points)), across, up, dots=True)
+        for name, points in courses.items()
+    ]
     return chart(size, across, up, reversed(lines), x_name="epoch")
 
 
-def _lower(spread: Spread) -> float:
-    return max(spread.mean - spread.deviation, spread.low)
+def _row_of(point: tuple[int, Spread]) -> tuple[float, float, float, float]:
+    # A band may reach below 0, where a logarithmic axis has no place: the lowest
+    # loss bounds it.
+    at, each = point
+    low, high = max(each.mean - each.deviation, each.low), each.mean + each.deviation
+    return float(at), low, each.mean, high
 
 
 def _label(groups: Sequence[Group], measure: str, name: str) -> str:

@@ -1,6 +1,6 @@
 """What the page says of one decision: a `DecisionStory` made into plain values."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dux_agent.formatting import (
@@ -162,15 +162,9 @@ def _findings(one: ProposalTold, told: Told) -> list[View]:
     for finding in one.findings[:_MOST_FINDINGS]:
         at = finding.line
         text = lines[at - 1].strip() if at and at <= len(lines) else ""
-        found.append(
-            {
-                "line": "" if at is None else at,
-                "rule": told.sentence(finding.rule),
-                "message": told.sentence(finding.message),
-                "instead": told.sentence(finding.instead),
-                "text": text[:160],
-            }
-        )
+        names = ("rule", "message", "instead")
+        said: View = {name: told.sentence(getattr(finding, name)) for name in names}
+        found.append(said | {"line": "" if at is None else at, "text": text[:160]})
     return found
 
 
@@ -193,13 +187,7 @@ def _difference(decision: DecisionStory, one: ProposalTold, told: Told) -> View:
         view["diff_note"] = "It is the incumbent's own source."
     most = max(20, told.most // 25)
     view["diff"] = [
-        {
-            "kind": line.kind,
-            "old": line.old,
-            "new": line.new,
-            "text": line.text[:_LINE_CHARACTERS],
-        }
-        for line in lines[:most]
+        replace(line, text=line.text[:_LINE_CHARACTERS]) for line in lines[:most]
     ]
     if len(lines) > most:
         view["diff_note"] = _left_out(len(lines), most, "line")
@@ -214,16 +202,14 @@ def _stages(decision: DecisionStory) -> tuple[list[View], str]:
     for stage in decision.stages:
         width = 1000 * stage.seconds / total
         label = f"{stage.name} {seconds_text(stage.seconds)}"
-        segments.append(
-            {
-                "kind": stage.name.replace(" ", "-"),
-                "x": round(at, 2),
-                "width": round(width, 2),
-                "label": label,
-            }
-        )
+        segments.append(segment(stage.name.replace(" ", "-"), at, width, label))
         at += width
     return segments, ", ".join(str(each["label"]) for each in segments)
+
+
+def segment(kind: str, x: float, width: float, label: str) -> View:
+    """A part of a bar that is 1,000 units wide."""
+    return {"kind": kind, "x": round(x, 2), "width": round(width, 2), "label": label}
 
 
 def _costs(decision: DecisionStory, prices: Prices) -> list[View]:

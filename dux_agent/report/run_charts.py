@@ -9,7 +9,7 @@ from dux_agent.report.chart import (
     Mark,
     Size,
     axes_of,
-    bucket_series,
+    banded,
     chart,
     series,
 )
@@ -61,7 +61,8 @@ def _losses(run: RunHistory, size: Size) -> Chart:
         if points
     ]
     if buckets:
-        lines.insert(0, bucket_series("train", buckets, across, up))
+        rows = [(each.step, each.low, each.mean, each.high) for each in buckets]
+        lines.insert(0, banded("train", rows, across, up))
     return chart(
         size,
         across,
@@ -100,15 +101,9 @@ def _marks(decisions: Iterable[DecisionStory], across: Axis) -> list[Mark]:
         marks.append(Mark(decision.number, verdict, x, 16.0 if room else None, label))
         if decision.rolled_back_at is not None:
             told = f"decision {decision.number} rolled back at step "
-            marks.append(
-                Mark(
-                    decision.number,
-                    "rollback",
-                    round(across.place(decision.rolled_back_at), 1),
-                    None,
-                    f"{told}{decision.rolled_back_at}",
-                )
-            )
+            told, x = f"{told}{decision.rolled_back_at}", decision.rolled_back_at
+            at = round(across.place(x), 1)
+            marks.append(Mark(decision.number, "rollback", at, None, told))
     return marks
 
 

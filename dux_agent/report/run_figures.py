@@ -12,34 +12,21 @@ def figures_of(run: RunHistory, prices: Prices) -> list[View]:
     """A name, a value and a note each."""
     figures = _losses(run)
     verdicts = Counter(each.verdict.replace("_", " ") for each in run.decisions)
-    figures.append(
-        {
-            "name": "decisions",
-            "value": f"{len(run.decisions):,}",
-            "note": ", ".join(
-                f"{count} {name[:40]}" for name, count in verdicts.items()
-            ),
-        }
-    )
+    note = ", ".join(f"{count} {name[:40]}" for name, count in verdicts.items())
+    figures.append(figure("decisions", f"{len(run.decisions):,}", note))
     if run.went_back:
         back = run.went_back[-1]
-        figures.append(
-            {
-                "name": "rollbacks",
-                "value": f"{len(run.went_back):,}",
-                "note": f"the last at step {back.step:,}: {went_back_text(back)}",
-            }
-        )
+        note = f"the last at step {back.step:,}: {went_back_text(back)}"
+        figures.append(figure("rollbacks", f"{len(run.went_back):,}", note))
+    length = seconds_text(run.ended - run.began)
     deciding = sum(each.seconds or 0.0 for each in run.decisions)
-    figures.append(
-        {
-            "name": "time",
-            "value": seconds_text(run.ended - run.began),
-            "note": f"{seconds_text(deciding)} of it deciding",
-        }
-    )
-    figures.append(_tokens(run, prices))
-    return figures
+    figures.append(figure("time", length, f"{seconds_text(deciding)} of it deciding"))
+    return [*figures, _tokens(run, prices)]
+
+
+def figure(name: str, value: str, note: str) -> View:
+    """One figure at the head of a page."""
+    return {"name": name, "value": value, "note": note}
 
 
 def _losses(run: RunHistory) -> list[View]:
@@ -47,22 +34,18 @@ def _losses(run: RunHistory) -> list[View]:
     figures = []
     if run.epochs:
         last = run.epochs[-1]
-        beside = _at(run.control, last.number)
+        beside = next((e for e in run.control if e.number == last.number), None)
         for name, kind in (("test loss", "test"), ("validation loss", "val")):
             figures.append(_figure(f"last {name}", last, beside, kind))
         best = run.best_epoch
         if best is not None:
             note = f"of epoch {best.number}; their test loss {loss_text(best.test)}"
             value = f"validation loss {loss_text(best.val)}"
-            figures.append({"name": "best weights", "value": value, "note": note})
+            figures.append(figure("best weights", value, note))
     elif run.losses:
-        figures.append(
-            {
-                "name": "last training loss",
-                "value": loss_text(run.losses[-1][1]),
-                "note": f"at step {run.losses[-1][0]:,}",
-            }
-        )
+        step, loss = run.losses[-1]
+        note = f"at step {step:,}"
+        figures.append(figure("last training loss", loss_text(loss), note))
     return figures
 
 
@@ -77,12 +60,9 @@ def _tokens(run: RunHistory, prices: Prices) -> View:
         note = f"{tokens:,} tokens in {plural(calls, 'call')}"
         if why:
             note += f"; {why}"
-        return {"name": "money", "value": value, "note": note}
-    return {
-        "name": "tokens",
-        "value": f"{tokens:,}" if tokens else "unknown",
-        "note": f"{plural(calls, 'call')}; money {money}",
-    }
+        return figure("money", value, note)
+    value = f"{tokens:,}" if tokens else "unknown"
+    return figure("tokens", value, f"{plural(calls, 'call')}; money {money}")
 
 
 def _figure(
@@ -93,7 +73,7 @@ def _figure(
     theirs = getattr(beside, kind) if beside is not None else None
     if theirs is not None:
         note = f"control {loss_text(theirs)}{change_text(ours, theirs)}"
-    return {"name": name, "value": loss_text(ours), "note": note}
+    return figure(name, loss_text(ours), note)
 
 
 def change_text(ours: float | None, theirs: float | None) -> str:
@@ -108,7 +88,3 @@ def change_text(ours: float | None, theirs: float | None) -> str:
     if not abs(change) < 1e6:
         return ""
     return f": {abs(change):.1f} % {'below' if change <= 0 else 'above'} it"
-
-
-def _at(epochs: tuple[EpochLosses, ...], number: int) -> EpochLosses | None:
-    return next((each for each in epochs if each.number == number), None)

@@ -12,7 +12,7 @@ from dux_agent.formatting import (
     verdict_class,
     went_back_text,
 )
-from dux_agent.report.decision_view import Told, View, view_of
+from dux_agent.report.decision_view import Told, View, segment, view_of
 from dux_agent.report.money import Prices
 from dux_agent.report.run_charts import MOST_POINTS, WIDE, loss_charts
 from dux_agent.report.run_figures import figures_of
@@ -162,9 +162,7 @@ def _timeline(run: RunHistory) -> View | None:
         x = 1000 * (start - run.began) / length
         width = 1000 * max(end - start, 0.0) / length
         told = f"{label}, {seconds_text(end - start)}"
-        segments.append(
-            {"kind": kind, "x": round(x, 2), "width": round(width, 2), "label": told}
-        )
+        segments.append(segment(kind, x, width, told))
 
     began = run.agent_began or run.ended
     if run.control:

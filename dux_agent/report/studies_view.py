@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from dux_agent.formatting import plural, seconds_text
-from dux_agent.report.chart import Chart, Line, Size, axes_of, band_of, chart, series
+from dux_agent.report.chart import Chart, Size, axes_of, banded, chart, series
 from dux_agent.report.comparison import Spread, spread_of
 from dux_agent.report.links import own_page
 from dux_agent.report.money import Prices, money_text
@@ -69,33 +69,20 @@ def _best(
     most = max((len(course) for course in courses), default=0)
     maximize = groups[0].studies[0].plan.maximize
     beside = random_band(control, most, maximize)
-    placed = [(at, each) for course in courses for at, each in course]
-    values = [y for _, each in placed for y in _ends(each)]
-    values += [y for each in beside for y in each[1:]]
-    across, up = axes_of(size, [0.0, *(float(at) for at, _ in placed)], values)
-    lines: list[Line] = []
-    if beside:
-        low, mean, high = ([(each[0], each[n]) for each in beside] for n in (1, 2, 3))
-        line = series("control-val", mean, across, up, dots=False)
-        lines.append(Line(line.name, line.path, (), band_of(low, high, across, up)))
-    for style, course in zip(styles, courses, strict=True):
-        mean = [(float(at), each.mean) for at, each in course]
-        line = series(style, mean, across, up, dots=False)
-        area = ""
-        if any(each.deviation > 0 for _, each in course):
-            low = [(float(at), _ends(each)[0]) for at, each in course]
-            high = [(float(at), _ends(each)[1]) for at, each in course]
-            area = band_of(low, high, across, up)
-        lines.append(Line(line.name, line.path, (), area))
+    drawn = [("control-val", beside)] if beside else []
+    drawn += zip(styles, ([*map(_row_of, each)] for each in courses), strict=True)
+    values = [y for _, rows in drawn for row in rows for y in row[1:]]
+    places = [float(at) for course in courses for at, _ in course]
+    across, up = axes_of(size, [0.0, *places], values)
+    lines = [banded(style, rows, across, up) for style, rows in drawn]
     return chart(size, across, up, lines, x_name="evaluation")
 
 
-def _ends(spread: Spread) -> tuple[float, float]:
+def _row_of(point: tuple[int, Spread]) -> tuple[float, float, float, float]:
     # A band that reached beyond what was seen would reach beyond a logarithmic axis.
-    return (
-        max(spread.mean - spread.deviation, spread.low),
-        min(spread.mean + spread.deviation, spread.high),
-    )
+    at, each = point
+    low = max(each.mean - each.deviation, each.low)
+    return float(at), low, each.mean, min(each.mean + each.deviation, each.high)
 
 
 def _trajectories(groups: Sequence[StudyGroup], styles: Sequence[str]) -> list[View]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dux_agent.report.chart import Chart, Line, Size, axes_of, band_of, chart, series
+from dux_agent.report.chart import Chart, Line, Size, axes_of, banded, chart, series
 from dux_agent.report.study_groups import finite
 from dux_agent.tuning.reading import StudyTold
 from dux_agent.tuning.study import Trial
@@ -84,17 +84,7 @@ def _best(told: StudyTold, size: Size) -> Chart:
     numbers = [0.0, *(x for x, _ in points), *(each[0] for each in bands)]
     values = [y for _, y in so_far + points] + [y for b in bands for y in b[1:]]
     across, up = axes_of(size, numbers, values)
-    lines = []
-    if bands:
-        mean = [(x, middle) for x, _, middle, _ in bands]
-        area = band_of(
-            [(x, low) for x, low, _, _ in bands],
-            [(x, high) for x, _, _, high in bands],
-            across,
-            up,
-        )
-        line = series("control-val", mean, across, up, dots=False)
-        lines.append(Line(line.name, line.path, (), area))
+    lines = [banded("control-val", bands, across, up)] if bands else []
     lines.append(Line("test", "", series("test", points, across, up).dots))
     lines.append(series("val", so_far, across, up, dots=False))
     return chart(size, across, up, lines, x_name="evaluation")

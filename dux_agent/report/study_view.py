@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from dux_agent.formatting import plural, seconds_text, study_model_title
+from dux_agent.report.run_figures import figure as headed
 from dux_agent.report.study_charts import best_charts, parallel
 from dux_agent.run_folder.trace import plain
 from dux_agent.showing import one_line
@@ -68,26 +69,26 @@ def _figures(told: StudyTold) -> list[View]:
     figures = []
     if best is not None:
         note = f"trial {best.number}, by {best.by}"
-        figures.append(_figure("best value", figure(best.value), note))
+        figures.append(headed("best value", figure(best.value), note))
         if isinstance(best.report, dict):
             numbers = [e for e in best.report.items() if isinstance(e[1], int | float)]
             for name, value in numbers[:4]:
                 words = one_line(str(name).replace("_", " "), 40)
-                figures.append(_figure(words, figure(value), "of that trial"))
+                figures.append(headed(words, figure(value), "of that trial"))
     if control is not None:
         note = f"{plural(len(told.control), 'trial')} from the same defaults"
-        figures.append(_figure("random search", figure(control.value), note))
+        figures.append(headed("random search", figure(control.value), note))
     failed = sum(trial.value is None for trial in told.over)
     fallback = sum(trial.by == "fallback" for trial in told.over)
     found = sum(len(each.found) for each in told.trials)
     note = f"{failed} failed, {fallback} by fallback, {plural(found, 'finding')}"
-    figures.append(_figure("trials", str(len(told.over)), note))
+    figures.append(headed("trials", str(len(told.over)), note))
     tokens = told.usage.get("total_tokens", 0)
     calls = plural(int(told.usage.get("calls", 0)), "call")
-    figures.append(_figure("tokens", f"{int(tokens):,}", f"in {calls}"))
+    figures.append(headed("tokens", f"{int(tokens):,}", f"in {calls}"))
     spent = sum(trial.seconds for trial in told.over)
     length = seconds_text(told.ended - told.began)
-    figures.append(_figure("time", length, f"{seconds_text(spent)} of it evaluating"))
+    figures.append(headed("time", length, f"{seconds_text(spent)} of it evaluating"))
     return figures
 
 
@@ -97,10 +98,6 @@ def _noted(trial: Trial | None, most: int) -> list[str]:
     noted = report.get("optimizers") if isinstance(report, dict) else None
     listed = noted if isinstance(noted, list) else []
     return [one_line(f"optimizer {each}", most) for each in listed]
-
-
-def _figure(name: str, value: str, note: str) -> View:
-    return {"name": name, "value": value, "note": note}
 
 
 def _trial(one: TrialTold, told: StudyTold, most: int) -> View:
