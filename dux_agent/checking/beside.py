@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from operator import attrgetter
 
 from dux_agent.checking.folders import texts_in
 from dux_agent.checking.vetting import read_source
@@ -31,11 +32,9 @@ def files_beside(paths: Sequence[str]) -> list[SourceFile]:
             if isinstance(text, str)
         ]
     # A file that is named by itself as well is named.
-    return list({file.parts: file for file in sorted(found, key=_named)}.values())
-
-
-def _named(file: SourceFile) -> bool:
-    return file.named
+    return list(
+        {file.parts: file for file in sorted(found, key=attrgetter("named"))}.values()
+    )
 
 
 def wanted_beside(file: str, text: str) -> tuple[str, ...]:

@@ -118,13 +118,10 @@ class DecisionPorts:
         self.keep(source)
         report = check(source)
         if report.ok and report.digest in self.harmful:
-            finding = Finding(
-                "rolled_back",
-                None,
-                f"this very source was rolled back before: "
-                f"{self.harmful[report.digest]}",
-                "another rule, or the same with smaller steps",
-            )
+            said = "this very source was rolled back before: "
+            said += self.harmful[report.digest]
+            instead = "another rule, or the same with smaller steps"
+            finding = Finding("rolled_back", None, said, instead)
             report = CheckReport(False, report.digest, (finding,))
         return report
 
@@ -171,8 +168,6 @@ def as_callers_error(error: Exception) -> Exception:
     """What the dry run raised, as the error that the caller is to see."""
     from dux_sandbox.dry_runs.scratch import CannotClone
 
-    if isinstance(error, CannotClone):
-        return BadArgument(str(error))
-    if type(error) is ValueError:
+    if isinstance(error, CannotClone) or type(error) is ValueError:
         return BadArgument(str(error))
     return error

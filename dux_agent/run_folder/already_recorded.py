@@ -87,19 +87,16 @@ class AlreadyRecorded:
 
     def contradicts(self, event: Event) -> Event | None:
         """What the trace says instead of this `apply`, if it says something else."""
-        if event.kind != "apply":
-            return None
-        for recorded in self.of(event.decision, "apply"):
-            return recorded
-        return None
+        told = self.of(event.decision, "apply") if event.kind == "apply" else ()
+        return next(iter(told), None)
 
     def reply_to(self, decision: int, prompt: str) -> Event | None:
         """The recorded reply to a prompt of that digest; it stays where it is."""
-        for recorded in self.of(decision, "reply"):
-            body = recorded.body
-            if isinstance(body, ReplyEvent) and body.prompt == prompt:
-                return recorded
-        return None
+        replies = ((each.body, each) for each in self.of(decision, "reply"))
+        return next(
+            (r for b, r in replies if isinstance(b, ReplyEvent) and b.prompt == prompt),
+            None,
+        )
 
     def of(self, decision: int | None, kind: str) -> list[Event]:
         """What is recorded of a kind and decision, in order; it stays where it is."""

@@ -147,10 +147,7 @@ class Keeper:
         except OSError as error:
             if not self._warned:
                 self._warned = True
-                log.warning(
-                    "no checkpoint can be written in %s: %s. Training goes on.",
-                    self._folder,
-                    error,
-                )
+                said = "no checkpoint can be written in %s: %s. Training goes on."
+                log.warning(said, self._folder, error)
         ended = time.monotonic()
         self._due = ended + seconds_between(ended - began)

@@ -1,6 +1,7 @@
 """`dux replay DIR`: the same run again from its recorded replies, and what differs."""
 
 import math
+import operator
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -232,16 +233,12 @@ def _same_loss(one: Any, other: Any) -> bool:
     return repr(one) == repr(other)
 
 
-def _equal(one: Any, other: Any) -> bool:
-    return bool(one == other)
-
-
 def _differing(
     where: str,
     one: dict[str, Any] | None,
     other: dict[str, Any] | None,
     *,
-    same: Callable[[Any, Any], bool] = _equal,
+    same: Callable[[Any, Any], bool] = operator.eq,
 ) -> Iterator[Difference]:
     if one is None or other is None:
         there = ("missing", "there") if one is None else ("there", "missing")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -78,11 +78,7 @@ class BestWeights:
         """Plain data and tensors; empty before the first validation."""
         if self.best is None:
             return {}
-        return {
-            "step": self.best.step,
-            "loss": self.best.loss,
-            "weights": dict(self._weights),
-        }
+        return {**asdict(self.best), "weights": dict(self._weights)}
 
     def prepared(self, state: Mapping[str, Any]) -> BestWeights:
         """One with what `state_dict` gave.

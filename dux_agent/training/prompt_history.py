@@ -65,11 +65,8 @@ class PromptHistory:
         if self._open is None:
             return
         row, decision = self._open
-        row |= {
-            "verdict": decision.verdict,
-            "loss_fifths": loss_fifths,
-            "validation_loss": validation,
-        }
+        row |= {"verdict": decision.verdict, "loss_fifths": loss_fifths}
+        row["validation_loss"] = validation
         self._rows = [*self._rows, row][-_MOST_ROWS:]
         self._open = None
         loss = validation
@@ -102,12 +99,8 @@ class PromptHistory:
             self._talks = [*self._talks, _Talk(decision.number, copies)]
             if self.characters > self._most:
                 self._keep(self._most // 2, or_newest_of=self._most)
-        row = {
-            "decision": decision.number,
-            "step": decision.step,
-            "summary": summary_of(decision),
-        }
-        self._open = (row, decision)
+        row: dict[str, Any] = {"decision": decision.number, "step": decision.step}
+        self._open = (row | {"summary": summary_of(decision)}, decision)
 
     def shorten(self, *, to_rows: bool = False) -> bool:
         """The model has no room for so much talk: keep half of it, now and later.
@@ -161,7 +154,7 @@ class PromptHistory:
         own = [dict(each) for each in asked if each["role"] != "system"]
         with_rows = True
         while True:
-            messages = [*system, *self.before(own, prompts, with_rows=with_rows)]
+            messages = [*system, *self.before(own, prompts, with_rows)]
             over = room.over(messages)
             if over <= 0:
                 return messages
@@ -176,11 +169,7 @@ class PromptHistory:
                 raise room.too_little(messages)
 
     def before(
-        self,
-        asked: list[Message],
-        prompts: str | None = None,
-        *,
-        with_rows: bool = True,
+        self, asked: list[Message], prompts: str | None = None, with_rows: bool = True
     ) -> list[Message]:
         """Messages of this decision with those of earlier ones in front.
 

@@ -37,16 +37,10 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
     if len(layers) > _MOST_LAYERS:
         left_out = layers[_MOST_LAYERS - 1 :]
         kinds = sorted({layer["kind"] for layer in left_out})
-        layers = layers[: _MOST_LAYERS - 1]
-        layers.append(
-            {
-                "name": "...",
-                "kind": "more layers",
-                "detail": ", ".join(kinds)[:_DETAIL_CHARACTERS],
-                "parameters": {},
-                "count": sum(layer["count"] for layer in left_out),
-            }
-        )
+        more: Layer = {"name": "...", "kind": "more layers"}
+        more |= {"detail": ", ".join(kinds)[:_DETAIL_CHARACTERS], "parameters": {}}
+        more["count"] = sum(layer["count"] for layer in left_out)
+        layers = [*layers[: _MOST_LAYERS - 1], more]
     return {
         "kind": type(model).__name__,
         "parameters": sum(each.numel() for each in model.parameters()),

@@ -26,19 +26,16 @@ def unlawful(
 
 def _broken(source: str, settings: Settings) -> tuple[Finding, ...]:
     try:
-        return tuple(
-            findings_of(
-                try_laws(
-                    source,
-                    examples=0,
-                    skip=KEPT_BY_LIVE_OPTIMIZER,
-                    seed=settings.seed,
-                    seconds=settings.limits.seconds,
-                    limits=settings.limits,
-                    quick=True,
-                )
-            )
+        tried = try_laws(
+            source,
+            examples=0,
+            skip=KEPT_BY_LIVE_OPTIMIZER,
+            seed=settings.seed,
+            seconds=settings.limits.seconds,
+            limits=settings.limits,
+            quick=True,
         )
+        return tuple(findings_of(tried))
     except SourceRejected as error:
         return error.report.findings
     except UnknownTrait as error:

@@ -96,14 +96,9 @@ class CountedClosure:
         if self.error is not None:
             raise self.error
         if len(self.losses) >= self._most:
-            raise RuleFailed(
-                Finding(
-                    "closure",
-                    None,
-                    f"step called its closure more than {self._most} times",
-                    f"call closure() at most {self._most} times in one step",
-                )
-            )
+            said = f"step called its closure more than {self._most} times"
+            instead = f"call closure() at most {self._most} times in one step"
+            raise RuleFailed(Finding("closure", None, said, instead))
         try:
             with torch.enable_grad():
                 loss = self._closure()

@@ -6,6 +6,7 @@ import statistics
 from dux_sandbox.findings import Finding
 
 ACCEPT = ("finite", "harmless", "not_worse")
+WHERE_NOT_FINITE = "a smaller rate, an epsilon in every division, or clipping"
 
 # A loss may rise by half of its size over what the incumbent shows on the same
 # batch, and by six typical batch-to-batch changes. Warm-ups, cool-downs and a
@@ -28,14 +29,8 @@ def judge(
     """
     for index, loss in enumerate(losses):
         if not math.isfinite(loss):
-            return [
-                Finding(
-                    "nonfinite",
-                    None,
-                    f"the loss is {loss} after {index} steps",
-                    "a smaller rate, an epsilon in every division, or clipping",
-                )
-            ]
+            said = f"the loss is {loss} after {index} steps"
+            return [Finding("nonfinite", None, said, WHERE_NOT_FINITE)]
     if accept == "finite":
         return []
     noise = _noise(incumbent_losses)
@@ -45,28 +40,18 @@ def judge(
             reference = max(reference, incumbent_losses[index])
         bound = reference + _RISE * abs(reference) + _NOISES * noise
         if loss > bound:
-            return [
-                Finding(
-                    "harm",
-                    None,
-                    f"the loss rose from {losses[0]:.4g} to {loss:.4g} within {index} "
-                    f"steps (the incumbent on the same batch: {reference:.4g} or less)",
-                    "a smaller learning rate or a warm-up",
-                )
-            ]
+            said = (
+                f"the loss rose from {losses[0]:.4g} to {loss:.4g} within {index} "
+                f"steps (the incumbent on the same batch: {reference:.4g} or less)"
+            )
+            return [Finding("harm", None, said, "a smaller learning rate or a warm-up")]
     if accept == "not_worse" and incumbent_losses:
         mine = statistics.fmean(losses[-_LAST:])
         theirs = statistics.fmean(incumbent_losses[-_LAST:])
         if mine > theirs:
-            return [
-                Finding(
-                    "worse",
-                    None,
-                    f"the last {_LAST} losses are {mine:.5g} on average; the "
-                    f"incumbent's are {theirs:.5g}",
-                    "a rule that does at least as well within the dry run's steps",
-                )
-            ]
+            said = f"the last {_LAST} losses are {mine:.5g} on average; the incumbent's"
+            instead = "a rule that does at least as well within the dry run's steps"
+            return [Finding("worse", None, f"{said} are {theirs:.5g}", instead)]
     return []
 
 

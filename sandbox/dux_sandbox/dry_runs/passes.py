@@ -97,15 +97,10 @@ class Passes:
         except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
             if self._step == 0 and not self._in_step:
                 raise  # before any step of a rule: the caller's own error
-            raise RuleFailed(
-                Finding(
-                    "objective",
-                    None,
-                    f"after {self._step} steps the objective raised "
-                    f"{type(error).__name__}",
-                    "smaller steps that keep the model's outputs in range",
-                )
-            ) from error
+            raised = f"the objective raised {type(error).__name__}"
+            said = f"after {self._step} steps {raised}"
+            instead = "smaller steps that keep the model's outputs in range"
+            raise RuleFailed(Finding("objective", None, said, instead)) from error
         scalar_loss(loss, tensor=True)
         return loss
 

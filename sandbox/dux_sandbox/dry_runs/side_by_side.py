@@ -8,12 +8,13 @@ that hangs, crashes or eats memory harms nothing.
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import nn
 
-from dux_sandbox.dry_runs.acceptance import ACCEPT, judge
+from dux_sandbox.dry_runs.acceptance import ACCEPT, WHERE_NOT_FINITE, judge
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, running_of
 from dux_sandbox.dry_runs.passes import Objective
@@ -127,8 +128,7 @@ def in_slices(
         resting=still,
         sliced=sliced,
     )
-    shares = shares_of(optimizer.param_groups)
-    settled = settle or (lambda options: share_out(options, shares))
+    settled = settle or partial(share_out, shares=shares_of(optimizer.param_groups))
     followed = proposal_steps is not None and proposal_steps < steps
 
     def both() -> Slices[DryRunReport]:
@@ -136,10 +136,8 @@ def in_slices(
         if known is None:
             known = yield from trial.incumbent(running, limits)
         trial.steps = min(steps, proposal_steps or steps)
-        proposal = _try_proposal(
-            source, trial, limits, accept, list(known), settled, followed
-        )
-        return (yield from proposal)
+        given = (trial, limits, accept, list(known), settled, followed)
+        return (yield from _try_proposal(source, *given))
 
     with _no_process_left(followed=followed):
         report = yield from within(lambda: _gradients_of_its_own(live), both())
@@ -194,15 +192,10 @@ def _try_proposal(
             source, groups, limits=limits, seed=trial.seed, ahead=followed
         )
         if rule.requires_closure and not trial.closure:
-            raise RuleFailed(
-                Finding(
-                    "closure",
-                    None,
-                    "the rule requires a closure; this training loop passes none",
-                    "a rule that works from p.grad alone, with "
-                    "def step(self, closure=None):",
-                )
-            )
+            said = "the rule requires a closure; this training loop passes none"
+            wanted = "a rule that works from p.grad alone, with "
+            instead = f"{wanted}def step(self, closure=None):"
+            raise RuleFailed(Finding("closure", None, said, instead))
         for group, options in zip(groups, settle(rule.options), strict=True):
             group.update(options)
         rule.bind(groups)
@@ -237,13 +230,7 @@ def _try_proposal(
 def _not_finite(parameters: list[torch.Tensor]) -> list[Finding]:
     for index, parameter in enumerate(parameters):
         if not bool(torch.isfinite(parameter.detach()).all()):
-            return [
-                Finding(
-                    "nonfinite",
-                    None,
-                    f"parameter {index} of shape {tuple(parameter.shape)} holds NaN or "
-                    f"infinity after the dry run",
-                    "a smaller rate, an epsilon in every division, or clipping",
-                )
-            ]
+            which = f"parameter {index} of shape {tuple(parameter.shape)}"
+            said = f"{which} holds NaN or infinity after the dry run"
+            return [Finding("nonfinite", None, said, WHERE_NOT_FINITE)]
     return []
