@@ -19,6 +19,11 @@ _Task = Annotated[
         show_default=False,
     ),
 ]
+# What `dux_agent.tune` takes as it is given here.
+_AS_GIVEN = (
+    *("history", "reasoning", "direction", "noise", "control", "lm_first", "then"),
+    *("lm_share", "workers", "max_attempts", "prompts", "lm_timeout", "seed"),
+)
 _Many = Annotated[list[str] | None, typer.Option(show_default="none")]
 
 
@@ -164,6 +169,7 @@ def tune(
     Exit code 0: the whole budget was evaluated; 1: the model could not be had, and the
     study waits for --resume; 2: an argument cannot be meant.
     """
+    given = dict(locals())
     with one_line_errors():
         from dux_agent import arguments
         from dux_agent.runs.written import model_options
@@ -185,29 +191,17 @@ def tune(
             study = _new(
                 task,
                 param or (),
-                lm,
                 models,
-                run_dir,
-                on_trial,
-                use_defaults=defaults,
                 where={"code": code, "execution": execution},
-                budget=(5 if code else 10) if budget is None else budget,
-                history=history,
-                reasoning=reasoning,
+                use_defaults=defaults,
+                lm=None if lm == "none" else lm,
+                run_dir=run_dir,
+                on_trial=on_trial,
                 free=free,
-                direction=direction,
-                noise=noise,
-                control=control,
-                lm_first=lm_first,
-                then=then,
-                lm_share=lm_share,
-                workers=workers,
+                budget=(5 if code else 10) if budget is None else budget,
                 trial_seconds=seconds if trial_seconds is None else trial_seconds,
                 trial_bytes=_bytes(most if trial_memory is None else trial_memory),
-                max_attempts=max_attempts,
-                prompts=prompts,
-                lm_timeout=lm_timeout,
-                seed=seed,
+                **{name: given[name] for name in _AS_GIVEN},
             )
         print_study(Console(), study)
         if not study.complete:
@@ -250,13 +244,11 @@ def _defaults(found: Any, space: Any) -> Any:
 def _new(
     task: str | None,
     params: Any,
-    lm: str,
     models: dict[str, Any],
-    run_dir: Path | None,
-    on_trial: Any,
     *,
-    use_defaults: bool,
     where: dict[str, Any],
+    use_defaults: bool,
+    run_dir: Path | None,
     **options: Any,
 ) -> Any:
     from dux_agent.tuning.objectives import find
@@ -272,10 +264,8 @@ def _new(
     return run_study(
         found.objective,
         space,
-        lm=None if lm == "none" else lm,
         **models,
         run_dir=run_dir or free_run_dir(task.replace(":", "-"), options["seed"]),
-        on_trial=on_trial,
         name=found.name,
         task=found.task,
         defaults=_defaults(found, space) if use_defaults else (),

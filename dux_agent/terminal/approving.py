@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
-from dux_agent.terminal.decision_text import clean_lines
+from dux_agent.terminal.decision_text import clean_lines, print_diff
 from dux_agent.terminal.progress import TrainingDisplay
 
-_STYLES = {"+": "green", "-": "red", "@": "cyan"}
 _QUESTION = "Let it go live? [y/n, or what to do otherwise] "
 
 
@@ -23,9 +21,7 @@ class Person:
     def __call__(self, proposal: Mapping[str, Any]) -> bool | str:
         """Yes, no, or a text for the language model; no where nobody answers."""
         with self._display.standing_still():
-            for line in clean_lines(str(proposal["diff"])):
-                styled = Text(line, style=_STYLES.get(line[:1], ""))
-                self._console.print(styled, soft_wrap=True)
+            print_diff(self._console, clean_lines(str(proposal["diff"])))
             for name in ("losses", "incumbent_losses"):
                 losses = ", ".join(f"{loss:.4g}" for loss in proposal[name])
                 words = name.replace("_", " ")

@@ -146,10 +146,8 @@ def print_summary(console: Console, vetted: Sequence[Vetted]) -> None:
     say(console, f"{files}, {classes} optimizers: {told}")
     for one in vetted:
         if one.fixed is not None and one.fixed.target is not None:
-            say(
-                console,
-                one_line(f"written to {one.fixed.target}: {one.fixed.compared}"),
-            )
+            told = f"written to {one.fixed.target}: {one.fixed.compared}"
+            say(console, one_line(told))
         elif one.fixed is not None and one.fixed.trouble:
             say(console, one_line(f"{one.file}: not rewritten: {one.fixed.trouble}"))
     if counts["refused"] or counts["script"]:

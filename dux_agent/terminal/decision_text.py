@@ -2,7 +2,7 @@
 
 import difflib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from dux_agent.formatting import loss_text
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_history.records import DecisionStory
 from dux_agent.showing import one_line
+from dux_agent.terminal.report_text import say
 from dux_agent.terminal.tables import plain_table, verdict_text
 from dux_graphs.events import (
     ApplyEvent,
@@ -81,7 +82,7 @@ def _title(console: Console, text: str) -> None:
 
 def _plain(console: Console, lines: Sequence[str]) -> None:
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        say(console, line)
 
 
 def _usage_text(usage: Mapping[str, float]) -> str:
@@ -150,5 +151,10 @@ def _print_diff(console: Console, source: str, decision: DecisionStory) -> None:
         decision.digest[:12],
         lineterm="",
     )
+    print_diff(console, lines)
+
+
+def print_diff(console: Console, lines: Iterable[str]) -> None:
+    """A unified diff, its signs in colours."""
     for line in lines:
         console.print(Text(line, style=_STYLES.get(line[:1], "")), soft_wrap=True)

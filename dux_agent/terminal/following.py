@@ -18,6 +18,7 @@ from dux_agent.run_folder.trace import Event, whole
 from dux_agent.run_history.reading import SourceOf, story_of
 from dux_agent.run_history.summary import summary
 from dux_agent.showing import one_line
+from dux_agent.terminal.report_text import say
 from dux_agent.terminal.tables import trace_table, went_back_table
 from dux_graphs.events import ApplyEvent, ErrorEvent
 from dux_graphs.plain_json import MOST_BYTES
@@ -126,4 +127,4 @@ def _say(console: Console, event: Event, source_of: SourceOf) -> None:
         where = "" if event.decision is None else f"decision {event.decision}: "
         text = f"{where}error {body.message}"
     if text:
-        console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+        say(console, one_line(text))

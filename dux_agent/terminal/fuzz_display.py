@@ -17,6 +17,7 @@ from dux_agent.checking.fuzzing import Fuzzed, fuzz
 from dux_agent.errors import BadArgument
 from dux_agent.showing import one_line
 from dux_agent.terminal.decision_text import clean_lines
+from dux_agent.terminal.report_text import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,26 +60,22 @@ def print_fuzzed(console: Console, fuzzed: Fuzzed) -> None:
         head.append(f"  (declares {one_line(', '.join(fuzzed.traits))})")
     console.print(head, soft_wrap=True)
     for finding in fuzzed.findings:
-        _say(console, f"  {one_line(str(finding))}")
+        say(console, f"  {one_line(str(finding))}")
     if fuzzed.golden is not None:
-        _say(console, f"  golden: {one_line(fuzzed.golden.message)}")
+        say(console, f"  golden: {one_line(fuzzed.golden.message)}")
     for result in fuzzed.results:
         if result.verdict in ("broken", "relaxed"):
-            _say(console, f"  {result.name}: {one_line(result.message)}")
+            say(console, f"  {result.name}: {one_line(result.message)}")
     unjudged: dict[str, list[str]] = {}
     for result in fuzzed.results:
         if result.verdict == "unjudged":
             unjudged.setdefault(result.message, []).append(result.name)
     for message, names in unjudged.items():
-        _say(console, f"  {', '.join(names)}: {one_line(message)}")
+        say(console, f"  {', '.join(names)}: {one_line(message)}")
     for result in fuzzed.results:
         if result.example and not result.ok:
-            _say(console, f"\n# --- {result.name}: {one_line(result.message)}")
-            _say(console, "\n".join(clean_lines(result.example)))
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(Text(text), soft_wrap=True)
+            say(console, f"\n# --- {result.name}: {one_line(result.message)}")
+            say(console, "\n".join(clean_lines(result.example)))
 
 
 def _check_traits(file: str, rule: RuleText) -> None:

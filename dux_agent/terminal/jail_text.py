@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.showing import one_line
+from dux_agent.terminal.report_text import say
 from dux_agent.terminal.tables import plain_table
 from dux_sandbox.jailed_programs import LAYERS
 
@@ -58,7 +59,7 @@ def print_jail(console: Console, seen: Witnessed) -> None:
     if seen.tried:
         _print_tried(console, seen)
     for line in _summary(seen):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(console, line)
 
 
 def _print_tried(console: Console, seen: Witnessed) -> None:

@@ -27,15 +27,13 @@ if TYPE_CHECKING:
 
 def say(console: Console, text: str) -> None:
     # Never wrapped or coloured: people copy paths and figures, scripts read them.
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(Text(text), soft_wrap=True)
 
 
 def print_result(console: Console, result: Result) -> None:
     """A finished run: losses, decisions, what it came to, where it is recorded."""
-    say(
-        console,
-        f"{result.task}, seed {result.seed}, model: {model_title(result.model_name)}",
-    )
+    model = model_title(result.model_name)
+    say(console, f"{result.task}, seed {result.seed}, model: {model}")
     console.print(epochs_table(result.epochs, result.control))
     console.print(decisions_table(result.changes))
     applied = sum(change.decision.verdict == "applied" for change in result.changes)
@@ -127,8 +125,5 @@ def print_replay(console: Console, replay: Replay) -> None:
     if replay.strangers:
         what += f"; {plural(replay.strangers, 'prompt')} read otherwise"
     count = len(replay.differences)
-    say(
-        console,
-        f"compared {what}: "
-        + (plural(count, "difference") if count else "the same to the last bit"),
-    )
+    ended = plural(count, "difference") if count else "the same to the last bit"
+    say(console, f"compared {what}: {ended}")

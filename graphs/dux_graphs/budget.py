@@ -66,10 +66,7 @@ class Budget:
             if value is None:
                 continue
             if not _is_number(value) or not value > 0:
-                raise BudgetError(
-                    f"budget holds {name!r}: {value!r}; any of {', '.join(LIMITS)} "
-                    f"with a number above 0 was wanted; mend it or leave it out."
-                )
+                raise _no_limit(name, value)
             self.limits[name] = value
         self.spent: dict[str, float] = dict.fromkeys(LIMITS, 0)
         self._seen: dict[str, _Seen] = {}
@@ -96,10 +93,7 @@ class Budget:
             )
         for name, value in budget.items():
             if name not in LIMITS or value is None:
-                raise BudgetError(
-                    f"budget holds {name!r}: {value!r}; any of {', '.join(LIMITS)} "
-                    f"with a number above 0 was wanted; mend it or leave it out."
-                )
+                raise _no_limit(name, value)
         return cls(**budget)
 
     def exhausted(self) -> str | None:
@@ -179,11 +173,8 @@ class Budget:
         coming = _FIRST_REPLY
         if seen.replies:
             coming = math.ceil(seen.tokens_out / seen.replies)
-        return {
-            "input_tokens": going,
-            "output_tokens": coming,
-            "total_tokens": going + coming,
-        }
+        told = {"input_tokens": going, "output_tokens": coming}
+        return told | {"total_tokens": going + coming}
 
     def usual(self, model: str, characters: int) -> dict[str, int]:
         """Tokens of a call as they have been, or of a prompt of that length."""
@@ -227,6 +218,13 @@ class Budget:
             self.spent, self._seen = spent, seen
 
         return take_over
+
+
+def _no_limit(name: Any, value: Any) -> BudgetError:
+    return BudgetError(
+        f"budget holds {name!r}: {value!r}; any of {', '.join(LIMITS)} with a number "
+        f"above 0 was wanted; mend it or leave it out."
+    )
 
 
 def amount(name: str, value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from dux_graphs.events import EventBody
@@ -128,9 +128,10 @@ class Archive:
         digest = attempt["digest"]
         applied = attempt["ok"] and self._applied.get(decision) == digest
         lived = self.intervals.get(decision, ((), None)) if applied else ((), None)
+        source = self.sources.get(digest) or self._source_of(digest) or ""
+        place_of = {"try": number[0], "candidate": number[1], "source": source}
         return outcome_of(
-            {**attempt, "try": number[0], "candidate": number[1]},
-            source=self.sources.get(digest) or self._source_of(digest) or "",
+            {**attempt, **place_of},
             decision=decision,
             step=self.steps.get(decision, 0),
             applied=applied,
@@ -143,36 +144,34 @@ class Archive:
 _OF_THE_CALL = ("parents", "model", "usage")
 
 
+# Of a proposal that was not applied, or not yet.
+_NO_FATE: dict[str, Any] = {"applied": False, "live_losses": ()}
+_NO_FATE |= {"validation": None, "rolled_back": False}
+
+
 def outcome_of(
-    attempt: Mapping[str, Any],
-    *,
-    decision: int,
-    step: int,
-    source: str | None = None,
-    applied: bool = False,
-    live_losses: Sequence[float] = (),
-    validation: float | None = None,
-    rolled_back: bool = False,
+    attempt: Mapping[str, Any], *, decision: int, step: int, **fate: Any
 ) -> Outcome:
-    """An attempt as strategies are shown it."""
+    """An attempt as strategies are shown it.
+
+    Args:
+        fate: what became of it when it was live, by the names of `Outcome`.
+    """
     return Outcome(
         digest=attempt["digest"],
-        source=attempt["source"] if source is None else source,
+        source=attempt["source"],
         parents=tuple(attempt.get("parents", ())),
         stage=attempt["stage"],
         ok=attempt["ok"],
         findings=tuple(attempt["findings"]),
         dry_run_losses=tuple(map(float, attempt.get("losses", ()))),
         incumbent_losses=tuple(map(float, attempt.get("incumbent_losses", ()))),
-        applied=applied,
-        live_losses=tuple(live_losses),
-        validation=validation,
-        rolled_back=rolled_back,
         step=step,
         cost=dict(attempt.get("usage") or {}),
         decision=decision,
         number=(attempt["try"], attempt["candidate"]),
         model=attempt.get("model") or "",
+        **_NO_FATE | fate,
     )
 
 
