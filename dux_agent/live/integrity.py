@@ -18,19 +18,12 @@ Closure = Callable[[], Any]
 
 
 _HOOK_TABLES = (
-    "_global_forward_hooks",
-    "_global_forward_pre_hooks",
-    "_global_backward_hooks",
-    "_global_backward_pre_hooks",
-    "_global_buffer_registration_hooks",
-    "_global_module_registration_hooks",
-    "_global_parameter_registration_hooks",
+    *("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks"),
+    *("_global_backward_pre_hooks", "_global_buffer_registration_hooks"),
+    *("_global_module_registration_hooks", "_global_parameter_registration_hooks"),
 )
 _MODULE_TABLES = (
-    "_forward_hooks",
-    "_forward_pre_hooks",
-    "_backward_hooks",
-    "_backward_pre_hooks",
+    *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
 )
 
 

@@ -13,17 +13,8 @@ ParameterIdentity = list[Any]
 
 # What torch's optimizers, and most after them, keep in the shape of the parameter.
 _SHAPED = {
-    "acc_delta",
-    "ax",
-    "exp_avg",
-    "exp_avg_sq",
-    "exp_inf",
-    "grad_avg",
-    "max_exp_avg_sq",
-    "momentum_buffer",
-    "prev",
-    "square_avg",
-    "sum",
+    *("acc_delta", "ax", "exp_avg", "exp_avg_sq", "exp_inf", "grad_avg"),
+    *("max_exp_avg_sq", "momentum_buffer", "prev", "square_avg", "sum"),
 }
 
 

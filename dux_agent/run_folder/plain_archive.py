@@ -23,19 +23,9 @@ _LAST_RECORD = b"PK\x05\x06"
 _LAST_RECORD_BYTES = 22
 
 _NONSENSE = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    RuntimeError,
-    ValueError,
-    EOFError,
-    LookupError,
-    AttributeError,
-    TypeError,
-    UnicodeDecodeError,
-    OverflowError,
-    NotImplementedError,
-    AssertionError,
-    ImportError,
+    *(pickle.UnpicklingError, zipfile.BadZipFile, RuntimeError, ValueError, EOFError),
+    *(LookupError, AttributeError, TypeError, UnicodeDecodeError, OverflowError),
+    *(NotImplementedError, AssertionError, ImportError),
 )
 
 

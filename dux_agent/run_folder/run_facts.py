@@ -51,12 +51,8 @@ _FACTS: TypeAdapter[RunFacts] = TypeAdapter(RunFacts)
 _MOST_BYTES = 2**20
 
 _PACKAGES = (
-    "dux-agent",
-    "torch",
-    "langgraph",
-    "langchain-core",
-    "langchain-openai",
-    "RestrictedPython",
+    *("dux-agent", "torch", "langgraph", "langchain-core", "langchain-openai"),
+    *("RestrictedPython",),
 )
 
 

@@ -11,27 +11,10 @@ from dux_graphs.too_long import is_too_long
 
 _REFUSES = {400, 422}
 _FIELDS = (
-    "seed",
-    "temperature",
-    "max_tokens",
-    "top_p",
-    "top_k",
-    "min_p",
-    "frequency_penalty",
-    "presence_penalty",
-    "logit_bias",
-    "logprobs",
-    "top_logprobs",
-    "n",
-    "stop",
-    "stop_sequences",
-    "reasoning",
-    "reasoning_effort",
-    "thinking",
-    "verbosity",
-    "service_tier",
-    "store",
-    "stream_usage",
+    *("seed", "temperature", "max_tokens", "top_p", "top_k", "min_p"),
+    *("frequency_penalty", "presence_penalty", "logit_bias", "logprobs"),
+    *("top_logprobs", "n", "stop", "stop_sequences", "reasoning", "reasoning_effort"),
+    *("thinking", "verbosity", "service_tier", "store", "stream_usage"),
 )
 """Fields of chat models that go to the server and can be left out."""
 

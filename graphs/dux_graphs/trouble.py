@@ -25,26 +25,15 @@ _SPENT = re.compile(r"insufficient_quota|billing_hard_limit|credit balance", re.
 """A 429 that says so is no rate: nothing comes until somebody pays."""
 
 _NAMES_OF_TROUBLE = {
-    "APIConnectionError",
-    "APIError",
-    "APIResponseValidationError",
-    "APITimeoutError",
-    "DeadlineExceeded",
-    "IncompleteRead",
-    "OverloadedError",
-    "ResourceExhausted",
-    "ServiceUnavailable",
-    "ThrottlingException",
+    *("APIConnectionError", "APIError", "APIResponseValidationError"),
+    *("APITimeoutError", "DeadlineExceeded", "IncompleteRead", "OverloadedError"),
+    *("ResourceExhausted", "ServiceUnavailable", "ThrottlingException"),
 }
 """Exceptions of the providers' clients, which are not imported only to be named."""
 
 _CUT_SHORT = {
-    "MAX_TOKENS",
-    "content_filter",
-    "length",
-    "max_tokens",
-    "model_context_window_exceeded",
-    "model_length",
+    *("MAX_TOKENS", "content_filter", "length", "max_tokens"),
+    *("model_context_window_exceeded", "model_length"),
 }
 _TEXTS = {"text", "output_text"}
 _THOUGHTS = {"thinking", "redacted_thinking", "reasoning", "reasoning_content"}

@@ -27,15 +27,8 @@ _SOURCE_BEGINS = re.compile(
 )
 # What servers leave of the signs that end a turn.
 _TURN_ENDS = (
-    "<|im_end|>",
-    "<|end|>",
-    "<|endoftext|>",
-    "<|eot_id|>",
-    "<|return|>",
-    "<｜end▁of▁sentence｜>",
-    "<end_of_turn>",
-    "<eos>",
-    "</s>",
+    *("<|im_end|>", "<|end|>", "<|endoftext|>", "<|eot_id|>", "<|return|>"),
+    *("<｜end▁of▁sentence｜>", "<end_of_turn>", "<eos>", "</s>"),
 )
 _MOST_TURN_ENDS = 4
 _WHOLE = "the complete class in one fenced block: ```python ... ```"

@@ -28,12 +28,7 @@ _SEEDS_OF_NUMPY = 1 << 32
 _BITS_OF_NUMPY = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 # What a damaged or foreign state makes the generators raise.
 _NONSENSE = (
-    LookupError,
-    TypeError,
-    ValueError,
-    AttributeError,
-    OverflowError,
-    RuntimeError,
+    *(LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError),
 )
 
 

@@ -31,18 +31,9 @@ _NEAR_CODE = 4
 # Their objects hold the whole of a training (a trainer its loops, an agent its batches)
 # or of a process, and no module that an objective would use by way of them.
 _CLOSED = sys.stdlib_module_names | {
-    "torch",
-    "numpy",
-    "accelerate",
-    "lightning",
-    "lightning_fabric",
-    "pytorch_lightning",
-    "langchain_core",
-    "langgraph",
-    "dux_agent",
-    "dux_graphs",
-    "dux_prompts",
-    "dux_sandbox",
+    *("torch", "numpy", "accelerate", "lightning", "lightning_fabric"),
+    *("pytorch_lightning", "langchain_core", "langgraph", "dux_agent", "dux_graphs"),
+    *("dux_prompts", "dux_sandbox"),
 }
 # But these of the standard library hold what somebody put there, and nothing else.
 _HOLDERS = ("argparse", "collections", "functools", "types", "weakref")

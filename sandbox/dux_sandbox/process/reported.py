@@ -63,13 +63,8 @@ def _clean(text: Any) -> str:
 
 # What reading an answer can raise when a child sends anything at all.
 NONSENSE = (
-    ValueRefused,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    RuntimeError,
+    *(ValueRefused, ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, RuntimeError),
 )
 
 
