@@ -51,13 +51,7 @@ def match(old: RuleState, new: RuleState) -> tuple[RuleState, CarryRecord]:
 def _alike(old: Any, new: Any) -> bool:
     if isinstance(old, torch.Tensor) and isinstance(new, torch.Tensor):
         return (old.shape, old.dtype) == (new.shape, new.dtype)
-    numbers = (int, float)
-    return (
-        isinstance(old, numbers)
-        and isinstance(new, numbers)
-        and not isinstance(old, bool)
-        and not isinstance(new, bool)
-    )
+    return all(isinstance(x, int | float) and type(x) is not bool for x in (old, new))
 
 
 def carry_over(old: RuleState, rule: RunningRule, groups: ParamGroups) -> CarryRecord:

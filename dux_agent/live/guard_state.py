@@ -144,9 +144,8 @@ class PreparedGuard:
         try:
             check_loaded(self.live.base, entries, fused=fused)
         except ValueError as error:
-            raise refused(
-                f"the base optimizer's state would end a step: {error}"
-            ) from None
+            said = f"the base optimizer's state would end a step: {error}"
+            raise refused(said) from None
 
     def drop(self) -> None:
         """End the predecessor that was built."""
@@ -213,10 +212,7 @@ def _rule_state(
     attributes = decode_each(kept, list(packed["tensors"]))
     state = dict(packed["state"])
     if parameters is not None:
-        state = {
-            index: raised(entry, parameters[index].device)
-            for index, entry in state.items()
-        }
+        state = {at: raised(each, parameters[at].device) for at, each in state.items()}
     return RuleState(state, attributes)
 
 

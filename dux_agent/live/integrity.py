@@ -159,9 +159,7 @@ class Makes:
             return True
         for group, before in zip(self._groups, self._lists, strict=True):
             now = group.get("params")
-            if type(now) is not list or len(now) != len(before):
-                return True
-            if any(one is not other for one, other in zip(now, before, strict=True)):
+            if type(now) is not list or list(map(id, now)) != list(map(id, before)):
                 return True
         return False
 
@@ -193,10 +191,8 @@ def _words(value: Any) -> str:
 
 
 def _name_of(parameter: torch.Tensor, model: torch.nn.Module | None) -> str | None:
-    for name, one in model.named_parameters() if model is not None else ():
-        if one is parameter:
-            return name
-    return None
+    named = () if model is None else model.named_parameters()
+    return next((name for name, one in named if one is parameter), None)
 
 
 def left_finite(rule: RunningRule, parameters: list[torch.Tensor]) -> bool:

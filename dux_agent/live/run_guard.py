@@ -205,12 +205,8 @@ class RunGuard(Guard):
         self.rollbacks += 1
         self.factor *= self._rollback_lr
         hold_back(self.slot, self.factor)
-        log.warning(
-            "%s; the run goes on from %d steps before at %g times the rate",
-            reason,
-            undone,
-            self.factor,
-        )
+        said = "%s; the run goes on from %d steps before at %g times the rate"
+        log.warning(said, reason, undone, self.factor)
         if self.on_went_back is not None:
             self.on_went_back(WentBack(reason, self.rollbacks, undone, self.factor))
 
@@ -274,9 +270,5 @@ def hold_back(slot: RuleSlot, factor: float) -> None:
     """
     slot.schedule.prepare()
     reference = None if factor == 1.0 else Reference(factor, own=1.0)
-    slot.schedule.follow(
-        [
-            None if number_in(group.get("lr")) is None else reference
-            for group in slot.param_groups
-        ]
-    )
+    rates = [number_in(group.get("lr")) for group in slot.param_groups]
+    slot.schedule.follow([None if rate is None else reference for rate in rates])

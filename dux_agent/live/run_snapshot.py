@@ -86,9 +86,7 @@ class RunSnapshot:
         learned = self.learned
         return {
             "model": self.model.state_dict(),
-            "learned": None
-            if learned is None
-            else learned.state_dict(self.model.parameters),
+            "learned": learned and learned.state_dict(self.model.parameters),
             "options": [
                 {name: options[name] for name in sorted(names & set(options))}
                 for options, names in zip(self.options, written, strict=False)
@@ -111,11 +109,8 @@ class RunSnapshot:
             LookupError, TypeError, ValueError: it is damaged, or of another model.
         """
         learned = state["learned"]
-        return cls(
-            Snapshot.of(state["model"], parameters, model, host=host),
-            None
-            if learned is None
-            else TrustedState.of(learned, parameters, host=host),
-            [dict(options) for options in state["options"]],
-            unpack_bound(state["bound"]),
-        )
+        if learned is not None:
+            learned = TrustedState.of(learned, parameters, host=host)
+        kept = Snapshot.of(state["model"], parameters, model, host=host)
+        options = [dict(options) for options in state["options"]]
+        return cls(kept, learned, options, unpack_bound(state["bound"]))

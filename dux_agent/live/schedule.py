@@ -160,9 +160,8 @@ class Schedule:
         if not self._own.known:
             self._begin([self.own(index) for index in range(len(self._groups))])
         self._kept = None
-        for index, (state, group) in enumerate(
-            zip(self._state, self._groups, strict=True)
-        ):
+        pairs = zip(self._state, self._groups, strict=True)
+        for index, (state, group) in enumerate(pairs):
             known = index < len(references)
             state.follow(group, references[index] if known else None)
             self._show(index)
@@ -278,12 +277,9 @@ class Schedule:
 
     def _numbers(self) -> list[float | None]:
         # At every step, twice: what is an ordinary number already is not asked further.
-        rates = [group.get("lr") for group in self._groups]
         return [
-            rate
-            if type(rate) is float and -math.inf < rate < math.inf
-            else number_in(rate)
-            for rate in rates
+            rate if type(rate) is float and math.isfinite(rate) else number_in(rate)
+            for rate in [group.get("lr") for group in self._groups]
         ]
 
     def _begin(self, own: Sequence[Any]) -> None:
@@ -318,13 +314,8 @@ class Schedule:
 
     def _births(self) -> list[int]:
         """The groups over which a first scheduler has been made since the last look."""
-        return [
-            index
-            for index, (state, group) in enumerate(
-                zip(self._state, self._groups, strict=True)
-            )
-            if not state.initial and "initial_lr" in group
-        ]
+        pairs = enumerate(zip(self._state, self._groups, strict=True))
+        return [at for at, (s, g) in pairs if not s.initial and "initial_lr" in g]
 
     def _judge(
         self, strays: list[int], births: list[int], numbers: list[float | None]

@@ -97,11 +97,8 @@ class Buffers:
         """Put the values back, in place where the tensor is still of that shape."""
         for buffer in self._held.values():
             now, value = buffer.module._buffers.get(buffer.name), buffer.value
-            alike = now is not None and (now.shape, now.dtype) == (
-                value.shape,
-                value.dtype,
-            )
-            if now is not None and alike:
+            make = (value.shape, value.dtype)
+            if now is not None and (now.shape, now.dtype) == make:
                 with torch.no_grad():
                     now.copy_(value)
             else:
@@ -146,13 +143,8 @@ class Snapshot:
     ) -> Snapshot:
         """Clone everything now: the model once, in the CPU's memory if `host`."""
         parameters = parameters_of(groups)
-        return cls(
-            step,
-            parameters,
-            clones(parameters, host=host),
-            Buffers(model, host=host),
-            RandomState.take(),
-        )
+        values, buffers = clones(parameters, host=host), Buffers(model, host=host)
+        return cls(step, parameters, values, buffers, RandomState.take())
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data and the tensors themselves, which nobody changes."""
@@ -242,12 +234,10 @@ class BeforeStep:
         """Put gradients, buffers and random numbers back."""
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             now = parameter.grad
-            if gradient is None or now is None or now.layout != gradient.layout:
-                parameter.grad = (
-                    None
-                    if gradient is None
-                    else gradient.to(parameter.device, copy=True)
-                )
+            if gradient is None:
+                parameter.grad = None
+            elif now is None or now.layout != gradient.layout:
+                parameter.grad = gradient.to(parameter.device, copy=True)
             else:
                 now.copy_(gradient)
         self._buffers.restore()

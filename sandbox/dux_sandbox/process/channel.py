@@ -11,7 +11,7 @@ import selectors
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -119,6 +119,15 @@ class Channel:
         if type(message) is not dict:
             raise ChannelBroken("channel", "a message is no object")
         return message, blob
+
+    def questions(self) -> Iterator[tuple[dict[str, Any], bytearray]]:
+        """Every message, as `receive` gives it, until the other side is gone."""
+        while True:
+            try:
+                asked = self.receive(None)
+            except ChannelBroken:
+                return
+            yield asked
 
     @property
     def surplus(self) -> int:

@@ -12,7 +12,6 @@ import types
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
-from dataclasses import astuple
 from importlib.machinery import BuiltinImporter, FrozenImporter
 from typing import Any, NoReturn
 
@@ -75,7 +74,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     # A thread cannot be started: asking for more ends the process in C.
     vars(torch)["set_num_threads"] = lambda count: None
     os.environ.clear()
-    rows = [astuple(layer) for layer in jail.lock(request["memory"])]
+    rows = jail.rows_of(jail.lock(request["memory"]))
     channel.send({"layers": rows, "reached": list(jail.within_reach())})
     try:
         message, blob = channel.receive(None)

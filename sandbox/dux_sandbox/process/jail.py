@@ -12,9 +12,9 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 _CLONE_NEWUSER = 0x10000000
@@ -215,6 +215,11 @@ def lock(
             active, detail = False, str(error)
         layers.append(Layer(name, active, detail, (time.perf_counter() - began) * 1e3))
     return layers
+
+
+def rows_of(layers: Iterable[Layer]) -> list[tuple[Any, ...]]:
+    """Layers as a child tells them to the trainer."""
+    return [astuple(layer) for layer in layers]
 
 
 def within_reach() -> Iterator[str]:

@@ -5,7 +5,6 @@ no line of the source is read before.
 """
 
 import pickle
-from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -39,8 +38,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         _rehearse()
     trajectory(torch.optim.SGD)  # autograd and its engine, once
     rehearse_optional(request["also"])
-    rows = [astuple(layer) for layer in jail.lock(request["memory"])]
-    channel.send({"layers": rows})
+    channel.send({"layers": jail.rows_of(jail.lock(request["memory"]))})
     try:
         message, _ = channel.receive(None)
     except ChannelBroken:

@@ -10,7 +10,6 @@ import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import astuple
 from types import CodeType, FrameType
 from typing import Any
 
@@ -48,7 +47,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     for known in (torch.optim.SGD, torch.optim.Adam):
         dict(episodes(known, {}))
     stand_aside()
-    rows = [astuple(layer) for layer in jail.lock(request["memory"])]
+    rows = jail.rows_of(jail.lock(request["memory"]))
     channel.send({"layers": rows, "reached": list(jail.within_reach())})
     try:
         message, _ = channel.receive(None)

@@ -1,6 +1,5 @@
 """What runs in the process that records a rule, after the jail is locked."""
 
-from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.option_values import as_numbers, check_options
 from dux_sandbox.process import jail
-from dux_sandbox.process.channel import Channel, ChannelBroken
+from dux_sandbox.process.channel import Channel
 from dux_sandbox.recorded.json_form import as_json
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.recorder import Recorder, Recording
@@ -65,14 +64,9 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         request: "memory", bytes that the process may add.
     """
     torch.set_num_threads(1)
-    rows = [astuple(layer) for layer in jail.lock(request["memory"])]
-    channel.send({"layers": rows})
+    channel.send({"layers": jail.rows_of(jail.lock(request["memory"]))})
     server = _Server()
-    while True:
-        try:
-            message, _ = channel.receive(None)
-        except ChannelBroken:
-            return
+    for message, _ in channel.questions():
         reply = server.answer(message)
         reply["id"] = message["id"]
         channel.send(reply)

@@ -4,7 +4,6 @@ import mmap
 import os
 import socket
 from contextlib import suppress
-from dataclasses import astuple
 from importlib import import_module
 from typing import Any
 
@@ -126,8 +125,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         lambda: start_threads(request.get("threads", 1)),
         only=request.get("only"),
     )
-    rows = [astuple(layer) for layer in layers]
-    channel.send({"layers": rows})
+    channel.send({"layers": jail.rows_of(layers)})
     if around is not None:
         channel.send({"attempts": attempts.make(around)})
         with suppress(ChannelBroken):
@@ -135,11 +133,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
     if request["purpose"] != "rule":
         return
     server = _Server(channel, block)
-    while True:
-        try:
-            message, blob = channel.receive(None)
-        except ChannelBroken:
-            return
+    for message, blob in channel.questions():
         server.answer(message, blob)
 
 
