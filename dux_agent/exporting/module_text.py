@@ -76,11 +76,8 @@ def _scheduled(run: RunHistory) -> str:
         name, source = _fit(run, decision)
         body = indented(without_future(source)[0]).rstrip()
         title = f"{name}, decision {decision.number}, {decision.digest}"
-        rules.append(
-            f"def rule_{place}(groups):\n"
-            f'    """{title}."""\n'
-            f"\n{body}\n\n    return {name}(groups)\n"
-        )
+        head = f'def rule_{place}(groups):\n    """{title}."""\n'
+        rules.append(f"{head}\n{body}\n\n    return {name}(groups)\n")
         carry = bool(decision.carried)
         lines.append(f"    ({decision.decided_at}, rule_{place}, {carry}),")
     told = [
@@ -136,9 +133,9 @@ def _unheard(decision: DecisionStory) -> list[str]:
 
     Its digest is that of its text, but whoever may write a run folder can change both.
     """
-    for proposal in decision.proposals:
-        if proposal.reply is not None and proposal.digest == decision.digest:
-            return []
+    heard = (each.digest for each in decision.proposals if each.reply is not None)
+    if decision.digest in heard:
+        return []
     told = (
         f"warning: no reply in the trace proposes the source of decision "
         f"{decision.number}; somebody may have changed the run folder"
@@ -164,15 +161,9 @@ def _losses(run: RunHistory) -> list[str]:
     for name, epochs in (("run", run.epochs), ("control", run.control)):
         if epochs:
             last = epochs[-1]
-            figures = [
-                f"{kind} {loss:.6g}"
-                for kind in ("train", "val", "test")
-                for loss in [getattr(last, kind)]
-                if loss is not None
-            ]
-            lines.append(
-                f"losses of the {name} after epoch {last.number}: {', '.join(figures)}"
-            )
+            losses = [(kind, getattr(last, kind)) for kind in ("train", "val", "test")]
+            figures = ", ".join(f"{k} {x:.6g}" for k, x in losses if x is not None)
+            lines.append(f"losses of the {name} after epoch {last.number}: {figures}")
     return lines
 
 

@@ -61,8 +61,8 @@ def _refuse_links(file: Path) -> None:
     """SQLite would write whatever file a link, also one beside it, leads to."""
     for end in ("", "-wal", "-shm", "-journal"):
         beside = file.with_name(file.name + end)
-        linked = beside.exists() and beside.stat().st_nlink > 1
-        if beside.is_symlink() or linked or (beside.exists() and not beside.is_file()):
+        odd = beside.exists() and (beside.stat().st_nlink > 1 or not beside.is_file())
+        if beside.is_symlink() or odd:
             raise _Foreign(f"{beside.name} is no file of its own")
 
 

@@ -248,12 +248,11 @@ class RunFolder:
         before, now = recorded.body, event.body
         if not isinstance(before, ApplyEvent) or not isinstance(now, ApplyEvent):
             return
-        trouble = ErrorEvent(
-            error="contradiction",
-            message=f"before it was resumed this decision ended as "
-            f"{before.verdict!r}, now as {now.verdict!r}; "
-            f"this machine does not repeat itself to the last bit",
+        said = (
+            f"before it was resumed this decision ended as {before.verdict!r}, now as "
+            f"{now.verdict!r}; this machine does not repeat itself to the last bit"
         )
+        trouble = ErrorEvent(error="contradiction", message=said)
         self._write(replace(event, kind=trouble.kind, data=trouble.entries()))
 
     def _write(self, event: Event) -> Event:
@@ -296,9 +295,8 @@ class RunFolder:
 
         with self._lock:
             if self._saver is None:
-                self._connection, self._saver = open_store(
-                    self.path / "decisions.sqlite"
-                )
+                file = self.path / "decisions.sqlite"
+                self._connection, self._saver = open_store(file)
             return self._saver
 
     def close(self) -> None:

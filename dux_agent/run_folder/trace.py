@@ -36,6 +36,8 @@ _DEEPEST = 24
 _WIDEST_INTEGER_BITS = 10_000
 # More steps or decisions than any run has; numbers of any width cost any time.
 _BEYOND = 2**63
+# Of one line, in the order in which it has them.
+_ENTRIES = ("time", "step", "decision", "kind", "data")
 _JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
@@ -89,14 +91,7 @@ class Event:
             ValueError: `data` hold NaN or an infinity; `plain` makes them sound.
             TypeError: `data` hold what JSON cannot; the same.
         """
-        record = {
-            "time": self.time,
-            "step": self.step,
-            "decision": self.decision,
-            "kind": self.kind,
-            "data": self.data,
-        }
-        return _JSON.encode(record)
+        return _JSON.encode({name: getattr(self, name) for name in _ENTRIES})
 
     @classmethod
     def from_line(cls, line: str) -> Event:
@@ -114,7 +109,7 @@ class Event:
     def _of(cls, record: Any) -> Event:
         if not isinstance(record, dict):
             raise ValueError("it is no JSON object")
-        missing = {"time", "step", "decision", "kind", "data"} - record.keys()
+        missing = {*_ENTRIES} - record.keys()
         if missing:
             raise ValueError(f"it lacks {', '.join(sorted(missing))}")
         if not isinstance(record["data"], dict):
@@ -125,13 +120,7 @@ class Event:
         moment, step = float(record["time"]), int(record["step"])
         if not math.isfinite(moment) or max(abs(step), abs(decision or 0)) >= _BEYOND:
             raise ValueError("it holds a number that no event holds")
-        return cls(
-            time=moment,
-            step=step,
-            decision=decision,
-            kind=str(record["kind"]),
-            data=record["data"],
-        )
+        return cls(moment, step, decision, str(record["kind"]), record["data"])
 
 
 def check_kind(kind: str) -> None:
@@ -302,9 +291,9 @@ def placed(path: str | Path) -> Iterator[tuple[int, Event]]:
             f"there is no trace at {path}; a run folder was wanted; "
             f"name a folder that `dux run` or `dux tune` printed."
         ) from None
+    except RunFolderUnusable:
+        raise
     except OSError as error:
-        if isinstance(error, RunFolderUnusable):
-            raise
         raise RunFolderUnusable(
             f"{path} cannot be read: {error.strerror or error}; a run folder was "
             f"wanted; name a folder that `dux run` or `dux tune` printed."

@@ -96,12 +96,10 @@ class InMemoryTask:
         modes = [module.training for module in model.modules()]
         model.eval()
         total, means = 0.0, []
-        pieces = zip(
-            torch.split(inputs, self.evaluation_batch),
-            torch.split(targets, self.evaluation_batch),
-            strict=True,
+        pieces = (
+            torch.split(each, self.evaluation_batch) for each in (inputs, targets)
         )
-        for batch in pieces:
+        for batch in zip(*pieces, strict=True):
             means.append(self.objective(model, batch).item())
             total += means[-1] * len(batch[0])
         for module, training in zip(model.modules(), modes, strict=True):

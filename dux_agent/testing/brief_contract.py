@@ -9,6 +9,7 @@ from dux_prompts.observation import Observation
 from dux_prompts.reply import Proposal
 from dux_sandbox.findings import Finding
 
+_FOUND = "found by nobody but this test"
 _ATTEMPT = {
     "try": 1,
     "candidate": 1,
@@ -16,14 +17,7 @@ _ATTEMPT = {
     "digest": "0" * 64,
     "stage": "static_check",
     "ok": False,
-    "findings": [
-        {
-            "rule": "of_the_test",
-            "line": 1,
-            "message": "found by nobody but this test",
-            "instead": "nothing",
-        }
-    ],
+    "findings": [Finding("of_the_test", 1, _FOUND, "nothing").as_dict()],
     "losses": [],
     "incumbent_losses": [],
 }
@@ -87,30 +81,19 @@ class BriefTestCase(ContractTestCase):
             text = ask()
             self.assertIsInstance(text, str, f"{name}() must give a text")
             self.assertTrue(text.strip(), f"{name}() gave no text")
-            self.assertEqual(
-                text,
-                ask(),
-                f"{name}() says something else the second time; a replay would not "
-                f"find its reply",
-            )
+            said = "says something else the second time; a replay would not find"
+            self.assertEqual(text, ask(), f"{name}() {said} its reply")
 
     def test_a_repair_tells_what_was_found(self) -> None:
         text = self.make().repair([_ATTEMPT], 1)
 
-        self.assertIn(
-            "found by nobody but this test",
-            text,
-            "repair() leaves out the message of a finding",
-        )
+        self.assertIn(_FOUND, text, "repair() leaves out the message of a finding")
 
     def test_no_reply_is_too_odd_to_be_read(self) -> None:
         brief = self.make()
         for reply in _REPLIES:
-            self.assertIsInstance(
-                brief.read(reply),
-                Proposal | Finding,
-                f"read({reply[:20]!r}) must give a Proposal or a Finding",
-            )
+            said = f"read({reply[:20]!r}) must give a Proposal or a Finding"
+            self.assertIsInstance(brief.read(reply), Proposal | Finding, said)
 
     def test_good_replies_are_read(self) -> None:
         self.assertTrue(self.good_replies, "name at least one good reply")

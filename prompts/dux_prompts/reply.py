@@ -95,7 +95,7 @@ def _read_answer(text: str, *, inside_json: bool) -> Proposal | Finding:
             return found
     bare = _unfenced(parts.prose)
     if bare is not None and bare.holds() >= Holds.A_STEP:
-        return _cut_off() if bare.cut else Proposal(bare.text)
+        return _CUT_OFF if bare.cut else Proposal(bare.text)
     return _without_a_rule(text, parts, blocks)
 
 
@@ -138,7 +138,7 @@ def _rule_among(blocks: Sequence[Written]) -> int | None:
 
 def _proposal(parts: Parts, blocks: Sequence[Written], rule: int) -> Proposal | Finding:
     if blocks[rule].cut:
-        return _cut_off()
+        return _CUT_OFF
     return Proposal(tidy(composed(blocks, rule)), "\n".join(parts.prose).strip())
 
 
@@ -154,7 +154,7 @@ def _in_json(text: str, blocks: Sequence[Written]) -> Proposal | Finding | None:
             if isinstance(found, Proposal):
                 others = texts[:number] + texts[number + 1 :]
                 return replace(found, why=cleaned("\n".join(others)))
-            if found == _cut_off():
+            if found == _CUT_OFF:
                 return found
     return None
 
@@ -166,15 +166,12 @@ def _unfenced(lines: Sequence[str], *, before_fences: bool = False) -> Written |
         before_fences: only one that begins before the first fence, which then stands
             in a string of the source.
     """
-    first = next(
-        (n for n, line in enumerate(lines) if _SOURCE_BEGINS.search(line)), None
-    )
-    if first is None:
+    found = ((n, _SOURCE_BEGINS.search(line)) for n, line in enumerate(lines))
+    first, start = next(((n, begun.end()) for n, begun in found if begun), (-1, 0))
+    if first < 0:
         return None
     if before_fences and any("```" in line or "~~~" in line for line in lines[:first]):
         return None
-    begun = _SOURCE_BEGINS.search(lines[first])
-    start = 0 if begun is None else begun.end()
     margin = lines[first][:start]
     if margin.strip():  # a tag opens the source
         lines = [*lines[:first], lines[first][start:], *lines[first + 1 :]]
@@ -204,7 +201,7 @@ def _without_a_rule(
     if likely:
         last = likely[-1]
         if last.cut:
-            return _cut_off()
+            return _CUT_OFF
         return Proposal(last.text, "\n".join(parts.prose).strip())
     if not text.strip():
         return _found("found an empty reply")
@@ -214,23 +211,20 @@ def _without_a_rule(
             "found no Python block in the reply: the class stands in its thoughts only"
         )
     if blocks:
-        kinds = ", ".join(
-            dict.fromkeys(block.language[:20] or "none" for block in parts.blocks)
-        )
-        return _found(f"found no Python block in the reply, only: {kinds}")
+        kinds = dict.fromkeys(block.language[:20] or "none" for block in parts.blocks)
+        return _found(f"found no Python block in the reply, only: {', '.join(kinds)}")
     if text.lstrip().startswith(("{", "[")):
         return _found("found no Python block in the reply, only JSON without a class")
     return _found("found no Python block in the reply")
 
 
-def _cut_off() -> Finding:
-    return _found(
-        "found a truncated reply: it ends in the middle of its code", _SHORTER
-    )
-
-
 def _found(message: str, instead: str = _WHOLE) -> Finding:
     return Finding("reply", None, message, instead)
+
+
+_CUT_OFF = _found(
+    "found a truncated reply: it ends in the middle of its code", _SHORTER
+)
 
 
 def _without_turn_ends(text: str) -> str:

@@ -76,9 +76,8 @@ def tidy(source: str) -> str:
     lines = source.strip("\n").split("\n")
     filled = [line for line in lines if line.strip()]
     # Of tabs and spaces only what is the same in front of every line.
-    margin = (
-        filled[0][: len(filled[0]) - len(filled[0].lstrip(" \t"))] if filled else ""
-    )
+    first = filled[0] if filled else ""
+    margin = first[: len(first) - len(first.lstrip(" \t"))]
     for line in filled:
         while not line.startswith(margin):
             margin = margin[:-1]
@@ -189,7 +188,6 @@ class _Reading:
         assert self._fence is not None  # who calls has looked
         text = tidy("\n".join(self._body))
         if text.strip():
-            self._parts.blocks.append(
-                Block(language_of(self._fence.info), text, closed)
-            )
+            language = language_of(self._fence.info)
+            self._parts.blocks.append(Block(language, text, closed))
         self._fence = None

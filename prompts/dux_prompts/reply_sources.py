@@ -91,11 +91,8 @@ class Written:
                 return Holds.AN_OPTIMIZER
             found = _CLASS_BY_SIGHT.search(self.text)
             return Holds.A_CLASS if found else Holds.NO_CLASS
-        held = Holds.NO_CLASS
-        for node in self.tree.body:
-            if isinstance(node, ast.ClassDef):
-                held = max(held, _kind(node, rules))
-        return held
+        classes = (node for node in self.tree.body if isinstance(node, ast.ClassDef))
+        return max((_kind(node, rules) for node in classes), default=Holds.NO_CLASS)
 
     def rules(self) -> frozenset[str]:
         """Names of the optimizer classes that are defined here."""
@@ -243,9 +240,8 @@ def _decorators(node: ast.stmt) -> list[ast.expr]:
 def _bound(node: ast.stmt) -> frozenset[str]:
     """The names that a statement at the top level defines."""
     if isinstance(node, ast.Import):
-        return frozenset(
-            alias.asname or alias.name.partition(".")[0] for alias in node.names
-        )
+        tops = ((each.asname, each.name.partition(".")[0]) for each in node.names)
+        return frozenset(asname or top for asname, top in tops)
     if isinstance(node, ast.ImportFrom):
         if node.module == "__future__":
             return frozenset()
