@@ -98,10 +98,8 @@ def model_of(
     name: str, *, options: Mapping[str, Any] | None = None, timeout: float = 600.0
 ) -> LanguageModel:
     """The language model of that name; arguments and errors as of `try_model`."""
-    models = arguments.language_models(
-        name, None, seed=0, options=options, timeout=timeout
-    )
-    model = (models or ())[0]
+    how: Any = {"seed": 0, "options": options, "timeout": timeout}
+    model = (arguments.language_models(name, None, **how) or ())[0]
     hide_secrets_of(model.chat)
     return model
 

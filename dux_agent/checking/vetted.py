@@ -1,6 +1,7 @@
 """What `dux check` found in a file, class by class, as plain data."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
@@ -144,17 +145,13 @@ class Vetted:
     @property
     def findings(self) -> tuple[Told, ...]:
         """Everything that speaks against it, each thing once."""
-        every = [
-            *self.about,
-            *(found for one in self.classes for found in one.findings),
-        ]
+        every = chain(self.about, *(one.findings for one in self.classes))
         return tuple(dict.fromkeys(every))
 
     @property
     def notes(self) -> tuple[Told, ...]:
         """What was left out."""
-        every = (note for one in self.classes for note in one.notes)
-        return tuple(dict.fromkeys(every))
+        return tuple(dict.fromkeys(chain(*(one.notes for one in self.classes))))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as `dux check --json` prints it; docs/check.md has the keys."""

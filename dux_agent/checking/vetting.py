@@ -35,9 +35,9 @@ def read_source(file: str) -> str:
             raise BadArgument(f"{file} is no ordinary file; {wanted}.")
         with path.open("rb") as held:
             content = held.read(_MOST_BYTES)
+    except BadArgument:
+        raise
     except (OSError, ValueError) as error:
-        if isinstance(error, BadArgument):
-            raise
         why = error.strerror if isinstance(error, OSError) else error
         raise BadArgument(f"{file} cannot be read: {why}; {wanted}.") from None
     try:
@@ -101,14 +101,8 @@ def vetted_of(
         if runs and given_up():
             raise DuxError(f"{held.file}: the check was given up.")
         vetted.append(part.vetted(_tried(part.text, trial) if runs else None))
-    return Vetted(
-        held.file,
-        _kind(held),
-        digest_of(held.text),
-        tuple(vetted),
-        held.found,
-        held.beside,
-    )
+    about = (held.found, held.beside)
+    return Vetted(held.file, _kind(held), digest_of(held.text), tuple(vetted), *about)
 
 
 def _kind(held: Read) -> str:

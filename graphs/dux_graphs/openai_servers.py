@@ -78,18 +78,15 @@ def _client() -> Any:
             streamed = bool(options.get("stream"))
             if streamed:
                 reading(response)
-            if response.status_code >= 400 or not _is_chat(request):
-                return response
-            if _is_stream(response):
+            plain = response.status_code >= 400 or not _is_chat(request)
+            if plain or _is_stream(response):
                 return response
             completion = _completion(response)
             if isinstance(completion, bytes):
                 return _made_anew(response, completion, request)
-            return (
-                _made_anew(response, _events(completion), request)
-                if streamed
-                else response
-            )
+            if not streamed:
+                return response
+            return _made_anew(response, _events(completion), request)
 
     client = Client()
     atexit.register(client.close)  # or the connections it keeps are left open
@@ -152,11 +149,10 @@ def _events(completion: dict[str, Any]) -> bytes:
             for each in choices
             if isinstance(each, dict)
         ]
-    usage = chunk.pop("usage", None)
-    # As servers do: the tokens come last, in an event without a choice.
-    events = (
-        [chunk] if usage is None else [chunk, {**chunk, "choices": [], "usage": usage}]
-    )
+    usage, events = chunk.pop("usage", None), [chunk]
+    if usage is not None:
+        # As servers do: the tokens come last, in an event without a choice.
+        events.append({**chunk, "choices": [], "usage": usage})
     lines = [f"data: {json.dumps(event)}\n\n" for event in events]
     return "".join([*lines, "data: [DONE]\n\n"]).encode()
 

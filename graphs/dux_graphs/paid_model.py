@@ -57,18 +57,12 @@ class PaidModel:
     def ports(self) -> dict[str, Any]:
         """The ports of a graph that it answers for, by name."""
         others = range(len(self.models) - 1)
-        deadline = self.deadline
-        limited = (
-            {}
-            if deadline is None
-            else {"seconds_left": lambda: deadline.left_before_fallbacks(len(others))}
-        )
-        return {
-            "write": self.write,
-            "fallback": [partial(self._write_with_another, each) for each in others],
-            "require": self.require,
-            **limited,
-        }
+        ports: dict[str, Any] = {"write": self.write, "require": self.require}
+        ports["fallback"] = [partial(self._write_with_another, each) for each in others]
+        if self.deadline is not None:
+            left = self.deadline.left_before_fallbacks
+            ports["seconds_left"] = lambda: left(len(others))
+        return ports
 
     def require(self, messages: Messages, options: WriteOptions) -> None:
         """See to it that a call may be made.

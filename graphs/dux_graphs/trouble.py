@@ -165,9 +165,8 @@ def cause_of(error: BaseException) -> str:
         return f"connection lost: {said}"
     if _without_choices(error):
         return f"no choices in the answer: {said}"
-    if isinstance(error, json.JSONDecodeError) or kinds & {
-        "APIResponseValidationError"
-    }:
+    unread = "APIResponseValidationError" in kinds
+    if isinstance(error, json.JSONDecodeError) or unread:
         return f"the answer is no JSON: {said}"
     return f"{type(error).__name__}: {said}"
 

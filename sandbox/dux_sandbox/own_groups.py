@@ -5,7 +5,7 @@ whatever a user put there (names, functions, objects). A rule meets its own opti
 only, whether it runs in this process or in another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -50,11 +50,12 @@ class OwnGroups:
         for own, group in zip(self.groups, shared, strict=False):
             own["params"] = group["params"]
 
+    def _rows(self) -> Iterable[tuple[dict[str, Any], dict[str, Any], set[str]]]:
+        return zip(self.groups, self.shared or (), self.owned, strict=False)
+
     def fetch(self) -> None:
         """Before a step: take over what the loop and its schedulers wrote."""
-        for own, group, names in zip(
-            self.groups, self.shared or (), self.owned, strict=False
-        ):
+        for own, group, names in self._rows():
             for name in names:
                 if name != "lr" and stays(name, own.get(name)):
                     continue
@@ -68,9 +69,7 @@ class OwnGroups:
 
         What a scheduler reads stays where the rule deletes it, and comes back.
         """
-        for own, group, names in zip(
-            self.groups, self.shared or (), self.owned, strict=False
-        ):
+        for own, group, names in self._rows():
             for name, value in own.items():
                 if stays(name, value) and not (name == "lr" and name in names):
                     continue

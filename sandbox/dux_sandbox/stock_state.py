@@ -59,11 +59,7 @@ def check_state(optimizer: torch.optim.Optimizer) -> None:
         for parameter in group["params"]:
             entry = state.get(parameter) if isinstance(parameter, _TENSOR) else None
             if isinstance(entry, dict):
-                _check_entry(names, entry, parameter)
-                if "Adafactor" in kinds:
-                    _check_factors(entry, parameter)
-                if "LBFGS" in kinds:
-                    _check_flat(entry, optimizer.param_groups)
+                _check_entry(names, kinds, entry, parameter, optimizer.param_groups)
 
 
 def check_loaded(
@@ -100,11 +96,7 @@ def check_loaded(
         for value in entry.values():
             if isinstance(value, _TENSOR) and value.is_meta:
                 raise ValueError("state[p] holds a tensor without data")
-        _check_entry(names, entry, parameter)
-        if "Adafactor" in kinds:
-            _check_factors(entry, parameter)
-        if "LBFGS" in kinds:
-            _check_flat(entry, optimizer.param_groups)
+        _check_entry(names, kinds, entry, parameter, optimizer.param_groups)
         if entry and _steps_as_torch_does(optimizer):
             _require_whole(names, kinds, entry)
         if fused:
@@ -133,7 +125,11 @@ def _steps_as_torch_does(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def _check_entry(
-    names: tuple[str, ...], entry: dict[Any, Any], parameter: torch.Tensor
+    names: tuple[str, ...],
+    kinds: frozenset[str],
+    entry: dict[Any, Any],
+    parameter: torch.Tensor,
+    groups: list[dict[str, Any]],
 ) -> None:
     for name in names:
         value = entry.get(name)
@@ -143,6 +139,10 @@ def _check_entry(
         value = entry.get(name)
         if isinstance(value, _TENSOR) and value.numel() != 1:
             raise _unlike(name, value, "one number")
+    if "Adafactor" in kinds:
+        _check_factors(entry, parameter)
+    if "LBFGS" in kinds:
+        _check_flat(entry, groups)
 
 
 def _check_factors(entry: dict[Any, Any], parameter: torch.Tensor) -> None:

@@ -23,18 +23,9 @@ _HASH_MODULUS = 2**61 - 1  # CPython's, for whole numbers on 64-bit systems
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
-        torch.float32,
-        torch.float64,
-        torch.float16,
-        torch.bfloat16,
-        torch.int64,
-        torch.int32,
-        torch.int16,
-        torch.int8,
-        torch.uint8,
-        torch.bool,
-        torch.complex64,
-        torch.complex128,
+        *(torch.float32, torch.float64, torch.float16, torch.bfloat16),
+        *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8),
+        *(torch.bool, torch.complex64, torch.complex128),
     )
 }
 _FACTORIES: dict[str, Any] = {
@@ -222,9 +213,9 @@ class Decoder:
         ((tag, content),) = value.items()
         try:
             return self.tagged(tag, content, depth)
-        except _MALFORMED as error:
-            if isinstance(error, ValueRefused):
-                raise
+        except ValueRefused:
+            raise
+        except _MALFORMED:
             raise ValueRefused(f"a value tagged {tag!r:.40} is malformed") from None
 
     def tagged(self, tag: str, content: Any, depth: int) -> Any:
@@ -262,9 +253,8 @@ class Decoder:
         """The tensor of a description: a view of the bytes that came with it."""
         name, shape = content
         dtype = DTYPES[name]
-        if type(shape) is not list or len(shape) > 64:
-            raise ValueRefused("a tensor's shape is malformed")
-        if any(type(size) is not int or size < 0 for size in shape):
+        listed = type(shape) is list and len(shape) <= 64
+        if not listed or any(type(size) is not int or size < 0 for size in shape):
             raise ValueRefused("a tensor's shape is malformed")
         count = math.prod(shape)
         size = count * dtype.itemsize
