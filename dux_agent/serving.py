@@ -147,8 +147,7 @@ def _ports(context: OnTask) -> Ports:
 
 def dry_run_of(context: OnTask, source: str) -> DryRunReport:
     """Try a source for ten steps on a copy of the task's model, after its steps."""
-    training = _looked_at(context)
-    return training.dry_run(source, steps=_DRY_RUN_STEPS, seed=context.seed)
+    return _looked_at(context).dry_run(source, steps=_DRY_RUN_STEPS, seed=context.seed)
 
 
 def _apply(context: OnTask, source: str) -> bool | str | Finding:

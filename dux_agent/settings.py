@@ -19,8 +19,7 @@ def _checked(default: Any, check: Check) -> Any:
 
 
 def _whole(default: int | None, least: int) -> Any:
-    optional = default is None
-    check = partial(arguments.check_number, least=least, optional=optional)
+    check = partial(arguments.check_number, least=least, optional=default is None)
     return _checked(default, check)
 
 

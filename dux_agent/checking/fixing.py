@@ -101,9 +101,7 @@ def fix(made: Plan, beside: Sequence[SourceFile], trial: Trial | None) -> Fixed:
     if mended is None or not made.names:
         return Fixed(trouble="there is no optimizer in it that could be rewritten")
     if not made.wanted:
-        if made.held.ok:
-            return Fixed()
-        return Fixed(trouble=_left(mended))
+        return Fixed() if made.held.ok else Fixed(trouble=_left(mended))
     if not mended.ok:
         return Fixed(None, mended.changes, _diff(made), trouble=_left(mended))
     proof, mended = _proved(made, mended, beside)
@@ -130,8 +128,7 @@ def _proved(
     milder = _mended(made, proof.unseen)
     if milder is None or not milder.ok:
         return proof, mended
-    again = proof_of(made.held, files, made.target, milder)
-    return again, milder
+    return proof_of(made.held, files, made.target, milder), milder
 
 
 def _left(mended: Mended) -> str:

@@ -180,8 +180,7 @@ def plan_of(
     bystanders = Bystanders(model, [training.objective], training.also)
     resting = {id(each) for each in frozen_weights(model, parameters_of(groups))}
     copied = memory.in_a_copy(model, resting) + memory.in_gradients(model)
-    trained = memory.copied_from(parameters_of(groups))
-    rule_state = _TENSORS_A_WEIGHT * trained
+    rule_state = _TENSORS_A_WEIGHT * memory.copied_from(parameters_of(groups))
     live_state: int | None = getattr(live.running, "state_bytes", None)
     incumbent_state = _state_of(live, rule_state if live_state is None else live_state)
     row = None

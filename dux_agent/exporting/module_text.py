@@ -201,8 +201,7 @@ def _fit(run: RunHistory, decision: DecisionStory) -> tuple[str, str]:
 def _machinery() -> str:
     """`dux_agent.exporting.scheduled` without its docstring and `__future__` line."""
     file = resources.files("dux_agent.exporting") / "scheduled.py"
-    text = file.read_text(encoding="utf-8")
-    return text.partition(FUTURE)[2]
+    return file.read_text(encoding="utf-8").partition(FUTURE)[2]
 
 
 def _base(described: Mapping[str, Any]) -> str:

@@ -100,8 +100,7 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
         if self.running is not rule:
             self.state = value  # fetching it has rolled that rule back
             return
-        wanted = by_index(value, self._groups)
-        self._put(rule, RuleState(wanted, learned.attributes))
+        self._put(rule, RuleState(by_index(value, self._groups), learned.attributes))
 
     @property
     def _step_supports_amp_scaling(self) -> bool:

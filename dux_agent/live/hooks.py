@@ -48,9 +48,7 @@ def hooked(step: Callable[..., Any]) -> Any:
 
     @functools.wraps(step)
     def call(live: Any, *arguments: Any, **options: Any) -> Any:
-        if leaves_out(live.base):
-            return None
-        return wrapped(live, *arguments, **options)
+        return None if leaves_out(live.base) else wrapped(live, *arguments, **options)
 
     call.hooked = True  # type: ignore[attr-defined]  # what torch looks for
     return call

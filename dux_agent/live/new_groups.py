@@ -49,8 +49,7 @@ def miss_groups(guard: Guard, known: Sequence[Options]) -> None:
         slot.base_options = [slot.base_options[index] for index in left]
         reason = "the loop took parameter groups away from the optimizer"
         log.warning("%s; its own optimizer goes on", reason)
-        before = GroupsBefore(slot.param_groups)
-        _fall_back(guard, before, reason, blame=False)
+        _fall_back(guard, GroupsBefore(slot.param_groups), reason, blame=False)
 
 
 def meet_groups(guard: Guard, given: Collection[str] = ()) -> None:

@@ -76,8 +76,7 @@ class OptionJudge:
         before, copy = rates[0] if rates else (_ABSENT, _ABSENT)
         if now is before:
             # A tensor may have been written to; what was no rate before is the loop's.
-            tensor = isinstance(now, torch.Tensor)
-            if not tensor or rate_fault(copy) is not None:
+            if not isinstance(now, torch.Tensor) or rate_fault(copy) is not None:
                 return None
             return rate_fault(now)
         if now is _ABSENT:

@@ -38,9 +38,7 @@ class Reference:
         >>> Reference(0.001, own=0.1).at(0.05)
         0.0005
         """
-        if self.own == 0.0:
-            return self.rate
-        return self.rate * (own / self.own)
+        return self.rate if self.own == 0.0 else self.rate * (own / self.own)
 
 
 References = list[Reference | None]

@@ -298,8 +298,7 @@ class Schedule:
         moved = self._own.moved(busy)
         ends = [each.ends(numbers) for each in moved]
         if moved:
-            shown = [state.shown for state in self._state]
-            self._own.advance(moved, shown, numbers)
+            self._own.advance(moved, [state.shown for state in self._state], numbers)
         strays = []
         for index, number in enumerate(numbers):
             written = any(number in end[index : index + 1] for end in ends)
@@ -341,8 +340,7 @@ class Schedule:
             state, number = self._state[index], numbers[index]
             state.initial = "initial_lr" in self._groups[index]
             if number is not None and state.shown is not None:
-                born = index in births
-                self._own.adopt(index, number, state.shown, born, overwrites)
+                self._own.adopt(index, number, state.shown, index in births, overwrites)
                 self._show(index)
         self._own.start(new)
 

@@ -96,5 +96,4 @@ def held_snapshot(
     if state is None or not guard.keeps:
         return None
     parameters = parameters_of(live.param_groups)
-    host = guard.snapshots == "host"
-    return Snapshot.of(state, parameters, guard.model, host=host)
+    return Snapshot.of(state, parameters, guard.model, host=guard.snapshots == "host")

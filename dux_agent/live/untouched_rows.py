@@ -151,9 +151,7 @@ class UntouchedRows:
 
 
 def _make(value: Any) -> Any:
-    if isinstance(value, torch.Tensor):
-        return value.shape, value.dtype
-    return value
+    return (value.shape, value.dtype) if isinstance(value, torch.Tensor) else value
 
 
 def _largest(

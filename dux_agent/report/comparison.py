@@ -134,9 +134,7 @@ def paired(group: Group, control: Group, measure: str) -> tuple[Spread, int] | N
         ours, base = getattr(epochs[-1], measure), theirs.get(epochs[-1].number)
         if ours is not None and base is not None:
             gains.append(base - ours)
-    if not gains:
-        return None
-    return spread_of(gains), sum(gain > 0 for gain in gains)
+    return None if not gains else (spread_of(gains), sum(gain > 0 for gain in gains))
 
 
 def _by_epoch(group: Group, measure: str) -> dict[int, list[float]]:

@@ -67,8 +67,7 @@ def _best(
 ) -> Chart:
     courses = [measured_course(group) for group in groups]
     most = max((len(course) for course in courses), default=0)
-    maximize = groups[0].studies[0].plan.maximize
-    beside = random_band(control, most, maximize)
+    beside = random_band(control, most, groups[0].studies[0].plan.maximize)
     drawn = [("control-val", beside)] if beside else []
     drawn += zip(styles, ([*map(_row_of, each)] for each in courses), strict=True)
     values = [y for _, rows in drawn for row in rows for y in row[1:]]

@@ -228,8 +228,7 @@ class RunFolder:
             event = Event(time.time(), int(step), decision, kind, data)
             if self._closed:
                 return event
-            recorded = self.tail.take(event)
-            if recorded is None:
+            if self.tail.take(event) is None:
                 self._tell_of_contradiction(event)
                 event = write(event)
         for listener in self._listeners:

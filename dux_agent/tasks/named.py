@@ -75,8 +75,7 @@ def builder_of(name: str) -> Builder:
         return builder
     if is_member(name):
         parts_of(name)  # before torch is imported
-        family = import_module("dux_agent.tasks.family.building")
-        return partial(family.build, name)
+        return partial(import_module("dux_agent.tasks.family.building").build, name)
     if needs_import(name):
         return _imported(name)
     declared = {

@@ -189,8 +189,7 @@ class Answers:
         from dux_agent.run_history.reading import read_story
         from dux_agent.run_history.record import record_of
 
-        found = self._places.folder(folder)
-        record = record_of(read_story(found), decision)
+        record = record_of(read_story(self._places.folder(folder)), decision)
         if decision is None:
             for each in record["decisions"]:
                 del each["events"], each["source"]

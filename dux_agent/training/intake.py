@@ -109,8 +109,7 @@ class Intake:
         for group in groups:
             count += len(group["params"])
         if count != len(self._smallest_first):
-            parameters = parameters_of(groups)
-            self._smallest_first = sorted(parameters, key=torch.Tensor.numel)
+            self._smallest_first = sorted(parameters_of(groups), key=torch.Tensor.numel)
         self._marks = GradientMarks(self._smallest_first, every=decision_near)
 
     @property

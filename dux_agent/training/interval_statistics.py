@@ -250,8 +250,7 @@ class IntervalStatistics:
         self.step = int(state["step"])
         self.interval = int(state["interval"])
         self._seen = int(state.get("seen", self.interval))
-        recent = (float(loss) for loss in state["recent"])
-        self.recent = deque(recent, maxlen=_RECENT)
+        self.recent = deque((float(loss) for loss in state["recent"]), maxlen=_RECENT)
         self.reach = None if reach is None else float(reach)
         version, numbers, gauss = state["random"]
         self._random.setstate((version, tuple(numbers), gauss))

@@ -80,8 +80,7 @@ class CallersFunctions:
             self.calling = before
 
     def _look(self, bystanders: Bystanders) -> set[int]:
-        trained = parameters_of(self.live.param_groups)
-        frozen = frozen_weights(self.model, trained)
+        frozen = frozen_weights(self.model, parameters_of(self.live.param_groups))
         return self.resting.look([*frozen, *bystanders.others])
 
     def look_first(self, batch: Any = None) -> None:
@@ -192,8 +191,7 @@ class CallersFunctions:
         validate = self.validate
         if validate is None:
             return None
-        bystanders = Bystanders(self.model, [validate], self.also)
-        kept = bystanders.kept(values=False)
+        kept = Bystanders(self.model, [validate], self.also).kept(values=False)
         with self.called(), random_numbers_kept(), kept, torch.no_grad():
             self.model.eval()
             returned = validate(self.model)

@@ -134,8 +134,7 @@ class _Call:
     def __init__(self, of: _Try, request: Request) -> None:
         self._of = of
         system = {"role": "system", "content": of.system}
-        prompt = {"role": "user", "content": request.prompt}
-        asked = [system, *of.conversation, prompt]
+        asked = [system, *of.conversation, {"role": "user", "content": request.prompt}]
         earlier = of.ports.earlier
         self.messages = asked if earlier is None else earlier.before(asked)
         self.digest = digest_of_chat([(m["role"], m["content"]) for m in self.messages])
@@ -205,10 +204,7 @@ class _Try:
             # A later one builds on those before it; the first says how training goes.
             asked = replace(request, prompt=request.prompt if answers else first)
             try:
-                if beside:
-                    reply = self._end(calls[number])
-                else:
-                    reply = self._answered(asked)
+                reply = self._end(calls[number]) if beside else self._answered(asked)
             except Exception as error:
                 if answers and isinstance(error, NoMoreCalls):
                     break

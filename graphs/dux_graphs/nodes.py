@@ -91,8 +91,7 @@ class DecisionNodes:
         chat = list(state.get("messages", []))
         known = len(chat)
         system = ports.asks.system(observation)
-        answers = ask(ports, runtime, system, chat, requests, self._calls)
-        return answers, chat[known:]
+        return ask(ports, runtime, system, chat, requests, self._calls), chat[known:]
 
     def static_check(
         self, state: CandidateState, runtime: Runtime[Any]

@@ -30,8 +30,7 @@ def hang_up(thread: int | None) -> None:
     its socket down does.
     """
     response = _OPEN.get(thread or 0)
-    extensions = getattr(response, "extensions", None) or {}
-    stream = extensions.get("network_stream")
+    stream = (getattr(response, "extensions", None) or {}).get("network_stream")
     if stream is None:
         return
     with suppress(Exception):  # it may have ended by itself a moment ago

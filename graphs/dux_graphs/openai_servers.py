@@ -94,8 +94,7 @@ def _client() -> Any:
 
 
 def _is_stream(response: Any) -> bool:
-    kind = str(response.headers.get("content-type", ""))
-    return kind.startswith("text/event-stream")
+    return str(response.headers.get("content-type", "")).startswith("text/event-stream")
 
 
 def _is_chat(request: Any) -> bool:

@@ -63,5 +63,4 @@ def _joined(helpers: list[str], main: Written) -> str:
     for node in main.tree.body if main.tree is not None else ():
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             first = node.end_lineno or first
-    head = lines[:first]
-    return "\n".join([*head, *helpers, "", "", *lines[first:]])
+    return "\n".join([*lines[:first], *helpers, "", "", *lines[first:]])

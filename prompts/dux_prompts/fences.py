@@ -100,9 +100,7 @@ def closing(line: str, mark: str) -> tuple[str, str] | None:
     bare = line.lstrip()
     found = _RUN.match(bare)
     if found is not None:
-        if not found[0].startswith(mark):
-            return None
-        return "", bare[found.end() :]
+        return None if not found[0].startswith(mark) else ("", bare[found.end() :])
     if not line.rstrip().endswith(mark):
         return None
     runs = [run for run in _RUN.findall(line) if run[0] == mark[0]]

@@ -22,9 +22,7 @@ def figure(value: Any) -> str:
     if value is None:
         return "not known"
     if isinstance(value, float):
-        if not math.isfinite(value):
-            return str(value)
-        return f"{value:.{DIGITS}g}"
+        return str(value) if not math.isfinite(value) else f"{value:.{DIGITS}g}"
     return str(value)
 
 

@@ -21,6 +21,5 @@ def edit_in(text: str) -> str | None:
         return "a diff"
     if _SEARCH.search(text):
         return "a search and replace"
-    changed = {line[0] for line in _CHANGED.findall(text)}
-    plus_and_minus = changed == {"+", "-"}
+    plus_and_minus = {line[0] for line in _CHANGED.findall(text)} == {"+", "-"}
     return "a diff" if plus_and_minus and "class " not in text else None

@@ -120,8 +120,7 @@ def _written(parts: Parts) -> list[Written]:
         text = plain(block.text)
         if not block.closed:
             text = without_prose_behind(text)
-        python = block.language in ("", "python")
-        blocks.append(Written(text, block.closed, python))
+        blocks.append(Written(text, block.closed, block.language in ("", "python")))
     return blocks
 
 

@@ -163,8 +163,7 @@ def without_prose_behind(text: str) -> str:
     lines = text.split("\n")
     # The parser may stumble a line late: over what the prose began.
     for number in range(min(error.lineno, len(lines)) - 1, 0, -1):
-        line = lines[number]
-        if line.strip():
+        if lines[number].strip():
             break
     else:
         return text

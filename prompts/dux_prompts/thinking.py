@@ -56,8 +56,7 @@ def thought_in(line: str) -> Thought | None:
     found = _OPENS.search(line)
     if found is None:
         return None
-    kind = found.lastgroup or "tag"
-    sign = _CLOSES.get(kind) or rf"</{re.escape(found['tag'])}\s*>"
+    sign = _CLOSES.get(found.lastgroup or "tag") or rf"</{re.escape(found['tag'])}\s*>"
     return Thought(
         line[: found.start()], line[found.end() :], re.compile(sign, re.IGNORECASE)
     )

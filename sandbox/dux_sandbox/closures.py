@@ -239,8 +239,7 @@ class HandedClosure:
             # It was not handed one, or one that it could not use: nothing was learned.
             rule.closure_use = ClosureUse.UNKNOWN
         elif self._asked and rule.closure_use is ClosureUse.UNKNOWN:
-            moved = self._moved
-            rule.closure_use = ClosureUse.SOMETIMES if moved else ClosureUse.CALLS
+            rule.closure_use = ClosureUse.SOMETIMES if self._moved else ClosureUse.CALLS
         elif not self._asked and rule.closure_use is ClosureUse.CALLS:
             rule.closure_use = ClosureUse.SOMETIMES
         elif not self._asked and rule.closure_use is ClosureUse.UNKNOWN:

@@ -77,8 +77,7 @@ def try_laws(
         "seed": seed,
         "quick": quick,
     }
-    memory = (limits or Limits()).memory
-    return _answers(request, wanted, memory, seconds, file)
+    return _answers(request, wanted, (limits or Limits()).memory, seconds, file)
 
 
 def _answers(
@@ -150,8 +149,7 @@ def trajectory_of(
     if not report.ok:
         raise SourceRejected(report)
     memory = (limits or Limits()).memory
-    purpose = {"purpose": "laws", "memory": memory, "draws": False, "also": []}
-    child = forked(purpose)
+    child = forked({"purpose": "laws", "memory": memory, "draws": False, "also": []})
     try:
         child.channel.receive(_START_SECONDS)
         child.channel.send({"source": source, "golden": True}, None, seconds)

@@ -168,8 +168,7 @@ def _built(
     given.update({name: parts[value.what] for name, value in wanted.items()})
     if any(value.what in (MATRICES, ALL) for value in wanted.values()):
         return rule(**given)
-    first = given.pop(FIRST, groups)
-    return rule(first, **given)
+    return rule(given.pop(FIRST, groups), **given)
 
 
 def _said(error: Exception) -> str:

@@ -170,8 +170,7 @@ class InlineRule:
             self._own.fetch()
         try:
             with DenseGradients(self._parameters()) as gradients:
-                call = counted and gradients.around(counted)
-                loss = call_step(self.optimizer, call)
+                loss = call_step(self.optimizer, counted and gradients.around(counted))
         except RuleFailed:
             raise
         # The wall round generated code: whatever it raises is a finding.

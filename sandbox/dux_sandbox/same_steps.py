@@ -75,8 +75,7 @@ def run_plainly(
         CannotRun: it raises, takes too long, or the system cannot lock the process.
         IsolationUnavailable: this system cannot isolate.
     """
-    memory = (limits or Limits()).memory
-    child = forked({"purpose": "plain", "memory": memory})
+    child = forked({"purpose": "plain", "memory": (limits or Limits()).memory})
     held: dict[str, dict[str, Episode]] = {}
     request = {
         "files": [[file.name, file.text, file.named, file.folder] for file in files],

@@ -206,8 +206,7 @@ def _of_a_library(module: Any) -> bool:
     """Whether code was installed: it names no module of the user's."""
     root = _root(module)
     if root not in _KNOWN:
-        file = getattr(sys.modules.get(root), "__file__", None) or ""
-        parts = PurePath(file).parts
+        parts = PurePath(getattr(sys.modules.get(root), "__file__", None) or "").parts
         installed = "site-packages" in parts or "dist-packages" in parts
         _KNOWN[root] = installed or root in _CLOSED
     return _KNOWN[root]

@@ -214,8 +214,7 @@ def _try_proposal(
         if rule is not None:
             cost = rule.cost
             rule.close(wait=not followed)
-    beside = incumbent_losses[: trial.steps + 1]
-    findings = judge(losses, beside, accept) or findings
+    findings = judge(losses, incumbent_losses[: trial.steps + 1], accept) or findings
     return DryRunReport(
         not findings,
         tuple(losses),

@@ -118,8 +118,7 @@ class TwinTraining:
             last = step == self.steps
             call: HandedClosure | None = None
             if self.closure and not last:
-                loop = LoopClosure(passes)
-                call = HandedClosure(rule, loop, list(twin.parameters()))
+                call = HandedClosure(rule, LoopClosure(passes), list(twin.parameters()))
             else:
                 passes(backward=not last)
                 if last or not math.isfinite(losses[-1]):

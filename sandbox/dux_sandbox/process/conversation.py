@@ -124,8 +124,7 @@ class Conversation:
                     raise ChannelBroken("channel", "an answer repeats no question")
                 if reply.get("call") != "closure" or closure is None:
                     break
-                answer = {"id": self._number, **closure(reply)}
-                channel.send(answer, None, seconds)
+                channel.send({"id": self._number, **closure(reply)}, None, seconds)
             self.child.pause()
             if channel.surplus:
                 raise ChannelBroken("channel", "it said more than it was asked")

@@ -66,8 +66,7 @@ class PlainFiles:
         module = types.ModuleType(f"{_PREFIX}{len(self._modules)}")
         self._modules[file.name] = module
         sys.modules[module.__name__] = module
-        tree = ast.parse(file.text)
-        self._optional[file.name] = set(_optional(tree))
+        self._optional[file.name] = set(_optional(ast.parse(file.text)))
         namespace = module.__dict__
         namespace["__builtins__"] = {
             **vars(builtins),

@@ -129,8 +129,7 @@ class _Server:
         ]
         kept = Kept(message["skeleton"], leaves)
         present, outcomes = message["present"], message["outcomes"]
-        closure = message["closure"]
-        return _said(self._recorder.step(kept, present, outcomes, closure))
+        return _said(self._recorder.step(kept, present, outcomes, message["closure"]))
 
 
 def _said(recording: Recording) -> dict[str, Any]:

@@ -163,8 +163,7 @@ class _Server:
         self._number = message["id"]
         blobs: list[bytes | memoryview] = []
         try:
-            operation = getattr(self, f"_do_{message['op']}")
-            reply = operation(message, blob, blobs)
+            reply = getattr(self, f"_do_{message['op']}")(message, blob, blobs)
         except RuleFailed as error:
             reply, blobs = {"error": error.finding.as_dict()}, []
         except SourceRejected as error:
