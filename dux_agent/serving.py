@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from langgraph.graph import END, START, StateGraph
 from langgraph.runtime import Runtime
-from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr, TypeAdapter
+from pydantic import Field, StrictInt, StrictStr, TypeAdapter
 
 from dux_agent.tasks.named import needs_import
 from dux_graphs.decision import build_served_graph
-from dux_graphs.models import language_model
-from dux_graphs.paid_model import PaidModel
 from dux_graphs.read_back import read_back
+from dux_graphs.served import Served, ports_of_context
 from dux_graphs.state import DecisionState, Ports, PortsError
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ _DRY_RUN_STEPS = 10
 
 
 @dataclass(frozen=True)
-class OnTask:
+class OnTask(Served):
     """What the graph is told, as JSON: `{"task": "digits", "steps": 40}`.
 
     Attributes:
@@ -47,13 +46,10 @@ class OnTask:
         approve: a person is asked about what passed, by an interrupt.
     """
 
-    __pydantic_config__ = ConfigDict(extra="forbid")
     task: StrictStr = "digits"
     seed: Annotated[StrictInt, Field(ge=0, le=_MOST_STEPS)] = 0
     steps: Annotated[StrictInt, Field(ge=1, le=_MOST_STEPS)] = 40
-    lm: StrictStr = "offline"
     max_attempts: Annotated[StrictInt, Field(ge=1, le=_MOST_STEPS)] = 3
-    approve: StrictBool = False
 
 
 _CONTEXT: TypeAdapter[OnTask] = TypeAdapter(OnTask)
@@ -131,17 +127,11 @@ def observe(context: OnTask) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def _ports(context: OnTask) -> Ports:
-    from dux_sandbox import check
-
-    return Ports(
-        **PaidModel(
-            {context.lm: language_model(context.lm, seed=context.seed)}
-        ).ports(),
-        check=check,
+    return ports_of_context(
+        context,
+        seed=context.seed,
         dry_run=lambda source: dry_run_of(context, source),
         apply=lambda source: _apply(context, source),
-        max_attempts=context.max_attempts,
-        approve="interrupt" if context.approve else None,
     )
 
 

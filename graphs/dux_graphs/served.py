@@ -51,14 +51,23 @@ def ports_of_served(context: Any) -> Ports:
 # The nodes of one decision ask for the ports one after the other.
 @lru_cache(maxsize=4)
 def _ports(context: Served) -> Ports:
+    return ports_of_context(context, dry_run=_not_tried, apply=_nothing_to_apply_to)
+
+
+def ports_of_context(context: Served, *, seed: int = 0, **tried: Any) -> Ports:
+    """Ports that ask the model that a server was told of.
+
+    Args:
+        seed: of a model that takes one.
+        tried: the ports `dry_run` and `apply`.
+    """
     # Whoever builds a graph of their own brings a check along.
     from dux_sandbox.static_check import check
 
     return Ports(
-        **PaidModel({context.lm: language_model(context.lm)}).ports(),
+        **PaidModel({context.lm: language_model(context.lm, seed=seed)}).ports(),
+        **tried,
         check=check,
-        dry_run=_not_tried,
-        apply=_nothing_to_apply_to,
         max_attempts=context.max_attempts,
         approve="interrupt" if context.approve else None,
     )
