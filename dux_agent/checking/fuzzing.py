@@ -75,37 +75,50 @@ class Fuzzed:
         }
 
 
-def check_laws_named(
-    examples: int, skip: Sequence[str], also: Sequence[str], *, mark: str = ""
-) -> None:
-    """Raise BadArgument or MissingExtra before the first file is tried.
+@dataclass(frozen=True)
+class LawsAsked:
+    """Which laws are tried on a rule, and how.
 
-    Args:
-        examples: drawn for each law.
-        skip: names of laws.
-        also: names of optional laws.
-        mark: stands before the name of an argument in messages.
+    Attributes:
+        examples: cases drawn for each law; 0: those made by hand only.
+        skip: names of laws that are left out.
+        also: names of optional laws that are tried as well.
+        seed: of what is drawn.
     """
-    from dux_sandbox.laws import HypothesisMissing, laws_to_try
 
-    try:
-        laws_to_try(examples, skip, also)
-    except HypothesisMissing:
-        raise MissingExtra.of(
-            "hypothesis", extra="fuzz", purpose="drawing examples"
-        ) from None
-    except ValueError as error:
-        raise BadArgument(f"{mark}{error}") from None
+    examples: int = 50
+    skip: Sequence[str] = ()
+    also: Sequence[str] = ()
+    seed: int = 0
+
+    def names(self) -> list[str]:
+        """Of the laws, in the order in which they are tried."""
+        from dux_sandbox.laws import laws_to_try
+
+        return [law.name for law in laws_to_try(self.examples, self.skip, self.also)]
+
+    def check(self, *, mark: str = "") -> None:
+        """Raise BadArgument or MissingExtra before the first file is tried.
+
+        Args:
+            mark: stands before the name of an argument in messages.
+        """
+        from dux_sandbox.laws import HypothesisMissing
+
+        try:
+            self.names()
+        except HypothesisMissing:
+            purpose = "drawing examples"
+            raise MissingExtra.of("hypothesis", extra="fuzz", purpose=purpose) from None
+        except ValueError as error:
+            raise BadArgument(f"{mark}{error}") from None
 
 
 def fuzz(
     file: str,
     rule: RuleText,
+    asked: LawsAsked,
     *,
-    examples: int,
-    skip: Sequence[str],
-    also: Sequence[str] = (),
-    seed: int,
     at: str | None,
     seconds: float = 120.0,
     on_result: Callable[[LawResult], None] = lambda _: None,
@@ -116,10 +129,7 @@ def fuzz(
     Args:
         file: what the file is called in the result.
         rule: the optimizer; one with findings is not run.
-        examples: drawn for each law.
-        skip: names of laws that are left out.
-        also: names of optional laws that are tried as well.
-        seed: of what is drawn.
+        asked: the laws.
         at: where the file lies, from which scripts take a class that is too long to
             be printed with each of them; None: it lies nowhere.
         seconds: time for each law; a rule that needs longer breaks it.
@@ -133,7 +143,7 @@ def fuzz(
     """
     from dux_sandbox.findings import SourceRejected
     from dux_sandbox.jailed_laws import try_laws
-    from dux_sandbox.laws import LawResult, laws_to_try
+    from dux_sandbox.laws import LawResult
     from dux_sandbox.laws.traits import UnknownTrait, declared_by
     from dux_sandbox.process.spawning import IsolationUnavailable
 
@@ -143,10 +153,10 @@ def fuzz(
     try:
         trying = try_laws(
             rule.text,
-            examples=examples,
-            skip=skip,
-            also=also,
-            seed=seed,
+            examples=asked.examples,
+            skip=asked.skip,
+            also=asked.also,
+            seed=asked.seed,
             seconds=seconds,
             file=at if rule.whole else None,
         )
@@ -163,7 +173,7 @@ def fuzz(
         raise BadArgument(f"{file}: {error}") from None
     except IsolationUnavailable as error:
         raise DuxError(str(error)) from None
-    wanted = [law.name for law in laws_to_try(examples, skip, also)]
+    wanted = asked.names()
     why = reason or f"`{results[-1].name}` ended the process that tries them"
     results += [
         LawResult(name, True, f"not tried: {why}") for name in wanted[len(results) :]

@@ -45,16 +45,14 @@ def fuzz(
     is not the golden one; 2: a file cannot be read, or an argument cannot be meant.
     """
     with one_line_errors():
-        from dux_agent.checking.fuzzing import check_laws_named
+        from dux_agent.checking.fuzzing import LawsAsked
         from dux_agent.terminal.fuzz_display import fuzz_files
 
-        check_laws_named(examples, skip or [], also or [], mark="--")
+        asked = LawsAsked(examples, skip or [], also or [], seed)
+        asked.check(mark="--")
         if not fuzz_files(
             files,
-            examples,
-            skip or [],
-            also or [],
-            seed,
+            asked,
             as_json=as_json,
             names=names or [],
             beside=beside or [],

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from dux_agent.checking.fuzzing import Fuzzed, fuzz
+from dux_agent.checking.fuzzing import Fuzzed, LawsAsked, fuzz
 from dux_agent.errors import BadArgument
 from dux_agent.showing import one_line
 from dux_agent.terminal.decision_text import clean_lines
@@ -91,10 +91,7 @@ def _check_traits(file: str, rule: RuleText) -> None:
 
 def fuzz_files(
     files: Sequence[str],
-    examples: int,
-    skip: Sequence[str],
-    also: Sequence[str],
-    seed: int,
+    asked: LawsAsked,
     *,
     as_json: bool,
     names: Sequence[str] = (),
@@ -111,26 +108,15 @@ def fuzz_files(
             does not go with so many.
     """
     from dux_agent.checking.golden_file import judge_golden, read_golden
-    from dux_sandbox.laws import laws_to_try
 
     rules = _rules(files, names, beside, golden)
     if golden is not None:
         read_golden(golden)  # what is no golden file costs no waiting either
-    laws = len(laws_to_try(examples, skip, also))
     console, tried = Console(), []
     for file, rule in rules:
         _check_traits(file, rule)
-        with progress(Console(stderr=True), file, laws) as advance:
-            done = fuzz(
-                file,
-                rule,
-                examples=examples,
-                skip=skip,
-                also=also,
-                seed=seed,
-                at=file,
-                on_result=advance,
-            )
+        with progress(Console(stderr=True), file, len(asked.names())) as advance:
+            done = fuzz(file, rule, asked, at=file, on_result=advance)
         if golden is not None and not done.findings:
             done = replace(done, golden=judge_golden(golden, rule.text))
         tried.append(done)

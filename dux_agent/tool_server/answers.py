@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from dux_agent.checking.fuzzing import LawsAsked
 from dux_agent.errors import BadArgument
 from dux_agent.tool_server.places import Places
 
@@ -33,27 +34,18 @@ _TEXT_LIMITS = (40_000, 12_000, 4_000, 1_200, 300)
 
 
 @dataclass(frozen=True)
-class FuzzRequest:
+class FuzzRequest(LawsAsked):
     """How a rule is to be fuzzed.
 
     Attributes:
-        examples: cases drawn for each law; 0: those made by hand only.
-        skip: names of laws that are left out.
-        also: names of optional laws that are tried as well.
-        seed: of what is drawn.
         seconds: after which no further law is begun.
     """
 
     examples: int = 10
-    skip: Sequence[str] = ()
-    also: Sequence[str] = ()
-    seed: int = 0
     seconds: float = 300.0
 
-    def check(self) -> None:
+    def check(self, *, mark: str = "") -> None:
         """Raise BadArgument, or MissingExtra where hypothesis is wanted."""
-        from dux_agent.checking.fuzzing import check_laws_named
-
         if not 0 <= self.examples <= MOST_EXAMPLES:
             raise BadArgument(
                 f"examples is {self.examples}; it must be from 0 to {MOST_EXAMPLES}."
@@ -63,7 +55,7 @@ class FuzzRequest:
                 f"seconds is {self.seconds}; it must be > 0 and at most "
                 f"{MOST_SECONDS:.0f}."
             )
-        check_laws_named(self.examples, self.skip, self.also)
+        super().check(mark=mark)
 
 
 class Answers:
@@ -170,10 +162,7 @@ class Answers:
         done = fuzz(
             named.name,
             rules[0],
-            examples=request.examples,
-            skip=request.skip,
-            also=request.also,
-            seed=request.seed,
+            request,
             seconds=SECONDS_OF_A_LAW,
             at=None if named.file is None else str(named.file),
             on_result=on_result,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from dux_agent.checking.fuzzing import fuzz
+from dux_agent.checking.fuzzing import LawsAsked, fuzz
 from dux_agent.checking.rule_texts import rules_of
 from dux_agent.cli import app
 from dux_sandbox.findings import SourceRejected
@@ -201,9 +201,7 @@ def test_the_laws_after_one_that_ended_the_process_are_unjudged_and_say_so():
     done = fuzz(
         "rule.py",
         rule_of(sources.HANGS),
-        examples=0,
-        skip=[],
-        seed=0,
+        LawsAsked(examples=0),
         at=None,
         seconds=2.0,
     )
@@ -223,9 +221,7 @@ def test_a_trial_that_is_stopped_says_why_the_rest_is_unjudged():
     done = fuzz(
         "rule.py",
         rule_of(SGD),
-        examples=0,
-        skip=[],
-        seed=0,
+        LawsAsked(examples=0),
         at=None,
         on_result=lambda result: seen.append(result.name),
         stop=lambda: "the time is over" if len(seen) == 2 else "",
