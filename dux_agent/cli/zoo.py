@@ -86,16 +86,17 @@ def check(
     Exit code 0: all are accepted and keep every law; 1: one does not.
     """
     with one_line_errors():
-        from dux_agent.checking.fuzzing import check_laws_named
+        from dux_agent.checking.fuzzing import LawsAsked
         from dux_agent.checking.paths import check_paths
         from dux_agent.terminal.check_text import print_checked
         from dux_agent.terminal.fuzz_display import fuzz_files
 
-        check_laws_named(examples, [], [], mark="--")
+        asked = LawsAsked(examples)
+        asked.check(mark="--")
         files = [each.file for each in _meant(names or list(entries()))]
         vetted = check_paths(files)
         print_checked(Console(), vetted, summary=False)
-        lawful = fuzz_files(files, examples, [], [], 0, as_json=False)
+        lawful = fuzz_files(files, asked, as_json=False)
         if not lawful or not all(each.settled for each in vetted):
             raise typer.Exit(1)
 

@@ -160,7 +160,7 @@ REFUSED = {
     "nowhere.inner:build": "there is no module 'nowhere'",
     "minepackage.lacking:build": "ModuleNotFoundError: No module named 'numpi'.*"
     "lacking.py:1",
-    "minepackage.damaged:build": "cannot be imported: SyntaxError.*line 2",
+    "minepackage.damaged:build": "cannot be imported: SyntaxError.*damaged.py:2",
     "minepackage.leaving:build": "cannot be imported: SystemExit: 3",
     "nowhere.py:build": "nowhere.py cannot be read: No such file",
     "minepackage/damaged.py:build": "cannot be imported: SyntaxError",
