@@ -22,12 +22,14 @@ class Trial:
         optimizer: the incumbent, whose losses the rule's are compared with.
         objective: `(model, batch) -> loss`.
         batches: used in turn.
+        built_in: whether it is the small model, for which no rate was ever chosen.
     """
 
     model: nn.Module
     optimizer: Optimizer
     objective: Callable[[Any, Any], Tensor]
     batches: Sequence[Any]
+    built_in: bool = False
 
     def of_matrices(self) -> Trial | None:
         """The same with plain SGD over the matrices alone.
@@ -80,9 +82,8 @@ def built_in() -> Trial:
         return functional.cross_entropy(model(batch[0]), batch[1])
 
     batches = list(zip(inputs, targets, strict=True))
-    return Trial(
-        model, torch.optim.SGD(model.parameters(), lr=0.01), objective, batches
-    )
+    incumbent = torch.optim.SGD(model.parameters(), lr=0.01)
+    return Trial(model, incumbent, objective, batches, built_in=True)
 
 
 def try_out(source: str, trial: Trial) -> Tried:
@@ -112,10 +113,14 @@ def _tried(source: str, trial: Trial) -> Tried:
 
     A rule that needs a closure is tried as in a loop that passes one. One that raises
     on the parameters of a model is tried on the matrices among them: some rules, Muon
-    for one, are for those alone.
+    for one, are for those alone. One whose rate makes the loss of the small model rise
+    is told so in a note: it was made for another.
     """
     report = _in_its_loop(source, trial)
-    if report.ok or [each.rule for each in report.findings] != ["raised"]:
+    rules = [each.rule for each in report.findings]
+    if rules == ["harm"] and trial.built_in:
+        return _steep(source, trial, report)
+    if rules != ["raised"]:
         return Tried(report)
     fewer = trial.of_matrices()
     again = None if fewer is None else _in_its_loop(source, fewer)
@@ -132,7 +137,17 @@ def _tried(source: str, trial: Trial) -> Tried:
     return Tried(again, (note,))
 
 
-def _in_its_loop(source: str, trial: Trial) -> DryRunReport:
+def _steep(source: str, trial: Trial, report: DryRunReport) -> Tried:
+    """A rule whose rate is too much for the small model: that is no fault of it."""
+    again = _in_its_loop(source, trial, accept="finite")
+    harm = report.findings[0]
+    note = replace(
+        harm, rule="steep", instead="try it with --model on a model of yours"
+    )
+    return Tried(again, (note,)) if again.ok else Tried(report)
+
+
+def _in_its_loop(source: str, trial: Trial, accept: str = "harmless") -> DryRunReport:
     from dux_sandbox import dry_run
 
     def run(closure: bool) -> DryRunReport:
@@ -143,6 +158,7 @@ def _in_its_loop(source: str, trial: Trial) -> DryRunReport:
             trial.objective,
             trial.batches,
             closure=closure,
+            accept=accept,
         )
 
     report = run(closure=False)

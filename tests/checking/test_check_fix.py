@@ -118,6 +118,11 @@ KINDS = {
         "import copy",
         "copy.deepcopy(p.data) is written as p.data.clone()",
     ),
+    "another_tensor": (
+        source(body='s["m"].set_(s["m"] + p.grad)'),
+        "set_",
+        'is written as s["m"].copy_(s["m"] + p.grad)',
+    ),
     "exception": (
         source(
             before="class Bad(ValueError):\n    pass",

@@ -115,3 +115,27 @@ def test_a_function_that_no_class_uses_stands_in_nobodys_way():
 
     assert vetted.ok, vetted.findings
     assert ["left out"] == [note.finding.rule for note in vetted.notes]
+
+
+def test_a_rate_that_is_too_much_for_the_small_model_is_a_note():
+    steep = rule("g = g * 400")
+
+    [judged] = vet("steep.py", steep).classes
+
+    assert judged.ok
+    assert ["steep"] == [told.finding.rule for told in judged.notes]
+    assert "the loss rose" in judged.notes[0].finding.message
+
+
+def test_a_rate_that_is_too_much_for_a_users_own_model_is_refused():
+    model = nn.Linear(4, 4)
+    trial = Trial(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.01),
+        lambda model, batch: (model(batch) - batch).square().mean(),
+        [torch.eye(4)],
+    )
+
+    [judged] = vet("steep.py", rule("g = g * 4000"), trial=trial).classes
+
+    assert ["harm"] == [told.finding.rule for told in judged.findings]

@@ -367,3 +367,58 @@ def test_a_step_that_works_without_a_closure_requires_none():
     )
 
     assert not load(source).requires_closure
+
+
+EMPTY = """
+import torch
+from collections import defaultdict
+{before}
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+        {emptied}
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p] = dict(m=torch.zeros_like(p.data))
+                {shared}
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                m = self.state[p]["m"]
+                m.mul_(0.5).add_(p.grad)
+                p.data.sub_(group["lr"] * m)
+"""
+EMPTIED = {
+    "a dict": dict(emptied="self.state = dict()"),
+    "a display": dict(emptied="self.state = {}"),
+    "a default": dict(emptied="self.state = defaultdict(dict)"),
+    "shared memory": dict(shared='self.state[p]["m"].share_memory_()'),
+    "as a value": dict(
+        shared='self.state[p]["m"] = torch.zeros_like(p).share_memory_()'
+    ),
+    "a registry": dict(before="register = lambda kind: kind\n@register"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTIED)
+def test_what_torch_has_made_is_not_made_again(name):
+    holes = dict(before="", emptied="pass", shared="pass")
+    source = EMPTY.format(**{**holes, **EMPTIED[name]})
+
+    expected, held = stepped(plain(source)), stepped(load(source))
+
+    assert all(map(torch.equal, expected, held))
+
+
+def test_a_base_that_is_imported_by_two_names_is_one():
+    source = EMPTY.format(before="", emptied="pass", shared="pass")
+    source = source.replace("torch.optim.Optimizer", "Optimizer").replace(
+        "import torch\n",
+        "import torch\nfrom torch.optim import Optimizer\n"
+        "from torch.optim.optimizer import Optimizer\n",
+        1,
+    )
+
+    report = check(source)
+
+    assert report.ok, report.findings

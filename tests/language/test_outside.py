@@ -47,6 +47,8 @@ def test_what_writes_to_disk_or_stops_is_left_out_with_what_fed_it(name, executi
 
 
 ASKS = {
+    "a clock": ("0.5 + time.time()", "import time\n", -0.25),
+    "a clock by name": ("1 - perf_counter()", "from time import perf_counter\n", -0.5),
     "get": ('os.environ.get("RULE_RATE", "0.25")', "import os\n", -0.125),
     "getenv": ('os.getenv("RULE_RATE", 0.25)', "import os\n", -0.125),
     "by name": ('environ.get("RULE_RATE", 0.5)', "from os import environ\n", -0.25),
@@ -144,3 +146,25 @@ def test_out_of_a_decorated_method_of_its_own_is_its_argument(execution):
     )
 
     assert [[-0.75]] == stepped(source, execution, [[(2, 2)]])
+
+
+SEEDS = ["torch.manual_seed(0)", "seed = 47\ntorch.cuda.manual_seed_all(seed)"]
+
+
+@both
+@pytest.mark.parametrize("line", SEEDS)
+def test_the_seed_of_a_file_is_the_trainings(line, execution):
+    source = with_line("pass", before=f"{line}\n")
+    state = torch.random.get_rng_state()
+
+    report = check(source)
+    moved = stepped(source, execution, [[(2, 2)]])
+
+    assert ["left out"] == [note.rule for note in report.notes]
+    assert [[-0.5]] == moved
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("line", ["torch.manual_seed(0)", "time.sleep(1)"])
+def test_what_a_step_does_to_the_world_stays_refused(line):
+    assert not check(with_line(line, before="import time\n")).ok

@@ -58,6 +58,14 @@ def _bound_by_import(node: ast.Import | ast.ImportFrom) -> Iterable[str]:
     return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
 
 
+# What torch has under two names, by the longer one.
+_ONE = {
+    "torch.optim.optimizer.Optimizer": "torch.optim.Optimizer",
+    "torch.optim.adam.Adam": "torch.optim.Adam",
+    "torch.nn.parameter.Parameter": "torch.nn.Parameter",
+    "torch.nn.utils.clip_grad.clip_grad_norm_": "torch.nn.utils.clip_grad_norm_",
+    "torch.nn.utils.clip_grad.clip_grad_value_": "torch.nn.utils.clip_grad_value_",
+}
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 # Every kind of node that binds a name, whatever the kind of binding.
@@ -192,7 +200,7 @@ def _known_imports(imports: list[ast.AST], names: dict[str, int]) -> dict[str, s
     times: dict[str, int] = {}
     for node in imports:
         for alias, path in import_aliases(node):
-            paths.setdefault(alias, set()).add(path)
+            paths.setdefault(alias, set()).add(_ONE.get(path, path))
             times[alias] = times.get(alias, 0) + 1
     return {
         alias: next(iter(found))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.usual_names import usual
 from dux_sandbox.language.usual_values import no_default, put_first
+from dux_sandbox.language.values_by_use import of_key
 
 
 def pass_on(node: ast.ClassDef) -> Iterator[Finding]:
@@ -32,6 +33,9 @@ def pass_on(node: ast.ClassDef) -> Iterator[Finding]:
         known = _named_in(init) | set(_given_later(node))
         for name in dict.fromkeys(_read(node)):
             value = usual(ast.arg(name))
+            if value is None and name not in known:
+                mode = of_key(name, node) or ""
+                value = ast.literal_eval(mode) if mode.startswith("'") else None
             if name in known or value is None:
                 continue
             if keywords is not None:
@@ -47,8 +51,14 @@ def _no_options(init: ast.FunctionDef) -> ast.Dict | None:
     for each in ast.walk(init):
         if isinstance(each, ast.Call) and ast.unparse(each.func).endswith(".__init__"):
             last = each.args[-1] if each.args else None
+            for keyword in each.keywords:
+                last = keyword.value if keyword.arg == "defaults" else last
             if isinstance(last, ast.Call) and ast.unparse(last) == "dict()":
-                last = each.args[-1] = ast.copy_location(ast.Dict([], []), last)
+                made = ast.copy_location(ast.Dict([], []), last)
+                each.args = [made if arg is last else arg for arg in each.args]
+                for keyword in each.keywords:
+                    keyword.value = made if keyword.value is last else keyword.value
+                last = made
             if isinstance(last, ast.Dict) and not last.keys:
                 return last
     return None
@@ -94,6 +104,10 @@ def _named_in(init: ast.FunctionDef) -> set[str]:
 def _given_later(node: ast.ClassDef) -> Iterator[str]:
     """Options that a method writes, or asks for with a default of its own."""
     for each in ast.walk(node):
+        if "state[" in ast.unparse(each) and isinstance(
+            each, (ast.Subscript, ast.Compare)
+        ):
+            continue  # of one parameter, whatever it is called
         if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store):
             yield str(getattr(each.slice, "value", ""))
         elif isinstance(each, (ast.Call, ast.Compare)):

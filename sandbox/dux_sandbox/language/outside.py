@@ -21,12 +21,23 @@ _SAID = frozenset(
     torch.set_float32_matmul_precision""".split()
 )
 _ASKED = frozenset(["os.environ.get", "os.getenv"])
+_CLOCKS = frozenset(
+    "time.time time.perf_counter time.monotonic time.process_time".split()
+)
+# At the top level of a file: of the training, whose random numbers a rule draws from.
+_SEEDS = frozenset(
+    """torch.manual_seed torch.cuda.manual_seed torch.cuda.manual_seed_all
+    torch.random.manual_seed""".split()
+)
 # Modules that only such statements are expected to use.
 _MODULES = frozenset("os pdb ipdb traceback uuid datetime time gc".split())
 # What is assigned below these is about compilers and kernels, and the training's.
 _SETTINGS = ("torch._dynamo.config.", "torch._inductor.config.", "torch.backends.")
 # Attributes of which one is in every such statement that imports no module for it.
-_TELLING = frozenset("save config backends reset set_float32_matmul_precision".split())
+_TELLING = frozenset(
+    """save config backends reset set_float32_matmul_precision manual_seed
+    manual_seed_all""".split()
+)
 _LISTS = ("body", "orelse", "finalbody")
 
 
@@ -88,6 +99,8 @@ def _says(statement: ast.stmt, path: PathOf, *, top: bool) -> bool:
     if not isinstance(statement, ast.Expr) or not isinstance(statement.value, ast.Call):
         return False
     called = path(statement.value.func)
+    if top and called in _SEEDS:
+        return True
     # What a module does to the disk as it is imported is a script's.
     return called in _SAID and not (top and (called or "").startswith("os."))
 
@@ -99,7 +112,10 @@ def _note(statement: ast.stmt) -> Finding:
 
 
 class _Unset(ast.NodeTransformer):
-    """Variables of the environment become what they are where they are not set."""
+    """What is asked of the world outside becomes what it is where nothing is there.
+
+    Variables of the environment are not set, and no clock goes.
+    """
 
     def __init__(self, path: PathOf) -> None:
         self._path = path
@@ -109,12 +125,16 @@ class _Unset(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         simple = 1 <= len(node.args) <= 2 and not node.keywords
-        if self._path(node.func) not in _ASKED or not simple:
+        asked = self._path(node.func)
+        if asked in _CLOCKS and not node.args and not node.keywords:
+            unset: ast.expr = ast.Constant(0.0)
+        elif asked in _ASKED and simple:
+            unset = node.args[1] if node.args[1:] else ast.Constant(None)
+        else:
             return node
-        unset = node.args[1] if node.args[1:] else ast.Constant(None)
         self.names |= _loaded([node.func])
         message = f"{ast.unparse(node)[:60]} is read as {ast.unparse(unset)[:20]}"
-        instead = "make it an option of __init__"
+        instead = "leave it out, or make it an option of __init__"
         self.notes.append(Finding("left out", node.lineno, message, instead))
         return ast.copy_location(unset, node)
 

@@ -8,7 +8,7 @@ change a step is said in a note.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language import grad_modes, idiom_names, outside
@@ -24,9 +24,10 @@ from dux_sandbox.language.private_names import plainly
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
+from dux_sandbox.language.step_arguments import complete_step
 from dux_sandbox.language.two_phases import join
 from dux_sandbox.language.usual_values import UsualValues, marks_of, rate_of
-from dux_sandbox.language.wrapped import keep_state, wrap
+from dux_sandbox.language.wrapped import keep_state, take_as_made, wrap
 
 _LISTS = ("body", "orelse", "finalbody")
 _BLOCKS = (
@@ -73,7 +74,7 @@ def prepare(
     reshaped = not OF_SHAPE.isdisjoint(attributes)
     records = Records(lambda node: path_of(node, aliases))
     marks = marks_of(tree)
-    usual = UsualValues()
+    usual, optimizers = UsualValues(), set[str]()
     notes = outside.leave_out(tree, aliases, attributes)
     changed = bool(notes) | as_methods(tree, aliases, attributes)
     for node in blocks:
@@ -86,13 +87,15 @@ def prepare(
         if isinstance(node, ast.ClassDef):
             changed |= records.write_out(node) | plainly(node)
             given = list(usual.give(node))
-            if _is_optimizer(node, aliases):
+            if _is_optimizer(node, aliases, optimizers):
+                optimizers.add(node.name)
                 note = wrap(node)
-                changed |= keep_state(node)
+                changed |= keep_state(node) | take_as_made(node)
                 usual.class_taken |= note is not None
                 made = (note, split(node), join(node))
                 given += [each for each in made if each is not None]
-                given += [*complete(node), *pass_on(node), *leave_out(node)]
+                given += [*complete(node), *pass_on(node), *complete_step(node)]
+                given += leave_out(node)
             about = [each for each in node.body if not _about_module(each)]
             changed |= len(about) != len(node.body)
             node.body = about or [ast.copy_location(ast.Pass(), node)]
@@ -119,8 +122,14 @@ def prepare(
     return changed, notes
 
 
-def _is_optimizer(node: ast.ClassDef, aliases: dict[str, str]) -> bool:
-    return any(base_path(path_of(base, aliases)) for base in node.bases)
+def _is_optimizer(
+    node: ast.ClassDef, aliases: dict[str, str], known: Container[str]
+) -> bool:
+    """Whether a class is built on torch's, or on a known one of the file."""
+    return any(
+        base_path(path_of(base, aliases)) or ast.unparse(base) in known
+        for base in node.bases
+    )
 
 
 def _from_torch(node: ast.AST) -> None:
@@ -178,6 +187,14 @@ def _take_off(
                 f"the decorator {path}, which only speeds {node.name} up",
                 "leave it out",
             )
+        elif isinstance(node, ast.ClassDef) and _registers(decorator):
+            yield Finding(
+                "left out",
+                decorator.lineno,
+                f"the decorator {ast.unparse(decorator)[:60]}, which only says where "
+                f"{node.name} is to be found",
+                "leave it out",
+            )
         elif path not in idiom_names.SAYING:
             kept.append(decorator)
     node.decorator_list = kept
@@ -194,6 +211,13 @@ def _take_off(
             for keyword in node.keywords
             if path_of(keyword.value, aliases) != "abc.ABCMeta"
         ]
+
+
+def _registers(decorator: ast.expr) -> bool:
+    """`@REGISTRY.register()`, `@register_optimizer("name")` and the like."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    last = called.attr if isinstance(called, ast.Attribute) else ast.unparse(called)
+    return last.lower().startswith("register")
 
 
 def _never_shared(node: ast.ClassDef) -> Iterator[Finding]:

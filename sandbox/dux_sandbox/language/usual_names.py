@@ -7,6 +7,7 @@ import re
 
 # Of most of torch's own optimizers.
 USUAL_RATE = 1e-3
+RATES = frozenset(["lr", "learning_rate"])
 _BY_NAME: dict[str, object] = {
     "lr": USUAL_RATE,
     "learning_rate": USUAL_RATE,

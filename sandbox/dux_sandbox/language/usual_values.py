@@ -12,6 +12,10 @@ from collections.abc import Callable, Iterator
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.usual_names import usual
+from dux_sandbox.language.values_by_use import (
+    BESIDE_PARAMETERS,
+    value_of,
+)
 
 WRAPPED = frozenset(
     """base_optim base_optimizer base_optimizer_cls inner_optimizer_cls optim
@@ -21,6 +25,7 @@ WRAPPED = frozenset(
 BESIDE = frozenset(
     "base_optim base_optimizer inner_optimizer opt optim optimizer".split()
 )
+_NAMES = frozenset("names param_names parameter_names params_names".split())
 USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
 # As a script would build one.
 _OVER_PARAMETERS = "torch.optim.SGD(params)"
@@ -31,6 +36,17 @@ if {name} is None:
     {name} = {made}({params})
     {params} = {name}.param_groups
 """
+_EACH = """
+{params} = list({params})
+if {name} is None:
+    {name} = [
+        each
+        for group in {params}
+        for each in (group["params"] if isinstance(group, dict) else [group])
+    ]
+"""
+_NAMED = _EACH + '    {name} = [f"parameter {{at}}" for at, _ in enumerate({name})]\n'
+_COPIED = _EACH + "    {name} = [each.detach().clone() for each in {name}]\n"
 
 
 class UsualValues:
@@ -42,6 +58,8 @@ class UsualValues:
 
     def __init__(self) -> None:
         self.class_taken = False
+        # By name, what is made of the parameters, told and as statements.
+        self._built: dict[str, tuple[str, str]] = {}
 
     def give(self, node: ast.ClassDef) -> Iterator[Finding]:
         """Defaults for what `__init__` of a class demands beside its parameters.
@@ -52,9 +70,11 @@ class UsualValues:
             return  # a helper, built by the rule itself
         for each in node.body:
             if isinstance(each, ast.FunctionDef) and each.name == "__init__":
-                yield from self._complete(each)
+                yield from self._complete(each, node)
 
-    def _complete(self, init: ast.FunctionDef) -> Iterator[Finding]:
+    def _complete(
+        self, init: ast.FunctionDef, owner: ast.ClassDef
+    ) -> Iterator[Finding]:
         arguments = init.args
         listed = [*arguments.posonlyargs, *arguments.args]
         bare = listed[2 : len(listed) - len(arguments.defaults)]
@@ -64,7 +84,7 @@ class UsualValues:
             if arguments.kw_defaults[at] is None
         ]
         wanted = [*bare, *(each for _, each in keyed)]
-        found = [self._usual(each, init) for each in wanted]
+        found = [self._usual(each, init, owner) for each in wanted]
         if None in found:
             return
         values = [each for each in found if each is not None]
@@ -75,23 +95,29 @@ class UsualValues:
             shown = ast.unparse(value)
             if shown == USUAL_CLASS:
                 shown, self.class_taken = "torch.optim.SGD", True
-            elif isinstance(value, ast.Constant) and value.value is None:
-                _build_beside(init, argument.arg)
-                shown, self.class_taken = _OVER_PARAMETERS, True
+            elif argument.arg in self._built:
+                shown, how = self._built.pop(argument.arg)
+                self.class_taken |= how is _BUILT
+                _build(init, argument.arg, how)
             yield no_default(argument.arg, shown, init.lineno)
 
-    def _usual(self, argument: ast.arg, init: ast.FunctionDef) -> ast.expr | None:
-        name, known = argument.arg, usual(argument)
-        value: ast.expr
-        if known is not None:
-            value = _literal(known)
-        elif name in WRAPPED and calls(init, name):
-            value = ast.Name(USUAL_CLASS, ast.Load())
-        elif name in BESIDE and len(init.args.args) > 1:
-            value = ast.Constant(None)
-        else:
+    def _usual(
+        self, argument: ast.arg, init: ast.FunctionDef, owner: ast.ClassDef
+    ) -> ast.expr | None:
+        name, used = argument.arg, value_of(argument, init, owner)
+        if name in WRAPPED and calls(init, name):
+            return _placed(ast.Name(USUAL_CLASS, ast.Load()), init)
+        if len(init.args.args) > 1:
+            if name in BESIDE:
+                self._built[name] = _OVER_PARAMETERS, _BUILT
+            elif name in _NAMES:
+                self._built[name] = "a name for each parameter", _NAMED
+            elif used == BESIDE_PARAMETERS:
+                self._built[name] = "a copy of each parameter", _COPIED
+        if used is None and name not in self._built:
             return None
-        return _placed(value, init)
+        text = "None" if name in self._built else str(used)
+        return _placed(ast.parse(text, mode="eval").body, init)
 
     def imported(self, tree: ast.Module) -> None:
         """Put the import of the class before everything, where it was taken."""
@@ -102,9 +128,9 @@ class UsualValues:
             ast.fix_missing_locations(made)
 
 
-def _build_beside(init: ast.FunctionDef, name: str) -> None:
-    """Have a constructor build the optimizer that it is not given, in place."""
-    text = _BUILT.format(name=name, params=init.args.args[1].arg, made=USUAL_CLASS)
+def _build(init: ast.FunctionDef, name: str, how: str) -> None:
+    """Have a constructor build what it is not given of its parameters, in place."""
+    text = how.format(name=name, params=init.args.args[1].arg, made=USUAL_CLASS)
     put_first(init, text)
 
 

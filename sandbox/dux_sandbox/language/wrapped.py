@@ -19,6 +19,7 @@ _LISTED = frozenset("optimizers optims opts".split())
 _OWN = frozenset("defaults state".split())
 _HANDED_ON = frozenset(["self.defaults", "self.param_groups"])
 _SHARED = _OWN | {"param_groups"}
+_SHARING = frozenset(["share_memory_"])
 
 
 def handed_optimizer(node: ast.ClassDef) -> str | None:
@@ -157,6 +158,43 @@ def keep_state(node: ast.ClassDef) -> bool:
     changed = len(kept) != len(init.body)
     init.body = kept
     return changed
+
+
+def take_as_made(node: ast.ClassDef) -> bool:
+    """Take an empty state, and memory to share, out of a constructor, in place.
+
+    `self.state = dict()` is what torch's own constructor makes, but for what it gives
+    where nothing is yet; `x.share_memory_()` is x: a rule's memory is never shared.
+    """
+    init = _constructor(node)
+    if init is None:
+        return False
+    before = ast.dump(init)
+    _NeverShared().visit(init)
+    init.body = [each for each in init.body if not _empties_state(each)]
+    init.body = init.body or [ast.copy_location(ast.Pass(), init)]
+    return before != ast.dump(init)
+
+
+def _empties_state(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign) and ast.unparse(statement) in (
+        "self.state = {}",
+        "self.state = dict()",
+        "self.state = defaultdict(dict)",
+        "self.state = collections.defaultdict(dict)",
+    )
+
+
+class _NeverShared(ast.NodeTransformer):
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        shares = isinstance(node.func, ast.Attribute) and node.func.attr in _SHARING
+        return node.func.value if shares and not node.args else node  # type: ignore[attr-defined]
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        called = node.value
+        self.generic_visit(node)
+        return node if node.value is called else ast.copy_location(ast.Pass(), node)
 
 
 def _is_torchs(statement: ast.stmt, taken: set[str]) -> bool:

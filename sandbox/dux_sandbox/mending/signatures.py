@@ -11,8 +11,8 @@ from dux_sandbox.gathering.outline import lines_of
 from dux_sandbox.gathering.text_edits import Edit
 from dux_sandbox.language.contract import demanded
 from dux_sandbox.language.several_lists import lists_of
-from dux_sandbox.language.usual_names import usual
 from dux_sandbox.language.usual_values import BESIDE, WRAPPED, calls
+from dux_sandbox.language.values_by_use import BESIDE_PARAMETERS, value_of
 from dux_sandbox.language.wrapped import handed_optimizer
 from dux_sandbox.mending.draft import Draft, Rewrite
 from dux_sandbox.mending.unused import names_in
@@ -34,7 +34,7 @@ def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
             bare = [*demanded(statement.args, given=2), *_required(statement.args)]
-            found = {each.arg: _usual(each, statement) for each in bare}
+            found = {each.arg: _usual(each, statement, node) for each in bare}
             lists = lists_of(statement.args)
             parts = [MATRICES, OTHERS] if lists[1:] else [ALL]
             wraps = {} if handed_optimizer(node) is None else {FIRST: AN_OPTIMIZER}
@@ -43,13 +43,13 @@ def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
     return None
 
 
-def _usual(argument: ast.arg, init: ast.FunctionDef) -> str | None:
-    name, known = argument.arg, usual(argument)
-    if known is not None:
-        return repr(known)
+def _usual(argument: ast.arg, init: ast.FunctionDef, owner: ast.ClassDef) -> str | None:
+    name, known = argument.arg, value_of(argument, init, owner)
     if name in BESIDE and not calls(init, name):
         return AN_OPTIMIZER
-    return A_CLASS if name in WRAPPED else None
+    if name in WRAPPED:
+        return A_CLASS
+    return None if known == BESIDE_PARAMETERS else known
 
 
 def hints(draft: Draft, findings: Iterable[Finding]) -> Rewrite:

@@ -39,7 +39,10 @@ _POWERS = frozenset(["numpy.power", "numpy.float_power"])
 
 
 def of_packages(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
-    """`np.sqrt(x)` becomes `math.sqrt(x)`, `copy.deepcopy(t)` becomes `t.clone()`."""
+    """`np.sqrt(x)` becomes `math.sqrt(x)`, `copy.deepcopy(t)` becomes `t.clone()`.
+
+    `x.set_(y)`, which makes x another tensor, becomes `x.copy_(y)`.
+    """
     aliases = aliases_in(draft.tree)
     edits: list[Edit] = []
     told: list[tuple[int, str, int | None]] = []
@@ -89,6 +92,9 @@ def _of_call(draft: Draft, node: ast.Call, aliases: dict[str, str]) -> str | Non
         isinstance(each, (ast.Name, ast.Attribute, ast.Subscript, ast.Call))
         for each in node.args
     ]
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "set_":
+        owner = draft.written(node.func.value)
+        return f"{owner}.copy_({written[0]})" if len(written) == 1 else None
     if path in _COPIES and len(written) == 1:
         return f"{written[0] if simple[0] else f'({written[0]})'}.clone()"
     if path in _POWERS and len(written) == 2:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.closures import ClosurePlace, number_of
+from dux_sandbox.closures import ClosurePlace, is_loss, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, build_over, load, restore_attributes
@@ -209,7 +209,7 @@ class _Server:
         closure = self._ask if message.get("closure") else None
         loss = call_step(self._rule, closure)
         reply: dict[str, Any] = {}
-        if loss is not None:
+        if is_loss(loss):  # what else a step returns, as a dict, is nobody's here
             reply["loss"] = encode(number_of(loss), [])
         changed = self._changed_options()
         if changed:

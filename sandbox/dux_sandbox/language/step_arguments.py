@@ -1,0 +1,138 @@
+"""Steps that want more than a closure: what a training loop calls them without.
+
+`step(self, lr)` gets the rate of the group, `step(self, loss)` what the closure gives,
+and what else is wanted a usual value. A loop hands its closure over first.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.language.contract import demanded
+from dux_sandbox.language.usual_names import RATES, USUAL_RATE
+from dux_sandbox.language.usual_values import put_first
+from dux_sandbox.language.values_by_use import BESIDE_PARAMETERS, value_of
+
+_LOSSES = frozenset("loss loss_value current_loss train_loss".split())
+_OWN = '[each for group in self.param_groups for each in group["params"]]'
+_RATE = f'self.param_groups[0].get("lr", {USUAL_RATE})'
+_TOLD = {_OWN: "a list of the parameters", _RATE: "the rate of its group"}
+
+
+def complete_step(node: ast.ClassDef) -> list[Finding]:
+    """Give the step of an optimizer what it wants, in place.
+
+    Returns:
+        A note on each thing; none where something is wanted that has no usual value,
+        or where a method hands the step arguments by itself.
+    """
+    step = next(
+        (
+            each
+            for each in node.body
+            if isinstance(each, ast.FunctionDef) and each.name == "step"
+        ),
+        None,
+    )
+    if step is None or not step.args.args or _handed(node):
+        return []
+    notes = list(_named_plainly(step))
+    wanted = [each for each in demanded(step.args, given=1) if each.arg != "closure"]
+    read = {each.id for each in ast.walk(step) if isinstance(each, ast.Name)}
+    made = [_value(each, step, node) for each in wanted]
+    if not wanted or None in made or not {each.arg for each in wanted} <= read:
+        return notes
+    _arrange(step, wanted)
+    texts = [
+        f"if {each.arg} is None:\n    {each.arg} = {value}\n"
+        for each, value in zip(wanted, made, strict=True)
+        if value not in ("None", "closure()")
+    ]
+    texts += [f"{a.arg} = closure()\n" for a in wanted if a.arg in _LOSSES]
+    put_first(step, "".join(texts))
+    return [*notes, *_notes(step, wanted, [str(each) for each in made])]
+
+
+def _named_plainly(step: ast.FunctionDef) -> Iterator[Finding]:
+    """An argument in front that is called without anything is the closure, in place."""
+    listed = step.args.args[1:2]
+    name = listed[0].arg if listed else "closure"
+    called = any(
+        isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Name)
+        and each.func.id == name
+        and not each.args
+        for each in ast.walk(step)
+    )
+    names = {each.arg for each in (*step.args.args, *step.args.kwonlyargs)}
+    if called and "closure" not in names:
+        listed[0].arg = "closure"
+        put_first(step, f"{name} = closure")
+        message = f"{name} of step, which it calls, is the closure"
+        yield Finding("default", step.lineno, message, "call it closure")
+
+
+def _notes(
+    step: ast.FunctionDef, wanted: list[ast.arg], made: list[str]
+) -> Iterator[Finding]:
+    for each, value in zip(wanted, made, strict=True):
+        shown = _TOLD.get(value, value)
+        yield Finding(
+            "default",
+            step.lineno,
+            f"{each.arg} of step has no default; {shown} is taken",
+            "write def step(self, closure=None):",
+        )
+
+
+def _handed(node: ast.ClassDef) -> bool:
+    """Whether a method of the class calls a step, its own or another's, by position."""
+    return any(
+        isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Attribute)
+        and each.func.attr == "step"
+        and ast.unparse(each.func.value) in ("self", "super()")
+        for each in ast.walk(node)
+    )
+
+
+def _value(argument: ast.arg, step: ast.FunctionDef, owner: ast.ClassDef) -> str | None:
+    name = argument.arg
+    if name in _LOSSES:
+        return "closure()"
+    if name in RATES:
+        return _RATE
+    used = value_of(argument, step, owner)
+    return _OWN if used == BESIDE_PARAMETERS else used
+
+
+def _arrange(step: ast.FunctionDef, wanted: list[ast.arg]) -> None:
+    """The closure first, and the rest by keyword alone, None by default."""
+    arguments = step.args
+    listed = [*arguments.args[1:]]
+    defaults: list[ast.expr | None] = [
+        *([None] * (len(listed) - len(arguments.defaults))),
+        *arguments.defaults[-len(listed) :],
+    ]
+    closure = [each for each in listed if each.arg == "closure"]
+    asks = any(each.arg in _LOSSES for each in wanted)
+    none = ast.copy_location(ast.Constant(None), step)
+    rest = [
+        (each, none if default is None else default)
+        for each, default in zip(listed, defaults, strict=True)
+        if each.arg != "closure"
+    ]
+    had = [d for a, d in zip(listed, defaults, strict=True) if a.arg == "closure"]
+    if asks or closure:
+        made = closure or [ast.copy_location(ast.arg("closure"), step)]
+        arguments.args = [arguments.args[0], *made]
+        arguments.defaults = [d for d in had if d is not None and not asks]
+    else:
+        arguments.args, arguments.defaults = arguments.args[:1], []
+    arguments.kwonlyargs = [*(each for each, _ in rest), *arguments.kwonlyargs]
+    arguments.kw_defaults = [
+        *(default for _, default in rest),
+        *(none if each is None else each for each in arguments.kw_defaults),
+    ]
