@@ -161,10 +161,33 @@ FAMILIES = {
     "a class of many names and lambdas": lambda size: scopes(
         size, "class A:", "lambda: 0"
     ),
+    "a constructor that wants much": lambda size: wanting(size, "self.{0} = {0}"),
+    "a constructor that uses one thing much": lambda size: wanting(
+        size, "argument0 * argument0"
+    ),
+    "an argument walked through much": lambda size: wanting(
+        size, "zip(group['params'], {0}, {0}, {0})"
+    ),
+    "an argument compared much": lambda size: wanting(
+        size, "argument0 == argument0 == {0}"
+    ),
+    "many options of a group": lambda size: wanting(size, "group['{0}'] + group['x']"),
     "a function of many names and comprehensions": lambda size: scopes(
         size, "def f():", "[0 for x in y]"
     ),
 }
+
+
+def wanting(size, use):
+    """A rule whose methods want arguments without a default and use each of them."""
+    names = [f"argument{at}" for at in range(size // (2 * len(use) + 24))]
+    wanted = [", ".join(names), ", ".join(names[:20])]
+    uses = "\n".join("  " + use.format(name) for name in names)
+    methods = (
+        f" def {method}(self, params, {listed}):\n{uses}\n"
+        for method, listed in zip(["__init__", "step"], wanted, strict=True)
+    )
+    return f"import torch\nclass Rule(torch.optim.Optimizer):\n{''.join(methods)}"
 
 
 def drawn(seed, size):

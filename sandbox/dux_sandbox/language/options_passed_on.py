@@ -11,8 +11,9 @@ import ast
 from collections.abc import Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
-from dux_sandbox.language.usual_values import no_default, put_first
+from dux_sandbox.language.usual_values import MOST_WANTED, no_default, put_first
 from dux_sandbox.language.values_by_use import of_key
 
 
@@ -31,10 +32,12 @@ def pass_on(node: ast.ClassDef) -> Iterator[Finding]:
         if keywords is None and none is None:
             return
         known = _named_in(init) | set(_given_later(node))
-        for name in dict.fromkeys(_read(node)):
+        reads: Reads | None = None
+        for name in list(dict.fromkeys(_read(node)))[:MOST_WANTED]:
             value = usual(ast.arg(name))
             if value is None and name not in known:
-                mode = of_key(name, node) or ""
+                reads = reads or Reads.of(node)
+                mode = of_key(name, reads) or ""
                 value = ast.literal_eval(mode) if mode.startswith("'") else None
             if name in known or value is None:
                 continue
@@ -101,16 +104,27 @@ def _named_in(init: ast.FunctionDef) -> set[str]:
     return {str(each) for each in keywords | texts}
 
 
+def _of_state(node: ast.AST) -> bool:
+    """`self.state[p]["name"]`, or a test whether that is there."""
+    if isinstance(node, ast.Compare):
+        node = node.comparators[0]
+        return isinstance(node, ast.Subscript) and _is_state(node.value)
+    return isinstance(node, ast.Subscript) and (
+        isinstance(node.value, ast.Subscript) and _is_state(node.value.value)
+    )
+
+
+def _is_state(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr == "state"
+
+
 def _given_later(node: ast.ClassDef) -> Iterator[str]:
     """Options that a method writes, or asks for with a default of its own."""
     for each in ast.walk(node):
-        if "state[" in ast.unparse(each) and isinstance(
-            each, (ast.Subscript, ast.Compare)
-        ):
-            continue  # of one parameter, whatever it is called
         if isinstance(each, ast.Subscript) and isinstance(each.ctx, ast.Store):
-            yield str(getattr(each.slice, "value", ""))
-        elif isinstance(each, (ast.Call, ast.Compare)):
+            if not _of_state(each):
+                yield str(getattr(each.slice, "value", ""))
+        elif isinstance(each, (ast.Call, ast.Compare)) and not _of_state(each):
             parts = ast.iter_child_nodes(each)
             yield from (str(p.value) for p in parts if isinstance(p, ast.Constant))
 

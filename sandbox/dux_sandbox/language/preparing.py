@@ -90,7 +90,7 @@ def prepare(
             if _is_optimizer(node, aliases, optimizers):
                 optimizers.add(node.name)
                 note = wrap(node)
-                changed |= keep_state(node) | take_as_made(node)
+                changed |= keep_state(node) | take_as_made(node, attributes)
                 usual.class_taken |= note is not None
                 made = (note, split(node), join(node))
                 given += [each for each in made if each is not None]

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.contract import demanded
+from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import RATES, USUAL_RATE
-from dux_sandbox.language.usual_values import put_first
+from dux_sandbox.language.usual_values import MOST_WANTED, put_first
 from dux_sandbox.language.values_by_use import BESIDE_PARAMETERS, value_of
 
 _LOSSES = frozenset("loss loss_value current_loss train_loss".split())
@@ -36,13 +37,16 @@ def complete_step(node: ast.ClassDef) -> list[Finding]:
         ),
         None,
     )
-    if step is None or not step.args.args or _handed(node):
+    if step is None or not step.args.args:
         return []
     notes = list(_named_plainly(step))
     wanted = [each for each in demanded(step.args, given=1) if each.arg != "closure"]
-    read = {each.id for each in ast.walk(step) if isinstance(each, ast.Name)}
-    made = [_value(each, step, node) for each in wanted]
-    if not wanted or None in made or not {each.arg for each in wanted} <= read:
+    if not wanted or len(wanted) > MOST_WANTED or _handed(node):
+        return notes
+    reads = Reads.of(node)
+    made = [_value(each, step, reads) for each in wanted]
+    read = all((step, each.arg) in reads.names for each in wanted)
+    if None in made or not read:
         return notes
     _arrange(step, wanted)
     texts = [
@@ -59,6 +63,8 @@ def _named_plainly(step: ast.FunctionDef) -> Iterator[Finding]:
     """An argument in front that is called without anything is the closure, in place."""
     listed = step.args.args[1:2]
     name = listed[0].arg if listed else "closure"
+    if "closure" in {a.arg for a in (*step.args.args[1:], *step.args.kwonlyargs)}:
+        return
     called = any(
         isinstance(each, ast.Call)
         and isinstance(each.func, ast.Name)
@@ -66,8 +72,7 @@ def _named_plainly(step: ast.FunctionDef) -> Iterator[Finding]:
         and not each.args
         for each in ast.walk(step)
     )
-    names = {each.arg for each in (*step.args.args, *step.args.kwonlyargs)}
-    if called and "closure" not in names:
+    if called and listed:
         listed[0].arg = "closure"
         put_first(step, f"{name} = closure")
         message = f"{name} of step, which it calls, is the closure"
@@ -98,13 +103,13 @@ def _handed(node: ast.ClassDef) -> bool:
     )
 
 
-def _value(argument: ast.arg, step: ast.FunctionDef, owner: ast.ClassDef) -> str | None:
+def _value(argument: ast.arg, step: ast.FunctionDef, reads: Reads) -> str | None:
     name = argument.arg
     if name in _LOSSES:
         return "closure()"
     if name in RATES:
         return _RATE
-    used = value_of(argument, step, owner)
+    used = value_of(argument, step, reads)
     return _OWN if used == BESIDE_PARAMETERS else used
 
 

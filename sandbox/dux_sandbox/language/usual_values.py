@@ -11,6 +11,7 @@ import copy
 from collections.abc import Callable, Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
 from dux_sandbox.language.values_by_use import (
     BESIDE_PARAMETERS,
@@ -26,6 +27,8 @@ BESIDE = frozenset(
     "base_optim base_optimizer inner_optimizer opt optim optimizer".split()
 )
 _NAMES = frozenset("names param_names parameter_names params_names".split())
+# More is asked for by no optimizer, and each is looked for in the whole class.
+MOST_WANTED = 30
 USUAL_CLASS = "usual_optimizer"  # a name that nobody writes
 # As a script would build one.
 _OVER_PARAMETERS = "torch.optim.SGD(params)"
@@ -84,7 +87,10 @@ class UsualValues:
             if arguments.kw_defaults[at] is None
         ]
         wanted = [*bare, *(each for _, each in keyed)]
-        found = [self._usual(each, init, owner) for each in wanted]
+        if not wanted or len(wanted) > MOST_WANTED:
+            return
+        reads = Reads.of(owner)
+        found = [self._usual(each, init, reads) for each in wanted]
         if None in found:
             return
         values = [each for each in found if each is not None]
@@ -102,9 +108,9 @@ class UsualValues:
             yield no_default(argument.arg, shown, init.lineno)
 
     def _usual(
-        self, argument: ast.arg, init: ast.FunctionDef, owner: ast.ClassDef
+        self, argument: ast.arg, init: ast.FunctionDef, reads: Reads
     ) -> ast.expr | None:
-        name, used = argument.arg, value_of(argument, init, owner)
+        name, used = argument.arg, value_of(argument, init, reads)
         if name in WRAPPED and calls(init, name):
             return _placed(ast.Name(USUAL_CLASS, ast.Load()), init)
         if len(init.args.args) > 1:

@@ -11,12 +11,15 @@ import ast
 from collections.abc import Iterator, Mapping
 
 from dux_sandbox.language.allowed_values import first_allowed
+from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
 
 SAME = "lambda given, *others: given"
 # What is walked through with the parameters: something for each of them.
 BESIDE_PARAMETERS = "beside_parameters"
 _OTHERS = (1, 0.5, 0.1, 10)
+# What is longer says nothing: no optimizer has it, and a check may not take long.
+_MANY = 40
 _NUMBERS = (ast.BinOp, ast.UnaryOp, ast.AugAssign)
 _COUNTS = frozenset("range int torch.zeros torch.ones torch.empty".split())
 _SAID = frozenset("print repr str format isinstance type callable".split())
@@ -24,11 +27,14 @@ _TOLD_BY = ("Error", "Exception", ".format", ".warn", ".info")
 _ORDERED = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
-def value_of(
-    argument: ast.arg, function: ast.FunctionDef, owner: ast.ClassDef
-) -> str | None:
-    """A usual value as text, by the name of an argument and by its uses; or None."""
-    used, known = by_use(argument, function, owner), usual(argument)
+def value_of(argument: ast.arg, function: ast.FunctionDef, reads: Reads) -> str | None:
+    """A usual value as text, by the name of an argument and by its uses; or None.
+
+    Args:
+        function: whose argument it is, without a default.
+        reads: of the class that `function` is a method of.
+    """
+    used, known = by_use(argument, function, reads), usual(argument)
     if known is None and used is None:
         return None
     mode = used is not None and used.startswith(("'", '"'))
@@ -40,47 +46,25 @@ def value_of(
     return repr(first_allowed([value, *_OTHERS], argument.arg, function))
 
 
-def by_use(
-    argument: ast.arg, function: ast.FunctionDef, owner: ast.ClassDef
-) -> str | None:
+def by_use(argument: ast.arg, function: ast.FunctionDef, reads: Reads) -> str | None:
     """A value as text; None where the uses do not say what it is.
 
-    Args:
-        function: whose argument it is, without a default.
-        owner: the class that `function` is a method of.
-
-    >>> text = "class A:\\n  def step(self, a, b, c): return b(1.0 if a else c * 2)"
+    >>> text = "class A:\n  def step(self, a, b, c): return b(1.0 if a else c * 2)"
     >>> made = ast.parse(text).body[0]
-    >>> [by_use(each, made.body[0], made) for each in made.body[0].args.args[1:]]
+    >>> step, reads = made.body[0], Reads.of(made)
+    >>> [by_use(each, step, reads) for each in step.args.args[1:]]
     ['False', None, '0.1']
     """
-    if not any(
-        isinstance(node, ast.Name) and node.id == argument.arg
-        for node in ast.walk(function)
-    ):
+    if (function, argument.arg) not in reads.names:
         return None
-    parents = _parents(owner)
-    uses = list(_uses(argument.arg, function, owner, parents))
+    uses = list(_uses(argument.arg, function, reads))
     hint = "" if argument.annotation is None else ast.unparse(argument.annotation)
-    return _told(uses, hint, parents)
+    return _told(uses, hint, reads.parents)
 
 
-def of_key(key: str, owner: ast.ClassDef) -> str | None:
+def of_key(key: str, reads: Reads) -> str | None:
     """The same for what a class reads as `group[key]`."""
-    parents = _parents(owner)
-    uses = [
-        use
-        for method in owner.body
-        if isinstance(method, ast.FunctionDef)
-        for use in _of_kept(method, set(), {key}, parents)
-    ]
-    return _told(uses, "", parents)
-
-
-def _parents(owner: ast.ClassDef) -> Mapping[ast.AST, ast.AST]:
-    return {
-        child: node for node in ast.walk(owner) for child in ast.iter_child_nodes(node)
-    }
+    return _told(list(reads.kept(reads.keys.get(key, []))), "", reads.parents)
 
 
 def _told(
@@ -109,71 +93,35 @@ def _beside_parameters(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> boo
     call = parents.get(node)
     return (
         isinstance(call, ast.Call)
-        and ast.unparse(call.func) == "zip"
-        and any("params" in ast.unparse(each) for each in call.args if each is not node)
+        and _called(call) == "zip"
+        and len(call.args) <= _MANY
+        and any(_of_parameters(each) for each in call.args if each is not node)
     )
 
 
-def _uses(
-    name: str,
-    function: ast.FunctionDef,
-    owner: ast.ClassDef,
-    parents: Mapping[ast.AST, ast.AST],
-) -> Iterator[ast.AST]:
+def _of_parameters(node: ast.expr) -> bool:
+    """`group["params"]`, `self.params` or `params`."""
+    name = getattr(node, "attr", getattr(node, "id", ""))
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+        name = str(node.slice.value)
+    return "params" in name
+
+
+def _uses(name: str, function: ast.FunctionDef, reads: Reads) -> Iterator[ast.AST]:
     """Where the value of an argument is read, also from `self` and from groups."""
-    attributes: set[str] = set()
-    keys: set[str] = set()
-    named = [
-        each
-        for each in ast.walk(function)
-        if isinstance(each, ast.Name) and each.id == name
-    ]
+    named = reads.names[function, name]
     bound = [each.lineno for each in named if isinstance(each.ctx, ast.Store)]
     last = min(bound, default=function.end_lineno or 0)  # another value from there
+    kept: set[str] = set()
     for node in named:
         if node.lineno <= last:
-            kept = _kept_as(node, parents)
-            attributes.update(key[1:] for key in kept if key.startswith("."))
-            keys.update(key for key in kept if not key.startswith("."))
-            if not kept and isinstance(node.ctx, ast.Load):
+            places = _kept_as(node, reads.parents)
+            kept.update(places)
+            if not places and isinstance(node.ctx, ast.Load):
                 yield node
-    for method in owner.body:
-        if isinstance(method, ast.FunctionDef):
-            yield from _of_kept(method, attributes, keys, parents)
-
-
-def _of_kept(
-    method: ast.FunctionDef,
-    attributes: set[str],
-    keys: set[str],
-    parents: Mapping[ast.AST, ast.AST],
-) -> Iterator[ast.AST]:
-    """Reads of `self.name` and `group["name"]`, and of the variables that they get."""
-    variables: set[str] = set()
-    for node in ast.walk(method):
-        read = isinstance(getattr(node, "ctx", None), ast.Load) and (
-            (
-                isinstance(node, ast.Attribute)
-                and node.attr in attributes
-                and ast.unparse(node.value) == "self"
-            )
-            or (
-                isinstance(node, ast.Subscript)
-                and isinstance(node.slice, ast.Constant)
-                and node.slice.value in keys
-            )
-        )
-        if read:
-            given = parents.get(node)
-            target = given.targets[0] if isinstance(given, ast.Assign) else None
-            if isinstance(target, ast.Name):
-                variables.add(target.id)
-            else:
-                yield node
-    for node in ast.walk(method):
-        if isinstance(node, ast.Name) and node.id in variables:
-            if isinstance(node.ctx, ast.Load):
-                yield node
+    for place in sorted(kept):
+        held = reads.attributes if place.startswith(".") else reads.keys
+        yield from reads.kept(held.get(place.removeprefix("."), []))
 
 
 def _kept_as(node: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> list[str]:
@@ -187,9 +135,9 @@ def _kept_as(node: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> list[str]:
         ]
     if isinstance(parent, ast.keyword) and parent.arg is not None:
         call = parents.get(parent)
-        if isinstance(call, ast.Call) and ast.unparse(call.func) == "dict":
+        if isinstance(call, ast.Call) and _called(call) == "dict":
             return [parent.arg]
-    if isinstance(parent, ast.Dict):
+    if isinstance(parent, ast.Dict) and len(parent.keys) <= _MANY:
         return [
             str(key.value)
             for key, value in zip(parent.keys, parent.values, strict=True)
@@ -223,9 +171,9 @@ def _kinds(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> Iterator[str]:
 
 
 def _compared(test: ast.Compare) -> Iterator[str]:
-    sides = [test.left, *test.comparators]
+    sides = [test.left, *test.comparators[:_MANY]]
     for side in sides:
-        for part in getattr(side, "elts", [side]):
+        for part in getattr(side, "elts", [side])[:_MANY]:
             if isinstance(part, ast.Constant):
                 if isinstance(part.value, str):
                     yield repr(part.value)
@@ -239,12 +187,19 @@ def _compared(test: ast.Compare) -> Iterator[str]:
         yield "number"
 
 
+def _called(call: ast.Call) -> str:
+    """`name` or `owner.name` of what is called; of anything else its last name."""
+    if isinstance(call.func, ast.Attribute):
+        return f"{getattr(call.func.value, 'id', '')}.{call.func.attr}"
+    return getattr(call.func, "id", "")
+
+
 def _in_call(call: ast.Call, node: ast.AST) -> Iterator[str]:
     if call.func is node:
-        given = [each for each in call.args if not isinstance(each, ast.Constant)]
+        given = [e for e in call.args[:_MANY] if not isinstance(e, ast.Constant)]
         yield "same" if len(given) == 1 and call.args[0] is given[0] else "unknown"
         return
-    name = ast.unparse(call.func)
+    name = _called(call)
     if name in _COUNTS:
         yield "count"
     elif name == "float" or name.startswith("math."):

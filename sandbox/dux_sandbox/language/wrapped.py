@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import copy
+from collections.abc import Container
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.usual_values import USUAL_CLASS, calls, put_first
@@ -160,24 +161,33 @@ def keep_state(node: ast.ClassDef) -> bool:
     return changed
 
 
-def take_as_made(node: ast.ClassDef) -> bool:
+def take_as_made(node: ast.ClassDef, attributes: Container[str]) -> bool:
     """Take an empty state, and memory to share, out of a constructor, in place.
 
     `self.state = dict()` is what torch's own constructor makes, but for what it gives
     where nothing is yet; `x.share_memory_()` is x: a rule's memory is never shared.
+
+    Args:
+        attributes: the names of all attributes of the source.
     """
     init = _constructor(node)
     if init is None:
         return False
-    before = ast.dump(init)
-    _NeverShared().visit(init)
-    init.body = [each for each in init.body if not _empties_state(each)]
-    init.body = init.body or [ast.copy_location(ast.Pass(), init)]
-    return before != ast.dump(init)
+    shares = any(name in attributes for name in _SHARING)
+    if shares:
+        _NeverShared().visit(init)
+    left = [each for each in init.body if not _empties_state(each)]
+    changed = shares or len(left) != len(init.body)
+    init.body = left or [ast.copy_location(ast.Pass(), init)]
+    return changed
 
 
 def _empties_state(statement: ast.stmt) -> bool:
-    return isinstance(statement, ast.Assign) and ast.unparse(statement) in (
+    if not isinstance(statement, ast.Assign):
+        return False
+    if getattr(statement.targets[0], "attr", "") != "state":
+        return False
+    return ast.unparse(statement) in (
         "self.state = {}",
         "self.state = dict()",
         "self.state = defaultdict(dict)",

@@ -10,6 +10,7 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.outline import lines_of
 from dux_sandbox.gathering.text_edits import Edit
 from dux_sandbox.language.contract import demanded
+from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.several_lists import lists_of
 from dux_sandbox.language.usual_values import BESIDE, WRAPPED, calls
 from dux_sandbox.language.values_by_use import BESIDE_PARAMETERS, value_of
@@ -34,7 +35,8 @@ def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
     for statement in node.body:
         if isinstance(statement, ast.FunctionDef) and statement.name == "__init__":
             bare = [*demanded(statement.args, given=2), *_required(statement.args)]
-            found = {each.arg: _usual(each, statement, node) for each in bare}
+            reads = Reads.of(node)
+            found = {each.arg: _usual(each, statement, reads) for each in bare}
             lists = lists_of(statement.args)
             parts = [MATRICES, OTHERS] if lists[1:] else [ALL]
             wraps = {} if handed_optimizer(node) is None else {FIRST: AN_OPTIMIZER}
@@ -43,8 +45,8 @@ def usual_of(node: ast.ClassDef) -> dict[str, str] | None:
     return None
 
 
-def _usual(argument: ast.arg, init: ast.FunctionDef, owner: ast.ClassDef) -> str | None:
-    name, known = argument.arg, value_of(argument, init, owner)
+def _usual(argument: ast.arg, init: ast.FunctionDef, reads: Reads) -> str | None:
+    name, known = argument.arg, value_of(argument, init, reads)
     if name in BESIDE and not calls(init, name):
         return AN_OPTIMIZER
     if name in WRAPPED:
