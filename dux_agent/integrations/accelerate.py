@@ -12,6 +12,7 @@ from torch import nn
 from dux_agent.agent import Agent
 from dux_agent.attaching import attach as attach_to_loop
 from dux_agent.errors import MissingExtra
+from dux_agent.integrations.attach_options import check_attach_options
 from dux_agent.integrations.news import DecisionNews, figures
 from dux_agent.integrations.with_optimizer import SavedWithOptimizer
 from dux_agent.live.schedulers import all_parts_of, unwrapped
@@ -56,8 +57,10 @@ def attach(
         attach_options: of `dux_agent.attach`.
 
     Raises:
+        TypeError: `attach` has no such option.
         As `dux_agent.attach`.
     """
+    check_attach_options(attach_options)
     prepared: Any = optimizer if isinstance(optimizer, AcceleratedOptimizer) else None
     base: Any = optimizer if prepared is None else prepared.optimizer
     agent = attach_to_loop(model, base, objective, **attach_options)

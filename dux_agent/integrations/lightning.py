@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -13,6 +12,7 @@ from dux_agent.attached import agent_of
 from dux_agent.attaching import attach
 from dux_agent.choices import check_objective
 from dux_agent.errors import BadArgument, MissingExtra
+from dux_agent.integrations.attach_options import check_attach_options
 from dux_agent.integrations.lightning_losses import (
     StepLosses,
     loss_in,
@@ -81,7 +81,7 @@ class DuxCallback(Callback):
             BadArgument: an objective cannot be called.
             TypeError: `attach` has no such option.
         """
-        inspect.signature(attach).bind(None, None, None, **attach_options)
+        check_attach_options(attach_options)
         each = objective.values() if isinstance(objective, Mapping) else (objective,)
         for given in each:
             if given is not None:

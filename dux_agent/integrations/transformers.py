@@ -16,6 +16,7 @@ from dux_agent.agent import Agent
 from dux_agent.arguments import listed
 from dux_agent.attaching import attach
 from dux_agent.errors import BadArgument, MissingExtra
+from dux_agent.integrations.attach_options import check_attach_options
 from dux_agent.integrations.news import DecisionNews, figures
 from dux_agent.integrations.with_optimizer import SavedWithOptimizer
 from dux_agent.live.schedulers import all_parts_of
@@ -56,7 +57,9 @@ def attach_trainer(
     Raises:
         BadArgument: the trainer makes its model anew in `train()` (`model_init`), or
             runs on DeepSpeed or FSDP; or as `attach`.
+        TypeError: `attach` has no such option.
     """
+    check_attach_options(attach_options)
     _check(trainer)
     trainer.create_optimizer()
     model: Any = trainer.model

@@ -410,11 +410,6 @@ def test_it_is_closed_after_the_training_and_after_an_error():
     assert ended.agent.closed and failed.agent.closed
 
 
-def test_an_option_that_attach_does_not_have_is_refused_at_once():
-    with pytest.raises(TypeError, match="evry"):
-        DuxCallback(evry=5)
-
-
 @pytest.mark.parametrize("objective", [42, "loss", {"generator": None, "critic": 1}])
 def test_an_objective_that_cannot_be_called_is_refused_at_once(objective):
     with pytest.raises(BadArgument, match=r"objective is a .*a callable"):
