@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 BENCHMARKS = (
     "attach-overhead",
+    "overhead",
     "decision-time",
     "four-candidates",
     "static-check",

@@ -62,10 +62,10 @@ def share_hooks(live: torch.optim.Optimizer, base: torch.optim.Optimizer) -> Non
             setattr(live, name, tables[name])
 
 
-def has_hooks(base: torch.optim.Optimizer) -> bool:
-    """Whether one is registered: else there is nothing to be silenced."""
+def has_step_hooks(base: torch.optim.Optimizer) -> bool:
+    """Whether a step fires one: else there is nothing to be silenced."""
     held = vars(_holder(base))
-    return any(held.get(name) for name in _TABLES)
+    return any(held.get(name) for name in _TABLES[:2])
 
 
 @contextmanager

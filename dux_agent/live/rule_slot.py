@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dux_agent.live.group_options import Options, cycled_by, give_back, options_of
-from dux_agent.live.hooks import has_hooks, silenced
+from dux_agent.live.hooks import has_step_hooks, silenced
 from dux_agent.live.rates import References
 from dux_agent.live.schedule import Schedule
 from dux_sandbox.closures import Closure, ClosureUse
@@ -176,7 +176,7 @@ class RuleSlot:
         for name in passed:
             setattr(self.base, name, getattr(self, name))
         try:
-            if not has_hooks(self.base):
+            if not has_step_hooks(self.base):
                 return self.running.step(closure)
             with silenced(self.base):
                 return self.running.step(closure)

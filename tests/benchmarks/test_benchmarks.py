@@ -15,6 +15,7 @@ from dux_agent.benchmarks import (
     heavy_check,
     isolated_message,
     isolated_step,
+    overhead,
     static_check,
     tracing_cost,
 )
@@ -54,6 +55,22 @@ def test_the_overhead_is_measured_against_a_bare_loop():
     assert ("%", attach_overhead.BAR) == (held.unit, held.bar)
     assert math.isfinite(held.value)
     assert "2 rounds of 2 steps" in held.detail
+
+
+def test_the_overhead_is_measured_in_every_loop_that_is_installed(monkeypatch):
+    found = overhead.find_spec
+    monkeypatch.setattr(
+        overhead,
+        "find_spec",
+        lambda name: None if name == "transformers" else found(name),
+    )
+
+    held = overhead.measure(rounds=2, steps=2)
+
+    assert ("%", overhead.BAR) == (held.unit, held.bar)
+    assert math.isfinite(held.value)
+    assert "transformers: not installed" in held.detail
+    assert all(f"{name} " in held.detail for name in ("plain", "accelerate"))
 
 
 def test_the_cost_of_a_run_folder_is_the_time_that_is_spent_in_it():
