@@ -1,1 +1,1 @@
-"""A run's events in other tools: TensorBoard, OpenTelemetry."""
+"""Agents in training frameworks, and a run's events in other tools."""
