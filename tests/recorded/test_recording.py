@@ -123,6 +123,30 @@ def test_a_branch_at_every_few_steps_is_recorded_once():
     assert 30 == replay.kept.values["attribute", "n"]
 
 
+COUNTING_IN_BITS = with_step(
+    """\
+        self.n += 1
+        turns, since = divmod(self.n, 3)
+        left, over = divmod(7, self.n)
+        bits = (self.n & 3) + (self.n >> 1) + (self.n ^ 5) + (self.n | 8)
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    scale = turns + 0.1 * since + left + over + bits
+                    p.add_(p.grad, alpha=-group["lr"] * scale)
+""",
+    "        self.n = 0",
+)
+
+
+def test_what_is_counted_in_bits_and_turns_is_one_program():
+    replay, _, _, pairs = steps_beside(COUNTING_IN_BITS, steps=20)
+
+    for one, other in pairs:
+        assert torch.equal(other, one)
+    assert 1 == replay.recordings
+
+
 CLIPPING = with_step(
     """\
         total = 0.0

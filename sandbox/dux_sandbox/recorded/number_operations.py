@@ -88,6 +88,10 @@ _TO_INT: dict[str, Callable[..., Any]] = {
     "ceil": math.ceil,
     "floor": math.floor,
     "trunc": math.trunc,
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+    "rshift": operator.rshift,
     "round_to_int": round,
 }
 _TO_FLOAT: dict[str, Callable[..., Any]] = {
@@ -111,6 +115,7 @@ TWO = frozenset(
         *("add", "sub", "mul", "floordiv", "mod", "pow", "min", "max", "round"),
         *("lt", "le", "gt", "ge", "eq", "ne", "div", "atan2", "copysign", "fmod"),
         *("hypot", "ldexp", "nextafter", "remainder", "powf"),
+        *("and", "or", "xor", "rshift"),
     ]
 )
 """Those of two numbers; the others have one, and `log` may have a base."""
@@ -141,6 +146,8 @@ def kind_of_result(name: str, kinds: list[str]) -> str:
         return "float"
     if name in ("min", "max"):
         return kinds[0] if len(set(kinds)) == 1 else "number"
+    if name in ("and", "or", "xor") and set(kinds) == {"bool"}:
+        return "bool"
     if "number" in kinds:
         return "number"
     if "float" in kinds:

@@ -93,6 +93,12 @@ class Symbol:
 
     __repr__ = __str__
 
+    def __divmod__(self, other: Any) -> tuple[Any, Any]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Any]:
+        return other // self, other % self
+
     def __round__(self, digits: Any = None) -> Any:
         if digits is None:
             return self.apply("round_to_int", self)
@@ -133,6 +139,7 @@ def _alone(name: str) -> Callable[[Any], Any]:
 
 _TWO = {
     **{each: each for each in ("add", "sub", "mul", "floordiv", "mod", "pow")},
+    **{each: each for each in ("and", "or", "xor", "rshift")},
     "truediv": "div",
 }
 for _name, _operation in _TWO.items():

@@ -179,7 +179,10 @@ class Replay:
     def _changing(self, failed: Guard | None) -> Unrecordable:
         """Why another program is wanted at nearly every step."""
         if failed is not None:
-            message = "is a branch that goes another way at nearly every step"
+            message = (
+                "is a branch that goes another way at nearly every step; min(), max() "
+                "or torch.where do without one"
+            )
             return Unrecordable(message, failed.line)
         new = [place for place in self.kept.values if place not in self._before]
         if new:
