@@ -12,10 +12,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from dux_agent.arguments import check_number
 from dux_agent.decisions import budget_of
 from dux_agent.errors import BadArgument, MissingExtra
-from dux_agent.integrations.optuna_space import Distributions, OptunaSpace
+from dux_agent.integrations.optuna_space import (
+    Distributions,
+    OptunaSpace,
+    distributions_of,
+)
 from dux_agent.tuning.judging import Judge, StudyPaused, plan_of
 from dux_agent.tuning.models import models_of
 from dux_agent.tuning.study import Trial as Evaluated
@@ -96,15 +99,13 @@ class LMSampler(BaseSampler):
         Raises:
             BadArgument: an argument cannot be meant.
         """
-        if seed is not None:
-            check_number("seed", seed, least=0, optional=False)
         options = {"task": task, "reasoning": reasoning, "prompts": prompts}
         options |= {"max_attempts": max_attempts, "on_failure": on_failure}
         options |= {"lm_timeout": lm_timeout, "seed": seed or 0, "budget": None}
         self._plan = plan_of(lm, options)
         self._models = (lm, fallback, lm_options)
         self._budget, self._retry = lm_budget, retry
-        self._space = None if space is None else dict(space)
+        self._space = None if space is None else distributions_of(space)
         self._random = RandomSampler(seed=seed)
         self._rng = random.Random(seed)
         self._known = IntersectionSearchSpace(include_pruned=True)

@@ -13,6 +13,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from dux_agent.errors import BadArgument
 from dux_prompts.tuning.choice import Choice
 from dux_prompts.tuning.hyperparameters import Hyperparameter
 from dux_prompts.tuning.number import Number
@@ -72,6 +73,21 @@ class OptunaSpace:
             return None
         value = trial.value if trial.state == TrialState.COMPLETE else None
         return TrialRow(trial.number + 1, config, value, _error(trial))
+
+
+def distributions_of(space: Any) -> dict[str, BaseDistribution]:
+    """Those of the argument `space` of a sampler.
+
+    Raises:
+        BadArgument: it holds something else.
+    """
+    held = isinstance(space, Mapping)
+    if not held or not all(isinstance(e, BaseDistribution) for e in space.values()):
+        raise BadArgument(
+            f"space is {space!r:.80}; a dict of names and Optuna's distributions was "
+            f"wanted; pass for instance {{'lr': FloatDistribution(1e-5, 1, log=True)}}."
+        )
+    return dict(space)
 
 
 def _error(trial: FrozenTrial) -> str:

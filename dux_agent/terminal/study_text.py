@@ -116,7 +116,7 @@ def replay_and_print(
 
     told, differences = replay_study(folder, task=task, execution=execution)
     for line in differences:
-        console.print(Text(one_line(line, 300)))
+        say(console, one_line(line, 300))
     ended = plural(len(differences), "difference") if differences else "the same"
     trials = plural(len(told.over), "trial")
     console.print(f"{trials} evaluated again: {ended}")

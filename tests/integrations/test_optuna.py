@@ -238,7 +238,18 @@ def test_several_objectives_are_refused_with_words():
 
 @pytest.mark.parametrize(
     "options",
-    [{"lm": "nobody"}, {"on_failure": "hide"}, {"max_attempts": 0}, {"seed": -1}],
+    [
+        {"lm": "nobody"},
+        {"on_failure": "hide"},
+        {"max_attempts": 0},
+        {"seed": -1},
+        {"seed": 1 << 40},
+        {"task": 3},
+        {"lm_timeout": 0},
+        {"space": 3},
+        {"space": {"x": 3}},
+    ],
+    ids=str,
 )
 def test_what_cannot_be_meant_is_refused_at_once(options):
     with pytest.raises(BadArgument):
