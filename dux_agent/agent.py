@@ -277,6 +277,11 @@ class Agent(Uncopied):
         )
 
     @property
+    def at_work(self) -> bool:
+        """Whether a decision is being made in the background."""
+        return self._decider.at_work
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._closed is not None

@@ -109,6 +109,7 @@ class Result:
         run_dir: the run folder, or None when none was wanted.
         seconds: wall time of everything, seconds.
         best: with `keep_best`: the best validation, and the test loss of its weights.
+        dropped: a decision was still being made in the background at the end.
     """
 
     task: str
@@ -120,6 +121,7 @@ class Result:
     run_dir: Path | None
     seconds: float
     best: BestEpoch | None = None
+    dropped: bool = False
 
 
 @dataclass

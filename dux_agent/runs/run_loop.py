@@ -119,6 +119,7 @@ class RunLoop:
             run_dir=None if self.folder is None else self.folder.path,
             seconds=self.seconds,
             best=best,
+            dropped=self.agent.at_work,
         )
 
     def _base_alone(self) -> None:

@@ -43,6 +43,12 @@ def print_result(console: Console, result: Result) -> None:
         f"{comparison(result)}; "
         f"{result.seconds:.1f} s",
     )
+    if result.dropped:
+        say(
+            console,
+            "one decision more was still being made when the training ended, and was "
+            "dropped: the model had not answered, or its proposal was being tried",
+        )
     say_used(console, result)
     if result.best is not None:
         last = result.epochs[-1]

@@ -1,12 +1,17 @@
 """A run that decided in the background, and its replays: the same to the last bit."""
 
+import io
 import random
+import threading
 import time
+
+from rich.console import Console
 
 from dux_agent.deciding.pace import Pace
 from dux_agent.run_folder.trace import read
 from dux_agent.runs.replaying import compare, replay
 from dux_agent.runs.training import train
+from dux_agent.terminal.report_text import print_result
 from dux_graphs.events import ApplyEvent
 from dux_graphs.offline.model import OfflineRules
 from tests.executions import both
@@ -62,6 +67,32 @@ def test_a_replay_decides_at_the_steps_at_which_the_run_had(execution, tmp_path)
         assert all(asked[event.decision] <= step <= event.step for step in began)
     assert () == first.differences == second.differences
     assert len(over) <= first.decisions
+
+
+class Silent(OfflineRules):
+    """Answers when the training is over, and no sooner."""
+
+    def _generate(self, *given, **options):
+        HEARD.wait(120)
+        return super()._generate(*given, **options)
+
+
+HEARD = threading.Event()
+
+
+def test_a_run_that_ends_before_its_model_answers_says_so():
+    options = {"background": True, "every": 5, "epochs": 2, "execution": "inline"}
+    try:
+        result = train(TASK, lm=Silent(), **options)
+    finally:
+        HEARD.set()
+
+    told = Console(file=io.StringIO(), width=200)
+    print_result(told, result)
+
+    assert result.dropped
+    assert "one decision more was still being made" in told.file.getvalue()
+    assert not train(TASK, lm="offline", epochs=2, execution="inline").dropped
 
 
 def test_a_pace_says_what_had_come_by_a_step():
