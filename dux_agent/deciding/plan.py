@@ -195,6 +195,8 @@ def plan_of(
     tries = settings.max_attempts
     taken = (1 + most) * steps + tries * sum(keep * n for keep, n in short)
     looked = taken + 1 + most + tries * sum(keep for keep, _ in short)
+    # The newest batches, looked at once beside what `validate` says.
+    beside = len(batches) if training.validate is not None else 0
     return DecisionPlan(
         batches=row,
         incumbent_copy=copied + incumbent_state,
@@ -208,7 +210,7 @@ def plan_of(
         snapshots=settings.snapshots,
         isolated=EXECUTIONS[settings.execution] is ISOLATED,
         guard_only=False,
-        forwards=Counted(2 * passes, looked * accumulated),
+        forwards=Counted(2 * passes + beside, looked * accumulated + beside),
         backwards=Counted(2 * steps * accumulated, taken * accumulated),
         optimizer_steps=Counted(2 * steps, taken),
         model_calls=Counted(settings.candidates, most),

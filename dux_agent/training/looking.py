@@ -1,6 +1,7 @@
 """Runs the caller's own functions and leaves everything as it was."""
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -178,6 +179,35 @@ class CallersFunctions:
                     if other.grad is not None:
                         gradients[known] = other.grad
             return loss.detach() if isinstance(loss, torch.Tensor) else loss
+
+    def evaluated_loss(self, batches: Iterable[Any]) -> float | None:
+        """The mean loss of a copy in evaluation mode, to hold a validation loss against.
+
+        Returns:
+            None where nobody validates, or the objective has no finite loss in that
+            mode: some networks give their predictions then.
+
+        Raises:
+            BadArgument: the model cannot be copied.
+        """
+        if self.validate is None:
+            return None
+        bystanders = Bystanders(self.model, [self.objective], self.also)
+        resting = self._look(bystanders)
+        twin, _ = self._copy(resting)
+        kept = bystanders.kept(resting=resting)
+        with self.called(), random_numbers_kept(), kept, torch.enable_grad():
+            twin.eval()
+            try:
+                losses = [
+                    float(scalar_loss(self.objective(twin, copy_of_batch(each))))
+                    for each in batches
+                ]
+            # The caller's own code, in a mode that they never meant it for.
+            except Exception:
+                return None
+        mean = math.fsum(losses) / len(losses) if losses else math.nan
+        return mean if math.isfinite(mean) else None
 
     def validation_loss(self) -> float | None:
         """The validation loss in eval mode, without gradients; None: nobody validates.

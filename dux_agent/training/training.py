@@ -181,6 +181,7 @@ class Training:
             gradient_clip=statistics.clipping.bound,
             validation_losses=[list(pair) for pair in self.validations],
             validation_error=self.validation_error,
+            evaluated_loss=self.functions.evaluated_loss(self.batches),
             learning_rates=learning_rates(live.param_groups),
             groups=describe_groups(live.param_groups, shares(live)),
             closures=live.passes_closure if live.steps else None,

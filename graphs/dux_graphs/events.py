@@ -132,6 +132,7 @@ class ObservationEvent(EventBody):
     gradient_clip: Number | None = None
     validation_losses: Pairs = ()
     validation_error: Number | None = None
+    evaluated_loss: Number | None = None
     learning_rates: tuple[Any, ...] = ()
     groups: tuple[Named, ...] = ()
     schedule: Named | None = None

@@ -66,7 +66,7 @@ _ROW: dict[str, Any] = {
 _AS_OBSERVED = (
     *("step", "total_steps", "steps_left", "steps_to_next_decision", "interval"),
     *("decision", "decisions_left", "loss_fifths", "gradient_norm", "gradient_clip"),
-    *("gradient_norm_fifths", "validation_error", "source"),
+    *("gradient_norm_fifths", "validation_error", "evaluated_loss", "source"),
 )
 
 Vocabulary = Literal["short", "full"]

@@ -41,6 +41,9 @@ class Observation:
         gradient_clip: what the loop seems to cut that norm to; None: no such bound.
         validation_losses: `[step, loss]` pairs of the whole run so far.
         validation_error: standard error of the last of them, where batches tell it.
+        evaluated_loss: mean training loss of the newest batches in evaluation mode, as
+            the validation loss is taken; None: nobody validates, or the objective gives
+            no loss in that mode.
         learning_rates: `lr` of each parameter group of the live optimizer.
         groups: where the parameters are split into several groups, each group's
             `{"tensors", "parameters", "rate", "decay"}`: how many it has, and its part
@@ -77,6 +80,7 @@ class Observation:
     gradient_clip: float | None = None
     validation_losses: list[list[float]] = field(default_factory=list)
     validation_error: float | None = None
+    evaluated_loss: float | None = None
     learning_rates: list[float] = field(default_factory=list)
     groups: list[dict[str, Any]] = field(default_factory=list)
     schedule: dict[str, Any] | None = None

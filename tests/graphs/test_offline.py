@@ -124,49 +124,69 @@ def test_without_a_hidden_matrix_a_plateau_is_left_by_adam():
     assert "class RuleBasedAdamW" in source
 
 
-def test_an_adaptive_base_that_works_keeps_its_kind_and_rate():
-    source = answer(
-        first(
-            base_optimizer={"name": "Adam", "groups": [{"lr": 0.002}]},
-            learning_rates=[0.002],
-            loss_fifths=[0.71, 0.69, 0.67, 0.59, 0.53],
-        )
-    )
+FALLS = [0.71, 0.69, 0.67, 0.59, 0.53]
+STANDS = [2.31, 2.3, 2.3, 2.3, 2.29]
 
-    assert "class RuleBasedAdamW" in source
+
+def dropping(observation_of=first, p=0.1, **changes):
+    """An observation of a network with dropout."""
+    from tests.observations import MODEL
+
+    drop = {"name": "drop", "kind": "Dropout", "detail": f"p={p}, inplace=False"}
+    layers = [*MODEL["layers"], drop | {"parameters": {}, "count": 1}]
+    return observation_of(model=MODEL | {"layers": layers}, **changes)
+
+
+def on(base, rate, observation_of=first, **changes):
+    """An observation of a run that began with that optimizer."""
+    groups = {"base_optimizer": {"name": base, "groups": [{"lr": rate}]}}
+    return observation_of(**groups, learning_rates=[rate], **changes)
+
+
+@pytest.mark.parametrize(
+    ("base", "family"),
+    [("Adam", "AdamW"), ("RMSprop", "RMSprop"), ("Lion", "Lion")],
+)
+def test_with_dropout_a_base_that_works_keeps_its_kind_and_rate(base, family):
+    source = answer(on(base, 0.002, dropping, loss_fifths=FALLS))
+
+    assert f"class RuleBased{family}" in source
     assert 0.002 == defaults(source)["lr"]
 
 
-@pytest.mark.parametrize(("base", "family"), [("RMSprop", "RMSprop"), ("Lion", "Lion")])
-def test_other_bases_that_work_are_kept_too(base, family):
-    source = answer(
-        first(
-            base_optimizer={"name": base, "groups": [{"lr": 0.002}]},
-            loss_fifths=[0.71, 0.69, 0.67, 0.59, 0.53],
-        )
+@pytest.mark.parametrize("factor", [10, 30, 100, 300])
+@pytest.mark.parametrize("drop", [0.0, 0.1])
+@pytest.mark.parametrize("falls", [FALLS, STANDS], ids=["falls", "stands still"])
+def test_a_rate_that_is_far_too_small_is_not_kept_though_the_loss_falls(
+    factor, drop, falls
+):
+    rate = 0.01 / factor
+
+    source = answer(on("Adam", rate, dropping, p=drop, loss_fifths=falls))
+
+    assert 0.005 < defaults(source)["lr"] < 0.05
+
+
+def test_a_high_rate_that_works_is_taken_over_but_for_one_out_of_bounds():
+    high, far = (
+        defaults(answer(on("Adam", rate, loss_fifths=FALLS)))["lr"]
+        for rate in (0.06, 3.0)
     )
 
-    assert f"class RuleBased{family}" in source
+    assert 0.06 == high < far < 0.2
 
 
-@pytest.mark.parametrize("falls", [True, False], ids=["works", "stands still"])
+@pytest.mark.parametrize("losses", [FALLS, STANDS], ids=["works", "stands still"])
 @pytest.mark.parametrize(
     ("base", "rate"),
     [("Adagrad", 0.01), ("Adadelta", 1.0), ("Adafactor", 0.01), ("Muon", 1e-4)],
 )
-def test_a_rate_in_a_scale_of_its_own_is_no_other_familys(base, rate, falls):
-    losses = {"loss_fifths": [0.71, 0.69, 0.67, 0.59, 0.53]} if falls else {}
+def test_a_rate_in_a_scale_of_its_own_is_no_other_familys(base, rate, losses):
+    ours = answer(on(base, rate, dropping, loss_fifths=losses))
+    plain = answer(dropping(loss_fifths=losses))
 
-    source = answer(
-        first(
-            base_optimizer={"name": base, "groups": [{"lr": rate}]},
-            learning_rates=[rate],
-            **losses,
-        )
-    )
-
-    assert defaults(answer(first()))["lr"] == defaults(source)["lr"] != rate
-    assert "Keep the kind and its rate" not in source
+    assert defaults(plain)["lr"] == defaults(ours)["lr"] != rate
+    assert "Keep the kind and its rate" not in ours
 
 
 SCHEDULE = {"owner": "proposal", "now": [0.004], "ahead": [0.001], "initial": None}
@@ -195,11 +215,21 @@ def test_under_a_schedule_the_rate_goes_on_from_what_it_is_now():
     assert 0.00031 == defaults(source)["lr"]
 
 
-def test_sgd_that_falls_fast_is_left_alone():
-    source = answer(first(loss_fifths=[2.3, 1.9, 1.4, 0.9, 0.5]))
+def test_a_loss_that_falls_fast_asks_for_a_smaller_rate_that_falls_at_once():
+    fast = defaults(answer(first(loss_fifths=[2.3, 1.9, 1.4, 0.9, 0.5])))
+    slow = defaults(answer(first(loss_fifths=[2.3, 2.29, 2.28, 2.27, 2.26])))
 
-    assert "class RuleBasedSGD" in source
-    assert 0.01 == defaults(source)["lr"]
+    assert fast["lr"] < slow["lr"]
+    assert fast["final"] < slow["final"] == 1.0
+
+
+def test_each_rule_goes_on_from_the_rate_that_the_one_before_ended_with():
+    before = answer(wide(loss_fifths=[2.3, 1.9, 1.4, 0.9, 0.5]))
+
+    got = defaults(answer(wide(later, source=before, loss_fifths=FALLS)))
+
+    ended = defaults(before)["lr"] * defaults(before)["final"]
+    assert ended == pytest.approx(got["lr"], rel=1e-3)
 
 
 def test_validation_that_rises_while_training_falls_cools_the_rate_down():
@@ -213,18 +243,55 @@ def test_validation_that_rises_while_training_falls_cools_the_rate_down():
     assert cooled["average"] > 0
 
 
+@pytest.mark.parametrize("gap", ["dropout", "sampling", "BatchNorm"])
+def test_losses_of_two_modes_that_lie_apart_are_not_read_as_overfitting(gap):
+    seen = {"validation_losses": [[135, 0.31], [270, 0.31]], "loss_fifths": FALLS}
+    seen["loss_fifths"] = [0.31, 0.31, 0.3, 0.29, 0.25]
+
+    apart = answer(wide(later, evaluated_loss=0.31, **seen))
+    over = answer(wide(later, evaluated_loss=0.2, **seen))
+
+    assert "overfitting" in over
+    assert "overfitting" not in apart, gap
+
+
+def test_a_flat_epoch_whose_losses_are_noisy_is_no_call_to_raise_the_rate():
+    flat = {"loss_fifths": [2.3] * 5, "validation_losses": [[135, 2.3], [270, 2.3]]}
+    drawn = [[136 + 15 * place, 0.3 + 4.0 * (place % 2)] for place in range(9)]
+
+    usual = defaults(answer(wide(later, losses=[], **flat)))["lr"]
+    noisy = defaults(answer(wide(later, losses=drawn, **flat)))["lr"]
+
+    assert 1.6 * noisy == pytest.approx(usual, rel=1e-3)
+
+
+def test_a_raise_that_has_not_paid_is_taken_back():
+    flat = {"loss_fifths": [2.3] * 5, "validation_losses": [[135, 2.3], [270, 2.3]]}
+    first_one = answer(wide(total_steps=6750))
+    raised = answer(wide(later, source=first_one, total_steps=6750, **flat))
+
+    back = answer(wide(later, source=raised, total_steps=6750, **flat))
+
+    rates = [defaults(each)["lr"] for each in (first_one, raised, back)]
+    assert rates[0] == pytest.approx(rates[2], rel=1e-3)
+    assert 1.6 * rates[0] == pytest.approx(rates[1], rel=1e-3)
+
+
 def test_the_last_decision_brings_the_rate_to_zero_over_the_steps_that_are_left():
     got = defaults(answer(wide(later, step=540, decisions_left=0)))
 
     assert (135, 0.0) == (got["total"], got["final"])
 
 
-def test_a_loss_that_rises_or_is_no_number_is_met_by_small_clipped_steps():
-    for fifths in ([1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 2.0, float("nan")]):
-        got = defaults(answer(wide(loss_fifths=fifths)))
+def test_a_loss_that_rises_or_is_no_number_is_met_by_smaller_clipped_steps():
+    usual = defaults(answer(wide()))["lr"]
+    rises, none = (
+        defaults(answer(wide(loss_fifths=fifths)))
+        for fifths in ([1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 2.0, float("nan")])
+    )
 
-        assert got["lr"] <= 1e-3
-        assert got["clip"] > 0
+    assert none["lr"] <= 1e-3 < rises["lr"] < usual
+    assert min(none["clip"], rises["clip"]) > 0
 
 
 def test_a_flat_quiet_loss_is_met_by_a_higher_rate():

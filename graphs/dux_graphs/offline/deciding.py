@@ -6,6 +6,7 @@ left, and at what became of the last proposal.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from dux_graphs.offline.changing import safer, varied
@@ -13,16 +14,17 @@ from dux_graphs.offline.judging import judged
 from dux_graphs.offline.plan import Plan
 from dux_graphs.offline.reading import Figures
 from dux_graphs.offline.schedule import (
-    HIGHEST_RATE,
+    HIGHEST_KEPT,
     LOWEST_RATE,
+    SHORTER,
     clip_at,
     muon_momentum,
     reach_rate,
     scheduled,
-    share_at,
     steps_ahead,
 )
 from dux_graphs.offline.situation import (
+    FAST,
     FLAT,
     Live,
     Situation,
@@ -52,11 +54,52 @@ def decide(figures: Figures) -> Plan:
     return varied(plan, figures.candidate)
 
 
-def _of_the_same_kind(
-    figures: Figures, live: Live, situation: Situation, rate: float
-) -> Plan:
+def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
+    """The first proposal: the base optimizer is live."""
+    if _kept(figures, live, situation):
+        return _of_the_same_kind(figures, live, situation)
+    family = "muon" if figures.matrices else "adamw"
+    stands = situation.late_fall < FLAT
+    fast = situation.late_fall >= FAST
+    rate = reach_rate(figures, SHORTER if fast else 1.0)
+    if live.comparable and live.lr is not None and not stands:
+        # A rate that works is not made smaller, but for one far out of bounds.
+        rate = max(rate, min(live.lr, HIGHEST_KEPT))
+    how = "hardly falls" if stands else "falls fast" if fast else "falls"
+    changes = (
+        f"Another kind of step: {title_of(family)}. Its length does not depend on how"
+        " small the gradient is, so layers with weak gradients move too.",
+        f"Rate {rate:.3g}: times the steps that are left it lets weights travel far"
+        " enough, whatever the base optimizer's is.",
+    )
+    plan = Plan(
+        family,
+        rate,
+        adam_lr=0.6 * rate,
+        momentum=muon_momentum(figures) if family == "muon" else 0.9,
+        plain_shapes=figures.plain_shapes,
+        clip=None if family == "muon" else clip_at(figures, 2.0),
+        numbers=(*_said(figures, situation), f"The loss {how}."),
+        changes=changes,
+    )
+    return scheduled(plan, figures, hold=not fast)
+
+
+def _kept(figures: Figures, live: Live, situation: Situation) -> bool:
+    """Whether the base optimizer's rate is to be kept.
+
+    It works, it is of a size that can get somewhere in this run, and whoever made the
+    network has dropout in it: they expect it to fit too well rather than too little.
+    """
+    if not (figures.dropout and live.comparable and live.lr is not None):
+        return False
+    return situation.late_fall >= FLAT and live.lr >= 0.1 * reach_rate(figures)
+
+
+def _of_the_same_kind(figures: Figures, live: Live, situation: Situation) -> Plan:
     """What an adaptive base optimizer that works is followed by."""
     family = live.family if live.family in ("lion", "rmsprop") else "adamw"
+    rate = live.lr or reach_rate(figures)
     return scheduled(
         Plan(
             family,
@@ -66,61 +109,11 @@ def _of_the_same_kind(
             clip=clip_at(figures, 1.5),
             numbers=(*_said(figures, situation), "The base optimizer works."),
             changes=(
-                f"Keep the kind and its rate ({rate:.3g}): {title_of(family)}."
-                if live.comparable
-                else f"Go on with {title_of(family)} at a rate of its own ({rate:.3g}):"
-                " the base optimizer's is in another scale.",
+                f"Keep the kind and its rate ({rate:.3g}): {title_of(family)}; with"
+                " its dropout the network is held back on purpose.",
                 "Add a little decoupled weight decay, and clipping at 1.5 times the"
                 " usual gradient, against single bad batches.",
             ),
-        ),
-        figures,
-    )
-
-
-def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
-    """The first proposal: the base optimizer is live."""
-    rate = live.lr
-    if live.adaptive and rate is not None and situation.late_fall >= FLAT:
-        # A rate in a scale of its own says nothing about another family's.
-        kept = rate if live.comparable else reach_rate(figures)
-        return _of_the_same_kind(figures, live, situation, kept)
-    if live.family == "sgd" and rate is not None and situation.late_fall >= 0.3:
-        return scheduled(
-            Plan(
-                "sgd",
-                rate,
-                clip=clip_at(figures, 2.0),
-                numbers=(*_said(figures, situation), "SGD is going fast."),
-                changes=("Keep it at its rate; clip at twice the usual gradient.",),
-            ),
-            figures,
-        )
-    family = "muon" if figures.matrices else "adamw"
-    rate = reach_rate(figures)
-    if live.comparable and live.lr is not None:
-        # An adaptive optimizer that stands still wants more, but not at one jump.
-        rate = min(rate, 10.0 * live.lr)
-    falls = "hardly falls" if situation.late_fall < FLAT else "falls only slowly"
-    changes = [
-        f"Another kind of step: {title_of(family)}. Its length does not depend on how"
-        " small the gradient is, so layers with weak gradients move too.",
-        f"Rate {rate:.3g}: times the steps that are left it lets weights travel far"
-        " enough.",
-    ]
-    return scheduled(
-        Plan(
-            family,
-            rate,
-            adam_lr=0.6 * rate,
-            momentum=muon_momentum(figures) if family == "muon" else 0.9,
-            plain_shapes=figures.plain_shapes,
-            clip=None if family == "muon" else clip_at(figures, 2.0),
-            numbers=(
-                *_said(figures, situation),
-                f"The loss {falls}: the steps are too small for part of the network.",
-            ),
-            changes=tuple(changes),
         ),
         figures,
     )
@@ -130,17 +123,15 @@ def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
     """Later proposals: the live optimizer is one that was proposed."""
     family = live.family if live.family in ("muon", "lion", "rmsprop", "sgd") else ""
     family = family or "adamw"
-    start = (figures.step or 0) - (figures.interval or 0)
-    peak = (live.lr or reach_rate(figures)) / max(share_at(start, figures), 0.05)
     factor, shrink, average, why = judged(figures, situation)
     steps = steps_ahead(figures)
-    peak = min(max(peak * factor, LOWEST_RATE), HIGHEST_RATE)
-    share = live.adam_share if live.family == "muon" else 0.6
+    rate = (live.lr or reach_rate(figures)) * live.end * factor
+    rate = min(max(rate, LOWEST_RATE), HIGHEST_KEPT)
     plan = scheduled(
         Plan(
             family,
-            peak,
-            adam_lr=share * peak,
+            rate,
+            adam_lr=(live.adam_share if live.family == "muon" else 0.6) * rate,
             momentum=muon_momentum(figures) if family == "muon" else 0.9,
             beta2=0.99 if family != "lion" else 0.98,
             plain_shapes=figures.plain_shapes,
@@ -154,6 +145,7 @@ def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
             changes=why,
         ),
         figures,
+        hold=live.end == 1.0 and situation.late_fall < FAST,
     )
     # First what a table of decisions has room for.
     rates = f"rate {plan.lr:.3g} to {plan.lr * plan.final:.3g}"
@@ -166,9 +158,12 @@ def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
 
 
 def _calmed(figures: Figures, live: Live) -> Plan:
-    """The loss rose much, or became no number: small, clipped steps."""
-    rate = 0.2 * live.lr if live.comparable and live.lr else 1e-3
-    rate = min(rate, 0.01)
+    """The loss rose much, or became no number: smaller, clipped steps."""
+    rate = reach_rate(figures, SHORTER)
+    if live.comparable and live.lr:
+        rate = min(0.2 * live.lr * live.end, HIGHEST_KEPT)
+    elif not all(map(math.isfinite, figures.losses)):
+        rate = 1e-3
     return scheduled(
         Plan(
             "adamw",

@@ -8,6 +8,11 @@ from dux_graphs.offline.situation import FLAT, Situation
 SHRINK = 0.15
 """Share by which matrices shrink over an interval when the network overfits."""
 
+RAISE = 1.6
+RAISED = "raise the rate"
+"""How the comments of a source say that it raises: a raise that has not paid is known
+by them."""
+
 
 def judged(
     figures: Figures, situation: Situation
@@ -53,6 +58,9 @@ def judged(
                 " and average the later half of the steps.",
             ),
         )
-    if falls < FLAT and figures.decisions_left != 0:
-        return 1.6, 0.0, 0.0, ("Still flat, and quiet: raise the rate by 1.6.",)
-    return 1.0, 0.0, 0.0, ("It works: keep the peak rate and follow the schedule.",)
+    if falls < FLAT and RAISED in figures.source:
+        why = "Raising the rate has not paid: back to what it was."
+        return 1.0 / RAISE, 0.0, 0.0, (why,)
+    if falls < FLAT and not situation.noisy and figures.decisions_left != 0:
+        return RAISE, 0.0, 0.0, (f"Still flat, and quiet: {RAISED} by {RAISE}.",)
+    return 1.0, 0.0, 0.0, ("It works: go on, and follow the schedule.",)

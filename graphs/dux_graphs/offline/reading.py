@@ -24,6 +24,8 @@ class Figures:
         gradients: mean gradient norm by fifth of the last interval.
         drawn: `(step, loss)` drawn at random from the interval.
         validation: `(step, loss)` of the run so far.
+        evaluated: training loss of the last batches in evaluation mode.
+        dropout: the network drops some of its activations in training.
         base: name of the base optimizer, in lower case.
         source: the live source, "" while the base optimizer is live.
         harms: how many of the last proposals in a row were rolled back or refused.
@@ -45,6 +47,8 @@ class Figures:
     gradients: tuple[float, ...] = ()
     drawn: Pairs = ()
     validation: Pairs = ()
+    evaluated: float | None = None
+    dropout: bool = False
     base: str = ""
     source: str = ""
     harms: int = 0
@@ -72,6 +76,7 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
     # The source's comments may hold figures of their own: read around it.
     words = update.replace(source, "") if source else update
     plain, matrices = _shapes(system)
+    evaluated = _row(words, r"in evaluation mode[^:\n]*")
     fault = re.search(r"^- (.+)$", refused[-1], re.MULTILINE) if refused else None
     return Figures(
         step=_count(words, r"\bstep"),
@@ -84,6 +89,8 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
         gradients=_row(words, r"gradient norms? by fifth"),
         drawn=_pairs(words, r"drawn at random[^:\n]*(?:\(step: loss\))?"),
         validation=_pairs(words, r"validation loss(?:es)?[^:\n]*(?:\(step: loss\))?"),
+        evaluated=evaluated[0] if evaluated else None,
+        dropout=any(float(p) > 0.0 for p in _DROPS.findall(system)),
         base=_base(system + "\n" + words),
         source=source,
         harms=_harms(asked[: begin + 1], words),
@@ -96,6 +103,7 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
     )
 
 
+_DROPS = re.compile(r"\| \w*Dropout\w* \| p=(\d*\.?\d+)")
 _SCHEDULED = re.compile(r"training loop (?:has a scheduler|computes its own rates)")
 _REFUSED = re.compile(r"refused by|was refused", re.IGNORECASE)
 _ANOTHER = re.compile(r"proposal (\d+) of \d+ for the same", re.IGNORECASE)
@@ -166,8 +174,9 @@ def _base(text: str) -> str:
 def _shapes(system: str) -> tuple[tuple[tuple[int, ...], ...], bool]:
     """Shapes that are no hidden matrices, and whether there is any hidden matrix.
 
-    Embeddings look rows up and the last layer speaks in the loss's own units:
-    neither wants all its directions made alike.
+    Embeddings look rows up and the last layer speaks in the loss's own units: neither
+    wants all its directions made alike. Nor does a layer that is alone before the last
+    one: its inputs are the data, in scales of their own.
     """
     rows = re.findall(r"^\| [^|]*\| ([^|]*)\| [^|]*\| ([^|]*)\|$", system, re.MULTILINE)
     layers = []
@@ -183,7 +192,15 @@ def _shapes(system: str) -> tuple[tuple[tuple[int, ...], ...], bool]:
     }
     others = [(kind, shapes) for kind, shapes in layers if "embedding" not in kind]
     inner = {shape for _, shapes in others[:-1] for shape in shapes}
+    deeper = others[:-1]
+    if deeper == layers[: len(deeper)] and deeper and deeper[0][0] == "linear":
+        deeper = deeper[1:]
     head = set(others[-1][1]) if others else set()
     plain = sorted((embedded | head) - inner)
-    hidden = [s for s in inner if s[0] > 1 and s[1:] != (1,)]
+    hidden = [
+        shape
+        for _, shapes in deeper
+        for shape in shapes
+        if shape[0] > 1 and shape[1:] != (1,)
+    ]
     return tuple(plain), bool(hidden)

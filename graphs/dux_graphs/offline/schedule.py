@@ -11,55 +11,57 @@ from dux_graphs.offline.reading import Figures
 REACH = 7.0
 """Rate times steps of a whole run: how far weights must travel to learn anything.
 
-Too little leaves a network near its start, much more only shakes it. Measured on
-small sigmoid and recurrent networks: 5 to 11 serve.
+Too little leaves a network near its start, much more only shakes it. Measured on the
+tasks that count as train, with a rate that falls to zero over the run.
 """
 
+SHORTER = 0.8
+"""Share of it for a loss that falls fast already."""
+
 HIGHEST_RATE = 0.08
+HIGHEST_KEPT = 0.12
+"""A base optimizer's own rate is taken over up to here where it works."""
 LOWEST_RATE = 1e-6
-COOL_FROM = 0.6
-"""The rate falls to zero over this last share of the run."""
+HOLD_UNTIL = 0.4
+"""Until this share of the run a rate may be held that has not begun to fall."""
 
 
-def scheduled(plan: Plan, figures: Figures) -> Plan:
+def scheduled(plan: Plan, figures: Figures, *, hold: bool = False) -> Plan:
     """The plan with the part of the run's schedule that lies in the steps ahead.
 
-    One schedule for the run: full rate, then linear to zero over its last part. Each
-    proposal takes over where the one before ended.
+    Each proposal takes over at the rate where the one before ended, and falls on a
+    line that meets zero at the end of the run.
+
+    Args:
+        hold: stay at the rate for now, if it is early.
     """
     steps = steps_ahead(figures)
-    step = figures.step or 0
-    now = share_at(step, figures)
-    then = share_at(step + steps, figures)
-    if figures.loop_schedules:
-        pass  # the loop's own schedule cools down; both at once would be twice
-    elif figures.decisions_left == 0 and figures.total_steps is None:
-        then = 0.1
-    elif figures.total_steps is None:
-        then = 0.7
-    final = min(1.0, then / now) if now > 0.0 else 0.0
-    cools = (
-        f"Over {steps} steps the rate goes from {plan.lr * now:.3g}"
-        f" to {plan.lr * now * final:.3g}"
-    )
     warmup = min(10, max(1, steps // 8))
+    final = _final(figures, hold)
+    falls = (
+        f"Over {steps} steps the rate goes from {plan.lr:.3g}"
+        f" to {plan.lr * final:.3g}, after {warmup} of warm-up."
+    )
     return replace(
         plan,
-        lr=plan.lr * now,
-        adam_lr=plan.adam_lr * now,
         warmup=warmup,
         total=steps,
         final=final,
-        changes=(*plan.changes, f"{cools}, after {warmup} of warm-up."),
+        changes=(*plan.changes, falls),
     )
 
 
-def share_at(step: int, figures: Figures) -> float:
-    """Share of the full rate at a step of the run; all of it where the loop cools."""
-    total = figures.total_steps
-    if not total or figures.loop_schedules:
+def _final(figures: Figures, hold: bool) -> float:
+    """Share of the rate that is left when the steps ahead are over."""
+    if figures.loop_schedules:
+        return 1.0  # the loop's own schedule cools down; both at once would be twice
+    total, step = figures.total_steps, figures.step or 0
+    if total is None:
+        return 0.1 if figures.decisions_left == 0 else 1.0
+    ahead = steps_ahead(figures)
+    if hold and step + ahead <= HOLD_UNTIL * total:
         return 1.0
-    return min(1.0, max(0.0, (total - step) / (COOL_FROM * total)))
+    return max(0.0, 1.0 - ahead / max(1, total - step))
 
 
 def steps_ahead(figures: Figures) -> int:
@@ -67,12 +69,12 @@ def steps_ahead(figures: Figures) -> int:
     return max(1, figures.steps_ahead or figures.interval or 100)
 
 
-def reach_rate(figures: Figures) -> float:
-    """The rate that lets weights travel REACH in the steps that are left."""
+def reach_rate(figures: Figures, share: float = 1.0) -> float:
+    """The rate that lets weights travel a share of REACH in the steps left."""
     left = 4 * steps_ahead(figures)
     if figures.total_steps is not None and figures.step is not None:
         left = max(1, figures.total_steps - figures.step)
-    return min(max(REACH / left, 1e-3), HIGHEST_RATE)
+    return min(max(share * REACH / left, 1e-3), HIGHEST_RATE)
 
 
 def muon_momentum(figures: Figures) -> float:

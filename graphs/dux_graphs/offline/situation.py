@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dux_graphs.offline.reading import Figures
@@ -33,6 +34,9 @@ other family may take them over.
 FLAT = 0.03
 """A fall of the loss below this share counts as none."""
 
+FAST = 0.2
+"""A fall of the loss from the middle of an interval on that is fast."""
+
 HIGHEST_BELIEVED = 10.0
 """A learning rate above this, or none at all, is not built upon."""
 
@@ -56,6 +60,7 @@ class Live:
         adam_share: share of that rate which the Adam part of "muon" has.
         adaptive: each parameter's step is scaled by its own gradients.
         base: it is the base optimizer.
+        end: share of the rate that it has come down to by now.
         comparable: its rate may be taken over by another adaptive family.
     """
 
@@ -65,6 +70,7 @@ class Live:
     adaptive: bool
     base: bool
     comparable: bool
+    end: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,10 @@ class Situation:
         broken: the loss rose much, or is no number any more.
         spiky: single parts of the interval have far longer gradients.
         gained: by how much the validation loss fell; None with fewer than two.
-        gap: by how much the last validation loss lies over the training loss.
+        gap: by how much the last validation loss lies over the training loss, and
+            over that of the last batches in evaluation mode where the prompt says it.
+        noisy: the losses drawn from the interval differ by more than a fall that
+            counts, so that a flat row says nothing.
     """
 
     fall: float
@@ -86,6 +95,7 @@ class Situation:
     spiky: bool
     gained: float | None
     gap: float | None
+    noisy: bool = False
 
 
 def live_of(figures: Figures) -> Live:
@@ -107,6 +117,11 @@ def live_of(figures: Figures) -> Live:
     if figures.loop_schedules:
         lr = said  # the loop has changed the rate since the rule went live
     share = _default(figures.source, "adam_share")
+    end = 1.0
+    final, over = _default(figures.source, "final"), _default(figures.source, "total")
+    if final is not None and over and not figures.loop_schedules:
+        passed = min(1.0, (figures.interval or over) / over)
+        end = 1.0 - (1.0 - min(final, 1.0)) * passed
     return Live(
         family,
         lr if lr is not None else said,
@@ -114,6 +129,7 @@ def live_of(figures: Figures) -> Live:
         family != "sgd",
         False,
         family != "sgd",
+        end,
     )
 
 
@@ -131,8 +147,24 @@ def situation_of(figures: Figures) -> Situation:
     spiky = bool(norms) and norms[-1] > 2.5 * norms[len(norms) // 2] + 1e-12
     seen = [loss for _, loss in figures.validation if math.isfinite(loss)]
     gained = _share(min(seen[:-1]), seen[-1]) if len(seen) >= 2 else None
-    gap = -_share(finite[-1], seen[-1]) if finite and seen else None
-    return Situation(fall, late, broken, spiky, gained, gap)
+    gap = None
+    if finite and seen:
+        # Dropout, sampling and BatchNorm put the losses of both modes apart: only what
+        # lies over both is a matter of the data.
+        trained = max(finite[-1], figures.evaluated or finite[-1])
+        gap = -_share(trained, seen[-1])
+    return Situation(fall, late, broken, spiky, gained, gap, _noisy(figures, finite))
+
+
+def _noisy(figures: Figures, losses: Sequence[float]) -> bool:
+    """Whether single losses differ so much that their means are not to be trusted."""
+    drawn = [loss for _, loss in figures.drawn if math.isfinite(loss)]
+    if len(drawn) < 3 or not losses:
+        return False
+    middle = math.fsum(drawn) / len(drawn)
+    spread = math.sqrt(math.fsum((x - middle) ** 2 for x in drawn) / (len(drawn) - 1))
+    a_fifth = max(1.0, (figures.interval or 5) / 5)
+    return spread / math.sqrt(a_fifth) > FLAT * max(abs(losses[-1]), 1e-12)
 
 
 def _share(before: float, after: float) -> float:
