@@ -18,8 +18,9 @@ def bench(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"One of {', '.join(BENCHMARKS)}; or step, tune, figures, prompts.",
-            show_default="all but the last four",
+            help=f"One of {', '.join(BENCHMARKS)}; or step, tune, "
+            "figures, prompts, family.",
+            show_default="all but the last five",
         ),
     ] = None,
     lm: Annotated[
@@ -34,7 +35,8 @@ def bench(
     suite: Annotated[
         str,
         typer.Option(
-            help="Of tune: paper32, histgb8, bundled, toys, tables, code, or tasks."
+            help="Of tune: paper32, histgb8, bundled, toys, tables, code, or tasks. "
+            "Of family: train, validation, or test, which is what it means by bundled."
         ),
     ] = "bundled",
     methods: Annotated[
@@ -49,7 +51,7 @@ def bench(
         str, typer.Option(help="Of tune: evaluations. Of figures: the first.")
     ] = "10,30",
     seeds: Annotated[
-        int, typer.Option(min=1, help="Of tune and figures: how many.")
+        int, typer.Option(min=1, help="Of tune, figures and family: how many.")
     ] = 1,
     pool: Annotated[
         int | None,
@@ -63,7 +65,7 @@ def bench(
         typer.Option(
             help="Of tune: keeps evaluations and rows, so that a run that was ended "
             "goes on; a page, the tables and every figure are written there. Of "
-            "figures: studies and pages.",
+            "figures: studies and pages. Of family: every training.",
             show_default="nothing is kept",
         ),
     ] = None,
@@ -92,6 +94,7 @@ def bench(
     exact expectation and random search from the defaults; `dux bench figures` draws
     what a model does without ranges, with a short prompt, and with noise. `dux bench
     step` times one step of each rule wherever its code can run, beside torch's AdamW.
+    `dux bench family` holds the offline rules against the control and a fixed recipe.
     """
     with one_line_errors():
         if name == "tune":
@@ -111,6 +114,12 @@ def bench(
             _steps(
                 sizes.split(","), _numbers(threads, "--threads"), rules, output, plot
             )
+        elif name == "family":
+            from dux_agent.benchmarks.family import tell
+
+            purpose = "test" if suite == "bundled" else suite
+            if not tell(purpose, seeds, folder, typer.echo):
+                raise typer.Exit(1)
         else:
             from dux_agent.benchmarks import run_benchmarks
 

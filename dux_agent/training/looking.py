@@ -181,7 +181,7 @@ class CallersFunctions:
             return loss.detach() if isinstance(loss, torch.Tensor) else loss
 
     def evaluated_loss(self, batches: Iterable[Any]) -> float | None:
-        """The mean loss of a copy in evaluation mode, to hold a validation loss against.
+        """The mean loss of a copy in evaluation mode, as the validation loss is taken.
 
         Returns:
             None where nobody validates, or the objective has no finite loss in that

@@ -1,0 +1,74 @@
+"""What two methods reach from the same seeds: a ratio, and how sure it is."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+# Student's t at 97.5 %, by degrees of freedom from 1; beyond, the normal's.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+_NORMAL = 1.96
+
+MATTERS = 0.02
+"""A difference below this share of the control's loss is none."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Losses of a method and of a control, seed by seed.
+
+    Attributes:
+        losses, controls: in the same order; NaN where a training diverged.
+    """
+
+    losses: Sequence[float]
+    controls: Sequence[float]
+
+    @property
+    def pairs(self) -> list[tuple[float, float]]:
+        """Those whose control is finite; a loss that is not counts as infinite."""
+        both = zip(self.losses, self.controls, strict=True)
+        return [
+            (loss if math.isfinite(loss) else math.inf, control)
+            for loss, control in both
+            if math.isfinite(control)
+        ]
+
+    @property
+    def ratio(self) -> float | None:
+        """Geometric mean of loss to control; None where no control is finite."""
+        logs = [math.log(max(a, 1e-12) / max(b, 1e-12)) for a, b in self.pairs]
+        return math.exp(math.fsum(logs) / len(logs)) if logs else None
+
+    @property
+    def change(self) -> tuple[float, float]:
+        """Mean of loss less control as a share of the mean control, and the half width
+        of its 95 % interval (paired t); infinite for a single seed."""
+        pairs = self.pairs
+        if not pairs:
+            return 0.0, math.inf
+        scale = math.fsum(b for _, b in pairs) / len(pairs)
+        shares = [(a - b) / max(abs(scale), 1e-12) for a, b in pairs]
+        mean = math.fsum(shares) / len(shares)
+        if len(shares) < 2 or not math.isfinite(mean):
+            return mean, math.inf if math.isfinite(mean) else 0.0
+        free = len(shares) - 1
+        t = _T[free - 1] if free <= len(_T) else _NORMAL
+        return mean, t * statistics.stdev(shares) / math.sqrt(len(shares))
+
+    @property
+    def word(self) -> str:
+        """ "worse" or "better" where it is so beyond both noise and 2 %, or "noise"."""
+        mean, half = self.change
+        if abs(mean) <= max(half, MATTERS):
+            return "noise"
+        return "worse" if mean > 0 else "better"
+
+
+def geometric_mean(ratios: Sequence[float]) -> float:
+    """Of ratios; NaN of none."""
+    if not ratios:
+        return math.nan
+    return math.exp(math.fsum(map(math.log, ratios)) / len(ratios))
