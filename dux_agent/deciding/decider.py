@@ -16,6 +16,7 @@ from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
 from dux_agent.deciding.outcome import apply_event, failed
 from dux_agent.deciding.pace import Pace
+from dux_agent.deciding.regret import Regret
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.run_cost import RunCost, run_cost
 from dux_agent.deciding.searching import Searching
@@ -89,6 +90,7 @@ class Decider:
         self._training, self._settings = training, training.settings
         self._live = training.live
         self._rules, self._decisions = rules, rules.decisions
+        self._regret = Regret()
         self._prompt_history = PromptHistory(
             self._settings.history, self._settings.history_characters
         )
@@ -230,6 +232,7 @@ class Decider:
             "chronicle": self._prompt_history.state_dict(),
             "budget": self._budget.state_dict(),
             **self._graph.state_dict(),
+            "reached": self._regret.reached,
             "validations": [list(pair) for pair in self._training.validations],
             **({} if best is None else {"best": best.state_dict()}),
             **self._rules.state_dict(),
@@ -248,9 +251,9 @@ class Decider:
         budget_from_there = self._budget.prepare(state["budget"])
         graph_from_there = self._graph.prepare(state)
         validations = [[int(step), float(loss)] for step, loss in state["validations"]]
+        regret = Regret(state.get("reached"))  # older checkpoints hold none
         training = self._training
-        best = training.best
-        best = None if best is None else best.prepared(state.get("best") or {})
+        best = training.best and training.best.prepared(state.get("best") or {})
         rules_from_there = self._rules.prepare(state, decisions)
 
         def take_over() -> None:
@@ -259,6 +262,7 @@ class Decider:
             budget_from_there()
             graph_from_there()
             training.validations = validations
+            self._regret = regret
             training.best = best
 
         return take_over
@@ -276,6 +280,7 @@ class Decider:
         if not self._training.batches:
             decision.reason = _NO_BATCH
             return None
+        self._regret.look(self._training.statistics, self._live)
         spent = self._budget.exhausted()
         if spent is not None:
             decision.reason = spent

@@ -73,7 +73,7 @@ class LossBound:
         recent = finite[-_MEAN_OF:]
         mean = math.fsum(recent) / len(recent)
         scale = max(abs(mean), abs(reach) / 10)
-        spread = _spread(finite)
+        spread = spread_about_trend(finite)
         if len(finite) < 8:
             # Too few to tell noise from trend: be as wide as the loss itself.
             spread = max(spread, scale / 4)
@@ -107,7 +107,7 @@ def unpack_bound(packed: list[float] | None) -> LossBound | None:
     return None if packed is None else LossBound(*map(float, packed))
 
 
-def _spread(losses: Sequence[float]) -> float:
+def spread_about_trend(losses: Sequence[float]) -> float:
     """Standard deviation about the trend, from differences of neighbours."""
     pairs = list(zip(losses, losses[1:], strict=False))
     if not pairs:

@@ -1,0 +1,70 @@
+"""Looks at a whole interval under a rule, where every single step was within bounds.
+
+    reached = lowest mean loss of a last fifth yet
+    s       = spread of the newest losses about their trend
+    bound   = reached + |reached| / 2 + 4 s sqrt(2 / n)     n: losses in a fifth
+
+A rule under which the last fifth of an interval lies above that has undone what the
+rules before it had reached, however slowly: its predecessor goes on.
+"""
+
+from __future__ import annotations
+
+import math
+
+from dux_agent.live.loss_bound import spread_about_trend
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.training.interval_statistics import IntervalStatistics
+
+_RISE = 0.5
+_NOISES = 4.0
+
+
+class Regret:
+    """What the run had reached at the ends of its intervals.
+
+    Attributes:
+        reached: the lowest mean loss of a last fifth yet; None: no interval is over.
+    """
+
+    def __init__(self, reached: float | None = None) -> None:
+        """One that knows what was reached.
+
+        Raises:
+            TypeError, ValueError: it is no number.
+        """
+        self.reached = None if reached is None else float(reached)
+
+    def look(self, interval: IntervalStatistics, live: DuxOptimizer) -> None:
+        """Let the rule of the interval that is over go, where it may not go on."""
+        reason = self.of(interval, ruled=live.running is not live.base_rule)
+        if reason is not None:
+            live.guard.breach(reason)
+
+    def of(self, interval: IntervalStatistics, *, ruled: bool) -> str | None:
+        """Why the rule of the interval that is over may not go on, or None.
+
+        Args:
+            interval: its losses.
+            ruled: a generated rule is live; of the base optimizer nothing is said, and
+                what it has come to is what there is to reach.
+        """
+        fifths = interval.losses.fifths()
+        if not fifths:
+            return None
+        last, reached = fifths[-1], self.reached
+        if reached is None or not ruled:
+            self.reached = last
+            return None
+        count = max(1.0, interval.losses.count / len(fifths))
+        own = list(interval.recent)[-interval.losses.count :]
+        newest = [loss for loss in own if math.isfinite(loss)]
+        noise = spread_about_trend(newest) * math.sqrt(2.0 / count)
+        bound = reached + _RISE * abs(reached) + _NOISES * noise
+        if last > bound:
+            return (
+                f"the interval ended with a mean loss of {last:.4g}, above the bound "
+                f"{bound:.4g} taken from the {reached:.4g} that was reached before"
+            )
+        self.reached = min(reached, last)
+        return None
