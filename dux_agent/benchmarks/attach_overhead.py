@@ -4,8 +4,6 @@ Two trainings run turn and turn about, a few steps each, so that whatever else t
 machine does falls on both; the figure is the ratio of their median times.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 What both figures share: a training, and a model that takes its time.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -4,8 +4,6 @@ Two trainings with an agent run turn and turn about, so that whatever else the m
 does falls on both; the model of one of them thinks.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 

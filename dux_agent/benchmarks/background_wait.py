@@ -1,7 +1,5 @@
 """How long a step waits for a dry run that is done in the background."""
 
-from __future__ import annotations
-
 import time
 from contextlib import closing
 

@@ -1,7 +1,5 @@
 """What a figure hangs on beside its arguments, as a digest: code, versions, files."""
 
-from __future__ import annotations
-
 import ast
 import hashlib
 import platform

@@ -4,8 +4,6 @@ A decision is everything from the observation to the verdict: prompt, reply, sta
 check, dry run of proposal and incumbent, swap.
 """
 
-from __future__ import annotations
-
 import time
 
 import dux_agent

@@ -1,7 +1,5 @@
 """The objective of a task that is compared: evaluates each configuration once."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable

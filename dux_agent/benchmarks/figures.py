@@ -5,8 +5,6 @@ the values that it is shown are noisy; each beside the same study without that, 
 beside random search from the default settings. The trajectories stand on each page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType

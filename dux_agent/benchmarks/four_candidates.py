@@ -4,8 +4,6 @@ Both are timed in one run, one decision of each in turn, so that the ratio is of
 machine in one mood.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Callable

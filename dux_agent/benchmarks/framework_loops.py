@@ -1,7 +1,5 @@
 """One training in a plain loop, Lightning, Transformers and Accelerate, for timing."""
 
-from __future__ import annotations
-
 import logging
 import tempfile
 import warnings

@@ -1,7 +1,5 @@
 """How long it takes until a fresh jailed child has locked itself in and answers."""
 
-from __future__ import annotations
-
 import statistics
 import time
 

@@ -1,7 +1,5 @@
 """How long the static check of the dearest sources of 64 KiB takes."""
 
-from __future__ import annotations
-
 import ast
 import time
 import warnings

@@ -1,7 +1,5 @@
 """What a message there and back and the mirror add to the step of a small model."""
 
-from __future__ import annotations
-
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.two_steps import median_steps
 

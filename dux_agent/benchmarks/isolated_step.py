@@ -5,8 +5,6 @@ run turn and turn about, so that whatever else the machine does falls on both; t
 figure is the ratio of their medians at 25 million, the others are told beside it.
 """
 
-from __future__ import annotations
-
 from dux_agent.benchmarks.measurement import Measurement
 from dux_agent.benchmarks.two_steps import median_steps
 

@@ -1,7 +1,5 @@
 """What a benchmark has found, kept in a folder by the digest of what found it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

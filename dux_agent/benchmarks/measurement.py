@@ -1,7 +1,5 @@
 """What a benchmark measured, and the bar it was measured against."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -1,7 +1,5 @@
 """A method of tuning by its name, as `dux bench tune --methods` says it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ in it is the norm of the gradients, some 0.2 ms for so many, which is looked at 
 and fewer steps of an interval.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from collections.abc import Iterator

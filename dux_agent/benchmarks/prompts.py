@@ -1,7 +1,5 @@
 """`dux bench prompts --lm NAME`: what the short vocabulary and the full one cost."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import get_args
 

@@ -4,8 +4,6 @@ Where no language model is at hand it stands in for one, so that the whole path 
 prompt to table runs; its figures say nothing of any language model.
 """
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Sequence

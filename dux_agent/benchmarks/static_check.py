@@ -1,7 +1,5 @@
 """How long the static check of a source of some 80 lines takes."""
 
-from __future__ import annotations
-
 import statistics
 import time
 

@@ -6,8 +6,6 @@ that thread's time on a processor, so that waiting for one does not count; with 
 where a rule runs in another process, it is time as it passes.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """What `dux bench step` measured, as a table and as a drawing."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable, Sequence

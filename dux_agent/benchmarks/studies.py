@@ -5,8 +5,6 @@ configurations, and no method's row stands without it and without random search 
 the default settings.
 """
 
-from __future__ import annotations
-
 import json
 import platform
 import random

@@ -1,7 +1,5 @@
 """The paper's measures over a suite, each with its interval over seeds."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Mapping

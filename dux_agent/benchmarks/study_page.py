@@ -1,7 +1,5 @@
 """A comparison of methods of tuning as a page: tables, and two kinds of plots."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """A comparison of methods of tuning as Markdown: the paper's table, and every task."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The same rule inline and isolated, stepped turn and turn about."""
 
-from __future__ import annotations
-
 import ctypes
 import statistics
 import sys

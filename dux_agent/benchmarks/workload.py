@@ -1,7 +1,5 @@
 """The training that the benchmarks time: mnist, or data of its shape."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from itertools import count

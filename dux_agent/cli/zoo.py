@@ -1,7 +1,5 @@
 """`dux zoo`: optimizers of the literature as sources."""
 
-from __future__ import annotations
-
 import difflib
 import json
 import os

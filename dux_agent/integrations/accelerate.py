@@ -1,7 +1,5 @@
 """One line in a loop of Accelerate's: `attach(accelerator, model, optimizer, ...)`."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any

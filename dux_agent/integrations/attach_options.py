@@ -1,7 +1,5 @@
 """Options of `attach` that an integration hands on, looked at before anything runs."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches

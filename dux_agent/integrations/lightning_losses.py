@@ -1,7 +1,5 @@
 """The losses of a LightningModule: those that it trains on, and those of a copy."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A run's events as figures and texts: what every tool that tracks runs takes."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Self

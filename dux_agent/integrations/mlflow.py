@@ -1,7 +1,5 @@
 """A run in MLflow: losses as metrics, decisions as files in Markdown."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

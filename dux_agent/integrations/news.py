@@ -1,7 +1,5 @@
 """What is new in an agent's decisions, as figures and words for a framework's logs."""
 
-from __future__ import annotations
-
 from dux_agent.agent import Agent
 from dux_agent.decisions import Decision
 from dux_agent.live.group_options import learning_rates

@@ -1,7 +1,5 @@
 """Plays a finished run's events to a listener that was made for a live one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A run in TensorBoard: losses as scalars, decisions as texts."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

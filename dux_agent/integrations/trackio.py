@@ -1,7 +1,5 @@
 """A run in Trackio: figures and texts in its local database."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Two lines for the Transformers trainer: `attach_trainer(trainer, lm=...)`."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections import deque

@@ -1,7 +1,5 @@
 """A run in Weights & Biases, offline unless something else is asked for."""
 
-from __future__ import annotations
-
 from html import escape
 from pathlib import Path
 from typing import Any

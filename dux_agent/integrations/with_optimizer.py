@@ -1,7 +1,5 @@
 """An agent's state in its optimizer's: a framework that saves one saves both."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from dux_agent.agent import Agent

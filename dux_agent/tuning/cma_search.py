@@ -1,7 +1,5 @@
 """CMA-ES as an optimizer of a study, that learns from every trial of it."""
 
-from __future__ import annotations
-
 import copy
 import math
 import statistics

@@ -1,7 +1,5 @@
 """Code as a hyperparameter: a study whose configurations are programs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

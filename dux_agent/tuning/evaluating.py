@@ -1,7 +1,5 @@
 """Calls an objective: what came of a configuration, also when it fails or hangs."""
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 import os

@@ -1,7 +1,5 @@
 """What may be evaluated in a study: what a reply means, what is new, what is drawn."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Finds the objective of a study: a task of ours, a function in a file, a script."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Programs as the configurations of a study: run in the jail, and scored outside."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

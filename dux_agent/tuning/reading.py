@@ -1,7 +1,5 @@
 """Reads the run folder of a study; changes nothing in it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field

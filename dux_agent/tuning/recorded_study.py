@@ -1,7 +1,5 @@
 """A study as its run folder says it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """`dux replay DIR` of a study: its trials again, from the recorded replies."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

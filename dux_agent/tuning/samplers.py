@@ -1,7 +1,5 @@
 """Optimizers that propose configurations without a language model."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """What a model is told again of earlier trials, word for word."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 Message = dict[str, str]

@@ -1,7 +1,5 @@
 """A whole study: every trial asked for, evaluated, told and recorded."""
 
-from __future__ import annotations
-
 import json
 import random
 import time

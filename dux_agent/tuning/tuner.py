@@ -1,7 +1,5 @@
 """Asks for configurations and is told what came of them: a study, trial by trial."""
 
-from __future__ import annotations
-
 import math
 import random
 import time

@@ -1,7 +1,5 @@
 """Whose turn a trial is: a default's, the language model's, or an optimizer's."""
 
-from __future__ import annotations
-
 import random
 from dataclasses import dataclass
 

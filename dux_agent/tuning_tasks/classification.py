@@ -1,7 +1,5 @@
 """A family of models on a data set: the validation error as an objective."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass

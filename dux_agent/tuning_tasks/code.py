@@ -1,7 +1,5 @@
 """Tasks of `dux tune --code`: rows, and how what a program says of them is scored."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cache
 from typing import Any

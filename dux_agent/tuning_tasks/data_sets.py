@@ -1,7 +1,5 @@
 """Ten small data sets, split, encoded and standardized: digits, credit-g, car, ..."""
 
-from __future__ import annotations
-
 import csv
 import gzip
 import os

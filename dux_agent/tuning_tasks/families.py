@@ -5,8 +5,6 @@ lower here, so that an evaluation takes a tenth of a second, and the MLP is at m
 units wide with batches of at least 16 rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The networks of the image tasks: a small residual network, a small transformer."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional

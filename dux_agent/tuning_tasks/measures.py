@@ -1,7 +1,5 @@
 """The paper's measures: random search's exact expectation, and a method beside it."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """A task of `dux tune` by its name: `svm:digits`, `toy:branin`, `table:vehicle`."""
 
-from __future__ import annotations
-
 from dux_agent.errors import BadArgument
 from dux_agent.tuning_tasks.classification import ClassificationTask
 from dux_agent.tuning_tasks.data_sets import DATA_SETS

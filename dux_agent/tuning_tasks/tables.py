@@ -4,8 +4,6 @@ Its code trains on the validation rows too, so these errors flatter what overfit
 them to compare with published numbers, not to choose a method.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Taxi rides in a made-up city: rows that no language model has seen."""
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from typing import Any

@@ -1,7 +1,5 @@
 """The paper's functions of two numbers, as they are and shifted against recall."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The optimizers that a member of the family begins with, some with a schedule."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Builds a member of the family: its data, its model, and the base that is named."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module

@@ -6,8 +6,6 @@ those before it was frozen. Of the tasks outside the family `digits`, `mnist`, `
 and `imdb` count as `train`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

@@ -1,7 +1,5 @@
 """Members of the family on small pictures that are made here: four shapes, noisy."""
 
-from __future__ import annotations
-
 import copy
 from functools import lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Members of the family on sequences: two LSTMs, a tiny GPT, a Transformer."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional

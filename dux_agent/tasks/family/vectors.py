@@ -1,7 +1,5 @@
 """Members of the family on vectors, tables and a differential equation."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

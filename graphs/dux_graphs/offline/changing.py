@@ -1,7 +1,5 @@
 """Other answers to the same figures: safer after a refusal, varied for a contest."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from dux_graphs.offline.plan import Plan

@@ -1,7 +1,5 @@
 """The offline model: fixed rules behind a chat model's face. NOT a language model."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the offline rules decided: the hyperparameters of one optimizer, and why."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 FAMILIES = ("sgd", "rmsprop", "adam", "adamw", "lion", "muon")

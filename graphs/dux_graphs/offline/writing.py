@@ -1,7 +1,5 @@
 """Writes the class of a plan: one commented `torch.optim.Optimizer` subclass."""
 
-from __future__ import annotations
-
 import textwrap
 from dataclasses import dataclass
 

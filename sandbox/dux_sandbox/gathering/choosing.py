@@ -1,7 +1,5 @@
 """What is used of the files beside one, and what it is called in one source."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 

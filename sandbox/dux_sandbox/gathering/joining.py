@@ -1,7 +1,5 @@
 """Makes one source of a file and the files beside it that it imports."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace

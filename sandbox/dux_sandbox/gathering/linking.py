@@ -1,7 +1,5 @@
 """Reads a file and the files beside it: what each import of one by another brings."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 

@@ -1,7 +1,5 @@
 """Which of the files at hand an import means."""
 
-from __future__ import annotations
-
 import functools
 import os
 import sys

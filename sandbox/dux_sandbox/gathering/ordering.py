@@ -1,7 +1,5 @@
 """The order in which the parts of several files can run as one source."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator, Mapping
 

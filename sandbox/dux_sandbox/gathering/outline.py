@@ -1,7 +1,5 @@
 """What stands at the top level of a file: its statements, its optimizers."""
 
-from __future__ import annotations
-
 import ast
 import functools
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """What the names of files stand for, through the imports of one from another."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Tells a whole script, which trains something, from a file that holds an optimizer."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The part of a source that one of its classes needs, as it is written there."""
 
-from __future__ import annotations
-
 import ast
 
 from dux_sandbox.gathering.gathered import Gathered

@@ -1,7 +1,5 @@
 """`helper.x`, where `helper` is a file at hand: which symbol that is."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass

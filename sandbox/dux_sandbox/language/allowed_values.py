@@ -1,7 +1,5 @@
 """Values that the checks of a function let through, as `if not 0 < x < 1: raise`."""
 
-from __future__ import annotations
-
 import ast
 import operator
 from collections.abc import Callable, Iterable

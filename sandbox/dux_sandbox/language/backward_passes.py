@@ -1,7 +1,5 @@
 """Rules that run the backward pass of what their closure gives: it has done that."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 

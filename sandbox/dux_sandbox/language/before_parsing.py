@@ -4,8 +4,6 @@ Whatever Python parses within the limits passes; what it would refuse is mostly 
 it, since its message is the better one.
 """
 
-from __future__ import annotations
-
 import io
 import re
 import sys

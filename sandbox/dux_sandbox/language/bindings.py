@@ -1,7 +1,5 @@
 """What a source binds: its names, the attributes it defines, its import aliases."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What can be known of an expression without running it: its size, its format."""
 
-from __future__ import annotations
-
 import ast
 import math
 import re

@@ -1,7 +1,5 @@
 """The class contract: which class of a source is the rule, and how it can be built."""
 
-from __future__ import annotations
-
 import ast
 from dataclasses import dataclass
 

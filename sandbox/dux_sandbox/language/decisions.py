@@ -5,8 +5,6 @@ A node that is in none of the three tables is refused: a new Python cannot open 
 tables.
 """
 
-from __future__ import annotations
-
 # Taken as they are; their parts are judged one by one.
 PLAIN = frozenset(
     """

@@ -1,7 +1,5 @@
 """How functions, classes and imports are judged and rewritten."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator, Sequence
 

@@ -1,7 +1,5 @@
 """How calls, items, arithmetic and formats are judged and rewritten."""
 
-from __future__ import annotations
-
 import ast
 
 from dux_sandbox.findings import Finding

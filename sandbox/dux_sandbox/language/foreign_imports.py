@@ -1,7 +1,5 @@
 """What a source does with an import that is refused: what has to go with it."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import replace

@@ -6,8 +6,6 @@ open a piece of code, in which strings of any kind of quotes may stand, f-string
 braces of their own among them.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

@@ -6,8 +6,6 @@ that hold parameters alone: such a key is set then by what a group holds, and a 
 made of the place.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 

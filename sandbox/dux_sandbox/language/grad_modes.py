@@ -4,8 +4,6 @@ As a statement it would set the mode for whatever comes after it: it stays, and 
 refused.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable
 

@@ -4,8 +4,6 @@ Each becomes a call of a guard that looks at the sizes first, unless the source 
 shows that nothing can grow.
 """
 
-from __future__ import annotations
-
 import ast
 from typing import Any
 

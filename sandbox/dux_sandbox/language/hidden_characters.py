@@ -1,7 +1,5 @@
 """Characters of a source that a terminal obeys, or that hide what the source says."""
 
-from __future__ import annotations
-
 import codecs
 import re
 

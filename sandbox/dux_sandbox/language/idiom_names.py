@@ -4,8 +4,6 @@ Strings only. What stands behind them is in `dux_sandbox.runtime.idioms`: none o
 torch's own, and most of it does nothing.
 """
 
-from __future__ import annotations
-
 # Of torch.optim.optimizer: what torch's own optimizers are written with.
 OPTIMIZER_HELPERS = """
 _default_to_fused_or_foreach _device_dtype_check_for_fused

@@ -1,7 +1,5 @@
 """`torch.abs_(x)` is read as `x.abs_()`: what holds for the method holds for it."""
 
-from __future__ import annotations
-
 import ast
 
 from dux_sandbox.language.bindings import path_of

@@ -4,8 +4,6 @@ Guards are reached through names that no source can spell (`@getattr`), so no bi
 position of any Python, known or to come, can shadow one.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable
 from typing import Any

@@ -5,8 +5,6 @@ builds such a rule passes the option by keyword; or in each group, where the bas
 `{}` for options. A rule is built without any.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 

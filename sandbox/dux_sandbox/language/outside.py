@@ -5,8 +5,6 @@ debugger, or read a switch from the environment. A rule does none of these: such
 statement is left out, and a variable is what it is where nobody has set it.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """The language policy: judges a syntax tree and turns it into its guarded form."""
 
-from __future__ import annotations
-
 import ast
 import functools
 from collections.abc import Callable, Collection

@@ -5,8 +5,6 @@ speed things up. Each is read here as it would turn out where rules run; what wo
 change a step is said in a note.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Container, Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """`self.__x` within a class is read as the plain name that Python makes of it."""
 
-from __future__ import annotations
-
 import ast
 
 

@@ -1,7 +1,5 @@
 """Lets Python's parser read a text without its warnings reaching anybody."""
 
-from __future__ import annotations
-
 import threading
 import warnings
 from collections.abc import Iterator

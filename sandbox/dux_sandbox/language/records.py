@@ -4,8 +4,6 @@
 written into the tree before the tree is judged, and is judged with it.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

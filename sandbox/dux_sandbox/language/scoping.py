@@ -1,7 +1,5 @@
 """How names of other scopes, and names of no scope, are judged and rewritten."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 

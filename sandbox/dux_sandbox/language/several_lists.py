@@ -5,8 +5,6 @@ built as `Rule(params)`: the first of its lists gets the matrices then, and the 
 where there is one, all that is left.
 """
 
-from __future__ import annotations
-
 import ast
 
 from dux_sandbox.findings import Finding

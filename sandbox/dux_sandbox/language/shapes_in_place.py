@@ -5,8 +5,6 @@ a gradient, a state. A function's own variable is nobody else's, where what it s
 for was computed there.
 """
 
-from __future__ import annotations
-
 import ast
 
 from dux_sandbox.findings import Finding

@@ -1,7 +1,5 @@
 """How statements are judged and rewritten."""
 
-from __future__ import annotations
-
 import ast
 
 from RestrictedPython.transformer import IOPERATOR_TO_STR

@@ -4,8 +4,6 @@
 and what else is wanted a usual value. A loop hands its closure over first.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Counts the tokens of one statement: how many, how deep, how many signs in a row."""
 
-from __future__ import annotations
-
 import re
 
 from dux_sandbox.findings import Finding

@@ -5,8 +5,6 @@ or builds tensors; it does not when it touches files, processes, hooks, storages
 global modes or the shape of a tensor that somebody else holds.
 """
 
-from __future__ import annotations
-
 # Element by element, the same name as a function of torch and as a Tensor method.
 ELEMENTWISE = """
 abs absolute acos acosh add addcdiv addcmul angle asin asinh atan atan2 atanh

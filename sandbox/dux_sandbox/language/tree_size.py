@@ -5,8 +5,6 @@ comes after it. What multiplies in CPython's compiler (copies of `finally`, name
 scopes, names of one pattern) is counted before it is compiled.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable
 

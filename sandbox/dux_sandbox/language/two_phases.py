@@ -5,8 +5,6 @@ raises. A training loop calls `step`: it gets one that takes both, with the clos
 between them.
 """
 
-from __future__ import annotations
-
 import ast
 
 from dux_sandbox.findings import Finding

@@ -5,8 +5,6 @@ or change what the others use. The rest never runs: a definition in it may be ke
 nothing is wrong with it, everything else is left out.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Container, Iterator
 

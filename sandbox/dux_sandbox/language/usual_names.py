@@ -1,7 +1,5 @@
 """What a number that a constructor demands usually is, by the words of its name."""
 
-from __future__ import annotations
-
 import ast
 import re
 

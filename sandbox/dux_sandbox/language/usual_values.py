@@ -4,8 +4,6 @@ A rule is built as `Rule(params)`. Published optimizers often leave a rate to wh
 builds them, and some the optimizer that they wrap.
 """
 
-from __future__ import annotations
-
 import ast
 import copy
 from collections.abc import Callable, Iterator

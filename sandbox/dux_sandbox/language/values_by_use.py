@@ -5,8 +5,6 @@ compared with, a function gives back its argument, a number is small. Whether a 
 steps with it is for the dry run to show.
 """
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator, Mapping
 

@@ -5,8 +5,6 @@ its state anew; `Several(optimizers)` steps each of a list. A rule is built as
 `Rule(params)`: what it wraps is torch's SGD then.
 """
 
-from __future__ import annotations
-
 import ast
 import copy
 from collections.abc import Container

@@ -1,7 +1,5 @@
 """An option acts in one group as it does in another, whatever it means."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import Case, tensor_text
 from dux_sandbox.laws.script import Unjudged
 from dux_sandbox.laws.training import Training

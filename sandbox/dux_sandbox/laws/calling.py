@@ -1,7 +1,5 @@
 """Laws about calls: closures, zero_grad, and what a step leaves in the process."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import DTYPES, Case
 from dux_sandbox.laws.law import DECAYING, LR, MATRIX, Drawn, Law, case, listed
 from dux_sandbox.laws.training import Training

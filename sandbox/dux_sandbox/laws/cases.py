@@ -4,8 +4,6 @@ Tensors are given by name ("mixed", "zeros", "huge") and by shape, so that a cas
 reads at a glance, shrinks well, and prints as the very text that is run.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Laws for rules that are to be compiled or captured, tried where asked for."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import Case
 from dux_sandbox.laws.law import MATRIX, Drawn, Law, case, listed
 from dux_sandbox.laws.script import Died, Raised, Unjudged, Violation

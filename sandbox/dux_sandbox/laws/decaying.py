@@ -1,7 +1,5 @@
 """The law about weight decay: it pulls once."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import Case
 from dux_sandbox.laws.law import MATRIX, Drawn, Law, case
 from dux_sandbox.laws.training import Training

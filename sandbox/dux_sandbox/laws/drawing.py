@@ -1,7 +1,5 @@
 """Draws cases with hypothesis, the same ones for the same seed, and shrinks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """Whole trainings: steps, closures, saves, loads, new groups, freezing."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import Case, Parameter, tensor_text
 from dux_sandbox.laws.law import LR, MATRIX, Drawn, Law, case
 from dux_sandbox.laws.training import Training

@@ -1,7 +1,5 @@
 """The part of a file that an optimizer's class needs, for a script of its own."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 

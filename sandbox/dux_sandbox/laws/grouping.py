@@ -1,7 +1,5 @@
 """Laws about parameters among each other: order, absence, groups that join late."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from dux_sandbox.laws.cases import Case

@@ -1,7 +1,5 @@
 """How a script of its own gets the rule: an import, or the text of the class."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import inspect

@@ -1,7 +1,5 @@
 """Joins the text of a rule and an experiment to a script that runs as it stands."""
 
-from __future__ import annotations
-
 import ast
 import textwrap
 

@@ -1,7 +1,5 @@
 """Judges a rule by laws, one after another; one cause is one accusation."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal

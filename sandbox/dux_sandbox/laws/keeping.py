@@ -1,7 +1,5 @@
 """Puts back what an experiment may change for the whole process."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

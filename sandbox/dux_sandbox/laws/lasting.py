@@ -1,7 +1,5 @@
 """Laws of long runs: what is kept is bounded, and rates may be live or scheduled."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import Case
 from dux_sandbox.laws.law import DECAYING, LR, MATRIX, Drawn, Law, case, listed
 from dux_sandbox.laws.script import Raised, Unjudged

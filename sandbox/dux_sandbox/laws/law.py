@@ -1,7 +1,5 @@
 """What a law is: a claim, its reason, the bugs it finds, and how it is tried."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

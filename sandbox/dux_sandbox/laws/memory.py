@@ -1,7 +1,5 @@
 """Laws about what a rule remembers: checkpoints, copies, and the same run again."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import DTYPES, Case
 from dux_sandbox.laws.law import (
     DECAYING,

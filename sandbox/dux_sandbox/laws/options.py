@@ -1,7 +1,5 @@
 """The law about options: each group's act on that group, whenever they were set."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from dux_sandbox.laws.alike import alike

@@ -1,7 +1,5 @@
 """Laws about what belongs to whom: gradients, frozen weights, the groups."""
 
-from __future__ import annotations
-
 from dux_sandbox.laws.cases import DTYPES, LAYOUTS, Case
 from dux_sandbox.laws.law import (
     DECAYING,

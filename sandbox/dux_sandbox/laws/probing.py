@@ -1,7 +1,5 @@
 """First looks at a rule: can it be built and stepped, and how does it want it?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -3,8 +3,6 @@
 So the script that a violation prints is no retelling: it is what was run.
 """
 
-from __future__ import annotations
-
 import copy
 import pickle
 import random

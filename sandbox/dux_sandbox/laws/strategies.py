@@ -4,8 +4,6 @@ They need the extra `fuzz`, and they shrink: to fewer parameters, to smaller sha
 to fewer steps, to zeros and ones.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from itertools import product

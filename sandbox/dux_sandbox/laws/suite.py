@@ -5,8 +5,6 @@ for result in check_laws(lambda params: torch.optim.Adam(params, lr=1e-3)):
     print(result.name, result.ok, result.message)
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 

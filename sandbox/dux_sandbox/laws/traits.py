@@ -1,7 +1,5 @@
 """What a rule declares of itself: each trait relaxes exactly one law."""
 
-from __future__ import annotations
-
 import ast
 import re
 

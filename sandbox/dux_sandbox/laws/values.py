@@ -1,7 +1,5 @@
 """Laws about values: what comes out is finite, moves, and goes downhill."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from dux_sandbox.laws.cases import DTYPES, LAYOUTS, VALUES, Case

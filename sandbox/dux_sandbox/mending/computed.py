@@ -1,7 +1,5 @@
 """Constants of a module that are computed by what a rule may not use."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """Decorators that only speed a function up, and those that no rule may have."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterable
 

@@ -1,7 +1,5 @@
 """Enumerations: their members become plain values of a plain class."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable, Iterator
 

@@ -1,7 +1,5 @@
 """Exceptions of a source's own: what is raised becomes one that Python has."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What a source sets and nothing hangs on: flags of tensors, the name of an object."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """`mend`: rewrite a source until the static check accepts its optimizers."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Names that a rule may not have: methods like `__this__`, and what torch lacks."""
 
-from __future__ import annotations
-
 import ast
 import builtins
 from collections.abc import Iterable

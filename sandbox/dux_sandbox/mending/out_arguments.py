@@ -1,7 +1,5 @@
 """`torch.add(a, b, out=c)` becomes `c.copy_(torch.add(a, b))`."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable
 

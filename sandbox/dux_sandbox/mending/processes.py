@@ -4,8 +4,6 @@ Where the comparison is made it is so; one of several would answer otherwise, an
 change says that. What hangs on an environment or a clock is not written down.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import operator

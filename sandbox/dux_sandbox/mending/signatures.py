@@ -1,7 +1,5 @@
 """Signatures: hints that cannot be read, and what a constructor has to be given."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,5 @@
 """Calls of packages that a rule may not import, where torch or math has the same."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What a source only says: prints and log lines, and what is made for them alone."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable
 

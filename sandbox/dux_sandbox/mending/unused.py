@@ -1,7 +1,5 @@
 """What nobody uses: imports, methods, statements beside the optimizers."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterable, Iterator
 

@@ -4,8 +4,6 @@ Each line: the name in aten, the name in the table, the arguments by their names
 aten's schema, and after the bar the attributes, with a default where a schema has none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -5,8 +5,6 @@ schema with their letters (see `rows.Row`), and after the bar the attributes wit
 kinds. Before a name that aten calls otherwise stands aten's, with a slash.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Below torch's functions: each operation of aten becomes one of the table."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

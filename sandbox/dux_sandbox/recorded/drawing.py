@@ -4,8 +4,6 @@ For the rule's own process. No generator draws anything here. What it was last s
 with stands for its state: a seed that the rule gave it, or a mark of ours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any

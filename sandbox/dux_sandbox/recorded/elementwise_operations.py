@@ -1,7 +1,5 @@
 """Operations that make each element of one element of each argument, broadcast."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -4,8 +4,6 @@ Nothing more is allowed than elsewhere; `float`, `min`, `math` and their like ta
 symbols where they take numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -5,8 +5,6 @@ tensor becomes a symbol, and a symbol that it hands to torch becomes a plain num
 stands for it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -3,8 +3,6 @@
 Whatever else runs a program gives what this gives; nothing is written here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

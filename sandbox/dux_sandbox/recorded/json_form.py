@@ -1,7 +1,5 @@
 """Programs as JSON and back: any JSON may arrive, and only a program is made of it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """How long each value of a program is needed."""
 
-from __future__ import annotations
-
 from dux_sandbox.recorded.program import Program
 from dux_sandbox.recorded.trees import leaves_of
 

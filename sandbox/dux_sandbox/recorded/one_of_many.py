@@ -1,7 +1,5 @@
 """The operations on lists of tensors, for one tensor of each list."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

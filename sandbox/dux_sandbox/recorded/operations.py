@@ -3,8 +3,6 @@
 No operation writes to its arguments, reads a file, or asks for the time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any

@@ -1,7 +1,5 @@
 """What a source keeps where no program sees it: in globals, classes and defaults."""
 
-from __future__ import annotations
-
 from collections import OrderedDict, defaultdict, deque
 from types import FunctionType
 from typing import Any

@@ -1,7 +1,5 @@
 """A program as text: for `dux export --program`, for findings, and for reading."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The program of one step: typed, in single assignment, with its writes at the end."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

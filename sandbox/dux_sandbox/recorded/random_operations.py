@@ -4,8 +4,6 @@ A state is what torch's generator on the CPU says of itself: 5056 bytes. So a pr
 stays a function of what it reads, and a step that is repeated draws the same again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any

@@ -1,7 +1,5 @@
 """What a rule that is recorded calls for a closure; for the rule's own process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

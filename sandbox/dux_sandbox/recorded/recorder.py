@@ -3,8 +3,6 @@
 For the rule's own process: it runs generated code.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What one row of the table of operations holds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType

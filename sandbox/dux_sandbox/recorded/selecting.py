@@ -4,8 +4,6 @@ How many elements that is no program can know. So what was picked stands for all
 tensor: it may be computed with element by element, and goes back by the same mask.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

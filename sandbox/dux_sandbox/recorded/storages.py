@@ -4,8 +4,6 @@ Tensors of a recorded rule are on the meta device: they have storages, strides a
 views, and no memory. A write to a view is a new value of what it is a view of.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any

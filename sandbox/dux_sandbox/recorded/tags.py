@@ -1,7 +1,5 @@
 """Plain numbers that stand for symbols while torch looks at them."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

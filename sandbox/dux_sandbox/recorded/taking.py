@@ -1,7 +1,5 @@
 """What a rule keeps after a step, part by part, for `trees`; in the rule's process."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

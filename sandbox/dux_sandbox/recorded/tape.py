@@ -1,7 +1,5 @@
 """What a rule does while it is recorded, written down as it happens."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

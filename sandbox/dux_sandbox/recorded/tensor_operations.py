@@ -1,7 +1,5 @@
 """Operations on whole tensors: reductions, shapes, makers and matrices."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """What an operation of aten is in the table, with what it was given there."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ The rest, the skeleton, is plain JSON in which each leaf is a number; two steps 
 same only where the skeletons they begin with are the same.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

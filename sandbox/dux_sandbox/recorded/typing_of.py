@@ -1,7 +1,5 @@
 """The type of what an operation gives: torch's own answer, without any memory."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any

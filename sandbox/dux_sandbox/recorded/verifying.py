@@ -4,8 +4,6 @@ It takes nothing on trust: names, arguments, attributes, types, sizes, places an
 work that all of it would be.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """How much work an operation is: no program may hold up the trainer for long."""
 
-from __future__ import annotations
-
 import math
 
 from dux_sandbox.recorded.program import TensorType, TupleType, ValueType

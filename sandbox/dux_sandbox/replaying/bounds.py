@@ -1,7 +1,5 @@
 """What any program of a rule may use up."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

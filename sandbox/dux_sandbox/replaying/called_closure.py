@@ -1,7 +1,5 @@
 """The loop's closure in a step of a recorded rule: evaluated before its program."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The process that records a rule, as the trainer talks to it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

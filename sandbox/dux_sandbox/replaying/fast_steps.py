@@ -1,7 +1,5 @@
 """A program's step by its kernels, once they are compiled."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any

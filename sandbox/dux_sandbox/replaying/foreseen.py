@@ -1,7 +1,5 @@
 """Whether a rule will be recorded, and as what: for whoever only wants to know."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Why a rule is not recorded, said so that a language model can mend it."""
 
-from __future__ import annotations
-
 import re
 
 from dux_sandbox.findings import Finding, RuleFailed, printable

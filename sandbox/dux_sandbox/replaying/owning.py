@@ -1,7 +1,5 @@
 """A memory of its own for every tensor that a step leaves."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

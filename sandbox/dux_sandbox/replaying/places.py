@@ -1,8 +1,6 @@
 """The places that a program reads and writes: what a rule keeps, its parameters and
 its options."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from operator import is_
 from typing import Any

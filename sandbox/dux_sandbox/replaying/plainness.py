@@ -1,7 +1,5 @@
 """Which parameters a program runs over: plain tensors with memory of their own."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The proof before use: a rule recorded and as it is, on copies of weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ written: the folder and the file are this user's alone, and the file ends in the
 of what it holds and of the source that it was made of.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os

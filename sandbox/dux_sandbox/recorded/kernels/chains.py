@@ -1,7 +1,5 @@
 """What a kernel computes: a chain of element-wise operations over some buffers."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Literal
 

@@ -1,7 +1,5 @@
 """The C compiler of this machine: which it is, and C made into a library by it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import platform

@@ -1,7 +1,5 @@
 """From a verified program to its kernels, beside the training and once for each."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import tempfile

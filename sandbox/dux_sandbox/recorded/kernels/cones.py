@@ -1,8 +1,6 @@
 """What a pass has to make, gathered into strands: tensors that go through a kernel
 together because they read or write the same memory."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ on x86; the same code gives the same bits. Where a build of torch has them not, 
 kernel has these functions.
 """
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which operations of a program a kernel can do, and as what."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

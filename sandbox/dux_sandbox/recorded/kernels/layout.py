@@ -1,7 +1,5 @@
 """Where the tensors of a step lie: looked at in each step, at little cost."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any

@@ -4,8 +4,6 @@ Functions take whole arrays, so what they are given is computed in one loop over
 piece, and what they give is used in the next one. A chain that calls none is one loop.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from dux_sandbox.recorded.kernels.chains import Chain, Link, Slot

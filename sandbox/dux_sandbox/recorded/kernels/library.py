@@ -1,7 +1,5 @@
 """A compiled kernel in this process, and how it is called over its strands."""
 
-from __future__ import annotations
-
 import ctypes
 import tempfile
 from collections.abc import Callable, Sequence

@@ -5,8 +5,6 @@ the counts are equal, so is all that follows: which of them are is looked at in 
 step, and the order of work is made once for each pattern.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import is_, itemgetter

@@ -1,7 +1,5 @@
 """One pass of a step, bound to the places of its tensors and numbers in a table."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ memory, since reading is what costs. So a norm of gradients is one pass that onl
 and all writes are one pass at the end, after the guards.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dux_sandbox.recorded.kernels.chains import Chain

@@ -1,7 +1,5 @@
 """The C of reductions: of a block in its loop, then of all blocks of a strand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from dux_sandbox.recorded.kernels.chains import Chain, Reduce

@@ -1,7 +1,5 @@
 """A program as its kernels run it: the whole step, writes included."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 

@@ -4,8 +4,6 @@ No name, text or line of a rule's source reaches the text; numbers that stand in
 spelled in hexadecimal, so that they are exact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

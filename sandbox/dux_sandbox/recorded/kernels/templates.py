@@ -7,8 +7,6 @@ it, `{f}` the suffix of C's functions, `{r}` a rounding in between. Each was mat
 against torch: where torch multiplies and adds in one, so does the template.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
