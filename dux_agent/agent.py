@@ -22,6 +22,7 @@ from dux_agent.deciding.searching import Searching
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
+from dux_agent.in_notebooks import agent_table, show_live
 from dux_agent.live.hooks import eager
 from dux_agent.live.priming import Primed, source_in
 from dux_agent.live.uncopied import Uncopied
@@ -301,6 +302,20 @@ class Agent(Uncopied):
             f"{self.step_count}, live {name} ({where}), {told}"
             f"{', closed' if self.closed else ''}>"
         )
+
+    def _repr_html_(self) -> str:
+        return agent_table(self)
+
+    def show(self, seconds: float = 1.0) -> None:
+        """Show a table in a notebook that stays current until the agent is closed.
+
+        Args:
+            seconds: between two looks; the table is written anew where it changed.
+
+        Raises:
+            MissingExtra: there is no IPython.
+        """
+        show_live(self, seconds)
 
     def close(self, because: str = "") -> None:
         """End threads and processes.

@@ -12,6 +12,7 @@ from tests.modules_table import PACKAGES, REPOSITORY
 
 # Distributions that are not called as what they bring.
 DISTRIBUTIONS = {
+    "IPython": "ipython",
     "mlflow": "mlflow-skinny",
     "PIL": "pillow",
     "langchain_core": "langchain-core",

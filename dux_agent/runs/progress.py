@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import StrictFloat, StrictInt
 
 from dux_agent.run_folder.trace import Event
+from dux_agent.showing import html_table
 
 if TYPE_CHECKING:
     from dux_agent.deciding.run_cost import RunCost
@@ -122,6 +123,16 @@ class Result:
     seconds: float
     best: BestEpoch | None = None
     dropped: bool = False
+
+    def _repr_html_(self) -> str:
+        headings = ("epoch", "train", "val", "test", "test of the control")
+        control = self.control or ()
+        rows: list[tuple[object, ...]] = [headings if control else headings[:-1]]
+        for index, each in enumerate(self.epochs):
+            losses = [each.train, each.val, each.test]
+            losses += [other.test for other in control[index : index + 1]]
+            rows.append((each.number, *(f"{loss:.4f}" for loss in losses)))
+        return html_table(rows)
 
 
 @dataclass
