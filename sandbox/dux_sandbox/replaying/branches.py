@@ -82,7 +82,9 @@ class Branches:
             return
         self._by_key.move_to_end(key)
         for branch in list(branches):
-            if not any(branch.path[: len(path)] == path for path in ruled_out):
+            if not ruled_out or not any(
+                branch.path[: len(path)] == path for path in ruled_out
+            ):
                 yield branch
 
     def used(self, key: Hashable, branch: Branch) -> None:
