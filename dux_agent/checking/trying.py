@@ -6,11 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dux_agent.checking.rates import at_share_of_its_rate
 from dux_sandbox.findings import DryRunReport, Finding
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
+
+
+# Of its rate, at which a rule is tried again where it is too much for the small model.
+_SHARES = (0.1, 0.01, 0.001, 0.0001)
 
 
 @dataclass(frozen=True)
@@ -138,13 +143,30 @@ def _tried(source: str, trial: Trial) -> Tried:
 
 
 def _steep(source: str, trial: Trial, report: DryRunReport) -> Tried:
-    """A rule whose rate is too much for the small model: that is no fault of it."""
-    again = _in_its_loop(source, trial, accept="finite")
-    harm = report.findings[0]
-    note = replace(
-        harm, rule="steep", instead="try it with --model on a model of yours"
-    )
-    return Tried(again, (note,)) if again.ok else Tried(report)
+    """A rule whose rate is too much for the small model: that is no fault of it.
+
+    It goes down there at some lesser rate, the first at which it does no harm.
+    """
+    for share in _SHARES:
+        slower = at_share_of_its_rate(source, share)
+        if slower is None:
+            break
+        at_less = _in_its_loop(slower, trial)
+        if at_less.ok:
+            again = _in_its_loop(source, trial, accept="finite")
+            if not (_ends_lower(at_less) and again.ok):
+                break
+            cure = f"{share:g} times its rate trains that one; try --model with yours"
+            return Tried(
+                again, (replace(report.findings[0], rule="steep", instead=cure),)
+            )
+    return Tried(report)
+
+
+def _ends_lower(report: DryRunReport) -> bool:
+    """Whether a rule was below the incumbent in the later half of its steps."""
+    half = len(report.losses) // 2
+    return sum(report.losses[half:]) < sum(report.incumbent_losses[half:])
 
 
 def _in_its_loop(source: str, trial: Trial, accept: str = "harmless") -> DryRunReport:

@@ -127,6 +127,25 @@ def test_a_rate_that_is_too_much_for_the_small_model_is_a_note():
     assert "the loss rose" in judged.notes[0].finding.message
 
 
+@pytest.mark.parametrize("each", ["g = g * -400", "g = g * -4e6", "g = g.abs() * 400"])
+def test_a_rule_that_goes_up_at_any_rate_is_refused(each):
+    [judged] = vet("up.py", rule(each)).classes
+
+    assert ["harm"] == [told.finding.rule for told in judged.findings]
+
+
+def test_a_rule_without_a_rate_to_lessen_is_refused():
+    fixed = (
+        rule("g = g * 400")
+        .replace("lr=0.02", "size=0.02")
+        .replace("dict(lr=lr)", "dict(lr=size)")
+    )
+
+    [judged] = vet("fixed.py", fixed).classes
+
+    assert ["harm"] == [told.finding.rule for told in judged.findings]
+
+
 def test_a_rate_that_is_too_much_for_a_users_own_model_is_refused():
     model = nn.Linear(4, 4)
     trial = Trial(
