@@ -32,9 +32,9 @@ def test_the_served_task_is_named_in_langgraph_json_and_described_as_json():
 def test_one_decision_is_made_and_applied_on_a_task_named_in_json():
     out = graph.invoke({}, context={"task": "digits", "seed": 1, "steps": 15})
 
-    assert ("applied", "passed after 1 try") == (out["verdict"], out["reason"])
+    assert "applied" == out["verdict"], out["reason"]
     assert 15 == out["observation"]["step"]
-    assert 11 == len(out["attempts"][0]["losses"])
+    assert 11 == len(out["attempts"][-1]["losses"])
     json.dumps(out)  # plain data
 
 
