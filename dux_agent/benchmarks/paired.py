@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Student's t at 97.5 %, by degrees of freedom from 1; beyond, the normal's.
-_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-_NORMAL = 1.96
+from dux_agent.benchmarks.intervals import half_interval
 
 MATTERS = 0.02
 """A difference below this share of the control's loss is none."""
@@ -39,8 +36,8 @@ class Paired:
     @property
     def ratio(self) -> float | None:
         """Geometric mean of loss to control; None where no control is finite."""
-        logs = [math.log(max(a, 1e-12) / max(b, 1e-12)) for a, b in self.pairs]
-        return math.exp(math.fsum(logs) / len(logs)) if logs else None
+        ratios = [max(a, 1e-12) / max(b, 1e-12) for a, b in self.pairs]
+        return geometric_mean(ratios) if ratios else None
 
     @property
     def change(self) -> tuple[float, float]:
@@ -54,9 +51,7 @@ class Paired:
         mean = math.fsum(shares) / len(shares)
         if len(shares) < 2 or not math.isfinite(mean):
             return mean, math.inf if math.isfinite(mean) else 0.0
-        free = len(shares) - 1
-        t = _T[free - 1] if free <= len(_T) else _NORMAL
-        return mean, t * statistics.stdev(shares) / math.sqrt(len(shares))
+        return mean, half_interval(shares)
 
     @property
     def word(self) -> str:

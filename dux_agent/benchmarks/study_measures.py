@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dux_agent.benchmarks.intervals import half_interval
 from dux_agent.tuning_tasks.measures import RANDOM, Errors, compared
 
 Found = Mapping[str, Mapping[str, list[Errors]]]
@@ -12,8 +13,6 @@ Found = Mapping[str, Mapping[str, list[Errors]]]
 
 WHICH = ("validation", "test")
 DEFAULTS, SEEDED = "defaults", "defaults + random"
-_STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""Student's 97.5 % quantile of one degree of freedom and more."""
 
 
 def measures_of(found: Found) -> dict[str, Any]:
@@ -76,8 +75,7 @@ def _half(held: Mapping[str, list[Errors]], values: list[float]) -> float:
     count = min(len(runs) for runs in held.values())
     if count < 2 or not all(map(math.isfinite, values[:count])):
         return math.nan
-    quantile = _STUDENT[count - 2] if count - 2 < len(_STUDENT) else 1.96
-    return quantile * statistics.stdev(values[:count]) / math.sqrt(count)
+    return half_interval(values[:count])
 
 
 def course_of(
