@@ -1,9 +1,11 @@
 """`dux zoo`: optimizers of the literature as sources."""
 
+from __future__ import annotations
+
 import difflib
 import json
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,7 +13,9 @@ from rich.text import Text
 
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.errors import BadArgument
-from dux_sandbox.zoo import NOT_EXPRESSIBLE, Entry, UnknownEntry, entries, entry
+
+if TYPE_CHECKING:
+    from dux_sandbox.zoo import Entry
 
 zoo = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +31,8 @@ def list_entries(
     ] = False,
 ) -> None:
     """What is there, with the state that each keeps; then what no rule can be."""
+    from dux_sandbox.zoo import NOT_EXPRESSIBLE, entries
+
     if as_json:
         shown = [
             {
@@ -88,6 +94,7 @@ def check(
         from dux_agent.checking.paths import check_paths
         from dux_agent.terminal.check_text import print_checked
         from dux_agent.terminal.fuzz_display import fuzz_files
+        from dux_sandbox.zoo import entries
 
         asked = LawsAsked(examples)
         asked.check(mark="--")
@@ -123,6 +130,8 @@ def diff(
 
 def _meant(names: list[str]) -> list[Entry]:
     """The entries of these names; a name that is none ends in one line."""
+    from dux_sandbox.zoo import UnknownEntry, entry
+
     try:
         return [entry(name) for name in names]
     except UnknownEntry as error:
