@@ -86,12 +86,8 @@ class Replay:
             ProgramRefused: it is none that may run.
             ArithmeticError, ValueError, RuntimeError: see `interpret`.
         """
-        readable, writable = self.places.types(
-            [False] * len(self.places.parameters), None
-        )
-        types = self._verified(
-            program, Allowed(readable, writable, **vars(self._bounds))
-        )
+        nothing = [False] * len(self.places.parameters)
+        types = self._verified(program, nothing, None, None)
         branch = self._branch(program, types, 0, ())
         values = branch.run(
             [self.places.read(each.place, None) for each in program.inputs]
@@ -223,16 +219,20 @@ class Replay:
         leaves = [*self.kept.leaves(), *options.leaves()]
         asked = Asked(skeleton, leaves, present, outcomes, closure)
         program, calls = self._records.step(asked)
-        readable, writable = self.places.types(present, closure, options)
-        types = self._verified(
-            program, Allowed(readable, writable, **vars(self._bounds))
-        )
+        types = self._verified(program, present, closure, options)
         branch = self._branch(program, types, calls, path_of(program))
         self._branches.add(key, branch)
         return branch
 
-    def _verified(self, program: Program, allowed: Allowed) -> tuple[ValueType, ...]:
-        types = verify(program, allowed)
+    def _verified(
+        self,
+        program: Program,
+        present: list[bool],
+        closure: str | None,
+        options: OptionLeaves | None,
+    ) -> tuple[ValueType, ...]:
+        readable, writable = self.places.types(present, closure, options)
+        types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
         if program.structure is not None:
             many = len(self.places.parameters)
             require_keepable(program.structure, types, many, len(self.places.options))
