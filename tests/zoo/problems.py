@@ -6,13 +6,6 @@ SHAPES = [(6, 4), (5,), (3, 7)]
 MATRICES = [(6, 4), (3, 7)]
 
 
-def rule_of(entry):
-    """The class of an entry, as plain torch has it."""
-    module = {"__name__": f"zoo_{entry.name}"}
-    exec(compile(entry.source, entry.file, "exec"), module)
-    return module[entry.rule]
-
-
 def weights_after(steps, make, shapes=SHAPES, start=0.5):
     """The weights after so many steps of the optimizer that `make(parameters)` gives.
 

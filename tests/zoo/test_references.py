@@ -6,8 +6,9 @@ import torch
 from torch import optim
 
 from dux_sandbox.zoo import entries, entry
+from tests.rule_sources import unguarded
 from tests.zoo.by_hand import STEPS
-from tests.zoo.problems import MATRICES, SHAPES, rule_of, weights_after
+from tests.zoo.problems import MATRICES, SHAPES, weights_after
 
 TORCH = {
     "sgd": ({"weight_decay": 0.01}, lambda p: optim.SGD(p, 1e-2, 0.9, 0, 0.01)),
@@ -55,7 +56,9 @@ def test_two_hundred_steps_are_those_of_torch(name):
     options, theirs = TORCH[name]
     shapes = MATRICES if name in ONLY_MATRICES else SHAPES
 
-    ours = weights_after(200, lambda p: rule_of(entry(name))(p, **options), shapes)
+    ours = weights_after(
+        200, lambda p: unguarded(entry(name).source)(p, **options), shapes
+    )
 
     _near(ours, weights_after(200, theirs, shapes))
 
@@ -71,7 +74,9 @@ def test_two_hundred_steps_are_those_of_pytorch_optimizer(name):
             parameters = [{"params": parameters, "use_muon": True}]
         return getattr(package, theirs)(parameters, **their_options)
 
-    ours = weights_after(200, lambda p: rule_of(entry(name))(p, **options), shapes)
+    ours = weights_after(
+        200, lambda p: unguarded(entry(name).source)(p, **options), shapes
+    )
 
     _near(ours, weights_after(200, reference, shapes))
 
@@ -94,7 +99,9 @@ def test_two_hundred_steps_are_those_of_the_formula(name):
             with torch.no_grad():
                 p.copy_(torch.from_numpy(np.asarray(new)))
 
-    made = weights_after(200, lambda p: rule_of(entry(name))(p, **options), [shape])
+    made = weights_after(
+        200, lambda p: unguarded(entry(name).source)(p, **options), [shape]
+    )
 
     _near(made, weights_after(200, Reference, [shape]))
 
@@ -105,7 +112,7 @@ def test_a_walk_without_noise_is_the_one_worked_out_by_hand():
     # x = 0.9 - 0.1 (0.9 - 0.5 (1 - 0.9)) = 0.815; mean = 0.25 * 0.925 + 0.75 * 0.815
     # w = 1 - 0.5 (1 - 0.8425) = 0.92125
     w = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
-    rule = rule_of(entry("entropy_sgd"))
+    rule = unguarded(entry("entropy_sgd").source)
     optimizer = rule([w], lr=0.5, walk=2, rate=0.1, gamma=0.5, noise=0.0)
 
     def closure():
@@ -126,7 +133,7 @@ def test_the_factors_of_psgd_whiten_what_they_have_seen():
     generator = torch.Generator().manual_seed(0)
     skew = torch.diag(torch.tensor([4.0, 2.0, 1.0, 0.5], dtype=torch.float64))
     w = torch.nn.Parameter(torch.zeros(4, 6, dtype=torch.float64))
-    optimizer = rule_of(entry("psgd"))([w], momentum=0.0, step=0.05)
+    optimizer = unguarded(entry("psgd").source)([w], momentum=0.0, step=0.05)
     for _ in range(1500):
         drawn = torch.randn(4, 6, generator=generator, dtype=torch.float64)
         w.grad = skew @ drawn

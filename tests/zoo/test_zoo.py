@@ -12,7 +12,7 @@ from dux_agent.cli import app
 from dux_sandbox.laws import check_laws
 from dux_sandbox.static_check import check
 from dux_sandbox.zoo import NOT_EXPRESSIBLE, UnknownEntry, entries, entry
-from tests.zoo.problems import rule_of
+from tests.rule_sources import unguarded
 
 NAMES = sorted(entries())
 
@@ -29,7 +29,7 @@ def test_every_source_keeps_the_laws_but_for_what_it_declares(name):
     found = entry(name)
 
     results = check_laws(
-        rule_of(found), examples=0, traits=found.traits, source=found.source
+        unguarded(found.source), examples=0, traits=found.traits, source=found.source
     )
 
     assert [(r.name, r.message) for r in results if not r.ok] == []
@@ -66,10 +66,10 @@ def test_a_name_that_is_none_is_told_with_what_is_near():
 
 def test_a_rule_whose_state_is_bytes_keeps_bytes_through_a_checkpoint():
     w = torch.nn.Parameter(torch.ones(300, dtype=torch.bfloat16))
-    before = rule_of(entry("adam8bit"))([w])
+    before = unguarded(entry("adam8bit").source)([w])
     w.grad = torch.linspace(-1, 1, 300).bfloat16()
     before.step()
-    after = rule_of(entry("adam8bit"))([w])
+    after = unguarded(entry("adam8bit").source)([w])
 
     after.load_state_dict(before.state_dict())
 
