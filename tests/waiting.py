@@ -1,6 +1,7 @@
 """Waiting for what happens soon, without saying how soon."""
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 # Only there to end a test that would hang: no machine, however busy, comes near it.
@@ -26,5 +27,8 @@ def alive(pid):
 
 def children_of(pid):
     """The processes that a process has made and not yet buried, as Linux says."""
-    lists = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(each) for listed in lists for each in listed.read_text().split()]
+    found = []
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it ended between the listing and the reading
+            found += [int(each) for each in listed.read_text().split()]
+    return found

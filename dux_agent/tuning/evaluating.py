@@ -121,16 +121,21 @@ def _heard(ours: Any, child: Any, seconds: float | None) -> bytes | None:
     """What the child says; b"" where it ended before, None where it is late.
 
     Its end is waited for by itself, since a process that it started, or one that is
-    forked beside it, holds its end of the pipe open.
+    forked beside it, holds its end of the pipe open, and one that closes what is not
+    its own ends long after the pipe does.
     """
+    began = time.monotonic()
     ended = child.sentinel
     with suppress(AttributeError, OSError):  # not every system has it
         ended = os.pidfd_open(child.pid)
     try:
         if not wait([ours, ended], seconds):
             return None
-        return bytes(ours.recv_bytes()) if ours.poll() else b""
-    except (EOFError, OSError):
+        if ours.poll():
+            with suppress(EOFError, OSError):
+                return bytes(ours.recv_bytes())
+            left = None if seconds is None else max(0.0, seconds - _since(began))
+            return b"" if wait([ended], left) else None
         return b""
     finally:
         if ended != child.sentinel:

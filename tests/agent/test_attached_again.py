@@ -16,6 +16,7 @@ from dux_sandbox.process import spawning
 from tests import models
 from tests.swapping import ADAM, MOMENTUM
 from tests.talking import Scripted, fenced, run, scripted, sgd
+from tests.waiting import children_of
 
 EXECUTIONS = ["inline", "isolated"]
 
@@ -27,9 +28,7 @@ def attached(model, optimizer, source=ADAM, **options):
 
 def children():
     """Process ids that the warm process has forked and that still live."""
-    warm = spawning.zygote()._process.pid
-    with open(f"/proc/{warm}/task/{warm}/children") as listed:
-        return set(listed.read().split())
+    return set(children_of(spawning.zygote()._process.pid))
 
 
 def ended(strangers):

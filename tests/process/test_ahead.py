@@ -14,7 +14,7 @@ from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.process.spawning import zygote
 from tests import models
 from tests.sources import EXPLODES, MOMENTUM, SGD
-from tests.waiting import wait_until
+from tests.waiting import alive, children_of, wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -25,16 +25,7 @@ def children():
     """Process ids of what the warm process has forked and not yet buried."""
     warm = zygote()
     warm.layers()
-    with open(f"/proc/{warm._process.pid}/task/{warm._process.pid}/children") as held:
-        return {int(pid) for pid in held.read().split()}
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as figures:
-            return figures.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    return set(children_of(warm._process.pid))
 
 
 @pytest.fixture
@@ -67,7 +58,7 @@ def test_the_next_rule_over_such_parameters_gets_the_one_that_waits(strangers):
     assert waiting == second.pid
     first.close()
     second.close()
-    assert set() == living(strangers)
+    wait_until(lambda: not living(strangers))
 
 
 def test_it_steps_as_one_that_was_forked_for_its_rule():
@@ -149,8 +140,8 @@ def test_none_is_handed_out_twice_or_after_all_were_ended(strangers):
     nothing_lingers()
 
     assert forked_ahead(request) is None
-    assert not alive(child.pid)
-    assert set() == living(strangers)
+    wait_until(lambda: not alive(child.pid))
+    wait_until(lambda: not living(strangers))
 
 
 def training():
@@ -177,7 +168,7 @@ def test_dry_runs_in_a_row_report_what_each_alone_would(short, strangers):
         assert one.findings == other.findings
         assert one.losses == other.losses
         assert one.incumbent_losses == other.incumbent_losses
-    assert set() == living(strangers)
+    wait_until(lambda: not living(strangers))
 
 
 @pytest.mark.parametrize("steps", [1, None], ids=["short", "whole"])
@@ -195,7 +186,7 @@ def test_an_objective_that_raises_leaves_no_process(call, steps, strangers):
     with pytest.raises(KeyError):
         dry_run(SGD, model, optimizer, objective, BATCHES, 3, proposal_steps=steps)
 
-    assert set() == living(strangers)
+    wait_until(lambda: not living(strangers))
 
 
 @pytest.mark.parametrize("steps", [1, None], ids=["short", "whole"])
@@ -209,4 +200,4 @@ def test_slices_that_are_given_up_leave_no_process(slices, steps, strangers):
         next(work)
     work.close()
 
-    assert set() == living(strangers)
+    wait_until(lambda: not living(strangers))

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import sys
-from pathlib import Path
 
 import anyio
 import pytest
@@ -19,7 +18,7 @@ from dux_sandbox.laws import LAWS
 from tests import sources
 from tests.law_mutants import SGD, source_of
 from tests.run_folders import usual
-from tests.waiting import alive, wait_until
+from tests.waiting import alive, children_of, wait_until
 
 CLIPS = source_of("gradient_scaled_in_place")
 OTHER = SGD.removeprefix("import torch\n").replace("class Rule", "class Other")
@@ -368,9 +367,8 @@ def test_a_client_that_goes_away_in_a_trial_leaves_no_process(server):
 def descendants(pid):
     """Process ids below one, as /proc tells them."""
     found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in task.read_text().split():
-            found += [child, *descendants(child)]
+    for child in children_of(pid):
+        found += [child, *descendants(child)]
     return found
 
 

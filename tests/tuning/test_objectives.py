@@ -124,15 +124,27 @@ def test_the_end_of_a_process_is_seen_beside_one_that_it_left_behind(seconds):
     assert time.monotonic() - began < 100
 
 
-def test_what_closes_the_pipe_has_failed_without_a_word(capfd):
+@pytest.mark.parametrize("seconds", [None, 600.0])
+def test_what_closes_the_pipe_has_failed_without_a_word(seconds, capfd):
     def objective(config):
         os.closerange(3, 256)
+        time.sleep(0.3)  # it ends long after its pipe
         return 1.0
 
-    found = evaluate(objective, {"x": 0.0}, apart=True)
+    found = evaluate(objective, {"x": 0.0}, seconds=seconds, apart=True)
 
     assert "its process ended with exit code 1" == found.error
     assert "" == capfd.readouterr().err
+
+
+def test_what_closes_the_pipe_and_hangs_is_late():
+    def objective(config):
+        os.closerange(3, 256)
+        time.sleep(120)
+
+    found = evaluate(objective, {"x": 0.0}, seconds=1.0)
+
+    assert "it took more than 1 s" == found.error
 
 
 def test_it_may_go_to_another_folder(tmp_path, monkeypatch):
