@@ -11,10 +11,9 @@ from typer.testing import CliRunner
 from dux_agent.cli import app
 from dux_agent.errors import DuxError
 from dux_agent.run_folder.folder import RunFolder
-from dux_agent.run_folder.trace import Event, read
+from dux_agent.run_folder.trace import Event
 from dux_agent.run_history.reading import read_story, story_of
 from dux_agent.terminal import following
-from dux_agent.terminal.following import Follower
 from dux_agent.terminal.tracing import show
 
 OLD = "class Old(torch.optim.Optimizer):\n    lr = 1\n"
@@ -168,20 +167,6 @@ def test_on_a_terminal_following_draws_the_table(folder):
     following.follow(screen, folder)
 
     assert "Decisions" in screen.file.getvalue()
-
-
-def test_a_follower_waits_for_the_rest_of_a_line(folder):
-    whole = (folder / "trace.jsonl").read_bytes()
-    cut = whole.index(b"\n") + 30
-    (folder / "trace.jsonl").write_bytes(whole[:cut])
-    follower = Follower(folder)
-    first = follower.news()
-    (folder / "trace.jsonl").write_bytes(whole)
-
-    rest = follower.news()
-
-    assert 1 == len(first)
-    assert read(folder) == first + rest
 
 
 def test_a_finding_with_a_hostile_line_is_shown_as_text(tmp_path):
