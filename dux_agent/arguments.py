@@ -118,6 +118,20 @@ def check_callables(**given: Callable[..., Any] | None) -> None:
             )
 
 
+def check_approve(approve: Any, run_dir: Any) -> None:
+    """Raise BadArgument for what asks nobody about a proposal."""
+    if approve == "watch" and run_dir is None:
+        raise BadArgument(
+            "approve is 'watch' and there is no run_dir; dux watch shows a run folder "
+            'and answers in it; pass run_dir="runs/mine".'
+        )
+    if approve is not None and approve != "watch" and not callable(approve):
+        raise BadArgument(
+            f'approve is {approve!r:.80}; a callable of a proposal, or "watch", was '
+            f"wanted; pass one or leave it out."
+        )
+
+
 def read_limits(limits: Limits | Mapping[str, Any] | None) -> Limits:
     """The limits of a rule; None gives the defaults."""
     if limits is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -96,7 +96,7 @@ def attach(
     decision_timeout: float | None = None,
     strategy: Strategy | None = None,
     prices: str | Path | Mapping[str, Any] | None = None,
-    approve: Callable[[Mapping[str, Any]], bool | str] | None = None,
+    approve: Callable[[Mapping[str, Any]], bool | str] | Literal["watch"] | None = None,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -198,6 +198,8 @@ def attach(
         approve: asked about each proposal that passed the dry run, before it is built:
             `{"source", "digest", "diff", "losses", "incumbent_losses"}` to True; to
             False, and what is live stays; or to a text, which goes back to the model.
+            "watch": whoever watches the run is asked (`dux watch`), for as long as
+            `decision_timeout`; then what is live stays. Needs `run_dir`.
 
     In a process group of several ranks all of them attach, observe and decide at the
     same steps: the first asks, pays, tries and records, all swap or none. See
@@ -235,7 +237,8 @@ def attach(
         reasoning=_REASONING.get(str(reasoning), reasoning),
     )
     arguments.check_snapshots(snapshots, lm)
-    arguments.check_callables(validate=validate, clone=clone, approve=approve)
+    arguments.check_callables(validate=validate, clone=clone)
+    arguments.check_approve(approve, run_dir)
     arguments.check_keep_best(keep_best, validate, lm)
     also = arguments.read_also(also)
     schedulers = schedulers_given(schedulers, optimizer)

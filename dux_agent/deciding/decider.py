@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.background import BackgroundWork
@@ -26,12 +27,13 @@ from dux_agent.decisions import Decision
 from dux_agent.live.swap import SwapRecord, rehearse
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
+from dux_agent.run_folder.watchers_word import PAUSED
 from dux_agent.training.prompt_history import PromptHistory
 from dux_agent.training.training import Training
 from dux_agent.training.unlawful import unlawful
 from dux_graphs.budget import Budget
 from dux_graphs.deadline import Deadline
-from dux_graphs.events import ErrorEvent, EventBody, ObservationEvent
+from dux_graphs.events import ErrorEvent, ObservationEvent
 from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
 from dux_prompts.observation import Observation
@@ -282,20 +284,19 @@ class Decider:
             return None
         self._regret.look(self._training.statistics, self._live)
         spent = self._budget.exhausted()
+        as_recorded = self.pace is not None and decision.number in self.pace.paused
+        if as_recorded or self._recorder.paused(decision.number):
+            spent = PAUSED
         if spent is not None:
             decision.reason = spent
             if self._settings.keep_best:
                 self._training.validation_loss()
             return None
-        last = self._decisions[-1] if self._decisions else None
         observation = self._training.observation(
-            decision.number, self._prompt_history, last
+            decision.number, self._prompt_history, self._rules.last_made
         )
-        self._tell(decision, ObservationEvent(**observation.as_dict()))
+        self._recorder.tell_of(decision, ObservationEvent(**observation.as_dict()))
         return observation
-
-    def _tell(self, decision: Decision, body: EventBody) -> None:
-        self._recorder.tell(body, step=decision.step, decision=decision.number)
 
     def _ports(
         self,
@@ -310,7 +311,7 @@ class Decider:
             budget=self._budget,
             prices=self._searching.prices,
             deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
-            recall=lambda prompt: self._known_reply(decision, prompt),
+            recall=partial(self._recorder.known_reply, decision.number),
         )
         ports: DecisionPorts = DecisionPorts(
             paid=paid,
@@ -339,10 +340,6 @@ class Decider:
             context_window=settings.context_window,
         )
         return ports
-
-    def _known_reply(self, decision: Decision, prompt: str) -> dict[str, Any] | None:
-        known = self._recorder.known_reply(decision.number, prompt)
-        return None if known is None else known.entries()
 
     def _dry_run(self, at: list[int], source: str, **how: Any) -> Slices[DryRunReport]:
         at.append(self._training.statistics.step)
@@ -383,12 +380,13 @@ class Decider:
                 if record is not None:
                     self._rules.applied(decision)
                 else:
-                    digest, reason = decision.digest, decision.reason
-                    self._tell(decision, RollbackEvent(digest=digest, reason=reason))
+                    back = RollbackEvent(digest=decision.digest, reason=decision.reason)
+                    self._recorder.tell_of(decision, back)
         decision.seconds = time.perf_counter() - began
         self._budget.spend(seconds=decision.seconds)
         self._decisions.append(decision)
-        self._prompt_history.add(decision, list(out.get("messages", ())))
+        if ports is not None:
+            self._prompt_history.add(decision, list(out.get("messages", ())))
         at = ports.dry_runs_at if ports and self._settings.background else ()
         body = apply_event(decision, record, self._graph.standings() or None, at)
         # Made in the background, it takes effect later than it was asked for.
@@ -396,5 +394,6 @@ class Decider:
             body, step=self._training.statistics.step, decision=decision.number
         )
         if decision.verdict == "failed":
-            self._tell(decision, ErrorEvent(error="failed", message=decision.reason))
+            trouble = ErrorEvent(error="failed", message=decision.reason)
+            self._recorder.tell_of(decision, trouble)
         return decision

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from dux_agent.deciding.approving import approver
 from dux_agent.deciding.live_ports import DecisionPorts
 from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import Decision
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
+from dux_graphs.approval import Approve
 from dux_graphs.decision import build_graph, decide
 from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.search.archive import Archive
@@ -103,10 +105,14 @@ class GraphRuns:
             strategy=self._strategy,
             archive=self._archive.outcomes(before=decision.number),
             dry_run_steps=settings.dry_run_steps,
-            approve=ports.asking(self.searching.approve),
+            approve=ports.asking(self._approver(decision.number, ports.wait)),
             on_event=lambda kind, data: self._tell(decision, kind, data),
         )
         return decide(self._graph, observation, made, thread)
+
+    def _approver(self, number: int, wait: Callable[[float], object]) -> Approve | None:
+        patience = self.settings.decision_timeout
+        return approver(self.searching.approve, self.recorder, number, wait, patience)
 
     def standings(self) -> dict[str, Any]:
         """How each model had done before the last decision, where there are several."""

@@ -1,4 +1,4 @@
-"""When the decisions that a run made in the background did what, for its replay."""
+"""What a replay cannot know of itself: which decisions came when, or were paused."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dux_agent.run_folder.trace import Event
+from dux_agent.run_folder.watchers_word import PAUSED
 from dux_graphs.events import ApplyEvent
 
 
@@ -14,26 +15,32 @@ class Pace:
     """The steps of a recorded run, by the number of the decision.
 
     How long a model thinks and how many slices fit between two steps nobody repeats; a
-    replay does all of it at the step where the run had come to it.
+    replay does all of it at the step where the run had come to it. So it does of what
+    a person did.
 
     Attributes:
         dry_runs_at: at which each dry run began.
         over_at: at which the decision was over.
+        paused: decisions that a person had not made.
     """
 
     dry_runs_at: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     over_at: Mapping[int, int] = field(default_factory=dict)
+    paused: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Pace:
         """The pace of the run that a trace tells of; the last `apply` counts."""
         dry_runs_at: dict[int, tuple[int, ...]] = {}
         over_at: dict[int, int] = {}
+        paused: set[int] = set()
         for event in events:
             if event.decision is not None and isinstance(event.body, ApplyEvent):
                 dry_runs_at[event.decision] = event.body.dry_runs_at
                 over_at[event.decision] = event.step
-        return cls(dry_runs_at, over_at)
+                if event.body.reason == PAUSED:
+                    paused.add(event.decision)
+        return cls(dry_runs_at, over_at, frozenset(paused))
 
     def begun_by(self, decision: int, step: int) -> int:
         """How many dry runs of a decision had begun by a step."""

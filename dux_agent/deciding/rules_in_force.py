@@ -9,6 +9,7 @@ from dux_agent.decisions import Decision
 from dux_agent.live.priming import Primed, prime
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
+from dux_agent.run_folder.watchers_word import PAUSED
 from dux_agent.training.training import Training
 from dux_graphs.events import ErrorEvent, EventBody
 
@@ -38,6 +39,12 @@ class RulesInForce:
         guard.on_ended, guard.on_lost = self.ended, self.incumbent_lost
         guard.on_relapse = self.relapsed
         self._live.on_fallen = self.fallen
+
+    @property
+    def last_made(self) -> Decision | None:
+        """The newest decision that no pause kept from being made."""
+        made = (each for each in reversed(self.decisions) if each.reason != PAUSED)
+        return next(made, None)
 
     def next_number(self) -> int:
         """Of the decision that is made next."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.arguments import language_models, read_weights
+from dux_agent.deciding.approving import Approver
 from dux_agent.decisions import prices_of, require_prices
 from dux_agent.errors import BadArgument
-from dux_graphs.approval import Approve
 from dux_graphs.language_model import by_name
 from dux_graphs.prices import Prices
 from dux_graphs.search.strategy import Strategy
@@ -39,7 +39,7 @@ class Searching:
     strategy: Strategy | None = None
     weights: Sequence[float] | None = None
     prices: Prices = field(default_factory=lambda: Prices.of(None))
-    approve: Approve | None = None
+    approve: Approver = None
     candidates: int = 1
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ trace.jsonl         what happened, see `dux_agent.run_folder.trace`
 decisions.sqlite    LangGraph's checkpoints, one thread a decision
 checkpoint.pt       the training, to go on from, see `run_folder.run_checkpoint`
 sources/<digest>.py every source, named by the SHA-256 of its bytes
+control/            what is asked and said while it goes on, see `watchers_word`
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from dux_agent.run_folder.prompt_chain import PromptChain
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import Event, check_kind, number, placed, plain, whole
 from dux_agent.run_folder.trace_file import TraceFile
+from dux_agent.run_folder.watchers_word import forget_questions
 from dux_graphs.events import ApplyEvent, ErrorEvent, ReplyEvent
 from dux_sandbox.findings import digest_of
 
@@ -115,6 +117,7 @@ class RunFolder:
             (path / "sources").mkdir(exist_ok=True)
             remove_parts(path)
             remove_parts(path / "sources")
+            forget_questions(path)
         except OSError as error:
             folder.close()
             if isinstance(error, RunFolderUnusable):

@@ -8,10 +8,12 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from dux_agent.decisions import Decision
 from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.watchers_word import PAUSED, paused
 from dux_agent.settings import Settings
-from dux_graphs.events import EventBody, ReplyEvent
+from dux_graphs.events import ApplyEvent, EventBody, ReplyEvent
 from dux_graphs.redaction import REDACTED
 
 log = logging.getLogger(__name__)
@@ -73,8 +75,8 @@ class Recorder:
         if self.folder is not None and self.folder.opened and position is not None:
             self.folder.go_on_from(position)
 
-    def known_reply(self, decision: int, prompt: str) -> ReplyEvent | None:
-        """The reply that a run which died got to this prompt.
+    def known_reply(self, decision: int, prompt: str) -> dict[str, Any] | None:
+        """The data of the reply that a run which died got to this prompt.
 
         None also where it held what looked like a secret: what is recorded is then not
         what was said.
@@ -85,7 +87,7 @@ class Recorder:
         body = None if found is None else found.body
         if not isinstance(body, ReplyEvent) or REDACTED in body.content:
             return None
-        return body
+        return body.entries()
 
     def known_replies(self, decision: int) -> list[ReplyEvent]:
         """Every reply that a run which died got in this decision."""
@@ -94,9 +96,24 @@ class Recorder:
         bodies = [event.body for event in self.folder.known(decision, "reply")]
         return [body for body in bodies if isinstance(body, ReplyEvent)]
 
+    def paused(self, decision: int) -> bool:
+        """Whether whoever watches the run has no decision made.
+
+        Of one that a run which died had come to the end of, the trace says whether.
+        """
+        if self.folder is None:
+            return False
+        for known in self.folder.known(decision, "apply"):
+            return isinstance(known.body, ApplyEvent) and known.body.reason == PAUSED
+        return paused(self.folder.path)
+
     def tell(self, body: EventBody, *, step: int, decision: int | None = None) -> None:
         """Append one event."""
         self.event(body.kind, step=step, decision=decision, data=body.entries())
+
+    def tell_of(self, decision: Decision, body: EventBody) -> None:
+        """Append an event of a decision, with the step at which it was asked."""
+        self.tell(body, step=decision.step, decision=decision.number)
 
     def event(
         self, kind: str, *, step: int, decision: int | None, data: dict[str, Any]

@@ -115,7 +115,7 @@ def replay(
                 run_dir=again,
                 on_event=listen,
                 person=person,
-                pace=Pace.of(recorded) if plan.background else None,
+                pace=Pace.of(recorded),
             )
         except _Enough:
             pass

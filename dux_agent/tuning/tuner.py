@@ -236,7 +236,7 @@ class Tuner:
         )
 
     def _ports(self, number: int, evaluate: Any) -> TrialPorts:
-        self._paid.recall = partial(self._known_reply, number)
+        self._paid.recall = partial(self._recorder.known_reply, number)
         return TrialPorts(
             **self._paid.ports(),
             check=lambda proposed: self._judge.check(proposed, self._known()),
@@ -286,10 +286,6 @@ class Tuner:
             self._recorder.keep_source(ended.config[SOURCE])
         self._event(ended.number, "trial", ended.as_dict())
         return ended
-
-    def _known_reply(self, number: int, prompt: str) -> dict[str, Any] | None:
-        known = self._recorder.known_reply(number, prompt)
-        return None if known is None else known.entries()
 
     def _event(self, number: int, kind: str, data: dict[str, Any]) -> None:
         self._recorder.event(kind, step=len(self._trials), decision=number, data=data)
