@@ -113,15 +113,13 @@ def test_a_trial_ends_what_it_has_started(then, tmp_path):
 def test_the_end_of_a_process_is_seen_beside_one_that_it_left_behind(seconds):
     def objective(config):
         if os.fork() == 0:
-            time.sleep(120)
+            time.sleep(400)  # longer than a test may take
             os._exit(0)
         os._exit(3)
 
-    began = time.monotonic()
     found = evaluate(objective, {"x": 0.0}, seconds=seconds, apart=True)
 
     assert "its process ended with exit code 3" == found.error
-    assert time.monotonic() - began < 100
 
 
 @pytest.mark.parametrize("seconds", [None, 600.0])
