@@ -35,7 +35,6 @@ LONG = {
     "dux_agent/run_folder/folder.py": "what a run folder holds, file by file",
     "dux_agent/run_folder/trace.py": "the events, each kind with what it holds",
     "prompts/dux_prompts/brief.py": "each prompt, with the names its template gets",
-    "sandbox/dux_sandbox/language/judging.py": "how names and attributes are judged",
     "sandbox/dux_sandbox/language/vocabulary.py": "tables: what a source may name",
     "sandbox/dux_sandbox/process/isolated.py": "a rule in a child, as `RunningRule`",
     "sandbox/dux_sandbox/process/worker.py": "what a child answers to each message",

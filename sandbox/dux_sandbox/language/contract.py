@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.bindings import Bindings
-from dux_sandbox.language.definitions import base_path
+from dux_sandbox.language.torch_names import base_path
 
 _EXAMPLE = (
     "class MyOptimizer(torch.optim.Optimizer): with "

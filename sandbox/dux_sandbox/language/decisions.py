@@ -12,7 +12,7 @@ PLAIN = frozenset(
     FloorDiv Gt GtE IfExp In Invert Is IsNot LShift List Load Lt LtE MatMult Match
     MatchAs MatchMapping MatchOr MatchSequence MatchSingleton MatchStar Mod Mult
     NamedExpr Nonlocal Not NotEq NotIn Or Pass Pow RShift Return Slice Starred
-    Store Sub Tuple UAdd USub UnaryOp alias arg arguments keyword match_case
+    Store Sub Tuple UAdd USub UnaryOp alias arg arguments keyword match_case withitem
     """.split()
 )
 
@@ -22,7 +22,7 @@ GUARDED = frozenset(
     AnnAssign Assign Attribute AugAssign BinOp Call ClassDef Compare Constant Dict
     DictComp ExceptHandler For FormattedValue FunctionDef GeneratorExp Global If
     Import ImportFrom JoinedStr Lambda ListComp MatchValue Module Name Raise Set SetComp
-    Subscript Try While With Yield YieldFrom comprehension withitem
+    Subscript Try While With Yield YieldFrom comprehension
     """.split()
 )
 

@@ -12,7 +12,6 @@ from dux_sandbox.findings import Finding
 from dux_sandbox.language import grad_modes, idiom_names, outside
 from dux_sandbox.language.backward_passes import leave_out
 from dux_sandbox.language.bindings import import_aliases, path_of
-from dux_sandbox.language.definitions import base_path
 from dux_sandbox.language.fallbacks import kept
 from dux_sandbox.language.given_groups import complete
 from dux_sandbox.language.in_place_functions import as_methods
@@ -23,6 +22,7 @@ from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
 from dux_sandbox.language.step_arguments import complete_step
+from dux_sandbox.language.torch_names import base_path
 from dux_sandbox.language.two_phases import join
 from dux_sandbox.language.usual_values import UsualValues, marks_of, rate_of
 from dux_sandbox.language.wrapped import keep_state, take_as_made, wrap

@@ -190,3 +190,14 @@ def global_of(path: str) -> str:
     '@torch:zeros_like'
     """
     return "@" + path.replace(".", ":")
+
+
+_BASE_PATHS = frozenset(
+    [f"torch.optim.{name}" for name in BASES]
+    + ["torch.optim.optimizer.Optimizer", "torch.optim.adam.Adam"]
+)
+
+
+def base_path(path: str | None) -> str | None:
+    """The name of torch's optimizer that a dotted path stands for, or None."""
+    return path.rpartition(".")[2] if path in _BASE_PATHS else None
