@@ -127,6 +127,10 @@ class Plan:
     accept: str = option(
         "harmless", "What passes the dry run.", choices=choices("accept")
     )
+    training_losses_only: bool = option(
+        False,
+        "Show the model no validation loss, as the paper does: it sees training alone.",
+    )
     fuzz: bool = option(
         False, "Try the laws of an optimizer on each proposal before its dry run."
     )
@@ -284,7 +288,7 @@ OPTIONS = lines(Plan)
 # What a run takes care of itself; every other option is an argument of `attach`.
 _NOT_OF_ATTACH = {
     *("model", "fallback", "lm_weights", "lm_options", "epochs", "control"),
-    *("device", "dtype", "approve", "threads"),
+    *("device", "dtype", "approve", "threads", "training_losses_only"),
 }
 
 # What `run.json` says of every run, whoever made it; the rest are its arguments.

@@ -28,6 +28,7 @@ from dux_agent.tasks.protocol import check_task
 
 if TYPE_CHECKING:
     from langchain_core.language_models.chat_models import BaseChatModel
+    from torch import nn
 
     from dux_agent.agent import Agent
     from dux_agent.deciding.pace import Pace
@@ -233,6 +234,9 @@ def _attach(
 ) -> Agent:
     from dux_agent.attaching import attach
 
+    def validate(model: nn.Module) -> float:
+        return built.evaluate("val", model)
+
     if plan.approve and person is None:
         raise BadArgument(
             "approve is True and nobody is there to be asked; a callable was wanted; "
@@ -244,7 +248,7 @@ def _attach(
         built.objective,
         lm=_weighted(asked, plan),
         total_steps=watch.epochs * watch.steps,
-        validate=lambda model: built.evaluate("val", model),
+        validate=None if plan.training_losses_only else validate,
         loss_name=built.loss_name,
         steps_per_epoch=built.steps_per_epoch,
         run_dir=folder,

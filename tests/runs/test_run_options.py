@@ -42,6 +42,7 @@ OTHER = {
     "max_attempts": 1,
     "dry_run_steps": 4,
     "accept": "finite",
+    "training_losses_only": True,
     "fuzz": True,
     "carry_over": "always",
     "history": "compressed",

@@ -176,3 +176,23 @@ def test_an_interrupted_run_closes_its_folder(tmp_path):
 
     assert (tmp_path / "run" / "run.json").is_file()
     assert {"loss"} == {event.kind for event in read(tmp_path / "run")}
+
+
+@pytest.mark.parametrize("execution", ["inline", "isolated"])
+def test_with_training_losses_only_the_model_is_shown_no_validation(
+    execution, tmp_path
+):
+    for name, hidden in (("shown", False), ("hidden", True)):
+        train(
+            "tests.foreign_tasks:build",
+            execution=execution,
+            run_dir=tmp_path / name,
+            training_losses_only=hidden,
+        )
+        (seen,) = (
+            event.data for event in read(tmp_path / name) if event.kind == "observation"
+        )
+
+        assert hidden == (not seen["validation_losses"])
+        assert hidden == (seen["evaluated_loss"] is None)
+        assert seen["losses"]
