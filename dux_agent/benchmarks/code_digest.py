@@ -30,6 +30,15 @@ def code_digest(
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
+def versions(*packages: str) -> dict[str, str]:
+    """Of Python, of the machine, and of distributions, as a page says them."""
+    return {
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        **{each: _version(each) for each in packages},
+    }
+
+
 def _code_of(name: str) -> str:
     found = import_module(name).__file__
     assert found is not None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dux_agent.benchmarks.intervals import half_interval
+from dux_agent.benchmarks.intervals import half_interval, probability
 
 MATTERS = 0.02
 """A difference below this share of the control's loss is none."""
@@ -43,15 +43,26 @@ class Paired:
     def change(self) -> tuple[float, float]:
         """Mean of loss less control as a share of the mean control, and the half width
         of its 95 % interval (paired t); infinite for a single seed."""
-        pairs = self.pairs
-        if not pairs:
+        shares = self._shares
+        if not shares:
             return 0.0, math.inf
-        scale = math.fsum(b for _, b in pairs) / len(pairs)
-        shares = [(a - b) / max(abs(scale), 1e-12) for a, b in pairs]
         mean = math.fsum(shares) / len(shares)
         if len(shares) < 2 or not math.isfinite(mean):
             return mean, math.inf if math.isfinite(mean) else 0.0
         return mean, half_interval(shares)
+
+    @property
+    def probability(self) -> float:
+        """The p of a paired t-test, two-sided; 1 where it says nothing."""
+        shares = self._shares
+        finite = len(shares) > 1 and all(map(math.isfinite, shares))
+        return probability(shares) if finite else 1.0
+
+    @property
+    def _shares(self) -> list[float]:
+        pairs = self.pairs
+        scale = math.fsum(b for _, b in pairs) / max(1, len(pairs))
+        return [(a - b) / max(abs(scale), 1e-12) for a, b in pairs]
 
     @property
     def word(self) -> str:

@@ -6,14 +6,13 @@ the default settings.
 """
 
 import json
-import platform
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from dux_agent.benchmarks.code_digest import versions
 from dux_agent.benchmarks.evaluations import CODE_SUITE, Evaluations
 from dux_agent.benchmarks.kept_rows import KeptRows
 from dux_agent.benchmarks.methods import Ended, Method, methods_of, searched
@@ -136,7 +135,7 @@ def compare(
         errors=errors,
         measures={budget: measures_of(held) for budget, held in errors.items()},
         courses=course_of([each.longest for each in longest.values()]),
-        versions=_versions(),
+        versions=versions("numpy", "scikit-learn", "optuna", "torch"),
     )
 
 
@@ -201,16 +200,3 @@ class Courses:
         course = [after(number, pool) for number in range(1, max(budgets) + 1)]
         for name in course[0]:
             self.longest[name] = [[each[name] for each in course]]
-
-
-def _versions() -> dict[str, str]:
-    told = {
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-    for package in ("numpy", "scikit-learn", "optuna", "torch"):
-        try:
-            told[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            told[package] = "not installed"
-    return told

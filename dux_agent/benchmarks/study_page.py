@@ -39,14 +39,23 @@ def write_page(found: Comparison, folder: Path) -> Path:
     Raises:
         DuxError: the folder cannot be written.
     """
-    texts = {
-        FIGURES: found.as_json(),
-        TEXT: as_text(found, every_task=True),
-        PAGE: render_methods(_view(found)),
-    }
-    for name, text in texts.items():
+    return write_all(
+        folder,
+        page=render_methods(_view(found)),
+        text=as_text(found, every_task=True),
+        figures=found.as_json(),
+    )
+
+
+def write_all(folder: Path, *, page: str, text: str, figures: str) -> Path:
+    """Write a page, its tables as Markdown and its figures as JSON; the page's place.
+
+    Raises:
+        DuxError: the folder cannot be written.
+    """
+    for name, content in {FIGURES: figures, TEXT: text, PAGE: page}.items():
         try:
-            write_atomically(folder / name, text.encode())
+            write_atomically(folder / name, content.encode())
         except OSError as error:
             raise unwritable(folder, error) from None
     return folder / PAGE
@@ -57,6 +66,7 @@ def _view(found: Comparison) -> dict[str, Any]:
     styles = {RANDOM: "control-val", SEEDED: "control-test", DEFAULTS: "train"}
     for place, name in enumerate(found.methods):
         styles.setdefault(name, f"group-{place % _COLOURS}")
+    columns = ["method", *(head for head, _ in COLUMNS.values())]
     courses = []
     for which, points in found.courses.items():
         label = f"Mean {which} error of the best so far, by evaluation"
@@ -73,18 +83,29 @@ def _view(found: Comparison) -> dict[str, Any]:
             drawn = _drawn(ranks, styles, "budget", dots=True)
             courses.append({"label": label, "charts": drawn})
     return {
+        "kicker": "dux bench tune",
         "title": f"Methods of tuning over {found.suite}"[:200],
         "summary": summary(found),
         "scripted": SCRIPTED if scripted(found) else "",
         "legend": [(style, title_of(name)) for name, style in styles.items()],
+        "plots": "By evaluation and by budget",
         "courses": courses,
-        "heads": [head for head, _ in COLUMNS.values()],
+        "ranking": "Against random search",
         "tables": [
-            (f"{budget} evaluations, {which} error", ranked(rows))
+            (f"{budget} evaluations, {which} error", columns, ranked(rows))
             for budget, told in found.measures.items()
             for which, rows in told.items()
         ],
-        "tasks": [(budget, *every(found, budget)) for budget in found.errors],
+        "details": "Every task",
+        "caption": "Validation / test error of the configuration that validation "
+        "error chose, mean over seeds",
+        "tasks": [
+            (f"{budget} evaluations: validation / test error", *every(found, budget))
+            for budget in found.errors
+        ],
+        "footer": "No row stands without random search's expectation and without "
+        "random search from the default settings: much of an early lead is the "
+        "defaults.",
     }
 
 

@@ -79,10 +79,10 @@ def as_text(found: Comparison, *, every_task: bool = False) -> str:
     for budget, told in found.measures.items():
         for which, rows in told.items():
             lines += ["", f"{budget} evaluations, {which} error, against random search"]
-            lines += ["", *_table(["method", *_heads()], ranked(rows))]
+            lines += ["", *table_lines(["method", *_heads()], ranked(rows))]
     for budget in found.errors if every_task else ():
         lines += ["", f"Every task at {budget} evaluations: validation / test error"]
-        lines += ["", *_table(*every(found, budget))]
+        lines += ["", *table_lines(*every(found, budget))]
     return "\n".join(lines) + "\n"
 
 
@@ -111,6 +111,7 @@ def _heads() -> list[str]:
     return [head for head, _ in COLUMNS.values()]
 
 
-def _table(head: list[str], rows: list[tuple[str, list[str]]]) -> list[str]:
+def table_lines(head: list[str], rows: list[tuple[str, list[str]]]) -> list[str]:
+    """A table of Markdown, line by line: its head, and title and cells of each row."""
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows]

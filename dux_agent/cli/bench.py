@@ -1,6 +1,6 @@
 """`dux bench`: how fast this machine is."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from dux_agent.cli.one_line import one_line_errors
 from dux_agent.errors import BadArgument
 
 _OF_MODELS = ("prompts", "figures")
+_TABLES = ("table1", "ablations")
 
 
 def bench(
@@ -19,8 +20,8 @@ def bench(
         str | None,
         typer.Argument(
             help=f"One of {', '.join(BENCHMARKS)}; or step, tune, "
-            "figures, prompts, family.",
-            show_default="all but the last five",
+            "figures, prompts, family, table1, ablations.",
+            show_default="all but the last seven",
         ),
     ] = None,
     lm: Annotated[
@@ -28,7 +29,8 @@ def bench(
         typer.Option(
             help="Of prompts: the language model that is asked, and paid, five times "
             "with each vocabulary. Of figures: who tunes. Of tune: one more method, or "
-            "what lm is in --methods.",
+            "what lm is in --methods. Of table1 and ablations: who is asked; "
+            "recorded:FOLDER plays a table's runs again.",
             show_default=False,
         ),
     ] = None,
@@ -51,8 +53,30 @@ def bench(
         str, typer.Option(help="Of tune: evaluations. Of figures: the first.")
     ] = "10,30",
     seeds: Annotated[
-        int, typer.Option(min=1, help="Of tune, figures and family: how many.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Of tune, figures, family, table1 and ablations: how many.",
+            show_default="1; of a table 3, and 5 of sine",
+        ),
+    ] = None,
+    rows: Annotated[
+        str | None,
+        typer.Option(help="Of a table: those wanted, as adamw,offline; all if left."),
+    ] = None,
+    tasks: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a table: names, or family, or train, validation, test of it.",
+            show_default="the paper's where DUX_DATA is set, digits, sine, the family",
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Of a table: without the family.")
+    ] = False,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Of a table: trainings at a time.")
+    ] = 2,
     pool: Annotated[
         int | None,
         typer.Option(
@@ -65,7 +89,7 @@ def bench(
         typer.Option(
             help="Of tune: keeps evaluations and rows, so that a run that was ended "
             "goes on; a page, the tables and every figure are written there. Of "
-            "figures: studies and pages. Of family: every training.",
+            "figures: studies and pages. Of family and tables: every training.",
             show_default="nothing is kept",
         ),
     ] = None,
@@ -94,9 +118,18 @@ def bench(
     exact expectation and random search from the defaults; `dux bench figures` draws
     what a model does without ranges, with a short prompt, and with noise. `dux bench
     step` times one step of each rule wherever its code can run, beside torch's AdamW.
-    `dux bench family` holds the offline rules against the control and a fixed recipe.
+    `dux bench family` holds the offline rules against the control and a fixed recipe;
+    `dux bench table1` against all that people would use instead, and `ablations` the
+    default against itself with one thing otherwise.
     """
     with one_line_errors():
+        if name in _TABLES:
+            from dux_agent.benchmarks.table1.named_tasks import tasks_of
+
+            on = tasks_of(tasks, quick=quick, seeds=seeds)
+            _table(name, rows.split(",") if rows else [], on, lm, folder, workers)
+            return
+        seeds = seeds or 1
         if name == "tune":
             counts = _numbers(budgets, "--budgets"), range(seeds), pool
             _tune(suite, methods.split(","), lm, *counts, folder, output)
@@ -174,6 +207,27 @@ def _tune(
         typer.echo(write_page(found, folder), err=True)
     if output is not None:
         write_whole(output, found.as_json(), what="the figures", option="--output")
+
+
+def _table(
+    suite: str,
+    rows: list[str],
+    tasks: dict[str, Sequence[int]],
+    lm: str | None,
+    folder: Path | None,
+    workers: int,
+) -> None:
+    """`dux bench table1` and `ablations`. Raises DuxError."""
+    from dux_agent.benchmarks.table1.table import make_table
+    from dux_agent.benchmarks.table1.table_page import write_table
+    from dux_agent.benchmarks.table1.table_text import as_text
+
+    found = make_table(
+        suite, rows, tasks=tasks, lm=lm, folder=folder, workers=workers, say=_say
+    )
+    typer.echo(as_text(found), nl=False)
+    if folder is not None:
+        typer.echo(write_table(found, folder), err=True)
 
 
 def _say(line: str) -> None:

@@ -88,9 +88,7 @@ class Plan:
         0, "Of weights, batches, dropout and agent.", least=0, most=2**32 - 1
     )
     control: bool = option(
-        False,
-        "First train with the base optimizer only, from the same weights; its figures "
-        "stand beside the run's.",
+        False, "First train with the base optimizer only, from the same weights."
     )
     execution: str = option(
         "auto",
@@ -128,8 +126,7 @@ class Plan:
         "harmless", "What passes the dry run.", choices=choices("accept")
     )
     training_losses_only: bool = option(
-        False,
-        "Show the model no validation loss, as the paper does: it sees training alone.",
+        False, "Show the model no validation loss, as the paper does."
     )
     fuzz: bool = option(
         False, "Try the laws of an optimizer on each proposal before its dry run."

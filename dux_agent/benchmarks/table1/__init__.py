@@ -1,0 +1,1 @@
+"""`dux bench table1`: the paper's table against what people would use instead."""
