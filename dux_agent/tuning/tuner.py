@@ -8,7 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from langgraph.types import RetryPolicy
+
 from dux_agent.decisions import budget_of
+from dux_agent.errors import BadArgument
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.tuning.evaluating import Outcome, outcome_of
@@ -68,6 +71,11 @@ class Tuner:
             BadArgument: an argument cannot be meant.
             MissingExtra: an optimizer's package is not installed.
         """
+        if retry is not None and not isinstance(retry, RetryPolicy):
+            raise BadArgument(
+                f"retry is {retry!r}; a RetryPolicy was wanted; pass "
+                f"langgraph.types.RetryPolicy(max_attempts=3)."
+            )
         self.space = space_of(space)
         self.plan = plan_of(lm, options)
         self._judge = Judge(self.space, self.plan)

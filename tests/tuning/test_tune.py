@@ -396,6 +396,7 @@ def test_a_tuner_is_told_of_configurations_of_ones_own():
         {"lm": None, "then": "random", "lm_share": 0.5},
         {"lm": None, "then": "random", "lm_first": 2},
         {"on_trial": 3},
+        {"retry": 3},
         {"budget": None},
     ],
     ids=str,
