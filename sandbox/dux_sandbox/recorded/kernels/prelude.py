@@ -60,7 +60,8 @@ static inline float round_bfloat16(float x) {
 #define INNER_float16(x) (x)
 #define INNER_bfloat16(x) round_bfloat16(x)
 #define CLAMP(x, low, high)                                                   \
-  ((low) > (high) || (x) > (high) ? (high) : (x) < (low) ? (low) : (x))
+  ((x) != (x) ? (x) : (low) > (high) || (x) > (high) ? (high)                 \
+   : (x) < (low) ? (low) : (x))
 
 #define EIGHT(real, name)                                                     \
   typedef real name##_eight __attribute__((vector_size(8 * sizeof(real))));   \
