@@ -4,6 +4,7 @@ No operation writes to its arguments, reads a file, or asks for the time.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -13,7 +14,7 @@ from dux_sandbox.recorded.called_operations import CALLED
 from dux_sandbox.recorded.elementwise_operations import elementwise
 from dux_sandbox.recorded.number_operations import MEANINGS, TWO
 from dux_sandbox.recorded.random_operations import drawing
-from dux_sandbox.recorded.rows import DTYPES, Row
+from dux_sandbox.recorded.rows import DTYPES, Meaning, Row
 from dux_sandbox.recorded.tensor_operations import making, matrices, reductions, shapes
 
 
@@ -60,14 +61,25 @@ def _cast(attributes: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def prepared(
+    row: Row, attributes: Mapping[str, Any], device: torch.device | str | None = None
+) -> Meaning:
+    """An operation with its attributes, to be called with its arguments.
+
+    Args:
+        device: where makers make what they make.
+    """
+    options = _cast(attributes)
+    if row.room == "making":
+        options["device"] = device
+    return partial(row.meaning, **options) if options else row.meaning
+
+
 def apply(
     row: Row,
     arguments: list[Any],
     attributes: Mapping[str, Any],
     device: torch.device | str | None = None,
 ) -> Any:
-    """What an operation gives for these arguments; makers make it on `device`."""
-    options = _cast(attributes)
-    if row.room == "making":
-        options["device"] = device
-    return row.meaning(*arguments, **options)
+    """What an operation gives for these arguments; see `prepared`."""
+    return prepared(row, attributes, device)(*arguments)

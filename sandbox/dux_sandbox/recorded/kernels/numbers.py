@@ -14,7 +14,7 @@ import torch
 
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.number_operations import unbounded
-from dux_sandbox.recorded.operations import TABLE, apply
+from dux_sandbox.recorded.operations import TABLE, prepared
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
 
@@ -157,29 +157,39 @@ class Numbers:
         earlier = picked([same[at] for at in merged])
         return Work(blank, tuple(steady), made, tuple(same), picked(merged), earlier)
 
+    def _is_view(self, value: int) -> bool:
+        """Whether it may lie in the memory of an input."""
+        waiting = [value]
+        while waiting:
+            operation = self._plan.program.operation_of(waiting.pop())
+            if operation is None:
+                return True
+            if TABLE[operation.name].room == "shape":
+                waiting += operation.arguments
+        return False
+
     def _call(self, value: int) -> Callable[..., Any]:
         operation = self._plan.program.operation_of(value)
         assert operation is not None
-        row, attributes = TABLE[operation.name], operation.attributes
-        if row.room == "number" and not attributes:
-            is_float = self._plan.types[value] == "float"
-            return unbounded(row.meaning) if is_float else row.meaning
-
-        def call(*given: Any) -> Any:
-            return apply(row, list(given), attributes, "cpu")
-
+        row = TABLE[operation.name]
+        call = prepared(row, operation.attributes, "cpu")
+        if row.room == "number" and self._plan.types[value] == "float":
+            return unbounded(call)
         if value not in self._plan.laid_out:
             return call
         kind = self._plan.types[value]
         assert isinstance(kind, TensorType)
         wanted = DTYPES[kind.dtype], torch.Size(kind.shape)
 
+        is_view = self._is_view(value)
+
         def laid_out(*given: Any) -> torch.Tensor:
-            made: torch.Tensor = call(*given).contiguous()
+            found: torch.Tensor = call(*given)
+            made = found.contiguous()
             # Kernels read as many bytes as the verified type has.
             if (made.dtype, made.shape) != wanted:
                 raise RuntimeError(f"{operation.name} gives no {kind}")
             # A view of what the last stage writes would change under its readers.
-            return made.clone() if row.room == "shape" else made
+            return made.clone() if is_view and made is found else made
 
         return laid_out

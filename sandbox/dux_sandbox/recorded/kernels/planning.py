@@ -6,6 +6,7 @@ and all writes are one pass at the end, after the guards.
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.cones import Cones, Root, Strand
@@ -18,6 +19,9 @@ from dux_sandbox.recorded.kernels.fusing import (
     types_of,
 )
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
+
+_LARGE = 1 << 16
+"""Elements of which a few temporaries fill the cache of one core."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Plan:
     Attributes:
         types: of each value.
         stages: in order; the writes of the last one are the step's.
+        leading: how many guards ask for numbers that hang on no tensor, before any
+            other does: the first stage asks these, and nothing else.
         copies: indices of tensor outputs that no pass writes.
         cloned: inputs of one element that are copied before the last stage's passes,
             since one strand writes what another reads.
@@ -59,6 +65,7 @@ class Plan:
     program: Program
     types: tuple[ValueType, ...]
     stages: tuple[Stage, ...]
+    leading: int
     copies: tuple[int, ...]
     cloned: tuple[int, ...]
     laid_out: frozenset[int]
@@ -82,8 +89,10 @@ class _Planner:
         self._fused: dict[int, Fused] = {}
         self._gathered: dict[int, Gathered] = {}
         self._ready: list[int] = []
+        self._large = 0
         self._kept: dict[int, int] = {}
         self._needed = self._what_is_needed()
+        self._leading, self._asked_first = self._what_leads()
         for value in range(program.values):
             self._ready.append(self._place(value))
 
@@ -96,14 +105,31 @@ class _Planner:
         for value in range(len(program.inputs), program.values):
             if isinstance(self._types[value], str):
                 waiting.append(value)
+        return self._all_for(waiting)
+
+    def _all_for(self, values: list[int]) -> set[int]:
+        """These values, and all that they are made of."""
         needed: set[int] = set()
-        while waiting:
-            value = waiting.pop()
+        while values:
+            value = values.pop()
             if value not in needed:
                 needed.add(value)
-                operation = program.operation_of(value)
-                waiting += operation.arguments if operation is not None else ()
+                operation = self._program.operation_of(value)
+                values += operation.arguments if operation is not None else ()
         return needed
+
+    def _what_leads(self) -> tuple[int, tuple[int, ...]]:
+        """How many guards hang on no tensor before one does, and what is asked then."""
+        program = self._program
+        free: set[int] = set()
+        for value, kind in enumerate(self._types):
+            operation = program.operation_of(value)
+            given = () if operation is None else operation.arguments
+            if isinstance(kind, str) and free.issuperset(given):
+                free.add(value)
+        leading = list(takewhile(lambda each: each.value in free, program.guards))
+        asked = self._all_for([each.value for each in leading])
+        return len(leading), tuple(sorted(asked - set(range(len(program.inputs)))))
 
     def _place(self, value: int) -> int:
         """The stage in which a value can be had."""
@@ -118,7 +144,18 @@ class _Planner:
         if gathered is not None:
             self._gathered[value] = gathered
             return self._ready[operation.arguments[0]] + 1
-        return max((self._in_memory(each) for each in operation.arguments), default=0)
+        ready = max((self._in_memory(each) for each in operation.arguments), default=0)
+        if self._is_large(value, operation.arguments):
+            ready = self._large = max(ready, self._large)
+        return ready
+
+    def _is_large(self, value: int, arguments: tuple[int, ...]) -> bool:
+        """Whether torch works on large tensors: one parameter after the other then, as
+        the rule does, so that what is in between is in a cache, and not in memory for
+        all parameters at once."""
+        kinds = [self._types[each] for each in (value, *arguments)]
+        sizes = [each.elements for each in kinds if isinstance(each, TensorType)]
+        return max(sizes, default=0) >= _LARGE
 
     def _in_memory(self, value: int) -> int:
         """The stage in which a value is in memory, for torch to see."""
@@ -139,13 +176,24 @@ class _Planner:
         last = max([0, *asked, *written, *seen, *kept])
         cones = Cones(program, self._types, self._fused, self._kept)
         stages: list[Stage] = []
+        if self._leading:
+            guards = tuple(range(self._leading))
+            stages.append(Stage(self._asked_first, guards, ()))
         writes, copies = self._writes()
         for stage in range(last + 1):
             roots = self._roots(stage) + (writes if stage == last else [])
             passes = _together(cones.strands(roots, stage))
             stages.append(self._stage(stage, passes))
         cloned, laid_out = self._read_by(stages)
-        return Plan(program, self._types, tuple(stages), copies, cloned, laid_out)
+        return Plan(
+            program,
+            self._types,
+            tuple(stages),
+            self._leading,
+            copies,
+            cloned,
+            laid_out,
+        )
 
     def _roots(self, stage: int) -> list[Root]:
         """What must be in memory before the next stage."""
@@ -179,11 +227,12 @@ class _Planner:
             and self._ready[value] == stage
             and value not in self._fused
             and value not in self._gathered
+            and value not in self._asked_first
         ]
         guards = [
             index
             for index, guard in enumerate(self._program.guards)
-            if self._ready[guard.value] == stage
+            if index >= self._leading and self._ready[guard.value] == stage
         ]
         return Stage(tuple(plain), tuple(guards), passes)
 

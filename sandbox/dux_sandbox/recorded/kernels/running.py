@@ -184,10 +184,13 @@ class FusedProgram:
                     self._take(table, before)
             elif lies_well:
                 self._take(table, before)
-        except (ArithmeticError, ValueError, RuntimeError, GuardFailed):
+        except (ArithmeticError, ValueError, RuntimeError, GuardFailed) as error:
             # What the rule would have met comes first, and whether it does is for the
-            # interpreter to say: a stage may be ahead of a guard.
-            interpret(self._program, inputs, done=self._last)
+            # interpreter to say: a stage may be ahead of a guard. The guards before all
+            # stages are in order, and another program meets what comes before them.
+            index = error.index if isinstance(error, GuardFailed) else None
+            if index is None or index >= self._plan.leading:
+                interpret(self._program, inputs, done=self._last)
             raise
         if not lies_well:
             return self._interpreted(inputs, targets, before)

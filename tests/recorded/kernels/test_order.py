@@ -1,0 +1,92 @@
+"""The order in which a program's kernels and torch's calls are done."""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dux_sandbox.recorded.interpreting import GuardFailed, interpret
+from dux_sandbox.recorded.kernels.compiling import fuse
+from dux_sandbox.recorded.kernels.planning import plan_of
+from dux_sandbox.recorded.program import TensorType
+from tests.recorded.programs import Writing
+
+
+class Called(TorchDispatchMode):
+    """The names of what torch is asked to do."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
+        self.names.append(function.overloadpacket.__name__)
+        return function(*arguments, **(keywords or {}))
+
+
+def products(side, many):
+    """For each of `many` matrices the product with itself, three times over; and the
+    number of a count."""
+    w = Writing()
+    kind = TensorType("float32", (side, side))
+    matrices = [w.read("parameter", at, type=kind) for at in range(many)]
+    count = w.read("attribute", "count", type="int")
+    for at, made in enumerate(matrices):
+        for _ in range(3):
+            made = w.do("mul", w.do("mm", made, made), made)
+        w.write(made, "parameter", at)
+    return w, count
+
+
+def test_a_branch_on_a_number_is_asked_before_torch_works():
+    w, count = products(8, 1)
+    w.guard(w.do("number.eq", w.do("number.mod", count, w.number(3)), w.number(0)))
+    weights = torch.randn(8, 8, generator=torch.Generator().manual_seed(0))
+    fused = fuse(w.program())
+
+    with Called() as called, pytest.raises(GuardFailed):
+        fused.run([weights, 7])
+
+    assert "mm" not in called.names
+
+
+def test_a_branch_on_a_tensor_is_told_in_the_order_of_the_rule():
+    w, count = products(8, 1)
+    total = w.do("item", w.do("sum", 0, dim=None, keepdim=False, dtype=None))
+    w.guard(w.do("number.gt", total, w.number(0.0)))
+    w.guard(w.do("number.eq", count, w.number(0)))
+
+    with pytest.raises(GuardFailed) as told:
+        fuse(w.program()).run([-torch.ones(8, 8), 7])
+
+    assert 0 == told.value.index
+
+
+@pytest.mark.parametrize(("side", "apart"), [(256, True), (8, False)])
+def test_large_matrices_are_worked_on_one_parameter_after_the_other(side, apart):
+    w, _ = products(side, 3)
+
+    stages = plan_of(w.program()).stages
+
+    in_turn = [value for stage in stages for value in stage.plain]
+    assert apart == (sorted(in_turn) == in_turn)
+    assert 9 == len(in_turn)
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_view_is_read_as_it_was_before_its_tensor_is_written(turns):
+    w = Writing()
+    kind = TensorType("float32", (6, 6))
+    one, other = (w.read("parameter", at, type=kind) for at in range(2))
+    seen = one
+    for _ in range(turns):
+        seen = w.do("transpose", seen, dim0=0, dim1=1)
+    w.write(w.do("add", one, other), "parameter", 0)
+    w.write(w.do("mul", seen, other), "parameter", 1)
+    drawn = torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(0))
+    inputs = list(drawn.clone())
+    wanted = interpret(w.program(), list(drawn))
+
+    fuse(w.program()).run(inputs)
+
+    for output, got in zip(w.program().outputs, inputs, strict=True):
+        assert torch.equal(wanted[output.value], got)
