@@ -70,8 +70,8 @@ def _view(found: Comparison) -> dict[str, Any]:
     courses = []
     for which, points in found.courses.items():
         label = f"Mean {which} error of the best so far, by evaluation"
-        drawn = _drawn(points, styles, "evaluation", dots=False)
-        courses.append({"label": label, "charts": drawn})
+        charts = drawn(points, styles, "evaluation", dots=False)
+        courses.append({"label": label, "charts": charts})
     if len(found.budgets) > 1:
         for which in next(iter(found.measures.values())):
             ranks: dict[str, list[tuple[float, float]]] = {}
@@ -80,8 +80,8 @@ def _view(found: Comparison) -> dict[str, Any]:
                     rank = row["mean_rank"][0]
                     ranks.setdefault(name, []).append((float(budget), rank))
             label = f"Mean rank by {which} error, by budget; 1 is best"
-            drawn = _drawn(ranks, styles, "budget", dots=True)
-            courses.append({"label": label, "charts": drawn})
+            charts = drawn(ranks, styles, "budget", dots=True)
+            courses.append({"label": label, "charts": charts})
     return {
         "kicker": "dux bench tune",
         "title": f"Methods of tuning over {found.suite}"[:200],
@@ -109,9 +109,17 @@ def _view(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _drawn(
+def drawn(
     points: Points, styles: Mapping[str, str], x_name: str, *, dots: bool
 ) -> list[Chart]:
+    """Lines by name, each in its style: wide, and narrow.
+
+    Args:
+        points: name -> places across and up.
+        styles: name -> style.
+        x_name: what is across.
+        dots: each point is marked.
+    """
     charts = []
     placed = [point for held in points.values() for point in held]
     for size in _SIZES:

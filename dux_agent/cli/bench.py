@@ -1,6 +1,6 @@
 """`dux bench`: how fast this machine is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 
 from dux_agent.benchmarks import BENCHMARKS
+from dux_agent.cli.bench_tables import TABLES, make
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.errors import BadArgument
 
 _OF_MODELS = ("prompts", "figures")
-_TABLES = ("table1", "ablations")
 
 
 def bench(
@@ -20,8 +20,8 @@ def bench(
         str | None,
         typer.Argument(
             help=f"One of {', '.join(BENCHMARKS)}; or step, tune, "
-            "figures, prompts, family, table1, ablations.",
-            show_default="all but the last seven",
+            "figures, prompts, family, table1, ablations, judge.",
+            show_default="all but the last eight",
         ),
     ] = None,
     lm: Annotated[
@@ -120,14 +120,13 @@ def bench(
     step` times one step of each rule wherever its code can run, beside torch's AdamW.
     `dux bench family` holds the offline rules against the control and a fixed recipe;
     `dux bench table1` against all that people would use instead, and `ablations` the
-    default against itself with one thing otherwise.
+    default against itself with one thing otherwise. `dux bench judge` says how well a
+    dry run foretells what a proposal does.
     """
     with one_line_errors():
-        if name in _TABLES:
-            from dux_agent.benchmarks.table1.named_tasks import tasks_of
-
-            on = tasks_of(tasks, quick=quick, seeds=seeds)
-            _table(name, rows.split(",") if rows else [], on, lm, folder, workers)
+        if name in TABLES:
+            on = tasks, quick, seeds
+            make(name, *on, rows.split(",") if rows else [], lm, folder, workers)
             return
         seeds = seeds or 1
         if name == "tune":
@@ -207,27 +206,6 @@ def _tune(
         typer.echo(write_page(found, folder), err=True)
     if output is not None:
         write_whole(output, found.as_json(), what="the figures", option="--output")
-
-
-def _table(
-    suite: str,
-    rows: list[str],
-    tasks: dict[str, Sequence[int]],
-    lm: str | None,
-    folder: Path | None,
-    workers: int,
-) -> None:
-    """`dux bench table1` and `ablations`. Raises DuxError."""
-    from dux_agent.benchmarks.table1.table import make_table
-    from dux_agent.benchmarks.table1.table_page import write_table
-    from dux_agent.benchmarks.table1.table_text import as_text
-
-    found = make_table(
-        suite, rows, tasks=tasks, lm=lm, folder=folder, workers=workers, say=_say
-    )
-    typer.echo(as_text(found), nl=False)
-    if folder is not None:
-        typer.echo(write_table(found, folder), err=True)
 
 
 def _say(line: str) -> None:
