@@ -34,20 +34,20 @@ def without_params(group: dict[str, Any]) -> dict[str, Any]:
 
 def same_options(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two groups hold the same option values, types included."""
-    if one.keys() != other.keys():
+    return one.keys() == other.keys() and all(
+        same_value(value, other[name]) for name, value in one.items()
+    )
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two option values are the same, type included."""
+    if one is other:
+        return True
+    if type(one) is not type(other):
         return False
-    for name, value in one.items():
-        known = other[name]
-        if value is known:
-            continue
-        if type(value) is not type(known):
-            return False
-        if isinstance(value, torch.Tensor):
-            if not torch.equal(value, known):
-                return False
-        elif value != known:
-            return False
-    return True
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    return bool(one == other)
 
 
 def clone_value(value: Any) -> Any:

@@ -8,7 +8,7 @@ import torch
 from dux_sandbox.findings import CheckReport, Finding, printable
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.option_values import SCHEDULERS, check_options, rate_fault
-from dux_sandbox.running import RuleState, same_options
+from dux_sandbox.running import RuleState, same_value
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
 
@@ -180,13 +180,13 @@ def write_options(
         ValueRefused: a name or a value that a rule may not write.
     """
     for name, value in now.items():
-        if name in told and same_options({name: value}, {name: told[name]}):
+        if name in told and same_value(value, told[name]):
             continue
         _check_option(name, value)
         if name in SCHEDULERS or (name in group and name not in owned):
             private[name] = told[name] = value  # a scheduler's key, or the user's
             continue
-        if _is_number(group.get(name)) and not _is_number(value):
+        if not _is_number(value) and _is_number(group.get(name)):
             raise ValueRefused(f"group[{name!r}] must stay a number")
         owned.add(name)
         group[name] = value

@@ -5,7 +5,7 @@ from typing import Any
 
 from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.process.reported import options_to_send, take_options, write_options
-from dux_sandbox.running import ParamGroups, same_options
+from dux_sandbox.running import ParamGroups, same_options, same_value
 from dux_sandbox.values import encode
 
 
@@ -75,11 +75,7 @@ class ToldGroups:
             changed = {
                 name: value
                 for name, value in now.items()
-                if name not in told
-                or not (
-                    told[name] is value
-                    or same_options({name: value}, {name: told[name]})
-                )
+                if name not in told or not same_value(value, told[name])
             }
             if all(type(each) in (int, float) for each in changed.values()):
                 write_options(changed, *self._sides(index))

@@ -8,7 +8,7 @@ import torch
 
 from dux_sandbox.recorded.kernels.compiling import Compilation
 from dux_sandbox.recorded.kernels.running import FusedProgram
-from dux_sandbox.recorded.program import Place, Program
+from dux_sandbox.recorded.program import Place, Program, TensorType
 from dux_sandbox.replaying.kept import KeptTree, OptionLeaves
 
 _log = logging.getLogger(__name__)
@@ -47,11 +47,12 @@ class FastStep:
             for _, place in places
         ]
         self._gradients = [
-            (at, parameters[int(place[1])])
-            for at, place in places
-            if place[0] == "gradient"
+            (at, int(place[1])) for at, place in places if place[0] == "gradient"
         ]
-        self._kept = [(at, place) for at, place in places if place[0] in _KEPT]
+        kept = [at for at, place in places if place[0] in _KEPT]
+        is_tensor = [isinstance(each.type, TensorType) for each in program.inputs]
+        self._kept_tensors = [places[at] for at in kept if is_tensor[at]]
+        self._kept_numbers = [places[at] for at in kept if not is_tensor[at]]
         self._options = [(at, place) for at, place in places if place[0] == "option"]
         self._loss = [at for at, place in places if place[0] == "loss"]
         read = {place for _, place in places}
@@ -65,9 +66,7 @@ class FastStep:
             place for _, place in written
         }
         self._changes: list[tuple[int, Place]] = []
-        self._changed_options = [
-            (at, place) for at, place in written if place[0] == "option"
-        ]
+        self._changed_options: list[tuple[int, Place]] = []
 
     def is_ready(self) -> bool:
         """Whether it has kernels; the first to ask waits until they are compiled."""
@@ -75,9 +74,7 @@ class FastStep:
             self._waits = False
             self._fused = self._compilation.wait(_PATIENCE)
             if self._fused is not None:
-                places = [each.place for each in self._program.outputs]
-                replaced = [(at, places[at]) for at in self._fused.replaced]
-                self._changes = [each for each in replaced if each[1][0] in _KEPT]
+                self._give_what_changes(self._fused)
             if self._fused is None and self._compilation.reason is None:
                 _log.warning(
                     "a recorded rule runs in plain torch: its kernels were not "
@@ -85,6 +82,15 @@ class FastStep:
                     _PATIENCE,
                 )
         return self._fused is not None
+
+    def _give_what_changes(self, fused: FusedProgram) -> None:
+        """Ask for what is not written in its place: what is kept anew, and options."""
+        places = [each.place for each in self._program.outputs]
+        wanted = [at for at in fused.replaced if places[at][0] in (*_KEPT, "option")]
+        fused.give(wanted)
+        given = [(k, places[at]) for k, at in enumerate(wanted)]
+        self._changes = [each for each in given if each[1][0] in _KEPT]
+        self._changed_options = [each for each in given if each[1][0] == "option"]
 
     def close(self) -> None:
         """End what is being compiled."""
@@ -94,21 +100,27 @@ class FastStep:
     def run(
         self,
         kept: KeptTree,
+        gradients: Sequence[torch.Tensor | None],
         options: OptionLeaves,
         loss: Any,
-        agree: Callable[[dict[Place, Any]], None],
+        agree: Callable[[OptionLeaves, dict[Place, Any]], None],
     ) -> Any:
         """Take the step, all that it writes included; see `FusedProgram.run`.
 
         Args:
-            agree: called with the options that the step changes, before it writes.
+            gradients: of each parameter.
+            agree: called with the options and with those that the step changes, before
+                it writes.
 
         Returns:
             What the rule's step returns.
         """
         assert self._fused is not None
         values = self._fused.run(
-            self._given(kept, options, loss), self._targets(), self._before(agree)
+            self._given(kept, gradients, options, loss),
+            self._targets(),
+            self._before(agree, options),
+            kept.stamp,
         )
         self.finite = self._fused.finite if self._writes_all else None
         for at, place in self._changes:
@@ -118,14 +130,25 @@ class FastStep:
             result = result.clone()
         return result
 
-    def _given(self, kept: KeptTree, options: OptionLeaves, loss: Any) -> list[Any]:
+    def _given(
+        self,
+        kept: KeptTree,
+        gradients: Sequence[torch.Tensor | None],
+        options: OptionLeaves,
+        loss: Any,
+    ) -> list[Any]:
         """What the inputs hold now."""
-        # Nothing is held on to: a gradient may be forgotten between two steps.
-        inputs: list[Any] = self._inputs.copy()
-        for at, parameter in self._gradients:
-            inputs[at] = parameter.grad
         values = kept.values
-        for at, place in self._kept:
+        known = kept.of_tensors.get(self)
+        if known is None:
+            known = kept.of_tensors[self] = self._inputs.copy()
+            for at, place in self._kept_tensors:
+                known[at] = values[place]
+        # Nothing else is held on to: a gradient may be forgotten between two steps.
+        inputs: list[Any] = known.copy()
+        for at, index in self._gradients:
+            inputs[at] = gradients[index]
+        for at, place in self._kept_numbers:
             inputs[at] = values[place]
         for at, place in self._options:
             inputs[at] = options.values[place]
@@ -144,10 +167,12 @@ class FastStep:
         return targets
 
     def _before(
-        self, agree: Callable[[dict[Place, Any]], None]
+        self,
+        agree: Callable[[OptionLeaves, dict[Place, Any]], None],
+        options: OptionLeaves,
     ) -> Callable[[list[Any]], None] | None:
         """Tells what becomes of the options."""
         changed = self._changed_options
         if not changed:
             return None
-        return lambda values: agree({place: values[at] for at, place in changed})
+        return lambda values: agree(options, {at: values[k] for k, at in changed})

@@ -32,6 +32,8 @@ class KeptTree:
     Attributes:
         values: by place, each tensor and number.
         key: changes whenever something else does, or the type of one of them.
+        stamp: changes whenever one of its tensors is another one.
+        of_tensors: what others have made of its tensors; empty when `stamp` changes.
     """
 
     def __init__(self) -> None:
@@ -39,6 +41,8 @@ class KeptTree:
         self.values: dict[Place, Any] = {}
         self.skeleton: list[Any] = []
         self.key = ""
+        self.stamp = 0
+        self.of_tensors: dict[Any, Any] = {}
         self._note()
 
     def take(self, state: RuleState) -> None:
@@ -67,6 +71,7 @@ class KeptTree:
             apart.add(place, part)
         self.values = dict(apart.leaves)
         self.skeleton = apart.skeleton
+        self._renew()
         self._note()
 
     def set(self, place: Place, value: Any) -> None:
@@ -76,6 +81,7 @@ class KeptTree:
         kind = type(value)
         if kind is type(before) and kind in _NUMBERS:
             return
+        self._renew()
         if _type(before) != _type(value):
             self._note()
 
@@ -106,6 +112,10 @@ class KeptTree:
             else:
                 attributes[str(place[1])] = clone_value(part)
         return RuleState(state, attributes)
+
+    def _renew(self) -> None:
+        self.stamp += 1
+        self.of_tensors.clear()
 
     def _note(self) -> None:
         types = [str(each) for each in self.types().values()]

@@ -113,17 +113,30 @@ class Replay:
             RuleFailed: the process that records has failed.
         """
         before = self.places.kept.values
-        with DenseGradients(self.places.parameters):
-            options = self.places.option_leaves()
-            branch, made = self._found(closure, loss, options)
-            if isinstance(made, _Taken):
-                result, self.finite = made.result, branch.fast.finite
-            else:
-                self.finite = None
-                result = self.places.write(branch.program, made, loss, options)
+        gradients = self._gradients()
+        if all([each is None or each.layout is torch.strided for each in gradients]):
+            result = self._taken(closure, loss, gradients)
+        else:
+            with DenseGradients(self.places.parameters):
+                result = self._taken(closure, loss, self._gradients())
         self.steps += 1
         self._before = before
         return result
+
+    def _gradients(self) -> list[torch.Tensor | None]:
+        return [each.grad for each in self.places.parameters]
+
+    def _taken(
+        self, closure: str | None, loss: Any, gradients: list[torch.Tensor | None]
+    ) -> Any:
+        """What the step returns, once it is taken."""
+        options = self.places.option_leaves()
+        branch, made = self._found(closure, loss, options, gradients)
+        if isinstance(made, _Taken):
+            self.finite = branch.fast.finite
+            return made.result
+        self.finite = None
+        return self.places.write(branch.program, made, loss, options)
 
     def close(self) -> None:
         """End what is being compiled."""
@@ -152,16 +165,20 @@ class Replay:
         return self._record(key, present, [], closure, options)
 
     def _found(
-        self, closure: str | None, loss: Any, options: OptionLeaves
+        self,
+        closure: str | None,
+        loss: Any,
+        options: OptionLeaves,
+        gradients: list[torch.Tensor | None],
     ) -> tuple[Branch, Any]:
-        present = [each.grad is not None for each in self.places.parameters]
+        present = [each is not None for each in gradients]
         key = (self.kept.key, options.key, tuple(present), closure)
         ruled_out: list[Any] = []
         known: list[bool] = []
         last: Guard | None = None
         for _ in range(_FEW + 64):
             for branch in self._branches.candidates(key, ruled_out):
-                values, failed = self._try(branch, loss, options)
+                values, failed = self._try(branch, loss, options, gradients)
                 if values is not None:
                     self._branches.used(key, branch)
                     return branch, values
@@ -189,12 +206,19 @@ class Replay:
             return Unrecordable(f"keeps something more at every step, in {name}", None)
         return Unrecordable("takes another branch at nearly every step", None)
 
-    def _try(self, branch: Branch, loss: Any, options: OptionLeaves) -> tuple[Any, int]:
+    def _try(
+        self,
+        branch: Branch,
+        loss: Any,
+        options: OptionLeaves,
+        gradients: list[torch.Tensor | None],
+    ) -> tuple[Any, int]:
         """All values, or that the step was taken; or which guard does not hold."""
         try:
             if branch.fast.is_ready():
-                agree = partial(self.places.agree, options)
-                return _Taken(branch.fast.run(self.kept, options, loss, agree)), 0
+                agree = self.places.agree
+                result = branch.fast.run(self.kept, gradients, options, loss, agree)
+                return _Taken(result), 0
             inputs = [
                 self.places.read(each.place, loss, options)
                 for each in branch.program.inputs
@@ -239,7 +263,7 @@ class Replay:
         return types
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Taken:
     """A step that kernels took, and what the rule returns."""
 

@@ -87,6 +87,28 @@ def test_a_rule_that_goes_on_from_a_snapshot_takes_the_same_steps(name):
     assert all(map(torch.equal, weights, others))
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_rule_that_goes_back_to_its_snapshot_takes_the_same_steps_again(name):
+    generator = torch.Generator().manual_seed(1)
+    rule, weights, group = built(RULES[name], "recorded")
+    ends = []
+    with closing(rule):
+        stepped(rule, weights, generator, 4)
+        learned, after = rule.snapshot(), generator.get_state()
+        options = {key: group[key] for key in rule.options[0]}
+        values = [weight.detach().clone() for weight in weights]
+        for _ in range(2):
+            rule.restore(learned)
+            group.update(options)
+            for weight, value in zip(weights, values, strict=True):
+                weight.data.copy_(value)
+            generator.set_state(after)
+            stepped(rule, weights, generator, 3)
+            ends.append([weight.detach().clone() for weight in weights])
+
+    assert all(map(torch.equal, *ends))
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
 def test_a_rule_over_other_dtypes_steps_as_it_does_inline(dtype):
     ends = []

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.kernels.numbers import picked
+
 _pointer = torch.Tensor.data_ptr
 _Look = Callable[..., bool]
 _MOST_LOOKS = 8
@@ -13,34 +15,44 @@ _MOST_LOOKS = 8
 
 
 class Layout:
-    """The tensors that a step reads and writes, held against what they must be.
+    """Tensors that a step reads and writes, held against what they must be.
 
     None of them is held on to.
 
     Attributes:
+        places: of each of them in a table.
         pointers: of each of them, after `follow`.
+        moves: how often `follow` has met another pointer.
     """
 
-    def __init__(self, kinds: Sequence[tuple[torch.dtype, torch.Size]]) -> None:
+    def __init__(
+        self, places: Sequence[int], kinds: Sequence[tuple[torch.dtype, torch.Size]]
+    ) -> None:
         """Of tensors of these dtypes and shapes."""
-        self._kinds = kinds
+        self.places, self._kinds = places, kinds
+        self._pick = picked(places)
         self._look: _Look | None = None
         self._looks = 0
         self.pointers: list[int] = []
+        self.moves = 0
 
-    def follow(self, tensors: Sequence[Any]) -> bool:
-        """Whether kernels can work on these; their pointers are known then.
+    def follow(self, table: Sequence[Any]) -> bool:
+        """Whether kernels can work on its tensors; their pointers are known then.
 
         They cannot on what is not dense, not contiguous, not in the CPU's memory or not
         of the dtype and shape that it should be. Whoever holds a tensor can put other
-        memory, another shape or dtype into it: so each is looked at in every step.
+        memory, another shape or dtype into it: so each is looked at.
         """
+        tensors = self._pick(table)
         if self._look is None or not self._look(*tensors):
             if not all(map(_is_as, tensors, self._kinds)):
                 return False
             self._look = _look_of(tensors) if self._looks < _MOST_LOOKS else None
             self._looks += 1
-        self.pointers = list(map(_pointer, tensors))
+        pointers = list(map(_pointer, tensors))
+        if pointers != self.pointers:
+            self.pointers = pointers
+            self.moves += 1
         return True
 
 

@@ -67,8 +67,13 @@ class Numbers:
             for at, each in enumerate(plan.program.inputs)
             if isinstance(each.type, str)
         ]
+        inputs = plan.program.inputs
+        written = {each.place for each in plan.program.outputs}
+        # An option that the rule itself writes is another one in every step.
         self._options = [
-            at for at in self._places if plan.program.inputs[at].place[0] == "option"
+            at
+            for at in self._places
+            if inputs[at].place[0] == "option" and inputs[at].place not in written
         ]
         self._pick_options = picked(self._options)
         self._met: dict[tuple[int, ...], Work] = {}

@@ -40,7 +40,7 @@ class ReadyPass:
         places = [where(at) for at in self.buffers]
         self._order = picked(places)
         self._moves = not held.issuperset(places)
-        self._laid: list[int] | None = None
+        self._moved = -1
         self._numbers: Pick = picked([])
         leaves = len(one.chain.leaves)
         makes = {
@@ -66,14 +66,13 @@ class ReadyPass:
         )
         self._numbers = picked([at for row in rows for at in row])
 
-    def call(self, table: list[Any], pointers: list[int], laid: list[int]) -> bool:
+    def call(self, table: list[Any], pointers: list[int], moves: int) -> bool:
         """Do it.
 
         Args:
             table: numbers, and what it makes: that is put there.
             pointers: of each tensor of the table.
-            laid: those of tensors that were there; the very list of the last call
-                where none of them has moved.
+            moves: how often a tensor that was there has moved so far.
 
         Returns:
             Whether all that it wrote to parameters is finite.
@@ -81,8 +80,8 @@ class ReadyPass:
         for value, dtype, shape in self._makes:
             table[value] = made = torch.empty(shape, dtype=dtype)
             pointers[value] = made.data_ptr()
-        if self._moves or self._laid is not laid:
+        if self._moves or self._moved != moves:
             self._bound.point(self._order(pointers))
-            self._laid = laid
+            self._moved = moves
         self._bound.count_with(self._numbers(table))
         return self._bound.call()

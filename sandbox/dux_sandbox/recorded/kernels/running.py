@@ -10,18 +10,15 @@ from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.layout import Layout
 from dux_sandbox.recorded.kernels.library import Library
 from dux_sandbox.recorded.kernels.numbers import Numbers, Pick, Work, picked
-from dux_sandbox.recorded.kernels.passes import Kind, ReadyPass
+from dux_sandbox.recorded.kernels.passes import ReadyPass
 from dux_sandbox.recorded.kernels.planning import Plan
+from dux_sandbox.recorded.kernels.table import Table
 from dux_sandbox.recorded.lifetimes import last_uses
-from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
 
 
 class FusedProgram:
-    """The step of one program on tensors in the CPU's memory.
-
-    A table has all values by their numbers, then the outputs that are in no input's
-    place, then copies of what one strand writes and another one reads.
+    """The step of one program on tensors in the CPU's memory; see `Table`.
 
     Attributes:
         finite: whether all that the last step wrote to parameters was finite.
@@ -37,23 +34,19 @@ class FusedProgram:
         self._work: Work | None = None
         self._give: Pick = picked([])
         program, values = plan.program, plan.program.values
-        self._where: dict[int, int] = {}
-        self._made: list[tuple[int, TensorType]] = []
-        self._place_outputs()
+        self._table = table = Table(plan)
+        self._where, self._made = table.where, table.made
         self.replaced = [
             index
             for index in range(len(program.outputs))
             if self._where.get(values + index, values) >= values
         ]
-        self._at = [
-            at
-            for at, each in enumerate(program.inputs)
-            if isinstance(each.type, TensorType)
-        ]
-        self._at += range(values, values + len(self._made))
-        self._tensors = picked(self._at)
-        self._layout = Layout([self._kind(at) for at in self._at])
-        self._laid: list[int] | None = None
+        self._kept, self._loose = (
+            Layout(places, [table.kind(at) for at in places])
+            for places in (table.kept, table.loose)
+        )
+        self._stamp: int | None = None
+        self._moves = -1
         self._pointers = [0] * (values + len(self._made) + len(plan.cloned))
         self._passes = self._made_ready(libraries)
         self._guards = [
@@ -64,6 +57,7 @@ class FusedProgram:
             for stage in plan.stages
         ]
         self._done_with = self._last_uses()
+        self._wanted: Sequence[int] = range(len(program.outputs))
         self._written = picked(
             [
                 self._where[values + index]
@@ -78,30 +72,6 @@ class FusedProgram:
             for value in stage.plain
         )
 
-    def _place_outputs(self) -> None:
-        """Where in the table each output is that is a tensor."""
-        plan, program = self._plan, self._program
-        places = {each.place: at for at, each in enumerate(program.inputs)}
-        for index, output in enumerate(program.outputs):
-            kind, at = plan.types[output.value], places.get(output.place)
-            if not isinstance(kind, TensorType):
-                continue
-            if at is not None and plan.types[at] == kind:
-                self._where[program.values + index] = at
-            else:
-                made = program.values + len(self._made)
-                self._where[program.values + index] = made
-                self._made.append((index, kind))
-
-    def _kind(self, at: int) -> Kind:
-        values = self._program.values
-        if at >= values:
-            index, _ = self._made[at - values]
-            at = self._program.outputs[index].value
-        kind = self._plan.types[at]
-        assert isinstance(kind, TensorType)
-        return DTYPES[kind.dtype], torch.Size(kind.shape)
-
     def _made_ready(self, libraries: Mapping[Chain, Library]) -> list[list[ReadyPass]]:
         plan, ready = self._plan, []
         copies = self._program.values + len(self._made)
@@ -115,8 +85,8 @@ class FusedProgram:
                         one,
                         libraries[one.chain],
                         lambda at, where=where: where.get(at, at),  # type: ignore[misc]
-                        frozenset(self._at),
-                        self._kind,
+                        frozenset([*self._table.kept, *self._table.loose]),
+                        self._table.kind,
                     )
                     for one in stage.passes
                 ]
@@ -143,11 +113,16 @@ class FusedProgram:
                     ends[stage].append(value)
         return ends
 
+    def give(self, outputs: Sequence[int]) -> None:
+        """Return these outputs alone from `run`, by their indices; else it is all."""
+        self._wanted, self._work = outputs, None
+
     def run(
         self,
         inputs: Sequence[Any],
         targets: Sequence[Any] = (),
         before: Callable[[list[Any]], None] | None = None,
+        stamp: int | None = None,
     ) -> list[Any]:
         """Take the step: all writes, or, where it raises, none.
 
@@ -159,10 +134,13 @@ class FusedProgram:
             before: called when all guards hold and nothing is written yet, with what
                 will be returned; tensors hold what they held, or nothing. What it
                 raises comes out.
+            stamp: equal to that of the last call only where the tensors that the rule
+                keeps are the very same, and nobody else has them: these are not looked
+                at then. None: they are.
 
         Returns:
-            For each output, what its place holds now: a tensor or a number; and last
-            what the step returns.
+            For each output that is wanted, what its place holds now: a tensor or a
+            number; and last what the step returns.
 
         Raises:
             GuardFailed: a guard does not hold.
@@ -178,7 +156,7 @@ class FusedProgram:
         try:
             table = self._numbers.table(inputs, work)
             table += made
-            lies_well = self._layout.follow(self._tensors(table))
+            lies_well = self._follow(table, stamp)
             if lies_well and self._calls_torch and torch.is_grad_enabled():
                 with torch.no_grad():
                     self._take(table, before)
@@ -203,10 +181,12 @@ class FusedProgram:
         """All stages; only the last one's passes write to what was there."""
         plan, work = self._plan, self._work
         assert work is not None
-        if self._layout.pointers is not self._laid:
-            self._laid = self._layout.pointers
-            for at, pointer in zip(self._at, self._laid, strict=True):
-                self._pointers[at] = pointer
+        moves = self._kept.moves + self._loose.moves
+        if moves != self._moves:
+            self._moves = moves
+            for layout in (self._kept, self._loose):
+                for at, pointer in zip(layout.places, layout.pointers, strict=True):
+                    self._pointers[at] = pointer
         end = len(plan.stages) - 1
         self.finite = True
         for stage, calls in enumerate(work.calls):
@@ -232,10 +212,18 @@ class FusedProgram:
             table[self._where[self._program.values + index]].copy_(copied)
         self._pass_all(end, table)
 
+    def _follow(self, table: list[Any], stamp: int | None) -> bool:
+        """Whether kernels can work on these tensors, whose pointers are known then."""
+        if stamp is None or stamp != self._stamp:
+            self._stamp = None
+            if not self._kept.follow(table):
+                return False
+            self._stamp = stamp
+        return self._loose.follow(table)
+
     def _pass_all(self, stage: int, table: list[Any]) -> None:
-        assert self._laid is not None
         for one in self._passes[stage]:
-            self.finite &= one.call(table, self._pointers, self._laid)
+            self.finite &= one.call(table, self._pointers, self._moves)
         for value in self._done_with[stage]:
             table[value] = None
 
@@ -247,8 +235,8 @@ class FusedProgram:
                 one.share(work.same)
             values, program = self._program.values, self._program
             given = [
-                self._where.get(values + index, work.same[output.value])
-                for index, output in enumerate(program.outputs)
+                self._where.get(values + at, work.same[program.outputs[at].value])
+                for at in self._wanted
             ]
             given += [] if program.result is None else [work.same[program.result]]
             self._give = picked(given)
@@ -273,7 +261,7 @@ class FusedProgram:
         result = self._program.result
         returned = None if result is None else values[result]
         if before is not None:
-            before([*made, returned])
+            before([*(made[at] for at in self._wanted), returned])
         self.finite = True
         with torch.no_grad():
             for index, output in enumerate(self._program.outputs):
@@ -287,4 +275,4 @@ class FusedProgram:
                     if output.place[0] == "parameter":
                         self.finite &= bool(torch.isfinite(target).all())
                     made[index] = target
-        return [*made, returned]
+        return [*(made[at] for at in self._wanted), returned]
