@@ -1,82 +1,33 @@
 """The pages in a real browser; skipped where there is none."""
 
-import json
-import os
 import re
-import shutil
 from importlib import resources
 
 import pytest
 
 from dux_agent.report.page import write_report
+from tests.browsing import (
+    browsing,
+    console,
+    find,
+    needs_browser,
+    requests,
+    show,
+    width,
+)
 from tests.run_folders import Writer, fenced, source, usual
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    None,
-)
-DRIVER = shutil.which("chromedriver")
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER),
-    reason="chromium and its chromedriver are not installed (.ci/run installs them)",
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
 def browser():
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in (
-        "--headless=new",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--window-size=1200,900",
-    ):
-        options.add_argument(argument)
-    if os.geteuid() == 0:
-        options.add_argument("--no-sandbox")  # it refuses to run as root otherwise
-    options.set_capability(
-        "goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"}
-    )
-    service = webdriver.ChromeService(DRIVER)
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
+    with browsing() as driver:
+        yield driver
 
 
-def show(browser, page):
-    browser.get_log("browser")
-    browser.get_log("performance")
-    browser.get(page.as_uri())
-
-
-def console(browser):
-    return [entry["message"] for entry in browser.get_log("browser")]
-
-
-def requests(browser):
-    messages = [
-        json.loads(entry["message"])["message"]
-        for entry in browser.get_log("performance")
-    ]
-    return [
-        each["params"]["request"]["url"]
-        for each in messages
-        if each["method"] == "Network.requestWillBeSent"
-    ]
-
-
-def width(browser, pixels, *, dark=False):
-    metrics = {"width": pixels, "height": 900, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-
-
-def find(browser, selector):
-    return browser.find_elements("css selector", selector)
+def show_file(browser, page):
+    show(browser, page.as_uri())
 
 
 def test_the_page_has_no_errors_asks_for_nothing_and_shows_every_decision(
@@ -84,7 +35,7 @@ def test_the_page_has_no_errors_asks_for_nothing_and_shows_every_decision(
 ):
     page = write_report([usual(tmp_path / "run")])
 
-    show(browser, page)
+    show_file(browser, page)
 
     assert [] == console(browser)
     assert {page.as_uri()} == {url for url in requests(browser) if url != "data:,"}
@@ -92,7 +43,7 @@ def test_the_page_has_no_errors_asks_for_nothing_and_shows_every_decision(
 
 
 def test_a_click_on_a_decision_shows_its_diff(browser, tmp_path):
-    show(browser, write_report([usual(tmp_path / "run")]))
+    show_file(browser, write_report([usual(tmp_path / "run")]))
     decision = find(browser, '[data-decision="2"]')[0]
     diff = decision.find_element("css selector", ".diff")
     before = diff.is_displayed()
@@ -106,7 +57,7 @@ def test_a_click_on_a_decision_shows_its_diff(browser, tmp_path):
 
 
 def test_the_keyboard_opens_a_decision_too(browser, tmp_path):
-    show(browser, write_report([usual(tmp_path / "run")]))
+    show_file(browser, write_report([usual(tmp_path / "run")]))
     summary = find(browser, '[data-decision="1"] > summary')[0]
     browser.execute_script("arguments[0].focus()", summary)
 
@@ -118,7 +69,7 @@ def test_the_keyboard_opens_a_decision_too(browser, tmp_path):
 def test_the_timeline_and_the_chart_lead_to_the_decision(browser, tmp_path):
     page = write_report([usual(tmp_path / "run")])
     for selector in (".timeline a[href='#decision-2']", ".wide a.badge[href$='n-2']"):
-        show(browser, page)
+        show_file(browser, page)
         width(browser, 1200)
 
         browser.execute_script(
@@ -134,7 +85,7 @@ def test_the_timeline_and_the_chart_lead_to_the_decision(browser, tmp_path):
 def test_nothing_is_wider_than_a_phone(browser, tmp_path, dark):
     paths = [usual(tmp_path / f"run-{seed}", seed=seed) for seed in (0, 1)]
     for page in (write_report(paths[:1]), write_report(paths)):
-        show(browser, page)
+        show_file(browser, page)
         width(browser, 390, dark=dark)
         browser.execute_script(
             "document.querySelectorAll('details').forEach(each => each.open = true)"
@@ -154,7 +105,7 @@ def test_hostile_texts_run_nothing(browser, tmp_path):
         run.event("reply", 1, 3, content=payload + fenced(source(1) + "# " + payload))
         run.event("apply", 1, 3, digest=payload, verdict=payload, reason=payload)
 
-    show(browser, write_report([run.path]))
+    show_file(browser, write_report([run.path]))
 
     assert payload in browser.title
     assert [] == console(browser)  # a script that the policy stops is an error there
