@@ -19,6 +19,7 @@ from dux_agent.cli.report import report
 from dux_agent.cli.run import run
 from dux_agent.cli.trace import trace
 from dux_agent.cli.tune import tune
+from dux_agent.cli.watch import watch
 from dux_agent.cli.zoo import zoo
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ _EXAMPLES = (
     (trace, "trace runs/digits-20261101T120000Z-0"),
     (replay, "replay runs/digits-20261101T120000Z-0"),
     (report, "report runs/digits-0 --price-in 2.5 --price-out 10"),
+    (watch, "watch runs/digits-0"),
     (export, "export runs/digits-0 --schedule -o schedule.py"),
     (mcp, "mcp --root ."),
     (models, "models ollama:qwen3 --lm-option temperature=0.7"),

@@ -7,6 +7,16 @@ import typer
 
 from dux_agent.cli.one_line import one_line_errors
 
+PriceIn = Annotated[
+    float | None,
+    typer.Option(help="Dollars per million tokens that the model is sent."),
+]
+PriceOut = Annotated[
+    float | None,
+    typer.Option(help="Dollars per million tokens that the model answers."),
+]
+"""The options of every command that tells of money."""
+
 
 def report(
     folders: Annotated[
@@ -21,14 +31,8 @@ def report(
             show_default="DIR/report.html; comparison.html beside the first of several",
         ),
     ] = None,
-    price_in: Annotated[
-        float | None,
-        typer.Option(help="Dollars per million tokens that the model is sent."),
-    ] = None,
-    price_out: Annotated[
-        float | None,
-        typer.Option(help="Dollars per million tokens that the model answers."),
-    ] = None,
+    price_in: PriceIn = None,
+    price_out: PriceOut = None,
 ) -> None:
     """Write one self-contained HTML page of a run, or one that compares several."""
     with one_line_errors():

@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -88,52 +88,81 @@ def write_report(
 
 def render_run(run: RunHistory, prices: Prices) -> str:
     """The page of one run, HTML; under `MOST_BYTES` where shorter texts make it so."""
-    text = ""
-    for most in _LIMITS:
-        text = _render("run.html.j2", run_view(run, prices, most))
-        if len(text.encode()) <= MOST_BYTES:
-            break
-    return text
+    return render_bounded("run.html.j2", lambda most: run_view(run, prices, most))
 
 
-def render_study(told: StudyTold) -> str:
+def render_study(told: StudyTold, *, live: bool = False) -> str:
     """The page of a study, HTML; bounded as that of a run is."""
+    return render_bounded(
+        "study.html.j2", lambda most: study_view(told, most), live=live
+    )
+
+
+def render_bounded(
+    template: str, view: Callable[[int], Mapping[str, Any]], *, live: bool = False
+) -> str:
+    """A page, HTML; under `MOST_BYTES` where shorter texts make it so.
+
+    Args:
+        template: its name.
+        view: its values, where so many characters of each text are shown.
+        live: it is served, and stays current.
+    """
     text = ""
     for most in _LIMITS:
-        text = _render("study.html.j2", study_view(told, most))
-        if len(text.encode()) <= MOST_BYTES:
+        text = render(template, view(most), live=live)
+        if len(text.encode("utf-8", "replace")) <= MOST_BYTES:
             break
     return text
 
 
 def render_comparison(runs: Sequence[RunHistory], prices: Prices) -> str:
     """The page that compares several runs, HTML."""
-    return _render("comparison.html.j2", comparison_view(runs, prices))
+    return render("comparison.html.j2", comparison_view(runs, prices))
 
 
 def render_studies(studies: Sequence[StudyTold], prices: Prices) -> str:
     """The page that compares several studies, HTML."""
-    return _render("studies.html.j2", studies_view(studies, prices))
+    return render("studies.html.j2", studies_view(studies, prices))
 
 
 def render_methods(page: Mapping[str, Any]) -> str:
     """The page that compares methods of tuning, HTML."""
-    return _render("methods.html.j2", page)
+    return render("methods.html.j2", page)
 
 
-def _render(template: str, page: Mapping[str, Any]) -> str:
-    style, script = _asset("page.css"), _asset("page.js")
+def render(template: str, page: Mapping[str, Any], *, live: bool = False) -> str:
+    """A page of these values, HTML; a `live` one is served, and stays current."""
     return (
         _environment()
         .get_template(template)
         .render(
             page=page,
-            style=Markup(style),
-            style_hash=_hash(style),
-            script=Markup(script),
-            script_hash=_hash(script),
+            live=live,
+            policy=Markup(policy(live=live)),
+            style=Markup(_asset("page.css")),
+            scripts=[Markup(_asset(name)) for name in _scripts(live)],
         )
     )
+
+
+def policy(*, live: bool = False) -> str:
+    """The content security policy of a page: no request, and only our own scripts.
+
+    Args:
+        live: it may ask for itself anew.
+    """
+    scripts = " ".join(f"'{_hash(_asset(name))}'" for name in _scripts(live))
+    asks = "connect-src 'self'; " if live else ""
+    return (
+        f"default-src 'none'; style-src '{_hash(_asset('page.css'))}'; "
+        f"script-src {scripts}; {asks}img-src data:; base-uri 'none'; "
+        f"form-action 'none'"
+    )
+
+
+def _scripts(live: bool) -> tuple[str, ...]:
+    return ("page.js", "live.js") if live else ("page.js",)
 
 
 @lru_cache(maxsize=1)
@@ -157,6 +186,7 @@ def _finalized(value: Any) -> Any:
     return value
 
 
+@lru_cache
 def _asset(name: str) -> str:
     source = resources.files("dux_agent.report") / "templates" / name
     return source.read_text(encoding="utf-8")

@@ -1,5 +1,6 @@
 """What the page says of a whole run: a `RunHistory` made into plain values."""
 
+from collections.abc import Container
 from typing import Any
 
 from dux_agent.formatting import (
@@ -30,13 +31,16 @@ _LEGEND = {
 _MOST_ROWS = 200
 
 
-def run_view(run: RunHistory, prices: Prices, most: int) -> View:
+def run_view(
+    run: RunHistory, prices: Prices, most: int, whole: Container[int] | None = None
+) -> View:
     """The values that `templates/run.html.j2` writes down.
 
     Args:
         run: what happened.
         prices: of the language model.
         most: characters of each text that are shown.
+        whole: numbers of the decisions that are told of one by one; None: of all.
     """
     told = Told(most)
     charts = loss_charts(run)
@@ -65,7 +69,9 @@ def run_view(run: RunHistory, prices: Prices, most: int) -> View:
         ],
         "timeline": _timeline(run),
         "decisions": [
-            view_of(decision, run, prices, told) for decision in run.decisions
+            view_of(decision, run, prices, told)
+            for decision in run.decisions
+            if whole is None or decision.number in whole
         ],
         "source_line": _versions(run),
         "rule": (

@@ -27,7 +27,7 @@ def lock(handle: int, folder: Path) -> None:
         RunFolderUnusable: another process has it.
     """
     until = time.monotonic() + _PATIENCE_SECONDS
-    while not _taken(handle):
+    while not take(handle):
         if time.monotonic() > until:
             raise RunFolderUnusable(
                 f"the run in {folder} is still being written by another process; one "
@@ -40,12 +40,13 @@ def is_locked(trace: Path) -> bool:
     """Whether a process writes this trace now; False where nobody can tell."""
     try:
         with open_own(trace) as opened:
-            return not _taken(opened.fileno())
+            return not take(opened.fileno())
     except OSError:
         return False
 
 
-def _taken(handle: int) -> bool:
+def take(handle: int) -> bool:
+    """Whether the lock of an open file could be had, or there are no locks here."""
     if sys.platform == "win32":
         return True  # a lock keeps readers out, too, there
     try:

@@ -18,18 +18,22 @@
   window.addEventListener("hashchange", function () { reveal(location.hash); });
   reveal(location.hash);
 
-  var cards = document.querySelectorAll("details.decision");
-  var button = document.getElementById("open-all");
   function all(open) {
-    cards.forEach(function (card) { card.open = open; });
+    document.querySelectorAll("details.decision").forEach(function (card) { card.open = open; });
   }
-  if (button) {
-    button.hidden = false;
-    button.addEventListener("click", function () {
-      var open = button.textContent === "Open all";
-      all(open);
-      button.textContent = open ? "Close all" : "Open all";
-    });
+  function offer() {
+    var button = document.getElementById("open-all");
+    if (button) button.hidden = false;
   }
+  document.addEventListener("click", function (event) {
+    var button = event.target.closest("#open-all");
+    if (!button) return;
+    var open = button.textContent === "Open all";
+    all(open);
+    button.textContent = open ? "Close all" : "Open all";
+  });
+  // Of a live page: what came may hold the button.
+  document.addEventListener("dux-shown", offer);
+  offer();
   window.addEventListener("beforeprint", function () { all(true); });
 })();

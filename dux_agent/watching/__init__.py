@@ -1,0 +1,1 @@
+"""A run while it goes on, as a page on the loopback: `dux watch`."""
