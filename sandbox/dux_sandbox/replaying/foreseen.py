@@ -10,8 +10,8 @@ from dux_sandbox.recorded.program import Program
 from dux_sandbox.replaying.bounds import bounds_for
 from dux_sandbox.replaying.child import RecordingProcess
 from dux_sandbox.replaying.hindrance import FAULTS, in_the_way
-from dux_sandbox.replaying.proof import copies
 from dux_sandbox.replaying.replay import Replay
+from dux_sandbox.replaying.samples import copies
 from dux_sandbox.running_rule import ParamGroups, parameters_of
 
 _STEPS = 3

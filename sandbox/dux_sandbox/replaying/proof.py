@@ -14,13 +14,11 @@ from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.child import RecordingProcess
 from dux_sandbox.replaying.kept import KeptTree
 from dux_sandbox.replaying.replay import Replay
+from dux_sandbox.replaying.samples import chosen, copies, smaller
 from dux_sandbox.running_rule import ParamGroups, parameters_of
 
 # A rule's first step, the one after it, large gradients, and one that is missing.
 _SCALES = (0.1, 1.0, 10.0, 0.1)
-# All weights where they are this many at most; else two of each shape.
-_FEW_WEIGHTS = 1 << 22
-_ALIKE = 2
 # Of the largest weight; eigenvectors and sums hang on the order of additions.
 _TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
 _HALF = 3e-2
@@ -38,7 +36,8 @@ def prove(
 ) -> None:
     """Take some steps recorded and isolated, and compare weights and what is kept.
 
-    Once for each source and set of shapes; the weights are copies on the CPU.
+    Once for each source and set of shapes; the weights are copies on the CPU, of large
+    ones corners, where the rule's first step on those is the same operations.
 
     Raises:
         Unrecordable: they differ, and where.
@@ -55,9 +54,11 @@ def prove(
     if key in _proven:
         return
     kept = chosen(groups)
-    whole = sum(map(len, (each["params"] for each in kept))) == len(
-        parameters_of(groups)
-    )
+    few = smaller(kept)
+    whole = len(parameters_of(kept)) == len(parameters_of(groups)) and few is kept
+    if few is not kept:
+        first = [_first_step(source, each, bounds, limits) for each in (kept, few)]
+        kept = few if first[0] == first[1] else kept
     ours, theirs = copies(kept), copies(kept)
     if not whole:
         process = RecordingProcess(source, ours, limits=limits, seed=seed)
@@ -78,6 +79,29 @@ def prove(
     _proven[key] = None
     while len(_proven) > _MOST_PROVEN:
         del _proven[next(iter(_proven))]
+
+
+def _first_step(
+    source: str, groups: ParamGroups, bounds: Bounds, limits: Limits
+) -> Any:
+    """What a rule does in its first step, but for shapes and constants.
+
+    Raises:
+        Unrecordable, ProgramRefused, RuleFailed: it does nothing that can be recorded.
+    """
+    process = RecordingProcess(source, groups, limits=limits)
+    try:
+        parameters = parameters_of(groups)
+        replay = Replay(parameters, process, bounds)
+        replay.build(process.program)
+        present = [each.requires_grad for each in parameters]
+        closure = "float32" if process.requires_closure else None
+        program = replay.foresee(present, closure).program
+    finally:
+        process.close()
+    done = [(each.name, each.arguments) for each in program.operations]
+    asked = [(each.value, each.expected) for each in program.guards]
+    return done, asked, [each.place for each in program.inputs], program.outputs
 
 
 def _compare(
@@ -151,33 +175,3 @@ def _require_near(one: torch.Tensor, other: torch.Tensor, what: str, step: int) 
             f"{step + 1} steps, of {size:.3g}",
             None,
         )
-
-
-def chosen(groups: ParamGroups) -> ParamGroups:
-    """All parameters where they are small; else two of each shape in each group."""
-    if sum(each.numel() for each in parameters_of(groups)) <= _FEW_WEIGHTS:
-        return [{"params": list(group["params"])} for group in groups]
-    made: ParamGroups = []
-    for group in groups:
-        seen: dict[Any, int] = {}
-        params = []
-        for each in group["params"]:
-            shape = (each.dtype, each.shape, each.stride(), each.requires_grad)
-            seen[shape] = seen.get(shape, 0) + 1
-            if seen[shape] <= _ALIKE:
-                params.append(each)
-        made.append({"params": params})
-    return made
-
-
-def copies(groups: ParamGroups) -> ParamGroups:
-    """The same weights once more, on the CPU, with the same strides."""
-    return [
-        {
-            "params": [
-                torch.nn.Parameter(each.detach().cpu().clone(), each.requires_grad)
-                for each in group["params"]
-            ]
-        }
-        for group in groups
-    ]
