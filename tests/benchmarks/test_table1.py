@@ -17,8 +17,8 @@ from dux_agent.benchmarks.table1.named_rows import ABLATIONS, TABLE1, rows_of
 from dux_agent.benchmarks.table1.named_tasks import tasks_of
 from dux_agent.benchmarks.table1.plain_rows import hidden_matrices, of_zoo
 from dux_agent.benchmarks.table1.row import Asked
-from dux_agent.benchmarks.table1.table import make_table
-from dux_agent.benchmarks.table1.table_page import write_table
+from dux_agent.benchmarks.table1.table import Entry, Table, make_table
+from dux_agent.benchmarks.table1.table_page import page_of, write_table
 from dux_agent.benchmarks.table1.table_text import as_text
 from dux_agent.cli import app
 from dux_agent.errors import BadArgument, DuxError
@@ -198,6 +198,27 @@ def test_what_is_kept_is_read_and_the_page_says_everything(tmp_path, monkeypatch
     assert "noise" in text or "better" in text or "worse" in text
     assert "<svg" in page
     assert json.loads((tmp_path / "figures.json").read_text())["suite"] == TABLE1
+
+
+def test_a_page_of_a_whole_family_plots_some_and_tells_of_all():
+    course = Course((2.0, 1.0), (2.0, 1.0), (2.0, 1.0), gradients=2, seconds=0.1)
+    names = [f"task {at}" for at in range(30)]
+    found = Table(
+        suite=TABLE1,
+        titles={"control": "control: the base alone", "adamw": "AdamW 1e-3"},
+        seeds=dict.fromkeys(names, (0, 1)),
+        entries={
+            name: dict.fromkeys(("control", "adamw"), Entry("", (course, course)))
+            for name in names
+        },
+        versions={},
+    )
+
+    page, text = page_of(found), as_text(found)
+
+    assert 2 * 12 == page.count('<svg class="chart')
+    assert [] == [name for name in names if f"## {name}\n" not in text]
+    assert "seeds 0, 1 of 30 tasks" in text
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from dux_agent.report.page import render_methods
 
 _SHOWN = ("onecycle", "schedule-free", "muon", "soap", "tpe", "recipe", "offline", "lm")
 """Rows with a line in a plot; more could not be told apart."""
+_PLOTTED = 12  # tasks: those of a whole family would make a page of megabytes
 _SIZES = (Size(880, 320, right=14, top=20), Size(360, 280, left=40, right=14, top=20))
 
 
@@ -34,8 +36,14 @@ def write_table(found: Table, folder: Path) -> Path:
     Raises:
         DuxError: the folder cannot be written.
     """
-    page = render_methods(_view(found))
-    return write_all(folder, page=page, text=as_text(found), figures=found.as_json())
+    return write_all(
+        folder, page=page_of(found), text=as_text(found), figures=found.as_json()
+    )
+
+
+def page_of(found: Table) -> str:
+    """The page, HTML."""
+    return render_methods(_view(found))
 
 
 def _view(found: Table) -> dict[str, Any]:
@@ -51,10 +59,11 @@ def _view(found: Table) -> dict[str, Any]:
         "summary": summary(found),
         "scripted": "",
         "legend": [(style, found.titles[row]) for row, style in styles.items()],
-        "plots": "Test loss by epoch, mean and one standard deviation over seeds",
+        "plots": "Test loss by epoch, mean and one standard deviation over seeds"
+        + f" (the first {_PLOTTED} tasks)" * (len(found.entries) > _PLOTTED),
         "courses": [
             {"label": task, "charts": _drawn(held, styles)}
-            for task, held in found.entries.items()
+            for task, held in islice(found.entries.items(), _PLOTTED)
         ],
         "ranking": "Over all tasks",
         "tables": [

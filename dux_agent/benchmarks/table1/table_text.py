@@ -13,17 +13,20 @@ from dux_agent.report.comparison import spread_of
 
 OVERALL = ("row", "geometric mean of ratios to the control", "tasks", "trainings")
 _BESIDE = ("offline", "lm")
+_NAMED = 6  # tasks, where there are not more
 Lines = list[tuple[str, list[str]]]
 
 
 def summary(found: Table) -> str:
     """What the figures are, and what they hang on."""
     told = ", ".join(f"{name} {said}" for name, said in found.versions.items())
-    several = {seeds for seeds in found.seeds.values()}
+    several: dict[tuple[int, ...], list[str]] = {}
+    for task, own in found.seeds.items():
+        several.setdefault(own, []).append(task)
     seeds = "; ".join(
-        f"seeds {', '.join(map(str, each))} of "
-        + ", ".join(task for task, own in found.seeds.items() if own == each)
-        for each in sorted(several)
+        f"seeds {', '.join(map(str, own))} of "
+        + (", ".join(named) if len(named) <= _NAMED else f"{len(named)} tasks")
+        for own, named in several.items()
     )
     return (
         f"Final test losses, of the weights of the last step, torch on one thread; "
