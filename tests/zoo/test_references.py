@@ -151,3 +151,19 @@ def test_every_optimizer_has_something_to_be_compared_with():
     compared = {*TORCH, *OTHERS, *STEPS, "entropy_sgd"}
 
     assert compared == set(entries())
+
+
+def test_the_basis_of_soap_is_found_where_single_precision_finds_none(monkeypatch):
+    # As of the gradients of an embedding most of whose rows were not read.
+    found = torch.linalg.eigh
+
+    def strict(matrix):
+        if matrix.dtype != torch.float64:
+            raise torch.linalg.LinAlgError("failed to converge")
+        return found(matrix)
+
+    monkeypatch.setattr(torch.linalg, "eigh", strict)
+
+    moved = weights_after(3, unguarded(entry("soap").source), MATRICES)
+
+    assert all(bool(torch.isfinite(each).all()) for each in moved)

@@ -25,8 +25,12 @@ def widened(matrix):
 
 
 def eigenvectors(matrix):
-    """Of a symmetric matrix, those of the largest eigenvalues first."""
-    return torch.linalg.eigh(widened(matrix))[1].flip(1).to(matrix.dtype)
+    """Of a symmetric matrix, those of the largest eigenvalues first.
+
+    In double precision: with rows that got no gradient, as most of an embedding's do,
+    it does not converge in a single one.
+    """
+    return torch.linalg.eigh(matrix.double())[1].flip(1).to(matrix.dtype)
 
 
 def turn(matrix, basis):
