@@ -7,7 +7,10 @@ import typer
 
 _JUDGE = "judge"
 TABLES = ("table1", "ablations", _JUDGE)
-_JUDGED = "digits,sine,train,validation"
+_JUDGED = (
+    "digits,sine,conv-net@sgd,autoencoder@adam,deep-tanh@sgd,logistic@adam,"
+    "badly-scaled@adam,embedding-bag@sgd,char-gpt@adam,adding@adam"
+)
 
 
 def make(

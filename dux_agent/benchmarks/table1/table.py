@@ -48,7 +48,7 @@ class Entry:
     @property
     def chosen(self) -> str:
         """What was chosen, in words."""
-        return self.way or ", ".join(each.chosen for each in self.courses)
+        return self.way or ", ".join(filter(None, (c.chosen for c in self.courses)))
 
 
 @dataclass(frozen=True)
