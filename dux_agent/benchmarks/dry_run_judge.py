@@ -21,13 +21,13 @@ from torch import nn
 
 from dux_agent import tasks
 from dux_agent.benchmarks.code_digest import code_digest
-from dux_agent.benchmarks.intervals import half_interval
 from dux_agent.benchmarks.kept_rows import KeptRows
 from dux_agent.benchmarks.paired import geometric_mean
 from dux_agent.benchmarks.table1.course import Training
 from dux_agent.benchmarks.table1.plain_rows import recipe
 from dux_agent.runs.training import torch_threads
 from dux_agent.tasks.protocol import Task
+from dux_graphs.intervals import half_interval
 from dux_sandbox.random_state import seed_all
 
 HORIZONS = (5, 10, 20, 50)

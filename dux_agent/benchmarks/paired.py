@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dux_agent.benchmarks.intervals import half_interval, probability
+from dux_graphs.intervals import half_interval, probability
 
 MATTERS = 0.02
 """A difference below this share of the control's loss is none."""

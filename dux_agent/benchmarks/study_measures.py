@@ -5,8 +5,8 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dux_agent.benchmarks.intervals import half_interval
 from dux_agent.tuning_tasks.measures import RANDOM, Errors, compared
+from dux_graphs.intervals import half_interval
 
 Found = Mapping[str, Mapping[str, list[Errors]]]
 """Method -> task -> the errors of each seed."""

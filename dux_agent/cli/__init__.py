@@ -10,6 +10,7 @@ import typer
 from dux_agent.cli.bench import bench
 from dux_agent.cli.check import check
 from dux_agent.cli.doctor import doctor
+from dux_agent.cli.evolve import evolve
 from dux_agent.cli.export import export
 from dux_agent.cli.fuzz import fuzz
 from dux_agent.cli.mcp import mcp
@@ -35,6 +36,7 @@ app = typer.Typer(
 _EXAMPLES = (
     (run, "run digits --lm offline --control --seed 1"),
     (tune, "tune svm:digits --budget 10 --control"),
+    (evolve, "evolve family --budget 200"),
     (check, "check my_optimizer.py --json"),
     (fuzz, "fuzz my_optimizer.py --examples 100"),
     (trace, "trace runs/digits-20261101T120000Z-0"),

@@ -174,6 +174,7 @@ def tune(
         from dux_agent import arguments
         from dux_agent.runs.written import model_options
         from dux_agent.terminal.study_text import print_study, trial_line
+        from dux_agent.tuning.plan import bytes_of
         from dux_agent.tuning.study import Study, Trial
 
         arguments.check_seconds("--lm-timeout", lm_timeout)
@@ -200,7 +201,7 @@ def tune(
                 free=free,
                 budget=(5 if code else 10) if budget is None else budget,
                 trial_seconds=seconds if trial_seconds is None else trial_seconds,
-                trial_bytes=_bytes(most if trial_memory is None else trial_memory),
+                trial_bytes=bytes_of(most if trial_memory is None else trial_memory),
                 **{name: given[name] for name in _AS_GIVEN},
             )
         print_study(Console(), study)
@@ -215,18 +216,6 @@ def _is_free(space: str) -> bool:
             f"--space is {space!r}; given or free was wanted; pick one of them."
         )
     return space == "free"
-
-
-def _bytes(memory: float | None) -> int | None:
-    """Of a number of GiB."""
-    if memory is None:
-        return None
-    if not 0 < memory < 2**30:
-        raise BadArgument(
-            f"--trial-memory is {memory}; a number of GiB above 0 was wanted; pass for "
-            f"instance --trial-memory 2."
-        )
-    return max(1, int(memory * 2**30))
 
 
 def _defaults(found: Any, space: Any) -> Any:

@@ -89,7 +89,7 @@ def evaluate(
         if most_bytes is not None:
             import resource  # not on every system, and only here needed
 
-            most = _address_space() + most_bytes
+            most = address_space() + most_bytes
             resource.setrlimit(resource.RLIMIT_AS, (most, most))
         outcome = _called(objective, dict(config), began)
         try:
@@ -164,7 +164,7 @@ def _unpacked(heard: bytes, began: float) -> Outcome:
         outcome = pickle.loads(heard)
         assert isinstance(outcome, Outcome)
     except Exception as error:  # whatever a report's classes raise
-        told = f"its report cannot be read here: {_said(error)}"
+        told = f"its report cannot be read here: {said(error)}"
         return Outcome(None, error=told, seconds=_since(began))
     return outcome
 
@@ -176,10 +176,10 @@ def _called(objective: Objective, config: dict[str, Any], began: float) -> Outco
         raise
     # Whatever the objective raises costs an evaluation, and the study goes on.
     except BaseException as error:
-        return Outcome(None, error=_said(error), seconds=_since(began))
+        return Outcome(None, error=said(error), seconds=_since(began))
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
     """An error in one line."""
     kind = type(error).__name__
     try:
@@ -216,7 +216,7 @@ def _since(began: float) -> float:
     return time.monotonic() - began
 
 
-def _address_space() -> int:
+def address_space() -> int:
     """Bytes of address space that this process has, where the system says so."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:

@@ -167,3 +167,15 @@ def _number(value: Any) -> bool:
 
 def _unmeant(name: str, value: Any, wanted: str) -> BadArgument:
     return BadArgument(f"{name} is {value!r}; {wanted} was wanted; pass one.")
+
+
+def bytes_of(memory: float | None) -> int | None:
+    """Of a number of GiB, as --trial-memory gives it. Raises BadArgument."""
+    if memory is None:
+        return None
+    if not 0 < memory < 2**30:
+        raise BadArgument(
+            f"--trial-memory is {memory}; a number of GiB above 0 was wanted; pass for "
+            f"instance --trial-memory 2."
+        )
+    return max(1, int(memory * 2**30))

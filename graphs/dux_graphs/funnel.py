@@ -1,11 +1,11 @@
 """The dry runs of one try: each a whole one, or fewer and fewer for longer."""
 
-import ast
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from dux_graphs.search.strategy import Funnel, Rung
+from dux_graphs.source_form import form_of
 from dux_graphs.state import CandidateState, Ports
 from dux_sandbox.findings import DryRunReport, Finding
 
@@ -28,7 +28,7 @@ def tried(ports: Ports, candidates: Sequence[CandidateState], judged: Judged) ->
     reports: dict[int, DryRunReport] = {}
     forms: dict[str, int] = {}
     for number, candidate in enumerate(candidates):
-        first = forms.setdefault(_form_of(candidate["source"]), number)
+        first = forms.setdefault(form_of(candidate["source"]), number)
         if first != number:
             reports[number] = _refused(
                 "repeated",
@@ -102,29 +102,3 @@ def _refused(rule: str, message: str, instead: str) -> DryRunReport:
 
 def _last(report: DryRunReport) -> float:
     return report.losses[-1] if report.losses else float("inf")
-
-
-def _form_of(source: str) -> str:
-    """A source without what never runs: comments, docstrings, spaces, line ends.
-
-    It has passed the static check, so it may be parsed.
-    """
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return source  # a check of the caller's own let it pass
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if not isinstance(body, list):
-            continue
-        rest = [each for each in body if not _is_text(each)]
-        node.body = rest or [ast.Pass()]  # type: ignore[attr-defined]
-    return ast.dump(tree)
-
-
-def _is_text(node: ast.AST) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )

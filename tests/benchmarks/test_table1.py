@@ -10,7 +10,6 @@ from scipy import stats
 from typer.testing import CliRunner
 
 from dux_agent import tasks
-from dux_agent.benchmarks.intervals import probability
 from dux_agent.benchmarks.table1 import dux_rows, search_rows
 from dux_agent.benchmarks.table1.course import Course, Training, stepping
 from dux_agent.benchmarks.table1.named_rows import ABLATIONS, TABLE1, rows_of
@@ -23,6 +22,7 @@ from dux_agent.benchmarks.table1.table_text import as_text
 from dux_agent.cli import app
 from dux_agent.errors import BadArgument, DuxError
 from dux_agent.runs.training import train
+from dux_graphs.intervals import probability
 from tests.swapping import ADAM, SGD
 from tests.talking import scripted
 

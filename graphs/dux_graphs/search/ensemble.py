@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from dux_graphs.search.odds import Tally, odds_of
 from dux_graphs.search.strategy import Attempt, Funnel, Outcome, Request, Rung, Strategy
 from dux_prompts.observation import Observation
-
-_CHEAPEST = 0.05  # of the mean cost: what costs nothing at all counts as this
 
 
 @dataclass(frozen=True)
@@ -88,21 +87,14 @@ class Ensemble:
             name: sum(float(outcome.cost.get(kind, 0)) for outcome in outcomes)
             for name, outcomes in own.items()
         }
-        asked = sum(map(len, own.values()))
-        mean = sum(costs.values()) / asked if asked else 0.0
-        worth: dict[str, float] = {}
-        for name, outcomes in own.items():
-            share = (1 + _wins(outcomes)) / (2 + len(outcomes))
-            dear = 1.0
-            if outcomes and mean > 0:
-                dear = max(_CHEAPEST, costs[name] / len(outcomes) / mean)
-            worth[name] = self.weights[name] * share / dear**0.5
-        total = sum(worth.values())
-        return {
-            name: Standing(
-                len(outcomes), _wins(outcomes), costs[name], worth[name] / total
-            )
+        tallies = {
+            name: Tally(len(outcomes), _wins(outcomes), costs[name], self.weights[name])
             for name, outcomes in own.items()
+        }
+        odds = odds_of(tallies)
+        return {
+            name: Standing(each.asked, each.wins, each.cost, odds[name])
+            for name, each in tallies.items()
         }
 
 

@@ -1,0 +1,145 @@
+"""`dux evolve`: a search for optimizers over many tasks."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dux_agent.cli.one_line import one_line_errors
+from dux_agent.cli.run import RunDir, free_run_dir
+from dux_agent.errors import BadArgument
+
+_Many = Annotated[list[str] | None, typer.Option(show_default="none")]
+
+
+def evolve(
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TASKS",
+            help="What selects: names of tasks; family: those of the family that are "
+            "for it.",
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        str, typer.Option(help="Other tasks, which choose among the finalists.")
+    ] = "family",
+    report: Annotated[
+        str, typer.Option(help="Others again, on which the winners are trained once.")
+    ] = "family",
+    budget: Annotated[
+        int, typer.Option(help="Evaluations, of the search and of each baseline.")
+    ] = 200,
+    baselines: Annotated[
+        str, typer.Option(help="Names of the zoo that are tuned; zoo: all of it.")
+    ] = "adamw,muon,zoo",
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that evaluate.", show_default="one a core"),
+    ] = None,
+    islands: Annotated[int, typer.Option(help="Populations apart.")] = 4,
+    price: _Many = None,
+    validation_seeds: Annotated[int, typer.Option(help="On each such task.")] = 3,
+    report_seeds: Annotated[int, typer.Option(help="On each such task.")] = 5,
+    trial_seconds: Annotated[
+        float, typer.Option(help="A training that takes longer has failed.")
+    ] = 60.0,
+    trial_memory: Annotated[
+        float | None,
+        typer.Option(
+            metavar="GIB",
+            help="A worker that needs more memory has failed.",
+            show_default="any",
+        ),
+    ] = None,
+    execution: Annotated[
+        str,
+        typer.Option(
+            metavar="[isolated|inline]",
+            help="Where sources run.",
+            show_default="inline: all is made of the zoo",
+        ),
+    ] = "",
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    run_dir: RunDir = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Go on with the search in this folder; --workers may be another.",
+        ),
+    ] = None,
+) -> None:
+    """Search for optimizers: cross, retune and simplify those of the zoo.
+
+    --price NAME=VALUE, with NAME steps, seconds, bytes or lines, says what one more of
+    each adds to a score, where 0.01 is one per cent of the loss.
+    """
+    with one_line_errors():
+        from dux_agent.evolving.evolve import evolve as run_search
+        from dux_agent.evolving.evolve import resume as go_on
+        from dux_agent.evolving.plan import EvolvePlan, tasks_in
+        from dux_agent.evolving.reading import read_search
+        from dux_agent.terminal.search_text import cost_lines, print_search
+        from dux_agent.tuning.plan import bytes_of
+
+        shown = Console(stderr=True)
+
+        def say(line: str) -> None:
+            shown.print(line, markup=False, highlight=False)
+
+        if resume is not None:
+            folder = go_on(resume, workers=workers, say=say)
+        else:
+            plan = EvolvePlan(
+                tasks=tasks_in(_named(tasks)),
+                validation=tasks_in([validation]),
+                report=tasks_in([report]),
+                budget=budget,
+                seed=seed,
+                workers=_cores() if workers is None else workers,
+                islands=islands,
+                prices=_prices(price or []),
+                baselines=tasks_in([baselines]),
+                validation_seeds=validation_seeds,
+                report_seeds=report_seeds,
+                trial_seconds=trial_seconds,
+                trial_bytes=bytes_of(trial_memory),
+                execution=execution,
+            )
+            for line in cost_lines(plan):
+                say(line)
+            where = run_dir or free_run_dir("evolve", seed)
+            folder = run_search(plan, where, say)
+        print_search(Console(), read_search(folder))
+
+
+def _named(tasks: list[str] | None) -> list[str]:
+    if not tasks:
+        raise BadArgument(
+            "no tasks were named; some to select by were wanted; run for instance dux "
+            "evolve family."
+        )
+    return tasks
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _prices(written: list[str]) -> dict[str, float]:
+    found = {}
+    for each in written:
+        name, _, value = each.partition("=")
+        try:
+            found[name] = float(value)
+        except ValueError:
+            raise BadArgument(
+                f"--price is {each!r}; NAME=VALUE was wanted, with a number; write for "
+                f"instance --price lines=0.001."
+            ) from None
+    return found

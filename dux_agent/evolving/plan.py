@@ -1,0 +1,142 @@
+"""What one search is to do: every option, and the errors of those it cannot have."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from dux_agent.errors import BadArgument
+from dux_agent.tasks.family.members import MEMBERS, Purpose
+
+FAMILY = "family"
+"""What stands for the tasks of the family that are for a purpose."""
+
+OFFLINE = "offline"
+"""The model's name where nobody is asked: the offline operators alone."""
+
+PRICES = {"steps": 0.0, "seconds": 0.0, "bytes": 0.002, "lines": 0.0002}
+"""What one more of each adds to a score, where 0.01 is one per cent of the loss.
+
+A gradient a step beyond the first; a second of the rule's trainings; a byte that is
+kept for each byte of the weights; a line of code.
+"""
+
+_PURPOSES: dict[str, Purpose] = {
+    "tasks": "train",
+    "validation": "validation",
+    "report": "test",
+}
+_EXECUTIONS = ("isolated", "inline")
+_COUNTS = ("budget", "workers", "islands", "finalists", "validation_seeds")
+
+
+@dataclass(frozen=True)
+class EvolvePlan:
+    """The options of a search.
+
+    Attributes:
+        tasks: what selects, by name; "family" for its tasks of that purpose.
+        validation: other tasks, which choose among the finalists.
+        report: others again, on which the winners are trained once, at the end.
+        budget: evaluations of the search, and of each baseline.
+        model: name of the language model; "offline": the offline operators alone.
+        seed: of everything that is drawn.
+        workers: processes that evaluate; another number gives the same search.
+        islands: populations apart from each other.
+        prices: see `PRICES`.
+        baselines: names of the zoo that are tuned with the same budget; "zoo" is all
+            of it.
+        finalists: of the search, and of each baseline, that are validated.
+        validation_seeds, report_seeds: on each of those tasks, held back until then.
+        trial_seconds: that one training, or one law, may take.
+        trial_bytes: of memory that a worker may take; None: any.
+        execution: where sources run, "isolated" or "inline"; "" is "isolated" where a
+            language model writes, and "inline" where all is made of the zoo.
+    """
+
+    tasks: tuple[str, ...]
+    validation: tuple[str, ...] = (FAMILY,)
+    report: tuple[str, ...] = (FAMILY,)
+    budget: int = 200
+    model: str = "offline"
+    seed: int = 0
+    workers: int = 1
+    islands: int = 4
+    prices: Mapping[str, float] = field(default_factory=dict)
+    baselines: tuple[str, ...] = ("adamw", "muon", "zoo")
+    finalists: int = 3
+    validation_seeds: int = 3
+    report_seeds: int = 5
+    trial_seconds: float = 60.0
+    trial_bytes: int | None = None
+    execution: str = ""
+
+    def __post_init__(self) -> None:
+        for name, purpose in _PURPOSES.items():
+            own = [each for each in MEMBERS if MEMBERS[each].purpose == purpose]
+            named = [
+                one
+                for each in getattr(self, name)
+                for one in (own if each == FAMILY else [each])
+            ]
+            object.__setattr__(self, name, tuple(dict.fromkeys(named)))
+        object.__setattr__(self, "prices", {**PRICES, **self.prices})
+        if not self.execution:
+            place = "inline" if self.model == OFFLINE else "isolated"
+            object.__setattr__(self, "execution", place)
+        for name in (*_COUNTS, "report_seeds"):
+            value = getattr(self, name)
+            if type(value) is not int or value < 1:
+                raise _unmeant(name, value, "a whole number of at least 1")
+        if not 0 <= self.seed < 1 << 32:
+            raise _unmeant("seed", self.seed, "a whole number from 0 to below 2**32")
+        if not self.trial_seconds > 0:
+            raise _unmeant("trial_seconds", self.trial_seconds, "seconds above 0")
+        if self.execution not in _EXECUTIONS:
+            words = f"one of {', '.join(_EXECUTIONS)}"
+            raise _unmeant("execution", self.execution, words)
+        for name, price in self.prices.items():
+            if name not in PRICES or not 0 <= price < 1e6:
+                raise _unmeant("prices", {name: price}, f"of {', '.join(PRICES)}, >= 0")
+        self._refuse_shared_tasks()
+
+    def _refuse_shared_tasks(self) -> None:
+        seen: dict[str, str] = {}
+        for name in _PURPOSES:
+            if not getattr(self, name):
+                raise _unmeant(name, (), "a task at least")
+            for task in getattr(self, name):
+                member = task.partition("@")[0]
+                earlier = seen.setdefault(member, name)
+                if earlier != name:
+                    raise BadArgument(
+                        f"{task!r} is among {earlier} and {name}; different tasks to "
+                        f"select, to validate and to report on were wanted, or the "
+                        f"figures would be those of what was selected for; leave one "
+                        f"out."
+                    )
+
+    def facts(self) -> dict[str, Any]:
+        """The options as a run folder holds them."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> EvolvePlan:
+        """The plan whose `facts` these are. Raises BadArgument: they are none."""
+        known = {each.name for each in fields(cls)}
+        held: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in facts.items()
+            if name in known
+        }
+        return cls(**held)
+
+
+def tasks_in(written: Sequence[str]) -> tuple[str, ...]:
+    """Names of tasks as the command line takes them: several, with commas or not."""
+    return tuple(e for each in written for e in each.split(",") if e)
+
+
+def _unmeant(name: str, value: Any, wanted: str) -> BadArgument:
+    return BadArgument(f"{name} is {value!r}; {wanted} was wanted; pass one.")

@@ -1,0 +1,175 @@
+"""Reads the run folder of a search; changes nothing in it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dux_agent.errors import RunFolderUnusable
+from dux_agent.evolving.evolve import KIND, REPORT, SEARCH, VALIDATION
+from dux_agent.evolving.plan import EvolvePlan
+from dux_agent.evolving.search import PARTS
+from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.run_folder.trace import iterate
+from dux_graphs.evolution.racing import difference
+
+
+@dataclass
+class Row:
+    """One individual, as the journal tells of it.
+
+    Attributes:
+        arm: "search", or the baseline that it is of.
+        number: in that arm.
+        digest: of its source.
+        operator, parents, island, thought: where it came from.
+        stage: the last that it was in.
+        why: what stopped it; "" where nothing did.
+        values: by stage, logarithms of loss to the reference's loss.
+        answers: by stage, what the stage gave.
+    """
+
+    arm: str
+    number: int
+    digest: str
+    operator: str
+    parents: tuple[int, ...]
+    island: int
+    thought: str
+    stage: str = ""
+    why: str = ""
+    values: dict[str, list[float]] = field(default_factory=dict)
+    answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What the winner of an arm does on the tasks that nobody selected by.
+
+    Attributes:
+        row: the winner.
+        seeds: for each seed, the mean over the tasks of the report.
+        validation: mean over tasks and seeds of the validation.
+    """
+
+    row: Row
+    seeds: tuple[float, ...]
+    validation: float
+
+
+@dataclass(frozen=True)
+class SearchTold:
+    """A search as its run folder tells it.
+
+    Attributes:
+        path: the folder.
+        plan: the options.
+        rows: every individual, in the order in which they were met.
+    """
+
+    path: Path
+    plan: EvolvePlan
+    rows: tuple[Row, ...]
+
+    def reported(self) -> dict[str, Reported]:
+        """By arm, the winner; without those whose report is not whole."""
+        found = {}
+        stages = [f"{REPORT}: {task}" for task in self.plan.report]
+        for row in self.rows:
+            whole = [row.values.get(stage, []) for stage in stages]
+            if all(len(each) == self.plan.report_seeds for each in whole):
+                of_seed = zip(*whole, strict=True)
+                seeds = tuple(math.fsum(each) / len(each) for each in of_seed)
+                found[row.arm] = Reported(row, seeds, self._validation(row))
+        return found
+
+    def _validation(self, row: Row) -> float:
+        """Also of a winner that was simplified: it takes the steps of its twin."""
+        twins = [e for e in self.rows if (e.arm, e.number) == (row.arm, row.number)]
+        values = [v for e in twins for v in e.values.get(VALIDATION, [])]
+        return math.fsum(values) / len(values) if values else math.nan
+
+    def best_baseline(self) -> Reported | None:
+        """The baseline that was best on the validation: the report chooses nobody."""
+        others = [e for arm, e in self.reported().items() if arm != SEARCH]
+        return min(others, key=lambda each: each.validation, default=None)
+
+    def verdict(self) -> str:
+        """Whether the search beats the best tuned baseline, in one sentence."""
+        ours, theirs = self.reported().get(SEARCH), self.best_baseline()
+        if ours is None or theirs is None:
+            return "The search is not over: nothing was reported yet."
+        mean, half = difference(ours.seeds, theirs.seeds)
+        told = f"{change(mean, half)} of its loss, paired over seeds"
+        if mean + half < 0:
+            return f"Beats the best tuned baseline, {theirs.row.arm}: {told}."
+        return (
+            f"None beats the best tuned baseline, {theirs.row.arm}, by more than its "
+            f"interval: the best that was found gives {told}."
+        )
+
+    def stopped_at(self, arm: str = SEARCH) -> dict[str, int]:
+        """How many individuals each stage stopped."""
+        own = [row for row in self.rows if row.arm == arm and PARTS not in row.answers]
+        return dict(Counter(row.stage for row in own if row.why))
+
+
+def change(mean: float, half: float | None = None) -> str:
+    """A difference of logarithms as a change, per cent, with its interval.
+
+    >>> change(math.log(0.9), 0.01)
+    '-10.0 % (-10.9 to -9.1)'
+    """
+    ends = [mean] if half is None else [mean, mean - half, mean + half]
+    said = [f"{100 * math.expm1(each):+.1f}" for each in ends]
+    return f"{said[0]} %" + (f" ({said[1]} to {said[2]})" if half is not None else "")
+
+
+def is_search(path: str | Path) -> bool:
+    """Whether a run folder is a search's. Raises RunFolderUnusable: it is none."""
+    return bool(read_facts(path).get("kind") == KIND)
+
+
+def read_search(path: str | Path) -> SearchTold:
+    """What a run folder tells, also of a search that goes on or died.
+
+    Raises:
+        RunFolderUnusable: it is no search, or its trace is damaged.
+    """
+    path = Path(path)
+    if not is_search(path):
+        raise RunFolderUnusable(
+            f"{path} is no run folder of a search; one that `dux evolve` printed was "
+            f"wanted; name it."
+        )
+    rows: dict[tuple[str, str], Row] = {}
+    for event in iterate(path):
+        if event.kind == "trial":
+            _take(rows, event.data)
+    plan = EvolvePlan.of(read_facts(path)["arguments"])
+    return SearchTold(path, plan, tuple(rows.values()))
+
+
+def _take(rows: dict[tuple[str, str], Row], data: Mapping[str, Any]) -> None:
+    told, digest = data["report"], str(data["config"]["source"])
+    row = rows.get((told["arm"], digest))
+    if row is None:
+        row = rows[told["arm"], digest] = Row(
+            arm=str(told["arm"]),
+            number=int(data["number"]),
+            digest=digest,
+            operator=str(told["operator"]),
+            parents=tuple(told["parents"]),
+            island=int(told["island"]),
+            thought=str(data["why"]),
+        )
+    row.stage, answer = str(told["stage"]), told["answer"]
+    row.answers[row.stage] = answer
+    row.values[row.stage] = [float(each) for each in told.get("values", ())]
+    if "why" in answer:
+        row.why = str(answer["why"])
+        row.stage = str(answer.get("stage", row.stage))

@@ -1,0 +1,147 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dux_agent.errors import BadArgument
+from dux_agent.evolving.evolve import evolve, resume
+from dux_agent.evolving.plan import PRICES, EvolvePlan
+from dux_agent.evolving.reading import read_search
+from dux_agent.run_folder.trace import read
+from tests.evolving import tiny_tasks
+from tests.waiting import wait_until
+
+_FILE = tiny_tasks.__file__
+
+
+def _plan(**options):
+    return EvolvePlan(
+        **{
+            "tasks": (f"{_FILE}:chosen_by",),
+            "validation": (f"{_FILE}:validated_on",),
+            "report": (f"{_FILE}:reported_on",),
+            "budget": 6,
+            "baselines": ("adamw",),
+            "finalists": 2,
+            "validation_seeds": 1,
+            "report_seeds": 2,
+        }
+        | options
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a search that nobody disturbed."""
+    return evolve(_plan(), tmp_path_factory.mktemp("searches") / "whole")
+
+
+def _found(folder):
+    """Everything that a search found out but the times that it took."""
+    found = []
+    for event in read(folder):
+        answer = {k: v for k, v in event.data["report"]["answer"].items()}
+        answer.pop("seconds", None)
+        config, told = event.data["config"]["source"], event.data["report"]
+        found.append((told["arm"], config, told["stage"], answer, told["values"]))
+    return sorted(found, key=repr)
+
+
+def test_a_search_and_its_baseline_are_reported_on_tasks_that_selected_nobody(whole):
+    told = read_search(whole)
+
+    reported = told.reported()
+
+    assert {"search", "adamw"} == reported.keys()
+    assert all(2 == len(each.seeds) for each in reported.values())
+    assert "adamw" in told.verdict()
+
+
+@pytest.mark.wall
+def test_two_workers_find_what_one_finds(whole, tmp_path):
+    evolve(_plan(workers=2), tmp_path / "two")
+
+    assert _found(whole) == _found(tmp_path / "two")
+
+
+def test_a_search_that_is_over_is_not_done_again_when_it_is_resumed(whole):
+    before = (whole / "trace.jsonl").read_bytes()
+
+    resume(whole)
+
+    assert before == (whole / "trace.jsonl").read_bytes()
+
+
+@pytest.mark.wall
+def test_a_driver_that_is_killed_goes_on_and_finds_the_same(whole, tmp_path):
+    script = (
+        "from tests.evolving.test_evolve import _plan, evolve; import sys; "
+        "evolve(_plan(), sys.argv[1])"
+    )
+    trace = tmp_path / "killed" / "trace.jsonl"
+    driver = subprocess.Popen(
+        [sys.executable, "-c", script, str(trace.parent)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    wait_until(lambda: trace.exists() and trace.read_bytes().count(b"\n") >= 5)
+    driver.kill()
+    driver.wait()
+
+    resume(trace.parent)
+
+    assert _found(whole) == _found(trace.parent)
+
+
+@pytest.mark.wall
+def test_workers_that_are_killed_cost_nothing_that_was_found(whole, tmp_path):
+    def kill_workers(line):
+        for pid in _workers_of(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+
+    evolve(_plan(), tmp_path / "killed", say=kill_workers)
+
+    assert _found(whole) == _found(tmp_path / "killed")
+
+
+def _workers_of(parent):
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (place / "cmdline").read_bytes()
+            status = (place / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if b"evolving.worker" in words and int(status[1]) == parent:
+            found.append(int(place.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"report": (f"{_FILE}:chosen_by",)}, "among tasks and report"),
+        ({"validation": ("digits@adam",), "report": ("digits",)}, "among validation"),
+        ({"tasks": ()}, "a task at least"),
+        ({"budget": 0}, "budget is 0"),
+        ({"prices": {"beauty": 1.0}}, ", ".join(PRICES)),
+        ({"execution": "elsewhere"}, "isolated, inline"),
+        ({"trial_seconds": 0}, "seconds above 0"),
+    ],
+)
+def test_a_search_that_cannot_be_meant_is_refused_in_words(options, words):
+    with pytest.raises(BadArgument, match=words):
+        _plan(**options)
+
+
+def test_an_individual_that_hangs_costs_its_limit_and_the_search_goes_on():
+    from dux_agent.evolving.workers import Workers
+
+    hangs = {"do": "train", "source": "", "trainings": [], "execution": "inline"}
+    with Workers(1) as workers:
+        late, sound = workers.map([(hangs, 0.0), (hangs, 60.0)])
+
+    assert "it took more than 0 s" == late["why"]
+    assert [] == sound["losses"]
