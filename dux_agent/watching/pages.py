@@ -46,11 +46,22 @@ class Listed:
     goes_on: bool
 
 
-def render_watched(followed: FollowedRun, prices: Prices, control: Control) -> str:
-    """The page of a run that is watched, HTML; bounded as the report is."""
+def render_watched(
+    followed: FollowedRun, prices: Prices, control: Control, above: str = ""
+) -> str:
+    """The page of a run that is watched, HTML; bounded as the report is.
+
+    Args:
+        followed: the run.
+        prices: of its language model.
+        control: what can be said to it.
+        above: address of the list that it is one of; "" where there is none.
+    """
     run, whole = followed.story(), followed.whole
     finished, state = life(run, control)
     live = {
+        "above": above,
+        "wanted": any(one.here and not answered for one, answered in control.waiting),
         "waiting": [
             {
                 "key": question.key,
@@ -58,6 +69,7 @@ def render_watched(followed: FollowedRun, prices: Prices, control: Control) -> s
                 "here": question.here,
                 "answered": answered,
                 "known": question.decision in whole,
+                "which": _which(run, question),
             }
             for question, answered in control.waiting
         ],
@@ -73,6 +85,16 @@ def render_watched(followed: FollowedRun, prices: Prices, control: Control) -> s
         return {**told, "live": live, "finished": finished, "state": state}
 
     return render_bounded("watch.html.j2", view, live=True)
+
+
+def _which(run: RunHistory, question: Question) -> str:
+    """Of several proposals the one that waits."""
+    for decision in run.decisions:
+        if decision.number == question.decision and len(decision.proposals) > 1:
+            for one in reversed(decision.proposals):
+                if one.digest == question.digest:
+                    return f"proposal {one.number} of {len(decision.proposals)}"
+    return "a proposal"
 
 
 def life(run: RunHistory, control: Control) -> tuple[bool, str]:

@@ -62,7 +62,10 @@ class WatchedFolder:
     def run(self, path: Path) -> WatchedRun:
         """One of the runs; those that were not asked for lately are let go of."""
         with self._lock:
-            known = self._open.pop(path, None) or WatchedRun(path, self._prices)
+            known = self._open.pop(path, None)
+            if known is None:
+                above = "" if path == self.path else f"?token={self._token}"
+                known = WatchedRun(path, self._prices, above=above)
             self._open[path] = known
             while len(self._open) > _MOST_OPEN:
                 self._open.pop(next(iter(self._open))).close()

@@ -62,16 +62,23 @@ class WatchedRun:
     """A run folder that is shown; safe to use from several threads."""
 
     def __init__(
-        self, path: Path, prices: Prices, reading: float = _SECONDS_OF_READING
+        self,
+        path: Path,
+        prices: Prices,
+        *,
+        above: str = "",
+        reading: float = _SECONDS_OF_READING,
     ) -> None:
         """Nothing was read yet.
 
         Args:
             path: the run folder.
             prices: of language models.
+            above: address of the list that it is one of.
             reading: seconds that a look at it may read on.
         """
-        self.path, self._prices, self._reading = path, prices, reading
+        self.path, self._prices, self._above = path, prices, above
+        self._reading = reading
         self._followed = FollowedRun(path)
         self._lock = Lock()
         self._held: FileIO | None = None  # locked: others see that it is watched
@@ -108,7 +115,9 @@ class WatchedRun:
             due = time.monotonic() >= self._next and seen != self._seen
             if due or control != self._control:
                 began = time.monotonic()
-                text = render_watched(self._followed, self._prices, control)
+                text = render_watched(
+                    self._followed, self._prices, control, self._above
+                )
                 spent = time.monotonic() - began
                 self._next = began + min(_SHARE * spent, _LONGEST_PAUSE_SECONDS)
                 self._seen, self._control = seen, control

@@ -168,6 +168,22 @@ def test_a_run_that_died_after_a_pause_goes_on_as_if_it_had_not(tmp_path):
     assert "contradiction" not in kinds
 
 
+def test_a_step_costs_no_look_at_what_is_said(tmp_path, monkeypatch):
+    looks, real = [], os.stat
+
+    def stat(path, *how, **more):
+        looks.extend([path] if "control" in str(path) else [])
+        return real(path, *how, **more)
+
+    options = {"run_dir": tmp_path / "run", "every": 10, "approve": "watch"}
+    with agent_over(models.make("mlp"), "no source", **options) as agent:
+        monkeypatch.setattr(os, "stat", stat)
+        run(agent, 35)
+
+        assert 3 == len(agent.decisions)
+    assert len(looks) <= 3
+
+
 # --- a word on a proposal
 
 

@@ -55,6 +55,28 @@ def test_a_finished_run_is_over(tmp_path, open_):
     assert not watched_file(tmp_path / "run").exists()
 
 
+def test_of_several_proposals_the_one_that_waits_is_named(tmp_path, open_):
+    with Writer(tmp_path / "run") as writer:
+        writer.ask(1, 10)
+        writer.propose(1, 10, source(1), ok=False)
+        digest = writer.propose(1, 10, source(2))
+        writer.propose(1, 10, source(3), ok=False)
+        with asked(writer.path, 1, {"digest": digest}, here=True):
+            text = open_(writer.path).page(None).text
+
+    assert "waits for a word</strong> on proposal 2 of 3" in text
+    assert "Your word is wanted" in text
+
+
+def test_the_title_does_not_call_for_a_word_that_is_said_elsewhere(tmp_path, open_):
+    with Writer(tmp_path / "run") as writer:
+        with asked(writer.path, 1, PROPOSAL, here=False):
+            text = open_(writer.path).page(None).text
+
+    assert "Your word is wanted" not in text
+    assert "Answer there" in text
+
+
 @pytest.mark.parametrize("in_a_decision", [False, True])
 def test_of_a_loop_nobody_knows_how_long_it_was_to_be(tmp_path, open_, in_a_decision):
     with Writer(tmp_path / "run", arguments={}) as writer:
@@ -203,6 +225,8 @@ def test_several_runs_are_listed_the_newest_first(tmp_path, open_):
     assert "2 runs, the newest first" in text
     assert text.index("run=new") < text.index("run=old")
     assert "finished" in state(watched, "old")
+    assert '<a href="?token=token">all runs</a>' in watched.page("old").text
+    assert "all runs" not in open_(tmp_path / "old").page(None).text
 
 
 @pytest.mark.parametrize(
