@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ MOST_CHARACTERS = 4_000
 
 _MOST_BYTES = 2**16
 _MOST_QUESTIONS = 20
+_MOST_ENTRIES = 1_000  # that are looked at
 _NAME = re.compile(r"question-([0-9a-f]{16})\.json")
 
 
@@ -111,22 +113,28 @@ def asked(
 
 def questions(folder: Path) -> list[Question]:
     """Those that stand in the run folder; what is no question is passed over."""
-    found = []
+    found: list[Question] = []
     with suppress(OSError):
         own_folder(_control(folder))
-        for path in sorted(_control(folder).iterdir())[: 4 * _MOST_QUESTIONS]:
-            named = _NAME.fullmatch(path.name)
-            with suppress(OSError, NoPlainJson, LookupError, TypeError):
-                if named is not None:
-                    told = read_json(read_own(path, _MOST_BYTES))
-                    decision, digest, here = (
-                        *(told["decision"], told["digest"]),
-                        told["here"] is True,
-                    )
-                    if type(decision) is int and isinstance(digest, str):
-                        question = Question(folder, named[1], decision, digest, here)
-                        found.append(question)
-    return found[:_MOST_QUESTIONS]
+        for path in islice(_control(folder).iterdir(), _MOST_ENTRIES):
+            question = _question_in(folder, path)
+            if question is not None:
+                found.append(question)
+    return sorted(found, key=lambda each: (each.decision, each.key))[:_MOST_QUESTIONS]
+
+
+def _question_in(folder: Path, path: Path) -> Question | None:
+    named = _NAME.fullmatch(path.name)
+    if named is None:
+        return None
+    try:
+        told = read_json(read_own(path, _MOST_BYTES))
+        decision, digest, here = told["decision"], told["digest"], told["here"]
+    except (OSError, NoPlainJson, LookupError, TypeError):
+        return None
+    if type(decision) is not int or not isinstance(digest, str):
+        return None
+    return Question(folder, named[1], decision, digest, here is True)
 
 
 def forget_questions(folder: Path) -> None:

@@ -98,6 +98,16 @@ def test_what_is_no_question_is_passed_over(folder, told):
     assert [] == questions(folder)
 
 
+def test_of_any_number_of_files_a_bounded_number_is_looked_at(folder):
+    (folder / "control").mkdir()
+    for at in range(3_000):
+        told = {"decision": at, "digest": "", "here": True}
+        path = folder / "control" / f"question-{at:016x}.json"
+        path.write_text(json.dumps(told))
+
+    assert 0 < len(questions(folder)) <= 20
+
+
 def test_a_run_that_goes_on_forgets_what_one_that_was_killed_had_asked(folder):
     entered = asked(folder, 3, PROPOSAL, here=True)
     question = entered.__enter__()

@@ -210,6 +210,34 @@ def test_an_empty_trace_is_a_page(tmp_path, open_):
         assert "goes on: 0 of 2 epochs, step 0" == state(open_(writer.path))
 
 
+def linked(path):
+    path.symlink_to(path.parent.parent.parent / "elsewhere")
+
+
+def hard_linked(path):
+    os.link(path.parent.parent.parent / "elsewhere", path)
+
+
+@pytest.mark.parametrize("made", [os.mkfifo, os.mkdir, linked, hard_linked])
+@pytest.mark.parametrize(
+    "name", ["watched", "paused", f"question-{'0' * 16}.json", "answer-x.json"]
+)
+def test_whatever_lies_in_the_place_of_words_changes_nothing(
+    tmp_path, open_, made, name
+):
+    (tmp_path / "elsewhere").write_text("mine")
+    with Writer(tmp_path / "run") as writer:
+        (writer.path / "control").mkdir()
+        made(writer.path / "control" / name)
+        watched = open_(writer.path)
+
+        told = state(watched), watched.run_named(None).say({"action": "resume"})
+
+    assert told[0].startswith("goes on: 0 of 2 epochs, step 0")
+    assert "mine" == (tmp_path / "elsewhere").read_text()
+    assert told[1] == "" or "cannot be written" in told[1]
+
+
 # --- several runs
 
 
