@@ -127,8 +127,9 @@ def attach(
         dry_run_steps: steps of the trial on a copy of the model.
         accept: what passes it: "harmless", "finite" or "not_worse".
         execution: where accepted rules run: "isolated" in a jailed process, "inline"
-            in this one, "recorded" as a program that was recorded in a jailed process
-            (docs/recorded.md), "auto": isolated for CPU parameters on Linux.
+            in this one, "recorded" and "auto" as a program that a jailed process
+            recorded and that was proven (docs/recorded.md). A rule that cannot be
+            recorded runs isolated, and is refused where parameters are not on the CPU.
         lr_owner: who sets the learning rate where the loop has a schedule. "proposal":
             a rule's own counts at its swap, and is multiplied by what the schedule
             does from then on; "scheduler": the rule runs at the schedule's rates.

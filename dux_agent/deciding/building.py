@@ -8,7 +8,7 @@ from torch import nn
 
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.settings import Settings
-from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.executions import EXECUTIONS, Recorded
 from dux_sandbox.findings import CannotRunSo, DryRunReport, Finding, RuleFailed
 from dux_sandbox.running_rule import ParamGroups, RunningRule
 
@@ -29,11 +29,13 @@ class Builder:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.limits = settings.limits
+        self._groups: ParamGroups = []
 
     def live_optimizer(
         self, base: torch.optim.Optimizer, model: nn.Module, schedulers: Any
     ) -> DuxOptimizer:
         """A live optimizer over `base` that has its rules built here."""
+        self._groups = base.param_groups
         return DuxOptimizer(
             base,
             model=model,
@@ -53,6 +55,13 @@ class Builder:
             # A large model's honest steps may take longer than the limit by themselves.
             seconds = max(min(seconds, wanted), _TIMES_SLOWER * longest)
         self.limits = replace(most, step_seconds=seconds)
+
+    def prepare(self, source: str) -> None:
+        """Do beside the training what takes long of `build`; it says what it finds."""
+        execution = EXECUTIONS[self._settings.execution]
+        if isinstance(execution, Recorded):
+            limits, seed = self._settings.limits, self._settings.seed
+            execution.prepare(source, self._groups, limits=limits, seed=seed)
 
     def build(self, source: str, groups: ParamGroups) -> RunningRule:
         """A rule over these parameters; see `dux_agent.live.rule_slot.RuleBuilder`."""

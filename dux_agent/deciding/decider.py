@@ -113,8 +113,7 @@ class Decider:
 
     def decide(self) -> Decision:
         """One decision on this thread."""
-        decision = self._next()
-        began = time.perf_counter()
+        decision, began = self._next(), time.perf_counter()
         if not self._together.several:
             return self._conclude(decision, *self._think(decision), began)
         thought = shared(
@@ -148,8 +147,7 @@ class Decider:
         """One decision in a thread; what is returned is filled in when it is over."""
         if self._pending is not None:
             return self._pending[0]
-        decision = self._next()
-        began = time.perf_counter()
+        decision, began = self._next(), time.perf_counter()
         observation = self._observe(decision)
         if observation is None:
             return self._conclude(decision, None, {}, began)
@@ -334,6 +332,7 @@ class Decider:
                 self._rehearse(source, ports.dry_runs.get(source))
             ),
             harmful=self._rules.harmful,
+            prepare=self._builder.prepare if sliced else None,
             keep=self._recorder.keep_source,
             wait=self._closing.wait,
             prompts=settings.prompts,

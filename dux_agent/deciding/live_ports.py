@@ -34,6 +34,7 @@ class DecisionPorts:
             an earlier dry run of this decision, or None.
         rehearse: builds a source over the live groups and lets go of it; what speaks
             against it, or None.
+        prepare: does what takes long of that in the thread of a decision.
         harmful: digests that were rolled back in this run, with the reason.
         keep: keeps a source for the run folder.
         wait: waits so many seconds, as a server asked to.
@@ -51,6 +52,7 @@ class DecisionPorts:
     rehearse: Callable[[str], Finding | None]
     harmful: dict[str, str]
     keep: Callable[[str], None]
+    prepare: Callable[[str], None] | None = None
     wait: Callable[[float], object] = time.sleep
     prompts: str | None = None
     context_window: int | None = None
@@ -157,6 +159,8 @@ class DecisionPorts:
 
     def apply(self, source: str) -> bool | Finding:
         """Hand the source to the trainer; the swap waits for the edge of a step."""
+        if self.prepare is not None:
+            self.prepare(source)
         fault = self.rehearse(source)
         if fault is not None:
             return fault

@@ -92,8 +92,9 @@ class Plan:
     )
     execution: str = option(
         "auto",
-        "isolated: accepted rules stay in a locked-down process; inline: they run in "
-        "this one; auto: isolated on Linux, else inline.",
+        "recorded: accepted rules run as programs that a locked-down process recorded; "
+        "isolated: they stay in it; inline: they run in this one; auto: recorded where "
+        "that is proven to be the rule, else isolated.",
         choices=choices("execution"),
     )
     every: int | None = option(

@@ -1,13 +1,17 @@
 """The plan of a recorded run, as far as its folder is taken at its word."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dux_agent import tasks
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.run_folder.trace import read
 from dux_agent.runs.plan import OPTIONS, Plan
 from dux_agent.runs.vouched import model_words, task_words, vouched
+from dux_graphs.events import ApplyEvent
+from dux_sandbox.executions import AUTO, ISOLATED
 
 
 def planned(
@@ -25,6 +29,9 @@ def planned(
             and was never named here.
     """
     plan = Plan.of(folder, read_facts(folder)).running(execution)
+    on_cpu = plan.device is None or plan.device.startswith("cpu")
+    if execution is None and plan.execution == AUTO and on_cpu and _isolated(folder):
+        plan = replace(plan, execution=ISOLATED.name)
     if task is not None and tasks.in_full(task) != plan.task:
         raise begun_otherwise("TASK", task, plan.task, folder)
     if task is None and not vouched(task_words(plan)):
@@ -35,6 +42,16 @@ def planned(
             f"replay {folder} --task {plan.task}."
         )
     return plan
+
+
+def _isolated(folder: Path) -> bool:
+    """Whether the rules of a run were not recorded: it goes on to the last bit so."""
+    applied = (
+        event.body
+        for event in read(folder)
+        if isinstance(event.body, ApplyEvent) and event.body.verdict == "applied"
+    )
+    return any(body.mode is None for body in applied)
 
 
 def check_models(plan: Plan, folder: Path, lm_options: Any) -> None:

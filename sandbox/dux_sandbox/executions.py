@@ -29,7 +29,7 @@ class Execution(Protocol):
     name: str
 
     def reason_against(self, parameters: Sequence[torch.Tensor]) -> str | None:
-        """Why "auto" takes another kind for these parameters; None: it need not."""
+        """Why rules over these parameters cannot run so here; None: they can."""
 
     def build(
         self,
@@ -140,6 +140,14 @@ class Recorded(_Kind):
 
         return RecordedRule.build(source, groups, limits=limits, seed=seed)
 
+    def prepare(
+        self, source: str, groups: ParamGroups, *, limits: Limits, seed: int
+    ) -> None:
+        """Do what takes long of `build`, in any thread; it says what it finds."""
+        from dux_sandbox.replaying.rule import RecordedRule
+
+        RecordedRule.prepare(source, groups, limits, seed)
+
 
 ISOLATED = Isolated()
 INLINE = Inline()
@@ -148,18 +156,17 @@ RECORDED = Recorded()
 EXECUTIONS: dict[str, Execution] = {
     each.name: each for each in (ISOLATED, INLINE, RECORDED)
 }
-"""By name; "auto" takes the first that nothing speaks against."""
+"""By name."""
 
 
 def choose(wanted: str, parameters: Sequence[torch.Tensor]) -> Execution:
-    """The kind of that name, or for "auto" the one that suits the parameters.
+    """The kind of that name; "auto" is recorded, never this process by itself.
 
     Raises:
         ValueError: there is none of that name, or what stands there is no kind.
     """
     if wanted == AUTO:
-        kinds = EXECUTIONS.values()
-        return next(each for each in kinds if each.reason_against(parameters) is None)
+        return RECORDED
     names = ", ".join(map(repr, (AUTO, *EXECUTIONS)))
     if not isinstance(wanted, str):
         raise ValueError(

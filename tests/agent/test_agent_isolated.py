@@ -14,7 +14,7 @@ from tests.talking import agent_over, run, scripted, sgd
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="isolated execution by default is for Linux"
+    sys.platform != "linux", reason="isolated rules need Linux"
 )
 
 
@@ -42,10 +42,18 @@ def test_an_isolated_run_is_the_inline_run_to_the_last_bit(kind):
     assert all(map(torch.equal, one.buffers(), other.buffers()))
 
 
-def test_auto_is_isolated_for_parameters_on_the_cpu():
+@pytest.mark.parametrize(
+    ("harm", "mode"), [("", "recorded"), ("p.add_(p.unique().sum() * 0.0)", "isolated")]
+)
+def test_auto_is_recorded_where_that_is_the_rule_and_else_isolated(harm, mode):
     model = models.make("mlp")
-    with attach(model, sgd(model), models.objective) as agent:
-        assert "isolated" == agent.settings.execution
+    source = after(0, harm) if harm else MOMENTUM
+    with attach(model, sgd(model), models.objective, lm=scripted(source)) as agent:
+        run(agent, 4)
+        agent.decide()
+        live = agent.optimizer.running
+
+        assert (mode, False) == (live.mode, live.runs_here)
 
 
 def test_closing_ends_the_process_and_leaves_the_parameters_where_they_are():

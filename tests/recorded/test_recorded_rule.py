@@ -11,6 +11,7 @@ from dux_sandbox.executions import INLINE, ISOLATED, RECORDED
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.recorded.json_form import ProgramRefused
+from dux_sandbox.recorded.kernels.compiling import LOADED
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.replaying.bounds import Bounds
@@ -262,6 +263,53 @@ def test_a_number_that_python_cannot_compute_is_the_rules_own_fault(build):
         recorded.step()
 
     assert all(map(torch.equal, before, weights))
+
+
+class Nobody:
+    """A process that records nothing more."""
+
+    def step(self, asked):
+        raise AssertionError("a step was recorded again")
+
+
+@pytest.mark.parametrize("closure", [None, "float32"])
+def test_what_was_recorded_once_is_not_recorded_again_for_others(closure):
+    groups, loss = groups_of(), None if closure is None else torch.tensor(1.0)
+    others = twin_of(groups)
+    first, here = replay_of(MOMENTUM, groups)
+    second = Replay(parameters_in(others), Nobody(), BOUNDS)
+    second.build(here.build())
+    pairs = list(zip(parameters_in(groups), parameters_in(others), strict=True))
+    for step in range(3):
+        give_gradients(pairs, step)
+        first.step(closure, loss)
+
+    second.adopt(first.recorded)
+    for one, other in pairs:
+        other.data.copy_(one)
+    second.kept.take(first.kept.state())
+    for step in range(3, 6):
+        give_gradients(pairs, step)
+        first.step(closure, loss)
+        second.step(closure, loss)
+
+    assert all(torch.equal(one, other) for one, other in pairs)
+
+
+@pytest.mark.parametrize("closure", [False, True])
+def test_no_kernel_is_compiled_in_a_step_of_a_rule_that_is_built(build, closure):
+    groups = groups_of()
+    pairs = [(each, each) for each in parameters_in(groups)]
+    RECORDED.prepare(MOMENTUM, groups, limits=Limits(), seed=0)
+    before = set(LOADED)
+    recorded = build(RECORDED, MOMENTUM, groups)
+
+    for step in range(3):
+        give_gradients(pairs, step)
+        recorded.step((lambda: torch.tensor(1.0)) if closure else None)
+
+    assert "recorded" == recorded.mode
+    assert before == set(LOADED)
 
 
 class Forging:

@@ -1,6 +1,7 @@
 """A run folder that dux-agent 0.1.0 wrote, before events had classes, is read."""
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ from dux_agent.run_folder import trace
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_history.reading import read_story
 from dux_agent.runs.plan import Plan
+from dux_agent.runs.recorded_plan import planned
 
 FOLDER = Path(__file__).with_name("written_before")
 
@@ -45,3 +47,29 @@ def test_it_is_shown_in_the_terminal(options):
 
     assert 0 == result.exit_code, result.output
     assert "RuleBasedMuon" in result.output
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "wanted"),
+    [
+        (None, None, "isolated"),
+        (None, "recorded", "recorded"),
+        ("recorded", None, "auto"),
+        ("isolated", None, "auto"),
+    ],
+)
+def test_a_run_goes_on_as_it_was_before_rules_were_recorded(
+    tmp_path, mode, said, wanted
+):
+    folder = tmp_path / "run"
+    shutil.copytree(FOLDER, folder)
+    lines = (folder / "trace.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    for event in events:
+        if event["kind"] == "apply" and mode is not None:
+            event["data"]["mode"] = mode
+    (folder / "trace.jsonl").write_text("\n".join(map(json.dumps, events)) + "\n")
+
+    plan = planned(folder, execution=said)
+
+    assert wanted == plan.execution

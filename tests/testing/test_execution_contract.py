@@ -127,15 +127,15 @@ def test_a_rule_that_breaks_a_promise_is_told_which(kind, words):
 
 
 @pytest.mark.parametrize("place", ["meta", "cpu"])
-def test_auto_is_isolated_where_nothing_speaks_against_it(monkeypatch, place):
+def test_auto_is_recorded_everywhere_and_inline_nowhere(monkeypatch, place):
     parameters = [torch.nn.Parameter(torch.ones(2, device=place))]
 
     on_linux = choose("auto", parameters)
     monkeypatch.setattr(sys, "platform", "darwin")
     elsewhere = choose("auto", parameters)
 
-    assert (ISOLATED if place == "cpu" else INLINE) is on_linux
-    assert INLINE is elsewhere
+    assert RECORDED is on_linux
+    assert RECORDED is elsewhere
     assert ISOLATED is choose("isolated", parameters)
 
 

@@ -36,6 +36,21 @@ class Branch:
     fast: FastStep
 
 
+@dataclass(frozen=True)
+class Recording:
+    """What was recorded of one step, for any replay of the same rule and shapes.
+
+    Attributes:
+        key: what the step began with.
+        program, types, calls: see `Branch`.
+    """
+
+    key: Hashable
+    program: Program
+    types: tuple[ValueType, ...]
+    calls: int
+
+
 def path_of(program: Program) -> Path:
     """What each guard asks; equal in two programs where the same is asked."""
     said: list[int] = [hash((each.place, each.type)) for each in program.inputs]
@@ -93,6 +108,14 @@ class Branches:
         if branches[0] is not branch:
             branches.remove(branch)
             branches.insert(0, branch)
+
+    def recordings(self) -> list[Recording]:
+        """All of them, the oldest first."""
+        return [
+            Recording(key, each.program, each.types, each.calls)
+            for key, branches in self._by_key.items()
+            for each in reversed(branches)
+        ]
 
     def __iter__(self) -> Iterator[Branch]:
         for branches in self._by_key.values():

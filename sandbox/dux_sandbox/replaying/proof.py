@@ -1,6 +1,7 @@
 """The proof before use: a rule recorded and as it is, on copies of weights."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.trees import is_leaf
 from dux_sandbox.replaying.bounds import Bounds
+from dux_sandbox.replaying.branches import Recording
 from dux_sandbox.replaying.child import RecordingProcess
 from dux_sandbox.replaying.kept import KeptTree
 from dux_sandbox.replaying.replay import Replay
@@ -22,8 +24,8 @@ _SCALES = (0.1, 1.0, 10.0, 0.1)
 # Of the largest weight; eigenvectors and sums hang on the order of additions.
 _TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
 _HALF = 3e-2
-_MOST_PROVEN = 256
-_proven: dict[Any, None] = {}
+_MOST_PROVEN = 16
+_proven: dict[Any, list[Recording] | Unrecordable] = {}
 
 
 def prove(
@@ -33,11 +35,15 @@ def prove(
     bounds: Bounds,
     limits: Limits,
     seed: int,
-) -> None:
+) -> list[Recording]:
     """Take some steps recorded and isolated, and compare weights and what is kept.
 
     Once for each source and set of shapes; the weights are copies on the CPU, of large
     ones corners, where the rule's first step on those is the same operations.
+
+    Returns:
+        What was recorded of the first steps, with and without a closure; nothing where
+        some parameters stood for all. The kernels are compiled.
 
     Raises:
         Unrecordable: they differ, and where.
@@ -45,21 +51,42 @@ def prove(
     """
     shapes = tuple(
         tuple(
-            (each.dtype, each.shape, each.stride(), each.requires_grad)
+            (each.device, each.dtype, each.shape, each.stride(), each.requires_grad)
             for each in group["params"]
         )
         for group in groups
     )
     key = (digest_of(source), shapes)
-    if key in _proven:
-        return
+    if key not in _proven:
+        try:
+            _proven[key] = _recordings(source, groups, process, bounds, limits, seed)
+        except Unrecordable as error:
+            _proven[key] = error
+        while len(_proven) > _MOST_PROVEN:
+            del _proven[next(iter(_proven))]
+    found = _proven[key]
+    if isinstance(found, Unrecordable):
+        raise found
+    return found
+
+
+def _recordings(
+    source: str,
+    groups: ParamGroups,
+    process: RecordingProcess,
+    bounds: Bounds,
+    limits: Limits,
+    seed: int,
+) -> list[Recording]:
+    """As `prove`, whatever was proven before."""
     kept = chosen(groups)
     few = smaller(kept)
     whole = len(parameters_of(kept)) == len(parameters_of(groups)) and few is kept
     if few is not kept:
         first = [_first_step(source, each, bounds, limits) for each in (kept, few)]
         kept = few if first[0] == first[1] else kept
-    ours, theirs = copies(kept), copies(kept)
+    theirs = copies(kept)
+    ours = copies(theirs)
     if not whole:
         process = RecordingProcess(source, ours, limits=limits, seed=seed)
     isolated = None
@@ -70,15 +97,17 @@ def prove(
         isolated.bind(theirs)
         replay = Replay(parameters_of(ours), process, bounds)
         replay.build(process.program)
-        _compare(replay, isolated, parameters_of(ours), parameters_of(theirs), seed)
+        recorded = _compare(
+            replay, isolated, parameters_of(ours), parameters_of(theirs), seed
+        )
     finally:
         if isolated is not None:
             isolated.close()
         if not whole:
             process.close()
-    _proven[key] = None
-    while len(_proven) > _MOST_PROVEN:
-        del _proven[next(iter(_proven))]
+    # Once for all who will have these programs, or like ones over more parameters.
+    Replay(parameters_of(ours), process, bounds, compiles=True).adopt(recorded)
+    return recorded if whole else []
 
 
 def _first_step(
@@ -110,14 +139,16 @@ def _compare(
     ours: Sequence[torch.Tensor],
     theirs: Sequence[torch.Tensor],
     seed: int,
-) -> None:
+) -> list[Recording]:
     generator = torch.Generator().manual_seed(seed)
     pairs = list(zip(ours, theirs, strict=True))
+    recorded: list[Recording] = []
     closure = (lambda: torch.tensor(1.0)) if isolated.requires_closure else None
     for step, scale in enumerate(_SCALES):
         last = step == len(_SCALES) - 1
         if last:
             _compare_kept(replay, isolated)
+            recorded = replay.recorded
         for at, (one, other) in enumerate(pairs):
             values = torch.randn(one.shape, generator=generator).to(one.dtype) * scale
             there = one.requires_grad and not (last and at == 0 and len(pairs) > 1)
@@ -127,14 +158,26 @@ def _compare(
             isolated.step(closure, seconds=60.0)
         except RuleFailed:
             if last:
-                return  # it does not do without a gradient, recorded or not
+                break  # it does not do without a gradient, recorded or not
             raise
+        if closure is None and isolated.takes_closure and not last:
+            _foresee_with_closure(replay, ours)
         if closure is None:
             replay.step(None, None)
         else:
             replay.step("float32", torch.tensor(1.0))
         for at, (one, other) in enumerate(pairs):
             _require_near(one.detach(), other.detach(), f"parameter {at}", step)
+    return recorded
+
+
+def _foresee_with_closure(replay: Replay, parameters: Sequence[torch.Tensor]) -> None:
+    """Record what the next step would be in a loop that gives a closure."""
+    present = [each.grad is not None for each in parameters]
+    if replay.known(present, "float32") is None:
+        # What is not to be recorded is told when such a step comes.
+        with suppress(Unrecordable):
+            replay.foresee(present, "float32")
 
 
 def _compare_kept(replay: Replay, isolated: IsolatedRule) -> None:

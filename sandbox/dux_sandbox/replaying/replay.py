@@ -17,7 +17,7 @@ from dux_sandbox.recorded.program import Guard, Place, Program, TensorType, Valu
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.bounds import Bounds
-from dux_sandbox.replaying.branches import Branch, Branches, Path, path_of
+from dux_sandbox.replaying.branches import Branch, Branches, Recording, path_of
 from dux_sandbox.replaying.fast_steps import FastStep
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
@@ -88,7 +88,7 @@ class Replay:
         """
         nothing = [False] * len(self.places.parameters)
         types = self._verified(program, nothing, None, None)
-        branch = self._branch(program, types, 0, ())
+        branch = self._branch(Recording(None, program, types, 0))
         values = branch.run(
             [self.places.read(each.place, None) for each in program.inputs]
         )
@@ -143,12 +143,24 @@ class Replay:
         for branch in self._branches:
             branch.fast.close()
 
-    def _branch(
-        self, program: Program, types: tuple[ValueType, ...], calls: int, path: Path
-    ) -> Branch:
+    @property
+    def recorded(self) -> list[Recording]:
+        """What steps were recorded so far."""
+        return self._branches.recordings()
+
+    def adopt(self, recorded: Sequence[Recording]) -> None:
+        """Have these programs as if it had recorded them, and their kernels now."""
+        adopted = [(each.key, self._branch(each)) for each in recorded]
+        for key, branch in adopted:
+            self._branches.add(key, branch)
+            branch.fast.is_ready()
+
+    def _branch(self, recorded: Recording) -> Branch:
+        program = recorded.program
         run = _interpreter(program, self.places.device())
         fast = FastStep(program, self.places.parameters, self._compiles)
-        return Branch(program, types, calls, path, run, fast)
+        path = path_of(program)
+        return Branch(program, recorded.types, recorded.calls, path, run, fast)
 
     def foresee(self, present: list[bool], closure: str | None) -> Branch:
         """Record the next step, and take none.
@@ -160,9 +172,15 @@ class Replay:
         Raises:
             Unrecordable, ProgramRefused, RuleFailed: as `step`.
         """
-        options = OptionLeaves(self.places.options, len(self.kept.values))
+        options = self.places.option_leaves()
         key = (self.kept.key, options.key, tuple(present), closure)
         return self._record(key, present, [], closure, options)
+
+    def known(self, present: list[bool], closure: str | None) -> Branch | None:
+        """A program that may be the next step, as it was recorded before."""
+        options = self.places.option_leaves()
+        key = (self.kept.key, options.key, tuple(present), closure)
+        return next(self._branches.candidates(key, []), None)
 
     def _found(
         self,
@@ -244,7 +262,7 @@ class Replay:
         asked = Asked(skeleton, leaves, present, outcomes, closure)
         program, calls = self._records.step(asked)
         types = self._verified(program, present, closure, options)
-        branch = self._branch(program, types, calls, path_of(program))
+        branch = self._branch(Recording(key, program, types, calls))
         self._branches.add(key, branch)
         return branch
 

@@ -14,7 +14,14 @@ from typing import Any
 import torch
 
 from dux_sandbox.closures import Closure, ClosureUse, number_of
-from dux_sandbox.findings import CannotRunSo, Finding, RuleFailed, digest_of, printable
+from dux_sandbox.findings import (
+    CannotRunSo,
+    Finding,
+    RuleFailed,
+    SourceRejected,
+    digest_of,
+    printable,
+)
 from dux_sandbox.gradients import forget
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
@@ -116,12 +123,31 @@ class RecordedRule:
         bounds = bounds_for(self._parameters, self._limits)
         replay = Replay(self._parameters, process, bounds, compiles=True)
         replay.build(process.program)
+        replay.adopt(prove(source, groups, process, bounds, self._limits, self._seed))
         self._foresee(replay)
-        prove(source, groups, process, bounds, self._limits, self._seed)
         replay.places.options = [dict(each) for each in self.options]
         replay.places.accept = self._accept
         self._groups = ToldGroups(groups, self.options)
         self._replay = replay
+
+    @staticmethod
+    def prepare(source: str, groups: ParamGroups, limits: Limits, seed: int) -> None:
+        """Record, prove and compile what `build` will want, in any thread.
+
+        Weights are copied, which may be written meanwhile. What speaks against the
+        rule `build` says.
+        """
+        process = None
+        try:
+            require_plain(parameters_of(groups))
+            process = RecordingProcess(source, groups, limits=limits, seed=seed)
+            bounds = bounds_for(parameters_of(groups), limits)
+            prove(source, groups, process, bounds, limits, seed)
+        except (*FAULTS, RuleFailed, SourceRejected) as error:
+            log.debug("rule %s is not prepared: %s", digest_of(source)[:12], error)
+        finally:
+            if process is not None:
+                process.close()
 
     def _say_as(self, other: RecordingProcess | IsolatedRule) -> None:
         """Say of the rule what whoever has built it does."""
@@ -131,13 +157,17 @@ class RecordedRule:
         self.takes_closure = other.takes_closure
 
     def _foresee(self, replay: Replay) -> None:
-        """Record a first step with a closure and without, to know what it does."""
+        """Look at a first step with a closure and without, to know what it does."""
         present = [each.requires_grad for each in self._parameters]
         if not self.requires_closure:
-            self._expected = kept_after(replay.foresee(present, None))
+            first = replay.known(present, None) or replay.foresee(present, None)
+            self._expected = kept_after(first)
         if self.takes_closure:
             try:
-                self._calls = replay.foresee(present, "float32").calls > 0
+                first = replay.known(present, "float32") or replay.foresee(
+                    present, "float32"
+                )
+                self._calls = first.calls > 0
             except Unrecordable as error:
                 if self.requires_closure:
                     raise
