@@ -206,6 +206,8 @@ class RunningRuleTestCase(RuleOptionsTestCase):
         before = EXECUTIONS.get(kind.name)
         EXECUTIONS[kind.name] = kind
         self.addCleanup(_put, kind.name, before)
+        for each in model.parameters():
+            nn.init.ones_(each)  # whatever was drawn before: far from the least loss
         with attach(
             model,
             torch.optim.SGD(model.parameters(), lr=0.1),
