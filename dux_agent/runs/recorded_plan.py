@@ -28,10 +28,12 @@ def planned(
         BadArgument: the run is of another task than `task`, or of one that is imported
             and was never named here.
     """
-    plan = Plan.of(folder, read_facts(folder)).running(execution)
+    begun = Plan.of(folder, read_facts(folder))
+    plan = begun.running(execution)
     on_cpu = plan.device is None or plan.device.startswith("cpu")
-    if execution is None and plan.execution == AUTO and on_cpu and _isolated(folder):
-        plan = replace(plan, execution=ISOLATED.name)
+    if execution is None and plan.execution == AUTO and on_cpu:
+        if begun.execution != AUTO or _isolated(folder):
+            plan = replace(plan, execution=ISOLATED.name)
     if task is not None and tasks.in_full(task) != plan.task:
         raise begun_otherwise("TASK", task, plan.task, folder)
     if task is None and not vouched(task_words(plan)):
