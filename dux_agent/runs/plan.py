@@ -92,9 +92,8 @@ class Plan:
     )
     execution: str = option(
         "auto",
-        "recorded: accepted rules run as programs that a locked-down process recorded; "
-        "isolated: they stay in it; inline: they run in this one; auto: recorded where "
-        "that is proven to be the rule, else isolated.",
+        "recorded: accepted rules run as verified programs; isolated: in a locked-down "
+        "process; inline: in this one; auto: recorded where proven, else isolated.",
         choices=choices("execution"),
     )
     every: int | None = option(
