@@ -42,7 +42,7 @@ def header(path: Path) -> dict[str, str]:
 
 
 def cases() -> list[ParameterSet]:
-    """Every attack isolated and recorded; inline those that are promised there.
+    """Every attack isolated and by default; inline those that are promised there.
 
     Each plays against the whole product, which takes a second: every eighth is in the
     default suite, the others are in `make test-slow`.
@@ -52,7 +52,7 @@ def cases() -> list[ParameterSet]:
     # An endless step holds an inline trainer: not promised there.
     inline = [path for path in inline if header(path)["observable"] != "dos"]
     found += [("inline", path) for path in inline]
-    found += [("recorded", path) for path in ATTACKS]
+    found += [("auto", path) for path in ATTACKS]
     return [
         pytest.param(mode, path, marks=[pytest.mark.slow] if index % 8 else [])
         for index, (mode, path) in enumerate(found)

@@ -11,6 +11,7 @@ import torch
 from dux_agent import attach, testing
 from dux_agent.errors import BadArgument
 from dux_sandbox.executions import EXECUTIONS, INLINE, ISOLATED, RECORDED, choose
+from dux_sandbox.recorded.kernels.compiler import compiler
 from tests import models
 from tests.foreign_execution import Bare, BareRule
 from tests.sources import MOMENTUM
@@ -137,6 +138,31 @@ def test_auto_is_recorded_everywhere_and_inline_nowhere(monkeypatch, place):
     assert RECORDED is on_linux
     assert RECORDED is elsewhere
     assert ISOLATED is choose("isolated", parameters)
+
+
+@pytest.mark.parametrize(
+    ("side", "name", "wanted"),
+    [
+        (2000, "auto", ISOLATED),
+        (2000, "recorded", RECORDED),
+        (20, "auto", RECORDED),
+    ],
+)
+def test_without_a_compiler_auto_is_isolated_over_many_weights(
+    monkeypatch, side, name, wanted
+):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    compiler.cache_clear()
+    weights = torch.nn.Parameter(torch.empty(side, side))
+
+    try:
+        assert wanted is choose(name, [weights])
+        assert RECORDED is choose("auto", [weights.to("meta")])
+    finally:
+        monkeypatch.undo()
+        compiler.cache_clear()
 
 
 def test_an_unknown_kind_is_refused_by_the_names_that_there_are(monkeypatch):
