@@ -289,6 +289,15 @@ def test_a_model_that_cannot_be_asked_leaves_no_row(tmp_path):
     assert not list((tmp_path / "rows").glob("*-lm-*"))
 
 
+def test_a_model_that_none_can_be_made_of_is_told_before_anything_is_trained(tmp_path):
+    with pytest.raises(BadArgument, match="nosuch"):
+        make_table(
+            TABLE1, ["lm"], tasks={TASK: [0]}, lm="recorded:nosuch", folder=tmp_path
+        )
+
+    assert not list(tmp_path.iterdir())
+
+
 def test_ablations_differ_from_the_default_by_their_options(tmp_path):
     found = make_table(
         ABLATIONS,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent import tasks
+from dux_agent.arguments import language_models
 from dux_agent.benchmarks.table1.course import Course, course_of
 from dux_agent.benchmarks.table1.row import Asked, Row
 from dux_agent.errors import DuxError
@@ -18,6 +19,7 @@ from dux_agent.run_folder.recorder import name_of
 from dux_agent.run_history.reading import read_story
 from dux_agent.run_history.records import DecisionStory
 from dux_agent.runs.training import resume, train
+from dux_graphs.patience import LM_TIMEOUT
 
 OFFLINE, LM = "offline", "lm"
 PAPER = {"accept": "finite", "candidates": 1, "training_losses_only": True}
@@ -163,16 +165,32 @@ def gradients_of(decision: DecisionStory) -> int:
     return sum(steps) + max(incumbents, default=0)
 
 
+def check_model(lm: Any) -> None:
+    """Whether a model can be made of it, before hours are spent on other rows.
+
+    Raises:
+        BadArgument: none can.
+    """
+    if _recorded_runs(lm) is None:
+        language_models(lm, None, seed=0, timeout=LM_TIMEOUT)
+
+
+def _recorded_runs(lm: Any) -> Path | None:
+    """The runs of a table that was recorded, where `lm` names its folder."""
+    if not isinstance(lm, str) or not lm.startswith(_RECORDED):
+        return None
+    runs = Path(lm.removeprefix(_RECORDED)) / _RUNS
+    return runs if runs.is_dir() else None
+
+
 def _played(lm: Any, place: Path) -> Any:
     """The recording of the same run, where `lm` names the folder of a table.
 
     Raises:
         DuxError: the folder holds no such run.
     """
-    if not isinstance(lm, str) or not lm.startswith(_RECORDED):
-        return lm
-    runs = Path(lm.removeprefix(_RECORDED)) / _RUNS
-    if not runs.is_dir():
+    runs = _recorded_runs(lm)
+    if runs is None:
         return lm
     stem = place.name.rpartition("-")[0]
     found = sorted(runs.glob(f"{stem}-*/run.json"), key=lambda p: p.stat().st_mtime)

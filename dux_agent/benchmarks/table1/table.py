@@ -18,6 +18,7 @@ from dux_agent.benchmarks.code_digest import versions
 from dux_agent.benchmarks.kept_rows import KeptRows, digest_of, name_of_file
 from dux_agent.benchmarks.paired import Paired, geometric_mean
 from dux_agent.benchmarks.table1.course import Course
+from dux_agent.benchmarks.table1.dux_rows import check_model
 from dux_agent.benchmarks.table1.named_rows import rows_of
 from dux_agent.benchmarks.table1.row import Asked, Row
 from dux_agent.errors import BadArgument
@@ -119,11 +120,14 @@ def make_table(
     known = rows_of(suite, lm)
     if unknown := [name for name in rows if name not in known]:
         raise BadArgument(
-            f"there is no row {unknown[0]!r}; some of {', '.join(known)} were wanted; "
-            f"write them with commas."
+            f"there is no row {unknown[0]!r}; some of {', '.join(known)} were wanted, "
+            f"and lm, lm-task, lm-paper, lm-paper-task with --lm NAME; write them with "
+            f"commas."
         )
     # Nothing is said without the control.
     wanted = [row for name, row in known.items() if name in {*(rows or known), CONTROL}]
+    if any(row.asks for row in wanted):
+        check_model(lm)
     jobs = [
         _Job(suite, row.name, way, on, seed)
         for task, seeds in tasks.items()
