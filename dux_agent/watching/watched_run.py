@@ -114,12 +114,11 @@ class WatchedRun:
             seen = (*self._followed.place, self._followed.passed_over)
             due = time.monotonic() >= self._next and seen != self._seen
             if due or control != self._control:
-                began = time.monotonic()
+                before_it = time.thread_time()
                 text = render_watched(
                     self._followed, self._prices, control, self._above
                 )
-                spent = time.monotonic() - began
-                self._next = began + min(_SHARE * spent, _LONGEST_PAUSE_SECONDS)
+                self._rest(time.thread_time() - before_it)
                 self._seen, self._control = seen, control
                 self._page = Page.of(text)
             return replace(self._page, behind=behind)
@@ -168,11 +167,20 @@ class WatchedRun:
             if status.st_size > _MOST_OF_A_STUDY:
                 told = f"its trace has {bytes_text(status.st_size)}; see dux report"
                 return Page.of(render_note(self.path, told))
-            began = time.monotonic()
+            before_it = time.thread_time()
             self._page = Page.of(render_study(read_study(self.path), live=True))
-            self._next = began + _SHARE * (time.monotonic() - began)
+            self._rest(time.thread_time() - before_it)
             self._seen = seen
         return self._page
+
+    def _rest(self, spent: float) -> None:
+        """Draw nothing for a while after so many seconds of work.
+
+        Of a core's time, not of the clock's: where the training takes every core, a
+        page would be drawn the less often the longer it had to wait for one.
+        """
+        pause = min(_SHARE * spent, _LONGEST_PAUSE_SECONDS)
+        self._next = time.monotonic() + pause
 
     def _goes_on(self) -> bool:
         """Whether a process writes the run; where there are no locks, by its growth."""
