@@ -258,6 +258,25 @@ def test_a_function_of_ones_own_is_asked_as_ever_and_the_folder_says_so(tmp_path
     ]
 
 
+def test_a_way_of_asking_of_ones_own_may_hear_the_page_too(tmp_path):
+    class Both:
+        def __call__(self, proposal):
+            raise AssertionError("it has another way")
+
+        def beside(self, proposal, question):
+            wait_until(lambda: question.answered)
+            return question.answer()
+
+    options = {"approve": Both(), "run_dir": tmp_path / "run"}
+    with (
+        agent_over(models.make("mlp"), ADAM, **options) as agent,
+        answering(tmp_path / "run", True),
+    ):
+        run(agent, 3)
+
+        assert "applied" == agent.decide().verdict
+
+
 @pytest.mark.parametrize(
     ("approve", "verdict"), [(lambda proposal: True, "applied"), ("watch", "kept")]
 )
