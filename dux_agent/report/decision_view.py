@@ -25,6 +25,14 @@ _MOST_TROUBLES = 12
 _LINE_CHARACTERS = 400
 _SENTENCE = 600
 
+# What is told as an error and is none of the model's.
+_TITLES = {
+    "not_approved": "A person's word",
+    "build": "It could not be built",
+    "unrecorded": "It can be recorded no longer",
+    "incumbent": "The rule before it is lost",
+    "contradiction": "Told otherwise before a resume",
+}
 _STAGES = {"reply": "reply", "static_check": "static check", "dry_run": "dry run"}
 
 View = dict[str, Any]
@@ -69,7 +77,7 @@ def view_of(
         "reason": told.sentence(decision.reason),
         "facts": _facts(decision, run),
         "troubles": [
-            {"error": told.sentence(each.error), "message": told.sentence(each.message)}
+            {"title": _title(each.error, told), "message": told.sentence(each.message)}
             for each in decision.troubles[:_MOST_TROUBLES]
         ],
         "proposals": [
@@ -83,6 +91,10 @@ def view_of(
             :_MOST_PROPOSALS
         ],
     }
+
+
+def _title(error: str, told: Told) -> str:
+    return _TITLES.get(error, f"Trouble with the model, {told.sentence(error)}")
 
 
 def _left_out(number: int, most: int, name: str) -> str:

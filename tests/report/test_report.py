@@ -239,6 +239,25 @@ def test_a_rollback_is_told_with_its_step_and_reason(tmp_path):
     assert "decision 1 rolled back at step 7" in page.text
 
 
+@pytest.mark.parametrize(
+    ("error", "title"),
+    [
+        ("RateLimitError", "Trouble with the model, RateLimitError:"),
+        ("not_approved", "A person&#39;s word:"),
+        ("build", "It could not be built:"),
+        ("unrecorded", "It can be recorded no longer:"),
+    ],
+)
+def test_only_what_is_the_models_trouble_is_called_so(tmp_path, error, title):
+    with Writer(tmp_path / "run") as run:
+        run.ask(1, 5)
+        run.event("error", 1, 5, error=error, message="use a warm-up")
+
+    page = write_report([run.path]).read_text()
+
+    assert f"<strong>{title}</strong> use a warm-up" in page
+
+
 def test_losses_that_are_not_finite_are_marked_and_not_drawn(tmp_path):
     with Writer(tmp_path / "run") as run:
         run.losses(1, 30)
