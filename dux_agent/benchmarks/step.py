@@ -1,16 +1,17 @@
 """`dux bench step`: one step of a rule, wherever its code runs, beside torch's AdamW.
 
 Each rule is stepped turn and turn about with `AdamW(fused=True)`, so that whatever else
-the machine does falls on both; the fastest step of each counts. With one thread it is
-that thread's time on a processor, so that waiting for one does not count; with more, or
-where a rule runs in another process, it is time as it passes.
+the machine does falls on both; the fastest step of each counts, after six that do not.
+A figure takes a few seconds, of steps of a large model as many as that holds. With one
+thread it is that thread's time on a processor, so that waiting for one does not count;
+with more, or where a rule runs in another process, it is time as it passes.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,11 @@ TORCH: Mapping[str, Mapping[str, Any]] = {
 FUSED, RULE_OF_TORCH = "fused", "torch.optim.AdamW"
 _BYTES_OF_ADAMW = 28
 """What AdamW reads and writes for each float32 weight."""
-_WARM_UP = 3
+_WARM_UP = 6
+"""Steps that do not count; a rule may have another branch for its first five."""
+_STEADY, _FASTER, _LEAST_SECONDS = 5, 0.99, 1.0
+"""So many turns in a row in which no time fell below this part of the fastest one
+before end a figure, once it has taken so long."""
 _FAULTS = (SourceRejected, RuleFailed, CannotRunSo)
 
 
@@ -52,6 +57,8 @@ class StepTime:
         seconds: of the fastest step; None: there is none.
         against_fused: in units of the fastest step of `AdamW(fused=True)` beside it.
         note: why there is none.
+        least: of a recorded rule, what reading and writing each of its tensors once
+            takes at the pace of a plain addition, seconds.
     """
 
     rule: str
@@ -61,6 +68,7 @@ class StepTime:
     seconds: float | None
     against_fused: float | None
     note: str = ""
+    least: float | None = None
 
 
 def rules_folder() -> Path:
@@ -76,8 +84,8 @@ def measure(
     sizes: Sequence[str] = tuple(SIZES),
     threads: int = 1,
     *,
-    rounds: int = 15,
-    seconds: float = 20.0,
+    rounds: int = 200,
+    seconds: float = 4.0,
     torch_kinds: Sequence[str] = tuple(TORCH),
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[StepTime]:
@@ -88,7 +96,8 @@ def measure(
         sizes: names of `SIZES`.
         threads: that torch has.
         rounds: the most steps of each that count.
-        seconds: that one figure may take; then fewer steps count.
+        seconds: that the steps of one figure may take, and those before them; then
+            there are fewer.
         say: told what is measured.
     """
     before = torch.get_num_threads()
@@ -103,7 +112,8 @@ def measure(
                 say(f"{RULE_OF_TORCH}, {kind}, {size}")
                 step = fused if kind == FUSED else _of_torch(SIZES[size], kind)
                 yield StepTime(RULE_OF_TORCH, size, threads, kind, *timed_here(step))
-            limit = _memory_limit(sum(map(math.prod, SIZES[size])), here)
+            weights = sum(map(math.prod, SIZES[size]))
+            limit = _pace(weights, here) * weights * _BYTES_OF_ADAMW
             yield StepTime(RULE_OF_TORCH, size, threads, "memory", limit, None)
             for name, source in rules.items():
                 for kind in EXECUTIONS:
@@ -112,6 +122,7 @@ def measure(
                     yield _of_rule(name, source, kind, size, threads, by)
     finally:
         torch.set_num_threads(before)
+        _drawn.cache_clear()
 
 
 def _of_rule(
@@ -139,9 +150,12 @@ def _of_rule(
             return StepTime(name, size, threads, kind, None, None, note)
         loss = torch.ones(())
         step = partial(rule.step, (lambda: loss) if rule.requires_closure else None)
-        for _ in range(_WARM_UP):
-            step()
-        return StepTime(name, size, threads, kind, *timed(step))
+        taken, against = timed(step)
+        weights = sum(map(math.prod, SIZES[size]))
+        moved = getattr(rule, "least_bytes", None)
+        clock = time.thread_time if threads == 1 else time.perf_counter
+        least = None if moved is None else _pace(weights, clock) * moved
+        return StepTime(name, size, threads, kind, taken, against, least=least)
     except _FAULTS as error:
         return StepTime(name, size, threads, kind, None, None, _first(error))
     finally:
@@ -153,13 +167,22 @@ def _first(error: Exception) -> str:
 
 
 def _groups(shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
-    generator = torch.Generator().manual_seed(0)
     parameters = []
-    for shape in shapes:
-        parameter = torch.nn.Parameter(torch.randn(shape, generator=generator) / 30)
-        parameter.grad = torch.randn(shape, generator=generator) / 100
+    for weights, gradient in _drawn(tuple(shapes)):
+        parameter = torch.nn.Parameter(weights.clone())
+        parameter.grad = gradient.clone()
         parameters.append(parameter)
     return [{"params": parameters}]
+
+
+@lru_cache(maxsize=1)
+def _drawn(shapes: tuple[tuple[int, ...], ...]) -> list[list[torch.Tensor]]:
+    """Weights and gradients; drawing these takes longer than many a step."""
+    generator = torch.Generator().manual_seed(0)
+    return [
+        [torch.randn(shape, generator=generator).div_(part) for part in (30, 100)]
+        for shape in shapes
+    ]
 
 
 def _of_torch(shapes: Sequence[tuple[int, ...]], kind: str) -> Callable[[], Any]:
@@ -178,23 +201,32 @@ def _timed(
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """The fastest step, and what it is in units of the fastest fused one."""
+    ends = time.perf_counter() + seconds
     for _ in range(_WARM_UP):
         step()
         fused()
-    ends = time.perf_counter() + seconds
+        if time.perf_counter() > ends:
+            break
+    began, steady = time.perf_counter(), 0
     best = [math.inf, math.inf]
     for turn in range(rounds):
+        before = list(best)
         for which in (0, 1) if turn % 2 else (1, 0):
-            began = clock()
+            start = clock()
             (step, fused)[which]()
-            best[which] = min(best[which], clock() - began)
-        if time.perf_counter() > ends:
+            best[which] = min(best[which], clock() - start)
+        faster = any(
+            now < _FASTER * then for now, then in zip(best, before, strict=True)
+        )
+        steady = 0 if faster else steady + 1
+        spent = time.perf_counter() - began
+        if spent > seconds or (spent > _LEAST_SECONDS and steady >= _STEADY):
             break
     return best[0], best[0] / best[1]
 
 
-def _memory_limit(weights: int, clock: Callable[[], float]) -> float:
-    """What AdamW's reading and writing takes at the pace of a plain addition, seconds.
+def _pace(weights: int, clock: Callable[[], float]) -> float:
+    """What reading or writing a byte takes in a plain addition, seconds.
 
     Of as many elements as there are weights: a cache that holds them counts.
     """
@@ -204,4 +236,4 @@ def _memory_limit(weights: int, clock: Callable[[], float]) -> float:
         began = clock()
         one.add_(other)
         best = min(best, clock() - began)
-    return best / 12 * _BYTES_OF_ADAMW
+    return best / (12 * weights)

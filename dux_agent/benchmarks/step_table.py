@@ -13,22 +13,28 @@ _COLOURS = {"inline": "#8a8a8a", "isolated": "#d18a1f", "recorded": "#1f6fd1"}
 
 
 def as_table(found: Sequence[StepTime]) -> str:
-    """A Markdown table: milliseconds, and in brackets times `AdamW(fused=True)`."""
+    """A Markdown table: milliseconds, and in brackets times `AdamW(fused=True)`.
+
+    Last, how many times less than inline a recorded step takes, and how many times less
+    anything could that reads and writes the same tensors once, at memory's pace.
+    """
     kinds = list(dict.fromkeys(each.kind for each in _of_rules(found)))
-    lines = [_row(["", "weights", "threads", *kinds, "inline / recorded"])]
-    lines.append(_row(["---"] * (len(kinds) + 4)))
+    lines = [
+        _row(["", "weights", "threads", *kinds, "inline / recorded", "inline / memory"])
+    ]
+    lines.append(_row(["---"] * (len(kinds) + 5)))
     for each in found:
         if each.rule == RULE_OF_TORCH:
             name = f"{each.rule}, {each.kind}"
             told = [name, each.size, str(each.threads), _told(each)]
-            lines.append(_row([*told, *[""] * len(kinds)]))
+            lines.append(_row([*told, *[""] * (len(kinds) + 1)]))
     groups: dict[tuple[str, str, int], dict[str, StepTime]] = {}
     for each in _of_rules(found):
         key = (each.rule, each.size, each.threads)
         groups.setdefault(key, {})[each.kind] = each
     for (rule, size, threads), row in groups.items():
         told = [_told(row[kind]) if kind in row else "" for kind in kinds]
-        lines.append(_row([rule, size, str(threads), *told, _gain(row)]))
+        lines.append(_row([rule, size, str(threads), *told, _gain(row), _most(row)]))
     notes = dict.fromkeys(
         f"{each.rule}, {each.kind}: {each.note}" for each in found if each.note
     )
@@ -64,6 +70,15 @@ def _gain(row: dict[str, StepTime]) -> str:
     if inline.against_fused is None or recorded.against_fused is None:
         return ""
     return f"{inline.against_fused / recorded.against_fused:.1f}"
+
+
+def _most(row: dict[str, StepTime]) -> str:
+    inline, recorded = row.get("inline"), row.get("recorded")
+    if inline is None or recorded is None:
+        return ""
+    if inline.seconds is None or recorded.least is None:
+        return ""
+    return f"{inline.seconds / recorded.least:.1f}"
 
 
 def as_drawing(found: Sequence[StepTime]) -> str:

@@ -67,6 +67,13 @@ def kept_after(branch: Branch) -> int:
     return sum(bytes_of(branch.types[leaf]) for leaf in leaves)
 
 
+def least_bytes(branch: Branch) -> int:
+    """What a step reads and writes where it does so with each tensor once, bytes."""
+    program = branch.program
+    written = [branch.types[each.value] for each in program.outputs]
+    return sum(map(bytes_of, [*(each.type for each in program.inputs), *written]))
+
+
 class Branches:
     """Programs by what a step begins with, those used last first."""
 
@@ -116,6 +123,12 @@ class Branches:
             for key, branches in self._by_key.items()
             for each in reversed(branches)
         ]
+
+    def last(self) -> Branch | None:
+        """The one that was the last step."""
+        if not self._by_key:
+            return None
+        return self._by_key[next(reversed(self._by_key))][0]
 
     def __iter__(self) -> Iterator[Branch]:
         for branches in self._by_key.values():

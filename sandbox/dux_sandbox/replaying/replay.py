@@ -17,7 +17,13 @@ from dux_sandbox.recorded.program import Guard, Place, Program, TensorType, Valu
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.bounds import Bounds
-from dux_sandbox.replaying.branches import Branch, Branches, Recording, path_of
+from dux_sandbox.replaying.branches import (
+    Branch,
+    Branches,
+    Recording,
+    least_bytes,
+    path_of,
+)
 from dux_sandbox.replaying.fast_steps import FastStep
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
@@ -122,6 +128,12 @@ class Replay:
         self.steps += 1
         self._before = before
         return result
+
+    @property
+    def least_bytes(self) -> int | None:
+        """See `branches.least_bytes`; of the last step, None where there was none."""
+        last = self._branches.last()
+        return None if last is None else least_bytes(last)
 
     def _gradients(self) -> list[torch.Tensor | None]:
         return [each.grad for each in self.places.parameters]

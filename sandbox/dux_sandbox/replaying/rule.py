@@ -227,6 +227,11 @@ class RecordedRule:
         kept = 0 if self._replay is None else self._replay.kept.tensor_bytes
         return None if self._replay is None else max(kept, self._expected)
 
+    @property
+    def least_bytes(self) -> int | None:
+        """What its last step had to read and write; None where it is isolated."""
+        return None if self._replay is None else self._replay.least_bytes
+
     def step(
         self, closure: Closure | None = None, *, seconds: float | None = None
     ) -> Any:
