@@ -67,13 +67,6 @@ def kept_after(branch: Branch) -> int:
     return sum(bytes_of(branch.types[leaf]) for leaf in leaves)
 
 
-def least_bytes(branch: Branch) -> int:
-    """What a step reads and writes where it does so with each tensor once, bytes."""
-    program = branch.program
-    written = [branch.types[each.value] for each in program.outputs]
-    return sum(map(bytes_of, [*(each.type for each in program.inputs), *written]))
-
-
 class Branches:
     """Programs by what a step begins with, those used last first."""
 
@@ -124,11 +117,14 @@ class Branches:
             for each in reversed(branches)
         ]
 
-    def last(self) -> Branch | None:
-        """The one that was the last step."""
+    def least_bytes(self) -> int | None:
+        """What the last step reads and writes if it does so with each tensor once."""
         if not self._by_key:
             return None
-        return self._by_key[next(reversed(self._by_key))][0]
+        last = self._by_key[next(reversed(self._by_key))][0]
+        read = [each.type for each in last.program.inputs]
+        written = [last.types[each.value] for each in last.program.outputs]
+        return sum(map(bytes_of, read + written))
 
     def __iter__(self) -> Iterator[Branch]:
         for branches in self._by_key.values():

@@ -17,13 +17,7 @@ from dux_sandbox.recorded.program import Guard, Place, Program, TensorType, Valu
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.bounds import Bounds
-from dux_sandbox.replaying.branches import (
-    Branch,
-    Branches,
-    Recording,
-    least_bytes,
-    path_of,
-)
+from dux_sandbox.replaying.branches import Branch, Branches, Recording, path_of
 from dux_sandbox.replaying.fast_steps import FastStep
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
@@ -131,9 +125,8 @@ class Replay:
 
     @property
     def least_bytes(self) -> int | None:
-        """See `branches.least_bytes`; of the last step, None where there was none."""
-        last = self._branches.last()
-        return None if last is None else least_bytes(last)
+        """See `Branches.least_bytes`; None where there was no step."""
+        return self._branches.least_bytes()
 
     def _gradients(self) -> list[torch.Tensor | None]:
         return [each.grad for each in self.places.parameters]

@@ -90,3 +90,42 @@ def test_a_view_is_read_as_it_was_before_its_tensor_is_written(turns):
 
     for output, got in zip(w.program().outputs, inputs, strict=True):
         assert torch.equal(wanted[output.value], got)
+
+
+def trusting(*sizes, of_all=False):
+    """Each parameter moves by its gradient, in proportion to norms of its own, or of
+    all gradients together."""
+    w = Writing()
+    kinds = [TensorType("float32", (each,)) for each in sizes]
+    places = [
+        (w.read("parameter", at, type=kind), w.read("gradient", at, type=kind))
+        for at, kind in enumerate(kinds)
+    ]
+    two = w.number(2)
+    along = {"dim": None, "keepdim": False, "dtype": None}
+    norms = [w.do("norm", g, two, **along) for _, g in places]
+    for norm in norms[1:] if of_all else []:
+        norms = [w.do("add", norms[0], norm)] * len(norms)
+    for at, (p, g) in enumerate(places):
+        part = w.do("div", w.do("norm", p, two, **along), norms[at])
+        w.write(w.do("sub", p, w.do("mul", g, part)), "parameter", at)
+    return w.program()
+
+
+@pytest.mark.parametrize("of_all", [False, True])
+def test_what_is_read_for_a_tensor_alone_is_read_just_before_it_is_written(of_all):
+    program = trusting(1 << 19, 1 << 19, 1 << 18, 300, 7, of_all=of_all)
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(each.type.shape, generator=generator) for each in program.inputs
+    ]
+    wanted = interpret(program, [each.clone() for each in inputs])
+
+    fuse(program).run(inputs)
+
+    last = plan_of(program).stages[-1].passes
+    assert of_all != any(each.chain.reduces for each in last)
+    for output, got in zip(program.outputs, inputs[::2], strict=True):
+        want = wanted[output.value]
+        atol = 1e-6 * float(want.abs().max())
+        torch.testing.assert_close(got, want, rtol=1e-6, atol=atol)

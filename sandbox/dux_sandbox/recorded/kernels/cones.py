@@ -71,7 +71,7 @@ class Cones:
     def strands(self, roots: Sequence[Root], stage: int) -> list[tuple[Chain, Strand]]:
         """The strands of one stage, each with its chain."""
         cones = [self._cone(root, stage) for root in roots]
-        groups = _Groups()
+        groups = Groups()
         for index, (root, (_, leaves)) in enumerate(zip(roots, cones, strict=True)):
             size = self._elements(root.value)
             groups.join(index, [v for v in leaves if self._elements(v) == size])
@@ -129,18 +129,24 @@ class Cones:
         """The number of the buffer of an output."""
         return self._program.values + output
 
+    def written_by(self, buffer: int) -> int:
+        """The input in whose place a buffer is, or the buffer itself."""
+        source = self._in_place.get(buffer - self._program.values)
+        return buffer if source is None else source
+
     def watched(self, output: int) -> bool:
         """Whether what is written there must be finite."""
         return self._program.outputs[output].place[0] == "parameter"
 
 
-class _Groups:
-    """Which roots share memory."""
+class Groups:
+    """Which roots, or strands, share memory."""
 
     def __init__(self) -> None:
         self._parent: dict[tuple[str, int], tuple[str, int]] = {}
 
     def join(self, root: int, values: Sequence[int]) -> None:
+        """Put one with all others that these values are of."""
         for value in values:
             self._parent[self._top(("value", value))] = self._top(("root", root))
 
@@ -151,6 +157,7 @@ class _Groups:
         return node
 
     def of(self, roots: Sequence[int]) -> list[list[int]]:
+        """Those of each group, in order."""
         together: dict[tuple[str, int], list[int]] = {}
         for root in roots:
             together.setdefault(self._top(("root", root)), []).append(root)

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.kernels.joining import Pass
 from dux_sandbox.recorded.kernels.library import Bound, Library
 from dux_sandbox.recorded.kernels.numbers import Pick, picked
-from dux_sandbox.recorded.kernels.planning import Pass
 
 Kind = tuple[torch.dtype, torch.Size]
 

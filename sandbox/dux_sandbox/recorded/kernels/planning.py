@@ -5,11 +5,11 @@ memory, since reading is what costs. So a norm of gradients is one pass that onl
 and all writes are one pass at the end, after the guards.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from dux_sandbox.recorded.kernels.chains import Chain
-from dux_sandbox.recorded.kernels.cones import Cones, Root, Strand
+from dux_sandbox.recorded.kernels.cones import Cones, Root
 from dux_sandbox.recorded.kernels.fusing import (
     DTYPES_OF_KERNELS,
     Fused,
@@ -18,18 +18,11 @@ from dux_sandbox.recorded.kernels.fusing import (
     gathered_form,
     types_of,
 )
+from dux_sandbox.recorded.kernels.joining import Pass, joined, together
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
 
 _LARGE = 1 << 16
 """Elements of which a few temporaries fill the cache of one core."""
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One kernel, and the strands that go through it."""
-
-    chain: Chain
-    strands: tuple[Strand, ...]
 
 
 @dataclass(frozen=True)
@@ -182,9 +175,10 @@ class _Planner:
         writes, copies = self._writes()
         for stage in range(last + 1):
             roots = self._roots(stage) + (writes if stage == last else [])
-            passes = _together(cones.strands(roots, stage))
+            passes = together(cones.strands(roots, stage))
             stages.append(self._stage(stage, passes))
         cloned, laid_out = self._read_by(stages)
+        stages[-2:] = self._joined(stages[-2:], cones)
         return Plan(
             program,
             self._types,
@@ -194,6 +188,16 @@ class _Planner:
             cloned,
             laid_out,
         )
+
+    def _joined(self, ends: list[Stage], cones: Cones) -> list[Stage]:
+        """The last two stages, as one where nothing is to be done between them."""
+        *before, last = ends
+        if not before or last.plain or last.guards:
+            return ends
+        passes = joined(before[0].passes, last.passes, cones.written_by)
+        if passes is None:
+            return ends
+        return [replace(before[0], passes=passes)]
 
     def _roots(self, stage: int) -> list[Root]:
         """What must be in memory before the next stage."""
@@ -254,11 +258,3 @@ class _Planner:
                         if program.inputs[value].place in places:
                             cloned.append(value)
         return tuple(dict.fromkeys(cloned)), frozenset(laid_out)
-
-
-def _together(strands: list[tuple[Chain, Strand]]) -> tuple[Pass, ...]:
-    """Strands of one chain are one call."""
-    by_chain: dict[Chain, list[Strand]] = {}
-    for chain, strand in strands:
-        by_chain.setdefault(chain, []).append(strand)
-    return tuple(Pass(chain, tuple(many)) for chain, many in by_chain.items())
