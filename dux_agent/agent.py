@@ -48,7 +48,6 @@ class Agent(Uncopied):
     Attributes:
         optimizer: the live optimizer; its identity never changes.
         model: the module that is trained.
-        training: all that is alive in it.
         decisions: every `Decision` so far; one whose rule is rolled back changes to
             "rolled_back".
         step_count: optimizer steps observed since the run began.
@@ -66,7 +65,7 @@ class Agent(Uncopied):
         ranks: Ranks,
     ) -> None:
         """For `attach`; use that."""
-        self.training, self.settings = training, training.settings
+        self._training, self.settings = training, training.settings
         self.model, self.optimizer = training.model, training.live
         self._recorder = recorder
         self._closed: str | None = None
@@ -88,6 +87,17 @@ class Agent(Uncopied):
         self._loop = Loop(training, recorder, self._decider, together)
         self.optimizer.listener = self._loop
         self.optimizer.on_replaced = self._tell_of_replaced
+
+    @property
+    def training(self) -> Training:
+        """All that is alive in the training; every loss so far is in its figures."""
+        self._loop.settle()
+        return self._training
+
+    @property
+    def newest_loss(self) -> float | None:
+        """The loss that was told of last; None: there was none."""
+        return self._loop.newest_loss
 
     @property
     def step_count(self) -> int:
@@ -124,11 +134,14 @@ class Agent(Uncopied):
             Whatever the objective raises, called once with the first batch.
             TrainingDiverged: without a language model, when no rollback is left.
         """
-        self._require_open()
+        if self._closed is not None:
+            self._require_open()
         if scale is not None:
             arguments.check_scale(scale)
         self.optimizer.schedule.look()
-        self._loop.observe(scalar_loss(loss, error=BadArgument), batch, scale)
+        if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
+            loss = scalar_loss(loss, error=BadArgument)
+        self._loop.observe(loss, batch, scale)
 
     @eager
     def decide(self) -> Decision:
@@ -166,9 +179,9 @@ class Agent(Uncopied):
             BadArgument: the objective returned no scalar tensor.
         """
         self._require_open()
-        self.training.intake.step_with(batch)
+        self._training.intake.step_with(batch)
         self.optimizer.zero_grad()
-        loss = self.training.objective(self.model, batch)
+        loss = self._training.objective(self.model, batch)
         scalar_loss(loss, tensor=True, error=BadArgument)
         loss.backward()
         self.optimizer.step()
@@ -356,7 +369,7 @@ class Agent(Uncopied):
 
     def _tell_of_replaced(self, message: str) -> None:
         trouble = ErrorEvent(error="replaced", message=message)
-        self._recorder.tell(trouble, step=self.training.statistics.step)
+        self._recorder.tell(trouble, step=self.step_count)
 
     def _require_open(self) -> None:
         if self._closed is not None:

@@ -16,8 +16,8 @@ _HEADINGS = ("decision", "step", "verdict", "rule", "tokens", "seconds", "reason
 
 def agent_table(agent: Any) -> str:
     """An agent in a line, its newest loss, and its decisions as rows, in HTML."""
-    recent = agent.training.statistics.recent
-    loss = f"loss {recent[-1]:.6g}" if recent else "no loss yet"
+    newest = agent.newest_loss  # from whatever thread: nothing is worked out for it
+    loss = "no loss yet" if newest is None else f"loss {newest:.6g}"
     rows = [
         (
             each.number,

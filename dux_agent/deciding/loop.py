@@ -15,8 +15,11 @@ from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.intake import Told, moved_nothing
+from dux_agent.training.loss_feed import LossFeed
 from dux_agent.training.training import Training
 from dux_sandbox.running import parameters_of
+
+_MOST_WAITING = 16
 
 
 @dataclass(eq=False)
@@ -37,77 +40,152 @@ class Loop:
     _told: bool = False  # the guard knows that the loss that waits is not finite
     # Losses whose values are yet to come, and how often weights were put back.
     _coming: deque[tuple[Told, int]] = field(default_factory=deque)
+    # Those of whole steps that nobody waits for, and how many more may follow them.
+    _waiting: list[float] = field(default_factory=list)
+    _room: int = 0
 
     def __post_init__(self) -> None:
         """Nothing of the training was heard yet."""
         self._intake, self._live = self.training.intake, self.training.live
         self._statistics = self.training.statistics
+        self._functions, self._asks = self.training.functions, self.decider.asks
+        self._every = self.training.settings.every
 
     @property
     def step(self) -> int:
         """Optimizer steps that a loss was told of, even if its value is yet to come."""
-        seen, coming = self._statistics.step, self._coming
+        seen, coming = self._statistics.step + len(self._waiting), self._coming
         return seen + sum(told.steps for told, _ in coming) if coming else seen
+
+    @property
+    def newest_loss(self) -> float | None:
+        """The last one, whose value has come; None: there was none."""
+        newest = self._waiting[-1:] or list(self._statistics.recent)[-1:]
+        return newest[0] if newest else None
 
     def observe(self, loss: Any, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`."""
-        if self._intake.inside_a_call:
+        intake, coming = self._intake, self._coming
+        if self._functions.calling:
             return  # a module that holds its agent tells of a copy's loss
-        before = self.step
-        told = self._intake.hear(loss, batch, scale)
-        if batch is not None and self.decider.asks:
+        as_before = scale is None or scale == intake.scale.value
+        if self._room and as_before and batch is not None and self._may_wait(loss):
+            self.training.batches.append(batch)
+            return
+        self.settle()
+        before = self.step if coming else self._statistics.step
+        told = intake.hear(loss, batch, scale)
+        if batch is not None and self._asks:
             self._remember(batch)
-        self._coming.append((told, self._live.guard.put_back))
-        self._take(self.training.feed.push(loss, before + told.steps))
-        if told.steps:
-            self._due = self._due or self._falls_due(before, before + told.steps)
+        put_back, steps = self._live.guard.put_back, told.steps
+        come = self.training.feed.push(loss, before + steps)
+        if come and not coming:  # it has come at once, as from the CPU
+            self._take_one(come[0][1], told, put_back)
+        else:
+            coming.append((told, put_back))
+            self._take(come)
+        if steps:
+            if self._asks and not self._due:
+                self._due = self._falls_due(before, before + steps)
             if told.at_edge:
                 self._at_edge()
             else:
                 self._waits_for_edge = self._due or self.decider.at_work
-        self._intake.scale.forward_may_begin()
+        if intake.scale.value is None:
+            intake.scale.forward_may_begin()
+        self._room = 0 if batch is None else self._room_to_wait()
+
+    def _may_wait(self, loss: Any) -> bool:
+        """Keep the loss of one more step for later, if that is all there is to it."""
+        guard = self._live.guard
+        if guard.watch is not None or guard.aftermath is not None:
+            return False
+        if not self._intake.one_step_is_over:
+            return False
+        value = self.training.feed.now(loss)
+        if value is None:
+            return False
+        self._room -= 1
+        self._waiting.append(self._intake.of_one_step(value))
+        return True
+
+    def _room_to_wait(self) -> int:
+        """How many losses may wait: while the loop's own optimizer is live, nobody
+        looks at them one by one, and none of them brings a decision."""
+        guard, decider = self._live.guard, self.decider
+        looked_at = guard.watch is not None or guard.aftermath is not None
+        told = self.recorder.folder is not None or self.together.several
+        if looked_at or told or not self._asks or decider.at_work or self._coming:
+            return 0
+        if self._intake.waits or type(self.training.feed) is not LossFeed:
+            return 0
+        every = self._every or _MOST_WAITING + 1
+        return min(_MOST_WAITING, every - 1 - self._statistics.step % every)
+
+    def settle(self) -> None:
+        """See to the losses that wait."""
+        self._room = 0
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            for loss in waiting:
+                self._statistics.see(loss)
 
     def drain(self) -> None:
-        """Wait for the values of all losses that were told of."""
+        """Wait for the values of all losses that were told of, and see to them."""
+        self.settle()
         self._take(self.training.feed.drain())
+        batches = self.training.batches
+        if batches and not self._still_fit():
+            newest = batches[-1]
+            batches.clear()
+            batches.append(newest)
 
     def _take(self, losses: list[tuple[int, float]]) -> None:
         """The values of losses have come, in the order in which they were told of."""
         # What the guard raises leaves none of them behind.
         heard = [self._coming.popleft() for _ in losses]
         for (_, loss), (told, put_back) in zip(losses, heard, strict=True):
-            done = self._intake.take(loss, told)
-            if done is not None:
-                mean = self.together.mean(done.loss)
-                self._statistics.see(mean, done.steps)
+            self._take_one(loss, told, put_back)
+
+    def _take_one(self, loss: float, told: Told, put_back: int) -> None:
+        several = self.together.several
+        done = self._intake.take(loss, told)
+        if done is not None:
+            mean = self.together.mean(done.loss) if several else done.loss
+            self._statistics.see(mean, done.steps)
+            if self.recorder.folder is not None:
                 self.recorder.loss(self._statistics.step, mean)
-                if math.isfinite(mean) or not self._told:
-                    self._judge(mean, put_back)
-                self._told = False
-            alone = not self.together.several
-            if alone and self._intake.waits and not math.isfinite(loss):
-                # GradScaler steps over what is not finite: its step might never come.
-                self._told = True
-                self._judge(loss, put_back)
+            if math.isfinite(mean) or not self._told:
+                self._judge(mean, put_back)
+            self._told = False
+        if not several and self._intake.waits and not math.isfinite(loss):
+            # GradScaler steps over what is not finite: its step might never come.
+            self._told = True
+            self._judge(loss, put_back)
 
     def _judge(self, loss: float, put_back: int) -> None:
         """Show the guard a loss, unless it is of weights that are gone by now."""
-        if put_back == self._live.guard.put_back:
-            self._live.guard.observed(loss)
+        guard = self._live.guard
+        if put_back == guard.put_back:
+            guard.observed(loss)
 
     def _remember(self, batch: Any) -> None:
-        """Keep a batch for dry runs; those of before a `model.to()` fit no longer."""
+        """Keep a batch for dry runs."""
+        if not self._still_fit():
+            self.training.batches.clear()
+        self.training.batches.append(batch)
+
+    def _still_fit(self) -> bool:
+        """Whether earlier batches fit: those of before a `model.to()` do no longer."""
         groups = self._live.base.param_groups  # the same, without a look at schedules
         first = next((each for group in groups for each in group["params"]), None)
         kind = None if first is None else (first.dtype, first.device)
-        if self._kind not in (None, kind):
-            self.training.batches.clear()
-        self._kind = kind
-        self.training.batches.append(batch)
+        before, self._kind = self._kind, kind
+        return before in (None, kind)
 
     def decide(self) -> Decision:
         """Decide now, or begin to where that is done in the background."""
-        if self._intake.inside_a_call:
+        if self._functions.calling:
             raise BadArgument(
                 "the objective asks for a decision; a function that only computes a "
                 "loss was wanted; call decide() in the loop."
@@ -122,17 +200,18 @@ class Loop:
 
     def _at_edge(self) -> None:
         due, self._due, self._waits_for_edge = self._due, False, False
-        if due or self.decider.waits:
+        if self._coming and (due or self.decider.waits):
             self.drain()
-        self.decider.at_the_edge_of_a_step()
+        if due or self.decider.at_work:
+            self.decider.at_the_edge_of_a_step()
         if due:
             self._decide()
 
     def _falls_due(self, before: int, now: int) -> bool:
         """Whether a decision falls into the steps after `before` up to `now`."""
         settings = self.training.settings
-        every, total = settings.every, settings.total_steps
-        if every is None or not self.decider.asks:
+        every, total = self._every, settings.total_steps
+        if every is None or not self._asks:
             return False
         if now // every == before // every:
             return False
@@ -144,17 +223,19 @@ class Loop:
         Raises:
             BadArgument: it is the objective that steps it, in a dry run.
         """
-        if self._intake.inside_a_call:
+        if self._functions.calling:
             raise BadArgument(
                 "the objective steps the live optimizer; a function that only computes "
                 "a loss was wanted, since it is called on copies too; step in the loop."
             )
-        self.together.step_begins()
-        self._intake.scale.step_begins()
+        if self.together.several:
+            self.together.step_begins()
+        if self._intake.scale.value is None:
+            self._intake.scale.step_begins()
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""
-        if self.decider.asks and self._statistics.norm_is_due():
+        if self._asks and self._statistics.norm_is_due(len(self._waiting)):
             parameters = parameters_of(self._live.param_groups)
             # A fused base optimizer gets them as GradScaler has multiplied them.
             scale = getattr(self._live, "grad_scale", None)
@@ -166,15 +247,18 @@ class Loop:
         """The live optimizer has stepped."""
         if moved_nothing(self._live):
             return
-        step = self.step
-        near = self._falls_due(step, step + self._intake.steps + 1)
-        self._intake.step_taken(decision_near=near or self.decider.at_work)
+        near = self.decider.at_work
+        if not near and self._every is not None:
+            step = self.step
+            near = self._falls_due(step, step + self._intake.steps + 1)
+        self._intake.step_taken(decision_near=near)
         if self._waits_for_edge:
             self._at_edge()
 
     def gradients_forgotten(self) -> None:
         """The loop has zeroed its gradients."""
-        self._intake.scale.forward_may_begin()
+        if self._intake.scale.value is None:
+            self._intake.scale.forward_may_begin()
 
     def try_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raise what `load_state_dict` would raise; nothing is changed."""

@@ -21,19 +21,18 @@ class Together:
     """What the ranks of one training agree on; one rank alone agrees with itself.
 
     Each method is called by all of them, equally often and in the same order.
+
+    Attributes:
+        several: there are others.
     """
 
     def __init__(self, ranks: Ranks, live: GuardedSlot) -> None:
         """Agree on what becomes of `live`."""
         self._ranks, self._live = ranks, live
+        self.several = ranks.count > 1
         self._put_back = live.guard.put_back
         if self.several:
             live.guard.agree = self._agree
-
-    @property
-    def several(self) -> bool:
-        """Whether there are others."""
-        return self._ranks.count > 1
 
     @property
     def leads(self) -> bool:

@@ -20,6 +20,8 @@ class DecisionNews:
     def take(self) -> list[Decision]:
         """The decisions whose verdict is new, in order; each is handed out once."""
         decisions = self._agent.decisions
+        if not decisions:
+            return []
         known = self._told + [None] * (len(decisions) - len(self._told))
         new = [
             decision

@@ -132,10 +132,12 @@ class _Observing(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The optimizer has stepped."""
         self._observe()
-        wanted = control.should_log  # a call of `log` takes that to be done
-        for decision in self._news.take():
-            self._trainer.log(figures(self._agent, decision))
-        control.should_log = wanted
+        new = self._news.take()
+        if new:
+            wanted = control.should_log  # a call of `log` takes that to be done
+            for decision in new:
+                self._trainer.log(figures(self._agent, decision))
+            control.should_log = wanted
 
     def _observe(self) -> None:
         heard, self._heard = self._heard, None

@@ -69,7 +69,8 @@ class Guard(GuardMemory):
         Raises:
             Whatever the caller's closure raises, and nothing of a rule's.
         """
-        self.follow()
+        if self.watch is not None:
+            self.follow()
         watch = self.watch
         if watch is None:
             return self.slot.trusted_step(closure)

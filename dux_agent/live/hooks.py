@@ -24,20 +24,32 @@ def leaves_out(base: torch.optim.Optimizer) -> bool:
 
     Accelerate's wrapper leaves them out while gradients are accumulated.
     """
-    state = getattr(base, "gradient_state", None)
-    return not getattr(state, "sync_gradients", True)
+    state = vars(base).get("gradient_state")
+    return state is not None and not getattr(state, "sync_gradients", True)
 
 
 def eager(function: Callable[..., Any]) -> Any:
     """Leave a method to the interpreter where a loop compiles what calls it.
 
     What becomes of a step is decided while it runs, by whatever rule is live then.
+    Where nothing is being compiled torch's own way round costs as much as all the rest.
     """
-    return torch.compiler.disable(function)
+    aside = torch.compiler.disable(function)
+
+    @functools.wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        if torch.compiler.is_dynamo_compiling():
+            return aside(*arguments, **options)
+        return function(*arguments, **options)
+
+    # torch counts how often it has compiled what by code: each has one of its own.
+    code = call.__code__.replace(co_name=function.__name__)  # type: ignore[attr-defined]
+    call.__code__ = code  # type: ignore[attr-defined]
+    return call
 
 
 def hooked(step: Callable[..., Any]) -> Any:
-    """A step that fires hooks and shows in the profiler, as torch wraps it.
+    """An `eager` step that fires hooks and shows in the profiler, as torch wraps it.
 
     One that the base leaves out fires none and is none.
 
@@ -48,8 +60,14 @@ def hooked(step: Callable[..., Any]) -> Any:
 
     @functools.wraps(step)
     def call(live: Any, *arguments: Any, **options: Any) -> Any:
-        return None if leaves_out(live.base) else wrapped(live, *arguments, **options)
+        if torch.compiler.is_dynamo_compiling():
+            return aside(live, *arguments, **options)
+        base = live.base
+        if "gradient_state" in vars(base) and leaves_out(base):
+            return None
+        return wrapped(live, *arguments, **options)
 
+    aside = torch.compiler.disable(call)
     call.hooked = True  # type: ignore[attr-defined]  # what torch looks for
     return call
 
@@ -66,6 +84,16 @@ def has_step_hooks(base: torch.optim.Optimizer) -> bool:
     """Whether a step fires one: else there is nothing to be silenced."""
     held = vars(_holder(base))
     return any(held.get(name) for name in _TABLES[:2])
+
+
+def plain_step(base: torch.optim.Optimizer) -> Callable[..., Any] | None:
+    """The step of one of torch's classes, without hooks; None for any other.
+
+    Another one may call its parent's step, hooks and all.
+    """
+    step: Any = type(base).step
+    own = type(base).__module__.startswith("torch.optim.")
+    return step.__wrapped__ if own and getattr(step, "hooked", False) else None
 
 
 @contextmanager

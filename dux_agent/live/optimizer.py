@@ -19,6 +19,11 @@ from dux_sandbox.findings import RuleFailed
 
 log = logging.getLogger(__name__)
 
+# At how many steps it is looked whether the model still holds the parameters: a look
+# touches every module, as much as all the rest of a step that no rule takes.
+_LOOK_AT_FIRST = 100
+_LOOK_EVERY = 8
+
 
 class StepListener(Protocol):
     """Is told what a training loop does with its live optimizer."""
@@ -108,7 +113,6 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         )
         self._made = True
 
-    @eager
     @hooked
     def step(self, closure: Closure | None = None) -> Any:
         """Take one step; no fault of a rule ever comes out of it.
@@ -126,40 +130,49 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                 "the agent is closed and its rule's process has ended; an open one "
                 "was wanted; close it after the last step."
             )
-        self.write_state()
-        self._look_for_replaced()
-        # A scheduler made over either looks for this.
-        self._opt_called = self.base._opt_called = True  # type: ignore[attr-defined]
+        if self._look.handed_out is not None:
+            self.write_state()
+        if self.steps % _LOOK_EVERY == 0 or self.steps < _LOOK_AT_FIRST:
+            self._look_for_replaced()
+        own = self.__dict__  # to assign by the face costs as much as all of this
+        if "_opt_called" not in own:  # a scheduler made over either looks for this
+            own["_opt_called"] = True
+            self.base._opt_called = True  # type: ignore[attr-defined]
         if listener is not None:
             listener.step_begins()
-        self.meet_groups()
-        groups = self.param_groups
-        rule = self.running
-        self.schedule.before_step(trusted=rule is self.base_rule)
-        known = [set(group) for group in groups] if self.guard.armed else []
+        groups, rule = self._groups, self.running
+        if len(groups) != len(self.owned):
+            self.meet_groups()
+            rule = self.running
+        trusted = rule is self.base_rule
+        plain = trusted and closure is None and self._plain_step is not None
+        self.schedule.before_step(trusted=trusted)
+        known = [] if self.guard.watch is None else [set(group) for group in groups]
         try:
-            result = self._step(closure)
+            if closure is None:
+                if self.passes_closure:
+                    self.passes_closure = False
+                if listener is not None:
+                    listener.gradients_ready()
+                result = self.guard.step(None)
+            else:
+                result = self._step_with(closure)
         finally:
             if rule is self.running:
-                self.schedule.after_step()
-        self.steps += 1
+                self.schedule.after_step(plain=plain)
+        own["steps"] += 1
         if known and rule is self.running:
             for index, group in enumerate(groups):
                 if len(group) != len(known[index]):
                     # What appears in a step is the rule's own, never a scheduler's.
                     self.owned[index].update(set(group) - known[index])
-        self._look_for_fallen()
+        if rule.source is not None or self._ran[0] is not rule:
+            self._look_for_fallen()
         if listener is not None:
             listener.step_ends()
         return result
 
-    def _step(self, closure: Closure | None) -> Any:
-        """The live rule's step, with the loop's closure or without."""
-        if closure is None:
-            self.passes_closure = False
-            if self.listener is not None:
-                self.listener.gradients_ready()
-            return self.guard.step(None)
+    def _step_with(self, closure: Closure) -> Any:
         ready = None if self.listener is None else self.listener.gradients_ready
         loop = LoopClosure(closure, ready)
         result = self.guard.step(loop)
@@ -173,7 +186,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             self.on_fallen(str(self._ran[1]), str(getattr(rule, "why", "")))
 
     def _look_for_replaced(self) -> None:
-        lost = [] if self._in_model is None else self._in_model.lost()
+        lost = self._in_model and self._in_model.lost()
         if not lost:
             return
         message = complaint(lost)
@@ -184,7 +197,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
     @eager
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
-        if leaves_out(self.base):
+        if "gradient_state" in vars(self.base) and leaves_out(self.base):
             return
         if self.listener is not None:
             self.listener.gradients_forgotten()

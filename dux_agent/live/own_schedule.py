@@ -20,6 +20,7 @@ class OwnSchedule:
     a scheduler was made over the rate of a rule: it goes on from there.
 
     Attributes:
+        known: the rates are followed; else they are what the groups hold.
         scales: of each group how many times the base optimizer's rates they are.
     """
 
@@ -36,11 +37,7 @@ class OwnSchedule:
         self._given = None if schedulers is None else list(schedulers)
         self._followed: list[Followed] = []
         self._rates: OwnRates | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether the rates are followed; else they are what the groups hold."""
-        return self._rates is not None
+        self.known = False
 
     @property
     def schedulers(self) -> list[Any]:
@@ -68,6 +65,7 @@ class OwnSchedule:
     def begin(self, own: Sequence[Any]) -> None:
         """Follow from now on; `own` are the rates of each group as they are."""
         self._rates = OwnRates(map(_without_parameters, self._groups))
+        self.known = True
         for index, rate in enumerate(own):
             self.put(index, rate)
         for each in self._followed:
@@ -77,6 +75,7 @@ class OwnSchedule:
     def end(self) -> None:
         """Follow no longer: the groups hold the rates again."""
         self._rates = None
+        self.known = False
 
     def join(self, group: Options) -> None:
         """A group was added behind the others."""

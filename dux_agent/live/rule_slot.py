@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dux_agent.live.group_options import Options, cycled_by, give_back, options_of
-from dux_agent.live.hooks import has_step_hooks, silenced
+from dux_agent.live.hooks import has_step_hooks, plain_step, silenced
 from dux_agent.live.rates import References
 from dux_agent.live.schedule import Schedule
 from dux_sandbox.closures import Closure, ClosureUse
@@ -76,6 +76,7 @@ class RuleSlot:
             set(base.defaults) & set(group) for group in base.param_groups
         ]
         self._mode: str | None = None
+        self._plain_step = plain_step(base)
         self.base_options = self._options_of_base()
 
     @property
@@ -171,15 +172,22 @@ class RuleSlot:
 
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""
-        own = vars(self)
+        own, plain = vars(self), self._plain_step
+        if "grad_scale" not in own and "found_inf" not in own:
+            if plain is None or "step" in vars(self.base):
+                return self._silent_step(closure)
+            return plain(self.base) if closure is None else plain(self.base, closure)
         passed = [name for name in ("grad_scale", "found_inf") if name in own]
         for name in passed:
             setattr(self.base, name, getattr(self, name))
         try:
-            if not has_step_hooks(self.base):
-                return self.running.step(closure)
-            with silenced(self.base):
-                return self.running.step(closure)
+            return self._silent_step(closure)
         finally:
             for name in passed:
                 delattr(self.base, name)
+
+    def _silent_step(self, closure: Closure | None) -> Any:
+        if not has_step_hooks(self.base):
+            return self.running.step(closure)
+        with silenced(self.base):
+            return self.running.step(closure)

@@ -10,7 +10,6 @@ Who wrote a value is told from what the schedulers say of themselves: each makes
 list of its last rates when it has stepped. What no scheduler wrote was written by hand.
 """
 
-import math
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -176,14 +175,16 @@ class Schedule:
         Args:
             trusted: it is the base optimizer's.
         """
-        self.meet_groups()
+        if len(self._state) != len(self._groups):
+            self.meet_groups()
+        if self._own.known:
+            self.look()
         self._steps += 1
         self._paused = True
         if self._own.known:
             self._take_note(judge=True)
             return
-        numbers = self._numbers()
-        if numbers != self._seen:
+        if self._is_new() and (numbers := self._numbers()) != self._seen:
             if not self._own.moved():
                 self._by_hand.change()
             self._own.mark()
@@ -191,10 +192,18 @@ class Schedule:
         if not trusted:
             self._kept = [copied(group.get("lr")) for group in self._groups]
 
-    def after_step(self) -> None:
-        """After a step of the rule that is still live: what it wrote is its own."""
-        kept, self._kept = self._kept, None
+    def after_step(self, *, plain: bool = False) -> None:
+        """After a step of the rule that is still live: what it wrote is its own.
+
+        Args:
+            plain: it wrote nothing, as an optimizer of torch's.
+        """
         self._paused = False
+        if plain and not self._own.known:
+            return
+        kept, self._kept = self._kept, None
+        if kept is None and not self._own.known and not self._is_new():
+            return
         numbers = self._numbers()
         if not self._own.known:
             if kept is None or numbers == self._seen:
@@ -276,11 +285,18 @@ class Schedule:
         self._seen = self._numbers()
 
     def _numbers(self) -> list[float | None]:
-        # At every step, twice: what is an ordinary number already is not asked further.
-        return [
-            rate if type(rate) is float and math.isfinite(rate) else number_in(rate)
-            for rate in [group.get("lr") for group in self._groups]
-        ]
+        return [number_in(group.get("lr")) for group in self._groups]
+
+    def _is_new(self) -> bool:
+        """Whether a rate may not be what it was: a quick look at plain numbers."""
+        groups, seen = self._groups, self._seen
+        if len(groups) != len(seen):
+            return True
+        for index, group in enumerate(groups):
+            rate = group.get("lr")
+            if type(rate) is not float or rate != seen[index]:
+                return True
+        return False
 
     def _begin(self, own: Sequence[Any]) -> None:
         for state, group in zip(self._state, self._groups, strict=True):

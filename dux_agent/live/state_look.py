@@ -76,15 +76,19 @@ for _kind in (StateOfParameter, StateOfRule):
 
 
 class StateLook:
-    """Hands out copies of one rule's state, and takes back what was written."""
+    """Hands out copies of one rule's state, and takes back what was written.
+
+    Attributes:
+        handed_out: the copies that are in somebody's hands; None: there are none.
+    """
 
     def __init__(self) -> None:
         self._rule: Any = None
-        self._held: StateOfRule | None = None
+        self.handed_out: StateOfRule | None = None
 
     def at(self, rule: Any, learned: RuleState, groups: ParamGroups) -> StateOfRule:
         """The copies of now; the same ones until they are taken back."""
-        if self._held is None or self._rule is not rule:
+        if self.handed_out is None or self._rule is not rule:
             parameters = parameters_of(groups)
             copies, moment = StateOfRule(dict), _Moment()
             copies.moment = moment
@@ -92,16 +96,16 @@ class StateLook:
                 copy = StateOfParameter(entry)
                 copy.moment = moment
                 dict.__setitem__(copies, parameters[index], copy)
-            self._rule, self._held = rule, copies
-        return self._held
+            self._rule, self.handed_out = rule, copies
+        return self.handed_out
 
     def holds(self, rule: Any) -> bool:
         """Whether copies of this rule's state are in somebody's hands."""
-        return self._held is not None and self._rule is rule
+        return self.handed_out is not None and self._rule is rule
 
     def taken_back(self) -> Mapping[Any, Any]:
         """What was handed out, as it is now; its time is over."""
-        copies, self._held, self._rule = self._held, None, None
+        copies, self.handed_out, self._rule = self.handed_out, None, None
         if copies is None:
             return {}
         copies.moment.over = True

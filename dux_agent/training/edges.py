@@ -26,13 +26,14 @@ class GradientMarks:
         # Plain loops here and below: both are gone through at every step.
         present = []
         for each in parameters:
-            if each.grad is not None:
-                present.append((each, each.grad, each.grad._version))
+            gradient = each.grad  # torch makes an object of it, each time it is asked
+            if gradient is not None:
+                present.append((each, gradient, gradient._version))
                 if len(present) == _WITNESSES and not every:
                     break
-        absent = parameters if every or not present else ()
-        self._marks = present
-        self._absent = [each for each in absent if each.grad is None]
+        self._marks, self._absent = present, parameters[:0]
+        if every or not present:
+            self._absent = [each for each in parameters if each.grad is None]
 
     def backward_since(self) -> bool:
         """Whether any of them was computed or added to since."""

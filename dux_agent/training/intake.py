@@ -8,8 +8,7 @@ steps are counted where they are taken.
 import statistics
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,8 +22,7 @@ from dux_sandbox.running import parameters_of
 _REMEMBERED = 9
 
 
-@dataclass(frozen=True)
-class StepLoss:
+class StepLoss(NamedTuple):
     """The loss of one optimizer step, in the objective's own scale.
 
     Attributes:
@@ -36,8 +34,7 @@ class StepLoss:
     steps: int
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """When a loss was told of; its value may come later.
 
     Attributes:
@@ -75,11 +72,6 @@ class Intake:
         self.scale.given(1.0)
 
     @property
-    def inside_a_call(self) -> bool:
-        """The objective or the validation runs just now, and not for the training."""
-        return self._functions.calling
-
-    @property
     def accumulated(self) -> int:
         """Batches whose gradients the loop adds up for one step, as it was seen."""
         return statistics.median_low(self._counts) if self._counts else 1
@@ -103,7 +95,8 @@ class Intake:
             decision_near: the next loss may bring a decision: look closely then.
         """
         self._steps += 1
-        self.scale.forward_may_begin()
+        if self.scale.value is None:
+            self.scale.forward_may_begin()
         groups = self._live.base.param_groups
         count = 0
         for group in groups:
@@ -122,6 +115,20 @@ class Intake:
         """Whether a loss was told of whose step is not over."""
         return self._count > 0
 
+    @property
+    def one_step_is_over(self) -> bool:
+        """Whether one step was taken since the last loss, which was a step's own."""
+        marks = self._marks
+        if self._steps != 1 or self._count or self.scale.value is None:
+            return False
+        return marks is None or not marks.backward_since()
+
+    def of_one_step(self, loss: float) -> float:
+        """The value of the loss of one step that is over, in the objective's scale."""
+        self._steps, self._marks = 0, None
+        self._counts.append(1)
+        return loss / (self.scale.value or 1.0)
+
     def hear(self, loss: Any, batch: Any, scale: float | None) -> Told:
         """The loop tells of one more loss; `take` its value, in the same order.
 
@@ -131,12 +138,12 @@ class Intake:
         """
         steps, marks = self._steps, self._marks
         at_edge = steps > 0 and not (marks is not None and marks.backward_since())
-        if scale is None:
-            scale = self.scale.of(loss, batch, before_step=at_edge)
-        else:
+        if scale is not None:
             self.scale.given(scale)
-        if batch is not None:
-            self._functions.check_objective(batch)
+        elif (scale := self.scale.value) is None:
+            scale = self.scale.of(loss, batch, before_step=at_edge)
+        if batch is not None and not self._functions.objective_checked:
+            self._functions.objective_on_a_copy(batch)
         if steps:
             self._steps, self._marks = 0, None
         return Told(at_edge, steps, scale)
@@ -145,6 +152,9 @@ class Intake:
         """The value of the next loss; that of a whole step where one is complete."""
         value = loss / told.scale
         if told.at_edge or (told.steps and not self._count):
+            if not self._count and told.steps == 1:  # as at nearly every step
+                self._counts.append(1)
+                return StepLoss(value, 1)
             self._add(value)
             return self._close(told.steps)
         done = self._close(told.steps) if told.steps else None
@@ -195,7 +205,8 @@ def moved_nothing(live: DuxOptimizer) -> bool:
     if isinstance(found, torch.Tensor) and bool(found.item()):
         return True
     for group in live.base.param_groups:  # the same, without a look at schedules
-        if number_in(group.get("lr")) != 0:
+        rate = group.get("lr")
+        if (rate if type(rate) is float else number_in(rate)) != 0:
             return False
     gradients = [each.grad for each in parameters_of(live.param_groups)]
     return all(

@@ -189,19 +189,32 @@ class IntervalStatistics:
         if len(self._drawn) < self._draws:
             self._drawn.append([self.step, loss])
             return
-        place = self._random.randrange(self._seen)
+        place = self._below(self._seen)
         if place < self._draws:
             self._drawn[place] = [self.step, loss]
 
-    def norm_is_due(self) -> bool:
-        """Whether the gradient norm of this step is wanted; call once a step."""
+    def _below(self, bound: int) -> int:
+        # What `randrange` draws, without the half dozen of calls that it makes.
+        bits = bound.bit_length()
+        drawn = self._random.getrandbits(bits)
+        while drawn >= bound:
+            drawn = self._random.getrandbits(bits)
+        return drawn
+
+    def norm_is_due(self, more: int = 0) -> bool:
+        """Whether the gradient norm of this step is wanted; call once a step.
+
+        Args:
+            more: losses that are yet to be seen, one a step.
+        """
         self._steps_to_norm -= 1
         if self._steps_to_norm > 0:
             return False
         if self.norms.count >= 8 * _NORMS_WANTED:
             # The interval is longer than expected: look less often from now on. The
             # later fifths then rest on fewer looks each, never on none.
-            self._stride = max(self._stride, self.interval // (4 * _NORMS_WANTED))
+            steps = self.interval + more
+            self._stride = max(self._stride, steps // (4 * _NORMS_WANTED))
         self._steps_to_norm = self._stride
         return True
 

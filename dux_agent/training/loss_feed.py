@@ -23,9 +23,11 @@ def read_loss(loss: Any) -> float | OnItsWay:
     Raises:
         BadArgument: it is no scalar.
     """
+    if isinstance(loss, torch.Tensor) and not loss.is_cuda and loss.numel() == 1:
+        return float(loss.item())
     loss = scalar_loss(loss, error=BadArgument)
-    if isinstance(loss, float) or not loss.is_cuda:
-        return float(loss)
+    if isinstance(loss, float):
+        return loss
     copied = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
     copied.copy_(loss, non_blocking=True)
     done = torch.cuda.Event()
@@ -61,6 +63,13 @@ class LossFeed:
         self._step = 0
         self._coming: deque[tuple[int, float | OnItsWay]] = deque()
 
+    def now(self, loss: Any) -> float | None:
+        """The value of a loss that need not be pushed; None: it may come late."""
+        known = self._read is read_loss and not self._coming
+        if known and isinstance(loss, torch.Tensor) and loss.is_cpu:
+            return float(loss.item())
+        return None
+
     def push(self, loss: Any, step: int | None = None) -> list[tuple[int, float]]:
         """Take one more loss; the values that are there now, each with its step.
 
@@ -74,9 +83,10 @@ class LossFeed:
             BadArgument: it is no scalar; nothing was taken.
         """
         read = self._read(loss)
-        self._step = self._step + 1 if step is None else step
-        if isinstance(read, float) and not self._coming:
-            return [(self._step, read)]
+        step = self._step + 1 if step is None else step
+        self._step = step
+        if not self._coming and isinstance(read, float):
+            return [(step, read)]
         self._coming.append((self._step, read))
         return self._come(0 if isinstance(read, float) else self._most_late)
 

@@ -74,7 +74,7 @@ class LossScale:
         """
         if self.value is not None:
             return self.value
-        loss = float(loss)
+        loss = float(scalar_loss(loss))
         if batch is None or not math.isfinite(loss):
             self._before = None
             return 1.0

@@ -5,6 +5,7 @@ loop has made: hooks fire once, at the live optimizer, and in no dry run.
 """
 
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import torch
@@ -24,7 +25,7 @@ def unhooked(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
     function: Any = type(optimizer).step
     if getattr(function, "hooked", False):
         function = function.__wrapped__
-    return lambda *arguments, **options: function(optimizer, *arguments, **options)
+    return MethodType(function, optimizer)
 
 
 def call_step(rule: Any, closure: Closure | None) -> Any:
