@@ -15,7 +15,7 @@ FAMILY = "family"
 OFFLINE = "offline"
 """The model's name where nobody is asked: the offline operators alone."""
 
-PRICES = {"steps": 0.0, "seconds": 0.0, "bytes": 0.002, "lines": 0.0002}
+PRICES = {"steps": 0.05, "seconds": 0.0, "bytes": 0.002, "lines": 0.0002}
 """What one more of each adds to a score, where 0.01 is one per cent of the loss.
 
 A gradient a step beyond the first; a second of the rule's trainings; a byte that is

@@ -12,10 +12,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dux_agent.errors import BadArgument
+from dux_agent.evolving.reading import SearchTold, is_search, read_search
 from dux_agent.report.comparison_view import comparison_view
 from dux_agent.report.links import NAME
 from dux_agent.report.money import Prices
 from dux_agent.report.run_view import run_view
+from dux_agent.report.search_view import search_view
 from dux_agent.report.studies_view import studies_view
 from dux_agent.report.study_view import study_view
 from dux_agent.report.thinning import visible
@@ -58,15 +60,21 @@ def write_report(
             "no run folder was named; name one that `dux run` or `dux tune` printed."
         )
     paths = [Path(folder) for folder in folders]
+    searches = [path for path in paths if is_search(path)]
     studies = [path for path in paths if is_study(path)]
     single = len(paths) == 1
+    if searches and not single:
+        raise BadArgument(
+            f"{searches[0]} holds a search and {len(paths)} folders were named; one "
+            f"was wanted, since searches are not compared; name them one by one."
+        )
     if studies and len(studies) < len(paths):
         other = next(path for path in paths if path not in studies)
         raise BadArgument(
             f"{studies[0]} holds a study and {other} a training; folders of one kind "
             f"were wanted, since only those are compared; name them apart."
         )
-    runs = [] if studies else [read_story(path) for path in paths]
+    runs = [] if studies or searches else [read_story(path) for path in paths]
     if output is not None:
         target = Path(output)
     elif single:
@@ -74,7 +82,9 @@ def write_report(
     else:
         target = paths[0].absolute().parent / COMPARISON
     prices = prices or Prices()
-    if studies and not single:
+    if searches:
+        text = render_search(read_search(paths[0]))
+    elif studies and not single:
         text = render_studies([read_study(path) for path in paths], prices)
     elif studies:
         text = render_study(read_study(paths[0]))
@@ -96,6 +106,11 @@ def render_study(told: StudyTold, *, live: bool = False) -> str:
     return render_bounded(
         "study.html.j2", lambda most: study_view(told, most), live=live
     )
+
+
+def render_search(told: SearchTold) -> str:
+    """The page of a search, HTML; bounded as that of a run is."""
+    return render_bounded("search.html.j2", lambda most: search_view(told, most))
 
 
 def render_bounded(

@@ -1,3 +1,4 @@
+import html
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from dux_agent.errors import BadArgument
 from dux_agent.evolving.evolve import evolve, resume
 from dux_agent.evolving.plan import PRICES, EvolvePlan
 from dux_agent.evolving.reading import read_search
+from dux_agent.report.page import write_report
 from dux_agent.run_folder.trace import read
 from tests.evolving import tiny_tasks
 from tests.waiting import wait_until
@@ -58,6 +60,19 @@ def test_a_search_and_its_baseline_are_reported_on_tasks_that_selected_nobody(wh
     assert {"search", "adamw"} == reported.keys()
     assert all(2 == len(each.seeds) for each in reported.values())
     assert "adamw" in told.verdict()
+
+
+def test_the_report_of_a_search_shows_its_winner_and_what_was_stopped(whole):
+    page = write_report([whole]).read_text()
+
+    assert read_search(whole).verdict() in html.unescape(page)
+    assert "The winner" in page
+    assert "Beside its first parent" in page or "Its source" in page
+
+
+def test_searches_are_not_compared_on_one_page(whole):
+    with pytest.raises(BadArgument, match="searches are not compared"):
+        write_report([whole, whole])
 
 
 @pytest.mark.wall
