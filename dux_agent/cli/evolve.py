@@ -29,6 +29,13 @@ def evolve(
     report: Annotated[
         str, typer.Option(help="Others again, on which the winners are trained once.")
     ] = "family",
+    lm: Annotated[
+        str,
+        typer.Option(
+            help="The language model, as dux run names it; offline: cross, retune and "
+            "simplify alone."
+        ),
+    ] = "offline",
     budget: Annotated[
         int, typer.Option(help="Evaluations, of the search and of each baseline.")
     ] = 200,
@@ -59,7 +66,7 @@ def evolve(
         typer.Option(
             metavar="[isolated|inline]",
             help="Where sources run.",
-            show_default="inline: all is made of the zoo",
+            show_default="inline; isolated with --lm",
         ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
@@ -72,7 +79,7 @@ def evolve(
         ),
     ] = None,
 ) -> None:
-    """Search for optimizers: cross, retune and simplify those of the zoo.
+    """Search for optimizers: cross, retune and simplify those of the zoo; or ask.
 
     --price NAME=VALUE, with NAME steps, seconds, bytes or lines, says what one more of
     each adds to a score, where 0.01 is one per cent of the loss.
@@ -98,6 +105,7 @@ def evolve(
                 validation=tasks_in([validation]),
                 report=tasks_in([report]),
                 budget=budget,
+                model=lm,
                 seed=seed,
                 workers=_cores() if workers is None else workers,
                 islands=islands,

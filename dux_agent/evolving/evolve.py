@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from dux_agent.evolving.asking import Asking
 from dux_agent.evolving.journal import Journal
-from dux_agent.evolving.plan import EvolvePlan
+from dux_agent.evolving.plan import OFFLINE, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
 from dux_agent.evolving.workers import Workers
 from dux_agent.run_folder.folder import RunFolder
 from dux_graphs.evolution.crossing import cross
-from dux_graphs.evolution.individual import Draft, Individual, Standing
+from dux_graphs.evolution.individual import Draft, Individual, Operator, Standing
 from dux_graphs.evolution.search import Evolution
 from dux_graphs.evolution.simplifying import simpler, simplify
 from dux_sandbox.zoo import entries, entry
@@ -30,19 +32,27 @@ _SEEDS = {VALIDATION: 1_000, REPORT: 2_000}  # the first of each
 Say = Callable[[str], None]
 
 
-def evolve(plan: EvolvePlan, run_dir: str | Path, say: Say = lambda line: None) -> Path:
+def evolve(
+    plan: EvolvePlan,
+    run_dir: str | Path,
+    say: Say = lambda line: None,
+    *,
+    lm: Any = None,
+) -> Path:
     """Search for optimizers, and write down everything in a run folder.
 
     Args:
         plan: what is to be done.
         run_dir: the folder to make.
         say: is told how it goes, one line each.
+        lm: the language model, where it is none that `plan.model` names.
 
     Returns:
         The folder; `dux_agent.evolving.reading.read_search` reads it.
 
     Raises:
-        DuxError: the folder cannot be made, or a task cannot be trained.
+        DuxError: the folder cannot be made, a task cannot be trained, or the language
+            model cannot be had: the search can be gone on with.
     """
     facts = {
         "kind": KIND,
@@ -52,31 +62,40 @@ def evolve(plan: EvolvePlan, run_dir: str | Path, say: Say = lambda line: None) 
         "arguments": plan.facts(),
     }
     with RunFolder.create(run_dir, facts) as folder:
-        return _run(plan, folder, say)
+        return _run(plan, folder, say, lm)
 
 
 def resume(
-    run_dir: str | Path, *, workers: int | None = None, say: Say = lambda line: None
+    run_dir: str | Path,
+    *,
+    workers: int | None = None,
+    say: Say = lambda line: None,
+    lm: Any = None,
 ) -> Path:
     """Go on with a search that was ended; nothing in its journal is done again.
 
     Args:
         workers: another number of processes; None: as before.
+        say, lm: as of `evolve`.
 
     Raises:
         DuxError: it is no search, or another process goes on with it.
     """
     with RunFolder.open(run_dir) as folder:
         plan = EvolvePlan.of(folder.facts["arguments"])
-        return _run(replace(plan, workers=workers or plan.workers), folder, say)
+        plan = replace(plan, workers=workers or plan.workers)
+        return _run(plan, folder, say, lm)
 
 
-def _run(plan: EvolvePlan, folder: RunFolder, say: Say) -> Path:
+def _run(plan: EvolvePlan, folder: RunFolder, say: Say, lm: Any) -> Path:
+    asked: dict[str, Operator] = {}
+    if plan.model != OFFLINE:
+        asked = Asking(lm or plan.model, folder, plan.seed).operators()
     with Workers(plan.workers, most_bytes=plan.trial_bytes) as workers:
         bench = Bench(plan, Journal(folder), workers)
         winners: dict[str, Individual] = {}
         for arm in (SEARCH, *plan.baselines):
-            evolution = _evolution(arm, plan)
+            evolution = _evolution(arm, plan, asked)
             search(arm, evolution, bench, say)
             finalists = evolution.finalists(plan.finalists)
             best = _validated(arm, finalists, bench)
@@ -91,11 +110,12 @@ def _run(plan: EvolvePlan, folder: RunFolder, say: Say) -> Path:
     return folder.path
 
 
-def _evolution(arm: str, plan: EvolvePlan) -> Evolution:
+def _evolution(arm: str, plan: EvolvePlan, asked: Mapping[str, Operator]) -> Evolution:
     """The search, or the tuning of an entry of the zoo, or of all of them."""
     known = entries() if arm in (SEARCH, "zoo") else {arm: entry(arm)}
     first = [Draft(each.source, each.title) for each in known.values()]
-    operators = {"cross": cross, "simplify": simplify} if arm == SEARCH else {}
+    offline: dict[str, Operator] = {"cross": cross, "simplify": simplify}
+    operators = {**offline, **asked} if arm == SEARCH else {}
     return Evolution(first, operators, seed=plan.seed, islands=plan.islands)
 
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.evolving.evolve import SEARCH
-from dux_agent.evolving.plan import EvolvePlan
+from dux_agent.evolving.plan import OFFLINE, EvolvePlan
 from dux_agent.evolving.reading import Reported, SearchTold, change
 from dux_agent.formatting import plural
 from dux_agent.showing import one_line
@@ -22,7 +22,13 @@ def cost_lines(plan: EvolvePlan) -> list[str]:
     short, seeds = len(plan.tasks), plan.validation_seeds
     validated = arms * plan.finalists * len(plan.validation) * seeds
     reported = (arms + 1) * len(plan.report) * plan.report_seeds
+    asked = (
+        []
+        if plan.model == OFFLINE
+        else [f"at most {3 * plan.budget} calls of {plan.model}"]
+    )
     return [
+        *asked,
         f"{plural(evaluations, 'evaluation')} ({plan.budget} of the search and of each "
         f"baseline: {', '.join(plan.baselines)}), each at most "
         f"{plural(short, 'short training')}, {short} full ones for the best third, and "

@@ -45,6 +45,8 @@ def _found(folder):
     """Everything that a search found out but the times that it took."""
     found = []
     for event in read(folder):
+        if event.kind != "trial":
+            continue
         answer = {k: v for k, v in event.data["report"]["answer"].items()}
         answer.pop("seconds", None)
         config, told = event.data["config"]["source"], event.data["report"]

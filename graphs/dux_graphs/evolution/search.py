@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
@@ -20,9 +21,13 @@ from dux_graphs.evolution.retuning import Structure
 from dux_graphs.evolution.syntax import normal_form, structure
 from dux_graphs.search.odds import Tally, odds_of
 
-RETUNE = "retune"
+RETUNE, REPAIR = "retune", "repair"
+NOVELTY = "novelty"
+"""The stage that stops twins of earlier ones."""
+
 _OF_TWO = ("cross", "explore")  # operators whose drafts are made of both parents
 _DRAWS = 20  # for one place, until a draft is no twin of an earlier one
+_MENDABLE = 8  # of those that broke a law or raised, that may still be repaired
 _CHECKS = 0.1  # what all stages before the trainings cost, in full trainings
 
 
@@ -78,6 +83,7 @@ class Evolution:
         self._structures: dict[str, Structure] = {}
         self._scores: dict[int, float] = {}
         self._under_way: dict[int, Standing] = {}
+        self._mendable: deque[Standing] = deque(maxlen=_MENDABLE)
 
     def ask(self, count: int) -> list[Standing]:
         """So many new individuals, or fewer where nothing new can be bred."""
@@ -102,13 +108,15 @@ class Evolution:
             return False
         self.evaluations -= 1
         self.twins += 1
-        self.stop(one, "novelty", f"it steps as {earlier} does, on fixed problems")
+        self.stop(one, NOVELTY, f"it steps as {earlier} does, on fixed problems")
         self._scores[number] = self._scores.get(earlier, math.inf)
         return True
 
     def stop(self, one: Standing, stage: str, why: str) -> None:
         """It did not pass a stage."""
         one.stopped, one.why = stage, why
+        if one.rung < 0 and stage != NOVELTY:
+            self._mendable.append(one)
         if self._under_way.pop(one.individual.number, None) is not None:
             self._count(one, won=False, cost=_CHECKS)
 
@@ -163,6 +171,10 @@ class Evolution:
             odds = odds_of(self.tallies)
             name = rng.choices(list(odds), list(odds.values()))[0]
             make = self._retuned if name == RETUNE else self._operators[name]
+            if name == REPAIR:
+                if not self._mendable:
+                    continue
+                parents = [self._mendable.pop()]
             draft = make(parents, rng)
             if draft is None:
                 self._tally(name, won=False, cost=0.0)
