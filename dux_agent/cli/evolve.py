@@ -29,6 +29,9 @@ def evolve(
     report: Annotated[
         str, typer.Option(help="Others again, on which the winners are trained once.")
     ] = "family",
+    start: Annotated[
+        str, typer.Option(help="The first population, names of the zoo; zoo: all.")
+    ] = "zoo",
     lm: Annotated[
         str,
         typer.Option(
@@ -104,6 +107,7 @@ def evolve(
                 tasks=tasks_in(_named(tasks)),
                 validation=tasks_in([validation]),
                 report=tasks_in([report]),
+                start=tasks_in([start]),
                 budget=budget,
                 model=lm,
                 seed=seed,

@@ -10,7 +10,7 @@ from typing import Any
 
 from dux_agent.evolving.asking import Asking
 from dux_agent.evolving.journal import Journal
-from dux_agent.evolving.plan import OFFLINE, EvolvePlan
+from dux_agent.evolving.plan import OFFLINE, ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
 from dux_agent.evolving.workers import Workers
 from dux_agent.run_folder.folder import RunFolder
@@ -112,8 +112,10 @@ def _run(plan: EvolvePlan, folder: RunFolder, say: Say, lm: Any) -> Path:
 
 def _evolution(arm: str, plan: EvolvePlan, asked: Mapping[str, Operator]) -> Evolution:
     """The search, or the tuning of an entry of the zoo, or of all of them."""
-    known = entries() if arm in (SEARCH, "zoo") else {arm: entry(arm)}
-    first = [Draft(each.source, each.title) for each in known.values()]
+    names = plan.start if arm == SEARCH else (arm,)
+    found = [e for n in names for e in (entries() if n == ZOO else [n])]
+    known = [entry(name) for name in dict.fromkeys(found)]
+    first = [Draft(each.source, each.title) for each in known]
     offline: dict[str, Operator] = {"cross": cross, "simplify": simplify}
     operators = {**offline, **asked} if arm == SEARCH else {}
     return Evolution(first, operators, seed=plan.seed, islands=plan.islands)

@@ -8,9 +8,13 @@ from typing import Any
 
 from dux_agent.errors import BadArgument
 from dux_agent.tasks.family.members import MEMBERS, Purpose
+from dux_sandbox.zoo import entries
 
 FAMILY = "family"
 """What stands for the tasks of the family that are for a purpose."""
+
+ZOO = "zoo"
+"""What stands for every optimizer of the zoo."""
 
 OFFLINE = "offline"
 """The model's name where nobody is asked: the offline operators alone."""
@@ -39,14 +43,14 @@ class EvolvePlan:
         tasks: what selects, by name; "family" for its tasks of that purpose.
         validation: other tasks, which choose among the finalists.
         report: others again, on which the winners are trained once, at the end.
+        start: the first population, names of the zoo; "zoo" is all of it.
         budget: evaluations of the search, and of each baseline.
         model: name of the language model; "offline": the offline operators alone.
         seed: of everything that is drawn.
         workers: processes that evaluate; another number gives the same search.
         islands: populations apart from each other.
         prices: see `PRICES`.
-        baselines: names of the zoo that are tuned with the same budget; "zoo" is all
-            of it.
+        baselines: names of the zoo that are tuned with the same budget, or "zoo".
         finalists: of the search, and of each baseline, that are validated.
         validation_seeds, report_seeds: on each of those tasks, held back until then.
         trial_seconds: that one training, or one law, may take.
@@ -58,13 +62,14 @@ class EvolvePlan:
     tasks: tuple[str, ...]
     validation: tuple[str, ...] = (FAMILY,)
     report: tuple[str, ...] = (FAMILY,)
+    start: tuple[str, ...] = (ZOO,)
     budget: int = 200
     model: str = "offline"
     seed: int = 0
     workers: int = 1
     islands: int = 4
     prices: Mapping[str, float] = field(default_factory=dict)
-    baselines: tuple[str, ...] = ("adamw", "muon", "zoo")
+    baselines: tuple[str, ...] = ("adamw", "muon", ZOO)
     finalists: int = 3
     validation_seeds: int = 3
     report_seeds: int = 5
@@ -99,6 +104,13 @@ class EvolvePlan:
         for name, price in self.prices.items():
             if name not in PRICES or not 0 <= price < 1e6:
                 raise _unmeant("prices", {name: price}, f"of {', '.join(PRICES)}, >= 0")
+        for name in ("start", "baselines"):
+            unknown = {*getattr(self, name)} - {ZOO, *entries()}
+            if unknown:
+                words = "names that `dux zoo list` shows"
+                raise _unmeant(name, sorted(unknown)[0], words)
+        if not self.start:
+            raise _unmeant("start", (), "an optimizer at least")
         self._refuse_shared_tasks()
 
     def _refuse_shared_tasks(self) -> None:

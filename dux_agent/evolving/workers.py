@@ -43,9 +43,13 @@ class _Worker:
             )
         self._link = Connection(ours.detach())
         self.pid = self._process.pid
-        if self._heard(_START_SECONDS) is None:
+        try:
+            started = self._heard(_START_SECONDS)
+        except EOFError:
+            started = None
+        if started is None:
             self.end()
-            raise ChildProcessError("a worker did not start")
+            raise EOFError("it did not start")
 
     def answer(self, job: Job, seconds: float) -> Answer | None:
         """What it answers; None where it is late. Raises EOFError where it died."""
@@ -121,14 +125,15 @@ class Workers:
         worker = self._idle.get()
         try:
             for _ in range(_TRIES):
-                if worker is None:
-                    worker = _Worker(self._most_bytes)
-                    self._living.add(worker)
-                    self.started += 1
                 try:
+                    if worker is None:
+                        worker = _Worker(self._most_bytes)
+                        self._living.add(worker)
+                        self.started += 1
                     answer = worker.answer(job, seconds)
                 except EOFError:
-                    self._ended(worker)
+                    if worker is not None:
+                        self._ended(worker)
                     worker = None
                     continue
                 if answer is not None:

@@ -43,7 +43,7 @@ class _Scripted(WrittenModel):
 def test_no_reply_is_paid_twice_and_a_search_that_paused_ends_as_it_would_have(
     tmp_path,
 ):
-    plan = _plan(model="scripted", budget=40, execution="inline")
+    plan = _plan(model="scripted", budget=12, execution="inline")
     whole, paused, rest = _Scripted(), _Scripted(most=4), _Scripted()
     rest._asked = 4  # its script goes on where the other's ended
 
@@ -59,7 +59,7 @@ def test_no_reply_is_paid_twice_and_a_search_that_paused_ends_as_it_would_have(
 
 @pytest.mark.wall
 def test_rubbish_is_stopped_with_words_and_never_wins(tmp_path):
-    plan = _plan(model="scripted", budget=44, execution="inline")
+    plan = _plan(model="scripted", budget=16, execution="inline")
 
     told = read_search(evolve(plan, tmp_path / "run", lm=_Scripted()))
 
