@@ -96,8 +96,8 @@ def measure(
         sizes: names of `SIZES`.
         threads: that torch has.
         rounds: the most steps of each that count.
-        seconds: that the steps of one figure may take, and those before them; then
-            there are fewer.
+        seconds: that the steps of one figure may take, and those before them, by the
+            clock that times them: a busy machine takes as many; then there are fewer.
         say: told what is measured.
     """
     before = torch.get_num_threads()
@@ -201,13 +201,13 @@ def _timed(
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """The fastest step, and what it is in units of the fastest fused one."""
-    ends = time.perf_counter() + seconds
+    began = clock()
     for _ in range(_WARM_UP):
         step()
         fused()
-        if time.perf_counter() > ends:
+        if clock() - began > seconds:
             break
-    began, steady = time.perf_counter(), 0
+    began, steady = clock(), 0
     best = [math.inf, math.inf]
     for turn in range(rounds):
         before = list(best)
@@ -219,7 +219,7 @@ def _timed(
             now < _FASTER * then for now, then in zip(best, before, strict=True)
         )
         steady = 0 if faster else steady + 1
-        spent = time.perf_counter() - began
+        spent = clock() - began
         if spent > seconds or (spent > _LEAST_SECONDS and steady >= _STEADY):
             break
     return best[0], best[0] / best[1]
