@@ -19,6 +19,14 @@ def export(
             "run's steps.",
         ),
     ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            help="Of --schedule: what its class, built as NAME(params), is called.",
+            show_default="Schedule",
+        ),
+    ] = None,
     program: Annotated[
         bool,
         typer.Option(
@@ -43,11 +51,16 @@ def export(
         from dux_agent.run_folder.whole_file import write_whole
         from dux_agent.tuning.recorded_study import is_study
 
+        if name is not None and not schedule:
+            raise BadArgument(
+                f"--name is {name!r} and --schedule was left out; the name of a "
+                f"schedule's class was wanted; write --schedule --name {name}."
+            )
         study = is_study(folder)
-        for name, given in (("--program", program), ("--schedule", schedule)):
+        for option, given in (("--program", program), ("--schedule", schedule)):
             if study and given:
                 raise BadArgument(
-                    f"{name} is about the rules of a run and {folder} is a study of "
+                    f"{option} is about the rules of a run and {folder} is a study of "
                     f"dux tune; a run was wanted; leave it out for the best "
                     f"configuration."
                 )
@@ -58,7 +71,8 @@ def export(
         elif study:
             text, what = export_configuration(folder), "the configuration"
         else:
-            text, what = text_of(folder, schedule=schedule), "the module"
+            called = name or "Schedule"
+            text, what = text_of(folder, schedule=schedule, name=called), "the module"
         if output is None:
             typer.echo(text, nl=False)
         else:

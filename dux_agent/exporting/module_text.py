@@ -1,6 +1,8 @@
 """Rules of a run as the text of a module: the best one, or all in their order."""
 
 import ast
+import builtins
+import keyword
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from dux_agent.errors import DuxError
+from dux_agent.errors import BadArgument, DuxError
 from dux_agent.exporting.best import Best, best_rule, live_rules
 from dux_agent.exporting.placing import FUTURE, indented, without_future, without_script
 from dux_agent.formatting import model_title
@@ -24,21 +26,25 @@ The model above wrote the rule. In the run it was guarded while it ran; here it 
 ordinary Python that runs with your rights. Read it before you import it."""
 
 
-def export(folder: str | Path, *, schedule: bool = False) -> str:
+def export(
+    folder: str | Path, *, schedule: bool = False, name: str = "Schedule"
+) -> str:
     """The text of a module that needs only torch.
 
     Args:
         folder: a run folder; nothing in it is changed, nothing of it is run.
         schedule: all rules as one optimizer that makes the run's switches at the
             run's steps, instead of the best rule alone.
+        name: of the schedule's class.
 
     Raises:
         RunFolderUnusable: it is no run folder.
+        BadArgument: no class of that name can stand in the module.
         DuxError: no rule was applied; a source is missing or damaged, or the static
             check refuses it.
     """
     run = read_story(folder)
-    return _scheduled(run) if schedule else _alone(run, best_rule(run))
+    return _scheduled(run, name) if schedule else _alone(run, best_rule(run))
 
 
 def _alone(run: RunHistory, best: Best) -> str:
@@ -67,7 +73,7 @@ def _why(best: Best) -> str:
     return f"lowest {best.measure}, {best.loss:.6g} ({best.when})"
 
 
-def _scheduled(run: RunHistory) -> str:
+def _scheduled(run: RunHistory, class_name: str) -> str:
     decisions = live_rules(run)
     if not decisions:
         best_rule(run)  # says what is wrong
@@ -91,7 +97,7 @@ def _scheduled(run: RunHistory) -> str:
         "",
         *_WARNING.replace("the rule", "the rules", 1).split("\n"),
         "",
-        "    optimizer = Schedule(model.parameters())",
+        f"    optimizer = {class_name}(model.parameters())",
     ]
     parts = [
         _docstring(told) + FUTURE,
@@ -100,13 +106,31 @@ def _scheduled(run: RunHistory) -> str:
         "\n\n".join(rules),
         "SWITCHES = [\n" + "\n".join(lines) + "\n]\n"
         '"""After how many steps which rule takes over; True: with its state."""\n',
-        _SCHEDULE,
     ]
+    _check_name(class_name, parts)
+    parts.append(_SCHEDULE.format(name=class_name))
     return _sound("\n\n".join(part.strip("\n") + "\n" for part in parts))
 
 
+def _check_name(name: str, parts: Sequence[str]) -> None:
+    """Raise BadArgument unless a class of that name can stand behind these parts."""
+    used = {
+        node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.id
+        for part in parts
+        for node in ast.walk(ast.parse(_sound(part)))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Name)
+    }
+    taken = name in used or hasattr(builtins, name) or keyword.issoftkeyword(name)
+    if not name.isidentifier() or keyword.iskeyword(name) or taken:
+        why = "which the module uses itself" if taken else "which no class can have"
+        raise BadArgument(
+            f"--name is {name[:80]!r}, {why}; a name of its own was wanted; write for "
+            f"instance --name Schedule."
+        )
+
+
 _SCHEDULE = '''
-class Schedule(ScheduledOptimizer):
+class {name}(ScheduledOptimizer):
     """The run's optimizers at the run's steps; use it like any torch optimizer."""
 
     def __init__(self, params, base=base_optimizer, switches=SWITCHES):

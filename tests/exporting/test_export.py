@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from dux_agent import tasks
 from dux_agent.cli import app
-from dux_agent.errors import DuxError
+from dux_agent.errors import BadArgument, DuxError
 from dux_agent.exporting.best import best_rule
 from dux_agent.exporting.module_text import export
 from dux_agent.exporting.placing import indented, without_script
@@ -180,9 +180,10 @@ def test_a_schedule_takes_the_very_steps_that_the_live_optimizer_took(tmp_path, 
 def test_a_schedule_reproduces_the_losses_of_a_run_of_digits(tmp_path):
     train("digits", epochs=3, execution="inline", run_dir=tmp_path / "run")
     story = read_story(tmp_path / "run")
-    exported = module(tmp_path, export(story.path, schedule=True))
+    text = export(story.path, schedule=True, name="WholeRun")
+    exported = module(tmp_path, text)
     task = tasks.build("digits", 0)
-    optimizer = exported.Schedule(task.model.parameters())
+    optimizer = exported.WholeRun(task.model.parameters())
 
     got = []
     for epoch in range(3):
@@ -370,6 +371,33 @@ def test_a_source_that_the_static_check_refuses_is_not_exported(tmp_path):
 
     with pytest.raises(DuxError, match="the static check refuses"):
         export(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["class", "a b", "", "1st", "torch", "Heavy", "rule_1", "dict", "Any"]
+)
+def test_a_name_that_a_schedule_cannot_have_is_refused(tmp_path, name):
+    path = run_with(tmp_path, (2, heavy(0.05), False))
+
+    with pytest.raises(BadArgument, match="write for instance --name"):
+        export(path, schedule=True, name=name)
+
+
+def test_a_schedule_is_named_as_it_is_asked_and_nothing_else_is(tmp_path):
+    path = str(run_with(tmp_path, (2, heavy(0.05), False)))
+    target = tmp_path / "whole.py"
+
+    written = CliRunner().invoke(
+        app, ["export", path, "--schedule", "--name", "Whole", "-o", str(target)]
+    )
+    alone = CliRunner().invoke(app, ["export", path, "--name", "Whole"])
+
+    assert 0 == written.exit_code
+    whole = module(tmp_path, target.read_text("utf-8")).Whole
+    assert issubclass(whole, torch.optim.Optimizer)
+    assert whole([torch.nn.Parameter(torch.ones(1))]).steps == 0
+    assert 2 == alone.exit_code
+    assert "--schedule was left out" in " ".join(alone.stderr.split())
 
 
 def test_the_command_prints_or_writes_and_errors_are_one_line(tmp_path):
