@@ -125,7 +125,8 @@ def attach(
             directions; dry runs leave half of them behind, then try the others longer,
             and the best one goes on.
         dry_run_steps: steps of the trial on a copy of the model.
-        accept: what passes it: "harmless", "finite" or "not_worse".
+        accept: what passes it: "harmless" (and of use, see docs/offline.md), "finite"
+            or "not_worse".
         execution: where accepted rules run: "isolated" in a jailed process, "inline"
             in this one, "recorded" and "auto" as a program that a jailed process
             recorded and that was proven (docs/recorded.md). A rule that cannot be

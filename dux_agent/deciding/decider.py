@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.background import BackgroundWork
 from dux_agent.deciding.building import Builder
+from dux_agent.deciding.burden import caught_by, tried
 from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
@@ -233,6 +234,7 @@ class Decider:
             "budget": self._budget.state_dict(),
             **self._graph.state_dict(),
             "reached": self._regret.reached,
+            "proved": self._regret.proved,
             "validations": [list(pair) for pair in self._training.validations],
             **({} if best is None else {"best": best.state_dict()}),
             **self._rules.state_dict(),
@@ -251,7 +253,8 @@ class Decider:
         budget_from_there = self._budget.prepare(state["budget"])
         graph_from_there = self._graph.prepare(state)
         validations = [[int(step), float(loss)] for step, loss in state["validations"]]
-        regret = Regret(state.get("reached"))  # older checkpoints hold none
+        # Older checkpoints hold neither.
+        regret = Regret(state.get("reached"), state.get("proved", 0))
         training = self._training
         best = training.best and training.best.prepared(state.get("best") or {})
         rules_from_there = self._rules.prepare(state, decisions)
@@ -280,7 +283,8 @@ class Decider:
         if not self._training.batches:
             decision.reason = _NO_BATCH
             return None
-        self._regret.look(self._training.statistics, self._live)
+        new = bool(self._decisions) and self._decisions[-1].verdict == "applied"
+        self._regret.look(self._training.statistics, self._live, new=new)
         spent = self._budget.exhausted()
         as_recorded = self.pace is not None and decision.number in self.pace.paused
         if as_recorded or self._recorder.paused(decision.number):
@@ -311,21 +315,14 @@ class Decider:
             deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
             recall=partial(self._recorder.known_reply, decision.number),
         )
+        how = {"seed": settings.seed + decision.number, "sliced": sliced}
         ports: DecisionPorts = DecisionPorts(
             paid=paid,
             prompt_history=self._prompt_history,
-            try_out=lambda source, losses, steps: (
-                unlawful(source, settings, losses)
+            try_out=lambda source, earlier, steps: (
+                unlawful(source, settings, earlier)
                 or on_training_thread(
-                    self._dry_run(
-                        ports.dry_runs_at,
-                        source,
-                        steps=settings.dry_run_steps,
-                        seed=settings.seed + decision.number,
-                        incumbent_losses=losses,
-                        proposal_steps=steps,
-                        sliced=sliced,
-                    )
+                    self._dry_run(ports, source, earlier, steps, **how)
                 )
             ),
             rehearse=lambda source: on_training_thread(
@@ -340,9 +337,12 @@ class Decider:
         )
         return ports
 
-    def _dry_run(self, at: list[int], source: str, **how: Any) -> Slices[DryRunReport]:
-        at.append(self._training.statistics.step)
-        return (yield from self._training.in_slices(source, **how))
+    def _dry_run(
+        self, ports: DecisionPorts, *what: Any, **how: Any
+    ) -> Slices[DryRunReport]:
+        ports.dry_runs_at.append(self._training.statistics.step)
+        standing = self._regret.proved - caught_by(self._decisions) - ports.caught
+        return (yield from tried(self._training, *what, standing=standing, **how))
 
     def _rehearse(
         self, source: str, report: DryRunReport | None

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dux_agent.deciding.burden import CAUGHT, caught_in
 from dux_agent.errors import BadArgument
 from dux_agent.training.prompt_history import Message, PromptHistory
 from dux_agent.training.token_room import TokenRoom
@@ -19,7 +20,7 @@ class DryRun(Protocol):
     """Runs a source for a few steps on a copy of the model."""
 
     def __call__(
-        self, source: str, incumbent_losses: Sequence[float] | None, steps: int | None
+        self, source: str, incumbent: DryRunReport | None, steps: int | None
     ) -> DryRunReport: ...
 
 
@@ -30,8 +31,8 @@ class DecisionPorts:
     Attributes:
         paid: the language models, and what their calls cost.
         prompt_history: what is told of earlier decisions, behind the system message.
-        try_out: runs a source for a few steps; is handed the incumbent's losses of
-            an earlier dry run of this decision, or None.
+        try_out: runs a source for a few steps; is handed an earlier report of this
+            decision, for what it says of the incumbent, or None.
         rehearse: builds a source over the live groups and lets go of it; what speaks
             against it, or None.
         prepare: does what takes long of that in the thread of a decision.
@@ -41,6 +42,7 @@ class DecisionPorts:
         prompts: folder of templates of the user's own.
         context_window: tokens of a prompt and its reply, as the user gave them.
         dry_runs: reports by source.
+        caught: proposals of this decision that speak against their maker.
         inbox: the source that passed, until the trainer takes it.
         dry_runs_at: step at which each dry run began.
         callers_error: an error of the caller's own (their objective, their clone).
@@ -60,7 +62,8 @@ class DecisionPorts:
     inbox: str | None = None
     dry_runs_at: list[int] = field(default_factory=list)
     callers_error: Exception | None = None
-    _incumbent_losses: tuple[float, ...] | None = None
+    caught: int = 0
+    _earlier: DryRunReport | None = None
 
     @property
     def usage(self) -> dict[str, int | float]:
@@ -107,6 +110,7 @@ class DecisionPorts:
                     break
             else:
                 self.paid.adopt(None)
+        self.caught = caught_in(state.get("attempts", ()))
         for attempt in state.get("attempts", ()):
             if attempt["ok"] and attempt["losses"]:
                 self.dry_runs[attempt["source"]] = DryRunReport(
@@ -134,12 +138,14 @@ class DecisionPorts:
             steps: fewer than those of a whole dry run, or None.
         """
         try:
-            report = self.try_out(source, self._incumbent_losses, steps)
+            report = self.try_out(source, self._earlier, steps)
         except Exception as error:
             # The rule's faults are findings; what is raised is the caller's own.
             self.callers_error = error
             raise
-        self._incumbent_losses = report.incumbent_losses or self._incumbent_losses
+        if self._earlier is None and report.incumbent_losses:
+            self._earlier = report
+        self.caught += any(each.rule in CAUGHT for each in report.findings)
         self.dry_runs[source] = report
         return report
 

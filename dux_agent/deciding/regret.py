@@ -25,19 +25,30 @@ class Regret:
 
     Attributes:
         reached: the lowest mean loss of a last fifth yet; None: no interval is over.
+        proved: rules whose first interval has ended below what was reached before.
     """
 
-    def __init__(self, reached: float | None = None) -> None:
+    def __init__(self, reached: float | None = None, proved: int = 0) -> None:
         """One that knows what was reached.
 
         Raises:
             TypeError, ValueError: it is no number.
         """
         self.reached = None if reached is None else float(reached)
+        self.proved = int(proved)
 
-    def look(self, interval: IntervalStatistics, live: DuxOptimizer) -> None:
-        """Let the rule of the interval that is over go, where it may not go on."""
-        reason = self.of(interval, ruled=live.running is not live.base_rule)
+    def look(
+        self, interval: IntervalStatistics, live: DuxOptimizer, *, new: bool = False
+    ) -> None:
+        """Let the rule of the interval that is over go, where it may not go on.
+
+        Args:
+            new: it went live when the interval began.
+        """
+        ruled, before = live.running is not live.base_rule, self.reached
+        reason = self.of(interval, ruled=ruled)
+        if ruled and new and before is not None and self.reached is not None:
+            self.proved += self.reached < before
         if reason is not None:
             live.guard.breach(reason)
 

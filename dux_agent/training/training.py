@@ -204,7 +204,10 @@ class Training:
         steps: int,
         seed: int,
         incumbent_losses: Sequence[float] | None = None,
+        incumbent_moved: float = 0.0,
         proposal_steps: int | None = None,
+        ahead: int = 0,
+        wary: bool = False,
         sliced: bool = False,
     ) -> Slices[DryRunReport]:
         """Try a source on a copy of the model; the live one is bit for bit as before.
@@ -217,7 +220,11 @@ class Training:
             seed: of the random numbers that are drawn in it.
             incumbent_losses: of an earlier dry run of the same state and seed; spares
                 running the incumbent again.
+            incumbent_moved: what that one's report says of the same.
             proposal_steps: that the proposal takes, where they are fewer.
+            ahead: that it takes after them without passes of the model where it seems
+                of no use, or we are wary.
+            wary: of its maker.
             sliced: stop after each step, so that training can go on before the next.
 
         Raises:
@@ -234,6 +241,9 @@ class Training:
             settings.limits,
             accept=settings.accept,
             incumbent_losses=incumbent_losses,
+            incumbent_moved=incumbent_moved,
+            ahead=ahead,
+            wary=wary,
             closure=self.live.passes_closure,
             accumulate=self.intake.accumulated,
             weight=self.intake.weight,

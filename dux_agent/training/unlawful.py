@@ -1,7 +1,5 @@
 """What the laws of an optimizer say against a proposal, before its dry run."""
 
-from collections.abc import Sequence
-
 from dux_agent.settings import Settings
 from dux_sandbox.findings import DryRunReport, Finding, SourceRejected
 from dux_sandbox.jailed_laws import KEPT_BY_LIVE_OPTIMIZER, findings_of, try_laws
@@ -9,19 +7,22 @@ from dux_sandbox.laws.traits import UnknownTrait
 
 
 def unlawful(
-    source: str, settings: Settings, incumbent_losses: Sequence[float] | None = None
+    source: str, settings: Settings, earlier: DryRunReport | None = None
 ) -> DryRunReport | None:
     """The report on a source that breaks a law in a short, jailed run of them.
 
     Args:
-        incumbent_losses: what the report says of the incumbent.
+        earlier: a report of the same decision; this one says of the incumbent what
+            that one does.
 
     Returns:
         None where none is broken, or `settings.fuzz` asks for none.
     """
     broken = _broken(source, settings) if settings.fuzz else ()
-    seen = tuple(incumbent_losses or ())
-    return DryRunReport(False, (), seen, 0.0, 0, broken) if broken else None
+    if not broken:
+        return None
+    seen = () if earlier is None else earlier.incumbent_losses
+    return DryRunReport(False, (), seen, 0.0, 0, broken)
 
 
 def _broken(source: str, settings: Settings) -> tuple[Finding, ...]:

@@ -99,6 +99,11 @@ class DryRunReport:
         seconds: time the rule itself used, in seconds.
         peak_bytes: memory the rule's process took over what it began with.
         step_seconds: the longest single step of the rule after the first, seconds.
+        moved, incumbent_moved: how far the proposal and the incumbent have moved a
+            sample of the weights, as a norm; 0: not known.
+        moves_later: how far as many of the longest steps would that the proposal takes
+            after them; 0: nobody looked.
+        period: steps after which the batches come again.
         findings: why the proposal was refused; empty when `ok`.
     """
 
@@ -109,6 +114,10 @@ class DryRunReport:
     peak_bytes: int = 0
     findings: tuple[Finding, ...] = ()
     step_seconds: float = field(default=0.0, compare=False)
+    moved: float = 0.0
+    incumbent_moved: float = 0.0
+    moves_later: float = 0.0
+    period: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, as graph state and traces hold it."""

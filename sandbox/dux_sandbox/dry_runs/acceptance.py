@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from collections.abc import Sequence
 
 from dux_sandbox.findings import Finding
 
@@ -53,6 +54,22 @@ def judge(
             instead = "a rule that does at least as well within the dry run's steps"
             return [Finding("worse", None, f"{said} are {theirs:.5g}", instead)]
     return []
+
+
+def gained(losses: Sequence[float], period: int) -> float:
+    """How far the loss has come down on the first batch, when it was last met again.
+
+    Args:
+        losses: before each step, and after the last one.
+        period: steps after which the batches come again; NaN where they have not yet.
+    """
+    last = (len(losses) - 1) // period * period
+    return losses[0] - losses[last] if last > 0 else math.nan
+
+
+def of_use(losses: Sequence[float], period: int, share: float = 0.1) -> bool:
+    """Whether that is more than such a share of what it was."""
+    return gained(losses, period) > share * abs(losses[0])
 
 
 def _noise(losses: list[float]) -> float:

@@ -74,7 +74,8 @@ class Passes:
         """
         began = time.perf_counter()
         given = self.given
-        self.rule.zero_grad()
+        if backward:  # else those of the last step stay, for `look_ahead`
+            self.rule.zero_grad()
         values: list[torch.Tensor] = []
         for turn in range(given.accumulate):
             values.append(self._loss(self._step * given.accumulate + turn))

@@ -6,6 +6,7 @@ that hangs, crashes or eats memory harms nothing.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,9 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from dux_sandbox.dry_runs.acceptance import ACCEPT, WHERE_NOT_FINITE, judge
+from dux_sandbox.dry_runs.acceptance import ACCEPT, WHERE_NOT_FINITE, judge, of_use
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, running_of
+from dux_sandbox.dry_runs.looking_ahead import SLOW, Weights, look_ahead
 from dux_sandbox.dry_runs.passes import Objective
 from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
@@ -45,6 +47,7 @@ def in_slices(
     *,
     accept: str = "harmless",
     incumbent_losses: Sequence[float] | None = None,
+    incumbent_moved: float = 0.0,
     closure: bool = False,
     accumulate: int = 1,
     weight: float = 1.0,
@@ -54,6 +57,8 @@ def in_slices(
     also: Sequence[Any] = (),
     resting: Resting | None = None,
     proposal_steps: int | None = None,
+    ahead: int = 0,
+    wary: bool = False,
     sliced: bool = False,
 ) -> Slices[DryRunReport]:
     """Try a source for a few steps on a copy of the model; the model is untouched.
@@ -74,6 +79,7 @@ def in_slices(
         accept: "finite", "harmless" or "not_worse".
         incumbent_losses: the incumbent's losses from an earlier dry run of the same
             state, batches and seed; spares running it again.
+        incumbent_moved: what that dry run's report says of the same.
         closure: the training loop passes a closure to `step`.
         accumulate: batches whose gradients the loop adds up for one step.
         weight: by what it multiplies each of their losses before its backward pass;
@@ -90,6 +96,11 @@ def in_slices(
         proposal_steps: that the proposal takes, where they are fewer than `steps`;
             a whole dry run follows then, of this proposal or of another, or
             `nothing_lingers` does.
+        ahead: steps that a proposal takes after them without passes of the model, on
+            the gradients of the last; see `dux_sandbox.dry_runs.looking_ahead`. None
+            are taken where a closure computes those, nor in a shorter run.
+        wary: take them also where it is of use, and not only where it may be warming
+            up.
         sliced: stop after each step and each copy, so that training can go on before
             the next; both runs begin with the model as it was at the first.
 
@@ -127,6 +138,7 @@ def in_slices(
         bystanders=bystanders,
         resting=still,
         sliced=sliced,
+        incumbent_moved=incumbent_moved,
     )
     settled = settle or partial(share_out, shares=shares_of(optimizer.param_groups))
     followed = proposal_steps is not None and proposal_steps < steps
@@ -136,8 +148,9 @@ def in_slices(
         if known is None:
             known = yield from trial.incumbent(running, limits)
         trial.steps = min(steps, proposal_steps or steps)
+        further = 0 if closure or followed else ahead
         given = (trial, limits, accept, list(known), settled, followed)
-        return (yield from _try_proposal(source, *given))
+        return (yield from _try_proposal(source, *given, further, wary))
 
     with _no_process_left(followed=followed):
         report = yield from within(lambda: _gradients_of_its_own(live), both())
@@ -179,33 +192,39 @@ def _try_proposal(
     incumbent_losses: list[float],
     settle: Callable[[Options], Options],
     followed: bool,
+    ahead: int,
+    wary: bool,
 ) -> Slices[DryRunReport]:
     twin, groups, _ = trial.copies()
     losses: list[float] = []
     findings: list[Finding] = []
     rule: IsolatedRule | None = None
-    cost, peak = StepCost(), 0
+    cost, peak, moved, later = StepCost(), 0, 0.0, 0.0
     if trial.sliced:
         yield UNLIKE
     try:
         rule = IsolatedRule.build(
             source, groups, limits=limits, seed=trial.seed, ahead=followed
         )
-        if rule.requires_closure and not trial.closure:
-            said = "the rule requires a closure; this training loop passes none"
-            wanted = "a rule that works from p.grad alone, with "
-            instead = f"{wanted}def step(self, closure=None):"
-            raise RuleFailed(Finding("closure", None, said, instead))
+        _require_no_closure(rule, trial)
         for group, options in zip(groups, settle(rule.options), strict=True):
             group.update(options)
         rule.bind(groups)
         began = rule.cost.bytes
+        weights = Weights(parameters_of(groups))
+        begin = weights.now()
         if trial.sliced:
             yield UNLIKE
         yield from trial.run(twin, rule, losses, limits.seconds)
         peak = max(0, rule.cost.bytes - began)
         rule.require_saveable()
         findings = _not_finite(parameters_of(groups))
+        moved = weights.moved_from(begin)
+        slow = moved < SLOW * trial.incumbent_moved and not of_use(losses, trial.period)
+        if (slow or wary) and not findings and all(map(math.isfinite, losses)):
+            had, limit = (trial.steps, moved), limits.seconds
+            findings, longest = yield from look_ahead(rule, weights, ahead, had, limit)
+            later = trial.steps * longest
     except SourceRejected as error:
         findings = list(error.report.findings)
     except RuleFailed as error:
@@ -223,7 +242,17 @@ def _try_proposal(
         peak,
         tuple(findings),
         max(cost.first, cost.longest),
+        *(moved, trial.incumbent_moved, later, trial.period),
     )
+
+
+def _require_no_closure(rule: IsolatedRule, trial: TwinTraining) -> None:
+    """Raise RuleFailed where the rule wants one that the loop does not pass."""
+    if rule.requires_closure and not trial.closure:
+        said = "the rule requires a closure; this training loop passes none"
+        wanted = "a rule that works from p.grad alone, with "
+        instead = f"{wanted}def step(self, closure=None):"
+        raise RuleFailed(Finding("closure", None, said, instead))
 
 
 def _not_finite(parameters: list[torch.Tensor]) -> list[Finding]:

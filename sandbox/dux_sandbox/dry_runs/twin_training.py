@@ -15,6 +15,7 @@ from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
 from dux_sandbox.dry_runs.aside import Aside
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, TwinOf, continue_on_copy
+from dux_sandbox.dry_runs.looking_ahead import Weights
 from dux_sandbox.dry_runs.passes import Objective, Passes
 from dux_sandbox.dry_runs.scratch import clone_model
 from dux_sandbox.dry_runs.slices import ALIKE, UNLIKE, Slices, within
@@ -31,7 +32,11 @@ _TIMES_PASSES = 10.0
 
 @dataclass(eq=False)
 class TwinTraining:
-    """What both runs share: the same start, batches and random numbers."""
+    """What both runs share: the same start, batches and random numbers.
+
+    Attributes:
+        incumbent_moved: how far the incumbent has moved the weights; 0: not known.
+    """
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -47,7 +52,14 @@ class TwinTraining:
     bystanders: Bystanders
     resting: Collection[int] = ()
     sliced: bool = False
+    incumbent_moved: float = 0.0
     _kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
+
+    @property
+    def period(self) -> int:
+        """Steps after which the batches come again."""
+        count = len(self.batches)
+        return count // math.gcd(count, self.accumulate)
 
     def copies(self) -> tuple[nn.Module, ParamGroups, TwinOf]:
         """A copy of the model, and groups without options over its parameters."""
@@ -91,7 +103,10 @@ class TwinTraining:
                 yield UNLIKE
                 self._keep_a_copy(twin, twin_of)
                 yield UNLIKE
+            weights = Weights(parameters_of(groups))
+            begin = weights.now()
             yield from self.run(twin, rule, losses, limits.seconds)
+            self.incumbent_moved = weights.moved_from(begin)
         except RuleFailed:
             pass  # a failing incumbent is the guard's business; it lost its figures
         finally:

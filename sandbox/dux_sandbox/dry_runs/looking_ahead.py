@@ -1,0 +1,130 @@
+"""What a rule does after the steps of its dry run, on the gradients that it met there.
+
+No pass of the model is made for it: the rule goes on stepping on the gradients of the
+last one, so that what hangs on a count of steps comes out before it is live.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+
+from dux_sandbox.dry_runs.slices import ALIKE, Slices
+from dux_sandbox.findings import Finding
+from dux_sandbox.running_rule import RunningRule
+
+# So that it never costs as much as the passes of the dry run: an element's step takes
+# some 3 ns, 0.3 s in all.
+_MOST_ELEMENTS = 100_000_000
+_SAMPLE = 4096
+
+SLOW = 0.2
+"""A rule that moves the weights less than this share of what the incumbent does either
+warms up, which is seen ahead, or is of no use."""
+
+# A step that is this many times longer than each before it, and moves the weights by
+# a quarter of what they are, has nothing to do with the steps that were tried.
+_LEAP = 20.0
+_SHARE = 0.25
+# Rules that put averages back go uphill for a step; these go on doing it.
+_UPHILL = 0.3
+_IN_A_ROW = 5
+
+
+class Weights:
+    """A sample of the weights of a model, and of their gradients.
+
+    At most 4096 elements of each parameter, evenly spaced: the same ones each time.
+    """
+
+    def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
+        """A sample of these; nothing is read yet."""
+        self._parameters = [each for each in parameters if each.numel()]
+        self.elements = sum(each.numel() for each in parameters)
+
+    def now(self) -> torch.Tensor:
+        """Their values, float32 `(elements,)`, on the CPU."""
+        return _joined([each.detach() for each in self._parameters])
+
+    def moved_from(self, begin: torch.Tensor) -> float:
+        """How far they have come from there; infinite where one is not finite."""
+        length = float((self.now() - begin).norm())
+        return length if math.isfinite(length) else math.inf
+
+    def gradients(self) -> torch.Tensor:
+        """Their gradients, as `now`; zero where there is none, or it is sparse."""
+        return _joined(
+            [
+                torch.zeros_like(each)
+                if each.grad is None or each.grad.layout != torch.strided
+                else each.grad.detach()
+                for each in self._parameters
+            ]
+        )
+
+
+def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    if not tensors:
+        return torch.zeros(0)
+    return torch.cat([_some(each).to("cpu", torch.float32) for each in tensors])
+
+
+def _some(tensor: torch.Tensor) -> torch.Tensor:
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    flat = tensor.reshape(-1)
+    return flat[:: max(1, math.ceil(flat.numel() / _SAMPLE))]
+
+
+def look_ahead(
+    rule: RunningRule,
+    weights: Weights,
+    steps: int,
+    had: tuple[int, float],
+    seconds: float,
+) -> Slices[tuple[list[Finding], float]]:
+    """Have a rule take more steps on the gradients that are there.
+
+    Args:
+        rule: over a copy that nothing is trained on any more.
+        weights: of that copy.
+        steps: to take; fewer where the model is large.
+        had: those that it has taken before, and how far they have moved the weights.
+        seconds: that a step may take; none is begun when all have taken that long.
+
+    Returns:
+        What speaks against it, a leap or a climb along its gradients; and how far its
+        longest step has moved the weights.
+
+    Raises:
+        RuleFailed: a step failed.
+    """
+    done, moved = had
+    before, gradient = weights.now(), weights.gradients()
+    steepness = float(gradient.norm())
+    longest, uphill, begun = 0.0, 0, rule.cost.total
+    for step in range(min(steps, _MOST_ELEMENTS // max(1, weights.elements))):
+        if rule.cost.total - begun > seconds:
+            break
+        rule.step(None, seconds=seconds)
+        now = weights.now()
+        move = now - before
+        length = float(move.norm())
+        at = done + step + 1
+        tried = max(moved / max(1, done), longest)
+        far = length > _LEAP * tried and length > _SHARE * float(before.norm())
+        if not math.isfinite(length) or far:
+            said = f"step {at} moves the weights by {length:.3g}, and each before it "
+            said += f"by {tried:.3g} or less, on the same gradients"
+            wanted = "a rule whose steps stay of the size of those that were tried"
+            return [Finding("leap", None, said, wanted)], length
+        climbs = float(move @ gradient) > _UPHILL * length * steepness > 0.0
+        uphill = uphill + 1 if climbs else 0
+        if uphill == _IN_A_ROW:
+            said = f"its steps up to {at} go along the gradients, not against them"
+            return [Finding("uphill", None, said, "steps that lower the loss")], length
+        longest, before = max(longest, length), now
+        yield ALIKE
+    return [], longest
