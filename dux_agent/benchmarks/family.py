@@ -73,12 +73,7 @@ def tell(
     Raises:
         BadArgument: there is no such purpose. DuxError: as for `compare`.
     """
-    if purpose not in PURPOSES:
-        raise BadArgument(
-            f"--suite is {purpose!r}; one of {', '.join(PURPOSES)} was wanted; write "
-            f"for instance --suite test."
-        )
-    done = list(compare(names_for(cast(Purpose, purpose)), seeds, folder))
+    done = list(compare(names_of(purpose), seeds, folder))
     for each in done:
         say(str(each))
     means = [
@@ -91,3 +86,13 @@ def tell(
     say(f"geometric mean: offline {means[0]:.3f}, recipe {means[1]:.3f}")
     say(f"worse than the control: {', '.join(worse) or 'none'}")
     return not worse and means[0] < means[1]
+
+
+def names_of(purpose: str) -> list[str]:
+    """The family's tasks of that purpose, with every base. Raises BadArgument."""
+    if purpose not in PURPOSES:
+        raise BadArgument(
+            f"--suite is {purpose!r}; one of {', '.join(PURPOSES)} was wanted; write "
+            f"for instance --suite test."
+        )
+    return names_for(cast(Purpose, purpose))

@@ -1,6 +1,7 @@
 """`dux bench`: how fast this machine is."""
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from dux_agent.cli.one_line import one_line_errors
 from dux_agent.errors import BadArgument
 
 _OF_MODELS = ("prompts", "figures")
+_OF_FAMILY = ("family", "rubbish")
 
 
 def bench(
@@ -20,8 +22,8 @@ def bench(
         str | None,
         typer.Argument(
             help=f"One of {', '.join(BENCHMARKS)}; or step, tune, "
-            "figures, prompts, family, table1, ablations, judge.",
-            show_default="all but the last eight",
+            "figures, prompts, family, rubbish, table1, ablations, judge.",
+            show_default="all but the last nine",
         ),
     ] = None,
     lm: Annotated[
@@ -38,7 +40,7 @@ def bench(
         str,
         typer.Option(
             help="Of tune: paper32, histgb8, bundled, toys, tables, code, or tasks. "
-            "Of family: train, validation, or test, which is what it means by bundled."
+            "Of family and rubbish: train, validation, or test, where bundled is test."
         ),
     ] = "bundled",
     methods: Annotated[
@@ -56,7 +58,8 @@ def bench(
         int | None,
         typer.Option(
             min=1,
-            help="Of tune, figures, family, table1 and ablations: how many.",
+            help="Of tune, figures, family, table1 and ablations: how many. Of "
+            "rubbish: trainings.",
             show_default="1; of a table 3, and 5 of sine",
         ),
     ] = None,
@@ -89,7 +92,7 @@ def bench(
         typer.Option(
             help="Of tune: keeps evaluations and rows, so that a run that was ended "
             "goes on; a page, the tables and every figure are written there. Of "
-            "figures: studies and pages. Of family and tables: every training.",
+            "figures: studies and pages. Of family, rubbish, tables: every training.",
             show_default="nothing is kept",
         ),
     ] = None,
@@ -118,7 +121,8 @@ def bench(
     exact expectation and random search from the defaults; `dux bench figures` draws
     what a model does without ranges, with a short prompt, and with noise. `dux bench
     step` times one step of each rule wherever its code can run, beside torch's AdamW.
-    `dux bench family` holds the offline rules against the control and a fixed recipe;
+    `dux bench family` holds the offline rules against the control and a fixed recipe,
+    `rubbish` a model that proposes nothing else against the control;
     `dux bench table1` against all that people would use instead, and `ablations` the
     default against itself with one thing otherwise. `dux bench judge` says how well a
     dry run foretells what a proposal does.
@@ -146,9 +150,8 @@ def bench(
             _steps(
                 sizes.split(","), _numbers(threads, "--threads"), rules, output, plot
             )
-        elif name == "family":
-            from dux_agent.benchmarks.family import tell
-
+        elif name in _OF_FAMILY:
+            tell = import_module(f"dux_agent.benchmarks.{name}").tell
             purpose = "test" if suite == "bundled" else suite
             if not tell(purpose, seeds, folder, typer.echo):
                 raise typer.Exit(1)
