@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from dux_agent.run_history.records import WentBackTold
 from dux_agent.showing import one_line
@@ -48,6 +48,17 @@ def went_back_text(back: WentBackTold) -> str:
     undone = "" if back.undone is None else f"{plural(back.undone, 'step')} undone"
     rate = "" if back.factor is None else f"on at {back.factor:g} times the rate"
     return ", ".join(part for part in (undone, rate) if part)
+
+
+def by_itself_text(steps: Sequence[int]) -> str:
+    """What is said of a rule that does more than step.
+
+    >>> by_itself_text((10, 20))
+    'moves weights without a gradient (steps 10, 20 of its own)'
+    """
+    told = ", ".join(map(str, steps))
+    word = "step" if len(steps) == 1 else "steps"
+    return f"moves weights without a gradient ({word} {told} of its own)"
 
 
 def loss_text(loss: float | None) -> str:

@@ -48,6 +48,7 @@ def apply_event(
         rows_not_watched=record.rows_not_watched,
         mode=record.mode,
         unrecorded=record.unrecorded,
+        by_itself=record.by_itself,
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from dux_agent.errors import BadArgument, DuxError
 from dux_agent.exporting.best import Best, best_rule, live_rules
 from dux_agent.exporting.placing import FUTURE, indented, without_future, without_script
-from dux_agent.formatting import model_title
+from dux_agent.formatting import by_itself_text, model_title
 from dux_agent.run_history.reading import read_story
 from dux_agent.run_history.records import DecisionStory, RunHistory
 from dux_agent.showing import one_line
@@ -48,7 +48,7 @@ def export(
 
 
 def _alone(run: RunHistory, best: Best) -> str:
-    name, source = _fit(run, best.decision)
+    name, source = fit(run, best.decision)
     source, future = without_future(source)
     told = [
         f"{name}: the best rule of a run of dux-agent, as a module of its own.",
@@ -57,14 +57,14 @@ def _alone(run: RunHistory, best: Best) -> str:
         f"decision: {best.decision.number}, at step {best.decision.decided_at}",
         f"chosen by: {_why(best)}",
         f"digest: {best.decision.digest}",
-        *_unheard(best.decision),
+        *_told_of(best.decision),
         *_losses(run),
         "",
         *_WARNING.split("\n"),
         "",
         f"    optimizer = {name}(model.parameters())",
     ]
-    return _sound(_docstring(told) + (FUTURE + "\n" if future else "") + source)
+    return _sound(docstring(told) + (FUTURE + "\n" if future else "") + source)
 
 
 def _why(best: Best) -> str:
@@ -79,7 +79,7 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
         best_rule(run)  # says what is wrong
     rules, lines = [], []
     for place, decision in enumerate(decisions, start=1):
-        name, source = _fit(run, decision)
+        name, source = fit(run, decision)
         body = indented(without_future(source)[0]).rstrip()
         title = f"{name}, decision {decision.number}, {decision.digest}"
         head = f'def rule_{place}(groups):\n    """{title}."""\n'
@@ -91,7 +91,7 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
         "",
         *_origin(run),
         "rules: " + ", ".join(_switch(decision) for decision in decisions),
-        *(line for decision in decisions for line in _unheard(decision)),
+        *(line for decision in decisions for line in _told_of(decision)),
         *_losses(run),
         *_left_out(run),
         "",
@@ -100,7 +100,7 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
         f"    optimizer = {class_name}(model.parameters())",
     ]
     parts = [
-        _docstring(told) + FUTURE,
+        docstring(told) + FUTURE,
         _machinery(),
         _base(decisions[0].base),
         "\n\n".join(rules),
@@ -152,20 +152,22 @@ def _left_out(run: RunHistory) -> list[str]:
     ]
 
 
-def _unheard(decision: DecisionStory) -> list[str]:
-    """A word on a source that no recorded reply proposes.
+def _told_of(decision: DecisionStory) -> list[str]:
+    """A word on a rule that does more than step, and on a source from no reply.
 
     Its digest is that of its text, but whoever may write a run folder can change both.
     """
+    moves = decision.by_itself
+    more = [f"decision {decision.number} {by_itself_text(moves)}"] if moves else []
     heard = (each.digest for each in decision.proposals if each.reply is not None)
     if decision.digest in heard:
-        return []
+        return more
     told = (
         f"warning: no reply in the trace proposes the source of decision "
         f"{decision.number}; somebody may have changed the run folder"
     )
     log.warning("%s.", told)
-    return [told]
+    return [*more, told]
 
 
 def _origin(run: RunHistory) -> list[str]:
@@ -191,7 +193,7 @@ def _losses(run: RunHistory) -> list[str]:
     return lines
 
 
-def _docstring(lines: Sequence[str]) -> str:
+def docstring(lines: Sequence[str]) -> str:
     """A module's docstring of texts that may be anything."""
     safe = [
         "    " * line.startswith("    ")
@@ -201,7 +203,7 @@ def _docstring(lines: Sequence[str]) -> str:
     return '"""' + "\n".join(safe) + '\n"""\n\n'
 
 
-def _fit(run: RunHistory, decision: DecisionStory) -> tuple[str, str]:
+def fit(run: RunHistory, decision: DecisionStory) -> tuple[str, str]:
     """The rule's name and its source, as the live run took them."""
     source = decision.source
     if source is None:

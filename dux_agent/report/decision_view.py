@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dux_agent.formatting import (
+    by_itself_text,
     bytes_text,
     counts_text,
     loss_text,
@@ -111,6 +112,8 @@ def _facts(decision: DecisionStory, run: RunHistory) -> list[str]:
         facts.append(f"{name} {loss_text(before)} → {loss_text(after)}")
     if len(decision.proposals) > 1:
         facts.append(plural(len(decision.proposals), "proposal"))
+    if decision.by_itself:
+        facts.append(by_itself_text(decision.by_itself))
     if decision.seconds is not None:
         facts.append(seconds_text(decision.seconds))
     return facts

@@ -197,6 +197,7 @@ def _decision(
         dropped=carry.dropped,
         rates_before=apply.learning_rates_before,
         rates=apply.learning_rates,
+        by_itself=apply.by_itself,
         rolled_back_at=max(back[-1].step, 0) if back else None,
         stages=_stages(own),
         events=tuple(events),

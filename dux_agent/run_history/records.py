@@ -122,6 +122,7 @@ class DecisionStory:
         began, ended: seconds since 1970, of its first and of its verdict's event.
         carried, dropped: parameters by name of the state entry.
         rates_before, rates: learning rates of each group, around the swap.
+        by_itself: steps of its rule, from 1, that move weights without a gradient.
         rolled_back_at: the step of the rollback, if there was one.
         stages: where the wall time went.
         events: everything the trace holds of it, in order.
@@ -152,6 +153,7 @@ class DecisionStory:
     rolled_back_at: int | None = None
     stages: tuple[Stage, ...] = ()
     events: tuple[Event, ...] = field(default=(), repr=False)
+    by_itself: tuple[int, ...] = ()
 
     @property
     def went_live(self) -> bool:

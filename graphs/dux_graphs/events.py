@@ -254,6 +254,8 @@ class ApplyEvent(EventBody):
             runs began.
         mode: where a rule that was to be recorded runs: "recorded" or "isolated".
         unrecorded: why it is not recorded.
+        by_itself: steps of the rule, from the swap on, that move weights without a
+            gradient: average them, put them back, rescale.
     """
 
     always = ("digest", "verdict", "reason", "seconds", "usage")
@@ -271,6 +273,7 @@ class ApplyEvent(EventBody):
     dry_runs_at: tuple[int, ...] = ()
     mode: Text | None = None
     unrecorded: Text | None = None
+    by_itself: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,70 @@
+"""A rule that does more than step is said to, wherever one looks."""
+
+import pytest
+import torch
+from torch import nn
+
+from dux_agent import attach
+from dux_agent.exporting.module_text import export
+from dux_agent.report.page import write_report
+from dux_agent.run_folder.trace import read
+from tests.executions import both
+from tests.talking import scripted
+
+AVERAGES = """
+import torch
+
+class Averages(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                n = state["n"] = state.get("n", 0) + 1
+                mean = state.setdefault("mean", p.clone())
+                mean.lerp_(p, 0.1)
+                p.add_(p.grad, alpha=-group["lr"])
+                if n % 20 == 0:
+                    p.copy_(mean)
+"""
+STEPS = AVERAGES.replace("if n % 20 == 0:", "if n < 0:")
+
+
+def run_of(source, path, execution):
+    torch.manual_seed(0)
+    model = nn.Linear(8, 4)
+    batches = [(torch.randn(16, 8), torch.randn(16, 4)) for _ in range(10)]
+    with attach(
+        model,
+        torch.optim.SGD(model.parameters(), lr=0.1),
+        lambda net, batch: (net(batch[0]) - batch[1]).square().mean(),
+        lm=scripted(source),
+        execution=execution,
+        run_dir=path,
+    ) as agent:
+        for batch in batches:
+            agent.step(batch)
+        assert "applied" == agent.decide().verdict
+        for batch in batches:
+            agent.step(batch)
+
+
+@both
+@pytest.mark.parametrize(("source", "steps"), [(AVERAGES, [20]), (STEPS, None)])
+def test_trace_report_and_export_say_that_it_moves_weights_by_itself(
+    tmp_path, execution, source, steps
+):
+    run_of(source, tmp_path / "run", execution)
+
+    applied = [e for e in read(tmp_path / "run") if e.kind == "apply"]
+    said = (applied[-1].data.get("by_itself") or [])[:1]
+    assert (steps or []) == said
+    page = tmp_path / "report.html"
+    write_report([tmp_path / "run"], output=page)
+    for text in (export(tmp_path / "run"), page.read_text("utf-8")):
+        assert ("moves weights without a gradient" in text) == bool(steps)
