@@ -27,6 +27,14 @@ def export(
             show_default="Schedule",
         ),
     ] = None,
+    smaller: Annotated[
+        bool,
+        typer.Option(
+            "--smaller",
+            help="Beside the best rule the same without what changes none of its "
+            "steps; it is run in jailed processes, which takes a while.",
+        ),
+    ] = False,
     program: Annotated[
         bool,
         typer.Option(
@@ -57,7 +65,14 @@ def export(
                 f"schedule's class was wanted; write --schedule --name {name}."
             )
         study = is_study(folder)
-        for option, given in (("--program", program), ("--schedule", schedule)):
+        kinds = {"--program": program, "--schedule": schedule, "--smaller": smaller}
+        wanted = [option for option, given in kinds.items() if given]
+        if len(wanted) > 1:
+            raise BadArgument(
+                f"{' and '.join(wanted)} were given; one of them was wanted; export "
+                f"twice for both."
+            )
+        for option, given in kinds.items():
             if study and given:
                 raise BadArgument(
                     f"{option} is about the rules of a run and {folder} is a study of "
@@ -68,6 +83,10 @@ def export(
             from dux_agent.exporting.program_text import export_program
 
             text, what = export_program(folder), "the program"
+        elif smaller:
+            from dux_agent.exporting.beside import export_with_smaller
+
+            text, what = export_with_smaller(folder), "the module"
         elif study:
             text, what = export_configuration(folder), "the configuration"
         else:
