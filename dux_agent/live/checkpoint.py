@@ -8,7 +8,8 @@ does not know lies in `param_groups[0]["dux"]`, since a key at the top is droppe
     source        the live rule's text, or None while the base optimizer is live
     digest        its SHA-256
     kept          JSON: the rule's plain attributes, the base optimizer's options,
-                  which options are the rule's own, what it does with closures,
+                  which options are the rule's own, what it does with closures, where
+                  it runs if it was to be recorded,
                   shapes and dtypes of the parameters,
                   the rates of the schedule and what the live ones are relative to
     tensors       the tensors that `kept` refers to
@@ -66,6 +67,7 @@ def pack(live: GuardedSlot) -> dict[str, Any]:
         "owned": [sorted(names) for names in live.owned],
         "steps": live.steps,
         "closure_use": str(rule.closure_use),
+        "mode": getattr(rule, "mode", None),
         "makes": identities_of(parameters_of(live.param_groups)),
         "rates": live.schedule.saved().as_dict(),
     }

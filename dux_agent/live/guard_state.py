@@ -232,6 +232,7 @@ def _pack_predecessor(waits: Predecessor) -> dict[str, Any]:
         "source": waits.rule.source,
         "digest": waits.rule.digest,
         "closure_use": str(waits.rule.closure_use),
+        "mode": getattr(waits.rule, "mode", None),
         "owned": [sorted(names) for names in waits.owned],
         "options": _pack_options(waits.options),
         "references": pack_references(waits.references or ()),
@@ -249,7 +250,9 @@ def _predecessor(live: GuardedSlot, packed: Mapping[str, Any]) -> Predecessor:
     here = live.guard.snapshot()
     try:
         # Building it checks the source again.
-        rule = live.built_again(source, learned, closure_use(packed))
+        rule = live.built_again(
+            source, learned, closure_use(packed), mode=packed.get("mode")
+        )
     except SourceRejected as error:
         raise CheckpointRefused(digest, error.report.findings) from None
     finally:

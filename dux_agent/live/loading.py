@@ -265,7 +265,7 @@ def _built(
 ) -> RunningRule:
     here = live.guard.snapshot()
     try:
-        return live.built_again(source, learned, saved.closure_use)
+        return live.built_again(source, learned, saved.closure_use, mode=saved.mode)
     except (RuleFailed, SourceRejected) as error:
         findings = (
             (error.finding,)

@@ -117,9 +117,17 @@ class RuleSlot:
         return Predecessor(self.running, owned, options, references)
 
     def built_again(
-        self, source: str, learned: RuleState, closure_use: ClosureUse
+        self,
+        source: str,
+        learned: RuleState,
+        closure_use: ClosureUse,
+        *,
+        mode: Any = None,
     ) -> RunningRule:
         """The rule of a source, over the groups of now, with what it had learned.
+
+        Args:
+            mode: "isolated": one that could not be recorded any more goes on so.
 
         Raises:
             SourceRejected: the static check refuses the source.
@@ -128,6 +136,8 @@ class RuleSlot:
         rule = self.build(source, self.param_groups)
         try:
             rule.restore(learned)
+            if mode == "isolated" and hasattr(rule, "stay_isolated"):
+                rule.stay_isolated()
         except BaseException:
             rule.close()
             raise

@@ -48,6 +48,7 @@ class SavedCheckpoint:
         owned: per group, the names of options that are the rule's own.
         steps: steps taken when it was saved.
         closure_use: what the rule was seen to do with closures.
+        mode: where the rule ran if it was to be recorded; whatever the record says.
         makes: shape and dtype of each parameter; None where it does not say.
         more: what a base optimizer with a `state_dict` of its own keeps beside these.
         rates: of the loop's schedule; None in what was saved without them.
@@ -61,6 +62,7 @@ class SavedCheckpoint:
     owned: list[list[str]]
     steps: int
     closure_use: ClosureUse = ClosureUse.UNKNOWN
+    mode: Any = None
     makes: list[Any] | None = None
     more: dict[str, Any] = field(default_factory=dict)
     rates: SavedRates | None = None
@@ -107,6 +109,7 @@ def opened(state_dict: Any) -> SavedCheckpoint:
         owned=[[name for name in names if name not in _OURS] for names in owned],
         steps=steps if type(steps) is int and steps >= 0 else 0,
         closure_use=closure_use(kept),
+        mode=kept.get("mode"),
         makes=_makes(kept.get("makes")),
         more=more,
         rates=_rates(kept, len(groups)),

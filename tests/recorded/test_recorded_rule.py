@@ -22,7 +22,7 @@ from tests import models
 from tests.recorded.programs import Writing
 from tests.recorded.recording import BOUNDS, replay_of, twin_of
 from tests.recorded.test_recording import groups_of, parameters_in
-from tests.sources import MOMENTUM, with_step
+from tests.sources import MOMENTUM, SGD, with_step
 from tests.talking import agent_over, run, scripted
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
@@ -446,6 +446,33 @@ def test_the_trace_says_where_a_rule_runs_that_can_no_longer_be_recorded(tmp_pat
     assert ("unrecorded", "isolated") == (event.data["error"], event.data["mode"])
     assert f"line {line}" in event.data["message"]
     assert event.decision == 1
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_rule_that_was_isolated_when_it_was_saved_goes_on_so(waits):
+    source = TURNING.replace("self.t == 6", "self.t == 9").strip()
+    first, model = models.make("mlp"), models.make("mlp")
+    with agent_over(first, lm=scripted(source, MOMENTUM), execution="auto") as agent:
+        run(agent, 4)
+        agent.decide()
+        run(agent, 12)
+        if waits:
+            agent.decide()
+        saved = agent.state_dict()
+        model.load_state_dict(first.state_dict())
+        if waits:
+            agent.optimizer.guard.breach("to see who comes back")
+        run(agent, 5, first=16)
+
+    with agent_over(model, lm=scripted(SGD), execution="auto") as agent:
+        agent.load_state_dict(saved)
+        if waits:
+            agent.optimizer.guard.breach("to see who comes back")
+        mode = agent.optimizer.running.mode
+        run(agent, 5, first=16)
+
+    assert "isolated" == mode
+    assert all(map(torch.equal, first.parameters(), model.parameters()))
 
 
 def test_what_a_rule_keeps_is_known_before_it_runs(build):

@@ -289,6 +289,18 @@ class RecordedRule:
         assert self._isolated is not None
         return self._isolated.step(closure, seconds=seconds)
 
+    def stay_isolated(self) -> None:
+        """Go on isolated, as it did where what it has learned comes from.
+
+        Raises:
+            RuleFailed: it could not be built.
+        """
+        here = all(each.device.type == "cpu" for each in self._parameters)
+        if self._isolated is None and here:
+            error = Unrecordable("was isolated already when it was saved", None)
+            learned = self.snapshot(), self.owned
+            self._fall(error, self._groups.groups, learned)
+
     def _fall(
         self,
         error: BaseException,
