@@ -48,10 +48,11 @@ def _found(folder):
     for event in read(folder):
         if event.kind != "trial":
             continue
-        answer = {k: v for k, v in event.data["report"]["answer"].items()}
+        answer = dict(event.data["report"]["answer"])
         answer.pop("seconds", None)
         config, told = event.data["config"]["source"], event.data["report"]
-        found.append((told["arm"], config, told["stage"], answer, told["values"]))
+        values = told.get("values")
+        found.append((told["arm"], config, told["stage"], answer, values))
     return sorted(found, key=repr)
 
 
