@@ -141,13 +141,14 @@ def test_a_parameter_that_no_loss_comes_from_and_isolated_rules(pairs):
 
 
 @pytest.mark.wall
-def test_a_rank_that_is_killed_ends_in_words_on_the_other(tmp_path):
-    ran = begun(tmp_path, [["killed"]], 2)
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_rank_that_is_killed_ends_in_words_on_all_others(tmp_path, count):
+    ran = begun(tmp_path, [["killed"]], count)
 
-    first, second = ended(ran, dead=[1])
+    told = ended(ran, dead=[1])
 
-    assert [] == second
-    assert first[0]["error"]
+    assert [] == told.pop(1)
+    assert all(each[0]["error"] for each in told)
 
 
 @pytest.mark.wall
@@ -170,9 +171,10 @@ def test_a_mistake_of_one_rank_is_told_on_all(pairs):
 
 
 @pytest.mark.slow
-def test_a_decision_may_take_longer_than_any_message_waits(tmp_path):
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_decision_may_take_longer_than_any_message_waits(tmp_path, count):
     until = tmp_path / "answered"
-    ran = begun(tmp_path, [["slow", str(until)]], 4)
+    ran = begun(tmp_path, [["slow", str(until)]], count)
     try:
         ran[0][0].wait(60)
     except subprocess.TimeoutExpired:
@@ -186,9 +188,11 @@ def test_a_decision_may_take_longer_than_any_message_waits(tmp_path):
 
 @pytest.mark.slow
 def test_four_ranks_decide_as_one(tmp_path):
-    told = together(tmp_path, ["replies"], ["spike"], ["fault"], count=4)
+    scenarios = ["replies"], ["spike"], ["unbuilt"], ["fault"]
 
-    for scenario in range(3):
+    told = together(tmp_path, *scenarios, count=4)
+
+    for scenario in range(len(scenarios)):
         assert 1 == len({json.dumps(each[scenario]["weights"]) for each in told})
         assert 1 == len({json.dumps(each[scenario]["verdicts"]) for each in told})
 

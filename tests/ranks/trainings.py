@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ from dux_sandbox.findings import Finding, RuleFailed
 from tests import models
 from tests.sources import MOMENTUM, SGD
 from tests.talking import Scripted, scripted
+
+MOST_SECONDS = 40  # that a rank waits for the gradients of another
 
 GENTLE = MOMENTUM.replace("lr=0.05", "lr=0.01")
 
@@ -46,11 +49,15 @@ class Patient(Scripted):
         return super()._generate(*given, **named)
 
 
-def training(rank, lm, *, steps, every, branching=False, plant=None, **options):
+def training(
+    rank, lm, *, steps, every, branching=False, plant=None, group=None, **options
+):
     """Train as rank `rank`; what came of it, as plain data."""
     torch.manual_seed(0)
     inner = Branching() if branching else models.mlp()
-    model = DistributedDataParallel(inner, find_unused_parameters=branching)
+    model = DistributedDataParallel(
+        inner, process_group=group, find_unused_parameters=branching
+    )
     base = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     options = {"execution": "inline", "max_attempts": 1, "dry_run_steps": 3, **options}
     agent = attach(model, base, models.objective, lm=lm, every=every, **options)
@@ -155,9 +162,10 @@ def apart(rank):
 
 
 def slow(rank, until):
-    """A decision that takes as long as somebody wants."""
+    """A decision that takes as long as somebody wants, and gradients that may not."""
     lm = Patient(replies=scripted(GENTLE).replies, until=until)
-    return training(rank, lm, steps=12, every=10)
+    group = torch.distributed.new_group(timeout=timedelta(seconds=MOST_SECONDS))
+    return training(rank, lm, steps=12, every=10, group=group)
 
 
 def killed_while_deciding(rank, until):
@@ -212,9 +220,9 @@ def mistaken(rank):
     return training(rank, Broken(), steps=12, every=10, validate=validate)
 
 
-def main(rank, count, store, out, scenarios):
+def main(rank, count, where, out, scenarios):
     torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{store}", rank=rank, world_size=count
+        "gloo", init_method=where, rank=rank, world_size=count
     )
     for name, *given in scenarios:
         try:
@@ -230,10 +238,10 @@ def main(rank, count, store, out, scenarios):
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]),
-        int(sys.argv[2]),
-        sys.argv[3],
-        sys.argv[4],
-        json.loads(sys.argv[5]),
-    )
+    *_, out, scenarios = sys.argv
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+        main(rank, count, "env://", f"{out}-{rank}", json.loads(scenarios))
+    else:
+        rank, count, store = sys.argv[1:4]
+        main(int(rank), int(count), f"file://{store}", out, json.loads(scenarios))
