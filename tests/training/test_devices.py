@@ -1,0 +1,116 @@
+"""A training on each device there is: one that is late must change nothing."""
+
+import pytest
+import torch
+
+from dux_agent import attach
+from tests import models
+from tests.sources import MOMENTUM
+from tests.talking import scripted
+
+GENTLE = MOMENTUM.replace("lr=0.05", "lr=0.01")
+NO_CUDA = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="there is no CUDA device"
+)
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, NO_CUDA])]
+
+
+def made(device):
+    torch.manual_seed(0)
+    model = models.mlp().to(device)
+    base = torch.optim.AdamW(model.parameters(), lr=0.01)
+    batches = [tuple(part.to(device) for part in each) for each in models.batches(5)]
+    return model, base, batches
+
+
+def bare(device, steps):
+    model, base, batches = made(device)
+    losses = []
+    for step in range(steps):
+        base.zero_grad()
+        loss = models.objective(model, batches[step % 5])
+        loss.backward()
+        base.step()
+        losses.append(loss.item())
+    return losses
+
+
+def trained(agent, batches, steps, *, spike=None):
+    losses = []
+    for step in range(*steps):
+        batch = batches[step % 5]
+        agent.optimizer.zero_grad()
+        loss = models.objective(agent.model, batch)
+        loss.backward()
+        agent.optimizer.step()
+        agent.observe(loss * 1e6 if step == spike else loss, batch, scale=1.0)
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_an_agent_that_never_decides_changes_no_loss(device):
+    model, base, batches = made(device)
+
+    with attach(model, base, models.objective, lm="offline") as agent:
+        losses = trained(agent, batches, (0, 40))
+
+    assert bare(device, 40) == losses
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("snapshots", ["device", "host"])
+def test_a_breach_is_found_and_what_was_before_comes_back(device, snapshots):
+    model, base, batches = made(device)
+    options = {"execution": "inline", "max_attempts": 1, "snapshots": snapshots}
+
+    with attach(
+        model, base, models.objective, lm=scripted(GENTLE), every=10, **options
+    ) as agent:
+        trained(agent, batches, (0, 20), spike=14)
+
+    assert "rolled_back" == agent.decisions[0].verdict
+    assert "the loss" in agent.decisions[0].reason
+    assert all(each.isfinite().all() for each in model.parameters())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_saved_agent_goes_on_to_the_same_losses(device):
+    model, base, batches = made(device)
+    options = {"execution": "inline", "max_attempts": 1, "every": 10}
+    with attach(
+        model, base, models.objective, lm=scripted(GENTLE, GENTLE), **options
+    ) as agent:
+        trained(agent, batches, (0, 15))
+        weights = {name: each.clone() for name, each in model.state_dict().items()}
+        state = agent.state_dict()
+        expected = trained(agent, batches, (15, 25))
+
+    again, base, batches = made(device)
+    again.load_state_dict(weights)
+    with attach(again, base, models.objective, lm=scripted(GENTLE), **options) as agent:
+        agent.load_state_dict(state)
+        losses = trained(agent, batches, (15, 25))
+
+    assert expected == losses
+
+
+@pytest.mark.cuda
+@NO_CUDA
+def test_a_step_that_nobody_decides_in_waits_for_no_device():
+    model, base, batches = made("cuda")
+
+    with attach(model, base, models.objective, lm="offline", every=10**9) as agent:
+        trained(agent, batches, (0, 10))
+        torch.cuda.set_sync_debug_mode("error")  # raises where something waits
+        try:
+            for batch in batches[:4]:
+                agent.optimizer.zero_grad()
+                loss = models.objective(model, batch)
+                loss.backward()
+                agent.optimizer.step()
+                agent.observe(loss, batch, scale=1.0)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    assert 14 == agent.step_count
