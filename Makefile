@@ -5,6 +5,8 @@
 #   make test    the tests on every core, with coverage; ROOM=live: those of one room
 #   make test-wall  the attack suite, planted bugs, kills
 #   make test-again  the few tests that just failed, alone; AGAIN=1: after a failed test
+#   make test-integrations  frameworks and packages with a venv of their own
+#   make test-cuda  what needs a GPU, in under ten minutes, on a machine that has one
 #   make check   format, lint, types, import contracts, docs
 #   make bench   the benchmarks, each against its bar
 
@@ -19,7 +21,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test test-wall test-again test-slow check docs bench clean
+.PHONY: help demo test test-wall test-again test-slow \
+  test-integrations test-cuda check docs bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +66,21 @@ test-again: $(STAMP)
 # (docs/tasks.md); without it the tests that need them are skipped, and say so.
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --durations=10
+
+# Packages that the project's own environment is spared: timm, Ignite, trl.
+OTHERS := .venv-integrations
+test-integrations:
+	@test -x $(OTHERS)/bin/python || $(PYTHON) -m venv $(OTHERS)
+	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints-integrations.txt -e '.[transformers,lightning,optuna]' \
+	  pytest pytest-timeout hypothesis pytorch-ignite timm torchvision trl 'ray[train]'
+	$(OTHERS)/bin/python -m pytest -m "not wall" tests/integrations
+
+# On a GPU machine: losses that come late, snapshots in pinned memory, no waiting.
+test-cuda: $(STAMP)
+	@$(BIN)/python -c 'import sys, torch; torch.cuda.is_available() or sys.exit( \
+	  "torch finds no CUDA device; a GPU machine was wanted")'
+	timeout 600 $(BIN)/python -m pytest -m cuda --durations=10
 
 check: $(STAMP)
 	$(BIN)/ruff check .
