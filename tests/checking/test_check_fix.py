@@ -113,11 +113,6 @@ KINDS = {
         "numpy",
         "np.sqrt is written as math.sqrt",
     ),
-    "copy": (
-        source("import copy", body='s["c"] = copy.deepcopy(p.data)'),
-        "import copy",
-        "copy.deepcopy(p.data) is written as p.data.clone()",
-    ),
     "another_tensor": (
         source(body='s["m"].set_(s["m"] + p.grad)'),
         "set_",
@@ -236,15 +231,6 @@ KINDS |= {
         ),
         "= None\n                    continue",
         "p.grad = None is left out",
-    ),
-    "operators by their names": (
-        source(
-            "import functools\nimport operator\nfrom operator import truediv",
-            body="n = functools.reduce(operator.mul, p.shape, 1)\n"
-            "                    p.add_(p.grad, alpha=truediv(-1e-3, n + 1))",
-        ),
-        "operator.mul",
-        "operator.mul is written as (lambda one, other: one * other)",
     ),
     "a global of one function": (
         source(
@@ -515,10 +501,6 @@ TRAPS = {
     "an array, not a number": (
         source("import numpy as np", body="p.mul_(np.sqrt(p.grad.abs()))"),
         "other steps",
-    ),
-    "a copy that is no tensor": (
-        source("import copy", body='s["c"] = copy.deepcopy({"a": p}); p.add_(1)'),
-        "",
     ),
     "a file that draws": (
         source("import os", body='p.add_(float(os.environ["RATE"]))'),

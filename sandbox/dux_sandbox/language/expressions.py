@@ -102,7 +102,10 @@ def _check_builtin_call(policy: Judging, node: ast.Call) -> None:
     elif name in ("getattr", "hasattr", "setattr") and count > 1:
         asked = node.args[1]
         text = asked.value if isinstance(asked, ast.Constant) else None
-        if isinstance(text, str) and text.startswith("__"):
+        if name == "hasattr" and text == "__call__" and count == 2:
+            node.func.id = "callable"  # says the same, and gives nothing away
+            del node.args[1]
+        elif isinstance(text, str) and text.startswith("__"):
             instead = "name a plain attribute"
             policy.found("attribute", node, f"{name} of {text}", instead)
     elif name == "range":

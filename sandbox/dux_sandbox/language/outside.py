@@ -24,7 +24,7 @@ _CLOCKS = frozenset(
 )
 # At the top level of a file: of the training, whose random numbers a rule draws from.
 _SEEDS = frozenset(
-    """torch.manual_seed torch.cuda.manual_seed torch.cuda.manual_seed_all
+    """random.seed torch.manual_seed torch.cuda.manual_seed torch.cuda.manual_seed_all
     torch.random.manual_seed""".split()
 )
 # Modules that only such statements are expected to use.
@@ -34,7 +34,7 @@ _SETTINGS = ("torch._dynamo.config.", "torch._inductor.config.", "torch.backends
 # Attributes of which one is in every such statement that imports no module for it.
 _TELLING = frozenset(
     """save config backends reset set_float32_matmul_precision manual_seed
-    manual_seed_all""".split()
+    manual_seed_all seed""".split()
 )
 _LISTS = ("body", "orelse", "finalbody")
 

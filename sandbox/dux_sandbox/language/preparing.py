@@ -9,9 +9,9 @@ import ast
 from collections.abc import Container, Iterable, Iterator
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import grad_modes, idiom_names, outside
+from dux_sandbox.language import grad_modes, idiom_names, outside, parameter_marks
 from dux_sandbox.language.backward_passes import leave_out
-from dux_sandbox.language.bindings import import_aliases, path_of
+from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 from dux_sandbox.language.fallbacks import kept
 from dux_sandbox.language.given_groups import complete
 from dux_sandbox.language.in_place_functions import as_methods
@@ -19,13 +19,17 @@ from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.options_passed_on import pass_on
 from dux_sandbox.language.private_names import plainly
 from dux_sandbox.language.records import Records, maker_import
+from dux_sandbox.language.second_derivatives import by_differences, put_product
 from dux_sandbox.language.several_lists import split
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
 from dux_sandbox.language.step_arguments import complete_step
+from dux_sandbox.language.torch_modules import as_plain
 from dux_sandbox.language.torch_names import base_path
 from dux_sandbox.language.two_phases import join
 from dux_sandbox.language.usual_values import UsualValues, marks_of, rate_of
+from dux_sandbox.language.vocabulary import MODULES
 from dux_sandbox.language.wrapped import keep_state, take_as_made, wrap
+from dux_sandbox.language.written_out import write_out
 
 _LISTS = ("body", "orelse", "finalbody")
 _BLOCKS = (
@@ -39,11 +43,15 @@ _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
 
 def _looked_over(
     layers: Iterable[list[ast.AST]],
-) -> tuple[dict[str, str], list[ast.AST], set[str]]:
-    """What names are imported as, the nodes with blocks, and names of attributes."""
+) -> tuple[dict[str, str], list[ast.AST], set[str], set[str]]:
+    """What names are imported as, the nodes with blocks, and names of attributes.
+
+    Of these again those that are written on something else than `self`.
+    """
     aliases: dict[str, str] = {}
     blocks: list[ast.AST] = []
     attributes: set[str] = set()
+    written: set[str] = set()
     for layer in layers:
         for node in layer:
             kind = type(node)
@@ -54,7 +62,11 @@ def _looked_over(
                 blocks.append(node)
             elif kind is ast.Attribute:
                 attributes.add(node.attr)  # type: ignore[attr-defined]
-    return aliases, blocks, attributes
+                if type(node.ctx) is ast.Store:  # type: ignore[attr-defined]
+                    owner = node.value  # type: ignore[attr-defined]
+                    if type(owner) is ast.Name and owner.id != "self":
+                        written.add(node.attr)  # type: ignore[attr-defined]
+    return aliases, blocks, attributes, written
 
 
 def prepare(
@@ -68,13 +80,14 @@ def prepare(
     Returns:
         Whether it was changed, and what is said about it, as notes.
     """
-    aliases, blocks, attributes = _looked_over(layers)
+    changed = _name_all(tree)
+    aliases, blocks, attributes, hung = _looked_over(layers)
     reshaped = not OF_SHAPE.isdisjoint(attributes)
     records = Records(lambda node: path_of(node, aliases))
     marks = marks_of(tree)
     usual, optimizers = UsualValues(), set[str]()
     notes = outside.leave_out(tree, aliases, attributes)
-    changed = bool(notes) | as_methods(tree, aliases, attributes)
+    changed |= bool(notes) | as_methods(tree, aliases, attributes) | write_out(tree)
     for node in blocks:
         for name in _LISTS:
             held: list[ast.stmt] = getattr(node, name, [])
@@ -84,16 +97,13 @@ def prepare(
                 held[:] = left
         if isinstance(node, ast.ClassDef):
             changed |= records.write_out(node) | plainly(node)
-            given = list(usual.give(node))
+            given = [*as_plain(node, aliases), *usual.give(node)]
             if _is_optimizer(node, aliases, optimizers):
                 optimizers.add(node.name)
-                note = wrap(node)
-                changed |= keep_state(node) | take_as_made(node, attributes)
-                usual.class_taken |= note is not None
-                made = (note, split(node), join(node))
-                given += [each for each in made if each is not None]
-                given += [*complete(node), *pass_on(node), *complete_step(node)]
-                given += leave_out(node)
+                wraps, other, more = _as_built(node, aliases, attributes, hung)
+                usual.class_taken |= wraps
+                changed |= other
+                given += more
             about = [each for each in node.body if not _about_module(each)]
             changed |= len(about) != len(node.body)
             node.body = about or [ast.copy_location(ast.Pass(), node)]
@@ -109,6 +119,7 @@ def prepare(
             before = [len(notes), len(node.decorator_list)]
             notes += _take_off(node, aliases, marks)
             changed |= before != [len(notes), len(node.decorator_list)]
+    put_product(tree, notes)
     written = [records.named_tuple(each) or each for each in tree.body]
     if written != tree.body:
         tree.body = [maker_import(written[0]), *written]
@@ -118,6 +129,24 @@ def prepare(
     changed |= len(body) != len(tree.body)
     tree.body = body
     return changed, notes
+
+
+def _as_built(
+    node: ast.ClassDef, aliases: dict[str, str], attributes: set[str], hung: set[str]
+) -> tuple[bool, bool, list[Finding]]:
+    """An optimizer as it is built and stepped, in place.
+
+    Returns:
+        Whether it wraps another, whether more was changed than notes tell, and notes.
+    """
+    wrapped = wrap(node)
+    changed = keep_state(node) | take_as_made(node, attributes)
+    made = (wrapped, split(node), join(node))
+    given = [each for each in made if each is not None]
+    given += [*complete(node), *pass_on(node), *complete_step(node)]
+    given += by_differences(node, aliases, attributes)
+    given += [*leave_out(node), *parameter_marks.keep(node, hung)]
+    return wrapped is not None, changed, given
 
 
 def _is_optimizer(
@@ -135,6 +164,26 @@ def _from_torch(node: ast.AST) -> None:
     module = torchs_own(node)
     if module and isinstance(node, ast.ImportFrom):
         node.level, node.module = 0, module
+
+
+def _name_all(tree: ast.Module) -> bool:
+    """`from torch.optim import *` brings what a source reads and binds nowhere."""
+    stars = [
+        each
+        for each in tree.body
+        if isinstance(each, ast.ImportFrom)
+        and each.names[0].name == "*"
+        and not each.level
+        and each.module in MODULES
+    ]
+    nodes = [*ast.walk(tree)] if stars else []
+    read = {each.id for each in nodes if isinstance(each, ast.Name)}
+    for star in stars:
+        known = MODULES[star.module or ""]
+        named = sorted(read.intersection(known).difference(*map(bound_names, nodes)))
+        # Of one that brings nothing any name stands for all.
+        star.names = [ast.alias(name) for name in named or known[:1]]
+    return bool(stars)
 
 
 def torchs_own(node: ast.AST) -> str:

@@ -25,7 +25,7 @@ _ASKING = frozenset("getattr hasattr setattr".split())
 # Called by others than the source: the trainer, and torch.
 _CALLED = torch_names.OPTIMIZER_OWN | {"train", "eval"}
 # Not called by a training loop: torch's own stand in their place.
-_NOT_ASKED = frozenset("load_state_dict state_dict zero_grad".split())
+_NOT_ASKED = frozenset("__setstate__ load_state_dict state_dict zero_grad".split())
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,12 @@ class _Search:
     def found(self) -> Unreached:
         """After `run`."""
         methods = [unit.node for unit in self._units if unit.idle]
-        mentioned = self._in_vain([*methods, *self._branches()])
+        functions = [
+            unit.node
+            for unit in self._units
+            if not unit.live and not unit.method and isinstance(unit.node, _FUNCTIONS)
+        ]
+        mentioned = self._in_vain([*methods, *functions, *self._branches()])
         statements = [
             unit.node
             for unit in self._units

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language.option_objects import read_out
 from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
 from dux_sandbox.language.values_by_use import (
@@ -61,6 +62,7 @@ class UsualValues:
         self.class_taken = False
         # By name, what is made of the parameters, told and as statements.
         self._built: dict[str, tuple[str, str]] = {}
+        self._read_out: dict[str, str] = {}
 
     def give(self, node: ast.ClassDef) -> Iterator[Finding]:
         """Defaults for what `__init__` of a class demands beside its parameters.
@@ -97,6 +99,12 @@ class UsualValues:
             arguments.kw_defaults[at] = value
         for argument, value in zip(wanted, values, strict=True):
             shown = ast.unparse(value)
+            options = self._read_out.pop(argument.arg, None)
+            if options is not None:
+                message = f"{argument.arg} has no default; {options} are taken of it"
+                instead = "make each option an argument with a default"
+                yield Finding("options", init.lineno, message, instead)
+                continue
             if shown == USUAL_CLASS:
                 shown, self.class_taken = "torch.optim.SGD", True
             elif argument.arg in self._built:
@@ -119,7 +127,10 @@ class UsualValues:
             elif used == BESIDE_PARAMETERS:
                 self._built[name] = "a copy of each parameter", _COPIED
         if used is None and name not in self._built:
-            return None
+            options = read_out(argument, init, reads)
+            if options is None:
+                return None
+            self._read_out[name] = options
         text = "None" if name in self._built else str(used)
         return _placed(ast.parse(text, mode="eval").body, init)
 
@@ -154,15 +165,16 @@ def marks_of(tree: ast.Module) -> set[str]:
     return {
         target.id
         for each in tree.body
-        if isinstance(each, ast.Assign) and _makes_object(each.value)
+        if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call)
         for target in each.targets
-        if isinstance(target, ast.Name)
+        if isinstance(target, ast.Name) and _makes_mark(each.value, target.id)
     }
 
 
-def _makes_object(value: ast.expr) -> bool:
-    made = isinstance(value, ast.Call) and not value.args and not value.keywords
-    return made and isinstance(value.func, ast.Name) and value.func.id == "object"  # type: ignore[attr-defined]
+def _makes_mark(call: ast.Call, name: str) -> bool:
+    """`object()`, or `required = _RequiredParameter()` as torch had it once."""
+    bare = not call.args and not call.keywords and isinstance(call.func, ast.Name)
+    return bare and (name == "required" or ast.unparse(call.func) == "object")
 
 
 def rate_of(
@@ -236,7 +248,8 @@ def usual_arguments(node: ast.ClassDef) -> dict[str, str]:
                 must = known is not None and ast.unparse(default).endswith("required")
                 if must or (name == "lr" and _must_be(each, default)):
                     found[name] = repr(known)
-    for note in UsualValues().give(copy.deepcopy(node)):
+    given = UsualValues().give(copy.deepcopy(node))
+    for note in [each for each in given if each.rule == "default"]:
         name, _, value = note.instead.removeprefix("write ").partition("=")
         found[name] = value
     return found

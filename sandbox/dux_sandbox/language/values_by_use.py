@@ -57,15 +57,15 @@ def by_use(argument: ast.arg, function: ast.FunctionDef, reads: Reads) -> str | 
         return None
     uses = list(_uses(argument.arg, function, reads))
     hint = "" if argument.annotation is None else ast.unparse(argument.annotation)
-    return _told(uses, hint, reads.parents)
+    return told(uses, hint, reads.parents)
 
 
 def of_key(key: str, reads: Reads) -> str | None:
     """The same for what a class reads as `group[key]`."""
-    return _told(list(reads.kept(reads.keys.get(key, []))), "", reads.parents)
+    return told(list(reads.kept(reads.keys.get(key, []))), "", reads.parents)
 
 
-def _told(
+def told(
     uses: list[ast.AST], hint: str, parents: Mapping[ast.AST, ast.AST]
 ) -> str | None:
     """What uses say together, and a hint of a type."""

@@ -26,18 +26,11 @@ _BUILTIN = {
     "numpy.float32": "float",
     "numpy.float64": "float",
 }
-_OF_TWO = {
-    "operator.add": "+",
-    "operator.mul": "*",
-    "operator.sub": "-",
-    "operator.truediv": "/",
-}
-_COPIES = frozenset(["copy.copy", "copy.deepcopy"])
 _POWERS = frozenset(["numpy.power", "numpy.float_power"])
 
 
 def of_packages(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
-    """`np.sqrt(x)` becomes `math.sqrt(x)`, `copy.deepcopy(t)` becomes `t.clone()`.
+    """`np.sqrt(x)` becomes `math.sqrt(x)`.
 
     `x.set_(y)`, which makes x another tensor, becomes `x.copy_(y)`.
     """
@@ -57,13 +50,10 @@ def of_packages(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
             path = path_of(node, aliases) or ""
             short = path.removeprefix("numpy.")
             ours = short != path and (short in _OF_MATH or path in _BUILTIN)
-            if not (ours or path in _OF_TWO) or not isinstance(node.ctx, ast.Load):
+            if not ours or not isinstance(node.ctx, ast.Load):
                 continue
-            if ours:
-                new = _BUILTIN.get(path) or f"math.{short}"
-                math |= path not in _BUILTIN
-            else:
-                new = f"(lambda one, other: one {_OF_TWO[path]} other)"
+            new = _BUILTIN.get(path) or f"math.{short}"
+            math |= path not in _BUILTIN
         if not draft.may_touch(node.lineno):
             continue
         inside.update(ast.walk(node))
@@ -86,15 +76,9 @@ def _of_call(draft: Draft, node: ast.Call, aliases: dict[str, str]) -> str | Non
     if node.keywords or any(isinstance(each, ast.Starred) for each in node.args):
         return None
     written = [draft.written(each) for each in node.args]
-    simple = [
-        isinstance(each, (ast.Name, ast.Attribute, ast.Subscript, ast.Call))
-        for each in node.args
-    ]
     if isinstance(node.func, ast.Attribute) and node.func.attr == "set_":
         owner = draft.written(node.func.value)
         return f"{owner}.copy_({written[0]})" if len(written) == 1 else None
-    if path in _COPIES and len(written) == 1:
-        return f"{written[0] if simple[0] else f'({written[0]})'}.clone()"
     if path in _POWERS and len(written) == 2:
         return f"(({written[0]}) ** ({written[1]}))"
     if path == "numpy.square" and len(written) == 1:

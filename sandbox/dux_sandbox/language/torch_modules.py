@@ -1,0 +1,45 @@
+"""Classes of a source on `torch.nn.Module` and on `Parameter`, as a rule can have them.
+
+Of a module that computes, and keeps no parameters, only `forward` is ever called: it is
+a plain class then. A subclass of Parameter stays empty: what a rule steps is none.
+"""
+
+import ast
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.language.bindings import path_of
+
+_CALL = """
+def __call__(self, *inputs, **options):
+    return self.forward(*inputs, **options)
+"""
+
+
+def as_plain(node: ast.ClassDef, aliases: dict[str, str]) -> list[Finding]:
+    """Change such a class, in place.
+
+    Args:
+        aliases: what the names of its source are imported as.
+
+    Returns:
+        A note; none where it is no such class.
+    """
+    base = path_of(node.bases[0], aliases) if len(node.bases) == 1 else None
+    if base in ("torch.nn.Parameter", "torch.nn.parameter.Parameter"):
+        node.body = [ast.copy_location(ast.Pass(), node)]
+        message = f"what {node.name} is made of: no parameter of a rule is one"
+    elif base == "torch.nn.Module" and _computes(node):
+        call = ast.parse(_CALL).body[0]
+        for part in ast.walk(call):
+            ast.copy_location(part, node)
+        node.body.append(call)
+        message = f"nn.Module under {node.name}, of which only forward() is called"
+    else:
+        return []
+    node.bases = []
+    return [Finding("left out", node.lineno, message, "write a plain class")]
+
+
+def _computes(node: ast.ClassDef) -> bool:
+    names = {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
+    return "forward" in names and "__call__" not in names

@@ -1,0 +1,215 @@
+"""What `copy`, `operator` and `random` do, written in the language of rules itself.
+
+A source that imports them gets these functions in their place, before it is judged:
+they are judged with it and run behind the same guards, so that nothing is let in by
+them. Random numbers are drawn as `torch.rand` draws them. So is the product of the
+Hessian and vectors, of which `second_derivatives` says when it is taken.
+"""
+
+import ast
+import copy
+import functools
+
+from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
+
+_MODULES = frozenset("copy operator random".split())
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_TORCH = "torch_written_out"
+_OPERATORS = {
+    **dict(add="+", sub="-", mul="*", truediv="/", floordiv="//", mod="%", pow="**"),
+    **dict(matmul="@", eq="==", ne="!=", lt="<", le="<=", gt=">", ge=">="),
+    **dict(and_="&", or_="|", xor="^"),
+}
+_WRITTEN = f"""
+import torch as {_TORCH}
+
+def copy_copy(value):
+    if isinstance(value, {_TORCH}.Tensor):
+        return value.detach()
+    for kind in (dict, list, tuple, set):
+        if isinstance(value, kind):
+            return kind(value)
+    return copy_deepcopy(value)
+
+def copy_deepcopy(value, memo=None):
+    if isinstance(value, {_TORCH}.Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {{key: copy_deepcopy(value[key]) for key in value}}
+    for kind in (list, tuple, set):
+        if isinstance(value, kind):
+            return kind([copy_deepcopy(each) for each in value])
+    plain = (bool, int, float, complex, str, {_TORCH}.dtype, {_TORCH}.device)
+    if value is None or isinstance(value, plain) or callable(value):
+        return value
+    raise TypeError(
+        f"a copy of a {{type(value).__name__}} is not available; copy its tensors "
+        "with .clone(), a dict with dict(d), a list with list(x)"
+    )
+
+def random_random():
+    return {_TORCH}.rand((), dtype={_TORCH}.float64).item()
+
+def random_uniform(a, b):
+    return a + (b - a) * random_random()
+
+def random_gauss(mu=0.0, sigma=1.0):
+    return mu + sigma * {_TORCH}.randn((), dtype={_TORCH}.float64).item()
+
+def random_normalvariate(mu=0.0, sigma=1.0):
+    return random_gauss(mu, sigma)
+
+def random_randrange(start, stop=None, step=1):
+    numbers = range(start) if stop is None else range(start, stop, step)
+    return random_choice(numbers)
+
+def random_randint(a, b):
+    return random_choice(range(a, b + 1))
+
+def random_choice(seq):
+    return seq[{_TORCH}.randint(0, len(seq), ()).item()]
+
+def random_sample(population, k):
+    if not 0 <= k <= len(population):
+        raise ValueError("a sample is no larger than what it is taken of")
+    order = {_TORCH}.randperm(len(population))[:k].tolist()
+    return [population[place] for place in order]
+
+def random_shuffle(x):
+    x[:] = random_sample(list(x), len(x))
+
+def hessian_product(rule, outputs, inputs, grad_outputs, *others, **options):
+    def listed(held):
+        return [held] if isinstance(held, {_TORCH}.Tensor) else list(held)
+
+    every = [p for group in rule.param_groups for p in group["params"]]
+    given = [(p, p.grad.clone()) for p in every if p.grad is not None]
+    places, slopes, vectors = listed(inputs), listed(outputs), listed(grad_outputs)
+    same = len(places) == len(slopes) == len(vectors) and all(
+        p.grad is not None
+        and g.shape == p.shape
+        and {_TORCH}.allclose(g, p.grad, rtol=0.0, atol=0.0, equal_nan=True)
+        for p, g in zip(places, slopes)
+    )
+    if not same:
+        raise NotImplementedError(
+            "torch.autograd.grad is taken of gradients with one vector for each: "
+            "grad([p.grad for p in params], params, grad_outputs=vectors)"
+        )
+    kept = [p.detach().clone() for p in places]
+    length = sum([v.square().sum().item() for v in vectors]) ** 0.5
+    far = 1.0 + sum([p.square().sum().item() for p in kept]) ** 0.5
+    smallest = max([{_TORCH}.finfo(p.dtype).eps for p in kept])
+    step = far * smallest ** (1 / 3) / (length or 1.0)
+    found = []
+    for way in (step, -step):
+        for p, was, v in zip(places, kept, vectors):
+            p.data.copy_(was + way * v)
+        with {_TORCH}.enable_grad():
+            rule.hessian_closure()
+        found.append([p.grad.clone() for p in places])
+    for p, was in zip(places, kept):
+        p.data.copy_(was)
+    for p, was in given:
+        p.grad.copy_(was)
+    return tuple([(up - down) / (2 * step) for up, down in zip(*found)])
+
+def operator_neg(a):
+    return -a
+
+def operator_getitem(a, b):
+    return a[b]
+
+def operator_itemgetter(item):
+    return lambda held: held[item]
+""" + "".join(
+    f"\ndef operator_{name}(a, b):\n    return a {sign} b\n"
+    for name, sign in _OPERATORS.items()
+)
+
+
+@functools.cache
+def _definitions() -> dict[str, ast.FunctionDef]:
+    body = ast.parse(_WRITTEN).body
+    return {each.name: each for each in body if isinstance(each, ast.FunctionDef)}
+
+
+def write_out(tree: ast.Module) -> bool:
+    """Put them in place of what the top of `tree` imports of those modules, in place.
+
+    An import whose names are used for something else stays, and is judged.
+
+    Returns:
+        Whether there was such an import.
+    """
+    brought = {
+        name: path
+        for each in tree.body
+        for name, path in import_aliases(each)
+        if path.partition(".")[0] in _MODULES
+    }
+    if not brought:
+        return False
+    top = [each for each in tree.body if isinstance(each, _IMPORTS)]
+    nodes = [each for each in ast.walk(tree) if each not in top]
+    for name in {name for each in nodes for name in bound_names(each)}:
+        brought.pop(name, None)
+    naming = _Naming(brought)
+    naming.visit(tree)
+    read = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+    idle = brought.keys() - read
+    for each in top:
+        each.names = [a for a in each.names if (a.asname or a.name) not in idle]
+    at = tree.body[0]
+    body = [each for each in tree.body if getattr(each, "names", True)]
+    tree.body = body or [ast.copy_location(ast.Pass(), at)]
+    define(tree, naming.used)
+    return True
+
+
+def define(tree: ast.Module, names: set[str]) -> None:
+    """Put functions of here, and what they call, before everything, in place."""
+    made: list[ast.stmt] = [
+        copy.deepcopy(_definitions()[name]) for name in _with_what_they_call(names)
+    ]
+    if made:
+        made.insert(0, ast.parse(f"import torch as {_TORCH}").body[0])
+    for written in made:
+        for node in ast.walk(written):
+            ast.copy_location(node, tree.body[0])
+    tree.body[:0] = made
+
+
+class _Naming(ast.NodeTransformer):
+    """`copy.deepcopy` becomes the name of the function that is written out for it."""
+
+    def __init__(self, aliases: dict[str, str]) -> None:
+        self._aliases = aliases
+        self.used: set[str] = set()
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return self._named(node) or self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return self._named(node) or node
+
+    def _named(self, node: ast.Name | ast.Attribute) -> ast.AST | None:
+        path = path_of(node, self._aliases) if isinstance(node.ctx, ast.Load) else None
+        name = (path or "").replace(".", "_", 1)
+        if name not in _definitions():
+            return None
+        self.used.add(name)
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
+
+
+def _with_what_they_call(names: set[str]) -> list[str]:
+    found: list[str] = []
+    left = sorted(names)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.append(name)
+            inside = ast.walk(_definitions()[name])
+            called = {each.id for each in inside if isinstance(each, ast.Name)}
+            left += sorted(called & _definitions().keys())
+    return found

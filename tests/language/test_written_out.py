@@ -1,0 +1,231 @@
+"""`copy`, `operator`, `random` and products of the Hessian, in the language itself."""
+
+import pytest
+import torch
+
+from dux_sandbox.loading import load
+from dux_sandbox.static_check import check
+from tests import models
+from tests.executions import both
+from tests.language.test_given_groups import rule, stepped
+from tests.talking import agent_over
+
+_INIT = "params, lr=0.5\nsuper().__init__(params, dict(lr=lr))"
+_TOP = """
+import copy, functools
+import copy as copies, operator, random
+from copy import deepcopy
+from operator import mul as times
+from random import random as draw, seed
+random.seed(0)
+"""
+SAME = {
+    "a tensor": "x = copy.deepcopy(p.grad)\np.grad.zero_()\np.sub_(x * 0.5)",
+    "a parameter": "x = deepcopy(p)\np.sub_(p.grad * 0.5)\nassert (x == 0).all()",
+    "a list of dicts": "held = [{'a': (1, {2}), 'b': p.grad}]\n"
+    "x = copies.deepcopy(held)\nheld[0]['b'] = None\np.sub_(x[0]['b'] * 0.5)\n"
+    "assert x[0]['a'] == (1, {2})",
+    "plain values": "x = [copy.copy(v) for v in (1, 0.5, None, 'a', p.dtype)]\n"
+    "assert x[3] == 'a'\np.sub_(p.grad * x[1])",
+    "groups": "x = copy.deepcopy(self.param_groups)\n"
+    "p.sub_(p.grad * x[0]['lr'])\nassert (x[0]['params'][0] == 0).all()",
+    "a shallow copy": "held = [p.grad]\nx = copy.copy(held)\nx.append(1)\n"
+    "p.sub_(held[-1] * 0.5)",
+    "operators": "n = functools.reduce(operator.mul, p.shape, 1)\n"
+    "p.sub_(times(p.grad, operator.truediv(n, 2 * n)))",
+    "an item": "p.sub_(p.grad * operator.itemgetter('lr')(group))",
+    "numbers at random": "assert 0 <= draw() < 1 <= random.uniform(1, 2) <= 2\n"
+    "assert random.randint(1, 6) in range(1, 7)\nrandom.gauss(0.0, 1.0)\n"
+    "p.sub_(p.grad * 0.5)",
+    "items at random": "x = [1, 2, 3]\nrandom.shuffle(x)\n"
+    "assert sorted(x) == [1, 2, 3]\n"
+    "assert len(set(random.sample(x, 2))) == 2 and random.choice(x) in x\n"
+    "p.sub_(p.grad * 0.5)",
+}
+
+
+def with_lines(lines, top=_TOP):
+    return rule(_INIT, each=lines.replace("\n", "\n" + " " * 20), before=top)
+
+
+@both
+@pytest.mark.parametrize("name", list(SAME))
+def test_a_written_out_function_does_what_pythons_does(name, execution):
+    assert [[-0.5]] == stepped(with_lines(SAME[name]), execution, [[(2, 2)]])
+
+
+REFUSED = {
+    "another name of the module": ("import operator", "operator.attrgetter('a.b')(p)"),
+    "another name, from it": ("from operator import methodcaller", "methodcaller('x')"),
+    "a generator of numbers": ("import random", "random.SystemRandom()"),
+    "the module itself": ("import copy", "f = copy\nf.deepcopy(p)"),
+    "its dict": ("import copy", "copy.deepcopy.__globals__"),
+    "its insides": ("import random", "random._os.system('true')"),
+    "an import inside": ("", "import copy\ncopy.copy(p)"),
+    "a star inside": ("", "from torch import *"),
+    "a star of another package": ("from os import *", "system('true')"),
+}
+
+
+@pytest.mark.parametrize("name", list(REFUSED))
+def test_what_else_a_module_holds_is_refused_by_reading(name):
+    assert not check(with_lines(REFUSED[name][1], REFUSED[name][0])).ok
+
+
+RAISING = {
+    "an object": "copy.deepcopy(self)",
+    "an optimizer": "copy.copy(torch.optim.SGD([p], lr=0.1))",
+    "a text without end": "functools.reduce(operator.mul, ['a'] + [9999] * 9)",
+    "a number without end": "functools.reduce(operator.pow, [9] * 9)",
+    "a list in itself": "x = []\nx.append(x)\ncopy.deepcopy(x)",
+    "too many numbers": "random.sample(range(5), 10)",
+    "a range without end": "random.randrange(10 ** 12)",
+}
+
+
+@both
+@pytest.mark.parametrize("name", list(RAISING))
+def test_what_a_written_out_function_may_not_do_raises(name, execution):
+    with pytest.raises(Exception, match=r"available|at most|larger|recursion|bits"):
+        stepped(with_lines(RAISING[name]), execution, [[(2, 2)]])
+
+
+def test_a_name_that_the_source_binds_itself_stays_its_own():
+    source = with_lines("copy = p.grad\np.sub_(copy * 0.5)", "from copy import copy")
+
+    assert not check(source).ok  # one name for two things: it is not resolved
+
+
+STARS = {
+    "from torch.optim import *": ("torch.optim", "assert Adam"),
+    "from math import *": ("math", "assert sqrt(4) == 2"),
+    "from torch import *": ("torch", "assert zeros_like(p).sum() == 0"),
+    "from typing import *": ("typing", "x: Optional[int] = None"),
+}
+
+
+@pytest.mark.parametrize("star", STARS)
+def test_a_star_brings_what_the_source_reads(star):
+    source = with_lines(f"{STARS[star][1]}\np.sub_(p.grad * 0.5)", star)
+
+    assert [[-0.5]] == stepped(source, "inline", [[(2, 2)]])
+
+
+def test_a_class_of_the_source_is_not_what_a_star_would_bring():
+    source = with_lines(
+        "p.sub_(Adam())", "from torch.optim import *\ndef Adam():\n    return 0.5"
+    )
+
+    assert [[-0.5]] == stepped(source, "inline", [[(2, 2)]])
+
+
+_HESSIAN = """
+import torch
+{top}
+
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.05):
+        super().__init__(params, dict(lr=lr))
+        for p in self.get_params():
+            p.hess = 0.0
+
+    def get_params(self):
+        return (p for group in self.param_groups for p in group["params"])
+
+    @torch.no_grad()
+    def set_hessian(self):
+        params = [p for p in self.get_params() if p.grad is not None]
+        for p in params:
+            if p.grad.grad_fn is None:
+                raise RuntimeError("create_graph=True")
+        zs = [torch.ones_like(p) for p in params]
+        products = {grad}([p.grad for p in params], params, {vectors})
+        for p, z, product in zip(params, zs, products):
+            p.hess = product * z
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = None
+        if closure is not None:
+            loss = closure()
+        self.set_hessian()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.addcdiv_(p.grad, p.hess.abs() + 1.0, value=-group["lr"])
+        return loss
+"""
+FORMS = {
+    "by keyword": ("", "torch.autograd.grad", "grad_outputs=zs, only_inputs=True"),
+    "by place": ("", "torch.autograd.grad", "zs, retain_graph=True"),
+    "by name": ("from torch.autograd import grad", "grad", "grad_outputs=zs"),
+}
+
+
+def hessian_rule(form="by keyword"):
+    top, grad, vectors = FORMS[form]
+    return _HESSIAN.format(top=top, grad=grad, vectors=vectors)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_product_of_the_hessian_is_that_of_autograd(form):
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(3, 2, dtype=torch.float64))
+    made = load(hessian_rule(form))([weight], lr=0.0)
+
+    @torch.enable_grad()
+    def closure():
+        made.zero_grad()
+        loss = (weight.sum(0) ** 3).sum() + weight.prod()
+        loss.backward(retain_graph=True)
+        return loss
+
+    (slope,) = torch.autograd.grad(closure(), weight, create_graph=True)
+    exact = torch.autograd.grad(slope, weight, torch.ones_like(weight))[0]
+    before = weight.detach().clone()
+    made.step(closure)
+
+    assert torch.allclose(exact, made.hess_by_parameter[weight], rtol=1e-5)
+    assert torch.equal(before, weight)
+    assert torch.equal(slope, weight.grad)
+
+
+def test_such_a_rule_without_a_closure_is_told_what_it_needs():
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+
+    with pytest.raises(RuntimeError, match=r"step\(closure\)"):
+        load(hessian_rule())([weight]).step()
+
+
+def test_what_are_no_gradients_is_not_differentiated():
+    source = hessian_rule().replace(
+        "[p.grad for p in params], p", "[p * 2 for p in params], p"
+    )
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+
+    with pytest.raises(NotImplementedError, match="of gradients"):
+        load(source)([weight]).step(lambda: 1.0)
+
+
+@both
+def test_a_rule_of_second_order_steps_a_live_training(execution):
+    model = models.make("mlp")
+    batches = models.batches()
+    with agent_over(model, hessian_rule(), execution=execution) as agent:
+
+        def closure():
+            agent.optimizer.zero_grad()
+            loss = models.objective(model, batches[0])
+            loss.backward()
+            return loss
+
+        for step in range(4):
+            if step == 2:
+                assert "applied" == agent.decide().verdict
+            before = [p.detach().clone() for p in model.parameters()]
+            agent.optimizer.step(closure)
+            agent.observe(1.0, batches[0])
+
+    assert not any(map(torch.equal, before, model.parameters()))
