@@ -163,12 +163,7 @@ class _Search:
     def found(self) -> Unreached:
         """After `run`."""
         methods = [unit.node for unit in self._units if unit.idle]
-        functions = [
-            unit.node
-            for unit in self._units
-            if not unit.live and not unit.method and isinstance(unit.node, _FUNCTIONS)
-        ]
-        mentioned = self._in_vain([*methods, *functions, *self._branches()])
+        mentioned = self._in_vain([*methods, *self._branches()])
         statements = [
             unit.node
             for unit in self._units

@@ -1,7 +1,7 @@
-"""Classes of a source on `torch.nn.Module` and on `Parameter`, as a rule can have them.
+"""Helpers of a source on `torch.nn.Module`, as a rule can have them.
 
 Of a module that computes, and keeps no parameters, only `forward` is ever called: it is
-a plain class then. A subclass of Parameter stays empty: what a rule steps is none.
+a plain class then, and what else a module has is refused where it is asked for.
 """
 
 import ast
@@ -25,18 +25,14 @@ def as_plain(node: ast.ClassDef, aliases: dict[str, str]) -> list[Finding]:
         A note; none where it is no such class.
     """
     base = path_of(node.bases[0], aliases) if len(node.bases) == 1 else None
-    if base in ("torch.nn.Parameter", "torch.nn.parameter.Parameter"):
-        node.body = [ast.copy_location(ast.Pass(), node)]
-        message = f"what {node.name} is made of: no parameter of a rule is one"
-    elif base == "torch.nn.Module" and _computes(node):
-        call = ast.parse(_CALL).body[0]
-        for part in ast.walk(call):
-            ast.copy_location(part, node)
-        node.body.append(call)
-        message = f"nn.Module under {node.name}, of which only forward() is called"
-    else:
+    if base != "torch.nn.Module" or not _computes(node):
         return []
+    call = ast.parse(_CALL).body[0]
+    for part in ast.walk(call):
+        ast.copy_location(part, node)
+    node.body.append(call)
     node.bases = []
+    message = f"nn.Module under {node.name}, of which only forward() is called"
     return [Finding("left out", node.lineno, message, "write a plain class")]
 
 

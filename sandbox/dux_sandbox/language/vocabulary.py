@@ -318,10 +318,10 @@ shares its memory with nothing; a rule that is built with None works its rate ou
 itself. `x.unsqueeze_(0)` and its kin, of a function's own variable that was computed
 there, bind the name to a view. What a rule writes on parameters, `p.mine = x`, is kept
 in a dict of its own, by parameter. Of a class on `torch.nn.Module` that keeps no
-parameters `forward` alone is called, and it is a plain class; a subclass of `Parameter`
-is empty: no parameter of a rule is one. `global` is for variables that the module
-assigns to; they are not saved. `self.__x` is `self._Rule_x` in a class `Rule`. A mark
-that a training may put on parameters is not there: `getattr(p, "mask", None)` is None.
+parameters `forward` alone is called, and it is a plain class. `global` is for variables
+that the module assigns to; they are not saved. `self.__x` is `self._Rule_x` in a class
+`Rule`. A mark that a training may put on parameters is not there: `getattr(p, "mask",
+None)` is None.
 """.strip()
 
 
