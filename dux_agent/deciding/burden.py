@@ -13,13 +13,13 @@ and is looked at for longer: what it does after the steps of the dry run is seen
 
     idle:    far < 1/5, the loss on the same batch has come down by less than a tenth,
              and it is not seen to warm up
-    strays:  far > 12, and neither ahead nor with a larger gain on the same batch
+    strays:  far > 20, and neither ahead nor with a larger gain on the same batch
              (of a maker that has not proved itself)
     behind:  t > 6, and less than a fifth of what the incumbent gains on the same batch
     unproved: not ahead                  (of a maker that was caught)
 
 The standing of a maker is how many of its rules have brought the loss down over an
-interval, less how many proposals did harm or nothing.
+interval, less how many proposals of the last three decisions did harm or nothing.
 """
 
 from __future__ import annotations
@@ -36,18 +36,17 @@ from dux_sandbox.dry_runs.looking_ahead import SLOW
 from dux_sandbox.dry_runs.slices import Slices
 from dux_sandbox.findings import DryRunReport, Finding
 
-_STRAYS = 12.0
+_STRAYS = 20.0
 _BEHIND = 6.0
 _AHEAD = -2.0
 _OF_USE = (0.1, 0.05)  # shares of the loss: of one behind the incumbent, and not
 _FEWEST = 5
+_REMEMBERED = 3
 
 LOOKS_AHEAD = 64
 """Steps that a proposal takes after its dry run where it is looked at for longer."""
 
-CAUGHT = frozenset(
-    ("harm", "nonfinite", "leap", "uphill", "idle", "strays", "behind", "unproved")
-)
+CAUGHT = frozenset(("harm", "nonfinite", "leap", "uphill", "idle", "strays", "behind"))
 """Findings that speak against whoever made the proposal, and not only against it."""
 
 
@@ -60,9 +59,10 @@ def caught_in(attempts: Sequence[Mapping[str, Any]]) -> int:
 
 
 def caught_by(decisions: Sequence[Decision]) -> int:
-    """How many proposals and rules of these decisions speak against their maker."""
+    """How many proposals and rules of the last three speak against their maker."""
     return sum(
-        caught_in(each.attempts) + (each.verdict == "rolled_back") for each in decisions
+        caught_in(each.attempts) + (each.verdict == "rolled_back")
+        for each in decisions[-_REMEMBERED:]
     )
 
 
