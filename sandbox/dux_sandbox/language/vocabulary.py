@@ -151,14 +151,29 @@ INSTEAD: dict[str, str] = {
     "numpy": "compute with torch and math; tensors never leave torch",
     "np": "compute with torch and math; tensors never leave torch",
     "scipy": "compute with torch and torch.linalg",
-    "random": "draw from a generator: self.rng = torch.Generator().manual_seed(0)",
-    "copy": "copy a tensor with .clone(), a dict with dict(d), a list with list(x)",
+    "random": "import it at the top of the file, or draw from a generator: "
+    "self.rng = torch.Generator().manual_seed(0)",
+    "copy": "import it at the top of the file, or copy a tensor with .clone(), a dict "
+    "with dict(d), a list with list(x)",
     "os": "leave it out; a rule touches no files, processes or environment",
     "sys": "leave it out; a rule touches no files, processes or environment",
     "time": "count steps: self.t += 1",
     "enum": "use plain strings or integers",
     "Counter": "use a dict",
-    "operator": "write the operator itself, or a lambda",
+    "operator": "import it at the top of the file, or write the operator itself",
+    **dict.fromkeys(
+        """parameters named_parameters modules named_modules children weight bias
+        kernel_size padding training""".split(),
+        "a rule has no model: use group['params'], p.ndim and p.shape",
+    ),
+    **dict.fromkeys(
+        """register_forward_hook register_forward_pre_hook register_backward_hook
+        register_full_backward_hook""".split(),
+        "a rule has no model and no hooks: use p.grad in step()",
+    ),
+    "grad_fn": "leave it out; gradients have no graph here",
+    "func": "call loss = closure() where a new gradient is needed",
+    "_functional": "write the update itself",
     "contextlib": "use with torch.no_grad(): or with torch.enable_grad():",
     "set_grad_enabled": "use with torch.no_grad(): or with torch.enable_grad():",
     "inference_mode": "use torch.no_grad()",
@@ -167,8 +182,9 @@ INSTEAD: dict[str, str] = {
     "autocast": "use x.float() or x.to(torch.bfloat16)",
     "amp": "use x.float() or x.to(torch.bfloat16)",
     "autograd": "use p.grad; call loss = closure() where a new gradient is needed",
-    "torch.autograd.*": "take it out; a rule has no graph: use p.grad, and call "
-    "loss = closure() where a new gradient is needed",
+    "torch.autograd.*": "take it out; a rule has no graph: use p.grad, call "
+    "loss = closure() where a new gradient is needed, and for the Hessian torch."
+    "autograd.grad([p.grad for p in params], params, grad_outputs=vectors)",
     "register_post_accumulate_grad_hook": "do the work in step(); p.grad is there",
     "requires_grad_": "leave it out; the training loop decides what is trained",
     "data_ptr": "use the tensor itself as the key: self.state[p]",
