@@ -1,22 +1,18 @@
 """Who has to show what: how a dry run is read, by what the proposals before came to.
 
 A dry run is short, and a good rule often begins behind the incumbent, which has its
-momentum already: on the tasks of training and validation a rule that ends the run far
-ahead loses up to 4 % a step at first. So a proposal whose maker is unknown, or proved,
-is taken on trust within wide bounds; one of a maker that was caught has to be ahead,
-and is looked at for longer: what it does after the steps of the dry run is seen too
-(`dux_sandbox.dry_runs.looking_ahead`), as it is of one that may be warming up.
+momentum already: rules that end a run far ahead lose up to 4 % a step at first. So a
+proposal is taken on trust unless it is frozen; one of a maker that was caught time and
+again has to be ahead, and is looked at for longer: what it does after the steps of the
+dry run is seen too (`dux_sandbox.dry_runs.looking_ahead`).
 
     d_t = loss_t - incumbent's loss_t      on the same batch, with the same numbers
     t   = slope of d over the steps, through 0, by its standard error
     far = how far it moves the weights by how far the incumbent does
 
-    idle:    far < 1/5, the loss on the same batch has come down by less than a tenth,
-             and it is not seen to warm up
-    strays:  far > 20, and neither ahead nor with a larger gain on the same batch
-             (of a maker that has not proved itself)
-    behind:  t > 6, and less than a fifth of what the incumbent gains on the same batch
-    unproved: not ahead                  (of a maker that was caught)
+    idle:     far < 1/1000, the loss on the same batch has come down by less than a
+              twentieth, and it is not seen to warm up
+    unproved: t > -2                  (of a maker whose standing is -3 or less)
 
 The standing of a maker is how many of its rules have brought the loss down over an
 interval, less how many proposals of the last three decisions did harm or nothing.
@@ -31,22 +27,21 @@ from typing import Any
 
 from dux_agent.decisions import Decision
 from dux_agent.training.training import Training
-from dux_sandbox.dry_runs.acceptance import gained, of_use
-from dux_sandbox.dry_runs.looking_ahead import SLOW
+from dux_sandbox.dry_runs.acceptance import of_use
+from dux_sandbox.dry_runs.looking_ahead import FROZEN
 from dux_sandbox.dry_runs.slices import Slices
 from dux_sandbox.findings import DryRunReport, Finding
 
-_STRAYS = 20.0
-_BEHIND = 6.0
 _AHEAD = -2.0
-_OF_USE = (0.1, 0.05)  # shares of the loss: of one behind the incumbent, and not
+_WARY = -3
+_OF_USE = 0.05  # of the loss
 _FEWEST = 5
 _REMEMBERED = 3
 
 LOOKS_AHEAD = 64
 """Steps that a proposal takes after its dry run where it is looked at for longer."""
 
-CAUGHT = frozenset(("harm", "nonfinite", "leap", "uphill", "idle", "strays", "behind"))
+CAUGHT = frozenset(("harm", "nonfinite", "leap", "uphill", "idle"))
 """Findings that speak against whoever made the proposal, and not only against it."""
 
 
@@ -94,7 +89,7 @@ def tried(
         incumbent_moved=0.0 if earlier is None else earlier.incumbent_moved,
         proposal_steps=proposal_steps,
         ahead=LOOKS_AHEAD if judges else 0,
-        wary=standing < 0,
+        wary=standing <= _WARY,
         **how,
     )
     return judged(report, standing) if judges else report
@@ -117,26 +112,15 @@ def judged(report: DryRunReport, standing: int) -> DryRunReport:
 
 
 def _fault(report: DryRunReport, behind: float, standing: int) -> Finding | None:
-    ahead, others = behind <= _AHEAD, report.incumbent_losses
-    known = report.incumbent_moved > 0
-    far = report.moved / report.incumbent_moved if known else 1.0
-    warms_up = far < SLOW <= report.moves_later / (report.incumbent_moved or 1.0)
-    least = _OF_USE[behind < 1]
-    if far < SLOW and not warms_up and not of_use(report.losses, report.period, least):
-        said = f"it moves the weights {far:.2g} times as far as the incumbent does"
+    incumbent = report.incumbent_moved
+    if report.moved < FROZEN * incumbent and not (
+        report.moves_later >= FROZEN * incumbent
+        or of_use(report.losses, report.period, _OF_USE)
+    ):
+        said = f"it moves the weights {report.moved / incumbent:.2g} times as far as "
+        said += "the incumbent does"
         return Finding("idle", None, said, "a larger rate")
-    if ahead or standing > 0:
-        return None
-    own, theirs = (gained(each, report.period) for each in (report.losses, others))
-    if far > _STRAYS and not (behind < 1 and own > theirs):
-        said = f"it moves the weights {far:.3g} times as far as the incumbent does and "
-        said += "gains no more by it"
-        return Finding("strays", None, said, "a smaller rate")
-    if behind > _BEHIND and own < SLOW * theirs and not warms_up:
-        said = "it falls behind the incumbent steadily, on the same batches, to "
-        said += f"{report.losses[-1]:.4g} where that one comes to {others[-1]:.4g}"
-        return Finding("behind", None, said, "a rule that gains as much")
-    if standing < 0:
+    if standing <= _WARY and behind > _AHEAD:
         said = "earlier proposals did harm or nothing, and this one is not ahead of "
         said += "the incumbent in its dry run"
         return Finding("unproved", None, said, "a rule that gains more, step for step")

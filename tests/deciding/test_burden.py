@@ -37,12 +37,11 @@ class Rule(torch.optim.Optimizer):
 """
 FROZEN = RULE.format(rate=0.0, times="")
 CREEPS = RULE.format(rate=1e-5, times="")
-CLIMBS = RULE.format(rate=-0.01, times="")
 BOMB = RULE.format(rate=0.25, times=" * (1.0 if n < 40 else 1e4)")
 TURNS = RULE.format(rate=0.25, times=" * (1.0 if n < 40 else -1.0)")
 BETTER = RULE.format(rate=0.25, times="")
 ALIKE = RULE.format(rate=0.05, times="")
-WARMS_UP = RULE.format(rate=0.1, times=" * min(1.0, n / 100)")
+WARMS_UP = RULE.format(rate=0.1, times=" * (1e-6 if n < 30 else 1.0)")
 
 
 def report(losses=FALLING, others=FALLING, *, far=1.0):
@@ -53,52 +52,38 @@ def found(judgement):
     return [finding.rule for finding in judgement.findings]
 
 
-@pytest.mark.parametrize("standing", [-2, -1, 0, 1, 5])
-@pytest.mark.parametrize("far", [0.0, 1e-4, 0.1])
-def test_a_rule_that_hardly_moves_is_refused_whoever_made_it(standing, far):
+@pytest.mark.parametrize("standing", [-4, -1, 0, 1, 5])
+@pytest.mark.parametrize("far", [0.0, 1e-4])
+def test_a_rule_that_is_frozen_is_refused_whoever_made_it(standing, far):
     assert ["idle"] == found(judged(report(FLAT, far=far), standing))
 
 
-def test_a_rule_whose_steps_grow_is_not_idle_but_has_to_be_ahead_if_it_was_caught():
-    grows = replace(report(FLAT, far=0.05), moves_later=0.8)
+def test_a_rule_whose_steps_grow_is_not_frozen_but_has_to_be_ahead_if_it_was_caught():
+    grows = replace(report(FLAT, far=5e-4), moves_later=0.8)
 
     assert judged(grows, 0).ok and judged(grows, 3).ok
-    assert ["unproved"] == found(judged(grows, -1))
+    assert ["unproved"] == found(judged(grows, -3))
 
 
-def test_a_small_rate_that_tames_an_incumbent_passes():
+def test_a_tiny_rate_that_tames_an_incumbent_passes():
     wild = (1.0, *(1.0 + 0.5 * (step % 3) for step in range(10)))
 
-    assert judged(report(FALLING, wild, far=0.03), 0).ok
+    assert judged(report(FALLING, wild, far=5e-4), 0).ok
 
 
-@pytest.mark.parametrize(("standing", "rules"), [(1, []), (0, ["strays"])])
-def test_a_rule_that_goes_far_and_gains_nothing_by_it_is_for_who_is_known(
-    standing, rules
-):
-    assert rules == found(judged(report(LEVEL, far=30.0), standing))
-
-
-def test_a_rule_that_goes_far_and_is_ahead_passes():
-    assert judged(report(FALLING, FLAT, far=300.0), 0).ok
-
-
-@pytest.mark.parametrize(("standing", "rules"), [(1, []), (0, ["behind"])])
-def test_a_rule_that_falls_behind_steadily_is_for_who_is_known(standing, rules):
-    assert rules == found(judged(report(FLAT), standing))
-
-
-@pytest.mark.parametrize(("standing", "rules"), [(0, []), (-1, ["unproved"])])
-def test_who_was_caught_has_to_be_ahead(standing, rules):
-    assert rules == found(judged(report(LEVEL), standing))
-    assert judged(report(FALLING, FLAT), standing).ok
+@pytest.mark.parametrize("losses", [FLAT, LEVEL], ids=["behind", "level"])
+@pytest.mark.parametrize("far", [0.01, 30.0])
+@pytest.mark.parametrize(("standing", "rules"), [(0, []), (-2, []), (-3, ["unproved"])])
+def test_who_was_caught_time_and_again_has_to_be_ahead(standing, rules, far, losses):
+    assert rules == found(judged(report(losses, far=far), standing))
+    assert judged(report(FALLING, FLAT, far=far), standing).ok
 
 
 def test_too_few_losses_and_such_as_are_not_finite_say_nothing():
     for few in (report(FLAT[:4], FALLING[:4], far=0.0), DryRunReport(True)):
-        assert judged(few, -3) is few
+        assert judged(few, -4) is few
     wild = report(FLAT, (*FALLING[:5], float("nan")))
-    assert judged(wild, -3) is wild
+    assert judged(wild, -4) is wild
 
 
 def test_who_was_rolled_back_or_refused_for_harm_was_caught():
@@ -143,8 +128,8 @@ def trained(*sources, execution, **options):
 @both
 @pytest.mark.parametrize(
     ("source", "rule"),
-    [(FROZEN, "idle"), (CREEPS, "idle"), (CLIMBS, "behind")],
-    ids=["frozen", "creeps", "climbs"],
+    [(FROZEN, "idle"), (CREEPS, "idle")],
+    ids=["frozen", "creeps"],
 )
 def test_rubbish_is_kept_out_by_default_and_only_where_it_is_asked(
     execution, source, rule
@@ -166,10 +151,11 @@ def test_a_rule_that_warms_up_is_no_idle_one(execution):
     ("source", "rule"), [(BOMB, "leap"), (TURNS, "uphill"), (ALIKE, "unproved")]
 )
 def test_after_rubbish_a_proposal_is_looked_at_for_longer(execution, source, rule):
-    decision = trained(FROZEN, source, BETTER, execution=execution)
+    caught = FROZEN, CREEPS, RULE.format(rate=1e-6, times="")
+    decision = trained(*caught, source, BETTER, execution=execution, max_attempts=5)
     alone = trained(source, execution=execution)
 
-    assert ["idle", rule] == rules_of(decision)
+    assert ["idle", "idle", "idle", rule] == rules_of(decision)
     assert ("applied", BETTER.strip()) == (decision.verdict, decision.source.strip())
     assert "applied" == alone.verdict
 
@@ -178,10 +164,3 @@ def rules_of(decision):
     return [
         finding["rule"] for each in decision.attempts for finding in each["findings"]
     ]
-
-
-def test_a_rule_that_goes_far_passes_where_it_gains_more_on_the_same_batch():
-    noisy = (1.0, *(1.0 + 0.3 * (-1) ** step for step in range(9)), 0.8)
-    slow = (1.0, *(1.0 + 0.2 * (-1) ** step for step in range(9)), 0.97)
-
-    assert judged(report(noisy, slow, far=50.0), 0).ok

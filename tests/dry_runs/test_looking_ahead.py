@@ -106,9 +106,9 @@ def test_it_costs_no_pass_of_the_model():
 @pytest.mark.parametrize(
     ("kind", "moves"), [("warms up", True), ("frozen", False), ("bomb", False)]
 )
-def test_a_slow_rule_is_looked_at_by_anybody(kind, moves):
+def test_a_frozen_rule_is_looked_at_by_anybody(kind, moves):
     slow = {
-        "warms up": "p.add_(p.grad, alpha=-2 * lr * min(1.0, n / 100))",
+        "warms up": "p.add_(p.grad, alpha=-lr * (1e-6 if n < 20 else 1.0))",
         "frozen": "p.add_(p.grad, alpha=0.0)",
         "bomb": "p.add_(p.grad, alpha=-1e-6 if n < 40 else -1e4)",
     }
@@ -119,4 +119,4 @@ def test_a_slow_rule_is_looked_at_by_anybody(kind, moves):
     assert report.ok == (kind != "bomb")
     if report.ok:
         assert (report.moves_later > 0.2 * report.incumbent_moved) is moves
-        assert report.moved < 0.2 * report.incumbent_moved
+        assert report.moved < 1e-3 * report.incumbent_moved

@@ -50,7 +50,9 @@ def drawn_steps(
         RuleFailed: a step failed.
     """
     draw = torch.Generator().manual_seed(0)
-    weights = [torch.nn.Parameter(torch.randn(tuple(s), generator=draw)) for s in shapes]
+    weights = [
+        torch.nn.Parameter(torch.randn(tuple(s), generator=draw)) for s in shapes
+    ]
     rule = IsolatedRule.build(source, [{"params": weights}])
     try:
         rule.bind([{"params": weights, **options} for options in rule.options])

@@ -20,7 +20,7 @@ from dux_sandbox.running_rule import RunningRule
 _MOST_ELEMENTS = 100_000_000
 _SAMPLE = 4096
 
-SLOW = 0.2
+FROZEN = 1e-3
 """A rule that moves the weights less than this share of what the incumbent does either
 warms up, which is seen ahead, or is of no use."""
 

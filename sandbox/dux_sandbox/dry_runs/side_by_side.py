@@ -18,7 +18,7 @@ from torch import nn
 from dux_sandbox.dry_runs.acceptance import ACCEPT, WHERE_NOT_FINITE, judge, of_use
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, running_of
-from dux_sandbox.dry_runs.looking_ahead import SLOW, Weights, look_ahead
+from dux_sandbox.dry_runs.looking_ahead import FROZEN, Weights, look_ahead
 from dux_sandbox.dry_runs.passes import Objective
 from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
@@ -220,8 +220,9 @@ def _try_proposal(
         rule.require_saveable()
         findings = _not_finite(parameters_of(groups))
         moved = weights.moved_from(begin)
-        slow = moved < SLOW * trial.incumbent_moved and not of_use(losses, trial.period)
-        if (slow or wary) and not findings and all(map(math.isfinite, losses)):
+        frozen = moved < FROZEN * trial.incumbent_moved
+        idle = frozen and not of_use(losses, trial.period)
+        if (idle or wary) and not findings and all(map(math.isfinite, losses)):
             had, limit = (trial.steps, moved), limits.seconds
             findings, longest = yield from look_ahead(rule, weights, ahead, had, limit)
             later = trial.steps * longest
