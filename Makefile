@@ -67,13 +67,14 @@ test-again: $(STAMP)
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --durations=10
 
-# Packages that the project's own environment is spared: timm, Ignite, trl.
+# Packages that the project's own environment is spared. timm is tried where it is
+# installed: it needs torchvision, of which not every torch finds a build that fits.
 OTHERS := .venv-integrations
 test-integrations:
 	@test -x $(OTHERS)/bin/python || $(PYTHON) -m venv $(OTHERS)
 	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c constraints-integrations.txt -e '.[transformers,lightning,optuna]' \
-	  pytest pytest-timeout hypothesis pytorch-ignite timm torchvision trl 'ray[train]'
+	  pytest pytest-timeout hypothesis pytorch-ignite trl
 	$(OTHERS)/bin/python -m pytest -m "not wall" tests/integrations
 
 # On a GPU machine: losses that come late, snapshots in pinned memory, no waiting.
