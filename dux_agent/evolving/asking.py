@@ -14,7 +14,7 @@ from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.trace import iterate
 from dux_agent.tuning.judging import StudyPaused
 from dux_graphs.evolution.individual import Draft, Operator, Standing
-from dux_graphs.language_model import by_name
+from dux_graphs.language_model import LanguageModel, by_name
 from dux_graphs.paid_model import PaidModel
 from dux_graphs.tuning.graph import build_graph, run_trial
 from dux_graphs.tuning.nodes import FALLBACK
@@ -35,6 +35,20 @@ _THOUGHT = 300  # characters
 _TIMEOUT = 600.0  # seconds until the first token
 
 
+def models_of(lm: Any, seed: int) -> dict[str, LanguageModel]:
+    """The models that a search asks, by name; none is called.
+
+    Args:
+        lm: as `dux_agent.attach` takes it.
+        seed: of models that take one.
+
+    Raises:
+        BadArgument: the name means nothing.
+        MissingExtra: its package is not installed.
+    """
+    return by_name(language_models(lm, None, seed=seed, timeout=_TIMEOUT) or ())
+
+
 class Asking:
     """A language model that breeds; every reply is kept, and none is paid twice."""
 
@@ -50,12 +64,11 @@ class Asking:
         Raises:
             BadArgument: the name means nothing.
         """
-        models = language_models(lm, None, seed=seed, timeout=_TIMEOUT) or ()
         self._known: dict[str, list[dict[str, Any]]] = {}
         for event in iterate(folder.path) if folder.opened else ():
             if event.kind == "reply":
                 self._known.setdefault(event.data["prompt"], []).append(event.data)
-        self._paid = PaidModel(by_name(models), recall=self._recalled)
+        self._paid = PaidModel(models_of(lm, seed), recall=self._recalled)
         self._folder, self._graph = folder, build_graph()
 
     def operators(self) -> dict[str, Operator]:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from dux_agent.evolving.asking import Asking
+from dux_agent.evolving.asking import Asking, models_of
 from dux_agent.evolving.journal import Journal
 from dux_agent.evolving.plan import OFFLINE, ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
 from dux_agent.evolving.workers import Workers
 from dux_agent.run_folder.folder import RunFolder
+from dux_agent.tasks.named import builder_of
 from dux_graphs.evolution.crossing import cross
 from dux_graphs.evolution.individual import Draft, Individual, Operator, Standing
 from dux_graphs.evolution.search import Evolution
@@ -51,9 +52,14 @@ def evolve(
         The folder; `dux_agent.evolving.reading.read_search` reads it.
 
     Raises:
+        BadArgument: there is no such task or language model; no folder is made.
         DuxError: the folder cannot be made, a task cannot be trained, or the language
             model cannot be had: the search can be gone on with.
     """
+    for task in (*plan.tasks, *plan.validation, *plan.report):
+        builder_of(task)
+    if plan.model != OFFLINE:
+        models_of(lm or plan.model, plan.seed)
     facts = {
         "kind": KIND,
         "task": ",".join(plan.tasks),

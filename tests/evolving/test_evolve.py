@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dux_agent.errors import BadArgument
+from dux_agent.errors import BadArgument, DuxError
 from dux_agent.evolving.evolve import evolve, resume
 from dux_agent.evolving.plan import PRICES, EvolvePlan
 from dux_agent.evolving.reading import read_search
@@ -136,6 +136,16 @@ def _workers_of(parent):
         if b"evolving.worker" in words and int(status[1]) == parent:
             found.append(int(place.name))
     return found
+
+
+@pytest.mark.parametrize(
+    "options", [{"tasks": ("nosuch",)}, {"model": "nobody:x"}], ids=str
+)
+def test_what_is_not_there_is_refused_before_a_folder_is_made(options, tmp_path):
+    with pytest.raises(DuxError):
+        evolve(_plan(**options), tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
