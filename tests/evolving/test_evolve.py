@@ -17,6 +17,7 @@ from tests.evolving import tiny_tasks
 from tests.waiting import wait_until
 
 _FILE = tiny_tasks.__file__
+_NEVER_BUILT = dict(task=f"{_FILE}:never_built", seed=0, share=1.0, split="val")
 
 
 def _plan(**options):
@@ -170,9 +171,10 @@ def test_a_search_that_cannot_be_meant_is_refused_in_words(options, words):
 def test_an_individual_that_hangs_costs_its_limit_and_the_search_goes_on():
     from dux_agent.evolving.workers import Workers
 
-    hangs = {"do": "train", "source": "", "trainings": [], "execution": "inline"}
+    nothing = {"do": "train", "source": "", "trainings": [], "execution": "inline"}
+    hangs = {**nothing, "trainings": [_NEVER_BUILT]}
     with Workers(1) as workers:
-        late, sound = workers.map([(hangs, 0.0), (hangs, 60.0)])
+        late, sound = workers.map([(hangs, 0.5), (nothing, 250.0)])
 
-    assert "it took more than 0 s" == late["why"]
+    assert "it took more than 0.5 s" == late["why"]
     assert [] == sound["losses"]

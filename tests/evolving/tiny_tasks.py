@@ -1,5 +1,6 @@
 """Tasks for tests of searches: a few weights, a few steps, no time to speak of."""
 
+import time
 from functools import partial
 
 import torch
@@ -33,3 +34,8 @@ def _build(seed, *, width):
 chosen_by = partial(_build, width=3)
 validated_on = partial(_build, width=4)
 reported_on = partial(_build, width=5)
+
+
+def never_built(seed):
+    """Hangs for longer than any test may take."""
+    time.sleep(400)
