@@ -54,6 +54,28 @@ class Momentum(torch.optim.Optimizer):
 '''
 
 
+def counting(formula, *, lr=0.01, name="Rule"):
+    """A rule of one formula, which may name p, lr, state, and n: steps from 1."""
+    return f"""
+import torch
+
+class {name}(torch.optim.Optimizer):
+    def __init__(self, params, lr={lr}):
+        super().__init__(params, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            lr = group["lr"]
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                n = state["n"] = state.get("n", 0) + 1
+                {formula}
+"""
+
+
 def with_step(body: str, init: str = "") -> str:
     """A rule whose step runs `body` (lines indented by eight) for every call."""
     return f"""

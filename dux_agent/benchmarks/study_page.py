@@ -25,7 +25,8 @@ from dux_agent.tuning_tasks.measures import RANDOM
 PAGE, TEXT, FIGURES = "index.html", "tables.md", "figures.json"
 
 _COLOURS = 8
-_SIZES = (Size(880, 320, right=14, top=20), Size(360, 280, left=40, right=14, top=20))
+SIZES = (Size(880, 320, right=14, top=20), Size(360, 280, left=40, right=14, top=20))
+"""Of a plot, wide and narrow."""
 
 Points = Mapping[str, Sequence[tuple[float, float]]]
 
@@ -122,7 +123,7 @@ def drawn(
     """
     charts = []
     placed = [point for held in points.values() for point in held]
-    for size in _SIZES:
+    for size in SIZES:
         across, up = axes_of(size, [x for x, _ in placed], [y for _, y in placed])
         lines = [
             series(

@@ -11,6 +11,7 @@ from dux_agent.deciding.burden import caught_by, judged, trend
 from dux_agent.decisions import Decision
 from dux_sandbox.findings import DryRunReport
 from tests.executions import both
+from tests.sources import counting
 from tests.talking import scripted
 
 FALLING = tuple(1.0 - 0.03 * step for step in range(11))
@@ -18,30 +19,18 @@ FLAT = (1.0,) * 11
 LEVEL = tuple(x + 0.002 * (-1) ** at for at, x in enumerate(FALLING[1:], 1))
 LEVEL = (1.0, *LEVEL)
 
-RULE = """
-import torch
 
-class Rule(torch.optim.Optimizer):
-    def __init__(self, params, lr={rate}):
-        super().__init__(params, dict(lr=lr))
+def scaled(rate, times=""):
+    return counting(f"p.add_(p.grad, alpha=-lr{times})", lr=rate)
 
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                n = state["n"] = state.get("n", 0) + 1
-                p.add_(p.grad, alpha=-group["lr"]{times})
-"""
-FROZEN = RULE.format(rate=0.0, times="")
-CREEPS = RULE.format(rate=1e-5, times="")
-BOMB = RULE.format(rate=0.25, times=" * (1.0 if n < 40 else 1e4)")
-TURNS = RULE.format(rate=0.25, times=" * (1.0 if n < 40 else -1.0)")
-BETTER = RULE.format(rate=0.25, times="")
-ALIKE = RULE.format(rate=0.05, times="")
-WARMS_UP = RULE.format(rate=0.1, times=" * (1e-6 if n < 30 else 1.0)")
+
+FROZEN = scaled(0.0)
+CREEPS = scaled(1e-5)
+BOMB = scaled(0.25, " * (1.0 if n < 40 else 1e4)")
+TURNS = scaled(0.25, " * (1.0 if n < 40 else -1.0)")
+BETTER = scaled(0.25)
+ALIKE = scaled(0.05)
+WARMS_UP = scaled(0.1, " * (1e-6 if n < 30 else 1.0)")
 
 
 def report(losses=FALLING, others=FALLING, *, far=1.0):
@@ -151,7 +140,7 @@ def test_a_rule_that_warms_up_is_no_idle_one(execution):
     ("source", "rule"), [(BOMB, "leap"), (TURNS, "uphill"), (ALIKE, "unproved")]
 )
 def test_after_rubbish_a_proposal_is_looked_at_for_longer(execution, source, rule):
-    caught = FROZEN, CREEPS, RULE.format(rate=1e-6, times="")
+    caught = FROZEN, CREEPS, scaled(1e-6)
     decision = trained(*caught, source, BETTER, execution=execution, max_attempts=5)
     alone = trained(source, execution=execution)
 

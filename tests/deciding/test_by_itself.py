@@ -9,29 +9,18 @@ from dux_agent.exporting.module_text import export
 from dux_agent.report.page import write_report
 from dux_agent.run_folder.trace import read
 from tests.executions import both
+from tests.sources import counting
 from tests.talking import scripted
 
-AVERAGES = """
-import torch
-
-class Averages(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.1):
-        super().__init__(params, dict(lr=lr))
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                n = state["n"] = state.get("n", 0) + 1
-                mean = state.setdefault("mean", p.clone())
+AVERAGES = counting(
+    """mean = state.setdefault("mean", p.clone())
                 mean.lerp_(p, 0.1)
-                p.add_(p.grad, alpha=-group["lr"])
+                p.add_(p.grad, alpha=-lr)
                 if n % 20 == 0:
-                    p.copy_(mean)
-"""
+                    p.copy_(mean)""",
+    lr=0.1,
+    name="Averages",
+)
 STEPS = AVERAGES.replace("if n % 20 == 0:", "if n < 0:")
 
 

@@ -3,25 +3,8 @@
 import pytest
 
 from dux_sandbox.dry_runs.drawn_steps import cut_down, steps_by_itself
+from tests.sources import counting
 
-RULE = """
-import torch
-
-class Rule(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.01):
-        super().__init__(params, dict(lr=lr))
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            lr = group["lr"]
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                n = state["n"] = state.get("n", 0) + 1
-                {}
-"""
 MEAN = """mean = state.setdefault("mean", p.clone())
                 mean.mul_(0.9).add_(p, alpha=0.1)
                 p.add_(p.grad, alpha=-lr)
@@ -60,18 +43,18 @@ def test_a_step_that_needs_no_gradient_is_named(kind, shapes):
     if not shapes[-1]:
         formula = formula.replace("p[:1].zero_()", "p.zero_()")
 
-    found = steps_by_itself(RULE.format(formula), shapes, 40)
+    found = steps_by_itself(counting(formula), shapes, 40)
 
     assert step == found[0]
 
 
 @pytest.mark.parametrize("kind", EVENLY)
 def test_what_goes_on_evenly_is_not(kind):
-    assert () == steps_by_itself(RULE.format(EVENLY[kind]), [(4, 3), (3,)], 40)
+    assert () == steps_by_itself(counting(EVENLY[kind]), [(4, 3), (3,)], 40)
 
 
 def test_a_rule_that_compares_nothing_is_not_run():
-    source = RULE.format("p.sub_(lr * p.grad)").replace("import torch", "import os")
+    source = counting("p.sub_(lr * p.grad)").replace("import torch", "import os")
 
     assert () == steps_by_itself(source, [(4, 3)], 40)
 

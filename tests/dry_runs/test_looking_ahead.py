@@ -5,25 +5,8 @@ import torch
 from torch import nn
 
 from dux_sandbox.dry_runs.side_by_side import dry_run
+from tests.sources import counting
 
-RULE = """
-import torch
-
-class Rule(torch.optim.Optimizer):
-    def __init__(self, params, lr=0.05):
-        super().__init__(params, dict(lr=lr))
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                n = state["n"] = state.get("n", 0) + 1
-                lr = group["lr"]
-                {}
-"""
 LATE = {
     "a bomb": ("p.add_(p.grad, alpha=-lr * (1.0 if n < 30 else 1e5))", "leap"),
     "nan": ("p.add_(p.grad, alpha=-lr if n < 30 else float('nan'))", "leap"),
@@ -65,7 +48,7 @@ def looked_at(formula, calls=None, **options):
             calls.append(1)
         return (net(batch[0]) - batch[1]).square().mean()
 
-    source = RULE.format(formula)
+    source = counting(formula, lr=0.05)
     return dry_run(source, model, optimizer, objective, batches, **options)
 
 

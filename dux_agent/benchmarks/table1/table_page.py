@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dux_agent.benchmarks.study_page import write_all
+from dux_agent.benchmarks.study_page import SIZES, write_all
 from dux_agent.benchmarks.table1.table import CONTROL, Entry, Table
 from dux_agent.benchmarks.table1.table_text import (
     OVERALL,
@@ -17,14 +17,13 @@ from dux_agent.benchmarks.table1.table_text import (
     rows_of_task,
     summary,
 )
-from dux_agent.report.chart import Chart, Size, axes_of, banded, chart
+from dux_agent.report.chart import Chart, axes_of, banded, chart
 from dux_agent.report.comparison import spread_of
 from dux_agent.report.page import render_methods
 
 _SHOWN = ("onecycle", "schedule-free", "muon", "soap", "tpe", "recipe", "offline", "lm")
 """Rows with a line in a plot; more could not be told apart."""
 _PLOTTED = 12  # tasks: those of a whole family would make a page of megabytes
-_SIZES = (Size(880, 320, right=14, top=20), Size(360, 280, left=40, right=14, top=20))
 
 
 def write_table(found: Table, folder: Path) -> Path:
@@ -83,7 +82,7 @@ def _drawn(held: Mapping[str, Entry], styles: Mapping[str, str]) -> list[Chart]:
     courses = {row: _course(held[row]) for row in styles if row in held}
     placed = [point for points in courses.values() for point in points]
     charts = []
-    for size in _SIZES:
+    for size in SIZES:
         losses = [loss for point in placed for loss in point[1:]]
         across, up = axes_of(size, [point[0] for point in placed], losses)
         lines = [
