@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from dux_agent.deciding.burden import caught_by, tried
 from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
-from dux_agent.deciding.outcome import apply_event, failed
+from dux_agent.deciding.outcome import apply_event, failed, moves_by_itself
 from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.regret import Regret
 from dux_agent.deciding.rules_in_force import RulesInForce
@@ -188,7 +189,9 @@ class Decider:
         decision, ports, began = pending
         if self.pace is None:
             work.serve()
-        elif not self._keep_pace(self.pace, work, decision.number, ports):
+        elif not self.pace.keep(
+            work, decision.number, self._training.statistics.step, ports.dry_runs_at
+        ):
             return
         if not work.over:
             return
@@ -199,18 +202,6 @@ class Decider:
                 raise work.error
             out = failed(work.error, ports)
         self._conclude(decision, ports, out, began)
-
-    def _keep_pace(
-        self, pace: Pace, work: BackgroundWork, number: int, ports: DecisionPorts
-    ) -> bool:
-        """Do what the recorded run had done by this step; whether all was over."""
-        step = self._training.statistics.step
-        if pace.over_by(number, step):
-            work.serve_whole()
-            return True
-        begun = pace.begun_by(number, step)
-        work.serve_whole(lambda: len(ports.dry_runs_at) >= begun)
-        return False
 
     def close(self) -> None:
         """Drop a decision that is being made."""
@@ -329,7 +320,7 @@ class Decider:
                 self._rehearse(source, ports.dry_runs.get(source))
             ),
             harmful=self._rules.harmful,
-            prepare=self._builder.prepare if sliced else None,
+            prepare=self._prepare if sliced else None,
             keep=self._recorder.keep_source,
             wait=self._closing.wait,
             prompts=settings.prompts,
@@ -343,6 +334,10 @@ class Decider:
         ports.dry_runs_at.append(self._training.statistics.step)
         standing = self._regret.proved - caught_by(self._decisions) - ports.caught
         return (yield from tried(self._training, *what, standing=standing, **how))
+
+    def _prepare(self, source: str) -> None:
+        self._builder.prepare(source)
+        moves_by_itself(source, self._training, self._recorder)
 
     def _rehearse(
         self, source: str, report: DryRunReport | None
@@ -388,6 +383,9 @@ class Decider:
             self._prompt_history.add(decision, list(out.get("messages", ())))
         at = ports.dry_runs_at if ports and self._settings.background else ()
         body = apply_event(decision, record, self._graph.standings() or None, at)
+        if record is not None and decision.source is not None:
+            moves = moves_by_itself(decision.source, self._training, self._recorder)
+            body = replace(body, by_itself=moves)
         # Made in the background, it takes effect later than it was asked for.
         self._recorder.tell(
             body, step=self._training.statistics.step, decision=decision.number

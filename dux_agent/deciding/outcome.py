@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from dux_agent.deciding.background import Cancelled
@@ -10,10 +11,16 @@ from dux_agent.deciding.live_ports import DecisionPorts, as_callers_error
 from dux_agent.decisions import Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.swap import SwapRecord
+from dux_agent.run_folder.recorder import Recorder
+from dux_agent.training.training import Training
 from dux_graphs.events import ApplyEvent, CarriedOver
 from dux_graphs.trouble import cause_of
+from dux_sandbox.dry_runs.drawn_steps import steps_by_itself
+from dux_sandbox.findings import RuleFailed, SourceRejected
+from dux_sandbox.running import parameters_of
 
 log = logging.getLogger(__name__)
+_MOST = 128
 
 
 def apply_event(
@@ -48,8 +55,33 @@ def apply_event(
         rows_not_watched=record.rows_not_watched,
         mode=record.mode,
         unrecorded=record.unrecorded,
-        by_itself=record.by_itself,
     )
+
+
+def moves_by_itself(
+    source: str, training: Training, recorder: Recorder
+) -> tuple[int, ...]:
+    """The steps until the next decision that move weights without a gradient.
+
+    Nobody looks where nothing is recorded, and once for each source.
+    """
+    if recorder.folder is None:
+        return ()
+    settings = training.settings
+    shapes = [tuple(each.shape) for each in parameters_of(training.live.param_groups)]
+    steps = min(settings.every or settings.steps_per_epoch or _MOST, _MOST)
+    return _by_itself(source, tuple(shapes), steps)
+
+
+@lru_cache(maxsize=16)
+def _by_itself(
+    source: str, shapes: tuple[tuple[int, ...], ...], steps: int
+) -> tuple[int, ...]:
+    try:
+        return steps_by_itself(source, shapes, steps)
+    except (RuleFailed, SourceRejected) as error:
+        log.debug("nothing is known of what it does by itself: %s", error)
+        return ()
 
 
 def failed(error: Exception, ports: DecisionPorts) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from dux_agent.deciding.background import BackgroundWork
 from dux_agent.run_folder.trace import Event
 from dux_agent.run_folder.watchers_word import PAUSED
 from dux_graphs.events import ApplyEvent
@@ -41,6 +42,24 @@ class Pace:
                 if event.body.reason == PAUSED:
                     paused.add(event.decision)
         return cls(dry_runs_at, over_at, frozenset(paused))
+
+    def keep(
+        self, work: BackgroundWork, decision: int, step: int, dry_runs_at: list[int]
+    ) -> bool:
+        """Do what the recorded run had done by a step; whether all was over.
+
+        Args:
+            work: of a decision that is being made.
+            decision: its number.
+            step: of now.
+            dry_runs_at: step at which each dry run began; grows meanwhile.
+        """
+        if self.over_by(decision, step):
+            work.serve_whole()
+            return True
+        begun = self.begun_by(decision, step)
+        work.serve_whole(lambda: len(dry_runs_at) >= begun)
+        return False
 
     def begun_by(self, decision: int, step: int) -> int:
         """How many dry runs of a decision had begun by a step."""

@@ -40,7 +40,6 @@ class SwapRecord:
         rows_not_watched: why rows without gradients may move; "" where they may not.
         mode, unrecorded: of a rule that was to be recorded, where it runs, and why it
             is not recorded; None of others.
-        by_itself: steps of the rule that move weights without a gradient.
     """
 
     digest: str | None
@@ -50,7 +49,6 @@ class SwapRecord:
     rows_not_watched: str = ""
     mode: str | None = None
     unrecorded: str | None = None
-    by_itself: tuple[int, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -1,16 +1,21 @@
 """A rule that does more than step is said to, wherever one looks."""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
 
 from dux_agent import attach
+from dux_agent.deciding import outcome
 from dux_agent.exporting.module_text import export
 from dux_agent.report.page import write_report
 from dux_agent.run_folder.trace import read
+from tests import models
 from tests.executions import both
 from tests.sources import counting
-from tests.talking import scripted
+from tests.talking import agent_over, run, scripted
+from tests.waiting import wait_until
 
 AVERAGES = counting(
     """mean = state.setdefault("mean", p.clone())
@@ -57,3 +62,26 @@ def test_trace_report_and_export_say_that_it_moves_weights_by_itself(
     write_report([tmp_path / "run"], output=page)
     for text in (export(tmp_path / "run"), page.read_text("utf-8")):
         assert ("moves weights without a gradient" in text) == bool(steps)
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_it_is_asked_for_a_record_and_beside_a_training_that_goes_on(
+    tmp_path, monkeypatch, background
+):
+    threads = []
+    monkeypatch.setattr(
+        outcome,
+        "steps_by_itself",
+        lambda *_: threads.append(threading.current_thread().name) or (),
+    )
+
+    for path in (None, tmp_path / "run"):
+        source = f"{AVERAGES}# {background}"
+        given = {"background": background, "run_dir": path}
+        with agent_over(models.make("mlp"), source, **given) as agent:
+            run(agent, 3)
+            agent.decide()
+            wait_until(lambda agent=agent: run(agent, 1) and agent.decisions)
+            assert "applied" == agent.decisions[0].verdict
+
+    assert ["dux-decision" if background else "MainThread"] == threads

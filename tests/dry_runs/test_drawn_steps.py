@@ -53,10 +53,20 @@ def test_what_goes_on_evenly_is_not(kind):
     assert () == steps_by_itself(counting(EVENLY[kind]), [(4, 3), (3,)], 40)
 
 
-def test_a_rule_that_compares_nothing_is_not_run():
-    source = counting("p.sub_(lr * p.grad)").replace("import torch", "import os")
+CHECKS = """if lr < 0:
+                    raise ValueError("lr is below 0")
+                """
+FIRST = """if len(state) == 0:
+                    state["m"] = torch.zeros_like(p)
+                """
+COUNTS = {"nothing": "", "options": CHECKS, "what it keeps": FIRST}
 
-    assert () == steps_by_itself(source, [(4, 3)], 40)
+
+@pytest.mark.parametrize("kind", COUNTS)
+def test_a_rule_that_compares_nothing_but_its_options_is_not_run(kind):
+    source = counting(COUNTS[kind] + "p.sub_(lr * p.grad)")
+
+    assert () == steps_by_itself(source.replace("import torch", "import os"), [(4,)], 9)
 
 
 def test_shapes_that_are_large_are_cut_and_such_as_are_alike_are_one():

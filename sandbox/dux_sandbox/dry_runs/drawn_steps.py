@@ -83,7 +83,7 @@ def steps_by_itself(source: str, shapes: Shapes, steps: int) -> tuple[int, ...]:
     Raises:
         SourceRejected, RuleFailed: as for `drawn_steps`.
     """
-    if not _tells_steps_apart(source):
+    if not _tells_steps_apart(ast.parse(source)):
         return ()
     found: list[int] = []
     before: torch.Tensor | None = None
@@ -105,10 +105,14 @@ def steps_by_itself(source: str, shapes: Shapes, steps: int) -> tuple[int, ...]:
     return tuple(found[:_MOST_TOLD])
 
 
-def _tells_steps_apart(source: str) -> bool:
-    return any(
-        isinstance(
-            node, ast.Mod | ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt | ast.LtE
-        )
-        for node in ast.walk(ast.parse(source))
-    )
+def _tells_steps_apart(node: ast.AST) -> bool:
+    """Whether it compares numbers, but for what a rule checks of its options, and for
+    `len(state) == 0`, which is so in the first step alone."""
+    if isinstance(node, ast.If) and all(isinstance(x, ast.Raise) for x in node.body):
+        return any(map(_tells_steps_apart, node.orelse))
+    if isinstance(node, ast.Compare) and ast.unparse(node).startswith("len("):
+        if ast.unparse(node).endswith(" 0"):
+            return False
+    compares = ast.Mod | ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt | ast.LtE
+    children = ast.iter_child_nodes(node)
+    return isinstance(node, compares) or any(map(_tells_steps_apart, children))
