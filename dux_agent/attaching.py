@@ -74,6 +74,7 @@ def attach(
     clone: Clone | None = None,
     prompts: str | Path | None = None,
     vocabulary: str = "short",
+    zoo: bool = False,
     loss_name: str | None = None,
     steps_per_epoch: int | None = None,
     guard_steps: int = 100,
@@ -150,6 +151,8 @@ def attach(
         vocabulary: "short": the model is told in some sentences what a rule may use,
             and of a name that is refused which others look like it; "full": the whole
             table of names, 12,000 characters more in each prompt.
+        zoo: quote one or two optimizers of the literature in each prompt, those that
+            fit the situation (docs/zoo.md).
         loss_name: what the loss is called, for the model.
         steps_per_epoch: of the loop, if it has epochs.
         guard_steps: steps after a swap with the dear checks.

@@ -56,6 +56,7 @@ class Settings:
     seed: int = _whole(0, 0)
     prompts: str | None = None
     vocabulary: Vocabulary = _choice("short")
+    zoo: bool = False
     guard_steps: int = _whole(100, 0)
     fuzz: bool = False
     snapshots: Place = _choice("device")

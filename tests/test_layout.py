@@ -34,6 +34,7 @@ LONG = {
     "dux_agent/live/schedule.py": "who wrote a rate, and what the live one is then",
     "dux_agent/run_folder/folder.py": "what a run folder holds, file by file",
     "dux_agent/run_folder/trace.py": "the events, each kind with what it holds",
+    "dux_agent/runs/plan.py": "the table of options of a run, a line each",
     "prompts/dux_prompts/brief.py": "each prompt, with the names its template gets",
     "sandbox/dux_sandbox/language/vocabulary.py": "tables: what a source may name",
     "sandbox/dux_sandbox/process/isolated.py": "a rule in a child, as `RunningRule`",

@@ -72,6 +72,10 @@ def evolve(
             show_default="inline; isolated with --lm",
         ),
     ] = "",
+    zoo: Annotated[
+        bool,
+        typer.Option("--zoo", help="Quote one of the literature in each request."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     run_dir: RunDir = None,
     resume: Annotated[
@@ -120,6 +124,7 @@ def evolve(
                 trial_seconds=trial_seconds,
                 trial_bytes=bytes_of(trial_memory),
                 execution=execution,
+                zoo=zoo,
             )
             for line in cost_lines(plan):
                 say(line)

@@ -60,7 +60,7 @@ class GraphRuns:
         self._taken: set[int] = set()  # decisions whose attempts are in it
         self._told: set[int] = set()  # and those that the strategy has heard the end of
         self._brief = OptimizerBrief(
-            settings.prompts, settings.vocabulary, settings.reasoning
+            settings.prompts, settings.vocabulary, settings.reasoning, settings.zoo
         )
         usual = BestDryRun if settings.candidates == 1 else SuccessiveHalving
         self._strategy = searching.strategy or usual(self._brief, settings.candidates)

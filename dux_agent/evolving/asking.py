@@ -52,7 +52,9 @@ def models_of(lm: Any, seed: int) -> dict[str, LanguageModel]:
 class Asking:
     """A language model that breeds; every reply is kept, and none is paid twice."""
 
-    def __init__(self, lm: Any, folder: RunFolder, seed: int) -> None:
+    def __init__(
+        self, lm: Any, folder: RunFolder, seed: int, *, zoo: bool = False
+    ) -> None:
         """One that is asked.
 
         Args:
@@ -60,10 +62,12 @@ class Asking:
             folder: what is asked and answered is recorded there, and replies that
                 stand there are not asked for again.
             seed: of models that take one.
+            zoo: each request quotes a source of the zoo.
 
         Raises:
             BadArgument: the name means nothing.
         """
+        self._zoo = zoo
         self._known: dict[str, list[dict[str, Any]]] = {}
         for event in iterate(folder.path) if folder.opened else ():
             if event.kind == "reply":
@@ -80,7 +84,11 @@ class Asking:
     ) -> Draft | None:
         shown = [_shown(one) for one in sorted(parents, key=lambda e: e.rank)[::-1]]
         prompt = render_request(
-            name, shown, direction=rng.randrange(1 << 16), why=parents[0].why
+            name,
+            shown,
+            direction=rng.randrange(1 << 16),
+            why=parents[0].why,
+            zoo=self._zoo,
         )
         before = self._paid.usage["total_tokens"]
         ports = TrialPorts(

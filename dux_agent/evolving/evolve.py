@@ -96,7 +96,8 @@ def resume(
 def _run(plan: EvolvePlan, folder: RunFolder, say: Say, lm: Any) -> Path:
     asked: dict[str, Operator] = {}
     if plan.model != OFFLINE:
-        asked = Asking(lm or plan.model, folder, plan.seed).operators()
+        asking = Asking(lm or plan.model, folder, plan.seed, zoo=plan.zoo)
+        asked = asking.operators()
     with Workers(plan.workers, most_bytes=plan.trial_bytes) as workers:
         bench = Bench(plan, Journal(folder), workers)
         winners: dict[str, Individual] = {}

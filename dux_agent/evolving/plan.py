@@ -57,6 +57,7 @@ class EvolvePlan:
         trial_bytes: of memory that a worker may take; None: any.
         execution: where sources run, "isolated" or "inline"; "" is "isolated" where a
             language model writes, and "inline" where all is made of the zoo.
+        zoo: what a language model is asked quotes sources of the zoo.
     """
 
     tasks: tuple[str, ...]
@@ -76,6 +77,7 @@ class EvolvePlan:
     trial_seconds: float = 60.0
     trial_bytes: int | None = None
     execution: str = ""
+    zoo: bool = False
 
     def __post_init__(self) -> None:
         for name, purpose in _PURPOSES.items():

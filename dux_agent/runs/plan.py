@@ -165,6 +165,9 @@ class Plan:
         "How the model is told what a rule may use: in sentences, or name by name.",
         choices=choices("vocabulary"),
     )
+    zoo: bool = option(
+        False, "Quote optimizers of the literature that fit in each prompt."
+    )
     guard_steps: int = option(
         100, "Steps after a swap with the dear checks.", least=0, most=written.MANY
     )

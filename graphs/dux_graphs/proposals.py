@@ -59,6 +59,7 @@ class OptimizerBrief:
         folder: templates of the user's own, which override single prompts.
         vocabulary: "short" or "full", see `dux_prompts.brief.render_system`.
         reasoning: "first" or "none", see there.
+        zoo: whether prompts quote sources of the zoo, see `dux_prompts.quoting`.
 
     Its methods but `read` raise `dux_prompts.brief.BriefError` where a template of
     that folder is wrong.
@@ -67,6 +68,7 @@ class OptimizerBrief:
     folder: str | None = None
     vocabulary: Vocabulary = "short"
     reasoning: Reasoning = "first"
+    zoo: bool = False
 
     def system(self, observation: Observation) -> str:
         """The model, its base optimizer and what a rule may use."""
@@ -79,7 +81,9 @@ class OptimizerBrief:
 
     def update(self, observation: Observation) -> str:
         """The losses, the live rule and what became of the last proposals."""
-        return render_update(observation, folder=self.folder, reasoning=self.reasoning)
+        return render_update(
+            observation, folder=self.folder, reasoning=self.reasoning, zoo=self.zoo
+        )
 
     def repair(self, attempts: Sequence[Mapping[str, Any]], tries_left: int) -> str:
         """What was found in the sources of the last try."""

@@ -14,6 +14,7 @@ import jinja2
 from dux_prompts.figures import FILTERS
 from dux_prompts.may_use import MAY, MAY_NOT
 from dux_prompts.observation import Observation
+from dux_prompts.quoting import quotes_for
 from dux_prompts.reply import cleaned
 from dux_sandbox.language.vocabulary import ALLOWED
 
@@ -133,12 +134,14 @@ def render_update(
     *,
     folder: str | Path | None = None,
     reasoning: Reasoning = "first",
+    zoo: bool = False,
 ) -> str:
     """The prompt of one decision: how training goes, and the live source.
 
     Args:
         folder: where templates of the user's own are, if any.
         reasoning: as for `render_system`.
+        zoo: quote sources of the zoo that fit, see `dux_prompts.quoting`.
 
     Raises:
         BriefError: the folder or one of its templates cannot be used.
@@ -162,6 +165,7 @@ def render_update(
         verdicts=_VERDICTS,
         reasoning=reasoning == "first",
         base_optimizer=_base_optimizer(observation),
+        quotes=quotes_for(observation) if zoo else [],
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dux_prompts.brief import HOME, render_template
 from dux_prompts.may_use import MAY, MAY_NOT
+from dux_prompts.quoting import quotes_towards
 
 _SOURCE_CHARACTERS = 12_000
 
@@ -66,6 +67,7 @@ def render_request(
     direction: int,
     why: str = "",
     stopped: Sequence[str] = (),
+    zoo: bool = False,
 ) -> str:
     """What one operator asks for.
 
@@ -75,6 +77,7 @@ def render_request(
         direction: any number; another number is another direction of change.
         why: what stopped the last of `shown`, for "repair".
         stopped: what stopped others, one line each.
+        zoo: quote a source of the zoo that goes in this direction.
     """
     task = _TASKS[operator].format(why=why)
     if operator != "repair":
@@ -88,5 +91,8 @@ def render_request(
         }
         for each in shown
     ]
-    names = {"shown": rows, "stopped": list(stopped), "task": task}
+    quotes = []
+    if zoo and operator != "repair":
+        quotes = quotes_towards(direction, [each.source for each in shown])
+    names = {"shown": rows, "stopped": list(stopped), "quotes": quotes, "task": task}
     return render_template("request.md", HOME / "evolve", HOME, names)

@@ -51,6 +51,7 @@ CASES = {
             },
         )
     ),
+    "update_zoo": lambda: render_update(first(), zoo=True),
     "update_left": lambda: render_update(
         later(last={"verdict": "left", "reason": "the loss was nan", "findings": []})
     ),

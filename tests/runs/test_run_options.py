@@ -50,6 +50,7 @@ OTHER = {
     "context_window": 8000,
     "reasoning": "none",
     "vocabulary": "full",
+    "zoo": True,
     "guard_steps": 3,
     "snapshots": "host",
     "keep_best": True,

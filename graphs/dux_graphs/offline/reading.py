@@ -158,8 +158,10 @@ def _pairs(text: str, label: str) -> Pairs:
 
 
 def _live_source(update: str) -> str:
+    # Sources before that heading are of earlier rules, or quoted from the zoo.
+    told = update.rpartition("\n## The live optimizer\n")[2]
     found = re.findall(
-        r"^(`{3,})(?:python|py)?\n(.*?)\n\1$", update, re.DOTALL | re.MULTILINE
+        r"^(`{3,})(?:python|py)?\n(.*?)\n\1$", told, re.DOTALL | re.MULTILINE
     )
     return found[-1][1] if found else ""
 
