@@ -168,9 +168,13 @@ class Agent(Uncopied):
         its first step will make it.
         """
         decider = self._decider
-        seconds = self.decisions[-1].seconds if self.decisions else None
-        run = decider.run_cost()
-        return plan_of(self.training, asks=decider.asks, seconds=seconds, run=run)
+        return plan_of(
+            self.training,
+            asks=decider.asks,
+            budget=decider.step_budget,
+            decisions=self.decisions,
+            run=decider.run_cost(),
+        )
 
     def step(self, batch: Any) -> torch.Tensor:
         """One step of training on `batch`; returns its loss, detached.

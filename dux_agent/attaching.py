@@ -61,6 +61,7 @@ def attach(
     max_attempts: int = 3,
     candidates: int = 1,
     dry_run_steps: int = 10,
+    decision_steps: int | None = None,
     accept: str = "harmless",
     execution: str = "auto",
     lr_owner: str = "proposal",
@@ -126,6 +127,9 @@ def attach(
             directions; dry runs leave half of them behind, then try the others longer,
             and the best one goes on.
         dry_run_steps: steps of the trial on a copy of the model.
+        decision_steps: steps that all trials of a decision may take together, the
+            incumbent's too: fewer proposals are asked for, or none any more, where
+            there is no room; None: as many as `max_attempts` and `candidates` come to.
         accept: what passes it: "harmless" (and of use, see docs/offline.md), "finite"
             or "not_worse".
         execution: where accepted rules run: "isolated" in a jailed process, "inline"

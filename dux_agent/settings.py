@@ -9,6 +9,7 @@ from typing import Any
 
 from dux_agent import arguments
 from dux_agent.choices import CarryOver, LrOwner, Place, Reasoning, Vocabulary
+from dux_agent.errors import BadArgument
 from dux_sandbox.limits import Limits
 
 Check = Callable[[str, Any], None]
@@ -43,6 +44,7 @@ class Settings:
     max_attempts: int = _whole(3, 1)
     candidates: int = _whole(1, 1)
     dry_run_steps: int = _whole(10, 1)
+    decision_steps: int | None = _whole(None, 1)
     accept: str = _choice("harmless")
     execution: str = _choice("auto")
     lr_owner: LrOwner = _choice("proposal")
@@ -76,6 +78,13 @@ class Settings:
         for each in fields(self):
             if "check" in each.metadata:
                 each.metadata["check"](each.name, getattr(self, each.name))
+        least = 2 * self.dry_run_steps
+        if self.decision_steps is not None and self.decision_steps < least:
+            raise BadArgument(
+                f"decision_steps is {self.decision_steps}, and a proposal alone takes "
+                f"{least}: dry_run_steps={self.dry_run_steps} of the incumbent and of "
+                f"its own; pass decision_steps={least} or more, or None for no limit."
+            )
 
     def decisions_left(self, step: int) -> int | None:
         """How often the model is asked again after a decision at `step`, if known."""

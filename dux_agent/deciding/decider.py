@@ -64,6 +64,7 @@ class Decider:
 
     Attributes:
         pace: of the run that is replayed; None: none is.
+        step_budget: how base steps of a decision are counted, and limited.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Decider:
         self._graph = GraphRuns(
             self._settings, recorder, checkpointer, self._decisions, searching
         )
+        self.step_budget = self._graph.step_budget
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None

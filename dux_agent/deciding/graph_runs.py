@@ -25,6 +25,7 @@ from dux_graphs.search.ensemble import Ensemble, told
 from dux_graphs.search.successive_halving import SuccessiveHalving
 from dux_graphs.sound_states import are_sound_attempts, refuse_unsound
 from dux_graphs.state import Ports
+from dux_graphs.step_budget import StepBudget
 from dux_prompts.observation import Observation
 
 if TYPE_CHECKING:
@@ -105,10 +106,17 @@ class GraphRuns:
             strategy=self._strategy,
             archive=self._archive.outcomes(before=decision.number),
             dry_run_steps=settings.dry_run_steps,
+            decision_steps=settings.decision_steps,
             approve=ports.asking(self._approver(decision.number, ports.wait)),
             on_event=lambda kind, data: self._tell(decision, kind, data),
         )
         return decide(self._graph, observation, made, thread)
+
+    @property
+    def step_budget(self) -> StepBudget:
+        """Base steps that a decision may take, and how they are counted."""
+        most, whole = self.settings.decision_steps, self.settings.dry_run_steps
+        return StepBudget(most, whole, self._strategy)
 
     def _approver(self, number: int, wait: Callable[[float], object]) -> Approve | None:
         patience = self.settings.decision_timeout

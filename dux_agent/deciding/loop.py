@@ -247,6 +247,7 @@ class Loop:
         """The live optimizer has stepped."""
         if moved_nothing(self._live):
             return
+        self.training.step_clock.tick()
         near = self.decider.at_work
         if not near and self._every is not None:
             step = self.step

@@ -1,14 +1,16 @@
-"""What a decision will need: memory by part, passes, calls of the language model."""
+"""What a decision will need: memory, base steps, seconds, calls of the model."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dux_agent.deciding.run_cost import RunCost
+from dux_agent.decisions import Decision
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.showing import html_table
 from dux_agent.training import memory
 from dux_agent.training.memory import readable
 from dux_agent.training.training import Training
-from dux_graphs.search.successive_halving import SuccessiveHalving
+from dux_graphs.step_budget import StepBudget
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.scratch import frozen_weights
 from dux_sandbox.executions import EXECUTIONS, ISOLATED
@@ -60,10 +62,15 @@ class DecisionPlan:
         guard_only: there is no language model; `snapshot` holds the optimizer's state
             too, and all else is 0.
         forwards, backwards: passes over one batch each.
-        optimizer_steps: of the incumbent's copy and of the proposals.
+            A backward pass is a gradient evaluation.
+        optimizer_steps: of the incumbent's copy and of the proposals: base steps.
+        decision_steps: what `decision_steps` leaves of them; None: no limit was set.
         model_calls: of the language model.
         validations: calls of `validate`.
         seconds: how long the last decision took; None: none was made yet.
+        seconds_most: what the base steps take at most, at the pace of the decisions
+            before, calls of the model and processes included; before the first one at
+            the pace of training, without those; None: nobody knows yet.
         run: what the calls that are left of the run may cost; None: nobody knows.
         best_weights: bytes of those of the best validation, in the CPU's memory.
     """
@@ -83,7 +90,9 @@ class DecisionPlan:
     optimizer_steps: Counted = Counted(0, 0)
     model_calls: Counted = Counted(0, 0)
     validations: int = 0
+    decision_steps: int | None = None
     seconds: float | None = None
+    seconds_most: float | None = None
     run: RunCost | None = None
     best_weights: int = 0
     live_state: int | None = None
@@ -138,8 +147,8 @@ class DecisionPlan:
             ("in the dry run", readable(self.in_the_dry_run)),
             ("while a rule is live", readable(self.while_a_rule_is_live)),
             ("forward passes", str(self.forwards)),
-            ("backward passes", str(self.backwards)),
-            ("optimizer steps", str(self.optimizer_steps)),
+            ("backward passes", f"{self.backwards}, gradient evaluations"),
+            ("base steps", self._base_steps()),
             ("calls of the model", str(self.model_calls)),
             ("calls of validate", str(self.validations)),
         ]
@@ -147,7 +156,27 @@ class DecisionPlan:
             sums += self.run.lines()
         if self.seconds is not None:
             sums.append(("the last one took", f"{self.seconds:.3g} s"))
+        if self.seconds_most is not None:
+            beside = "" if self.seconds else "; calls of the model, processes on top"
+            sums.append(("at most", f"about {self.seconds_most:.3g} s{beside}"))
         return sums
+
+    def _base_steps(self) -> str:
+        limit = self.decision_steps
+        return f"{self.optimizer_steps}" + (f" (decision_steps={limit})" * bool(limit))
+
+    @property
+    def in_one_line(self) -> str:
+        """What a decision takes at most, for a terminal."""
+        steps, seconds = f"{self.optimizer_steps.most:,}", self.seconds_most
+        took = f"as long as {steps} steps of training take"
+        if seconds is not None:
+            took = f"about {seconds:.2g} s"
+        return (
+            f"a decision takes at most {steps} base steps "
+            f"({self.backwards.most:,} gradient evaluations), {took}; "
+            f"{self.model_calls.most:,} calls of the model"
+        )
 
     def __repr__(self) -> str:
         lines = ["A decision needs, beside the training:"]
@@ -163,13 +192,19 @@ class DecisionPlan:
 
 
 def plan_of(
-    training: Training, *, asks: bool, seconds: float | None, run: RunCost | None
+    training: Training,
+    *,
+    asks: bool,
+    budget: StepBudget,
+    decisions: Sequence[Decision],
+    run: RunCost | None,
 ) -> DecisionPlan:
     """The plan of the next decision, as things are now.
 
     Args:
         asks: whether there is a language model.
-        seconds: how long the last decision took.
+        budget: how base steps are counted, and limited.
+        decisions: those of before.
         run: what the rest of the run may cost.
     """
     if not asks:
@@ -187,14 +222,8 @@ def plan_of(
     if batches:
         seen = sum(map(memory.in_a_batch, batches))
         row = -(-seen * settings.dry_run_steps // len(batches))
-    steps, most = settings.dry_run_steps, settings.max_attempts * settings.candidates
-    passes = (steps + 1) * accumulated
-    # All of a try in short dry runs first, and in whole ones where each fails at last.
-    rungs = SuccessiveHalving.rungs_of(settings.candidates)[:-1]
-    short = [(rung.keep, max(1, round(rung.share * steps))) for rung in rungs]
-    tries = settings.max_attempts
-    taken = (1 + most) * steps + tries * sum(keep * n for keep, n in short)
-    looked = taken + 1 + most + tries * sum(keep for keep, _ in short)
+    passes = budget.of_a_decision(settings.candidates, settings.max_attempts)
+    taken, runs = (Counted(*each) for each in passes)
     # The newest batches, looked at once beside what `validate` says.
     beside = len(batches) if training.validate is not None else 0
     return DecisionPlan(
@@ -210,16 +239,37 @@ def plan_of(
         snapshots=settings.snapshots,
         isolated=EXECUTIONS[settings.execution] is ISOLATED,
         guard_only=False,
-        forwards=Counted(2 * passes + beside, looked * accumulated + beside),
-        backwards=Counted(2 * steps * accumulated, taken * accumulated),
-        optimizer_steps=Counted(2 * steps, taken),
-        model_calls=Counted(settings.candidates, most),
+        # Each dry run looks at the loss once more after its last step.
+        forwards=Counted(
+            (taken.least + runs.least) * accumulated + beside,
+            (taken.most + runs.most) * accumulated + beside,
+        ),
+        backwards=Counted(taken.least * accumulated, taken.most * accumulated),
+        optimizer_steps=taken,
+        decision_steps=budget.most,
+        model_calls=Counted(
+            settings.candidates, settings.candidates * settings.max_attempts
+        ),
         validations=int(training.validate is not None),
-        seconds=seconds,
+        seconds=decisions[-1].seconds if decisions else None,
+        seconds_most=_seconds(training, budget, decisions, taken.most),
         run=run,
         best_weights=memory.in_all_weights(model) if settings.keep_best else 0,
         live_state=live_state,
     )
+
+
+def _seconds(
+    training: Training,
+    budget: StepBudget,
+    decisions: Sequence[Decision],
+    steps: int,
+) -> float | None:
+    """What so many base steps take, at the pace of before."""
+    taken = [(each, budget.taken(each.attempts)) for each in decisions]
+    paces = [each.seconds / steps for each, steps in taken if steps]
+    pace = max(paces, default=training.step_clock.seconds)
+    return None if pace is None else pace * steps
 
 
 def _state_of(live: DuxOptimizer, elsewhere: int) -> int:

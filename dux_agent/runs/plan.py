@@ -122,6 +122,13 @@ class Plan:
     dry_run_steps: int = option(
         10, "Steps of the dry run on a copy of the model.", least=1, most=100_000
     )
+    decision_steps: int | None = option(
+        None,
+        "Steps that all dry runs of a decision may take together.",
+        least=2,
+        most=written.MANY,
+        unset="what tries and candidates come to",
+    )
     accept: str = option(
         "harmless", "What passes the dry run.", choices=choices("accept")
     )

@@ -14,7 +14,7 @@ from dux_agent.run_folder.trace import Event
 from dux_agent.showing import html_table
 
 if TYPE_CHECKING:
-    from dux_agent.deciding.run_cost import RunCost
+    from dux_agent.deciding.plan import DecisionPlan
     from dux_agent.decisions import Decision
 
 Arm = Literal["agent", "control"]
@@ -83,7 +83,7 @@ class Progress:
         step, steps: within the epoch.
         loss: of the last step.
         event: the trace's event where `kind` is "event".
-        cost: what the run's calls may cost, where `kind` is "plan".
+        cost: what a decision and the run's calls may cost, where `kind` is "plan".
     """
 
     kind: Literal["plan", "step", "epoch", "event"]
@@ -94,7 +94,7 @@ class Progress:
     steps: int
     loss: float = math.nan
     event: Event | None = None
-    cost: RunCost | None = None
+    cost: DecisionPlan | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ class ProgressReporter:
         self,
         kind: Literal["plan", "step", "epoch", "event"],
         event: Event | None = None,
-        cost: RunCost | None = None,
+        cost: DecisionPlan | None = None,
     ) -> None:
         if self.listener is not None:
             epoch, step = (self.epoch, self.epochs), (self.step, self.steps)

@@ -96,7 +96,7 @@ def train(
             raise
         stack.enter_context(agent)
         agent.keep_pace(pace)
-        watch.tell("plan", cost=agent.plan().run)
+        watch.tell("plan", cost=agent.plan())
         return RunLoop(plan, built, agent, folder, watch, began).run()
 
 
@@ -154,7 +154,7 @@ def resume(
         courses = RunLoop(plan, built, agent, folder, watch, began)
         if saved is not None:
             courses.go_on(saved, path)
-        watch.tell("plan", cost=agent.plan().run)
+        watch.tell("plan", cost=agent.plan())
         return courses.run()
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from dux_agent.deciding.plan import DecisionPlan
 from dux_agent.run_folder.trace import Event
 from dux_agent.runs.progress import Progress as RunProgress
 from dux_graphs.events import ApplyEvent
@@ -72,10 +73,8 @@ class TrainingDisplay:
     def __call__(self, progress: RunProgress) -> None:
         """Take in what the loop does now."""
         if progress.kind == "plan":
-            cost = progress.cost
-            # What costs nothing is not worth a line.
-            if cost is not None and (cost.money is None or cost.money.most > 0):
-                self._console.print(Text(f"{cost}."), soft_wrap=True)
+            if progress.cost is not None:
+                self._tell_cost(progress.cost)
         elif progress.kind == "event":
             if progress.event is not None:
                 self._tell(progress, progress.event)
@@ -87,6 +86,14 @@ class TrainingDisplay:
             )
         elif time.monotonic() - self._drawn >= _SECONDS_BETWEEN_DRAWINGS:
             self._draw(progress, "")
+
+    def _tell_cost(self, plan: DecisionPlan) -> None:
+        run, said = plan.run, [plan.in_one_line]
+        # Calls that cost nothing are not worth a line.
+        if run is not None and (run.money is None or run.money.most > 0):
+            said.insert(0, str(run))
+        for line in said:
+            self._console.print(Text(f"{line}."), soft_wrap=True)
 
     def _tell(self, progress: RunProgress, event: Event) -> None:
         doing = _DOING.get(event.kind)

@@ -24,6 +24,7 @@ from dux_agent.training.loss_feed import LossFeed
 from dux_agent.training.prompt_history import PromptHistory, told_to_the_model
 from dux_agent.training.ranks import Alone, Ranks
 from dux_agent.training.scheduled import describe_schedule
+from dux_agent.training.step_clock import StepClock
 from dux_agent.training.structure import (
     describe_groups,
     describe_model,
@@ -55,6 +56,7 @@ class Training:
         feed: hands on the values of losses, those of a device some steps late.
         validations: `[step, loss]` of every observation so far.
         validation_error: standard error of the last validation loss, where it has one.
+        step_clock: how long its steps take.
         functions: calls objective and validation, and leaves everything as it was.
         intake: gathers what the loop tells of its losses.
         best: keeps the weights of the best validation; None: nobody does.
@@ -73,6 +75,7 @@ class Training:
     feed: LossFeed = field(default_factory=LossFeed)
     validations: list[list[float]] = field(default_factory=list)
     validation_error: float | None = None
+    step_clock: StepClock = field(default_factory=StepClock)
     functions: CallersFunctions = field(init=False)
     intake: Intake = field(init=False)
     best: BestWeights | None = field(init=False)

@@ -45,7 +45,9 @@ class NotWritten(Exception):
     verdict = "failed"
 
 
-class _Spent(NotWritten):
+class Spent(NotWritten):
+    """What may be spent on proposals is spent."""
+
     verdict = "kept"
 
 
@@ -89,7 +91,7 @@ def ask(
         except GraphBubbleUp:
             raise
         except BudgetSpent as error:
-            raise _Spent(str(error)) from error
+            raise Spent(str(error)) from error
         except NoMoreCalls as error:
             raise NotWritten(f"no proposal was written: {cause_of(error)}") from error
         # The providers' clients raise what they like, and a training must not end

@@ -1,21 +1,25 @@
 """The dry runs of one try: each a whole one, or fewer and fewer for longer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dux_graphs.search.strategy import Funnel, Rung
+from dux_graphs.search.strategy import Rung
 from dux_graphs.source_form import form_of
 from dux_graphs.state import CandidateState, Ports
+from dux_graphs.step_budget import WHOLE, rungs_of, steps_of
 from dux_sandbox.findings import DryRunReport, Finding
 
 Judged = Callable[[CandidateState, dict[str, Any]], None]
 Tried = list[tuple[CandidateState, DryRunReport]]
 
-_WHOLE = Rung(1.0, 10**6)
 
-
-def tried(ports: Ports, candidates: Sequence[CandidateState], judged: Judged) -> Tried:
+def tried(
+    ports: Ports,
+    candidates: Sequence[CandidateState],
+    judged: Judged,
+    before: Sequence[Mapping[str, Any]] = (),
+) -> Tried:
     """Each proposal with the report on it, in the order that they were proposed in.
 
     Of sources that differ in nothing that runs only the first is tried. Where the
@@ -24,6 +28,7 @@ def tried(ports: Ports, candidates: Sequence[CandidateState], judged: Judged) ->
 
     Args:
         judged: is told of each dry run, with the report as plain data.
+        before: the attempts of the decision's earlier tries.
     """
     reports: dict[int, DryRunReport] = {}
     forms: dict[str, int] = {}
@@ -37,20 +42,23 @@ def tried(ports: Ports, candidates: Sequence[CandidateState], judged: Judged) ->
             )
             judged(candidate, reports[number].as_dict())
     going = [number for number in range(len(candidates)) if number not in reports]
-    rungs = _rungs_of(ports, len(going))
+    rungs, further = [WHOLE], None
+    if ports.dry_run_steps is not None:
+        rungs = [*rungs_of(ports.searches, len(going))]
+        further = ports.step_budget.further(before, len(going))
 
     def run(number: int, rung: Rung) -> DryRunReport:
         source = candidates[number]["source"]
         if rung.share >= 1 or ports.dry_run_steps is None:
             told, report = {}, ports.dry_run(source)
         else:
-            steps = max(1, round(rung.share * ports.dry_run_steps))
+            steps = steps_of(rung, ports.dry_run_steps)
             told, report = {"steps": steps}, ports.dry_run(source, steps=steps)
         judged(candidates[number], report.as_dict() | told)
         return report
 
     with ports.turn:
-        left_behind = _climb(going, rungs, run, reports)
+        left_behind = _climb(going, rungs, run, reports, further)
     for number in left_behind:
         reports[number] = _left_behind(reports[number])
         judged(candidates[number], reports[number].as_dict())
@@ -62,8 +70,13 @@ def _climb(
     rungs: Sequence[Rung],
     run: Callable[[int, Rung], DryRunReport],
     reports: dict[int, DryRunReport],
+    further: int | None,
 ) -> list[int]:
-    """Fill the reports of those that are going, rung by rung; who was left behind."""
+    """Fill the reports of those that are going, rung by rung; who was left behind.
+
+    Args:
+        further: whole dry runs that may follow those; None: any number.
+    """
     left_behind: list[int] = []
     for place, rung in enumerate(rungs):
         going, left = going[: rung.keep], going[rung.keep :]
@@ -74,8 +87,9 @@ def _climb(
         if place < len(rungs) - 1:
             going = sorted(passed, key=lambda number: _last(reports[number]))
     # Whoever was ahead has failed at last: the next best is tried as a whole.
-    while left_behind and not any(reports[number].ok for number in going):
-        going = [left_behind.pop(0)]
+    further = len(left_behind) if further is None else further
+    while left_behind and further and not any(reports[each].ok for each in going):
+        going, further = [left_behind.pop(0)], further - 1
         reports[going[0]] = run(going[0], rungs[-1])
     return left_behind
 
@@ -87,13 +101,6 @@ def _left_behind(report: DryRunReport) -> DryRunReport:
     return replace(
         behind, losses=report.losses, incumbent_losses=report.incumbent_losses
     )
-
-
-def _rungs_of(ports: Ports, count: int) -> Sequence[Rung]:
-    strategy = ports.searches
-    if count > 1 and ports.dry_run_steps is not None and isinstance(strategy, Funnel):
-        return strategy.rungs(count)
-    return [_WHOLE]
 
 
 def _refused(rule: str, message: str, instead: str) -> DryRunReport:

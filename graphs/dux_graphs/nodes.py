@@ -9,7 +9,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command, Overwrite, Send
 
 from dux_graphs.approval import asked
-from dux_graphs.asking import Answer, NotWritten, ask, tell
+from dux_graphs.asking import Answer, NotWritten, Spent, ask, tell
 from dux_graphs.candidates import (
     attempt_of,
     candidates_of,
@@ -88,9 +88,16 @@ class DecisionNodes:
         requests = requests_of(ports.searches, observation, archive, tries_left)
         if not requests:
             raise NotWritten("no proposal was written: the strategy asked for none")
+        room = ports.step_budget.room(state.get("attempts", []), len(requests))
+        if not room:
+            raise Spent(
+                f"of the {ports.decision_steps} base steps of a decision too few are "
+                f"left for another dry run (decision_steps)"
+            )
         chat = list(state.get("messages", []))
         known = len(chat)
         system = ports.asks.system(observation)
+        requests = requests[:room]
         return ask(ports, runtime, system, chat, requests, self._calls), chat[known:]
 
     def static_check(
@@ -127,6 +134,7 @@ class DecisionNodes:
         checked = [held] if "number" in held else held.get("checked", [])
         tries = held.get("tries")
         candidates: list[Any] = [c for c in checked if tries in (None, c["number"][0])]
+        before = held.get("attempts", [])
         for candidate in candidates:
             refuse_unsound_candidate(candidate)
 
@@ -143,7 +151,7 @@ class DecisionNodes:
                 losses=report.losses,
                 incumbent_losses=report.incumbent_losses,
             )
-            for candidate, report in tried(ports, candidates, judged)
+            for candidate, report in tried(ports, candidates, judged, before)
         ]
         passed = any(attempt["ok"] for attempt in attempts)
         goto = self._after_dry_run if passed else "propose"

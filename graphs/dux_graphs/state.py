@@ -17,6 +17,7 @@ from dux_graphs.approval import Approve
 from dux_graphs.proposals import Brief, OptimizerBrief
 from dux_graphs.search.best_dry_run import BestDryRun
 from dux_graphs.search.strategy import Outcome, Strategy
+from dux_graphs.step_budget import StepBudget
 from dux_graphs.writing import ModelPorts, NoMoreCalls, PortsError, Write
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 
@@ -116,6 +117,8 @@ class Ports(ModelPorts):
             that was built with `approve=True`. See `dux_graphs.approval.Approve`.
         dry_run_steps: of a whole dry run, where `dry_run(source, steps)` takes fewer
             too; None: each is whole.
+        decision_steps: base steps that the dry runs of a decision may take in all, as
+            `dux_graphs.step_budget` counts them; None: as many as its tries come to.
 
     Raises:
         PortsError: a port is not callable, or a number is less than one.
@@ -131,6 +134,7 @@ class Ports(ModelPorts):
     strategy: Strategy | None = None
     archive: Sequence[Outcome] = ()
     dry_run_steps: int | None = None
+    decision_steps: int | None = None
     approve: Approve | None = None
     # A dry run borrows the process's random numbers.
     turn: threading.Lock = field(
@@ -147,6 +151,16 @@ class Ports(ModelPorts):
         """The strategy that counts."""
         return self.strategy or BestDryRun(self.asks, self.candidates)
 
+    @property
+    def step_budget(self) -> StepBudget:
+        """What dry runs may take; counts nothing where a whole one is not known."""
+        return StepBudget(self.decision_steps, self.dry_run_steps or 0, self.searches)
+
     def __post_init__(self) -> None:
         self.require_callables("check", "dry_run", "apply")
         self.require_counts("max_attempts", "candidates")
+        if self.decision_steps is not None and self.dry_run_steps is None:
+            raise PortsError(
+                "Ports.decision_steps is given without dry_run_steps; the steps of a "
+                "whole dry run were wanted beside it"
+            )

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dux_agent import attach
+from dux_agent.errors import BadArgument
 from dux_agent.training.memory import in_the_state
 from tests import models
 from tests.swapping import ADAM, MOMENTUM
@@ -218,6 +219,49 @@ def test_and_at_most_as_many_where_every_proposal_is_refused(candidates):
     assert (plan.forwards.most, plan.backwards.most) >= (forwards, backwards)
     if candidates == 1:  # of several, whoever fails in a short one has no whole one
         assert (forwards, backwards) == (plan.forwards.most, plan.backwards.most)
+    agent.close()
+
+
+@pytest.mark.parametrize("execution", ["inline", "isolated"])
+@pytest.mark.parametrize("candidates", [1, 4])
+@pytest.mark.parametrize("most", [20, 33, 60])
+def test_no_decision_evaluates_more_gradients_than_it_may(execution, candidates, most):
+    sources = [SLOW.replace("1e-9", f"{n}e-9") for n in range(1, 13)]
+    options = {"candidates": candidates, "execution": execution, "accept": "not_worse"}
+    agent, objective = counted(
+        models.make("mlp"), *sources, decision_steps=most, **options
+    )
+    run(agent, 8)
+    plan = agent.plan()
+    objective.forget()
+
+    decision = agent.decide()
+
+    assert "kept" == decision.verdict
+    assert len(objective.backwards) <= plan.backwards.most <= most
+    assert len(objective.forwards) <= plan.forwards.most
+    assert f"(decision_steps={most})" in str(plan)
+    agent.close()
+
+
+def test_a_decision_for_which_a_proposal_has_no_room_is_refused_at_once():
+    with pytest.raises(BadArgument, match="decision_steps=20 or more"):
+        counted(models.make("mlp"), ADAM, decision_steps=19)
+
+
+def test_seconds_are_told_at_the_pace_of_training_and_then_of_decisions():
+    agent, _ = counted(models.make("mlp"), ADAM)
+    assert agent.plan().seconds_most is None
+    run(agent, 8)
+    before = agent.plan()
+    decision = agent.decide()
+    after = agent.plan()
+
+    assert 0 < before.seconds_most and "on top" in str(before)
+    # 20 base steps were taken, and 40 are the most.
+    assert 2 * decision.seconds == pytest.approx(after.seconds_most)
+    told = "at most 40 base steps (40 gradient evaluations), about"
+    assert told in after.in_one_line
     agent.close()
 
 

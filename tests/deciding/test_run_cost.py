@@ -91,6 +91,8 @@ def test_what_costs_nothing_is_not_worth_a_line(tmp_path):
 
     assert 0 == result.exit_code, result.output
     assert "will cost" not in result.stderr
+    told = result.stderr.splitlines()[0]
+    assert told.startswith("a decision takes at most 40 base steps (40 gradient eval")
 
 
 def test_an_estimate_changes_nothing():
