@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from dux_agent.engines.processes import processes
+from dux_agent.engines.workers import Say, Workers, silent
 from dux_agent.evolving.asking import Asking, models_of
 from dux_agent.evolving.journal import Journal
 from dux_agent.evolving.plan import OFFLINE, ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
-from dux_agent.evolving.workers import Workers
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.tasks.named import builder_of
 from dux_graphs.evolution.crossing import cross
@@ -29,16 +31,19 @@ SEARCH = "search"
 
 VALIDATION, REPORT = "validation", "report"
 
+_THREADS = 8  # arms, or reports, that wait for workers at a time
 _SEEDS = {VALIDATION: 1_000, REPORT: 2_000}  # the first of each
-Say = Callable[[str], None]
+Engine = Callable[..., Workers]
+"""Makes the workers of a search, as `dux_agent.engines.processes.processes` does."""
 
 
 def evolve(
     plan: EvolvePlan,
     run_dir: str | Path,
-    say: Say = lambda line: None,
+    say: Say = silent,
     *,
     lm: Any = None,
+    engine: Engine = processes,
 ) -> Path:
     """Search for optimizers, and write down everything in a run folder.
 
@@ -47,6 +52,7 @@ def evolve(
         run_dir: the folder to make.
         say: is told how it goes, one line each.
         lm: the language model, where it is none that `plan.model` names.
+        engine: makes the workers; processes of this machine at first.
 
     Returns:
         The folder; `dux_agent.evolving.reading.read_search` reads it.
@@ -68,21 +74,22 @@ def evolve(
         "arguments": plan.facts(),
     }
     with RunFolder.create(run_dir, facts) as folder:
-        return _run(plan, folder, say, lm)
+        return _run(plan, folder, say, lm, engine)
 
 
 def resume(
     run_dir: str | Path,
     *,
     workers: int | None = None,
-    say: Say = lambda line: None,
+    say: Say = silent,
     lm: Any = None,
+    engine: Engine = processes,
 ) -> Path:
     """Go on with a search that was ended; nothing in its journal is done again.
 
     Args:
         workers: another number of processes; None: as before.
-        say, lm: as of `evolve`.
+        say, lm, engine: as of `evolve`.
 
     Raises:
         DuxError: it is no search, or another process goes on with it.
@@ -90,31 +97,56 @@ def resume(
     with RunFolder.open(run_dir) as folder:
         plan = EvolvePlan.of(folder.facts["arguments"])
         plan = replace(plan, workers=workers or plan.workers)
-        return _run(plan, folder, say, lm)
+        return _run(plan, folder, say, lm, engine)
 
 
-def _run(plan: EvolvePlan, folder: RunFolder, say: Say, lm: Any) -> Path:
+def _run(
+    plan: EvolvePlan, folder: RunFolder, say: Say, lm: Any, engine: Engine
+) -> Path:
     asked: dict[str, Operator] = {}
     if plan.model != OFFLINE:
         asking = Asking(lm or plan.model, folder, plan.seed, zoo=plan.zoo)
         asked = asking.operators()
-    with Workers(plan.workers, most_bytes=plan.trial_bytes) as workers:
+    # The workers go first: whoever waits for them on a thread is told so.
+    with (
+        ThreadPoolExecutor(_THREADS) as threads,
+        engine(plan.workers, most_bytes=plan.trial_bytes, say=say) as workers,
+    ):
         bench = Bench(plan, Journal(folder), workers)
-        winners: dict[str, Individual] = {}
-        for arm in (SEARCH, *plan.baselines):
-            evolution = _evolution(arm, plan, asked)
-            search(arm, evolution, bench, say)
-            finalists = evolution.finalists(plan.finalists)
-            best = _validated(arm, finalists, bench)
-            if best is not None:
-                own = arm == SEARCH
-                winners[arm] = _simplified(best, bench) if own else best.individual
-        for arm, winner in winners.items():
-            say(f"{arm}: report on {', '.join(plan.report)}")
-            for task in plan.report:
-                trainings = _held_back(REPORT, [task], plan.report_seeds)
-                bench.train(arm, f"{REPORT}: {task}", [(winner, trainings)])
+        # The arms know nothing of each other, and each keeps busy who waits for others.
+        others = [
+            threads.submit(_winner, arm, _evolution(arm, plan, {}), bench, say)
+            for arm in plan.baselines
+        ]
+        # This one asks the language model, here where Ctrl-C is heard.
+        found = [_winner(SEARCH, _evolution(SEARCH, plan, asked), bench, say)]
+        found += [each.result() for each in others]
+        say(f"report on {', '.join(plan.report)}")
+        reports = [
+            threads.submit(_report, arm, winner, task, bench)
+            for arm, winner in zip((SEARCH, *plan.baselines), found, strict=True)
+            if winner is not None
+            for task in plan.report
+        ]
+        for each in reports:
+            each.result()
     return folder.path
+
+
+def _winner(
+    arm: str, evolution: Evolution, bench: Bench, say: Say
+) -> Individual | None:
+    """The best of a search, or of a baseline; None where nothing can be validated."""
+    search(arm, evolution, bench, say)
+    best = _validated(arm, evolution.finalists(bench.plan.finalists), bench)
+    if best is None:
+        return None
+    return _simplified(best, bench) if arm == SEARCH else best.individual
+
+
+def _report(arm: str, winner: Individual, task: str, bench: Bench) -> None:
+    trainings = _held_back(REPORT, [task], bench.plan.report_seeds)
+    bench.train(arm, f"{REPORT}: {task}", [(winner, trainings)])
 
 
 def _evolution(arm: str, plan: EvolvePlan, asked: Mapping[str, Operator]) -> Evolution:

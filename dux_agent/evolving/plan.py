@@ -88,6 +88,8 @@ class EvolvePlan:
                 for one in (own if each == FAMILY else [each])
             ]
             object.__setattr__(self, name, tuple(dict.fromkeys(named)))
+        for name in ("start", "baselines"):
+            object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
         object.__setattr__(self, "prices", {**PRICES, **self.prices})
         if not self.execution:
             place = "inline" if self.model == OFFLINE else "isolated"

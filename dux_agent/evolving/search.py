@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from dux_agent.engines.workers import Answer, Job, Workers
 from dux_agent.errors import BadArgument
 from dux_agent.evolving.journal import Journal
 from dux_agent.evolving.plan import EvolvePlan
-from dux_agent.evolving.workers import Answer, Job, Workers
 from dux_graphs.evolution.individual import Draft, Individual, Standing, Values
 from dux_graphs.evolution.racing import rung
 from dux_graphs.evolution.search import Climbed, Evolution
@@ -28,6 +30,7 @@ EXAMINED, PARTS = "examined", "examined in parts"
 Beside = Callable[[int, Answer], Values]
 """The place of a job and its answer to the values beside the reference."""
 
+_EXAMINE, _TRAIN = (f"dux_agent.evolving.training:{e}" for e in ("examine", "train"))
 _BATCH = 8  # bred at a time, however many workers there are
 _CELLS = 4  # of straightness, and most bytes a byte that are told apart
 
@@ -45,8 +48,9 @@ class Bench:
 
     def __init__(self, plan: EvolvePlan, journal: Journal, workers: Workers) -> None:
         self.plan, self._journal, self._workers = plan, journal, workers
-        self._lawful: set[str] = set()
+        self._lawful: dict[str, set[str]] = defaultdict(set)  # by arm
         self._losses: dict[tuple[Any, ...], float] = {}
+        self._referring = threading.Lock()
         draft = Draft(entry("adamw").source, "AdamW at its defaults.")
         self._reference = Individual(1, draft, REFERENCE, (), 0)
 
@@ -59,18 +63,18 @@ class Bench:
             laws: they are tried on structures that are not known to keep them.
         """
         seconds = self.plan.trial_seconds
-        jobs: list[tuple[Individual, Job]] = []
+        stage = EXAMINED if laws else PARTS
+        jobs: list[tuple[Individual, str, Job]] = []
         for one in ones:
             source = one.draft.source
-            tried = laws and structure(source) not in self._lawful
+            tried = laws and structure(source) not in self._lawful[arm]
             job = {"source": source, "laws": tried, "seconds": seconds}
-            jobs.append((one, {"do": "examine", **job}))
-        stage = EXAMINED if laws else PARTS
+            jobs.append((one, stage, {"do": _EXAMINE, **job}))
         # All laws and the dry run keep within it together only where nothing hangs.
-        answers = self._answers(arm, stage, jobs, 3 * seconds)
+        answers = self._answers(arm, jobs, 3 * seconds)
         for one, answer in zip(ones, answers, strict=True):
             if laws and "why" not in answer:
-                self._lawful.add(structure(one.draft.source))
+                self._lawful[arm].add(structure(one.draft.source))
         return answers
 
     def train(
@@ -80,13 +84,15 @@ class Bench:
         ones: Sequence[tuple[Individual, Sequence[Training]]],
     ) -> list[tuple[Answer, Values]]:
         """What trainings of each gave, and its losses beside the reference's."""
-        for _, trainings in ones:
-            self._refer_to(stage, trainings)
+        self._refer_to([each for _, trainings in ones for each in trainings])
 
         def values(place: int, answer: Answer) -> Values:
             return self._values(answer, ones[place][1])
 
-        answers = self._train(arm, stage, ones, values)
+        most = max((len(trainings) for _, trainings in ones), default=0)
+        seconds = most * self.plan.trial_seconds
+        jobs = [(one, stage, self._job(one, trainings)) for one, trainings in ones]
+        answers = self._answers(arm, jobs, seconds, values)
         return [(answer, values(at, answer)) for at, answer in enumerate(answers)]
 
     def tell(self, arm: str, one: Standing) -> None:
@@ -101,36 +107,26 @@ class Bench:
         cost |= {name: answer[name] for name in ("seconds", "bytes")}
         return math.fsum(prices[name] * cost[name] for name in prices)
 
-    def _train(
-        self,
-        arm: str,
-        stage: str,
-        ones: Sequence[tuple[Individual, Sequence[Training]]],
-        values: Beside = _no_values,
-    ) -> list[Answer]:
-        execution = self.plan.execution
-        jobs = []
-        most = 1
-        for one, trainings in ones:
-            most = max(most, len(trainings))
-            job = {"source": one.draft.source, "trainings": list(trainings)}
-            jobs.append((one, {"do": "train", "execution": execution, **job}))
-        seconds = most * self.plan.trial_seconds
-        return self._answers(arm, stage, jobs, seconds, values)
+    def _job(self, one: Individual, trainings: Sequence[Training]) -> Job:
+        job = {"source": one.draft.source, "trainings": list(trainings)}
+        return {"do": _TRAIN, "execution": self.plan.execution, **job}
 
-    def _refer_to(self, stage: str, trainings: Sequence[Training]) -> None:
-        left = [each for each in trainings if _key(each) not in self._losses]
-        if not left:
-            return
-        told = f"{stage}, {len(self._losses)} before"
-        [answer] = self._train(REFERENCE, told, [(self._reference, left)])
-        if "why" in answer:
-            raise BadArgument(
-                f"AdamW at its defaults gives nothing to compare with: {answer['why']};"
-                f" tasks that it trains were wanted; leave that one out."
-            )
-        for each, loss in zip(left, answer["losses"], strict=True):
-            self._losses[_key(each)] = loss
+    def _refer_to(self, trainings: Sequence[Training]) -> None:
+        """Have the reference trained as often; once for all arms, which wait for it."""
+        one, seconds = self._reference, self.plan.trial_seconds
+        with self._referring:
+            left = {_key(e): e for e in trainings if _key(e) not in self._losses}
+            jobs = [(one, _in_words(e), self._job(one, [e])) for e in left.values()]
+            for key, answer in zip(
+                left, self._answers(REFERENCE, jobs, seconds), strict=True
+            ):
+                if "why" in answer:
+                    raise BadArgument(
+                        f"AdamW at its defaults gives nothing to compare with: "
+                        f"{answer['why']}; tasks that it trains were wanted; leave "
+                        f"that one out."
+                    )
+                [self._losses[key]] = answer["losses"]
 
     def _values(self, answer: Answer, trainings: Sequence[Training]) -> Values:
         pairs = zip(answer.get("losses", ()), trainings, strict=False)
@@ -139,20 +135,20 @@ class Bench:
     def _answers(
         self,
         arm: str,
-        stage: str,
-        jobs: Sequence[tuple[Individual, Job]],
+        jobs: Sequence[tuple[Individual, str, Job]],
         seconds: float,
         values: Beside = _no_values,
     ) -> list[Answer]:
-        answers = [self._journal.known(arm, one, stage) for one, _ in jobs]
+        """The answer to each job, an individual and a stage, which may take so long."""
+        answers = [self._journal.known(arm, one, stage) for one, stage, _ in jobs]
         left = [at for at, answer in enumerate(answers) if answer is None]
 
         def done(place: int, answer: Answer) -> None:
-            at = left[place]
-            beside = list(values(at, answer))
-            self._journal.keep(arm, jobs[at][0], stage, answer, values=beside)
+            one, stage, _ = jobs[left[place]]
+            beside = list(values(left[place], answer))
+            self._journal.keep(arm, one, stage, answer, values=beside)
 
-        found = self._workers.map([(jobs[at][1], seconds) for at in left], done)
+        found = self._workers.map([(jobs[at][2], seconds) for at in left], done)
         for at, answer in zip(left, found, strict=True):
             answers[at] = answer
         return [answer or {} for answer in answers]
@@ -240,6 +236,10 @@ def _told(arm: str, evolution: Evolution, budget: int) -> str:
 
 def _key(training: Training) -> tuple[Any, ...]:
     return tuple(training.values())
+
+
+def _in_words(training: Training) -> str:
+    return ", ".join(f"{name} {value}" for name, value in training.items())
 
 
 def _ratio(loss: float, reference: float) -> float:

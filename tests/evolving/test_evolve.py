@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dux_agent.engines.processes import processes
 from dux_agent.errors import BadArgument, DuxError
 from dux_agent.evolving.evolve import evolve, resume
 from dux_agent.evolving.plan import PRICES, EvolvePlan
@@ -134,7 +135,7 @@ def _workers_of(parent):
             status = (place / "stat").read_text().rpartition(")")[2].split()
         except OSError:
             continue
-        if b"evolving.worker" in words and int(status[1]) == parent:
+        if b"engines.worker_process" in words and int(status[1]) == parent:
             found.append(int(place.name))
     return found
 
@@ -169,11 +170,14 @@ def test_a_search_that_cannot_be_meant_is_refused_in_words(options, words):
 
 
 def test_an_individual_that_hangs_costs_its_limit_and_the_search_goes_on():
-    from dux_agent.evolving.workers import Workers
-
-    nothing = {"do": "train", "source": "", "trainings": [], "execution": "inline"}
+    nothing = {
+        "do": "dux_agent.evolving.training:train",
+        "source": "",
+        "trainings": [],
+        "execution": "inline",
+    }
     hangs = {**nothing, "trainings": [_NEVER_BUILT]}
-    with Workers(1) as workers:
+    with processes(1) as workers:
         late, sound = workers.map([(hangs, 0.5), (nothing, 250.0)])
 
     assert "it took more than 0.5 s" == late["why"]

@@ -1,21 +1,19 @@
-"""The process that looks at sources for a search: one job after the other, as JSON.
-
-It never runs a source itself where that is isolated; it ends with its driver.
-"""
+"""The process that does jobs: one after the other, as JSON; it ends with its driver."""
 
 import json
 import os
 import resource
+import select
+import signal
+import threading
 from collections.abc import Callable
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
 import torch
 
-from dux_agent.evolving.training import examine, train
 from dux_agent.tuning.evaluating import address_space, said
-
-_JOBS: dict[str, Callable[..., dict[str, Any]]] = {"examine": examine, "train": train}
 
 
 def main(descriptor: int, most_bytes: int | None) -> None:
@@ -25,6 +23,7 @@ def main(descriptor: int, most_bytes: int | None) -> None:
         descriptor: of the socket to the driver.
         most_bytes: of memory beyond what this process begins with; None: any.
     """
+    threading.Thread(target=_end_with, args=(descriptor,), daemon=True).start()
     if most_bytes is not None:
         most = address_space() + most_bytes
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -39,9 +38,19 @@ def main(descriptor: int, most_bytes: int | None) -> None:
         driver.send_bytes(json.dumps(_answer(job)).encode())
 
 
+def _end_with(descriptor: int) -> None:
+    """End this process, in the midst of a job too, when its driver hangs up."""
+    hung_up = select.poll()
+    hung_up.register(descriptor, 0)
+    hung_up.poll()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     try:
-        return _JOBS[job.pop("do")](**job)
+        module, _, name = job.pop("do").partition(":")
+        do: Callable[..., dict[str, Any]] = getattr(import_module(module), name)
+        return do(**job)
     # Whatever a source, or a task of anybody's, raises costs this job alone.
     except Exception as error:
         return {"stage": "worker", "why": said(error)}
