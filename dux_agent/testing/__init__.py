@@ -1,6 +1,7 @@
 """What a package of your own inherits to try what it adds: contracts, as test cases."""
 
 from dux_agent.testing.brief_contract import BriefTestCase as BriefTestCase
+from dux_agent.testing.engine_contract import EngineTestCase as EngineTestCase
 from dux_agent.testing.execution_contract import (
     RunningRuleTestCase as RunningRuleTestCase,
 )
