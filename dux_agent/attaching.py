@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from dux_agent import arguments
 from dux_agent.agent import Agent
 from dux_agent.attached import remember, take_over
-from dux_agent.choices import chosen_execution
+from dux_agent.choices import chosen_execution, same_execution
 from dux_agent.deciding.building import Builder
 from dux_agent.deciding.searching import searching_of
 from dux_agent.decisions import budget_of
@@ -28,6 +29,7 @@ from dux_agent.training.looking import (
     Validate,
 )
 from dux_agent.training.process_ranks import ranks_of_process
+from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
 from dux_sandbox.limits import Limits
 
@@ -254,6 +256,7 @@ def attach(
     spending = budget_of(budget)
     ranks = ranks_of_process()
     check_ranks(ranks.count, background=background, keep_best=keep_best)
+    settings = _alike(settings, ranks, execution)
     asked, searching = searching_of(given, ranks.rank, spending)
     if ranks.rank > 0:
         run_dir = checkpointer = None
@@ -282,6 +285,11 @@ def attach(
     )
     remember(agent)
     return agent
+
+
+def _alike(settings: Settings, ranks: Ranks, wanted: str) -> Settings:
+    chosen = ranks.gather(settings.execution)
+    return replace(settings, execution=same_execution(chosen, wanted))
 
 
 def _patience(decision_timeout: float | None, lm_timeout: float) -> float:

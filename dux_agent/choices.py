@@ -47,6 +47,15 @@ def chosen_execution(wanted: Any, parameters: Sequence[torch.Tensor]) -> str:
         raise BadArgument(str(error)) from None
 
 
+def same_execution(chosen: Sequence[str], wanted: Any) -> str:
+    """The kind for all ranks, of what each has chosen for `wanted`.
+
+    The same rule gives weights of other bits where it is isolated, and a rank without
+    a compiler may have chosen that.
+    """
+    return "isolated" if len(set(chosen)) > 1 and wanted == AUTO else chosen[0]
+
+
 def check_objective(objective: object) -> None:
     """Raise BadArgument unless the objective can be called."""
     if not callable(objective):

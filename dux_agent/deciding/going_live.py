@@ -1,8 +1,10 @@
 """Swaps in the source of a decision, on all ranks or on none."""
 
+from dataclasses import replace
+
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
-from dux_agent.live.swap import SwapRecord, rehearse, swap
+from dux_agent.live.swap import SwapRecord, execution_of, rehearse, swap
 from dux_agent.training.training import Training
 from dux_sandbox.findings import DryRunReport, RuleFailed, SourceRejected
 
@@ -43,6 +45,10 @@ def go_live(
         except (RuleFailed, SourceRejected) as error:
             reason = str(error)
         together.all_or_none(record is not None)
+    if record is not None:
+        together.same_execution()
+        mode, unrecorded = execution_of(live.running)
+        record = replace(record, mode=mode, unrecorded=unrecorded)
     if record is None:
         decision.verdict = "rolled_back"
         decision.reason = f"it was built, but could not go live: {reason}"

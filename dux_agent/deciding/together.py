@@ -9,6 +9,8 @@ import torch
 from dux_agent.errors import RanksLost
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.training.ranks import Ranks
+from dux_sandbox.findings import RuleFailed
+from dux_sandbox.replaying.agreeing import CANNOT
 from dux_sandbox.running import parameters_of
 
 Value = TypeVar("Value")
@@ -29,6 +31,7 @@ class Together:
     def __init__(self, ranks: Ranks, live: GuardedSlot) -> None:
         """Agree on what becomes of `live`."""
         self._ranks, self._live = ranks, live
+        self._due = False  # what the ranks agree on in a step that is recorded
         self.several = ranks.count > 1
         self._put_back = live.guard.put_back
         if self.several:
@@ -55,17 +58,54 @@ class Together:
             return
         guard = self._live.guard
         mine = guard.put_back - self._put_back
-        wanted = int(max(self._ranks.gather(float(mine))))
-        for _ in range(wanted - mine):
+        # Both in one number: each message costs a step some time.
+        gathered = self._ranks.gather(2.0 * mine + self._isolated)
+        told = [divmod(int(each), 2) for each in gathered]
+        for _ in range(max(back for back, _ in told) - mine):
             guard.breach("another rank has rolled it back")
         self._put_back = guard.put_back
+        if any(isolated for _, isolated in told):
+            self._go_isolated()
+        rule = self._live.running
+        self._due = getattr(rule, "mode", None) == "recorded"
+        if self._due:
+            vars(rule)["agree"] = self._least
+
+    @property
+    def _isolated(self) -> bool:
+        return getattr(self._live.running, "mode", None) == "isolated"
+
+    def same_execution(self) -> None:
+        """Where one rank could not record the live rule, none does.
+
+        The weights of a recorded rule and of the same isolated are not the same bits.
+        """
+        if self.several and any(self._ranks.gather(float(self._isolated))):
+            self._go_isolated()
+
+    def _go_isolated(self) -> None:
+        rule: Any = self._live.running
+        if getattr(rule, "mode", None) == "recorded":
+            try:
+                rule.stay_isolated("cannot be recorded on another rank")
+            except RuleFailed as failed:
+                self._live.guard.breach(f"the rule failed: {failed.finding}")
+
+    def _least(self, here: float) -> float:
+        """What all ranks can do in this step; see `RecordedRule.agree`."""
+        if not self._due:
+            return here
+        self._due = False
+        return min(self._ranks.gather(here))
 
     def _agree(self, reason: str | None) -> str | None:
         """What one rank finds against a step holds on all of them."""
+        self._least(CANNOT)  # the rule of this rank failed before it asked
         found = self._ranks.gather(0.0 if reason is None else 1.0)
         if not any(found):
             return None
         reasons = enumerate(self._ranks.gather(reason))
+        self._due = True  # the predecessor takes the step, and may be recorded, too
         return next(f"rank {rank}: {each}" for rank, each in reasons if each)
 
     def weights_differ(self) -> str | None:

@@ -112,16 +112,20 @@ def swap(
         LossBound.of(losses, dry_run=dry_run, reach=reach),
         reach=reach,
     )
-    unrecorded = getattr(new.rule, "why", None)
     return SwapRecord(
         new.rule.digest,
         new.carried,
         rates_before,
         learning_rates(groups),
         exemption(source),
-        getattr(new.rule, "mode", None),
-        None if unrecorded is None else str(unrecorded),
+        *execution_of(new.rule),
     )
+
+
+def execution_of(rule: RunningRule) -> tuple[str | None, str | None]:
+    """`SwapRecord.mode` and `unrecorded` of a rule."""
+    why = getattr(rule, "why", None)
+    return getattr(rule, "mode", None), None if why is None else str(why)
 
 
 @dataclass(frozen=True)

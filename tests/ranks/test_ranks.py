@@ -58,12 +58,22 @@ def together(folder, *scenarios, count=2):
     return ended(begun(folder, scenarios, count))
 
 
+# What stands against recording on one rank alone, and where the rule of step 10 has run
+# on both by step 20.
+DIFFERENT = {
+    "fallen": {"recorded", "isolated"},
+    "unrecorded": {"isolated"},
+    "uncompiled": {"recorded"},
+}
+
+
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     """Of each scenario what every rank told; one start of the processes for all."""
     folder = tmp_path_factory.mktemp("ranks")
     names = (
         *("replies", "isolated", "spike", "unbuilt", "fault", "saved", "apart"),
+        *DIFFERENT,
         "mistaken",  # it ends the processes
     )
     told = together(folder, *[[name] for name in names])
@@ -138,6 +148,17 @@ def test_a_parameter_that_no_loss_comes_from_and_isolated_rules(pairs):
     assert first["weights"] == second["weights"]
     assert first["verdicts"] == second["verdicts"]
     assert "applied" in first["verdicts"][-1]
+
+
+@pytest.mark.parametrize("why", DIFFERENT)
+def test_ranks_of_which_one_cannot_run_a_rule_as_the_others_do_run_it_alike(pairs, why):
+    first, second = pairs[why]
+
+    assert first["weights"] == second["weights"]
+    assert first["ran"] == second["ran"]
+    assert DIFFERENT[why] == set(first["ran"][10:20])
+    assert first["verdicts"] == second["verdicts"]
+    assert ["applied"] * 2 == first["verdicts"][-1][1:3]
 
 
 @pytest.mark.wall

@@ -10,6 +10,7 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import torch
 from langchain_core.language_models.chat_models import BaseChatModel
 from torch import nn
@@ -17,6 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from dux_agent import attach
 from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.recorded.kernels import compiling
+from dux_sandbox.recorded.tape import Unrecordable
+from dux_sandbox.replaying import rule
 from tests import models
 from tests.sources import MOMENTUM, SGD
 from tests.talking import Scripted, scripted
@@ -218,6 +222,75 @@ def mistaken(rank):
         return 1.0
 
     return training(rank, Broken(), steps=12, every=10, validate=validate)
+
+
+# Of other bits by kernels, in plain torch and isolated; another program after 4 steps.
+WARMS_UP = """
+import torch
+
+
+class WarmsUp(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.004):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t += 1
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                m = state.setdefault("m", torch.zeros_like(p))
+                v = state.setdefault("v", torch.zeros_like(p))
+                m.lerp_(p.grad, 0.1)
+                v.lerp_(p.grad.pow(2), 0.01)
+                u = torch.sigmoid(m / (v.sqrt() + 1e-8)) - 0.5
+                u = u / (u.pow(2).sum().sqrt() + 1e-3)
+                if self.t > 4:
+                    u = u * 0.99 + 0.01 * torch.tanh(m)
+                p.sub_(group["lr"] * u)
+"""
+
+
+def executed(rank, at, plant):
+    """Recorded on both, until rank 1 meets what speaks against it in a step."""
+    ran = []
+
+    def look(agent, step):
+        if rank == 1 and step == at:
+            plant(agent)
+        running = agent.optimizer.running
+        ran.append(getattr(running, "mode", None))
+
+    lm = scripted(WARMS_UP, GENTLE)
+    options = {"execution": "recorded", "plant": look}
+    return {**training(rank, lm, steps=30, every=10, **options), "ran": ran}
+
+
+def fallen(rank):
+    """The process that records is gone when another program is wanted."""
+    return executed(rank, 12, lambda agent: agent.optimizer.running._process.close())
+
+
+def unrecorded(rank):
+    """What rank 1 has built cannot be recorded there."""
+    with pytest.MonkeyPatch.context() as patched:
+
+        def prove(*given):
+            raise Unrecordable("is another machine's", None)
+
+        return executed(rank, 0, lambda _: patched.setattr(rule, "prove", prove))
+
+
+def uncompiled(rank):
+    """Rank 1 has no compiler."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(compiling, "LOADED", {})
+        return executed(
+            rank, 0, lambda _: patched.setattr(compiling, "compiler", lambda: None)
+        )
 
 
 def main(rank, count, where, out, scenarios):

@@ -14,7 +14,7 @@ from dux_sandbox.recorded.json_form import program_of
 from dux_sandbox.recorded.program import Program
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.typing_of import type_of
-from dux_sandbox.replaying.replay import Asked
+from dux_sandbox.replaying.asking import Asked
 from dux_sandbox.running_rule import ParamGroups, parameters_of
 from dux_sandbox.values import encode
 

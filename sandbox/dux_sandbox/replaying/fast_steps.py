@@ -92,6 +92,10 @@ class FastStep:
         self._changes = [each for each in given if each[1][0] in _KEPT]
         self._changed_options = [each for each in given if each[1][0] == "option"]
 
+    def give_up(self) -> None:
+        """Never use its kernels again."""
+        self._fused, self._waits = None, False
+
     def close(self) -> None:
         """End what is being compiled."""
         if self._compilation is not None:
@@ -104,6 +108,8 @@ class FastStep:
         options: OptionLeaves,
         loss: Any,
         agree: Callable[[OptionLeaves, dict[Place, Any]], None],
+        *,
+        always: bool = False,
     ) -> Any:
         """Take the step, all that it writes included; see `FusedProgram.run`.
 
@@ -111,6 +117,7 @@ class FastStep:
             gradients: of each parameter.
             agree: called with the options and with those that the step changes, before
                 it writes.
+            always: also where it changes none.
 
         Returns:
             What the rule's step returns.
@@ -119,7 +126,7 @@ class FastStep:
         values = self._fused.run(
             self._given(kept, gradients, options, loss),
             self._targets(),
-            self._before(agree, options),
+            self._before(agree, options, always=always),
             kept.stamp,
         )
         self.finite = self._fused.finite if self._writes_all else None
@@ -170,9 +177,11 @@ class FastStep:
         self,
         agree: Callable[[OptionLeaves, dict[Place, Any]], None],
         options: OptionLeaves,
+        *,
+        always: bool,
     ) -> Callable[[list[Any]], None] | None:
         """Tells what becomes of the options."""
         changed = self._changed_options
-        if not changed:
+        if not (changed or always):
             return None
         return lambda values: agree(options, {at: values[k] for k, at in changed})

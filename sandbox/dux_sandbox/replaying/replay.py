@@ -6,16 +6,24 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from dux_sandbox.gradients import DenseGradients
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.lifetimes import last_uses
-from dux_sandbox.recorded.program import Guard, Place, Program, TensorType, ValueType
+from dux_sandbox.recorded.program import Guard, Place, Program, ValueType
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.verifying import Allowed, verify
+from dux_sandbox.replaying.agreeing import (
+    KERNELS,
+    PLAIN,
+    Agree,
+    InPlainTorch,
+    agreed,
+)
+from dux_sandbox.replaying.asking import Asked, Records
 from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.branches import Branch, Branches, Recording, path_of
 from dux_sandbox.replaying.fast_steps import FastStep
@@ -24,29 +32,6 @@ from dux_sandbox.replaying.places import Places
 
 _FEW = 24
 """Recordings that any rule may take."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a recording begins with; see `recorded.recorder.Recorder.step`."""
-
-    skeleton: list[Any]
-    leaves: list[tuple[Place, TensorType | str, Any]]
-    present: list[bool]
-    outcomes: list[bool]
-    closure: str | None
-
-
-class Records(Protocol):
-    """Whoever records: a process of its own."""
-
-    def step(self, asked: Asked) -> tuple[Program, int]:
-        """The program of one step, not verified, and how often it calls the closure.
-
-        Raises:
-            Unrecordable: no program can stand for the step.
-            RuleFailed: the process is gone, late, or tells nonsense.
-        """
 
 
 class Replay:
@@ -58,6 +43,9 @@ class Replay:
         recordings: how often it was recorded.
         steps: how many steps it has taken.
         finite: whether all weights were finite after the last one; None: not known.
+        agree: where others train the same weights, asked in each step, before anything
+            is written, with how it can be taken here; gives how it is, which is the
+            least of what all can.
     """
 
     def __init__(
@@ -73,6 +61,7 @@ class Replay:
         self.recordings = 0
         self.steps = 0
         self.finite: bool | None = None
+        self.agree: Agree | None = None
         self._records = records
         self._bounds = bounds
         self._compiles = compiles
@@ -141,7 +130,12 @@ class Replay:
             self.finite = branch.fast.finite
             return made.result
         self.finite = None
+        agreed(self.agree, PLAIN)
         return self.places.write(branch.program, made, loss, options)
+
+    def _before_kernels(self, options: OptionLeaves, changed: dict[Place, Any]) -> None:
+        agreed(self.agree, KERNELS)
+        self.places.agree(options, changed)
 
     def close(self) -> None:
         """End what is being compiled."""
@@ -239,9 +233,13 @@ class Replay:
         """All values, or that the step was taken; or which guard does not hold."""
         try:
             if branch.fast.is_ready():
-                agree = self.places.agree
-                result = branch.fast.run(self.kept, gradients, options, loss, agree)
-                return _Taken(result), 0
+                before = self._before_kernels
+                always = self.agree is not None
+                given = self.kept, gradients, options, loss
+                try:
+                    return _Taken(branch.fast.run(*given, before, always=always)), 0
+                except InPlainTorch:
+                    branch.fast.give_up()
             inputs = [
                 self.places.read(each.place, loss, options)
                 for each in branch.program.inputs

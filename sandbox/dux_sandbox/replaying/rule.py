@@ -29,6 +29,7 @@ from dux_sandbox.process.reported import NONSENSE
 from dux_sandbox.process.spawning import Zygote
 from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.recorded.tape import Unrecordable
+from dux_sandbox.replaying.agreeing import CANNOT, Agree
 from dux_sandbox.replaying.bounds import bounds_for
 from dux_sandbox.replaying.branches import kept_after
 from dux_sandbox.replaying.called_closure import CalledClosure
@@ -50,6 +51,7 @@ class RecordedRule:
     Attributes:
         mode: "recorded", or "isolated" where it could not be.
         why: what stands in the way of recording it, or None.
+        agree: see `Replay.agree`; also asked where a step could not be recorded.
     """
 
     runs_here = False
@@ -65,6 +67,7 @@ class RecordedRule:
         self.defaults: dict[str, Any] = {}
         self.options: list[dict[str, Any]] = []
         self.why: Finding | None = None
+        self.agree: Agree | None = None
         self._parameters = parameters_of(groups)
         self._limits = limits
         self._seed = seed
@@ -261,6 +264,7 @@ class RecordedRule:
         began = time.perf_counter()
         for index, described in self._groups.news():
             replay.places.options[index] = Decoder(bytearray()).decode(described)
+        replay.agree = self.agree
         try:
             result = replay.step(kind, loss)
         except (*FAULTS, RuleFailed) as error:
@@ -284,20 +288,27 @@ class RecordedRule:
         self, error: BaseException, closure: Closure | None, seconds: float | None
     ) -> Any:
         """The same step, isolated; the rule stays so."""
+        if self.agree is not None:
+            self.agree(CANNOT)
         learned, owned = self.snapshot(), self.owned
         self._fall(error, self._groups.groups, (learned, owned))
         assert self._isolated is not None
         return self._isolated.step(closure, seconds=seconds)
 
-    def stay_isolated(self) -> None:
+    def stay_isolated(
+        self, why: str = "was isolated already when it was saved"
+    ) -> None:
         """Go on isolated, as it did where what it has learned comes from.
+
+        Args:
+            why: said of the rule, "it ...".
 
         Raises:
             RuleFailed: it could not be built.
         """
         here = all(each.device.type == "cpu" for each in self._parameters)
         if self._isolated is None and here:
-            error = Unrecordable("was isolated already when it was saved", None)
+            error = Unrecordable(why, None)
             learned = self.snapshot(), self.owned
             self._fall(error, self._groups.groups, learned)
 
