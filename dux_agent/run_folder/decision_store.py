@@ -12,6 +12,7 @@ from pathlib import Path
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.run_folder.foreign_database import Foreign, distrust, refuse_links
 from dux_graphs.plain_states import KIND, PlainStates
 
 _TABLES = {"checkpoints", "writes"}
@@ -23,10 +24,6 @@ _LARGEST_BLOB = 64 * 2**20
 _LARGEST_METADATA = 2**16
 
 
-class _Foreign(Exception):
-    """What a file holds beside the states of decisions."""
-
-
 def open_store(file: Path) -> tuple[sqlite3.Connection, SqliteSaver]:
     """A connection to `file`, which is made where it is missing, and its saver.
 
@@ -36,18 +33,18 @@ def open_store(file: Path) -> tuple[sqlite3.Connection, SqliteSaver]:
     """
     connection: sqlite3.Connection | None = None
     try:
-        _refuse_links(file)
+        refuse_links(file)
         if file.exists():
             with closing(_look(file)) as looking:
                 _refuse_foreign(looking)
         connection = sqlite3.connect(file, check_same_thread=False)
-        _distrust(connection)
+        distrust(connection, _LARGEST_BLOB)
         saver = SqliteSaver(connection, serde=PlainStates())
         saver.setup()
         # Measured: 1.7 ms instead of 30 to 40 ms a decision on a busy disk. A power
         # cut may lose the last checkpoint, never damage the file.
         connection.execute("PRAGMA synchronous=NORMAL")
-    except (sqlite3.Error, _Foreign, OSError) as error:
+    except (sqlite3.Error, Foreign, OSError) as error:
         if connection is not None:
             connection.close()
         raise RunFolderUnusable(
@@ -57,15 +54,6 @@ def open_store(file: Path) -> tuple[sqlite3.Connection, SqliteSaver]:
     return connection, saver
 
 
-def _refuse_links(file: Path) -> None:
-    """SQLite would write whatever file a link, also one beside it, leads to."""
-    for end in ("", "-wal", "-shm", "-journal"):
-        beside = file.with_name(file.name + end)
-        odd = beside.exists() and (beside.stat().st_nlink > 1 or not beside.is_file())
-        if beside.is_symlink() or odd:
-            raise _Foreign(f"{beside.name} is no file of its own")
-
-
 def _look(file: Path) -> sqlite3.Connection:
     """A connection that writes nothing."""
     # Without a log nothing waits to be read beside the file, and SQLite need not make
@@ -73,14 +61,8 @@ def _look(file: Path) -> sqlite3.Connection:
     log = file.with_name(f"{file.name}-wal")
     how = "mode=ro" if log.exists() else "mode=ro&immutable=1"
     connection = sqlite3.connect(f"{file.absolute().as_uri()}?{how}", uri=True)
-    _distrust(connection)
+    distrust(connection, _LARGEST_BLOB)
     return connection
-
-
-def _distrust(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA trusted_schema=OFF")
-    connection.execute("PRAGMA cell_size_check=ON")
-    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LARGEST_BLOB)
 
 
 def _refuse_foreign(connection: sqlite3.Connection) -> None:
@@ -94,19 +76,19 @@ def _refuse_foreign(connection: sqlite3.Connection) -> None:
         own_index = kind == "index" and sql is None and _OWN_INDEX.fullmatch(name)
         foreign = set(_WORD.findall(sql or "")) - known
         if foreign or not (own_table or own_index):
-            raise _Foreign(f"it holds the {str(kind)[:20]} {str(name)[:40]!r}")
+            raise Foreign(f"it holds the {str(kind)[:20]} {str(name)[:40]!r}")
         names.add(name)
     for table in sorted(names & _TABLES):
         for (kind,) in connection.execute(f"SELECT DISTINCT type FROM {table}"):
             if kind != KIND:
-                raise _Foreign(
+                raise Foreign(
                     f"its states are kept as {str(kind)[:40]!r} and not as {KIND!r}, "
                     f"as dux-agent 0.1.0 kept them: those may run code when read"
                 )
     if "checkpoints" in names:
         huge = "SELECT count(*) FROM checkpoints WHERE length(metadata) > ?"
         if connection.execute(huge, (_LARGEST_METADATA,)).fetchone() != (0,):
-            raise _Foreign("it holds metadata that no run writes")
+            raise Foreign("it holds metadata that no run writes")
 
 
 def _words_of_a_new_store() -> set[str]:

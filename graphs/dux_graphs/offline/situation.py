@@ -107,13 +107,7 @@ def live_of(figures: Figures) -> Live:
         family = figures.base
         comparable = family in IN_ADAMS_SCALE
         return Live(family, said, 1.0, family in ADAPTIVE, True, comparable)
-    own = re.search(r"^class (\w+)\(", figures.source, re.MULTILINE)
-    family = OWN_CLASSES.get(own[1], "") if own else ""
-    if not family:
-        family = _guess(figures.source)
-    lr = _default(figures.source, "lr")
-    if lr is not None and not 0.0 < lr <= HIGHEST_BELIEVED:
-        lr = None
+    family, lr = family_of(figures.source), rate_of(figures.source)
     if figures.loop_schedules:
         lr = said  # the loop has changed the rate since the rule went live
     share = _default(figures.source, "adam_share")
@@ -131,6 +125,18 @@ def live_of(figures: Figures) -> Live:
         family != "sgd",
         end,
     )
+
+
+def family_of(source: str) -> str:
+    """The family of a rule: of ours by its class, else by the marks of its formula."""
+    own = re.search(r"^class (\w+)\(", source, re.MULTILINE)
+    return (OWN_CLASSES.get(own[1]) if own else None) or _guess(source)
+
+
+def rate_of(source: str) -> float | None:
+    """The learning rate that a rule has by itself; None where it is not believed."""
+    lr = _default(source, "lr")
+    return lr if lr is not None and 0.0 < lr <= HIGHEST_BELIEVED else None
 
 
 def situation_of(figures: Figures) -> Situation:
