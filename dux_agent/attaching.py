@@ -101,6 +101,7 @@ def attach(
     strategy: Strategy | None = None,
     prices: str | Path | Mapping[str, Any] | None = None,
     approve: Callable[[Mapping[str, Any]], bool | str] | Literal["watch"] | None = None,
+    experience: str | Path | None = None,
 ) -> Agent:
     """Attach an agent to a training; `agent.optimizer` takes the optimizer's place.
 
@@ -211,6 +212,7 @@ def attach(
             False, and what is live stays; or to a text, which goes back to the model.
             "watch": whoever watches the run is asked (`dux watch`), for as long as
             `decision_timeout`; then what is live stays. Needs `run_dir`.
+        experience: a library of `dux learn`: prompts show what is nearest in it.
 
     In a process group of several ranks all of them attach, observe and decide at the
     same steps: the first asks, pays, tries and records, all swap or none. See
@@ -227,6 +229,7 @@ def attach(
         RanksLost: one of several ranks did not attach.
         Whatever `clone`, `validate` or `objective` raise.
         RunFolderExists: `run_dir` holds something already.
+        LibraryUnusable: `experience` is no library, or cannot be read.
 
     >>> net = nn.Linear(2, 1)
     >>> agent = attach(net, torch.optim.SGD(net.parameters(), lr=0.1),

@@ -35,6 +35,43 @@ SOURCE = (
     "        super().__init__(params, dict(lr=lr))\n"
 )
 
+EXPERIENCE = [
+    {
+        "situation": {
+            "layers": ["Linear", "Sigmoid"],
+            "parameters": 4810,
+            "loss": "cross entropy",
+            "base": "SGD",
+            "live": "SGD",
+            "rate": 0.01,
+            "stage": 0.2,
+            "change": -0.003,
+            "gradient": 0.31,
+        },
+        "proposed": "Steps: the loss is flat, so longer steps",
+        "family": "muon",
+        "rate": 0.03,
+        "verdict": "applied",
+        "change": -0.45,
+        "before": -0.003,
+        "reason": "",
+        "lesson": "On a plateau of sigmoids muon at 0.03 was faster than SGD.",
+        "source": SOURCE,
+    },
+    {
+        "situation": {"layers": ["Conv2d"], "base": "Adam"},
+        "proposed": "Leaps",
+        "family": "sgd",
+        "rate": 3.0,
+        "verdict": "rolled_back",
+        "change": None,
+        "before": -0.1,
+        "reason": "the loss left its bound",
+        "lesson": "sgd at 3 was too fast here.",
+        "source": None,
+    },
+]
+
 
 def first(**changes):
     """The observation after the first epoch: the base optimizer, a flat loss."""

@@ -11,8 +11,10 @@ from dux_agent.cli.bench import bench
 from dux_agent.cli.check import check
 from dux_agent.cli.doctor import doctor
 from dux_agent.cli.evolve import evolve
+from dux_agent.cli.experience import experience
 from dux_agent.cli.export import export
 from dux_agent.cli.fuzz import fuzz
+from dux_agent.cli.learn import learn
 from dux_agent.cli.mcp import mcp
 from dux_agent.cli.models import models
 from dux_agent.cli.replay import replay
@@ -37,6 +39,7 @@ _EXAMPLES = (
     (run, "run digits --lm offline --control --seed 1"),
     (tune, "tune svm:digits --budget 10 --control"),
     (evolve, "evolve family --budget 200"),
+    (learn, "learn runs/digits-0 runs/sine-1 --library lessons.sqlite"),
     (check, "check my_optimizer.py --json"),
     (fuzz, "fuzz my_optimizer.py --examples 100"),
     (trace, "trace runs/digits-20261101T120000Z-0"),
@@ -51,6 +54,7 @@ _EXAMPLES = (
 )
 for _command, _example in _EXAMPLES:
     app.command(epilog=f"Example:  dux {_example}")(_command)
+app.add_typer(experience, name="experience")
 app.add_typer(zoo, name="zoo")
 
 

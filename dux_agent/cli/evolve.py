@@ -76,6 +76,15 @@ def evolve(
         bool,
         typer.Option("--zoo", help="Quote one of the literature in each request."),
     ] = False,
+    experience: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="A library that dux learn made: the model of --lm is shown what is "
+            "nearest in it.",
+            show_default="none",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     run_dir: RunDir = None,
     resume: Annotated[
@@ -125,6 +134,7 @@ def evolve(
                 trial_bytes=bytes_of(trial_memory),
                 execution=execution,
                 zoo=zoo,
+                experience=experience,
             )
             for line in cost_lines(plan):
                 say(line)

@@ -287,9 +287,9 @@ class Decider:
             if self._settings.keep_best:
                 self._training.validation_loss()
             return None
-        observation = self._training.observation(
-            decision.number, self._prompt_history, self._rules.last_made
-        )
+        history, made = self._prompt_history, self._rules.last_made
+        observation = self._training.observation(decision.number, history, made)
+        observation = self._graph.recalled(observation, self._budget, self.pace)
         self._recorder.tell_of(decision, ObservationEvent(**observation.as_dict()))
         return observation
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.approving import approver
 from dux_agent.deciding.live_ports import DecisionPorts
+from dux_agent.deciding.pace import Pace
+from dux_agent.deciding.recalled import Recall
 from dux_agent.deciding.searching import Searching
 from dux_agent.decisions import Decision
 from dux_agent.run_folder.recorder import Recorder
@@ -31,6 +33,8 @@ from dux_prompts.observation import Observation
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
     from langgraph.types import StateSnapshot
+
+    from dux_graphs.budget import Budget
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +121,14 @@ class GraphRuns:
         """Base steps that a decision may take, and how they are counted."""
         most, whole = self.settings.decision_steps, self.settings.dry_run_steps
         return StepBudget(most, whole, self._strategy)
+
+    def recalled(
+        self, observation: Observation, budget: Budget, pace: Pace | None
+    ) -> Observation:
+        """See `dux_agent.deciding.recalled.Recall.onto`."""
+        window, recorder = self.settings.context_window, self.recorder
+        recall = Recall(self.searching, self._brief, window, recorder, budget)
+        return recall.onto(observation, pace)
 
     def _approver(self, number: int, wait: Callable[[float], object]) -> Approve | None:
         patience = self.settings.decision_timeout

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from dux_agent.deciding.background import BackgroundWork
 from dux_agent.run_folder.trace import Event
 from dux_agent.run_folder.watchers_word import PAUSED
-from dux_graphs.events import ApplyEvent
+from dux_graphs.events import ApplyEvent, ObservationEvent
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class Pace:
         dry_runs_at: at which each dry run began.
         over_at: at which the decision was over.
         paused: decisions that a person had not made.
+        experience: what their prompts showed of other trainings.
     """
 
     dry_runs_at: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
     over_at: Mapping[int, int] = field(default_factory=dict)
     paused: frozenset[int] = frozenset()
+    experience: Mapping[int, Sequence[Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Pace:
@@ -35,13 +38,18 @@ class Pace:
         dry_runs_at: dict[int, tuple[int, ...]] = {}
         over_at: dict[int, int] = {}
         paused: set[int] = set()
+        experience: dict[int, Sequence[Any]] = {}
         for event in events:
             if event.decision is not None and isinstance(event.body, ApplyEvent):
                 dry_runs_at[event.decision] = event.body.dry_runs_at
                 over_at[event.decision] = event.step
                 if event.body.reason == PAUSED:
                     paused.add(event.decision)
-        return cls(dry_runs_at, over_at, frozenset(paused))
+            elif event.decision is not None and isinstance(
+                event.body, ObservationEvent
+            ):
+                experience[event.decision] = event.body.experience
+        return cls(dry_runs_at, over_at, frozenset(paused), experience)
 
     def keep(
         self, work: BackgroundWork, decision: int, step: int, dry_runs_at: list[int]

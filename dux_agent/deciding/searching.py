@@ -10,6 +10,7 @@ from dux_agent.arguments import language_models, read_weights
 from dux_agent.deciding.approving import Approver
 from dux_agent.decisions import prices_of, require_prices
 from dux_agent.errors import BadArgument
+from dux_agent.experience.recalling import Experience
 from dux_graphs.language_model import by_name
 from dux_graphs.prices import Prices
 from dux_graphs.search.strategy import Strategy
@@ -30,6 +31,7 @@ class Searching:
         prices: of the models.
         approve: asked about each proposal that passed; None: nobody is.
         candidates: proposals per try; 1 beside a strategy.
+        experience: what other trainings have taught.
 
     Raises:
         BadArgument: the strategy is none, or stands beside `candidates`.
@@ -41,6 +43,7 @@ class Searching:
     prices: Prices = field(default_factory=lambda: Prices.of(None))
     approve: Approver = None
     candidates: int = 1
+    experience: Experience = field(default_factory=Experience)
 
     def __post_init__(self) -> None:
         require_strategy(self.strategy, self.candidates)
@@ -88,6 +91,7 @@ def searching_of(
 
     Raises:
         BadArgument: one of them cannot be meant.
+        LibraryUnusable: the library of experience cannot be read.
     """
     lm, fallback, options = given["lm"], given["fallback"], given["lm_options"]
     known = prices_of(given["prices"])
@@ -102,5 +106,8 @@ def searching_of(
     )
     if rank == 0:
         require_prices(spending, known, [each.name for each in asked or ()])
-    weights, how = read_weights(lm), (given["approve"], given["candidates"])
+    # The other ranks write no prompt.
+    library = Experience.of(given["experience"] if rank == 0 else None)
+    how = (given["approve"], given["candidates"], library)
+    weights = read_weights(lm)
     return asked, Searching(asked or (), given["strategy"], weights, known, *how)

@@ -74,6 +74,8 @@ class Asking:
                 self._known.setdefault(event.data["prompt"], []).append(event.data)
         self._paid = PaidModel(models_of(lm, seed), recall=self._recalled)
         self._folder, self._graph = folder, build_graph()
+        shown = folder.facts.get("experience")
+        self._experience = shown if isinstance(shown, list) else []
 
     def operators(self) -> dict[str, Operator]:
         """Each by its name."""
@@ -89,6 +91,7 @@ class Asking:
             direction=rng.randrange(1 << 16),
             why=parents[0].why,
             zoo=self._zoo,
+            experience=self._experience,
         )
         before = self._paid.usage["total_tokens"]
         ports = TrialPorts(

@@ -15,6 +15,8 @@ from dux_agent.evolving.asking import Asking, models_of
 from dux_agent.evolving.journal import Journal
 from dux_agent.evolving.plan import OFFLINE, ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
+from dux_agent.evolving.situations import beginning_of
+from dux_agent.experience.recalling import Experience
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.tasks.named import builder_of
 from dux_graphs.evolution.crossing import cross
@@ -59,6 +61,7 @@ def evolve(
 
     Raises:
         BadArgument: there is no such task or language model; no folder is made.
+        LibraryUnusable: the library of experience cannot be read; the same.
         DuxError: the folder cannot be made, a task cannot be trained, or the language
             model cannot be had: the search can be gone on with.
     """
@@ -73,6 +76,11 @@ def evolve(
         "model": plan.model,
         "arguments": plan.facts(),
     }
+    if plan.experience is not None:
+        # What is shown is chosen once: a search that goes on asks as it did.
+        library = Experience.of(plan.experience)
+        places = {beginning_of(task) for task in plan.tasks}
+        facts["experience"] = library.recalled(*places)
     with RunFolder.create(run_dir, facts) as folder:
         return _run(plan, folder, say, lm, engine)
 

@@ -58,6 +58,7 @@ class EvolvePlan:
         execution: where sources run, "isolated" or "inline"; "" is "isolated" where a
             language model writes, and "inline" where all is made of the zoo.
         zoo: what a language model is asked quotes sources of the zoo.
+        experience: a library that `dux learn` made, for the language model.
     """
 
     tasks: tuple[str, ...]
@@ -78,6 +79,7 @@ class EvolvePlan:
     trial_bytes: int | None = None
     execution: str = ""
     zoo: bool = False
+    experience: str | None = None
 
     def __post_init__(self) -> None:
         for name, purpose in _PURPOSES.items():
@@ -113,6 +115,9 @@ class EvolvePlan:
             if unknown:
                 words = "names that `dux zoo list` shows"
                 raise _unmeant(name, sorted(unknown)[0], words)
+        if self.experience is not None and self.model == OFFLINE:
+            words = "a language model to show it to, or no library,"
+            raise _unmeant("experience", self.experience, words)
         if not self.start:
             raise _unmeant("start", (), "an optimizer at least")
         self._refuse_shared_tasks()

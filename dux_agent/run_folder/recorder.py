@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from dux_agent.errors import RunFolderUnusable
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.watchers_word import PAUSED, paused
 from dux_agent.settings import Settings
-from dux_graphs.events import ApplyEvent, EventBody, ReplyEvent
+from dux_graphs.events import ApplyEvent, EventBody, ObservationEvent, ReplyEvent
 from dux_graphs.redaction import REDACTED
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,14 @@ class Recorder:
             return []
         bodies = [event.body for event in self.folder.known(decision, "reply")]
         return [body for body in bodies if isinstance(body, ReplyEvent)]
+
+    def known_experience(self, decision: int) -> Sequence[Mapping[str, Any]] | None:
+        """What the prompts of a decision that a run which died had begun showed."""
+        if self.folder is not None:
+            for known in self.folder.known(decision, "observation"):
+                if isinstance(known.body, ObservationEvent):
+                    return known.body.experience
+        return None
 
     def paused(self, decision: int) -> bool:
         """Whether whoever watches the run has no decision made.

@@ -210,6 +210,13 @@ class Plan:
         read=written.prices,
         unset="those that we know",
     )
+    experience: str | None = option(
+        None,
+        "A library that dux learn made: the model is shown what came of proposals in "
+        "the situations of it that are nearest.",
+        read=written.file,
+        unset="none",
+    )
     threads: int = option(
         1,
         "Of torch. Sums that several share differ in their last bits from machine to "

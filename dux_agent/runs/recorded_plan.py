@@ -1,17 +1,21 @@
 """The plan of a recorded run, as far as its folder is taken at its word."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from dux_agent import tasks
 from dux_agent.errors import BadArgument
+from dux_agent.experience.library import LibraryUnusable, read_library
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import read
 from dux_agent.runs.plan import OPTIONS, Plan
-from dux_agent.runs.vouched import model_words, task_words, vouched
+from dux_agent.runs.vouched import experience_words, model_words, task_words, vouched
 from dux_graphs.events import ApplyEvent
 from dux_sandbox.executions import AUTO, ISOLATED
+
+log = logging.getLogger(__name__)
 
 
 def planned(
@@ -74,6 +78,29 @@ def check_models(plan: Plan, folder: Path, lm_options: Any) -> None:
             f"machine; a folder alone was wanted to send no key anywhere; say them "
             f"again if you trust it, with --lm-option (lm_options=... in code)."
         )
+
+
+def with_library(plan: Plan, folder: Path) -> Plan:
+    """The plan, without a library that is gone or was never named on this machine.
+
+    What the model was shown of it stands in the trace; later prompts go without it.
+    """
+    if plan.experience is None:
+        return plan
+    why = "was never named on this machine, and a folder alone is not shown it"
+    if vouched(experience_words(plan)):
+        try:
+            read_library(plan.experience)
+            return plan
+        except LibraryUnusable as error:
+            why = f"cannot be used ({error})"
+    log.warning(
+        "the library of experience that the run in %s was begun with %s: its next "
+        "decisions are made without it",
+        folder,
+        why,
+    )
+    return replace(plan, experience=None)
 
 
 def begun_otherwise(what: str, said: Any, begun: Any, folder: Path) -> BadArgument:

@@ -108,6 +108,8 @@ def replay(
         again = Path(place) / "run"
         try:
             alone = replace(plan, fallback=None, lm_options=None, lm_weights=None)
+            # What was shown of a library stands in the trace.
+            alone = replace(alone, experience=None)
             person = _answers_in(recorded)
             train(
                 alone,

@@ -21,7 +21,7 @@ from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import name_of
 from dux_agent.runs.plan import Plan
 from dux_agent.runs.progress import Change, Epoch, Progress, ProgressReporter, Result
-from dux_agent.runs.recorded_plan import check_models, planned
+from dux_agent.runs.recorded_plan import check_models, planned, with_library
 from dux_agent.runs.run_loop import RunLoop
 from dux_agent.runs.vouched import vouch
 from dux_agent.tasks.protocol import check_task
@@ -139,6 +139,7 @@ def resume(
     path = Path(run_dir).expanduser().absolute()
     plan = planned(path, execution=execution, task=task)
     check_models(plan, path, lm_options)
+    plan = with_library(plan, path)
     with ExitStack() as stack:
         stack.enter_context(torch_threads(plan.threads))
         built, plan, watch = _built(plan, on_event)

@@ -24,7 +24,8 @@ def vouch(plan: Plan) -> None:
 
     In the user's cache; one that cannot be written remembers nothing.
     """
-    for words in filter(None, (task_words(plan), model_words(plan))):
+    said = (task_words(plan), model_words(plan), experience_words(plan))
+    for words in filter(None, said):
         try:
             _note(words).parent.mkdir(parents=True, exist_ok=True)
             _note(words).touch()
@@ -48,6 +49,11 @@ def model_words(plan: Plan) -> str:
     options = plan.lm_options or {}
     more = {k: v for k, v in options.items() if not isinstance(v, (int, float))}
     return f"model {json.dumps(more, sort_keys=True)}" if more else ""
+
+
+def experience_words(plan: Plan) -> str:
+    """A library whose entries are shown to the models; "" where none is."""
+    return f"experience {plan.experience}" if plan.experience else ""
 
 
 def _found_at(name: str) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import BadArgument
@@ -172,6 +173,22 @@ def limits(budget: Any) -> dict[str, float] | None:
             f"less, or leave it out for no limit."
         )
     return {n: int(x) if x % 1 == 0 else x for n, x in finite.items()} or None
+
+
+def file(written: Any) -> str | None:
+    """A file by its whole name, so that a resumed run finds it from anywhere.
+
+    Raises:
+        BadArgument: it is none.
+    """
+    if written is None:
+        return None
+    if not isinstance(written, str | Path) or "\0" in str(written):
+        raise BadArgument(
+            f"{str(written)[:60]!r} is no file; the name of one was wanted; write for "
+            f"instance experience.sqlite."
+        )
+    return str(Path(written).expanduser().absolute())
 
 
 def name_of_place(value: Any) -> Any:

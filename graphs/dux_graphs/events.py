@@ -147,6 +147,9 @@ class ObservationEvent(EventBody):
     last: Annotated[
         Named | None, Field(description="what became of the last proposal")
     ] = None
+    experience: Annotated[
+        tuple[Named, ...], Field(description="shown of other trainings")
+    ] = ()
 
     def entries(self) -> dict[str, Any]:
         """All of them, as `Observation.as_dict` gives them."""

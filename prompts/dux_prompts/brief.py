@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import jinja2
 
+from dux_prompts.experience import experience_section
 from dux_prompts.figures import FILTERS
 from dux_prompts.may_use import MAY, MAY_NOT
 from dux_prompts.observation import Observation
@@ -161,6 +162,7 @@ def render_update(
         schedule=_schedule(observation),
         history=history[-MOST_HISTORY:],
         history_left_out=max(0, len(history) - MOST_HISTORY),
+        experience=experience_section(observation.experience),
         last=last,
         verdicts=_VERDICTS,
         reasoning=reasoning == "first",

@@ -1,9 +1,11 @@
 """Writes the prompts of a search for optimizers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dux_prompts.brief import HOME, render_template
+from dux_prompts.experience import experience_section
 from dux_prompts.may_use import MAY, MAY_NOT
 from dux_prompts.quoting import quotes_towards
 
@@ -68,6 +70,7 @@ def render_request(
     why: str = "",
     stopped: Sequence[str] = (),
     zoo: bool = False,
+    experience: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """What one operator asks for.
 
@@ -78,6 +81,8 @@ def render_request(
         why: what stopped the last of `shown`, for "repair".
         stopped: what stopped others, one line each.
         zoo: quote a source of the zoo that goes in this direction.
+        experience: what other trainings have taught, as
+            `dux_prompts.experience.experience_section` takes it.
     """
     task = _TASKS[operator].format(why=why)
     if operator != "repair":
@@ -95,4 +100,5 @@ def render_request(
     if zoo and operator != "repair":
         quotes = quotes_towards(direction, [each.source for each in shown])
     names = {"shown": rows, "stopped": list(stopped), "quotes": quotes, "task": task}
+    names["experience"] = experience_section(experience)
     return render_template("request.md", HOME / "evolve", HOME, names)

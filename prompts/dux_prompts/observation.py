@@ -59,6 +59,8 @@ class Observation:
         accumulated: batches whose gradients the loop adds up for one step.
         last: what became of the last proposal: `{"verdict", "reason",
             "findings": [...]}`; None before the first.
+        experience: what came of proposals in other trainings, the nearest first, as
+            `dux_prompts.experience.experience_section` takes it.
 
     Raises:
         ObservationError: a value is no plain data, or a number makes no sense.
@@ -90,6 +92,7 @@ class Observation:
     source: str | None = field(default=None, repr=False)
     history: list[dict[str, Any]] = field(default_factory=list)
     last: dict[str, Any] | None = None
+    experience: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for part in fields(self):

@@ -16,7 +16,7 @@ from dux_prompts.brief import (
 )
 from dux_prompts.figures import cell, fenced, figure, line, options
 from dux_sandbox.language.vocabulary import ALLOWED
-from tests.observations import MODEL, first, later
+from tests.observations import EXPERIENCE, MODEL, first, later
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 
@@ -67,6 +67,7 @@ CASES = {
             learning_rates=[],
         )
     ),
+    "update_experience": lambda: render_update(first(experience=EXPERIENCE)),
     "repair": lambda: render_repair(ATTEMPTS[:1], tries_left=1),
     "repair_two": lambda: render_repair(ATTEMPTS, tries_left=2),
     "another": lambda: render_another(2, 3),

@@ -92,8 +92,10 @@ def own_cache(tmp_path_factory, monkeypatch):
 
 def test_every_option_is_tried_here():
     # Written rules take no options: test_weather has a server that does.
-    # Prices are tried below, a person is in tests/graphs/test_approval.
-    assert OPTIONS.keys() - {"lm_options", "prices", "approve"} == OTHER.keys()
+    # Prices are tried below, a person is in tests/graphs/test_approval, a library in
+    # tests/experience.
+    beside = {"lm_options", "prices", "approve", "experience"}
+    assert OPTIONS.keys() - beside == OTHER.keys()
 
 
 @pytest.mark.parametrize("name", OTHER)

@@ -1,0 +1,109 @@
+"""The entries that a search gives: what its optimizers reached, task by task."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dux_agent.errors import RunFolderUnusable
+from dux_agent.evolving.plan import EvolvePlan
+from dux_agent.evolving.reading import Row, SearchTold, read_search
+from dux_agent.evolving.situations import beginning_of
+from dux_agent.experience.entry import Entry
+from dux_agent.experience.situation import Situation, finite
+from dux_agent.learning.lessons import lesson_by_rules
+from dux_agent.run_folder.kept_sources import read_kept_source
+from dux_agent.run_folder.run_facts import read_facts
+from dux_agent.run_folder.trace import plain
+from dux_agent.tasks.family.members import is_member
+from dux_agent.training.prompt_history import idea_of
+from dux_graphs.evolution.racing import rung
+from dux_graphs.offline.situation import family_of, rate_of
+
+_BEST, _STOPPED = 8, 8  # of a search, that are entries
+_RUNGS = 12
+
+
+def entries_of_search(path: str | Path) -> list[Entry]:
+    """What a search teaches: its best optimizers on each task, and what stopped others.
+
+    Raises:
+        RunFolderUnusable: it is no search, or its trace is damaged.
+    """
+    path = Path(path)
+    facts = read_facts(path)
+    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    origin = str(facts.get("run") or path.name)
+    try:
+        told = read_search(path)
+        parts = [*_trained(told), *_stopped(told)]
+    # What stands there may be anybody's.
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, RunFolderUnusable):
+            raise
+        raise RunFolderUnusable(
+            f"{path} holds no search that can be read: {error}; one that `dux evolve` "
+            f"wrote was wanted; restore it."
+        ) from None
+    found = []
+    for number, (row, situation, more) in enumerate(parts, start=1):
+        source = plain(read_kept_source(path, row.digest))
+        if source:
+            said = {"run": name, "origin": origin, "decision": number, "proposal": 1}
+            said |= {"digest": row.digest, "source": source}
+            said |= {"family": family_of(source), "rate": rate_of(source)}
+            idea = plain(row.thought) or idea_of(source)
+            made = Entry.of(**said, **more, situation=situation, proposed=idea)
+            found.append(lesson_by_rules(made))
+    return found
+
+
+_Part = tuple[Row, Situation, dict[str, Any]]
+
+
+def _trained(told: SearchTold) -> Iterator[_Part]:
+    """The best of those that were trained whole, on each task; ties by their digest."""
+    ranked = []
+    for row in {each.digest: each for each in told.rows}.values():
+        by_task = _by_task(row, told.plan)
+        values = [value for each in by_task.values() for value in each]
+        if values and not row.why:
+            ranked.append((math.fsum(values) / len(values), row.digest, row, by_task))
+    for _, _, row, by_task in sorted(ranked, key=lambda each: each[:2])[:_BEST]:
+        for task, values in by_task.items():
+            change = math.expm1(math.fsum(values) / len(values))
+            yield (
+                row,
+                _beginning(task),
+                {"verdict": "trained", "change": finite(change)},
+            )
+
+
+def _stopped(told: SearchTold) -> Iterator[_Part]:
+    """The first that each stage stopped for each reason."""
+    seen: set[tuple[str, str]] = set()
+    for row in told.rows:
+        reason = (row.stage, row.why[:60])
+        if row.why and reason not in seen and len(seen) < _STOPPED:
+            seen.add(reason)
+            why = f"{row.stage}: {row.why}"
+            yield row, Situation(stage=0.0), {"verdict": "refused", "reason": why}
+
+
+def _by_task(row: Row, plan: EvolvePlan) -> dict[str, list[float]]:
+    """By task, what whole trainings of it gave beside AdamW, as logarithms."""
+    found: dict[str, list[float]] = {}
+    for name in {rung(place).name for place in range(1, _RUNGS)}:
+        for place, value in enumerate(row.values.get(name, ())):
+            if math.isfinite(value) and plan.tasks:
+                found.setdefault(plan.tasks[place % len(plan.tasks)], []).append(value)
+    return found
+
+
+def _beginning(task: str) -> Situation:
+    # A task of anybody's is not imported on the word of a folder.
+    return beginning_of(task) if is_member(task) else Situation(stage=0.0)

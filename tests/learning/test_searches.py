@@ -1,0 +1,138 @@
+import math
+
+import pytest
+
+from dux_agent.errors import BadArgument, RunFolderUnusable
+from dux_agent.evolving.evolve import KIND, evolve, resume
+from dux_agent.evolving.plan import EvolvePlan
+from dux_agent.experience.library import LibraryUnusable, learn_entries
+from dux_agent.learning.learn import learn
+from dux_agent.learning.searches import entries_of_search
+from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.trace import read
+from dux_agent.tuning.judging import StudyPaused
+from dux_sandbox.zoo import entry as zoo_entry
+from tests.evolving.test_asking import _Scripted
+from tests.evolving.test_evolve import _plan
+from tests.experience.entries import entry
+
+TASKS = ("logistic", "deep-tanh")
+
+
+def search(path, *rows, tasks=TASKS):
+    """The folder of a search: `(source, {stage: values}, why)` of each individual."""
+    plan = EvolvePlan(tasks=tasks)
+    facts = {"kind": KIND, "task": "", "seed": 0, "model": "offline"}
+    facts["arguments"] = plan.facts()
+    with RunFolder.create(path, facts) as folder:
+        for number, (source, values, why) in enumerate(rows, start=1):
+            for stage, row in values.items():
+                report = {"arm": "search", "stage": stage, "operator": "cross"}
+                report |= {"parents": [], "island": 0, "values": row}
+                report["answer"] = {"why": why} if why else {}
+                data = {"number": number, "report": report, "by": "cross"}
+                data["config"] = {"source": folder.keep_source(source)}
+                data |= {"why": f"thought {number}", "state": "done"}
+                folder.event("trial", step=0, decision=number, data=data)
+    return path
+
+
+ADAM, LION = zoo_entry("adam").source, zoo_entry("lion").source
+
+
+def test_the_best_of_a_search_become_entries_task_by_task(tmp_path):
+    whole = {"short training": [0.3, 0.3], "full training": [-0.2, 0.1]}
+    whole["full training, 2 seeds"] = [-0.4, 0.3]
+    path = search(tmp_path / "run", (ADAM, whole, ""), (LION, {"laws": []}, "it rose"))
+
+    found = entries_of_search(path)
+
+    told = [(e.verdict, e.change, e.did_well, e.proposed) for e in found]
+    assert [
+        ("trained", pytest.approx(math.expm1(-0.3)), True, "thought 1"),
+        ("trained", pytest.approx(math.expm1(0.2)), False, "thought 1"),
+        ("refused", None, False, "thought 2"),
+    ] == told
+    kinds = [each.situation.layers for each in found]
+    assert ("Linear",) == kinds[0] != kinds[1]
+    assert "laws: it rose" == found[2].reason
+    assert [ADAM, ADAM, LION] == [each.source for each in found]
+
+
+def test_a_folder_alone_has_no_task_imported(tmp_path):
+    marker = tmp_path / "imported"
+    file = tmp_path / "evil.py"
+    file.write_text(f"open({str(marker)!r}, 'w')\n")
+    path = search(
+        tmp_path / "run",
+        (ADAM, {"full training": [-0.2]}, ""),
+        tasks=(f"{file}:build",),
+    )
+
+    [found] = entries_of_search(path)
+
+    assert () == found.situation.layers
+    assert not marker.exists()
+
+
+def test_a_search_is_learned_once(tmp_path):
+    path = search(tmp_path / "run", (ADAM, {"full training": [-0.2, 0.1]}, ""))
+    library = tmp_path / "experience.sqlite"
+
+    assert (2, 0) == learn([path], library)
+    assert (0, 0) == learn([path], library)
+
+
+@pytest.mark.parametrize(
+    "report",
+    [None, {}, {"arm": "search"}, {"arm": "a", "stage": "s", "values": ["x"]}],
+)
+def test_a_search_of_anybodys_is_refused_in_words(report, tmp_path):
+    path = search(tmp_path / "run")
+    with RunFolder.open(path) as folder:
+        data = {"number": 1, "report": report, "config": {"source": "a" * 64}}
+        folder.event("trial", step=0, decision=1, data=data)
+
+    with pytest.raises(RunFolderUnusable, match="holds no search that can be read"):
+        entries_of_search(path)
+
+
+def asked_in(folder):
+    told = [e.data["messages"] for e in read(folder) if e.kind == "prompt"]
+    return [each for place, each in enumerate(told) if each not in told[:place]]
+
+
+@pytest.mark.wall
+def test_a_search_that_goes_on_asks_as_it_did_whatever_became_of_the_library(tmp_path):
+    library = tmp_path / "experience.sqlite"
+    learn_entries(library, [entry(1, lesson="quite another lesson")])
+    how = {"model": "scripted", "budget": 8, "execution": "inline"}
+    plan = _plan(**how, experience=str(library))
+    whole, paused, rest = _Scripted(), _Scripted(most=2), _Scripted()
+    rest._asked = 2  # its script goes on where the other's ended
+
+    evolve(plan, tmp_path / "whole", lm=whole)
+    with pytest.raises(StudyPaused):
+        evolve(plan, tmp_path / "paused", lm=paused)
+    library.unlink()
+    resume(tmp_path / "paused", lm=rest)
+
+    prompts = asked_in(tmp_path / "whole")
+    assert all("quite another lesson" in str(each[1]) for each in prompts)
+    assert prompts == asked_in(tmp_path / "paused")
+    assert whole.asked == rest.asked > 2
+
+
+def test_a_library_without_a_model_or_that_is_none_makes_no_folder(tmp_path):
+    library = tmp_path / "experience.sqlite"
+
+    with pytest.raises(BadArgument, match="a language model to show it to"):
+        _plan(experience=str(library))
+    with pytest.raises(LibraryUnusable, match="there is none"):
+        evolve(
+            _plan(model="scripted", experience=str(library)),
+            tmp_path / "run",
+            lm=_Scripted(),
+        )
+
+    assert not (tmp_path / "run").exists()
