@@ -30,6 +30,7 @@ MANY_LINES, MOST_LINES, MOST_OF_BODY = 300, 400, 50
 # Modules of more than 300 lines, and the one idea that each of them has.
 LONG = {
     "dux_agent/agent.py": "the public face: half of it says what each call does",
+    "dux_agent/attaching.py": "`attach`: most of it says what each argument is",
     "dux_agent/deciding/decider.py": "one decision, here or in the background",
     "dux_agent/live/schedule.py": "who wrote a rate, and what the live one is then",
     "dux_agent/run_folder/folder.py": "what a run folder holds, file by file",
