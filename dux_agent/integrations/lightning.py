@@ -21,6 +21,7 @@ from dux_agent.integrations.lightning_losses import (
 from dux_agent.integrations.lightning_trainer import (
     names_of,
     point_schedulers,
+    spare_hooks,
     tell,
     total_steps,
 )
@@ -94,6 +95,7 @@ class DuxCallback(Callback):
         self._losses = StepLosses()
         self._saved: dict[str, Any] | None = None
         self._random: RandomState | None = None
+        self._sparing = False
 
     @property
     def agent(self) -> Agent:
@@ -113,6 +115,7 @@ class DuxCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """What an earlier checkpoint held is past."""
         self._saved = self._random = None
+        self._spare(False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The loader of the epoch that is begun draws what it would have drawn."""
@@ -179,7 +182,16 @@ class DuxCallback(Callback):
         random, self._random = self._random, None
         if random is not None:
             random.restore()
-        self._losses.begin((batch, batch_idx))
+        automatic = pl_module.automatic_optimization
+        if automatic is not self._sparing:
+            self._spare(automatic)
+        if not automatic:
+            self._losses.begin((batch, batch_idx))
+
+    def _spare(self, sparing: bool) -> None:
+        """Whether hooks are left out that only manual optimization needs."""
+        self._sparing = sparing
+        spare_hooks(self, DuxCallback, sparing)
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Any
@@ -205,18 +217,20 @@ class DuxCallback(Callback):
         batch_idx: int,
     ) -> None:
         """Tell the agents of their losses; tell the loggers of what they decided."""
-        returned = loss_in(outputs)
+        returned, automatic = loss_in(outputs), pl_module.automatic_optimization
         for name, agent in self.agents.items():
-            if not pl_module.automatic_optimization:
+            if not automatic:
                 self._observe_manual(name, agent, returned, (batch, batch_idx))
             elif returned is not None:
-                told = self._told(name, (batch, batch_idx))
+                told = (batch, batch_idx) if name in self._indexed else batch
                 scale = 1 / trainer.accumulate_grad_batches
                 agent.observe(returned, told, scale=scale)
-        self._losses.drop()
-        for name, news in self._news.items():
-            under = "dux" if len(self.agents) == 1 else f"dux/{name}"
-            tell(trainer, self.agents[name], news, under, again=batch_idx == 0)
+            if agent.decisions:
+                under = "dux" if len(self.agents) == 1 else f"dux/{name}"
+                again = batch_idx == 0
+                tell(trainer, agent, self._news[name], under, again=again)
+        if not automatic:
+            self._losses.drop()
 
     def _observe_manual(
         self, name: str, agent: Agent, returned: Any, batch: tuple[Any, int]
@@ -233,11 +247,7 @@ class DuxCallback(Callback):
                 )
             heard = [(batch, returned)]
         for its_batch, loss in heard:
-            agent.observe(loss, self._told(name, its_batch))
-
-    def _told(self, name: str, batch: tuple[Any, int]) -> Any:
-        """What the objective takes: `training_step` wants a batch's index too."""
-        return batch if name in self._indexed else batch[0]
+            agent.observe(loss, its_batch if name in self._indexed else its_batch[0])
 
     def on_save_checkpoint(
         self,

@@ -137,6 +137,8 @@ def objectives_for(
 
 def loss_in(returned: Any) -> Any:
     """The loss in what a `training_step` returned, or None."""
+    if isinstance(returned, torch.Tensor):  # quicker to tell than a mapping
+        return returned
     return returned.get("loss") if isinstance(returned, Mapping) else returned
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # At how many steps it is looked whether the model still holds the parameters: a look
 # touches every module, as much as all the rest of a step that no rule takes.
 _LOOK_AT_FIRST = 100
-_LOOK_EVERY = 8
+_LOOK_EVERY = 32
 
 
 class StepListener(Protocol):
@@ -146,6 +146,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             rule = self.running
         trusted = rule is self.base_rule
         plain = trusted and closure is None and self._plain_step is not None
+        at_rest = plain and self.guard.at_rest and self._is_bare(own)
+        quick = self._plain_step if at_rest else None  # nothing is to be looked at
         self.schedule.before_step(trusted=trusted)
         known = [] if self.guard.watch is None else [set(group) for group in groups]
         try:
@@ -154,7 +156,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                     self.passes_closure = False
                 if listener is not None:
                     listener.gradients_ready()
-                result = self.guard.step(None)
+                result = quick(self.base) if quick else self.guard.step(None)
             else:
                 result = self._step_with(closure)
         finally:

@@ -183,9 +183,7 @@ class RuleSlot:
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""
         own, plain = vars(self), self._plain_step
-        if "grad_scale" not in own and "found_inf" not in own:
-            if plain is None or "step" in vars(self.base):
-                return self._silent_step(closure)
+        if plain is not None and self._is_bare(own):
             return plain(self.base) if closure is None else plain(self.base, closure)
         passed = [name for name in ("grad_scale", "found_inf") if name in own]
         for name in passed:
@@ -195,6 +193,16 @@ class RuleSlot:
         finally:
             for name in passed:
                 delattr(self.base, name)
+
+    def _is_bare(self, own: dict[str, Any]) -> bool:
+        """Whether the base's step is its class's, and GradScaler left nothing for it.
+
+        Args:
+            own: our own attributes.
+        """
+        if "grad_scale" in own or "found_inf" in own:
+            return False
+        return "step" not in self.base.__dict__
 
     def _silent_step(self, closure: Closure | None) -> Any:
         if not has_step_hooks(self.base):

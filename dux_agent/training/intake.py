@@ -201,9 +201,11 @@ def moved_nothing(live: DuxOptimizer) -> bool:
     infinite.
     """
     # Where GradScaler leaves it; to ask by getattr costs as much as all of the rest.
-    found = vars(live).get("found_inf", vars(live.base).get("found_inf"))
-    if isinstance(found, torch.Tensor) and bool(found.item()):
-        return True
+    own, base = live.__dict__, live.base.__dict__
+    if "found_inf" in own or "found_inf" in base:
+        found = own.get("found_inf", base.get("found_inf"))
+        if isinstance(found, torch.Tensor) and bool(found.item()):
+            return True
     for group in live.base.param_groups:  # the same, without a look at schedules
         rate = group.get("lr")
         if (rate if type(rate) is float else number_in(rate)) != 0:

@@ -5,6 +5,7 @@ import logging
 import runpy
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -449,3 +450,31 @@ def test_evaluation_asks_for_no_agent(caplog):
 
     with pytest.raises(BadArgument, match="call trainer.fit first"):
         _ = callback.agent
+
+
+@pytest.mark.parametrize("manual", [False, True])
+def test_hooks_of_a_subclass_are_called_in_every_step(manual):
+    called = Counter()
+
+    class Counting(DuxCallback):
+        def on_after_backward(self, trainer, pl_module):
+            called["after_backward"] += 1
+
+        def on_before_optimizer_step(self, trainer, pl_module, optimizer):
+            called["before_step"] += 1
+            super().on_before_optimizer_step(trainer, pl_module, optimizer)
+
+    callback = Counting(lm="offline")
+    steps = len(fitted(made(manual=manual), callback).losses)
+
+    assert {"after_backward": steps, "before_step": steps} == called
+    assert steps == callback.agent.step_count
+
+
+def test_a_callback_serves_a_manual_training_after_an_automatic_one():
+    callback = DuxCallback(lm="offline")
+
+    fitted(made(), callback)
+    second = fitted(made(manual=True), callback)
+
+    assert len(second.losses) == callback.agent.step_count
