@@ -13,9 +13,10 @@ from dux_agent.deciding.decider import Decider
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
+from dux_agent.live.gradients import norm_on_device
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.intake import Told, moved_nothing
-from dux_agent.training.loss_feed import LossFeed
+from dux_agent.training.loss_feed import OnItsWay
 from dux_agent.training.training import Training
 from dux_sandbox.running import parameters_of
 
@@ -43,6 +44,7 @@ class Loop:
     # Those of whole steps that nobody waits for, and how many more may follow them.
     _waiting: list[float] = field(default_factory=list)
     _room: int = 0
+    _late_norm: OnItsWay | None = None  # of an earlier step's gradients
 
     def __post_init__(self) -> None:
         """Nothing of the training was heard yet."""
@@ -50,6 +52,7 @@ class Loop:
         self._statistics = self.training.statistics
         self._functions, self._asks = self.training.functions, self.decider.asks
         self._every = self.training.settings.every
+        self._background = self.training.settings.background
 
     @property
     def step(self) -> int:
@@ -72,7 +75,7 @@ class Loop:
         if self._room and as_before and batch is not None and self._may_wait(loss):
             self.training.batches.append(batch)
             return
-        self.settle()
+        self._see_waiting()
         before = self.step if coming else self._statistics.step
         told = intake.hear(loss, batch, scale)
         if batch is not None and self._asks:
@@ -102,11 +105,10 @@ class Loop:
             return False
         if not self._intake.one_step_is_over:
             return False
-        value = self.training.feed.now(loss)
-        if value is None:
+        if not (isinstance(loss, torch.Tensor) and loss.is_cpu):
             return False
         self._room -= 1
-        self._waiting.append(self._intake.of_one_step(value))
+        self._waiting.append(self._intake.of_one_step(loss.item()))
         return True
 
     def _room_to_wait(self) -> int:
@@ -117,13 +119,17 @@ class Loop:
         told = self.recorder.folder is not None or self.together.several
         if looked_at or told or not self._asks or decider.at_work or self._coming:
             return 0
-        if self._intake.waits or type(self.training.feed) is not LossFeed:
+        if self._intake.waits or not self.training.feed.at_once:
             return 0
         every = self._every or _MOST_WAITING + 1
         return min(_MOST_WAITING, every - 1 - self._statistics.step % every)
 
     def settle(self) -> None:
-        """See to the losses that wait."""
+        """See to what waits: losses, and the norm of a step's gradients."""
+        self._see_late_norm()
+        self._see_waiting()
+
+    def _see_waiting(self) -> None:
         self._room = 0
         if self._waiting:
             waiting, self._waiting = self._waiting, []
@@ -202,6 +208,8 @@ class Loop:
         due, self._due, self._waits_for_edge = self._due, False, False
         if self._coming and (due or self.decider.waits):
             self.drain()
+        if due:
+            self._see_late_norm()
         if due or self.decider.at_work:
             self.decider.at_the_edge_of_a_step()
         if due:
@@ -235,20 +243,31 @@ class Loop:
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""
-        if self._asks and self._statistics.norm_is_due(len(self._waiting)):
-            parameters = parameters_of(self._live.param_groups)
+        if self._late_norm is not None:
+            self._see_late_norm()
+        if self._asks and self._statistics.norm_is_due():
+            norm = norm_on_device(parameters_of(self._live.param_groups))
             # A fused base optimizer gets them as GradScaler has multiplied them.
             scale = getattr(self._live, "grad_scale", None)
-            self._statistics.see_gradients(
-                parameters, 1.0 if scale is None else float(scale)
-            )
+            if norm is not None:
+                read = self.training.feed.read(norm if scale is None else norm / scale)
+                if isinstance(read, float):
+                    self._statistics.see_norm(read)
+                else:
+                    self._late_norm = read
+
+    def _see_late_norm(self) -> None:
+        """The norm of an earlier step, which its device has computed meanwhile."""
+        late, self._late_norm = self._late_norm, None
+        if late is not None:
+            self._statistics.see_norm(late())
 
     def step_ends(self) -> None:
         """The live optimizer has stepped."""
         if moved_nothing(self._live):
             return
         self.training.step_clock.tick()
-        near = self.decider.at_work
+        near = self._background and self.decider.at_work
         if not near and self._every is not None:
             step = self.step
             near = self._falls_due(step, step + self._intake.steps + 1)

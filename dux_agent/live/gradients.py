@@ -9,12 +9,18 @@ import torch
 _STRAY = 10.0
 
 
-@torch.no_grad()
 def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
     """Norm of the whole gradient; None where no parameter has one.
 
-    Sparse gradients count with the values they hold.
+    Sparse gradients count with the values they hold. Waits for the device.
     """
+    norm = norm_on_device(parameters)
+    return None if norm is None else float(norm)
+
+
+@torch.no_grad()
+def norm_on_device(parameters: list[torch.Tensor]) -> torch.Tensor | None:
+    """The same as a scalar where the gradients are, float32: nobody waits for it."""
     gradients = []
     for parameter in parameters:
         gradient = parameter.grad
@@ -29,7 +35,8 @@ def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
     norms = torch._foreach_norm(gradients)
     device = norms[0].device
     stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
-    return float(torch.linalg.vector_norm(stacked))
+    whole: torch.Tensor = torch.linalg.vector_norm(stacked)
+    return whole
 
 
 def gradients_stray(parameters: list[torch.Tensor], usual: float | None) -> bool:

@@ -11,10 +11,6 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
-from dux_agent.live.gradients import gradient_norm
-
 _MOST_BLOCKS = 512
 _FIFTHS = 5
 _RECENT = 128
@@ -56,6 +52,14 @@ class Thinned:
             ]
         self._sums.append(number)
         self._counts.append(1)
+
+    def halve(self) -> None:
+        """Put the mean of each two neighbours in their place: half as many numbers."""
+        means = [s / count for s, count in zip(self._sums, self._counts, strict=True)]
+        pairs = [means[at : at + 2] for at in range(0, len(means), 2)]
+        self._sums = [math.fsum(pair) / len(pair) for pair in pairs]
+        self._counts = [1] * len(pairs)
+        self.count, self._size = len(pairs), 1
 
     def mean(self) -> float | None:
         """The mean of all, or None of nothing."""
@@ -201,36 +205,24 @@ class IntervalStatistics:
             drawn = self._random.getrandbits(bits)
         return drawn
 
-    def norm_is_due(self, more: int = 0) -> bool:
-        """Whether the gradient norm of this step is wanted; call once a step.
-
-        Args:
-            more: losses that are yet to be seen, one a step.
-        """
+    def norm_is_due(self) -> bool:
+        """Whether the gradient norm of this step is wanted; call once a step."""
         self._steps_to_norm -= 1
         if self._steps_to_norm > 0:
             return False
-        if self.norms.count >= 8 * _NORMS_WANTED:
-            # The interval is longer than expected: look less often from now on. The
-            # later fifths then rest on fewer looks each, never on none.
-            steps = self.interval + more
-            self._stride = max(self._stride, steps // (4 * _NORMS_WANTED))
+        if self.norms.count >= 2 * _NORMS_WANTED:
+            # The interval is longer than expected: from now on each look stands for
+            # twice as many steps, and those so far are as many as if it always had.
+            self.norms.halve()
+            self._stride *= 2
         self._steps_to_norm = self._stride
         return True
 
-    def see_gradients(self, parameters: list[torch.Tensor], scale: float = 1.0) -> None:
-        """Take the norm of the whole gradient, if there is any.
-
-        Args:
-            parameters: those of the optimizer, with their gradients as its step finds
-                them, after whatever the loop does to them.
-            scale: by which they are multiplied still.
-        """
-        norm = gradient_norm(parameters)
-        if norm is None or not math.isfinite(norm / scale):
-            return
-        self.norms.add(norm / scale)
-        self.clipping.see(norm / scale)
+    def see_norm(self, norm: float) -> None:
+        """The norm of the whole gradient, as a step found it."""
+        if math.isfinite(norm):
+            self.norms.add(norm)
+            self.clipping.see(norm)
 
     def draw(self) -> list[list[float]]:
         """`[step, loss]` pairs drawn at random from the interval, by step."""

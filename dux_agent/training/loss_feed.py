@@ -63,12 +63,14 @@ class LossFeed:
         self._step = 0
         self._coming: deque[tuple[int, float | OnItsWay]] = deque()
 
-    def now(self, loss: Any) -> float | None:
-        """The value of a loss that need not be pushed; None: it may come late."""
-        known = self._read is read_loss and not self._coming
-        if known and isinstance(loss, torch.Tensor) and loss.is_cpu:
-            return float(loss.item())
-        return None
+    def read(self, number: Any) -> float | OnItsWay:
+        """The value of a number that is no loss, or what waits for it."""
+        return self._read(number)
+
+    @property
+    def at_once(self) -> bool:
+        """Whether a loss on the CPU has its value now, and none is before it."""
+        return self._read is read_loss and not self._coming
 
     def push(self, loss: Any, step: int | None = None) -> list[tuple[int, float]]:
         """Take one more loss; the values that are there now, each with its step.

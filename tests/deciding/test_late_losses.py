@@ -135,3 +135,25 @@ def test_losses_of_accumulated_batches_are_averaged_when_they_come(late):
         losses = [loss for _, loss in agent.training.statistics.draw()]
 
     assert [0.5, 2.5, 4.5] == losses
+
+
+def test_the_norm_of_the_gradients_is_waited_for_one_look_later_and_told_the_same():
+    told, waited = {}, []
+    for late in (0, 3):
+        model, device = models.make("mlp"), testing.LateLosses()
+        with attached(model, 0, lm=scripted(SGD), every=None) as agent:
+            if late:
+                agent.training.feed = LossFeed(device, most_late=99)
+            for step in range(14):
+                agent.optimizer.zero_grad()
+                loss = models.objective(model, DATA[step % 4])
+                loss.backward()
+                agent.optimizer.step()
+                waited.append(device.waited)
+                agent.observe(loss, DATA[step % 4])
+            told[late] = agent.training.statistics.norms.state_dict()
+
+    assert told[0] == told[3]
+    assert 3 > told[3]["count"] >= 2
+    # Looked at in steps 6 and 12, known one step later; no loss was waited for.
+    assert [0] * 6 + [1] * 6 + [2] * 2 == waited[14:]

@@ -71,7 +71,18 @@ def test_the_norm_is_looked_at_in_every_fifth_of_short_and_long_intervals():
         fifths = [sum(5 * step // steps == part for step in due) for part in range(5)]
 
         assert min(fifths) >= 3
-        assert len(due) <= max(30, 400)
+        assert len(due) <= max(30, 250)
+
+
+def test_norms_of_a_long_interval_are_told_by_fifths_of_its_steps():
+    watch = IntervalStatistics(seed=0)
+    for step in range(10_000):
+        if watch.norm_is_due():
+            watch.norms.add(float(step))
+
+    expected = [1_000 + 2_000 * part for part in range(5)]
+    assert watch.norms.fifths() == pytest.approx(expected, abs=700)
+    assert watch.norms.count <= 30
 
 
 def test_losses_that_are_not_finite_spoil_no_figure():
