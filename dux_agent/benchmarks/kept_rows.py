@@ -37,18 +37,27 @@ class KeptRows:
         Raises:
             DuxError: the folder cannot be written.
         """
+        kept = self.kept(name, key)
+        if kept is None:
+            kept = find()
+            if self.folder is not None:
+                text = json.dumps({"key": dict(key), "row": kept}) + "\n"
+                self._write(self._path(self.folder, name, key), text)
+        return kept
+
+    def kept(self, name: str, key: Mapping[str, Any]) -> Any:
+        """What is kept of a row; None: it is not there, or somebody cut the file."""
         if self.folder is None:
-            return find()
-        path = self.folder / "rows" / f"{name_of_file(name)}-{digest_of(key)}.json"
+            return None
         try:
+            path = self._path(self.folder, name, key)
             kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["key"] == dict(key):
-                return kept["row"]
+            return kept["row"] if kept["key"] == dict(key) else None
         except (OSError, ValueError, LookupError, TypeError):
-            pass  # not there, or a file that somebody cut: it is found again
-        row = find()
-        self._write(path, json.dumps({"key": dict(key), "row": row}) + "\n")
-        return row
+            return None
+
+    def _path(self, folder: Path, name: str, key: Mapping[str, Any]) -> Path:
+        return folder / "rows" / f"{name_of_file(name)}-{digest_of(key)}.json"
 
     def _write(self, path: Path, text: str) -> None:
         try:

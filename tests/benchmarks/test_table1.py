@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -14,6 +15,7 @@ from dux_agent.benchmarks.table1 import dux_rows, search_rows
 from dux_agent.benchmarks.table1.course import Course, Training, stepping
 from dux_agent.benchmarks.table1.named_rows import ABLATIONS, TABLE1, rows_of
 from dux_agent.benchmarks.table1.named_tasks import tasks_of
+from dux_agent.benchmarks.table1.pace import Pace
 from dux_agent.benchmarks.table1.plain_rows import hidden_matrices, of_zoo
 from dux_agent.benchmarks.table1.row import Asked
 from dux_agent.benchmarks.table1.table import Entry, Table, make_table
@@ -355,3 +357,40 @@ def test_the_command_writes_the_table_and_names_wrong_rows():
     assert "AdamW 1e-3" in done.stdout
     assert 2 == wrong.exit_code
     assert "there is no row 'adamx'" in wrong.stderr
+
+
+def test_what_there_is_to_do_is_told_first_and_how_far_it_is(tmp_path):
+    told = []
+    given = dict(tasks={TASK: range(2)}, folder=tmp_path, say=told.append)
+
+    make_table(TABLE1, ["adamw"], **given)
+    make_table(TABLE1, ["adamw", "recipe"], **given)
+
+    assert "4 rows to train, 0 kept from before" == told[0]
+    assert "[4 of 4]" in told[4]
+    assert told[5].startswith("2 rows to train, 4 kept from before, about ")
+    assert "[1 of 2, about " in told[6] and "[2 of 2]" in told[7]
+
+
+def test_the_rest_is_told_by_what_trainings_of_the_same_task_took():
+    course = Course((1.0,), (1.0,), (1.0,), gradients=1, seconds=30.0)
+    jobs = {"a 0": ("a", 1), "a 1": ("a", 1), "a tpe": ("a", 10), "b 0": ("b", 1)}
+
+    pace = Pace.of(jobs, [("a 0", course)], workers=2)
+
+    assert 30 * (1 + 10 + 1) / 2 == pace.seconds_left()
+    assert "[1 of 3, about 3 min left]" == pace.over("b 0", course)
+    assert "[2 of 3, about 10 s left]" == pace.over(
+        "a tpe", replace(course, seconds=200.0, trainings=10)
+    )
+
+
+def test_the_papers_table_is_a_file_short_enough_for_a_readme(tmp_path):
+    found = make_table(TABLE1, ["adamw"], tasks={TASK: range(2), "logistic": [0]})
+
+    write_table(found, tmp_path)
+
+    head, _, *rows = (tmp_path / "table1.md").read_text().splitlines()
+    assert f"| row | trainings | {TASK} | logistic | ratio to the control |" == head
+    assert {"| control", "| AdamW 1"} == {row[:9] for row in rows[:2]}
+    assert 4 == len(rows) and "seeds 0, 1 of" in rows[-1]

@@ -7,7 +7,7 @@ import math
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from multiprocessing import get_context
@@ -20,6 +20,7 @@ from dux_agent.benchmarks.paired import Paired, geometric_mean
 from dux_agent.benchmarks.table1.course import Course
 from dux_agent.benchmarks.table1.dux_rows import check_model
 from dux_agent.benchmarks.table1.named_rows import rows_of
+from dux_agent.benchmarks.table1.pace import Pace
 from dux_agent.benchmarks.table1.row import Asked, Row
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.trace import plain
@@ -110,7 +111,7 @@ def make_table(
         folder: where trainings are kept, and the runs with every reply; None: nowhere.
             What is there is not done again, and a run that died is gone on with.
         workers: processes at a time; a model that is no name is asked in this one.
-        say: is told of each training as it is over.
+        say: is told how much there is to do, and of each training as it is over.
 
     Raises:
         BadArgument: a row or a task means nothing.
@@ -139,10 +140,8 @@ def make_table(
     # Seeds first, so that what was ended early says something of every task.
     jobs.sort(key=lambda job: job.seed)
     with _somewhere(folder) as place:
-        found: dict[_Job, Course] = {}
-        for job, course in _done(list(dict.fromkeys(jobs)), lm, place, workers):
-            found[job] = course
-            say(f"{job}: {course.test[-1]:.4g}")
+        distinct = list(dict.fromkeys(jobs))
+        found = _found(distinct, known, lm, place, workers, say)
     return Table(
         suite=suite,
         titles={row.name: row.title for row in wanted},
@@ -201,13 +200,14 @@ def _entry(
 def _done(
     jobs: Sequence[_Job], lm: Any, place: Path, workers: int
 ) -> Iterator[tuple[_Job, Course]]:
-    if workers > 1 and (lm is None or isinstance(lm, str)):
+    """Each as it is over."""
+    if workers > 1 and len(jobs) > 1 and (lm is None or isinstance(lm, str)):
         # A fresh process each: torch's threads survive no fork.
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            asked = [(job, lm, place) for job in jobs]
             try:
-                found = pool.map(_find, *zip(*asked, strict=True))
-                yield from zip(jobs, found, strict=True)
+                asked = {pool.submit(_find, job, lm, place): job for job in jobs}
+                for each in as_completed(asked):
+                    yield asked[each], each.result()
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
@@ -216,10 +216,9 @@ def _done(
             yield job, _find(job, lm, place)
 
 
-def _find(job: _Job, lm: Any, place: Path) -> Course:
-    """One course, or what is kept of it."""
-    row = rows_of(job.suite, lm)[job.row]
-    key = {
+def _key(job: _Job, row: Row) -> dict[str, Any]:
+    """Everything that a course hangs on."""
+    return {
         "task": job.task,
         "seed": job.seed,
         "row": job.row,
@@ -227,6 +226,12 @@ def _find(job: _Job, lm: Any, place: Path) -> Course:
         "asks": row.asks,
         "code": row.code,
     }
+
+
+def _find(job: _Job, lm: Any, place: Path) -> Course:
+    """One course, or what is kept of it."""
+    row = rows_of(job.suite, lm)[job.row]
+    key = _key(job, row)
     name = str(job)
     own = f"{name_of_file(name)}-{digest_of(key)}"
     with torch_threads(1):
@@ -238,6 +243,31 @@ def _find(job: _Job, lm: Any, place: Path) -> Course:
             ).as_row(),
         )
     return Course.of_row(kept)
+
+
+def _found(
+    jobs: Sequence[_Job],
+    rows: Mapping[str, Row],
+    lm: Any,
+    place: Path,
+    workers: int,
+    say: Say,
+) -> dict[_Job, Course]:
+    """All courses, those that are kept first."""
+    keeper = KeptRows(place)
+    looked = {job: keeper.kept(str(job), _key(job, rows[job.row])) for job in jobs}
+    found = {job: Course.of_row(row) for job, row in looked.items() if row is not None}
+    pace = Pace.of(
+        {str(job): (job.task, rows[job.row].trainings) for job in jobs},
+        [(str(job), course) for job, course in found.items()],
+        workers,
+    )
+    say(pace.begin(len(found)))
+    rest = [job for job in jobs if job not in found]
+    for job, course in _done(rest, lm, place, workers):
+        found[job] = course
+        say(f"{job}: {course.test[-1]:.4g} {pace.over(str(job), course)}")
+    return found
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dux_agent.benchmarks.table1.table_text import (
     OVERALL,
     as_text,
     heads,
+    in_short,
     overall,
     rows_of_task,
     summary,
@@ -20,14 +21,18 @@ from dux_agent.benchmarks.table1.table_text import (
 from dux_agent.report.chart import Chart, axes_of, banded, chart
 from dux_agent.report.comparison import spread_of
 from dux_agent.report.page import render_methods
+from dux_agent.run_folder.atomic import write_atomically
 
 _SHOWN = ("onecycle", "schedule-free", "muon", "soap", "tpe", "recipe", "offline", "lm")
 """Rows with a line in a plot; more could not be told apart."""
+SHORT = "table1.md"
 _PLOTTED = 12  # tasks: those of a whole family would make a page of megabytes
 
 
 def write_table(found: Table, folder: Path) -> Path:
-    """Write the page, the table as Markdown, and every figure as JSON.
+    """Write the page, the tables as Markdown, and every figure as JSON.
+
+    The paper's table, short enough for a README, is a file of its own.
 
     Returns:
         The page.
@@ -35,9 +40,11 @@ def write_table(found: Table, folder: Path) -> Path:
     Raises:
         DuxError: the folder cannot be written.
     """
-    return write_all(
+    place = write_all(
         folder, page=page_of(found), text=as_text(found), figures=found.as_json()
     )
+    write_atomically(folder / SHORT, in_short(found).encode())
+    return place
 
 
 def page_of(found: Table) -> str:

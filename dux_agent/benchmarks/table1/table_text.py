@@ -20,22 +20,26 @@ Lines = list[tuple[str, list[str]]]
 def summary(found: Table) -> str:
     """What the figures are, and what they hang on."""
     told = ", ".join(f"{name} {said}" for name, said in found.versions.items())
+    return (
+        f"Final test losses, of the weights of the last step, torch on one thread; "
+        f"seeds {_seeds(found)}. ± is the standard deviation over seeds. A change is "
+        f"the mean difference to the same seeds of another row, in percent of that "
+        f"row's mean, ± half of its paired 95 % interval (Student's t), with the p of "
+        f"a paired t-test; what lies within the interval, or within 2 %, is noise. "
+        f"Where a best rate is chosen by test loss, with hindsight no user has, all "
+        f"are paid. Gradients are gradient evaluations, dry runs included. {told}."
+    )
+
+
+def _seeds(found: Table) -> str:
+    """Which of them were run on which tasks."""
     several: dict[tuple[int, ...], list[str]] = {}
     for task, own in found.seeds.items():
         several.setdefault(own, []).append(task)
-    seeds = "; ".join(
-        f"seeds {', '.join(map(str, own))} of "
+    return "; ".join(
+        f"{', '.join(map(str, own))} of "
         + (", ".join(named) if len(named) <= _NAMED else f"{len(named)} tasks")
         for own, named in several.items()
-    )
-    return (
-        f"Final test losses, of the weights of the last step, torch on one thread; "
-        f"{seeds}. ± is the standard deviation over seeds. A change is the mean "
-        f"difference to the same seeds of another row, in percent of that row's mean, "
-        f"± half of its paired 95 % interval (Student's t), with the p of a paired "
-        f"t-test; what lies within the interval, or within 2 %, is noise. Where a best "
-        f"rate is chosen by test loss, with hindsight no user has, all are paid. "
-        f"Gradients are gradient evaluations, dry runs included. {told}."
     )
 
 
@@ -75,6 +79,33 @@ def as_text(found: Table) -> str:
         cells = rows_of_task(found, task)
         lines += ["", f"## {task}", "", *table_lines(heads(found, task), cells)]
     return "\n".join(lines) + "\n"
+
+
+def in_short(found: Table) -> str:
+    """The paper's table: a line for each row, a column for each task, for a README."""
+    tasks = list(found.entries) if len(found.entries) <= _NAMED else []
+    rows = {title: row for row, title in found.titles.items()}
+    lines: Lines = []
+    for title, (ratio, _, trainings) in overall(found):
+        reached = [_in_short(found, task, rows[title]) for task in tasks]
+        lines.append((title, [trainings, *reached, ratio]))
+    told = ", ".join(f"{name} {said}" for name, said in found.versions.items())
+    head = ["row", "trainings", *tasks, "ratio to the control"]
+    table = "\n".join(table_lines(head, lines))
+    return (
+        f"{table}\n\nFinal test losses, mean ± standard deviation over seeds "
+        f"{_seeds(found)}; = where the change to the control is noise (paired 95 % "
+        f"interval, 2 %); the ratio is the geometric mean over {len(found.entries)} "
+        f"tasks. {told}.\n"
+    )
+
+
+def _in_short(found: Table, task: str, row: str) -> str:
+    if row not in found.entries[task]:
+        return ""
+    paired = found.paired(task, row)
+    noise = row != CONTROL and paired is not None and paired.word == "noise"
+    return _spread(found.entries[task][row].losses) + " =" * noise
 
 
 def change_text(paired: Paired) -> str:
