@@ -66,6 +66,10 @@ class Child:
         """Let it go on."""
         self._try_signal(signal.SIGCONT)
 
+    def end(self) -> None:
+        """Have it die; a thread that waits for its answer hears of that."""
+        self._try_signal(signal.SIGKILL)
+
     def kill(self, *, wait: bool = True) -> None:
         """End the process; can be called twice.
 

@@ -117,11 +117,20 @@ class Branches:
             for each in reversed(branches)
         ]
 
+    @property
+    def last(self) -> Branch:
+        """The one that was used or added last, where there is any."""
+        return self._by_key[next(reversed(self._by_key))][0]
+
+    def by_key(self) -> dict[Hashable, list[Branch]]:
+        """All of them, by what a step begins with; a copy."""
+        return {key: list(branches) for key, branches in self._by_key.items()}
+
     def least_bytes(self) -> int | None:
         """What the last step reads and writes if it does so with each tensor once."""
         if not self._by_key:
             return None
-        last = self._by_key[next(reversed(self._by_key))][0]
+        last = self.last
         read = [each.type for each in last.program.inputs]
         written = [last.types[each.value] for each in last.program.outputs]
         return sum(map(bytes_of, read + written))

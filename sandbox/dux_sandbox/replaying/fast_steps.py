@@ -25,6 +25,7 @@ class FastStep:
 
     Attributes:
         finite: whether all weights were finite after its last step; None: not known.
+        waits: nobody has asked for its kernels yet.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class FastStep:
         self._compilation = (
             Compilation(program) if compiles and lasts and on_cpu else None
         )
-        self._waits = self._compilation is not None
+        self.waits = self._compilation is not None
         self._fused: FusedProgram | None = None
         self.finite: bool | None = None
         places = [(at, each.place) for at, each in enumerate(program.inputs)]
@@ -70,8 +71,8 @@ class FastStep:
 
     def is_ready(self) -> bool:
         """Whether it has kernels; the first to ask waits until they are compiled."""
-        if self._waits and self._compilation is not None:
-            self._waits = False
+        if self.waits and self._compilation is not None:
+            self.waits = False
             self._fused = self._compilation.wait(_PATIENCE)
             if self._fused is not None:
                 self._give_what_changes(self._fused)
@@ -94,7 +95,7 @@ class FastStep:
 
     def give_up(self) -> None:
         """Never use its kernels again."""
-        self._fused, self._waits = None, False
+        self._fused, self.waits = None, False
 
     def close(self) -> None:
         """End what is being compiled."""

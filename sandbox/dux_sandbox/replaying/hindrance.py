@@ -1,9 +1,11 @@
 """Why a rule is not recorded, said so that a language model can mend it."""
 
 import re
+from collections.abc import Iterable
 
 from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.recorded.json_form import ProgramRefused
+from dux_sandbox.recorded.program import Guard, Place
 from dux_sandbox.recorded.tape import Unrecordable
 
 FAULTS = (
@@ -26,6 +28,27 @@ def in_the_way(error: BaseException, source: str) -> Finding:
         return Finding("recording", line, message, INSTEAD)
     text = printable(str(error)[:300])
     return Finding("recording", None, f"it cannot be recorded: {text}", INSTEAD)
+
+
+def changing(failed: Guard | None, new: Iterable[Place]) -> Unrecordable:
+    """Why another program is wanted at nearly every step.
+
+    Args:
+        failed: the guard that did not hold, if any.
+        new: what the rule keeps by now, and did not before.
+    """
+    if failed is not None:
+        message = (
+            "is a branch that goes another way at nearly every step; min(), max() "
+            "or torch.where do without one"
+        )
+        return Unrecordable(message, failed.line)
+    for place in new:
+        name = f"self.{place[1]}"
+        if place[0] == "state":
+            name = f"self.state[p]['{place[2]}']"
+        return Unrecordable(f"keeps something more at every step, in {name}", None)
+    return Unrecordable("takes another branch at nearly every step", None)
 
 
 _NAMED = re.compile(r"(?:self\.(?!state\b)|\[p\]\['|group\[')(\w+)")

@@ -121,7 +121,7 @@ class Places:
             elif place[0] != "option":
                 self.kept.set(place, value)
         if program.structure is not None:
-            self._keep(program.structure, leaves)
+            self.keep(program.structure, leaves)
         return result
 
     def _target(self, place: Place) -> torch.Tensor | None:
@@ -144,7 +144,8 @@ class Places:
                 held.append(parameter.grad)
         return held
 
-    def _keep(self, structure: Any, leaves: dict[int, Any]) -> None:
+    def keep(self, structure: Any, leaves: dict[int, Any]) -> None:
+        """From now on, what a program's structure says, its options aside."""
         kept = [part for part in structure if part[0][0] != "option"]
         numbers = leaves_of(kept)
         places = iter(range(len(numbers)))

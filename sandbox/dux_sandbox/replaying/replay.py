@@ -23,10 +23,12 @@ from dux_sandbox.replaying.agreeing import (
     InPlainTorch,
     agreed,
 )
+from dux_sandbox.replaying.ahead import Ahead
 from dux_sandbox.replaying.asking import Asked, Records
 from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.branches import Branch, Branches, Recording, path_of
 from dux_sandbox.replaying.fast_steps import FastStep
+from dux_sandbox.replaying.hindrance import changing
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
 
@@ -43,6 +45,7 @@ class Replay:
         recordings: how often it was recorded.
         steps: how many steps it has taken.
         finite: whether all weights were finite after the last one; None: not known.
+        ahead: looks for programs that are coming, where they get kernels.
         agree: where others train the same weights, asked in each step, before anything
             is written, with how it can be taken here; gives how it is, which is the
             least of what all can.
@@ -58,8 +61,7 @@ class Replay:
         """Begin with nothing; `compiles`: programs that last get kernels."""
         self.places = Places(parameters)
         self.kept = self.places.kept
-        self.recordings = 0
-        self.steps = 0
+        self.recordings = self.steps = 0
         self.finite: bool | None = None
         self.agree: Agree | None = None
         self._records = records
@@ -67,6 +69,7 @@ class Replay:
         self._compiles = compiles
         self._before: Mapping[Place, Any] = {}
         self._branches = Branches()
+        self.ahead = Ahead(self._recorded)
 
     def build(self, program: Program) -> None:
         """Run the program that makes what the rule keeps at first.
@@ -76,7 +79,7 @@ class Replay:
             ArithmeticError, ValueError, RuntimeError: see `interpret`.
         """
         nothing = [False] * len(self.places.parameters)
-        types = self._verified(program, nothing, None, None)
+        types = self._verified(program, nothing, None, None, self.places)
         branch = self._branch(Recording(None, program, types, 0))
         values = branch.run(
             [self.places.read(each.place, None) for each in program.inputs]
@@ -110,6 +113,9 @@ class Replay:
                 result = self._taken(closure, loss, self._gradients())
         self.steps += 1
         self._before = before
+        if self._compiles and self.steps >= self.ahead.due:
+            present = [each is not None for each in gradients]
+            self.ahead.look(self.steps, self.places, present, closure, self._branches)
         return result
 
     @property
@@ -138,7 +144,8 @@ class Replay:
         self.places.agree(options, changed)
 
     def close(self) -> None:
-        """End what is being compiled."""
+        """End what is being compiled, and looking ahead."""
+        self.ahead.close()
         for branch in self._branches:
             branch.fast.close()
 
@@ -156,7 +163,8 @@ class Replay:
 
     def _branch(self, recorded: Recording) -> Branch:
         program = recorded.program
-        run = _interpreter(program, self.places.device())
+        done = last_uses(program)
+        run = partial(interpret, program, device=self.places.device(), done=done)
         fast = FastStep(program, self.places.parameters, self._compiles)
         path = path_of(program)
         return Branch(program, recorded.types, recorded.calls, path, run, fast)
@@ -173,7 +181,7 @@ class Replay:
         """
         options = self.places.option_leaves()
         key = (self.kept.key, options.key, tuple(present), closure)
-        return self._record(key, present, [], closure, options)
+        return self._record(key, present, [], closure)
 
     def known(self, present: list[bool], closure: str | None) -> Branch | None:
         """A program that may be the next step, as it was recorded before."""
@@ -203,25 +211,10 @@ class Replay:
                 last = branch.program.guards[failed]
                 held = [expected for _, expected in branch.path[:failed]]
                 known = max(known, [*held, not branch.path[failed][1]], key=len)
-            self._record(key, present, known, closure, options, last)
+            with self.ahead.waiting():
+                if not self.ahead.take(self._branches):
+                    self._record(key, present, known, closure, last)
         raise Unrecordable("branches on numbers that never come out as before", None)
-
-    def _changing(self, failed: Guard | None) -> Unrecordable:
-        """Why another program is wanted at nearly every step."""
-        if failed is not None:
-            message = (
-                "is a branch that goes another way at nearly every step; min(), max() "
-                "or torch.where do without one"
-            )
-            return Unrecordable(message, failed.line)
-        new = [place for place in self.kept.values if place not in self._before]
-        if new:
-            place = new[0]
-            name = f"self.{place[1]}"
-            if place[0] == "state":
-                name = f"self.state[p]['{place[2]}']"
-            return Unrecordable(f"keeps something more at every step, in {name}", None)
-        return Unrecordable("takes another branch at nearly every step", None)
 
     def _try(
         self,
@@ -232,6 +225,9 @@ class Replay:
     ) -> tuple[Any, int]:
         """All values, or that the step was taken; or which guard does not hold."""
         try:
+            if branch.fast.waits:
+                with self.ahead.waiting():
+                    branch.fast.is_ready()
             if branch.fast.is_ready():
                 before = self._before_kernels
                 always = self.agree is not None
@@ -254,20 +250,32 @@ class Replay:
         present: list[bool],
         outcomes: list[bool],
         closure: str | None,
-        options: OptionLeaves,
         failed: Guard | None = None,
     ) -> Branch:
         self.recordings += 1
         if self.recordings > _FEW and self.recordings > self.steps // 2:
-            raise self._changing(failed)
-        skeleton = [*self.kept.skeleton, *options.skeleton]
-        leaves = [*self.kept.leaves(), *options.leaves()]
-        asked = Asked(skeleton, leaves, present, outcomes, closure)
-        program, calls = self._records.step(asked)
-        types = self._verified(program, present, closure, options)
-        branch = self._branch(Recording(key, program, types, calls))
+            new = (each for each in self.kept.values if each not in self._before)
+            raise changing(failed, new)
+        branch = self._recorded(self.places, present, closure, outcomes)
         self._branches.add(key, branch)
+        self.ahead.again()
         return branch
+
+    def _recorded(
+        self,
+        places: Places,
+        present: list[bool],
+        closure: str | None,
+        outcomes: Sequence[bool] = (),
+    ) -> Branch:
+        """Have a step recorded that begins with what is in these places."""
+        options = places.option_leaves()
+        skeleton = [*places.kept.skeleton, *options.skeleton]
+        leaves = [*places.kept.leaves(), *options.leaves()]
+        asked = Asked(skeleton, leaves, present, list(outcomes), closure)
+        program, calls = self._records.step(asked)
+        types = self._verified(program, present, closure, options, places)
+        return self._branch(Recording(None, program, types, calls))
 
     def _verified(
         self,
@@ -275,8 +283,9 @@ class Replay:
         present: list[bool],
         closure: str | None,
         options: OptionLeaves | None,
+        places: Places,
     ) -> tuple[ValueType, ...]:
-        readable, writable = self.places.types(present, closure, options)
+        readable, writable = places.types(present, closure, options)
         types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
         if program.structure is not None:
             many = len(self.places.parameters)
@@ -289,7 +298,3 @@ class _Taken:
     """A step that kernels took, and what the rule returns."""
 
     result: Any
-
-
-def _interpreter(program: Program, device: torch.device) -> Any:
-    return partial(interpret, program, device=device, done=last_uses(program))

@@ -231,6 +231,15 @@ class RecordedRule:
         return None if self._replay is None else max(kept, self._expected)
 
     @property
+    def waits(self) -> tuple[int, float]:
+        """How often a step has waited for a program or for kernels, and seconds in all.
+
+        What it counts to is looked for ahead; what it asks of tensors cannot be.
+        """
+        ahead = None if self._replay is None else self._replay.ahead
+        return (0, 0.0) if ahead is None else (ahead.waits, ahead.waited)
+
+    @property
     def least_bytes(self) -> int | None:
         """What its last step had to read and write; None where it is isolated."""
         return None if self._replay is None else self._replay.least_bytes
@@ -348,6 +357,7 @@ class RecordedRule:
         elif self._replay is not None:
             try:
                 self._replay.kept.take(state)
+                self._replay.ahead.again()
             except ValueRefused as error:
                 finding = Finding("state", None, printable(str(error)), KEEP)
                 raise RuleFailed(finding) from None
@@ -364,6 +374,8 @@ class RecordedRule:
         self._let_go()
 
     def _let_go(self) -> None:
+        if self._process is not None:
+            self._process.end()
         if self._replay is not None:
             self._replay.close()
         if self._process is not None:
