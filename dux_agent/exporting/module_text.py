@@ -4,13 +4,12 @@ import ast
 import builtins
 import keyword
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from dux_agent.errors import BadArgument, DuxError
+from dux_agent.exporting.base_text import base_text
 from dux_agent.exporting.best import Best, best_rule, live_rules
 from dux_agent.exporting.placing import FUTURE, indented, without_future, without_script
 from dux_agent.formatting import by_itself_text, model_title
@@ -102,7 +101,7 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
     parts = [
         docstring(told) + FUTURE,
         _machinery(),
-        _base(decisions[0].base),
+        base_text(decisions[0].base),
         "\n\n".join(rules),
         "SWITCHES = [\n" + "\n".join(lines) + "\n]\n"
         '"""After how many steps which rule takes over; True: with its state."""\n',
@@ -228,63 +227,6 @@ def _machinery() -> str:
     """`dux_agent.exporting.scheduled` without its docstring and `__future__` line."""
     file = resources.files("dux_agent.exporting") / "scheduled.py"
     return file.read_text(encoding="utf-8").partition(FUTURE)[2]
-
-
-def _base(described: Mapping[str, Any]) -> str:
-    """A function that builds the run's base optimizer."""
-    import torch
-
-    name = str(described.get("name"))
-    kind = getattr(torch.optim, name, None) if name.isidentifier() else None
-    groups = described.get("groups")
-    if not isinstance(kind, type) or not isinstance(groups, list) or not groups:
-        return _no_base("is not known to torch")
-    if described.get("groups_left_out"):
-        return _no_base(f"had more groups than the {len(groups)} that are recorded")
-    lines = [_options(group) for group in groups if isinstance(group, Mapping)]
-    options = "\n".join(f"    {each}," for each in lines)
-    return (
-        f"BASE_OPTIONS = [\n{options}\n]\n"
-        f'"""The options of each parameter group, as the run began."""\n\n\n'
-        f"def base_optimizer(groups):\n"
-        f'    """torch.optim.{name}, as the run began."""\n'
-        f"    if len(groups) != len(BASE_OPTIONS):\n"
-        f"        raise ValueError(\n"
-        f"            f'{{len(groups)}} parameter groups were given; the run had '\n"
-        f"            f'{{len(BASE_OPTIONS)}}; pass as many, or base='\n"
-        f"        )\n"
-        f"    for group, options in zip(groups, BASE_OPTIONS):\n"
-        f"        group.update(options)\n"
-        f"    return torch.optim.{name}(groups, lr=BASE_OPTIONS[0].get('lr', 1e-3))\n"
-    )
-
-
-def _no_base(why: str) -> str:
-    return (
-        "def base_optimizer(groups):\n"
-        '    """The base optimizer of the run, which has to be given."""\n'
-        "    raise NotImplementedError(\n"
-        f"        'the base optimizer of the run {why}; '\n"
-        "        'pass base=, a function that builds it from groups'\n"
-        "    )\n"
-    )
-
-
-def _options(group: Mapping[str, Any]) -> str:
-    shown = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in group.items()
-        if isinstance(key, str) and key.isidentifier() and _plain(value)
-    }
-    return repr(shown)
-
-
-def _plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(each, int | float) for each in value)
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return value is None or isinstance(value, bool | int)
 
 
 def _sound(text: str) -> str:
