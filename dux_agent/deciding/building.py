@@ -11,6 +11,7 @@ from dux_agent.settings import Settings
 from dux_sandbox.executions import EXECUTIONS, Recorded
 from dux_sandbox.findings import CannotRunSo, DryRunReport, Finding, RuleFailed
 from dux_sandbox.running_rule import ParamGroups, RunningRule
+from dux_sandbox.sensed_rule import SensedRule, sensed
 
 # A live step may take this many times the longest step of the dry run, and three
 # seconds in any case: a busy machine is no fault of a rule's.
@@ -30,13 +31,14 @@ class Builder:
         self._settings = settings
         self.limits = settings.limits
         self._groups: ParamGroups = []
+        self._live: DuxOptimizer | None = None
 
     def live_optimizer(
         self, base: torch.optim.Optimizer, model: nn.Module, schedulers: Any
     ) -> DuxOptimizer:
         """A live optimizer over `base` that has its rules built here."""
         self._groups = base.param_groups
-        return DuxOptimizer(
+        self._live = live = DuxOptimizer(
             base,
             model=model,
             build=self.build,
@@ -44,6 +46,11 @@ class Builder:
             schedulers=schedulers,
             snapshots=self._settings.snapshots,
         )
+        return live
+
+    def _clock(self) -> tuple[int, int | None]:
+        steps = 0 if self._live is None else self._live.steps
+        return steps, self._settings.total_steps
 
     def expect(self, report: DryRunReport | None) -> None:
         """Set the time that a step of the next rule may take, from its dry run."""
@@ -67,8 +74,12 @@ class Builder:
         """A rule over these parameters; see `dux_agent.live.rule_slot.RuleBuilder`."""
         execution = EXECUTIONS[self._settings.execution]
         try:
-            return execution.build(
+            built = execution.build(
                 source, groups, limits=self.limits, seed=self._settings.seed
             )
         except CannotRunSo as error:
             raise RuleFailed(Finding("isolation", None, str(error))) from None
+        rule = sensed(built, groups)
+        if isinstance(rule, SensedRule):
+            rule.clock = self._clock
+        return rule

@@ -66,10 +66,10 @@ class Together:
         self._put_back = guard.put_back
         if any(isolated for _, isolated in told):
             self._go_isolated()
-        rule = self._live.running
+        rule: Any = self._live.running
         self._due = getattr(rule, "mode", None) == "recorded"
         if self._due:
-            vars(rule)["agree"] = self._least
+            rule.agree = self._least
 
     @property
     def _isolated(self) -> bool:

@@ -21,6 +21,7 @@ from dux_sandbox.jailed_laws import (
 )
 from dux_sandbox.limits import Limits
 from dux_sandbox.running_rule import RunningRule
+from dux_sandbox.sensed_rule import SensedRule
 from dux_sandbox.static_check import check
 
 CHECK, LAWS, DRY_RUN = "static check", "laws", "dry run"
@@ -124,6 +125,8 @@ def _trained(
         group |= rule.options[0]
         rule.bind([group], [set(rule.options[0])])
         most = max(1, round(share * built.epochs * built.steps_per_epoch))
+        if isinstance(rule, SensedRule):
+            rule.sensing.total = most
         counted = _Counted(rule, built)
         began = time.monotonic()
         for epoch in range(built.epochs):
@@ -165,6 +168,8 @@ class _Counted:
             self._rule.step()
         self.steps += 1
         self.finite = loss is None or math.isfinite(float(loss))
+        if isinstance(self._rule, SensedRule) and loss is not None:
+            self._rule.hear(float(loss))
 
 
 def _bytes_in(kept: Any) -> int:

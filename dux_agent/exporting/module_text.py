@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from dux_agent.errors import BadArgument, DuxError
+from dux_agent.exporting import sensed_text
 from dux_agent.exporting.base_text import base_text
 from dux_agent.exporting.best import Best, best_rule, live_rules
 from dux_agent.exporting.placing import FUTURE, indented, without_future, without_script
@@ -16,7 +17,7 @@ from dux_agent.formatting import by_itself_text, model_title
 from dux_agent.run_history.reading import read_story
 from dux_agent.run_history.records import DecisionStory, RunHistory
 from dux_agent.showing import one_line
-from dux_sandbox.static_check import judge
+from dux_sandbox.static_check import judge, sensors_of
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,16 @@ def _alone(run: RunHistory, best: Best) -> str:
         "",
         f"    optimizer = {name}(model.parameters())",
     ]
-    return _sound(docstring(told) + (FUTURE + "\n" if future else "") + source)
+    sensors = _sensors(best.decision)
+    if sensors:
+        call = sensed_text.call(name, sensors, best.decision)
+        source = f"{sensed_text.machinery()}\n\n{source}\n\n{call}"
+    head = FUTURE + "\n" if future or sensors else ""
+    return _sound(docstring(told) + head + source)
+
+
+def _sensors(decision: DecisionStory) -> tuple[str, ...]:
+    return sensors_of(decision.source or "")
 
 
 def _why(best: Best) -> str:
@@ -82,6 +92,9 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
         body = indented(without_future(source)[0]).rstrip()
         title = f"{name}, decision {decision.number}, {decision.digest}"
         head = f'def rule_{place}(groups):\n    """{title}."""\n'
+        sensors = _sensors(decision)
+        if sensors:
+            body += f"\n\n    {sensed_text.call(name, sensors, decision)}"
         rules.append(f"{head}\n{body}\n\n    return {name}(groups)\n")
         carry = bool(decision.carried)
         lines.append(f"    ({decision.decided_at}, rule_{place}, {carry}),")
@@ -101,6 +114,7 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
     parts = [
         docstring(told) + FUTURE,
         _machinery(),
+        *([sensed_text.machinery()] if any(map(_sensors, decisions)) else []),
         base_text(decisions[0].base),
         "\n\n".join(rules),
         "SWITCHES = [\n" + "\n".join(lines) + "\n]\n"
@@ -158,6 +172,7 @@ def _told_of(decision: DecisionStory) -> list[str]:
     """
     moves = decision.by_itself
     more = [f"decision {decision.number} {by_itself_text(moves)}"] if moves else []
+    more += sensed_text.told(_sensors(decision), sensed_text.total_steps(decision))
     heard = (each.digest for each in decision.proposals if each.reply is not None)
     if decision.digest in heard:
         return more

@@ -35,6 +35,7 @@ from dux_agent.live.step_looks import StepLooks
 from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running_rule import RuleState
+from dux_sandbox.sensed_rule import SensedRule
 
 log = logging.getLogger(__name__)
 
@@ -169,6 +170,8 @@ class Guard(GuardMemory):
         watch.sees_losses = True
         if watch.steps == 0:
             return  # the rule has not stepped yet
+        if isinstance(self.slot.running, SensedRule):
+            self.slot.running.hear(loss)
         reason = watch.judge.see(loss)
         if reason is not None:
             self._roll_back(f"{reason}, {watch.steps} steps after the swap", None)

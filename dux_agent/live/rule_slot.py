@@ -17,6 +17,7 @@ from dux_agent.live.schedule import Schedule
 from dux_sandbox.closures import Closure, ClosureUse
 from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import InlineRule, ParamGroups, RuleState, RunningRule
+from dux_sandbox.sensed_rule import sensed
 
 RuleBuilder = Callable[[str, ParamGroups], RunningRule]
 """The rule of a source over the parameters of these groups. Raises RuleFailed or
@@ -43,7 +44,7 @@ class Predecessor:
 
 def build_inline(source: str, groups: ParamGroups) -> RunningRule:
     """A rule that runs in this process."""
-    return InlineRule.build(source, groups)
+    return sensed(InlineRule.build(source, groups), groups)
 
 
 class RuleSlot:

@@ -257,6 +257,7 @@ class Training:
             resting=self.functions.resting,
             proposal_steps=proposal_steps,
             sliced=sliced,
+            progress=(self.live.steps, settings.total_steps),
         )
         report = yield from within(self.functions.called, slices)
         reports = self.ranks.gather(report)

@@ -74,7 +74,9 @@ class _Kind:
         predecessor: RunningRule | None = None,
     ) -> RunningRule:
         """See `Execution.build`."""
-        rule = self._build(source, groups, limits, seed)
+        from dux_sandbox.sensed_rule import sensed
+
+        rule = sensed(self._build(source, groups, limits, seed), groups)
         if predecessor is not None:
             _go_on_from(predecessor, rule, groups)
         return rule

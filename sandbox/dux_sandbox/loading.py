@@ -11,6 +11,7 @@ import torch
 from dux_sandbox.closures import place_of_closure
 from dux_sandbox.faults import is_the_rules, turns_used_up, used_up_its_turns
 from dux_sandbox.findings import CheckReport, Finding, SourceRejected
+from dux_sandbox.language.declared_sensors import PLAUSIBLE
 from dux_sandbox.runtime.attributes import attributes_of as attributes_of
 from dux_sandbox.runtime.attributes import restore_attributes as restore_attributes
 from dux_sandbox.runtime.guards import Guards
@@ -32,9 +33,9 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     """The guarded class of a source.
 
     The class has, beside what the source gives it, `dux_source`, `dux_digest`,
-    `dux_closure` (where its step takes a closure), `carry` and `requires_closure`. A
-    step whose closure has no default requires one, and so does one that raises at once
-    without.
+    `dux_closure` (where its step takes a closure), `dux_sensors`, `carry` and
+    `requires_closure`. A step whose closure has no default requires one, and so does
+    one that raises at once without.
 
     Args:
         guards: the guards it runs under; fresh ones by default.
@@ -75,10 +76,29 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     _suspending[rule] = _suspends(judgement.code)
     for name in ("carry", "requires_closure"):
         setattr(rule, name, getattr(rule, name, False) is True)
+    _begin_with(rule, judgement.sensors)
     rule.dux_closure, demanded = place_of_closure(rule)
     asked = demanded or judgement.asks_closure
     rule.requires_closure = rule.requires_closure or asked
     return cast("type[torch.optim.Optimizer]", rule)
+
+
+def _begin_with(rule: Any, sensors: tuple[str, ...]) -> None:
+    """Have each group of a rule hold its sensors from the beginning.
+
+    Where nobody tells them, as where the laws are tried, they stay what they are then.
+    """
+    rule.dux_sensors = sensors
+    if not sensors:
+        return
+    add = rule.add_param_group
+
+    def add_param_group(self: Any, param_group: dict[str, Any]) -> None:
+        if isinstance(param_group, dict):
+            param_group = {**{n: PLAUSIBLE[n] for n in sensors}, **param_group}
+        add(self, param_group)
+
+    rule.add_param_group = add_param_group
 
 
 def build_over(

@@ -4,6 +4,7 @@ import ast
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from types import CodeType
 
 from dux_sandbox.findings import CheckReport, Finding, digest_of
@@ -39,6 +40,7 @@ class Judgement:
     code: CodeType | None = None
     rule: str | None = None
     asks_closure: bool = False
+    sensors: tuple[str, ...] = ()
 
 
 def check(source: str, *, where: Callable[[int], str] = str) -> CheckReport:
@@ -119,7 +121,14 @@ def _judge(source: str, digest: str, where: Callable[[int], str]) -> Judgement:
     with quiet_parser():
         code = compile(guarded, f"<rule {digest[:12]}>", "exec", dont_inherit=True)
     report = CheckReport(True, digest, (), (*notes, *policy.notes))
-    return Judgement(report, code, rule, contract.asks_closure)
+    return Judgement(report, code, rule, contract.asks_closure, contract.sensors)
+
+
+@lru_cache(maxsize=64)
+def sensors_of(source: str) -> tuple[str, ...]:
+    """The sensors that the rule of a source declares; none of one that is refused."""
+    # Judged only where the word stands somewhere in the text.
+    return judge(source).sensors if "sensors" in source else ()
 
 
 def _parsed(source: str) -> ast.Module:

@@ -13,6 +13,7 @@ from dux_agent import testing
 from dux_agent.errors import BadArgument
 from dux_agent.refusals import check_ranks
 from dux_agent.training.process_ranks import ProcessRanks
+from tests.rule_with_sensors import SENSORS
 
 SECONDS = 240  # for the whole of it; on a quiet machine it takes ten
 
@@ -74,6 +75,7 @@ def pairs(tmp_path_factory):
     names = (
         *("replies", "isolated", "spike", "unbuilt", "fault", "saved", "apart"),
         *DIFFERENT,
+        "sensed",
         "mistaken",  # it ends the processes
     )
     told = together(folder, *[[name] for name in names])
@@ -94,6 +96,14 @@ def test_the_first_rank_alone_asks(pairs):
     first, second = pairs["replies"]
 
     assert (5, 0) == (first["asked"], second["asked"])
+
+
+def test_each_rank_tells_a_rule_the_same_of_the_run(pairs):
+    first, second = pairs["sensed"]
+
+    assert first["weights"] == second["weights"]
+    assert first["seen"] == second["seen"]
+    assert all(any(row[name] for row in first["seen"]) for name in SENSORS)
 
 
 def test_a_spike_of_one_rank_rolls_all_of_them_back_at_the_same_step(pairs):

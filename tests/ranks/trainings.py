@@ -21,7 +21,7 @@ from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.recorded.kernels import compiling
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.replaying import rule
-from tests import models
+from tests import models, rule_with_sensors
 from tests.sources import MOMENTUM, SGD
 from tests.talking import Scripted, scripted
 
@@ -101,6 +101,21 @@ def replies(rank, **options):
     """Each rank's model would say something else."""
     own = GENTLE.replace("0.01", f"0.01{rank}")
     return training(rank, scripted(own, SGD, own), steps=200, every=40, **options)
+
+
+def sensed(rank):
+    """What a rule with sensors is told before each step, as this rank has it."""
+    seen = []
+
+    def plant(agent, step):
+        sensing = getattr(agent.optimizer.running, "sensing", None)
+        if sensing is not None:
+            seen.append(sensing.values())
+
+    options = {"execution": "recorded", "total_steps": 24, "accept": "finite"}
+    lm = scripted(rule_with_sensors.SOURCE.replace("lr=0.1", "lr=0.01"))
+    told = training(rank, lm, steps=24, every=10, plant=plant, **options)
+    return {**told, "seen": seen}
 
 
 def isolated(rank):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -30,6 +30,7 @@ from dux_sandbox.limits import Limits
 from dux_sandbox.process.ahead import nothing_lingers
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running_rule import StepCost, parameters_of
+from dux_sandbox.sensed_rule import sensed
 
 Options = list[dict[str, Any]]
 
@@ -60,6 +61,7 @@ def in_slices(
     ahead: int = 0,
     wary: bool = False,
     sliced: bool = False,
+    progress: tuple[int, int | None] = (0, None),
 ) -> Slices[DryRunReport]:
     """Try a source for a few steps on a copy of the model; the model is untouched.
 
@@ -103,6 +105,8 @@ def in_slices(
             up.
         sliced: stop after each step and each copy, so that training can go on before
             the next; both runs begin with the model as it was at the first.
+        progress: steps of the run that are over, and of the whole run if that is
+            known, for rules with sensors.
 
     Returns:
         What happened; `report.ok` when nothing speaks against the proposal.
@@ -139,6 +143,7 @@ def in_slices(
         resting=still,
         sliced=sliced,
         incumbent_moved=incumbent_moved,
+        progress=progress,
     )
     settled = settle or partial(share_out, shares=shares_of(optimizer.param_groups))
     followed = proposal_steps is not None and proposal_steps < steps
@@ -203,9 +208,7 @@ def _try_proposal(
     if trial.sliced:
         yield UNLIKE
     try:
-        rule = IsolatedRule.build(
-            source, groups, limits=limits, seed=trial.seed, ahead=followed
-        )
+        rule = _built(source, groups, limits, trial.seed, followed)
         _require_no_closure(rule, trial)
         for group, options in zip(groups, settle(rule.options), strict=True):
             group.update(options)
@@ -245,6 +248,14 @@ def _try_proposal(
         max(cost.first, cost.longest),
         *(moved, trial.incumbent_moved, later, trial.period),
     )
+
+
+def _built(
+    source: str, groups: Options, limits: Limits, seed: int, followed: bool
+) -> IsolatedRule:
+    """The proposal over a copy, told its sensors where it declares any."""
+    rule = IsolatedRule.build(source, groups, limits=limits, seed=seed, ahead=followed)
+    return cast(IsolatedRule, sensed(rule, groups))
 
 
 def _require_no_closure(rule: IsolatedRule, trial: TwinTraining) -> None:

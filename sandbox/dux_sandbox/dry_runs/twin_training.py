@@ -24,6 +24,7 @@ from dux_sandbox.findings import RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running import ParamGroups, RunningRule, parameters_of, without_params
+from dux_sandbox.sensed_rule import SensedRule
 
 # A rule that takes ten times as long as the passes is no bargain; one that takes less
 # is not refused only because the machine is busy or the model large.
@@ -36,6 +37,7 @@ class TwinTraining:
 
     Attributes:
         incumbent_moved: how far the incumbent has moved the weights; 0: not known.
+        progress: see `side_by_side.in_slices`.
     """
 
     model: nn.Module
@@ -53,6 +55,7 @@ class TwinTraining:
     resting: Collection[int] = ()
     sliced: bool = False
     incumbent_moved: float = 0.0
+    progress: tuple[int, int | None] = (0, None)
     _kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
 
     @property
@@ -128,6 +131,9 @@ class TwinTraining:
         self, twin: nn.Module, rule: RunningRule, losses: list[float], seconds: float
     ) -> Slices[None]:
         passes = Passes(self, twin, rule, losses)
+        told = rule if isinstance(rule, SensedRule) else None
+        if told is not None:
+            told.sensing.done, told.sensing.total = self.progress
         for step in range(self.steps + 1):
             passes.begin(step)
             last = step == self.steps
@@ -147,6 +153,8 @@ class TwinTraining:
                 call.after_step(None)
                 if not math.isfinite(losses[-1]):
                     return
+            if told is not None:
+                told.hear(losses[-1])
             if self.sliced:
                 yield ALIKE
 

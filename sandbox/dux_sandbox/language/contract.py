@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.bindings import Bindings
+from dux_sandbox.language.declared_sensors import declared
 from dux_sandbox.language.torch_names import base_path
 
 _EXAMPLE = (
@@ -22,11 +23,13 @@ class Contract:
         rule: the name of its class; None: there is none.
         findings: what speaks against it.
         asks_closure: whether its step raises at once where it is given no closure.
+        sensors: that its class declares.
     """
 
     rule: str | None
     findings: tuple[Finding, ...] = ()
     asks_closure: bool = False
+    sensors: tuple[str, ...] = ()
 
 
 def _path(node: ast.expr, bindings: Bindings) -> str | None:
@@ -105,7 +108,8 @@ def find_rule(tree: ast.Module, bindings: Bindings) -> Contract:
     findings = _judge(chain, stock[name] or "Optimizer")
     step = _method(chain, "step")
     asks = step is not None and any(map(_asks_closure, step.body))
-    return Contract(name, tuple(findings), asks)
+    sensors, faults = declared(chain)
+    return Contract(name, (*findings, *faults), asks, sensors)
 
 
 def _asks_closure(statement: ast.stmt) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dux_sandbox.language.declared_sensors import PLAUSIBLE
 from dux_sandbox.language.usual_values import usual_arguments
 from dux_sandbox.language.wrapped import as_handed, handed_optimizer
 from dux_sandbox.laws.excerpt import MOST_LINES, excerpt
@@ -81,11 +82,21 @@ def in_train_mode(factory: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _factory_text(made: str, built: Any) -> str:
-    if not tells_modes(built):
-        return f"def factory(params):\n    return {made}\n"
-    return (
+    text = (
         f"def factory(params):\n    optimizer = {made}\n    optimizer.train()\n"
         f"    return optimizer\n"
+    )
+    if not tells_modes(built):
+        text = f"def factory(params):\n    return {made}\n"
+    sensors = getattr(type(built), "dux_sensors", ())
+    if not sensors:
+        return text
+    told = {name: PLAUSIBLE[name] for name in sensors}
+    name = type(built).__name__
+    return (
+        f"{text}\n\nadd = {name}.add_param_group\n"
+        f"{name}.add_param_group = lambda self, group: add(\n"
+        f"    self, {{**{told!r}, **group}})\n"
     )
 
 
