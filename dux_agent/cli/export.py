@@ -23,8 +23,8 @@ def export(
         str | None,
         typer.Option(
             "--name",
-            help="Of --schedule: what its class, built as NAME(params), is called.",
-            show_default="Schedule",
+            help="What the class, built as NAME(params), is called.",
+            show_default="its own; Schedule",
         ),
     ] = None,
     smaller: Annotated[
@@ -51,34 +51,19 @@ def export(
     """Print the best rule of a run as a stand-alone module that needs only torch.
 
     The best: lowest validation loss while it was live, else lowest training loss. Of a
-    study it is the best configuration, as JSON.
+    study it is the best configuration, as JSON; of a search its winner.
     """
     with one_line_errors():
+        from dux_agent.evolving.reading import is_search
         from dux_agent.exporting.configuration import export_configuration
         from dux_agent.exporting.module_text import export as text_of
         from dux_agent.run_folder.whole_file import write_whole
         from dux_agent.tuning.recorded_study import is_study
 
-        if name is not None and not schedule:
-            raise BadArgument(
-                f"--name is {name!r} and --schedule was left out; the name of a "
-                f"schedule's class was wanted; write --schedule --name {name}."
-            )
-        study = is_study(folder)
+        study, search = is_study(folder), is_search(folder)
         kinds = {"--program": program, "--schedule": schedule, "--smaller": smaller}
         wanted = [option for option, given in kinds.items() if given]
-        if len(wanted) > 1:
-            raise BadArgument(
-                f"{' and '.join(wanted)} were given; one of them was wanted; export "
-                f"twice for both."
-            )
-        for option, given in kinds.items():
-            if study and given:
-                raise BadArgument(
-                    f"{option} is about the rules of a run and {folder} is a study of "
-                    f"dux tune; a run was wanted; leave it out for the best "
-                    f"configuration."
-                )
+        _check(folder, wanted, name, study=study, search=search)
         if program:
             from dux_agent.exporting.program_text import export_program
 
@@ -87,13 +72,37 @@ def export(
             from dux_agent.exporting.beside import export_with_smaller
 
             text, what = export_with_smaller(folder), "the module"
+        elif search:
+            from dux_agent.exporting.winner import export_winner
+
+            text, what = export_winner(folder, name), "the module"
         elif study:
             text, what = export_configuration(folder), "the configuration"
         else:
-            called = name or "Schedule"
-            text, what = text_of(folder, schedule=schedule, name=called), "the module"
+            text, what = text_of(folder, schedule=schedule, name=name), "the module"
         if output is None:
             typer.echo(text, nl=False)
         else:
             write_whole(output, text, what=what, option="--output")
             typer.echo(output)
+
+
+def _check(
+    folder: Path, wanted: list[str], name: str | None, *, study: bool, search: bool
+) -> None:
+    """Raise BadArgument for options that do not go together, or with the folder."""
+    named = [] if name is None else ["--name"]
+    together = wanted + (named if set(wanted) - {"--schedule"} else [])
+    if len(together) > 1:
+        raise BadArgument(
+            f"{' and '.join(together)} were given; one of them was wanted; export "
+            f"twice for both."
+        )
+    of, best, refused = "study of dux tune", "best configuration", wanted + named
+    if search:
+        of, best, refused = "search of dux evolve", "winner", wanted
+    if refused and (study or search):
+        raise BadArgument(
+            f"{refused[0]} is about the rules of a run and {folder} is a {of}; a run "
+            f"was wanted; leave it out for the {best}."
+        )

@@ -33,9 +33,11 @@ def replay(
     replayed. DIR is not changed.
     """
     with one_line_errors():
+        from dux_agent.evolving.reading import refuse_search
         from dux_agent.run_folder.run_facts import read_facts
         from dux_agent.tuning.recorded_study import is_study
 
+        refuse_search(folder)
         if is_study(folder):
             from dux_agent.terminal.study_text import replay_and_print
 

@@ -28,8 +28,10 @@ def trace(
 ) -> None:
     """Show the decisions of a run folder as a table."""
     with one_line_errors():
+        from dux_agent.evolving.reading import refuse_search
         from dux_agent.tuning.recorded_study import is_study
 
+        refuse_search(folder)
         if is_study(folder):
             if follow:
                 raise BadArgument(

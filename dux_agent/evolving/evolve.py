@@ -22,7 +22,7 @@ from dux_agent.tasks.named import builder_of
 from dux_graphs.evolution.crossing import cross
 from dux_graphs.evolution.individual import Draft, Individual, Operator, Standing
 from dux_graphs.evolution.search import Evolution
-from dux_graphs.evolution.simplifying import simpler, simplify
+from dux_graphs.evolution.simplifying import ablated, simpler, simplify
 from dux_sandbox.zoo import entries, entry
 
 KIND = "evolve"
@@ -171,7 +171,8 @@ def _evolution(arm: str, plan: EvolvePlan, asked: Mapping[str, Operator]) -> Evo
 def _simplified(one: Standing, bench: Bench) -> Individual:
     """A winner without what changes nothing on the fixed problems.
 
-    What is left keeps the laws, and takes the same steps there.
+    What is left keeps the laws, and takes the same steps there. What each part of it is
+    for is found out too, for the report.
     """
     best = one.individual
     needless: set[str] | None = None
@@ -193,6 +194,9 @@ def _simplified(one: Standing, bench: Bench) -> Individual:
             if "why" not in answer:
                 best = shorter[part]
                 break
+    # What each part is for, and each option: what was tried above is known.
+    rest = [_without(best, *each) for each in ablated(best.draft.source)]
+    bench.examine(SEARCH, rest, laws=False)
     return best
 
 

@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dux_agent.errors import RunFolderUnusable
+from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.evolving.evolve import KIND, REPORT, SEARCH, VALIDATION
 from dux_agent.evolving.plan import EvolvePlan
-from dux_agent.evolving.search import PARTS
+from dux_agent.evolving.search import EXAMINED, PARTS
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import iterate
 from dux_graphs.evolution.racing import difference
+from dux_graphs.evolution.simplifying import ablated
+from dux_sandbox.findings import digest_of
 
 
 @dataclass
@@ -112,10 +114,42 @@ class SearchTold:
             f"interval: the best that was found gives {told}."
         )
 
+    def source(self, row: Row) -> str:
+        """The text of an individual."""
+        path = self.path / "sources" / f"{row.digest}.py"
+        return path.read_text(encoding="utf-8", errors="replace")
+
+    def ablation(self) -> list[tuple[str, str]]:
+        """Each part and option of the winner, and what it does without that.
+
+        Empty where nothing was reported yet, or by a version that did not look.
+        """
+        winner = self.reported().get(SEARCH)
+        whole = {} if winner is None else winner.row.answers.get(EXAMINED, {})
+        if winner is None or whole.get("end") is None:
+            return []
+        tried = {row.digest: row.answers.get(PARTS) for row in self.rows}
+        found = []
+        for part, source in ablated(self.source(winner.row)):
+            answer = tried.get(digest_of(source))
+            if answer is not None:
+                found.append((part, _effect(answer, whole)))
+        return found
+
     def stopped_at(self, arm: str = SEARCH) -> dict[str, int]:
         """How many individuals each stage stopped."""
         own = [row for row in self.rows if row.arm == arm and PARTS not in row.answers]
         return dict(Counter(row.stage for row in own if row.why))
+
+
+def _effect(answer: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
+    if "why" in answer:
+        return f"does not run: {answer['why']}"
+    if answer["fingerprint"] == whole["fingerprint"]:
+        return "takes the same steps"
+    if answer.get("end") is None:
+        return "ends in no number"
+    return f"ends at {change(answer['end'] - whole['end'])} of the loss"
 
 
 def change(mean: float, half: float | None = None) -> str:
@@ -132,6 +166,16 @@ def change(mean: float, half: float | None = None) -> str:
 def is_search(path: str | Path) -> bool:
     """Whether a run folder is a search's. Raises RunFolderUnusable: it is none."""
     return bool(read_facts(path).get("kind") == KIND)
+
+
+def refuse_search(path: str | Path) -> None:
+    """Raise BadArgument where a training's folder was wanted and this is a search's."""
+    if is_search(path):
+        raise BadArgument(
+            f"{path} holds a search of dux evolve; a training was wanted; see the "
+            f"search with dux report {path}, go on with it with dux evolve --resume "
+            f"{path}, take its winner with dux export {path}."
+        )
 
 
 def read_search(path: str | Path) -> SearchTold:

@@ -42,7 +42,8 @@ def examine(source: str, *, laws: bool, seconds: float) -> dict[str, Any]:
 
     Returns:
         `{"stage", "why"}` of the stage that it did not pass; or `{"fingerprint",
-        "straightness"}`, see `straightness`.
+        "straightness", "end"}`, see `straightness`; the end is the mean logarithm of
+        the losses on the fixed problems after the last step.
     """
     report = check(source)
     if not report.ok:
@@ -66,7 +67,19 @@ def examine(source: str, *, laws: bool, seconds: float) -> dict[str, Any]:
         return {"stage": DRY_RUN, "why": str(error)}
     rounded = repr([[f"{x:.{_DIGITS}g}" for x in r] for s in steps.values() for r in s])
     fingerprint = hashlib.sha256(rounded.encode()).hexdigest()
-    return {"fingerprint": fingerprint, "straightness": straightness(steps)}
+    return {
+        "fingerprint": fingerprint,
+        "straightness": straightness(steps),
+        "end": _end(steps),
+    }
+
+
+def _end(steps: Trajectory) -> float | None:
+    """Mean logarithm of the last losses; None where one is no number."""
+    ends = [float(rows[-1][0]) for rows in steps.values()]
+    if not all(map(math.isfinite, ends)):
+        return None
+    return math.fsum(math.log(max(each, 1e-12)) for each in ends) / len(ends)
 
 
 def straightness(steps: Trajectory) -> float:

@@ -12,7 +12,13 @@ from dux_agent.errors import BadArgument, DuxError
 from dux_agent.exporting import sensed_text
 from dux_agent.exporting.base_text import base_text
 from dux_agent.exporting.best import Best, best_rule, live_rules
-from dux_agent.exporting.placing import FUTURE, indented, without_future, without_script
+from dux_agent.exporting.placing import (
+    FUTURE,
+    indented,
+    with_name,
+    without_future,
+    without_script,
+)
 from dux_agent.formatting import by_itself_text, model_title
 from dux_agent.run_history.reading import read_story
 from dux_agent.run_history.records import DecisionStory, RunHistory
@@ -21,13 +27,13 @@ from dux_sandbox.static_check import judge, sensors_of
 
 log = logging.getLogger(__name__)
 
-_WARNING = """\
+WARNING = """\
 The model above wrote the rule. In the run it was guarded while it ran; here it is
 ordinary Python that runs with your rights. Read it before you import it."""
 
 
 def export(
-    folder: str | Path, *, schedule: bool = False, name: str = "Schedule"
+    folder: str | Path, *, schedule: bool = False, name: str | None = None
 ) -> str:
     """The text of a module that needs only torch.
 
@@ -35,7 +41,7 @@ def export(
         folder: a run folder; nothing in it is changed, nothing of it is run.
         schedule: all rules as one optimizer that makes the run's switches at the
             run's steps, instead of the best rule alone.
-        name: of the schedule's class.
+        name: of the class; None: "Schedule", or what the rule is called.
 
     Raises:
         RunFolderUnusable: it is no run folder.
@@ -44,12 +50,13 @@ def export(
             check refuses it.
     """
     run = read_story(folder)
-    return _scheduled(run, name) if schedule else _alone(run, best_rule(run))
+    if schedule:
+        return _scheduled(run, "Schedule" if name is None else name)
+    return _alone(run, best_rule(run), name)
 
 
-def _alone(run: RunHistory, best: Best) -> str:
-    name, source = fit(run, best.decision)
-    source, future = without_future(source)
+def _alone(run: RunHistory, best: Best, wanted: str | None) -> str:
+    name, source = called(*fit(run, best.decision), wanted)
     told = [
         f"{name}: the best rule of a run of dux-agent, as a module of its own.",
         "",
@@ -60,13 +67,39 @@ def _alone(run: RunHistory, best: Best) -> str:
         *_told_of(best.decision),
         *_losses(run),
         "",
-        *_WARNING.split("\n"),
+        *WARNING.split("\n"),
         "",
         f"    optimizer = {name}(model.parameters())",
     ]
-    sensors = _sensors(best.decision)
+    done, total = best.decision.decided_at, sensed_text.total_steps(best.decision)
+    return with_head(told, name, source, done=done, total=total)
+
+
+def called(name: str, source: str, wanted: str | None) -> tuple[str, str]:
+    """A rule's name and its source, with its class called as is wanted.
+
+    Raises:
+        BadArgument: no class of that name can stand in the source.
+    """
+    if wanted is None or wanted == name:
+        return name, source
+    check_name(wanted, [source])
+    return wanted, with_name(source, name, wanted)
+
+
+def with_head(
+    told: Sequence[str], name: str, source: str, *, done: int, total: int | None
+) -> str:
+    """A module of one rule, with what its sensors need where it declares any.
+
+    Args:
+        told: the lines of its docstring.
+        done, total: steps of the run when the rule begins, and in all.
+    """
+    sensors = sensors_of(source)
+    source, future = without_future(source)
     if sensors:
-        call = sensed_text.call(name, sensors, best.decision)
+        call = sensed_text.call(name, sensors, done, total)
         source = f"{sensed_text.machinery()}\n\n{source}\n\n{call}"
     head = FUTURE + "\n" if future or sensors else ""
     return _sound(docstring(told) + head + source)
@@ -94,7 +127,9 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
         head = f'def rule_{place}(groups):\n    """{title}."""\n'
         sensors = _sensors(decision)
         if sensors:
-            body += f"\n\n    {sensed_text.call(name, sensors, decision)}"
+            length = sensed_text.total_steps(decision)
+            call = sensed_text.call(name, sensors, decision.decided_at, length)
+            body += f"\n\n    {call}"
         rules.append(f"{head}\n{body}\n\n    return {name}(groups)\n")
         carry = bool(decision.carried)
         lines.append(f"    ({decision.decided_at}, rule_{place}, {carry}),")
@@ -107,7 +142,7 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
         *_losses(run),
         *_left_out(run),
         "",
-        *_WARNING.replace("the rule", "the rules", 1).split("\n"),
+        *WARNING.replace("the rule", "the rules", 1).split("\n"),
         "",
         f"    optimizer = {class_name}(model.parameters())",
     ]
@@ -120,12 +155,12 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
         "SWITCHES = [\n" + "\n".join(lines) + "\n]\n"
         '"""After how many steps which rule takes over; True: with its state."""\n',
     ]
-    _check_name(class_name, parts)
+    check_name(class_name, parts)
     parts.append(_SCHEDULE.format(name=class_name))
     return _sound("\n\n".join(part.strip("\n") + "\n" for part in parts))
 
 
-def _check_name(name: str, parts: Sequence[str]) -> None:
+def check_name(name: str, parts: Sequence[str]) -> None:
     """Raise BadArgument unless a class of that name can stand behind these parts."""
     used = {
         node.name if isinstance(node, ast.FunctionDef | ast.ClassDef) else node.id
@@ -226,13 +261,21 @@ def fit(run: RunHistory, decision: DecisionStory) -> tuple[str, str]:
             f"digest {decision.digest[:12]}; the file that the run wrote was wanted; "
             f"restore sources/ of the run folder."
         )
+    return sound_source(source, f"decision {decision.number}")
+
+
+def sound_source(source: str, whose: str) -> tuple[str, str]:
+    """The rule's name and its source, as it is loaded.
+
+    Raises:
+        DuxError: the static check refuses it.
+    """
     judgement = judge(source)
     if not judgement.report.ok or judgement.rule is None:
         found = "; ".join(str(each) for each in judgement.report.findings[:2])
         raise DuxError(
-            f"the static check refuses the source of decision {decision.number}: "
-            f"{found}; a source that it accepts was wanted; export it with the "
-            f"dux-agent that made the run."
+            f"the static check refuses the source of {whose}: {found}; a source that "
+            f"it accepts was wanted; export it with the dux-agent that made the run."
         )
     text = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return judgement.rule, without_script(text)

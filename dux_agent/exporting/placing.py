@@ -43,6 +43,24 @@ def without_script(source: str) -> str:
     return _replaced(source, dropped)
 
 
+def with_name(source: str, old: str, new: str) -> str:
+    r"""The source with another name for something; texts stay as they are.
+
+    >>> with_name("class A:\n    'A.'\nB = A()\n", "A", "C")
+    "class C:\n    'A.'\nB = C()\n"
+    """
+    lines = source.split("\n")
+    found = [
+        token.start
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.NAME and token.string == old
+    ]
+    for line, column in reversed(found):
+        text = lines[line - 1]
+        lines[line - 1] = text[:column] + new + text[column + len(old) :]
+    return "\n".join(lines)
+
+
 def _replaced(source: str, nodes: list[tuple[ast.stmt, str]]) -> str:
     # The parser counts bytes of UTF-8 from the beginning of a line.
     lines = source.encode("utf-8").split(b"\n")

@@ -20,10 +20,9 @@ def machinery() -> str:
     return "\n\n\n".join(texts).replace(own, "") + "\n"
 
 
-def call(name: str, sensors: Sequence[str], decision: DecisionStory) -> str:
-    """The line that gives a class its sensors, as the run gave them."""
-    at, total = decision.decided_at, total_steps(decision)
-    return f"give_sensors({name}, {tuple(sensors)!r}, done={at}, total={total})\n"
+def call(name: str, sensors: Sequence[str], done: int, total: int | None) -> str:
+    """The line that gives a class its sensors, after so many steps of so many."""
+    return f"give_sensors({name}, {tuple(sensors)!r}, done={done}, total={total})\n"
 
 
 def total_steps(decision: DecisionStory) -> int | None:

@@ -60,6 +60,7 @@ def search_view(told: SearchTold, most: int) -> View:
         "charts": [_best(own, size) for size in (WIDE, NARROW)],
         "map": _map(own),
         "ancestors": [] if winner is None else _ancestors(told, winner.row, own, most),
+        "ablation": told.ablation(),
         "rows": [_row(row, most) for row in own[:_MOST_ROWS]],
         "left_out": max(0, len(own) - _MOST_ROWS),
         "options": [(n, json.dumps(plain(v))) for n, v in told.plan.facts().items()],
@@ -121,16 +122,11 @@ def _ancestors(told: SearchTold, winner: Row, own: list[Row], most: int) -> list
         parents = [by_number[n] for n in row.parents if n in by_number]
         known = {each["number"] for each in found}
         left += [e for e in parents if e.number not in known and e not in left]
-        source = _source(told, row)
-        before = _source(told, parents[0]) if parents else None
+        source = told.source(row)
+        before = told.source(parents[0]) if parents else None
         diff = difference(before, source)
         found.append({**_row(row, most), "diff": diff, "source": source[:most]})
     return found
-
-
-def _source(told: SearchTold, row: Row) -> str:
-    path = told.path / "sources" / f"{row.digest}.py"
-    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _row(row: Row, most: int) -> View:

@@ -6,14 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from typer.testing import CliRunner
 
+from dux_agent.cli import app
 from dux_agent.engines.processes import processes
 from dux_agent.errors import BadArgument, DuxError
 from dux_agent.evolving.evolve import evolve, resume
 from dux_agent.evolving.plan import PRICES, EvolvePlan
 from dux_agent.evolving.reading import read_search
+from dux_agent.exporting.winner import export_winner
 from dux_agent.report.page import write_report
 from dux_agent.run_folder.trace import read
+from dux_graphs.evolution.simplifying import ablated
 from tests.evolving import tiny_tasks
 from tests.waiting import wait_until
 
@@ -74,6 +79,53 @@ def test_the_report_of_a_search_shows_its_winner_and_what_was_stopped(whole):
     assert read_search(whole).verdict() in html.unescape(page)
     assert "The winner" in page
     assert "Beside its first parent" in page or "Its source" in page
+
+
+def test_each_part_of_the_winner_is_taken_out_once_and_told(whole):
+    told = read_search(whole)
+
+    found = told.ablation()
+
+    source = told.source(told.reported()["search"].row)
+    assert [part for part, _ in ablated(source)] == [part for part, _ in found]
+    assert found and any("of the loss" in effect for _, effect in found)
+    page = html.unescape(write_report([whole]).read_text())
+    assert all(part in page and effect in page for part, effect in found)
+
+
+@pytest.mark.parametrize("name", [None, "Winner"])
+def test_the_winner_is_exported_as_a_single_class(whole, name):
+    source = read_search(whole).reported()["search"].row
+    made = {}
+
+    text = export_winner(whole, name)
+
+    exec(compile(text, "winner", "exec"), made)
+    rules = [each for each in made.values() if isinstance(each, type)]
+    rules = [each for each in rules if each.__module__ == "builtins"]
+    assert 1 == len(rules) and name in (None, rules[0].__name__)
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    rules[0]([weight]).step()
+    assert not torch.equal(torch.ones(2), weight)
+    assert source.digest in text and "dux_" not in text
+
+
+@pytest.mark.parametrize("command", ["trace", "replay"])
+def test_what_is_for_trainings_says_what_to_use_for_a_search(whole, command):
+    said = CliRunner().invoke(app, [command, str(whole)])
+
+    assert 2 == said.exit_code
+    told = " ".join(said.stderr.split())
+    assert "dux report" in told and "--resume" in told and "dux export" in told
+
+
+@pytest.mark.parametrize("option", ["--schedule", "--smaller", "--program"])
+def test_what_is_of_runs_alone_is_refused_of_a_search(whole, option):
+    said = CliRunner().invoke(app, ["export", str(whole), option])
+
+    assert 2 == said.exit_code
+    assert "search of dux evolve" in " ".join(said.stderr.split())
 
 
 def test_searches_are_not_compared_on_one_page(whole):

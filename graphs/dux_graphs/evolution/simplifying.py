@@ -7,7 +7,12 @@ from random import Random
 from typing import Any
 
 from dux_graphs.evolution.individual import Draft, Standing
-from dux_graphs.evolution.syntax import constructor, rule_in
+from dux_graphs.evolution.syntax import (
+    constants_in,
+    constructor,
+    rule_in,
+    with_constants,
+)
 
 Change = Callable[[ast.AST], None]
 """Takes a part out of a node, in place."""
@@ -32,6 +37,14 @@ def simpler(source: str) -> Iterator[tuple[str, str]]:
     tree = ast.parse(source)
     for part, place, change in _parts(tree):
         yield part, _changed(tree, place, change)
+
+
+def ablated(source: str) -> Iterator[tuple[str, str]]:
+    """Every part that may go, as `simpler` has them, then each option at 0."""
+    yield from simpler(source)
+    for name, value in constants_in(source).items():
+        if value and name != "lr":
+            yield f"option {name}, at 0", with_constants(source, {name: 0.0})
 
 
 def _parts(tree: ast.Module) -> Iterator[tuple[str, int, Change]]:
