@@ -15,6 +15,8 @@ from dux_graphs.offline.plan import Plan
 from dux_graphs.offline.reading import Figures
 from dux_graphs.offline.schedule import (
     HIGHEST_KEPT,
+    HOLD_STUCK,
+    HOLD_UNTIL,
     LOWEST_RATE,
     SHORTER,
     clip_at,
@@ -82,7 +84,7 @@ def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
         numbers=(*_said(figures, situation), f"The loss {how}."),
         changes=changes,
     )
-    return scheduled(plan, figures, hold=not fast)
+    return scheduled(plan, figures, hold_until=0.0 if fast else HOLD_UNTIL)
 
 
 def _kept(figures: Figures, live: Live, situation: Situation) -> bool:
@@ -145,7 +147,7 @@ def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
             changes=why,
         ),
         figures,
-        hold=live.end == 1.0 and situation.late_fall < FAST,
+        hold_until=_held(live, situation),
     )
     # First what a table of decisions has room for.
     rates = f"rate {plan.lr:.3g} to {plan.lr * plan.final:.3g}"
@@ -155,6 +157,13 @@ def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
         decay = shrink / (mean_rate * plan.total)
         plan = replace(plan, weight_decay=decay)
     return plan
+
+
+def _held(live: Live, situation: Situation) -> float:
+    """Until which share of the run the rate may stay as it is."""
+    if live.end < 1.0 or situation.late_fall >= FAST:
+        return 0.0
+    return HOLD_STUCK if situation.stuck else HOLD_UNTIL
 
 
 def _calmed(figures: Figures, live: Live) -> Plan:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)"
+_LOSSES = r"(?:training )?loss(?:es)? by fifth"
 _TEXT_ON_LINE = r"[^\n]*"
 
 Pairs = tuple[tuple[float, float], ...]
@@ -21,6 +22,7 @@ class Figures:
             decisions, as in the prompt.
         rates: learning rates of the live optimizer.
         losses: mean training loss by fifth of the last interval.
+        began: training loss that the run began with, of the first prompt in sight.
         gradients: mean gradient norm by fifth of the last interval.
         drawn: `(step, loss)` drawn at random from the interval.
         validation: `(step, loss)` of the run so far.
@@ -44,6 +46,7 @@ class Figures:
     decisions_left: int | None = None
     rates: tuple[float, ...] = ()
     losses: tuple[float, ...] = ()
+    began: float | None = None
     gradients: tuple[float, ...] = ()
     drawn: Pairs = ()
     validation: Pairs = ()
@@ -85,7 +88,8 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
         steps_ahead=_count(words, r"steps your rule will run[^:\n]*"),
         decisions_left=_count(words, r"you will be asked"),
         rates=_row(words, r"learning rates?[^:\n]*"),
-        losses=_row(words, r"(?:training )?loss(?:es)? by fifth"),
+        losses=_row(words, _LOSSES),
+        began=next((row[0] for text in asked if (row := _row(text, _LOSSES))), None),
         gradients=_row(words, r"gradient norms? by fifth"),
         drawn=_pairs(words, r"drawn at random[^:\n]*(?:\(step: loss\))?"),
         validation=_pairs(words, r"validation loss(?:es)?[^:\n]*(?:\(step: loss\))?"),

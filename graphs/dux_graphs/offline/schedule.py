@@ -24,20 +24,22 @@ HIGHEST_KEPT = 0.12
 LOWEST_RATE = 1e-6
 HOLD_UNTIL = 0.4
 """Until this share of the run a rate may be held that has not begun to fall."""
+HOLD_STUCK = 0.6
+"""The same on a plateau: whoever cools down there never leaves it."""
 
 
-def scheduled(plan: Plan, figures: Figures, *, hold: bool = False) -> Plan:
+def scheduled(plan: Plan, figures: Figures, *, hold_until: float = 0.0) -> Plan:
     """The plan with the part of the run's schedule that lies in the steps ahead.
 
     Each proposal takes over at the rate where the one before ended, and falls on a
     line that meets zero at the end of the run.
 
     Args:
-        hold: stay at the rate for now, if it is early.
+        hold_until: stay at the rate until this share of the run is over.
     """
     steps = steps_ahead(figures)
     warmup = min(10, max(1, steps // 8))
-    final = _final(figures, hold)
+    final = _final(figures, hold_until)
     falls = (
         f"Over {steps} steps the rate goes from {plan.lr:.3g}"
         f" to {plan.lr * final:.3g}, after {warmup} of warm-up."
@@ -51,7 +53,7 @@ def scheduled(plan: Plan, figures: Figures, *, hold: bool = False) -> Plan:
     )
 
 
-def _final(figures: Figures, hold: bool) -> float:
+def _final(figures: Figures, hold_until: float) -> float:
     """Share of the rate that is left when the steps ahead are over."""
     if figures.loop_schedules:
         return 1.0  # the loop's own schedule cools down; both at once would be twice
@@ -59,7 +61,7 @@ def _final(figures: Figures, hold: bool) -> float:
     if total is None:
         return 0.1 if figures.decisions_left == 0 else 1.0
     ahead = steps_ahead(figures)
-    if hold and step + ahead <= HOLD_UNTIL * total:
+    if step + ahead <= hold_until * total:
         return 1.0
     return max(0.0, 1.0 - ahead / max(1, total - step))
 

@@ -34,6 +34,11 @@ other family may take them over.
 FLAT = 0.03
 """A fall of the loss below this share counts as none."""
 
+SLOW = 0.1
+EARLY = 0.25
+"""A fall over an interval, and one since the run began, below which a loss seems to
+stand on a plateau that is yet to be left."""
+
 FAST = 0.2
 """A fall of the loss from the middle of an interval on that is fast."""
 
@@ -85,6 +90,8 @@ class Situation:
         gained: by how much the validation loss fell; None with fewer than two.
         gap: by how much the last validation loss lies over the training loss, and
             over that of the last batches in evaluation mode where the prompt says it.
+        so_far: by how much it has fallen since the run began; None: that is out of
+            sight.
         noisy: the losses drawn from the interval differ by more than a fall that
             counts, so that a flat row says nothing.
     """
@@ -95,7 +102,13 @@ class Situation:
     spiky: bool
     gained: float | None
     gap: float | None
+    so_far: float | None = None
     noisy: bool = False
+
+    @property
+    def stuck(self) -> bool:
+        """The loss falls slowly, and most of what it will lose is still ahead."""
+        return self.so_far is not None and self.fall < SLOW and self.so_far < EARLY
 
 
 def live_of(figures: Figures) -> Live:
@@ -159,7 +172,11 @@ def situation_of(figures: Figures) -> Situation:
         # lies over both is a matter of the data.
         trained = max(finite[-1], figures.evaluated or finite[-1])
         gap = -_share(trained, seen[-1])
-    return Situation(fall, late, broken, spiky, gained, gap, _noisy(figures, finite))
+    so_far = None
+    if figures.began is not None and finite:
+        so_far = _share(figures.began, finite[-1])
+    noisy = _noisy(figures, finite)
+    return Situation(fall, late, broken, spiky, gained, gap, so_far, noisy)
 
 
 def _noisy(figures: Figures, losses: Sequence[float]) -> bool:
