@@ -232,6 +232,35 @@ def test_each_rule_goes_on_from_the_rate_that_the_one_before_ended_with():
     assert ended == pytest.approx(got["lr"], rel=1e-3)
 
 
+def in_its_middle(begins, fifths, interval=135):
+    """The answer to the second decision of a run that began with these losses."""
+    before = answer(wide(loss_fifths=begins))
+    now = dict(source=before, interval=interval, step=270, loss_fifths=fifths)
+    chat = asked(wide(later, **now))
+    chat[1:1] = [
+        HumanMessage(render_update(wide(loss_fifths=begins))),
+        AIMessage(f"```python\n{before}```"),
+    ]
+    return defaults(read(OfflineRules().invoke(chat).text).source)
+
+
+SLOWLY = [2.2, 2.19, 2.18, 2.17, 2.16]
+
+
+def test_on_a_plateau_the_rate_is_held_for_longer():
+    stuck = in_its_middle(STANDS, SLOWLY)
+    left = in_its_middle(STANDS, [1.2, 1.19, 1.18, 1.17, 1.16])
+
+    assert (1.0, True) == (stuck["final"], left["final"] < 1.0)
+
+
+def test_a_beginning_that_is_out_of_sight_is_no_plateau():
+    # Rows of a table, or the last of a long conversation, say nothing of it.
+    got = defaults(answer(wide(later, source=answer(wide()), loss_fifths=SLOWLY)))
+
+    assert got["final"] < 1.0
+
+
 def test_validation_that_rises_while_training_falls_cools_the_rate_down():
     well = wide(later, validation_losses=[[135, 2.3], [270, 0.25]])
     over = wide(later, validation_losses=[[135, 0.30], [270, 0.45]])

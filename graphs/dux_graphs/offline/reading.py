@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)"
 _LOSSES = r"(?:training )?loss(?:es)? by fifth"
+_STEP, _INTERVAL = r"\bstep", "steps since the last decision"
 _TEXT_ON_LINE = r"[^\n]*"
 
 Pairs = tuple[tuple[float, float], ...]
@@ -22,7 +23,8 @@ class Figures:
             decisions, as in the prompt.
         rates: learning rates of the live optimizer.
         losses: mean training loss by fifth of the last interval.
-        began: training loss that the run began with, of the first prompt in sight.
+        began: training loss that the run began with, where its first prompt is in
+            sight.
         gradients: mean gradient norm by fifth of the last interval.
         drawn: `(step, loss)` drawn at random from the interval.
         validation: `(step, loss)` of the run so far.
@@ -82,14 +84,14 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
     evaluated = _row(words, r"in evaluation mode[^:\n]*")
     fault = re.search(r"^- (.+)$", refused[-1], re.MULTILINE) if refused else None
     return Figures(
-        step=_count(words, r"\bstep"),
+        step=_count(words, _STEP),
         total_steps=_count(words, rf"\bsteps?:?\s*{_NUMBER}\s+of"),
-        interval=_count(words, r"steps since the last decision"),
+        interval=_count(words, _INTERVAL),
         steps_ahead=_count(words, r"steps your rule will run[^:\n]*"),
         decisions_left=_count(words, r"you will be asked"),
         rates=_row(words, r"learning rates?[^:\n]*"),
         losses=_row(words, _LOSSES),
-        began=next((row[0] for text in asked if (row := _row(text, _LOSSES))), None),
+        began=_began(asked),
         gradients=_row(words, r"gradient norms? by fifth"),
         drawn=_pairs(words, r"drawn at random[^:\n]*(?:\(step: loss\))?"),
         validation=_pairs(words, r"validation loss(?:es)?[^:\n]*(?:\(step: loss\))?"),
@@ -105,6 +107,16 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
         finding=fault[1] if fault else "",
         loop_schedules=bool(_SCHEDULED.search(words)),
     )
+
+
+def _began(asked: Sequence[str]) -> float | None:
+    """The first loss of the run, as the prompt of its first decision says it."""
+    for text in asked:
+        interval = _count(text, _INTERVAL)
+        if interval is not None and interval == _count(text, _STEP):
+            losses = _row(text, _LOSSES)
+            return losses[0] if losses else None
+    return None
 
 
 _DROPS = re.compile(r"\| \w*Dropout\w* \| p=(\d*\.?\d+)")
