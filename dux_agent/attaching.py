@@ -132,7 +132,8 @@ def attach(
         dry_run_steps: steps of the trial on a copy of the model.
         decision_steps: steps that all trials of a decision may take together, the
             incumbent's too: fewer proposals are asked for, or none any more, where
-            there is no room; None: as many as `max_attempts` and `candidates` come to.
+            there is no room, and the rate of a single one is raced where there is
+            (docs/offline.md); None: as many as `max_attempts` and `candidates` come to.
         accept: what passes it: "harmless" (and of use, see docs/offline.md), "finite"
             or "not_worse".
         execution: where accepted rules run: "isolated" in a jailed process, "inline"

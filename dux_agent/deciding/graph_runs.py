@@ -24,6 +24,8 @@ from dux_graphs.search.archive import Archive
 from dux_graphs.search.best_dry_run import BestDryRun
 from dux_graphs.search.consulting import tell_of
 from dux_graphs.search.ensemble import Ensemble, told
+from dux_graphs.search.rate_race import RateRace
+from dux_graphs.search.strategy import Strategy
 from dux_graphs.search.successive_halving import SuccessiveHalving
 from dux_graphs.sound_states import are_sound_attempts, refuse_unsound
 from dux_graphs.state import Ports
@@ -67,8 +69,7 @@ class GraphRuns:
         self._brief = OptimizerBrief(
             settings.prompts, settings.vocabulary, settings.reasoning, settings.zoo
         )
-        usual = BestDryRun if settings.candidates == 1 else SuccessiveHalving
-        self._strategy = searching.strategy or usual(self._brief, settings.candidates)
+        self._strategy = searching.strategy or self._usual()
         self._ensemble: Ensemble | None = None
         if searching.by_weight:
             self._ensemble = Ensemble(
@@ -76,6 +77,15 @@ class GraphRuns:
             )
             self._strategy = self._ensemble
         self._graph: Any = None
+
+    def _usual(self) -> Strategy:
+        """What is done where nobody says how to search."""
+        candidates = self.settings.candidates
+        if candidates > 1:
+            return SuccessiveHalving(self._brief, candidates)
+        if self.settings.decision_steps is not None:
+            return RateRace(self._brief)
+        return BestDryRun(self._brief)
 
     def ask(
         self, decision: Decision, observation: Observation, ports: DecisionPorts

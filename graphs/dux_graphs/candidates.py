@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dux_graphs.asking import Answer
+from dux_graphs.search.consulting import variations_by
+from dux_graphs.search.strategy import Racing
 from dux_graphs.state import CandidateState, DecisionState, Ports
+from dux_prompts.observation import Observation
 from dux_prompts.reply import Proposal
 from dux_sandbox.findings import digest_of
 
@@ -35,6 +38,41 @@ def candidates_of(
             }
         )
     return candidates
+
+
+def variations_of(
+    candidates: Sequence[CandidateState],
+    ports: Ports,
+    observation: Observation,
+    room: int,
+) -> list[CandidateState]:
+    """Other forms of the proposals of a try, where the strategy races some.
+
+    They come of no call of their own.
+
+    Args:
+        room: how many sources may be tried, the proposals too.
+    """
+    strategy, made = ports.searches, list(candidates)
+    if isinstance(strategy, Racing):
+        for proposed in candidates:
+            if not proposed["source"]:
+                continue
+            for source in variations_by(strategy, proposed["source"], observation):
+                digest = digest_of(source)
+                if len(made) < room and digest not in [c["digest"] for c in made]:
+                    number = [proposed["number"][0], len(made) + 1]
+                    made.append(
+                        {
+                            **proposed,
+                            "number": number,
+                            "source": source,
+                            "digest": digest,
+                            "parents": [proposed["digest"]],
+                            "usage": {},
+                        }
+                    )
+    return made[len(candidates) :]
 
 
 def said_of(candidate: CandidateState) -> dict[str, Any]:

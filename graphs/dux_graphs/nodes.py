@@ -16,12 +16,14 @@ from dux_graphs.candidates import (
     said_of,
     still_passed,
     to_be_applied,
+    variations_of,
 )
 from dux_graphs.funnel import tried
 from dux_graphs.search.archive import outcomes_in
 from dux_graphs.search.consulting import choice_of, requests_of
 from dux_graphs.sound_states import refuse_unsound_candidate
 from dux_graphs.state import CandidateState, DecisionState, Ports
+from dux_graphs.step_budget import lanes_of
 from dux_prompts.observation import Observation, ObservationError
 from dux_prompts.reply import cleaned
 from dux_sandbox.findings import Finding
@@ -62,12 +64,13 @@ class DecisionNodes:
         if tries >= ports.max_attempts:
             return Command(update=_kept(judged, tries), goto=END)
         try:
-            answers, messages = self._asked(state, ports, observation, runtime)
+            answers, messages, room = self._asked(state, ports, observation, runtime)
         except NotWritten as error:
             logger.warning("no proposal: %s", error)
             return Command(update=reset | _ended(error.verdict, str(error)), goto=END)
         refused = [a["digest"] for a in state.get("attempts", []) if a["digest"]]
         candidates = candidates_of(answers, ports, tries + 1, refused)
+        candidates += variations_of(candidates, ports, observation, room)
         update = _ended("", "") | {"tries": tries + 1, "awaited": len(candidates)}
         update["messages"] = Overwrite(messages) if reset else messages
         goto = [Send("static_check", candidate) for candidate in candidates]
@@ -79,8 +82,9 @@ class DecisionNodes:
         ports: Ports,
         observation: Observation,
         runtime: Runtime[Any],
-    ) -> tuple[list[Answer], list[dict[str, str]]]:
-        """The answers to what the strategy asks for, and what the chat grew by."""
+    ) -> tuple[list[Answer], list[dict[str, str]], int]:
+        """The answers to what the strategy asks for, what the chat grew by, and how
+        many sources have room in this try."""
         step, decision = observation.step, observation.decision
         own = outcomes_in(state.get("attempts", []), decision=decision, step=step)
         tries_left = ports.max_attempts - state.get("tries", 0)
@@ -88,7 +92,8 @@ class DecisionNodes:
         requests = requests_of(ports.searches, observation, archive, tries_left)
         if not requests:
             raise NotWritten("no proposal was written: the strategy asked for none")
-        room = ports.step_budget.room(state.get("attempts", []), len(requests))
+        wanted = len(requests) * lanes_of(ports.searches)
+        room = ports.step_budget.room(state.get("attempts", []), wanted)
         if not room:
             raise Spent(
                 f"of the {ports.decision_steps} base steps of a decision too few are "
@@ -98,7 +103,8 @@ class DecisionNodes:
         known = len(chat)
         system = ports.asks.system(observation)
         requests = requests[:room]
-        return ask(ports, runtime, system, chat, requests, self._calls), chat[known:]
+        answers = ask(ports, runtime, system, chat, requests, self._calls)
+        return answers, chat[known:], room
 
     def static_check(
         self, state: CandidateState, runtime: Runtime[Any]

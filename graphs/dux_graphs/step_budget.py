@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dux_graphs.search.strategy import Funnel, Rung, Strategy
+from dux_graphs.search.strategy import Funnel, Racing, Rung, Strategy
 
 Bounds = tuple[int, int]
 WHOLE = Rung(1.0, 10**6)
@@ -22,6 +22,11 @@ def rungs_of(strategy: Strategy, count: int) -> Sequence[Rung]:
     if count > 1 and isinstance(strategy, Funnel):
         return strategy.rungs(count)
     return [WHOLE]
+
+
+def lanes_of(strategy: Strategy) -> int:
+    """How many forms of one proposal are tried at most."""
+    return strategy.lanes if isinstance(strategy, Racing) else 1
 
 
 def steps_of(rung: Rung, whole: int) -> int:
@@ -95,12 +100,15 @@ class StepBudget:
     def of_a_decision(self, candidates: int, tries: int) -> tuple[Bounds, Bounds]:
         """Base steps, and dry runs, of a decision with so many proposals a try.
 
+        Each may be tried in several forms, where the strategy races some.
+
         Returns:
             Of each as many as it takes where the first proposals pass, and at most,
             where all but the last fail in whole dry runs.
         """
-        asked = runs_of(self.strategy, candidates, self.whole)
         tried = runs_of(self.strategy, self.room([], candidates), self.whole)
+        candidates *= lanes_of(self.strategy)
+        asked = runs_of(self.strategy, candidates, self.whole)
         short = [steps for steps in asked if steps < self.whole]
         most = self.whole + tries * (sum(short) + candidates * self.whole)
         if self.most is not None:

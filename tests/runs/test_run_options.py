@@ -41,7 +41,7 @@ OTHER = {
     "candidates": 2,
     "max_attempts": 1,
     "dry_run_steps": 4,
-    "decision_steps": "25",
+    "decision_steps": 40,
     "accept": "finite",
     "training_losses_only": True,
     "fuzz": True,

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dux_graphs.search.strategy import Attempt, Outcome, Request, Strategy
+from dux_graphs.search.strategy import Attempt, Outcome, Racing, Request, Strategy
 from dux_prompts.observation import Observation
 
 logger = logging.getLogger(__name__)
@@ -45,6 +45,18 @@ def choice_of(strategy: Strategy, passed: Sequence[Attempt]) -> Attempt | None:
     if chosen is None or any(chosen is each for each in passed):
         return chosen  # type: ignore[no-any-return]
     raise _unwanted("choose", chosen, "one of the attempts that it was given, or None")
+
+
+def variations_by(strategy: Racing, source: str, observation: Observation) -> list[str]:
+    """Other forms of a source.
+
+    Raises:
+        StrategyFault: it raised, or what it gave are no texts.
+    """
+    given = _asked("variations", strategy.variations, source, observation)
+    if isinstance(given, Sequence) and all(isinstance(each, str) for each in given):
+        return list(given)
+    raise _unwanted("variations", given, "a list of texts")
 
 
 def tell_of(strategy: Strategy, outcome: Outcome) -> None:

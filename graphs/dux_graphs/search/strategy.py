@@ -135,6 +135,20 @@ class Funnel(Protocol):
         ...
 
 
+@runtime_checkable
+class Racing(Protocol):
+    """What a strategy has besides, where each proposal is tried in several forms."""
+
+    @property
+    def lanes(self) -> int:
+        """How many forms one may be tried in, its own too."""
+        ...
+
+    def variations(self, source: str, observation: Observation) -> Sequence[str]:
+        """Other forms of a source; those that are more useful first."""
+        ...
+
+
 def of_the_last_try(archive: Sequence[Outcome], decision: int) -> list[Outcome]:
     """The proposals of the last try of a decision; none before the first."""
     own = [outcome for outcome in archive if outcome.decision == decision]
