@@ -2,14 +2,17 @@
 
 A source that imports them gets these functions in their place, before it is judged:
 they are judged with it and run behind the same guards, so that nothing is let in by
-them. Random numbers are drawn as `torch.rand` draws them. So is the product of the
-Hessian and vectors, of which `second_derivatives` says when it is taken.
+them. Random numbers are drawn as `torch.rand` draws them. So are the functions behind
+torch's own optimizers, the gradients of a closure's loss, the product of the Hessian
+and vectors (`second_derivatives` says when they are taken), and the face of a model
+(`model_faces`).
 """
 
 import ast
 import copy
 import functools
 
+from dux_sandbox.language import torch_functions
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 
 _MODULES = frozenset("copy operator random".split())
@@ -114,6 +117,41 @@ def hessian_product(rule, outputs, inputs, grad_outputs, *others, **options):
         p.grad.copy_(was)
     return tuple([(up - down) / (2 * step) for up, down in zip(*found)])
 
+def closure_gradients(loss, inputs, **options):
+    places = [inputs] if isinstance(inputs, {_TORCH}.Tensor) else list(inputs)
+    unused = options.get("allow_unused", False)
+    if not unused and any(p.grad is None for p in places):
+        raise RuntimeError("the closure gave no gradient for one of the tensors")
+    return tuple([None if p.grad is None else p.grad.clone() for p in places])
+
+class ModelFace:
+    def __init__(self, given):
+        self.held = [
+            each
+            for group in given
+            for each in (group["params"] if isinstance(group, dict) else [group])
+        ]
+
+    def parameters(self, recurse=True):
+        return list(self.held)
+
+    def named_parameters(self, prefix="", recurse=True):
+        return [(f"parameter {{at}}", each) for at, each in enumerate(self.held)]
+
+    def zero_grad(self, set_to_none=True):
+        for each in self.held:
+            if each.grad is not None:
+                each.grad.zero_()
+
+    def train(self, mode=True):
+        return self
+
+    def eval(self):
+        return self
+
+def model_of(given):
+    return ModelFace(list(given))
+
 def operator_neg(a):
     return -a
 
@@ -129,9 +167,10 @@ def operator_itemgetter(item):
 
 
 @functools.cache
-def _definitions() -> dict[str, ast.FunctionDef]:
-    body = ast.parse(_WRITTEN).body
-    return {each.name: each for each in body if isinstance(each, ast.FunctionDef)}
+def _definitions() -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    body = ast.parse(_WRITTEN + torch_functions.WRITTEN).body
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {each.name: each for each in body if isinstance(each, kinds)}
 
 
 def write_out(tree: ast.Module) -> bool:
@@ -146,7 +185,7 @@ def write_out(tree: ast.Module) -> bool:
         name: path
         for each in tree.body
         for name, path in import_aliases(each)
-        if path.partition(".")[0] in _MODULES
+        if path.partition(".")[0] in _MODULES or _of_torch(path)
     }
     if not brought:
         return False
@@ -165,6 +204,15 @@ def write_out(tree: ast.Module) -> bool:
     tree.body = body or [ast.copy_location(ast.Pass(), at)]
     define(tree, naming.used)
     return True
+
+
+def _of_torch(path: str) -> str:
+    """What a function of torch.optim's is written out as, or its module; or ""."""
+    module, _, name = path.rpartition(".")
+    if path in torch_functions.MODULES and name.startswith("_"):
+        return path
+    made = f"{torch_functions.HOME}_{name}"
+    return made if module in torch_functions.MODULES and made in _definitions() else ""
 
 
 def define(tree: ast.Module, names: set[str]) -> None:
@@ -195,7 +243,7 @@ class _Naming(ast.NodeTransformer):
 
     def _named(self, node: ast.Name | ast.Attribute) -> ast.AST | None:
         path = path_of(node, self._aliases) if isinstance(node.ctx, ast.Load) else None
-        name = (path or "").replace(".", "_", 1)
+        name = _of_torch(path or "") or (path or "").replace(".", "_", 1)
         if name not in _definitions():
             return None
         self.used.add(name)
