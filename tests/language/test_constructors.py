@@ -88,6 +88,21 @@ def test_a_wrapper_hands_on_the_groups_of_what_it_wraps(name):
     assert all(map(torch.equal, expected, held))
 
 
+def test_a_wrapper_that_another_class_hands_an_optimizer_wraps_that_one():
+    state, _ = HANDED["defaults as a property too"]
+    source = WRAPPER.format(state=state, methods="").replace("Rule", "Slow") + (
+        "class Rule(torch.optim.SGD):\n"
+        "    def __init__(self, params):\n"
+        "        super().__init__(params, lr=0.5)\n"
+        "        self.slow = Slow(torch.optim.Adam(self.param_groups))\n"
+        "    def step(self, closure=None):\n"
+        "        assert isinstance(self.slow.optimizer, torch.optim.Adam)\n"
+        "        return super().step(closure)\n"
+    )
+
+    assert all(map(torch.equal, stepped(plain(source)), stepped(load(source))))
+
+
 SEVERAL = """
 import torch
 class Rule(torch.optim.Optimizer):
@@ -308,6 +323,8 @@ def loss_of(optimizer, parameter):
         "with torch.enable_grad():\n            loss = closure()\n"
         "            loss.backward()",
         "loss = closure()\n        if loss is not None:\n            loss.backward()",
+        "loss = closure()\n        loss.backward(create_graph=True)",
+        "loss = closure()\n        loss.backward(retain_graph=True)",
     ],
 )
 def test_a_backward_pass_that_the_closure_has_run_is_left_out(lines):
@@ -328,7 +345,7 @@ def test_a_backward_pass_that_the_closure_has_run_is_left_out(lines):
 @pytest.mark.parametrize(
     "lines",
     [
-        "loss = closure()\n        loss.backward(create_graph=True)",
+        "loss = closure()\n        loss.backward(inputs=[])",
         "loss = closure() * 2\n        loss.backward()",
         "loss = self.defaults['loss']\n        loss.backward()",
         "loss = closure()\n        (loss + 1).backward()",

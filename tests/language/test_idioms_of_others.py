@@ -31,7 +31,7 @@ def test_what_is_asked_of_an_object_for_options_is_a_usual_value(name, execution
 
 
 NO_OPTIONS = {
-    "a model": "params = model.parameters()",
+    "a model": "params = [each.weight for each in model.modules()]",
     "what it computes with": "self.x = model.weight @ model.weight",
     "handed on": "self.x = [model]\nself.y = model.lr",
     "written": "model.lr = 1.0\nself.y = model.lr",

@@ -130,7 +130,7 @@ def test_a_constructor_gets_what_it_is_used_for(name, execution):
 
 UNKNOWN = {
     "a function of several": ("loss_fn", "p.sub_(self.it(p, p.grad))"),
-    "an object": ("model", "p.sub_(p.grad * len(self.it.parameters()))"),
+    "an object": ("model", "p.sub_(p.grad * len(self.it.buffers()))"),
     "handed on": ("loader", "p.sub_(next(iter(self.it)))"),
 }
 

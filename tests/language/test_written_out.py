@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.limits import Limits
 from dux_sandbox.loading import load
 from dux_sandbox.static_check import check
 from tests import models
@@ -188,6 +190,109 @@ def test_a_product_of_the_hessian_is_that_of_autograd(form):
     assert torch.allclose(exact, made.hess_by_parameter[weight], rtol=1e-5)
     assert torch.equal(before, weight)
     assert torch.equal(slope, weight.grad)
+
+
+SUMMED = {
+    "one for each": "products = [torch.autograd.grad((p.grad * z).sum(), p,"
+    " retain_graph=True)[0] for p, z in zip(params, zs)]",
+    "by torch.sum": "products = [torch.autograd.grad(torch.sum(p.grad * z), p)[0]"
+    " for p, z in zip(params, zs)]",
+    "of all": "products = torch.autograd.grad(sum((p.grad * z).sum()"
+    " for p, z in zip(params, zs)), params)",
+    "of a list": "slopes = [p.grad for p in params]\n        products = "
+    "torch.autograd.grad(sum([(g * z).sum() for g, z in zip(slopes, zs)]), params)",
+}
+
+
+def curved(first, second):
+    return (first**3).sum() + (first * second).sum() ** 2
+
+
+@pytest.mark.parametrize("form", SUMMED)
+def test_the_slope_of_a_sum_of_gradients_is_such_a_product(form):
+    torch.manual_seed(0)
+    held = [torch.nn.Parameter(torch.randn(3, dtype=torch.float64)) for _ in "ab"]
+    source = hessian_rule().replace(
+        "torch.autograd.grad([p.grad for p in params], params, grad_outputs=zs,"
+        " only_inputs=True)",
+        "None\n        " + SUMMED[form],
+    )
+    made = load(source)(held, lr=0.0)
+
+    @torch.enable_grad()
+    def closure():
+        made.zero_grad()
+        loss = curved(*held)
+        loss.backward()
+        return loss
+
+    made.step(closure)
+
+    for at, weight in enumerate(held):
+        # Each by itself is a product with its own block of the Hessian.
+        among = held if form.startswith("of") else [weight]
+        slopes = torch.autograd.grad(curved(*held), among, create_graph=True)
+        exact = torch.autograd.grad(sum(each.sum() for each in slopes), weight)[0]
+        assert torch.allclose(exact, made.hess_by_parameter[weight], rtol=1e-5), at
+
+
+OF_LOSS = {
+    "alone": "slopes = torch.autograd.grad(loss, params)",
+    "with a graph": "slopes = torch.autograd.grad(loss, params, create_graph=True)",
+    "by keyword": "slopes = torch.autograd.grad(loss, inputs=params)",
+}
+
+
+@both
+@pytest.mark.parametrize("form", OF_LOSS)
+def test_gradients_of_a_closures_loss_are_those_that_it_left(form, execution):
+    source = f"""
+import torch
+
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.25):
+        super().__init__(params, dict(lr=lr))
+
+    def step(self, closure):
+        loss = closure()
+        params = [p for group in self.param_groups for p in group["params"]]
+        {OF_LOSS[form]}
+        with torch.no_grad():
+            for p, slope in zip(params, slopes):
+                p.sub_(slope, alpha=self.param_groups[0]["lr"])
+        return loss
+"""
+    weight = torch.nn.Parameter(torch.ones(2))
+    groups = [{"params": [weight]}]
+    built = EXECUTIONS[execution].build(source, groups, limits=Limits(), seed=0)
+    groups[0].update(built.options[0])
+    built.bind(groups)
+
+    def closure():
+        weight.grad = None
+        loss = weight.square().sum()
+        loss.backward()
+        return loss
+
+    built.step(closure)
+    built.close()
+
+    assert torch.equal(torch.full((2,), 0.5), weight.detach())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "torch.autograd.grad(loss * 2, params)",
+        "torch.autograd.grad(p.sum(), params)",
+        "torch.autograd.backward(loss)",
+        "torch.autograd.functional.hessian(closure, params)",
+    ],
+)
+def test_any_other_derivative_is_refused_or_fails(line):
+    source = hessian_rule().replace("self.set_hessian()", f"params = []; {line}")
+
+    assert not check(source).ok
 
 
 def test_such_a_rule_without_a_closure_is_told_what_it_needs():

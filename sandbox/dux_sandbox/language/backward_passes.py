@@ -6,30 +6,36 @@ from collections.abc import Iterator
 from dux_sandbox.findings import Finding
 
 _LISTS = ("body", "orelse", "finalbody")
+_GRAPHS = frozenset(["create_graph", "retain_graph"])
 
 
 def leave_out(node: ast.ClassDef) -> Iterator[Finding]:
     """Take `loss.backward()` after `loss = closure()` out of methods, in place.
 
-    Only where it is asked for nothing: with a graph it is more than the closure does.
+    Also where it keeps a graph: what could differentiate that is judged by itself.
 
     Yields:
         A note for each.
     """
     for method in node.body:
         if isinstance(method, ast.FunctionDef) and _takes_closure(method):
-            losses = {
-                each.targets[0].id
-                for each in ast.walk(method)
-                if isinstance(each, ast.Assign)
-                and isinstance(each.targets[0], ast.Name)
-                and _calls(each.value, "closure")
-            }
+            losses = losses_of(method)
             for inner in ast.walk(method) if losses else ():
                 for name in _LISTS:
                     held = getattr(inner, name, None)
                     if isinstance(held, list):
                         yield from _out_of(held, losses)
+
+
+def losses_of(method: ast.FunctionDef) -> set[str]:
+    """The variables of a method that get `closure()`."""
+    return {
+        each.targets[0].id
+        for each in ast.walk(method)
+        if isinstance(each, ast.Assign)
+        and isinstance(each.targets[0], ast.Name)
+        and _calls(each.value, "closure")
+    }
 
 
 def _takes_closure(method: ast.FunctionDef) -> bool:
@@ -46,7 +52,9 @@ def _out_of(held: list[ast.stmt], losses: set[str]) -> Iterator[Finding]:
         if not isinstance(statement, ast.Expr):
             continue
         call = statement.value
-        if not isinstance(call, ast.Call) or call.args or call.keywords:
+        if not isinstance(call, ast.Call) or call.args:
+            continue
+        if not {each.arg for each in call.keywords} <= _GRAPHS:
             continue
         method = call.func
         if not isinstance(method, ast.Attribute) or method.attr != "backward":

@@ -6,29 +6,27 @@ change a step is said in a note.
 """
 
 import ast
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import grad_modes, idiom_names, outside, parameter_marks
-from dux_sandbox.language.backward_passes import leave_out
+from dux_sandbox.language import (
+    grad_modes,
+    idiom_names,
+    outside,
+)
+from dux_sandbox.language.as_built import as_built, is_optimizer
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 from dux_sandbox.language.fallbacks import kept
-from dux_sandbox.language.given_groups import complete
 from dux_sandbox.language.in_place_functions import as_methods
 from dux_sandbox.language.judging import known_path
-from dux_sandbox.language.options_passed_on import pass_on
+from dux_sandbox.language.parameters_first import put_parameters_first
 from dux_sandbox.language.private_names import plainly
 from dux_sandbox.language.records import Records, maker_import
-from dux_sandbox.language.second_derivatives import by_differences, put_product
-from dux_sandbox.language.several_lists import split
+from dux_sandbox.language.second_derivatives import put_product
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
-from dux_sandbox.language.step_arguments import complete_step
 from dux_sandbox.language.torch_modules import as_plain
-from dux_sandbox.language.torch_names import base_path
-from dux_sandbox.language.two_phases import join
 from dux_sandbox.language.usual_values import UsualValues, marks_of, rate_of
 from dux_sandbox.language.vocabulary import MODULES
-from dux_sandbox.language.wrapped import keep_state, take_as_made, wrap
 from dux_sandbox.language.written_out import write_out
 
 _LISTS = ("body", "orelse", "finalbody")
@@ -97,10 +95,11 @@ def prepare(
                 held[:] = left
         if isinstance(node, ast.ClassDef):
             changed |= records.write_out(node) | plainly(node)
-            given = [*as_plain(node, aliases), *usual.give(node)]
-            if _is_optimizer(node, aliases, optimizers):
+            given = [*as_plain(node, aliases), *put_parameters_first(node)]
+            given += usual.give(node)
+            if is_optimizer(node, aliases, optimizers):
                 optimizers.add(node.name)
-                wraps, other, more = _as_built(node, aliases, attributes, hung)
+                wraps, other, more = as_built(node, aliases, attributes, hung)
                 usual.class_taken |= wraps
                 changed |= other
                 given += more
@@ -129,34 +128,6 @@ def prepare(
     changed |= len(body) != len(tree.body)
     tree.body = body
     return changed, notes
-
-
-def _as_built(
-    node: ast.ClassDef, aliases: dict[str, str], attributes: set[str], hung: set[str]
-) -> tuple[bool, bool, list[Finding]]:
-    """An optimizer as it is built and stepped, in place.
-
-    Returns:
-        Whether it wraps another, whether more was changed than notes tell, and notes.
-    """
-    wrapped = wrap(node)
-    changed = keep_state(node) | take_as_made(node, attributes)
-    made = (wrapped, split(node), join(node))
-    given = [each for each in made if each is not None]
-    given += [*complete(node), *pass_on(node), *complete_step(node)]
-    given += by_differences(node, aliases, attributes)
-    given += [*leave_out(node), *parameter_marks.keep(node, hung)]
-    return wrapped is not None, changed, given
-
-
-def _is_optimizer(
-    node: ast.ClassDef, aliases: dict[str, str], known: Container[str]
-) -> bool:
-    """Whether a class is built on torch's, or on a known one of the file."""
-    return any(
-        base_path(path_of(base, aliases)) or ast.unparse(base) in known
-        for base in node.bases
-    )
 
 
 def _from_torch(node: ast.AST) -> None:

@@ -3,18 +3,23 @@
 A rule has no graph of the loss, but its closure gives the gradients anywhere. So
 `torch.autograd.grad([p.grad ...], params, grad_outputs=vectors)` in an optimizer is
 taken by central differences: the closure is evaluated twice more, a little way along
-the vectors on either side. The step wants a closure then.
+the vectors on either side. The step wants a closure then. And the gradients of what
+the closure gave, `torch.autograd.grad(loss, params)`, are those that it left.
 """
 
 import ast
-from collections.abc import Iterable
+import copy
+from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language.backward_passes import losses_of
 from dux_sandbox.language.bindings import path_of
+from dux_sandbox.language.model_faces import FACE, RULE
 from dux_sandbox.language.usual_values import put_first
 from dux_sandbox.language.written_out import define
 
 _PRODUCT = "hessian_product"
+_GRADIENTS = "closure_gradients"
 _DIFFERENCES = "differences"  # the rule of the notes on them
 _AUTOGRAD = frozenset(["autograd", "torch.autograd", "torch.autograd.grad"])
 _WANTED = """
@@ -36,31 +41,41 @@ def by_differences(
     Returns:
         A note on each; none where it takes none, or has no step of its own.
     """
+    if "grad_fn" in attributes and _AUTOGRAD.isdisjoint(
+        [*aliases.values(), *attributes]
+    ):
+        _Ungraphed(differentiates=False).visit(node)
     if _AUTOGRAD.isdisjoint([*aliases.values(), *attributes]):
         return []
     methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
     step = next((each for each in methods if each.name == "step"), None)
     calls = [
-        call
+        (method, call)
         for method in methods
-        if [each.arg for each in method.args.args[:1]] == ["self"]
+        if _has_self(method)
         for call in ast.walk(method)
         if isinstance(call, ast.Call)
         and path_of(call.func, aliases) == "torch.autograd.grad"
     ]
-    products = [each for each in calls if _of_vectors(each)]
+    for _, call in calls:
+        _as_product(call)
+    products = [(method, call) for method, call in calls if _of_vectors(call)]
+    notes = list(_of_losses(methods, [call for _, call in calls]))
+    _Ungraphed(differentiates=bool(step and products)).visit(node)
     if step is None or not products:
-        return []
+        return notes
     arguments = step.args
     if "closure" not in {a.arg for a in (*arguments.args, *arguments.kwonlyargs)}:
         arguments.args.append(ast.copy_location(ast.arg("closure"), step))
         arguments.defaults.append(ast.copy_location(ast.Constant(None), step))
     put_first(step, _WANTED)
-    for call in products:
+    for method, call in products:
+        if method.decorator_list and not _takes_self(method):
+            method.decorator_list.clear()
+            method.args.args.insert(0, ast.copy_location(ast.arg("self"), method))
         call.func = ast.copy_location(ast.Name(_PRODUCT, ast.Load()), call)
         call.args.insert(0, ast.copy_location(ast.Name("self", ast.Load()), call))
-    _Ungraphed().visit(node)
-    return [
+    return notes + [
         Finding(
             _DIFFERENCES,
             call.lineno,
@@ -68,18 +83,89 @@ def by_differences(
             "step(closure) evaluates the closure twice more",
             "leave it as it is, and pass a closure",
         )
-        for call in products
+        for _, call in products
     ]
 
 
+def _takes_self(method: ast.FunctionDef) -> bool:
+    return [each.arg for each in method.args.args[:1]] == ["self"]
+
+
+def _has_self(method: ast.FunctionDef) -> bool:
+    """Whether it has, or as a static method that is called on it can be given it."""
+    said = [ast.unparse(each) for each in method.decorator_list]
+    return _takes_self(method) or said == ["staticmethod"]
+
+
+def _as_product(call: ast.Call) -> None:
+    """Write `grad((g * v).sum(), p)` as `grad(g, p, grad_outputs=v)`, in place.
+
+    So too with `sum((g * v).sum() for g, v in zip(slopes, vectors))`.
+    """
+    if _of_vectors(call) or not call.args:
+        return
+    taken = call.args[0]
+    each = taken
+    inner = taken.args[0] if isinstance(taken, ast.Call) and taken.args else None
+    listed = isinstance(inner, (ast.GeneratorExp, ast.ListComp))
+    if listed and ast.unparse(taken.func) == "sum":  # type: ignore[attr-defined]
+        each = inner.elt  # type: ignore[union-attr]
+    factors = _summed(each)
+    if factors is None:
+        return
+    made = list(factors)
+    if each is not taken:
+        made = [
+            ast.copy_location(ast.ListComp(one, copy.deepcopy(inner.generators)), one)  # type: ignore[union-attr]
+            for one in factors
+        ]
+    call.args[0] = made[0]
+    vectors = ast.keyword("grad_outputs", made[1])
+    call.keywords.append(ast.copy_location(vectors, made[1]))
+
+
+def _summed(node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
+    """The factors of `(a * b).sum()` or `torch.sum(a * b)`."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return None
+    if node.func.attr != "sum" or len(node.args) > 1 or node.keywords:
+        return None
+    held = node.args[0] if node.args else node.func.value
+    if isinstance(held, ast.BinOp) and isinstance(held.op, ast.Mult):
+        return held.left, held.right
+    return None
+
+
+def _of_losses(
+    methods: list[ast.FunctionDef], calls: list[ast.Call]
+) -> Iterator[Finding]:
+    """Gradients of what `closure()` gave become those that it left, in place."""
+    for method in methods:
+        losses = {*losses_of(method)}
+        for call in ast.walk(method) if losses else ():
+            if call in calls and isinstance(call, ast.Call) and call.args:
+                loss = call.args[0]
+                if isinstance(loss, ast.Name) and loss.id in losses:
+                    if not _of_vectors(call):
+                        call.func = ast.copy_location(
+                            ast.Name(_GRADIENTS, ast.Load()), call
+                        )
+                        message = "the gradients of a loss that closure() gave are left"
+                        instead = "read p.grad: the closure has run the backward pass"
+                        yield Finding(_GRADIENTS, call.lineno, message, instead)
+
+
 def put_product(tree: ast.Module, notes: Iterable[Finding]) -> None:
-    """Define what such products are taken by, where one of the notes is on one.
+    """Define what such products are taken by, and faces, where a note is on one.
 
     `from torch.autograd import grad` goes, where nothing reads it any more.
     """
-    if all(each.rule != _DIFFERENCES for each in notes):
+    rules = {each.rule for each in notes}
+    made = {_DIFFERENCES: _PRODUCT, _GRADIENTS: _GRADIENTS, RULE: FACE}
+    wanted = {made[each] for each in rules & made.keys()}
+    if not wanted:
         return
-    define(tree, {_PRODUCT})
+    define(tree, wanted)
     read = {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
     for each in list(tree.body):
         if isinstance(each, ast.ImportFrom) and each.module == "torch.autograd":
@@ -98,11 +184,21 @@ def _of_vectors(call: ast.Call) -> bool:
 
 
 class _Ungraphed(ast.NodeTransformer):
-    """`if grad.grad_fn is None: raise`, where no graph is needed."""
+    """`grad.grad_fn is None`: none has a graph, and where products are taken all do."""
+
+    def __init__(self, *, differentiates: bool) -> None:
+        self._differentiates = differentiates
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        asks = isinstance(node.left, ast.Attribute) and node.left.attr == "grad_fn"
+        if asks and ast.unparse(node).endswith((" is None", " is not None")):
+            has = isinstance(node.ops[0], ast.IsNot)
+            return ast.copy_location(ast.Constant(has == self._differentiates), node)
+        return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST:
         test = ast.unparse(node.test) if len(node.body) < 5 else ""
         raises = isinstance(node.body[-1], ast.Raise) and not node.orelse
-        if raises and test.endswith(".grad_fn is None"):
+        if self._differentiates and raises and test.endswith(".grad_fn is None"):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)

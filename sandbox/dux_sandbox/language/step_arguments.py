@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language import model_faces
 from dux_sandbox.language.contract import demanded
 from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import RATES, USUAL_RATE
@@ -15,9 +16,18 @@ from dux_sandbox.language.usual_values import MOST_WANTED, put_first
 from dux_sandbox.language.values_by_use import BESIDE_PARAMETERS, value_of
 
 _LOSSES = frozenset("loss loss_value current_loss train_loss".split())
+_SLOPES = frozenset("grads gradients gradsh".split())
 _OWN = '[each for group in self.param_groups for each in group["params"]]'
+_GRADS = (
+    '[each.grad for group in self.param_groups for each in group["params"]'
+    " if each.grad is not None]"
+)
 _RATE = f'self.param_groups[0].get("lr", {USUAL_RATE})'
-_TOLD = {_OWN: "a list of the parameters", _RATE: "the rate of its group"}
+_TOLD = {
+    _OWN: "a list of the parameters",
+    _GRADS: "a list of their gradients",
+    _RATE: "the rate of its group",
+}
 
 
 def complete_step(node: ast.ClassDef) -> list[Finding]:
@@ -81,6 +91,9 @@ def _notes(
     step: ast.FunctionDef, wanted: list[ast.arg], made: list[str]
 ) -> Iterator[Finding]:
     for each, value in zip(wanted, made, strict=True):
+        if value == model_faces.OF_STEP:
+            yield model_faces.note(each.arg, step.lineno)
+            continue
         shown = _TOLD.get(value, value)
         yield Finding(
             "default",
@@ -107,6 +120,10 @@ def _value(argument: ast.arg, step: ast.FunctionDef, reads: Reads) -> str | None
         return "closure()"
     if name in RATES:
         return _RATE
+    if name.lower() in _SLOPES:
+        return _GRADS
+    if model_faces.asks_for_model(argument, step, reads):
+        return model_faces.OF_STEP
     used = value_of(argument, step, reads)
     return _OWN if used == BESIDE_PARAMETERS else used
 

@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable, Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language import model_faces
 from dux_sandbox.language.option_objects import read_out
 from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
@@ -111,6 +112,9 @@ class UsualValues:
                 shown, how = self._built.pop(argument.arg)
                 self.class_taken |= how is _BUILT
                 _build(init, argument.arg, how)
+                if how is model_faces.BESIDE:
+                    yield model_faces.note(argument.arg, init.lineno)
+                    continue
             yield no_default(argument.arg, shown, init.lineno)
 
     def _usual(
@@ -124,6 +128,8 @@ class UsualValues:
                 self._built[name] = _OVER_PARAMETERS, _BUILT
             elif name in _NAMES:
                 self._built[name] = "a name for each parameter", _NAMED
+            elif model_faces.asks_for_model(argument, init, reads):
+                self._built[name] = "", model_faces.BESIDE
             elif used == BESIDE_PARAMETERS:
                 self._built[name] = "a copy of each parameter", _COPIED
         if used is None and name not in self._built:

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterable
 
 from dux_sandbox.language import idiom_names, python_names, torch_names
+from dux_sandbox.language.contract_text import CONTRACT
 
 # Caps before parsing. CPython's parser is safe to about 200 brackets and crashes or
 # crawls far beyond; no optimizer that anybody wrote comes near these.
@@ -259,9 +260,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 _DENIED = """
 - files, the network, processes, the environment, clocks, threads
-- other modules than those above, but `copy`, `operator` and `random` at the top of a
-  file: `copy.deepcopy`, `operator.mul`, `random.random` and more are written out as
-  functions of this language; random numbers are drawn as `torch.rand` draws them
+- other modules than those above, but `copy`, `operator`, `random` and
+  `torch.optim._functional` at the top of a file: `copy.deepcopy`, `operator.mul`,
+  `random.random` and more are written out as functions of this language; random numbers
+  are drawn as `torch.rand` draws them
 - `from x import *`, but of those modules, at the top of a file
 - names with two leading underscores, save `__init__`, `__repr__` and `__str__`
   (accepted and left out), `__setstate__`, `__call__` of a helper class,
@@ -269,75 +271,15 @@ _DENIED = """
 - hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`
 - global modes: default dtype and device, seeds, `inference_mode`, `set_grad_enabled`
   (of a `with` block or a function, with True or False written there, it is read)
-- `.backward()` and `torch.autograd`, but for products of the Hessian and vectors: a
-  closure does the backward pass
+- `.backward()` and `torch.autograd`, but for what stands above: a closure does the
+  backward pass
 - `async`, `await`, `except*`, class patterns in `match`, class keywords, class
   decorators, `yield` inside `with` or `lambda`, and `return`, `break` or
   `continue` in `finally`
-- writing `p.grad = None`, `p.requires_grad`, `self.param_groups`, `self.state`,
-  `self.defaults`, or the parameters of a group; a rule around another optimizer may
-  write `self.param_groups = self.inner.param_groups`, which are the same
-""".strip()
-
-_CONTRACT = """
-The last class at the top level that is built on `torch.optim.Optimizer`, or on one of
-torch's own optimizers in the table, is the *rule*. It is built as `Rule(params)`, so
-every other argument of `__init__` needs a default. Those without get one, each with a
-note. A number is what its name says (`lr`, `betas`, `total_steps` ...), or a small one
-that the constructor's own checks let through; of what no name tells the uses do: a flag
-is off, what is compared with None is None, a mode is the first that it is compared
-with, a function of one argument gives it back, and what is walked through beside
-`group["params"]` is a copy of each parameter, or its name. So do options that the step
-reads of its group and only `**kwargs` would bring, and those that are read of an
-object, `cfg.OPTIMIZER.LR`. A `base_optimizer` that is called is `torch.optim.SGD`, as
-is an optimizer that is wanted beside `params` or in their place. Where there is no
-`params`, but a `muon_params=None` and perhaps an `adamw_params=None`, the first gets
-the matrices and the second the others; a group that must have a flag (`use_muon`) gets
-it where a matrix is in it, and `named_parameters` are named by their places. It has a
-`step(self, closure=None)`, its own or its base's; what else a step wants it gets in the
-same way, its rate of the group, and a `loss` of the closure. A class with
-`first_step()` and `second_step()`, and no step or one that only raises, gets a step
-that calls both, with the closure between them. Of the methods it may override, `step`
-alone is called by the training loop; `zero_grad`, `state_dict`, `load_state_dict` and
-`add_param_group` of the loop are torch's. Two class attributes are read: `carry = True`
-asks for the state of the rule before it, where names, shapes and dtypes match;
-`requires_closure = True` says that `step` cannot work without a closure, and so does a
-closure without a default, or a step that raises at once without. The closure runs the
-backward pass: `backward()` of what it gave is left out. `torch.autograd.grad([p.grad
-...], params, grad_outputs=vectors)`, the product of the Hessian and vectors, is taken
-by central differences of the gradients: such a rule needs a closure, which is evaluated
-twice more for each product. A rule that moves the weights before it calls the closure
-has gradients there before each step. A rule with `train()` and `eval()` is put in the
-first mode when it is built, and stays. A loop's closure is evaluated once in each step,
-also for a rule that ignores it.
-
-What is nothing to the rule may stand in its file. Left out with a note: decorators that
-only speed things up (`torch.compile`, `torch.jit.script`, `functools.lru_cache`), what
-stands after the class and is not used by it, `autocast`, statements that write to disk
-or stop for a debugger (`torch.save`, `os.makedirs`, `pdb.set_trace`), and settings of
-compilers and kernels (`torch._dynamo.config`, `torch.backends`), the seeds that a file
-sets, and decorators that register a class; a variable of the environment is read as
-unset, and a clock as 0. So is what would be refused and no step comes to: a branch that
-an option decides and its default does not take, a method that nobody names, a
-`zero_grad`, `state_dict` or `__setstate__` in place of torch's, and definitions and
-imports that only those use. Read as where rules run: `try: import ... except
-ImportError:`, `if TYPE_CHECKING:`, version strings. `out=` copies into a tensor of the
-same shape and dtype. Warnings and log messages go nowhere.
-
-Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
-`p.grad = x` copy the values of a tensor of the same shape and dtype. Gradients are
-dense: a sparse one is handed over as a dense copy. Values of groups and of `self.state`
-are numbers, strings, booleans, None, tensors, and lists, tuples and dicts of them. What
-holds tensors in a group, and a function that is the default of an option, is the rule's
-alone. `group["lr"]` is a finite number, or a real, finite tensor of no dimensions that
-shares its memory with nothing; a rule that is built with None works its rate out by
-itself. `x.unsqueeze_(0)` and its kin, of a function's own variable that was computed
-there, bind the name to a view. What a rule writes on parameters, `p.mine = x`, is kept
-in a dict of its own, by parameter. Of a class on `torch.nn.Module` that keeps no
-parameters `forward` alone is called, and it is a plain class. `global` is for variables
-that the module assigns to; they are not saved. `self.__x` is `self._Rule_x` in a class
-`Rule`. A mark that a training may put on parameters is not there: `getattr(p, "mask",
-None)` is None.
+- writing `p.grad = None`, `p.requires_grad = False` (True is left out), `self.state`,
+  `self.param_groups`, `self.defaults` (but before torch's constructor is called), or
+  the parameters of a group; a rule around another optimizer may write
+  `self.param_groups = self.inner.param_groups`, which are the same
 """.strip()
 
 
@@ -372,7 +314,7 @@ def page() -> str:
         "",
         "## The contract",
         "",
-        _CONTRACT,
+        CONTRACT,
         "",
         "## Caps",
         "",

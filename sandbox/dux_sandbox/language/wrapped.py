@@ -12,9 +12,13 @@ from collections.abc import Container
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.usual_values import USUAL_CLASS, calls, put_first
 
-_HANDED = frozenset("base_optimizer inner_optimizer opt optimizer".split())
+_HANDED = frozenset(
+    """base_optim base_optimizer inner_optim inner_optimizer opt optim optim_base
+    optimizer optimizer_base""".split()
+)
 # Several of them, in a list.
 _LISTED = frozenset("optimizers optims opts".split())
+_UNLESS = "if not hasattr({}, 'param_groups')"
 _OWN = frozenset("defaults state".split())
 _HANDED_ON = frozenset(["self.defaults", "self.param_groups"])
 _SHARED = _OWN | {"param_groups"}
@@ -46,7 +50,9 @@ def wrap(node: ast.ClassDef) -> Finding | None:
     init = _constructor(node)
     if name is None or init is None:
         return None
-    made = [f"{name} = {as_handed(name, f'{USUAL_CLASS}({name})')}"]
+    built = f"{name} = {as_handed(name, f'{USUAL_CLASS}({name})')}"
+    # A class of the same source may hand it one.
+    made = [built if name in _LISTED else f"{_UNLESS.format(name)}:\n    {built}"]
     # Before anything is on `self`, which the class's own would look for.
     taken = {"__getstate__"}
     if not any(_is_base_init(each) for each in ast.walk(init)):
@@ -164,6 +170,7 @@ def take_as_made(node: ast.ClassDef, attributes: Container[str]) -> bool:
 
     `self.state = dict()` is what torch's own constructor makes, but for what it gives
     where nothing is yet; `x.share_memory_()` is x: a rule's memory is never shared.
+    `self.defaults`, written before that constructor is called, is a variable.
 
     Args:
         attributes: the names of all attributes of the source.
@@ -177,20 +184,51 @@ def take_as_made(node: ast.ClassDef, attributes: Container[str]) -> bool:
     left = [each for each in init.body if not _empties_state(each)]
     changed = shares or len(left) != len(init.body)
     init.body = left or [ast.copy_location(ast.Pass(), init)]
-    return changed
+    return changed | ("defaults" in attributes and _names_defaults(init))
 
 
 def _empties_state(statement: ast.stmt) -> bool:
-    if not isinstance(statement, ast.Assign):
+    if isinstance(statement, ast.Assign):
+        target: ast.expr = statement.targets[0]
+    elif isinstance(statement, ast.AnnAssign):
+        target = statement.target
+    else:
         return False
-    if getattr(statement.targets[0], "attr", "") != "state":
+    if not isinstance(target, ast.Attribute) or target.attr != "state":
         return False
-    return ast.unparse(statement) in (
-        "self.state = {}",
-        "self.state = dict()",
-        "self.state = defaultdict(dict)",
-        "self.state = collections.defaultdict(dict)",
+    if ast.unparse(target) != "self.state" or statement.value is None:
+        return False
+    return ast.unparse(statement.value) in (
+        "{}",
+        "dict()",
+        "defaultdict(dict)",
+        "collections.defaultdict(dict)",
+        "self.state",
     )
+
+
+def _names_defaults(init: ast.FunctionDef) -> bool:
+    """Make a variable of `self.defaults`, before torch's constructor sets it."""
+    called = [any(map(_is_base_init, ast.walk(each))) for each in init.body]
+    first = init.body[: called.index(True) + 1] if True in called else []
+    written = [
+        target
+        for each in first
+        if isinstance(each, ast.Assign)
+        for target in each.targets
+        if ast.unparse(target) == "self.defaults"
+    ]
+    for each in first if written else ():
+        _AsVariable().visit(each)
+    return bool(written)
+
+
+class _AsVariable(ast.NodeTransformer):
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        self.generic_visit(node)
+        if ast.unparse(node) != "self.defaults":
+            return node
+        return ast.copy_location(ast.Name("defaults_before", node.ctx), node)
 
 
 class _NeverShared(ast.NodeTransformer):
