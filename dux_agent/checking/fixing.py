@@ -2,10 +2,10 @@
 
 import difflib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from dux_agent.checking.proving import Proof, proof_of, values_of
+from dux_agent.checking.proving import Proof, idle_in, proof_of, values_of
 from dux_agent.checking.reading import Read
 from dux_agent.checking.trying import Trial
 from dux_agent.checking.vetted import Fixed
@@ -26,11 +26,13 @@ class Plan:
         held: the file as it was read.
         target: the file that would be written.
         mended: the rewrite; None where the file cannot be read.
+        idle: what classes raise that take no step, and are no part of the rewrite.
     """
 
     held: Read
     target: str
     mended: Mended | None
+    idle: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -63,6 +65,9 @@ def plan(held: Read) -> Plan:
     stem, _ = os.path.splitext(held.file)
     made = Plan(held, f"{stem}.fixed.py", None)
     if held.about is not None and made.names:
+        idle = idle_in(held)
+        parts = tuple(part for part in held.parts if part.name not in idle)
+        made = replace(made, held=replace(held, parts=parts), idle=idle)
         made = replace(made, mended=_mended(made))
     if made.wanted and made.mended is not None and made.mended.ok:
         if os.path.lexists(made.target):
@@ -75,14 +80,21 @@ def plan(held: Read) -> Plan:
 
 def _mended(made: Plan, left: Sequence[Origin] = ()) -> Mended | None:
     held, script = made.held, bool(made.held.signs)
-    mended = mend(held.whole, made.names, script=script, left=left)
+    mended = mend(held.whole, made.names, script=script, left=left, idle=made.idle)
     if mended is None or mended.ok or held.about is None:
         return mended
     constants = constants_of(held.about)
     values = values_of(held, constants) if constants else {}
     if not values:
         return mended
-    return mend(held.whole, made.names, script=script, left=left, values=values)
+    return mend(
+        held.whole,
+        made.names,
+        script=script,
+        left=left,
+        values=values,
+        idle=made.idle,
+    )
 
 
 def fix(made: Plan, beside: Sequence[SourceFile], trial: Trial | None) -> Fixed:

@@ -91,6 +91,35 @@ def values_of(held: Read, names: Sequence[str]) -> Mapping[str, str]:
         raise DuxError(f"{error}; --fix runs in a process of its own.") from None
 
 
+def idle_in(held: Read) -> Mapping[str, str]:
+    """What refused classes of a file raise that step nowhere under plain torch.
+
+    Only of names that are bound nowhere, and only beside a class that is accepted: the
+    file has something else to offer, and whoever steps such a class learns no more.
+
+    Raises:
+        DuxError: no such process can be had on this system.
+    """
+    refused = {part.name for part in held.parts if not part.report.ok}
+    given = {name: it for name, it in _given(held).items() if name in refused}
+    if not given or len(refused) == len(held.parts) or held.signs:
+        return {}
+    file = SourceFile(os.path.abspath(held.file), held.whole.text)
+    try:
+        run = run_plainly([file], given)
+    except CannotRun:
+        return {}
+    except IsolationUnavailable as error:
+        raise DuxError(f"{error}; --fix runs in a process of its own.") from None
+    found = {}
+    for name in given:
+        raised = [said for _, said in run.episodes.get(name, {}).values()]
+        unbound = all(said.startswith("NameError: ") for said in raised)
+        if raised and unbound and not _steps(run, name):
+            found[name] = raised[0]
+    return found
+
+
 def _run_before(
     held: Read, files: Sequence[SourceFile], given: Given
 ) -> tuple[PlainRun, str]:

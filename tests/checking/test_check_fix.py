@@ -595,6 +595,78 @@ def test_every_class_of_a_file_is_compared():
     assert "class Mine" in written and "class Yours" in written
 
 
+UNBOUND = source(body="p.mul_(warm_up_of(p))").replace("Mine", "Yours")
+
+
+@pytest.mark.parametrize("before", ["", "global count\n        "])
+def test_a_class_that_steps_nowhere_is_taken_out_beside_one_that_is_fine(before):
+    broken = UNBOUND.replace('"""A rule."""', "").replace(
+        "loss = None", f"{before}loss = None"
+    )
+    Path("mine.py").write_text(source() + broken)
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    written = Path("mine.fixed.py").read_text()
+    assert "class Mine" in written and "class Yours" not in written
+    (said,) = [each["what"] for each in fix["changes"] if "Yours" in each["what"]]
+    assert "takes no step, it raises NameError: name 'warm_up_of'" in said
+
+
+STAY = {
+    "alone": UNBOUND,
+    "named by another": source("OTHER = 1", after="OTHER = Yours")
+    + UNBOUND.replace('"""A rule."""', ""),
+    "raising something else": source()
+    + source(body="p.numpy()\n                    raise ValueError('no')")
+    .replace("Mine", "Yours")
+    .replace('"""A rule."""', ""),
+    "stepping at first": source()
+    + source(body="p.numpy()").replace("Mine", "Yours").replace('"""A rule."""', ""),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(STAY))
+def test_any_other_refused_class_stays_and_is_told_of(kind):
+    Path("mine.py").write_text(STAY[kind])
+
+    fix, result = fixed()
+
+    assert 1 == result.exit_code
+    assert fix["trouble"] and not Path("mine.fixed.py").exists()
+
+
+HESSIAN = """
+import os
+import torch
+
+
+class Mine(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+
+    def step(self, closure=None):
+        loss = closure() if closure is not None else None
+        params = [p for group in self.param_groups for p in group["params"]]
+        zs = [torch.ones_like(p) for p in params]
+        hs = torch.autograd.grad([p.grad for p in params], params, zs)
+        with torch.no_grad():
+            for p, h in zip(params, hs):
+                p.addcdiv_(p.grad, h.abs() + 1.0, value=-0.1)
+        return loss
+"""
+
+
+def test_a_class_that_differentiates_gradients_is_compared_with_a_graph():
+    Path("mine.py").write_text(HESSIAN)
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert "import os" not in Path("mine.fixed.py").read_text()
+
+
 def test_a_folder_is_rewritten_file_by_file():
     Path("zoo").mkdir()
     Path("zoo/a.py").write_text(KINDS["unused"][0])

@@ -75,6 +75,7 @@ def mend(
     script: bool = False,
     left: Iterable[Origin] = (),
     values: Mapping[str, str] | None = None,
+    idle: Mapping[str, str] | None = None,
 ) -> Mended | None:
     """Rewrite a source; None where it cannot be read.
 
@@ -84,6 +85,7 @@ def mend(
         script: whether everything that they do not use is to go.
         left: lines that are to stay as they are.
         values: literals of what constants of the module are known to be.
+        idle: what classes raise that take no step; they are to go.
     """
     about = outline(source.text)
     if about is None:
@@ -91,6 +93,8 @@ def mend(
     draft = Draft(source, about, tuple(rules), (), frozenset(left), values or {})
     if script:
         draft = _with(draft, unused.script, ()) or draft
+    if idle:
+        draft = draft.with_rewrite(unused.idle(draft, idle)) or draft
     for rule in ALWAYS:
         draft = _again(draft, rule)
     for _ in range(_MOST_TURNS):

@@ -1,7 +1,7 @@
 """What nobody uses: imports, methods, statements beside the optimizers."""
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.outline import lines_of
@@ -106,6 +106,39 @@ def beside(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
     ]
     told = [
         (each.lineno, f"{_called(each)}, which no optimizer uses, is left out", None)
+        for each in gone
+    ]
+    return Rewrite((), tuple(gone), tuple(told))
+
+
+def idle(draft: Draft, raised: Mapping[str, str]) -> Rewrite:
+    """Classes that take no step under plain torch, by what they raise.
+
+    Nothing else of the source may be built on them, or name them.
+    """
+    classes = [
+        each
+        for each in draft.tree.body
+        if isinstance(each, ast.ClassDef) and each.name in raised
+    ]
+    gone = [
+        each
+        for each in classes
+        if draft.may_touch(each.lineno)
+        and not any(
+            each.name in mentions(node)
+            for other in draft.tree.body
+            if other is not each
+            for node in ast.walk(other)
+        )
+    ]
+    told = [
+        (
+            each.lineno,
+            f"the class {each.name} is taken out: under plain torch it takes no step, "
+            f"it raises {raised[each.name]}",
+            None,
+        )
         for each in gone
     ]
     return Rewrite((), tuple(gone), tuple(told))
