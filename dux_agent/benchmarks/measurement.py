@@ -11,7 +11,7 @@ class Measurement:
         name: what was measured, in words.
         value: the figure.
         bar: what it must stay below, in the same unit.
-        unit: "%", "s", "ms", "us" or "times".
+        unit: "%", "s", "ms", "us", "KiB" or "times".
         detail: on what, how often, and the spread.
     """
 

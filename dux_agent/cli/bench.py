@@ -22,8 +22,8 @@ def bench(
         str | None,
         typer.Argument(
             help=f"One of {', '.join(BENCHMARKS)}; or step, tune, "
-            "figures, prompts, family, rubbish, table1, ablations, judge.",
-            show_default="all but the last nine",
+            "figures, prompts, family, rubbish, evolve, table1, ablations, judge.",
+            show_default="all but the last ten",
         ),
     ] = None,
     lm: Annotated[
@@ -125,7 +125,8 @@ def bench(
     `rubbish` a model that proposes nothing else against the control;
     `dux bench table1` against all that people would use instead, and `ablations` the
     default against itself with one thing otherwise. `dux bench judge` says how well a
-    dry run foretells what a proposal does.
+    dry run foretells what a proposal does, and `evolve` what a second worker saves a
+    search, and how much the search keeps in memory.
     """
     with one_line_errors():
         if name in TABLES:
@@ -154,6 +155,9 @@ def bench(
             tell = import_module(f"dux_agent.benchmarks.{name}").tell
             purpose = "test" if suite == "bundled" else suite
             if not tell(purpose, seeds, folder, typer.echo):
+                raise typer.Exit(1)
+        elif name == "evolve":
+            if not import_module("dux_agent.benchmarks.evolve").tell(typer.echo):
                 raise typer.Exit(1)
         else:
             from dux_agent.benchmarks import run_benchmarks

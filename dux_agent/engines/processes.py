@@ -13,7 +13,9 @@ from multiprocessing.connection import Connection
 
 from dux_agent.engines.workers import Answer, Job, Say, WorkerDied, Workers, silent
 
-_START_SECONDS = 120.0
+START_SECONDS = 120.0
+"""Until a process counts as one that does not start."""
+
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from dux_agent.engines.worker_process import main; "
@@ -31,7 +33,7 @@ def processes(
         say: is told of each that died.
     """
     start = partial(Process, most_bytes)
-    return Workers(start, count, start_seconds=_START_SECONDS, say=say)
+    return Workers(start, count, start_seconds=START_SECONDS, say=say)
 
 
 class Process:

@@ -1,9 +1,4 @@
 import html
-import os
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -20,7 +15,6 @@ from dux_agent.report.page import write_report
 from dux_agent.run_folder.trace import read
 from dux_graphs.evolution.simplifying import ablated
 from tests.evolving import tiny_tasks
-from tests.waiting import wait_until
 
 _FILE = tiny_tasks.__file__
 _NEVER_BUILT = dict(task=f"{_FILE}:never_built", seed=0, share=1.0, split="val")
@@ -146,50 +140,6 @@ def test_a_search_that_is_over_is_not_done_again_when_it_is_resumed(whole):
     resume(whole)
 
     assert before == (whole / "trace.jsonl").read_bytes()
-
-
-@pytest.mark.wall
-def test_a_driver_that_is_killed_goes_on_and_finds_the_same(whole, tmp_path):
-    script = (
-        "from tests.evolving.test_evolve import _plan, evolve; import sys; "
-        "evolve(_plan(), sys.argv[1])"
-    )
-    trace = tmp_path / "killed" / "trace.jsonl"
-    driver = subprocess.Popen(
-        [sys.executable, "-c", script, str(trace.parent)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    wait_until(lambda: trace.exists() and trace.read_bytes().count(b"\n") >= 5)
-    driver.kill()
-    driver.wait()
-
-    resume(trace.parent)
-
-    assert _found(whole) == _found(trace.parent)
-
-
-@pytest.mark.wall
-def test_workers_that_are_killed_cost_nothing_that_was_found(whole, tmp_path):
-    def kill_workers(line):
-        for pid in _workers_of(os.getpid()):
-            os.kill(pid, signal.SIGKILL)
-
-    evolve(_plan(), tmp_path / "killed", say=kill_workers)
-
-    assert _found(whole) == _found(tmp_path / "killed")
-
-
-def _workers_of(parent):
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (place / "cmdline").read_bytes()
-            status = (place / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if b"engines.worker_process" in words and int(status[1]) == parent:
-            found.append(int(place.name))
-    return found
 
 
 @pytest.mark.parametrize(
