@@ -73,7 +73,7 @@ OTHERS := .venv-integrations
 test-integrations:
 	@test -x $(OTHERS)/bin/python || $(PYTHON) -m venv $(OTHERS)
 	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
-	  -c constraints-integrations.txt -e '.[transformers,lightning,optuna]' \
+	  -c constraints-integrations.txt -e '.[transformers,lightning,optuna,ray]' \
 	  pytest pytest-timeout hypothesis pytorch-ignite trl
 	$(OTHERS)/bin/python -m pytest -m "not wall" tests/integrations
 

@@ -57,7 +57,7 @@ def driver_memory() -> Measurement:
 
     tracemalloc.start()
     try:
-        _searched(_plan(baselines=(), budget=_LAST), say, _free)
+        _searched(_plan(baselines=(), budget=_LAST), say, cheap)
     finally:
         tracemalloc.stop()
     first, last = min(n for n in held if n >= _FIRST), max(held)
@@ -97,12 +97,13 @@ def _searched(
         evolve(plan, Path(folder) / "search", say, engine=engine)
 
 
-def _free(count: int, **options: Any) -> Workers:
-    return Workers(_Free, count)
+def cheap(count: int, **options: Any) -> Workers:
+    """Workers that take no time: they make their answers up, from what is asked."""
+    return Workers(_Cheap, count)
 
 
-class _Free:
-    """A worker that makes its answers up, from what is asked."""
+class _Cheap:
+    """One that does nothing."""
 
     def ready(self, seconds: float) -> bool:
         return True

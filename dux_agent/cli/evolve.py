@@ -1,11 +1,12 @@
 """`dux evolve`: a search for optimizers over many tasks."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from dux_agent.cli.engines import Address, EngineName, engine_of
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.cli.run import RunDir, free_run_dir
 from dux_agent.errors import BadArgument
@@ -40,15 +41,21 @@ def evolve(
         ),
     ] = "offline",
     budget: Annotated[
-        int, typer.Option(help="Evaluations, of the search and of each baseline.")
-    ] = 200,
+        int | None,
+        typer.Option(
+            help="Evaluations, of the search and of each baseline.",
+            show_default="200; with --resume as before",
+        ),
+    ] = None,
     baselines: Annotated[
         str, typer.Option(help="Names of the zoo that are tuned; zoo: all of it.")
     ] = "adamw,muon,zoo",
     workers: Annotated[
         int | None,
-        typer.Option(help="Processes that evaluate.", show_default="one a core"),
+        typer.Option(help="That evaluate.", show_default="one a core"),
     ] = None,
+    engine: EngineName = "processes",
+    address: Address = None,
     islands: Annotated[int, typer.Option(help="Populations apart.")] = 4,
     price: _Many = None,
     validation_seeds: Annotated[int, typer.Option(help="On each such task.")] = 3,
@@ -91,7 +98,8 @@ def evolve(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Go on with the search in this folder; --workers may be another.",
+            help="Go on with the search in this folder; --workers, --engine and a "
+            "higher --budget may be said anew.",
         ),
     ] = None,
 ) -> None:
@@ -113,33 +121,35 @@ def evolve(
         def say(line: str) -> None:
             shown.print(line, markup=False, highlight=False)
 
-        if resume is not None:
-            folder = go_on(resume, workers=workers, say=say)
-        else:
-            plan = EvolvePlan(
-                tasks=tasks_in(_named(tasks)),
-                validation=tasks_in([validation]),
-                report=tasks_in([report]),
-                start=tasks_in([start]),
-                budget=budget,
-                model=lm,
-                seed=seed,
-                workers=_cores() if workers is None else workers,
-                islands=islands,
-                prices=_prices(price or []),
-                baselines=tasks_in([baselines]),
-                validation_seeds=validation_seeds,
-                report_seeds=report_seeds,
-                trial_seconds=trial_seconds,
-                trial_bytes=bytes_of(trial_memory),
-                execution=execution,
-                zoo=zoo,
-                experience=experience,
-            )
-            for line in cost_lines(plan):
-                say(line)
-            where = run_dir or free_run_dir("evolve", seed)
-            folder = run_search(plan, where, say)
+        with engine_of(engine, address, workers) as (make, count):
+            told: dict[str, Any] = {"say": say, "engine": make}
+            if resume is not None:
+                folder = go_on(resume, workers=workers, budget=budget, **told)
+            else:
+                plan = EvolvePlan(
+                    tasks=tasks_in(_named(tasks)),
+                    validation=tasks_in([validation]),
+                    report=tasks_in([report]),
+                    start=tasks_in([start]),
+                    budget=200 if budget is None else budget,
+                    model=lm,
+                    seed=seed,
+                    workers=count,
+                    islands=islands,
+                    prices=_prices(price or []),
+                    baselines=tasks_in([baselines]),
+                    validation_seeds=validation_seeds,
+                    report_seeds=report_seeds,
+                    trial_seconds=trial_seconds,
+                    trial_bytes=bytes_of(trial_memory),
+                    execution=execution,
+                    zoo=zoo,
+                    experience=experience,
+                )
+                for line in cost_lines(plan):
+                    say(line)
+                where = run_dir or free_run_dir("evolve", seed)
+                folder = run_search(plan, where, **told)
         print_search(Console(), read_search(folder))
 
 
@@ -150,12 +160,6 @@ def _named(tasks: list[str] | None) -> list[str]:
             "evolve family."
         )
     return tasks
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _prices(written: list[str]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,13 +12,18 @@ from typing import Any
 
 from dux_agent.engines.processes import processes
 from dux_agent.engines.workers import Say, Workers, silent
+from dux_agent.errors import BadArgument
 from dux_agent.evolving.asking import Asking, models_of
+from dux_agent.evolving.expecting import expected_seconds
 from dux_agent.evolving.journal import Journal
 from dux_agent.evolving.plan import OFFLINE, ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
 from dux_agent.evolving.situations import beginning_of
 from dux_agent.experience.recalling import Experience
+from dux_agent.formatting import plural, seconds_text
+from dux_agent.run_folder.atomic import write_atomically
 from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.trace import plain
 from dux_agent.tasks.named import builder_of
 from dux_graphs.evolution.crossing import cross
 from dux_graphs.evolution.individual import Draft, Individual, Operator, Standing
@@ -89,6 +95,7 @@ def resume(
     run_dir: str | Path,
     *,
     workers: int | None = None,
+    budget: int | None = None,
     say: Say = silent,
     lm: Any = None,
     engine: Engine = processes,
@@ -97,15 +104,35 @@ def resume(
 
     Args:
         workers: another number of processes; None: as before.
+        budget: more evaluations than before; None: as many.
         say, lm, engine: as of `evolve`.
 
     Raises:
+        BadArgument: the budget is lower than before.
         DuxError: it is no search, or another process goes on with it.
     """
     with RunFolder.open(run_dir) as folder:
-        plan = EvolvePlan.of(folder.facts["arguments"])
+        plan = _plan_of(folder, budget)
         plan = replace(plan, workers=workers or plan.workers)
         return _run(plan, folder, say, lm, engine)
+
+
+def _plan_of(folder: RunFolder, budget: int | None) -> EvolvePlan:
+    """What a folder is to come to, and from now on with so many evaluations."""
+    facts = folder.facts
+    plan = EvolvePlan.of(facts["arguments"])
+    if budget is None or budget == plan.budget:
+        return plan
+    if budget < plan.budget:
+        raise BadArgument(
+            f"budget is {budget} and the search has {plan.budget}; more were wanted, "
+            f"since what was found is not forgotten; raise it, or leave it out."
+        )
+    plan = replace(plan, budget=budget)
+    facts["arguments"] = plan.facts()
+    text = json.dumps(plain(facts), indent=2, allow_nan=False) + "\n"
+    write_atomically(folder.path / "run.json", text.encode("ascii"))
+    return plan
 
 
 def _run(
@@ -121,6 +148,17 @@ def _run(
         engine(plan.workers, most_bytes=plan.trial_bytes, say=say) as workers,
     ):
         bench = Bench(plan, Journal(folder), workers)
+        once = (
+            _held_back(stage, tasks, 1)
+            for stage, tasks in ((VALIDATION, plan.validation), (REPORT, plan.report))
+        )
+        seconds = expected_seconds(bench, *once)
+        if not folder.opened:
+            say(
+                f"about {seconds_text(seconds)} with "
+                f"{plural(plan.workers, 'worker')}, replies apart: by what AdamW took "
+                f"on each task just now"
+            )
         # The arms know nothing of each other, and each keeps busy who waits for others.
         others = [
             threads.submit(_winner, arm, _evolution(arm, plan, {}), bench, say)
@@ -177,11 +215,11 @@ def _simplified(one: Standing, bench: Bench) -> Individual:
     best = one.individual
     needless: set[str] | None = None
     while needless is None or needless:
-        shorter = {
-            part: _without(best, part, source)
-            for part, source in simpler(best.draft.source)
-            if needless is None or part in needless
-        }
+        parts: dict[str, str] = {}
+        for part, source in simpler(best.draft.source):
+            if needless is None or part in needless:
+                parts.setdefault(source, part)
+        shorter = {part: _without(best, part, each) for each, part in parts.items()}
         answers = bench.examine(SEARCH, list(shorter.values()), laws=False)
         needless = {
             part

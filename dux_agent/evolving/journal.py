@@ -10,6 +10,9 @@ from dux_agent.run_folder.trace import iterate
 from dux_graphs.evolution.individual import Individual
 from dux_sandbox.findings import digest_of
 
+EXAMINED, PARTS = "examined", "examined in parts"
+"""Stages before the trainings: of an individual, and of a winner's shorter twins."""
+
 Entry = Mapping[str, Any]
 """`{"arm", "stage", ...}`: what an event of kind "trial" reports."""
 
@@ -38,13 +41,17 @@ class Journal:
         self, arm: str, one: Individual, stage: str, answer: Entry, **more: Any
     ) -> None:
         """Write down what was found out, with `more` for those who read."""
+        digest = self._folder.keep_source(one.draft.source)
+        if stage in (EXAMINED, PARTS):
+            # A winner that is made shorter may be one that was met before.
+            self._known[arm, digest, stage] = {"answer": dict(answer)}
         self._folder.event(
             "trial",
             step=0,
             decision=one.number,
             data={
                 "number": one.number,
-                "config": {"source": self._folder.keep_source(one.draft.source)},
+                "config": {"source": digest},
                 "report": {
                     "arm": arm,
                     "stage": stage,

@@ -11,8 +11,8 @@ from typing import Any
 
 from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.evolving.evolve import KIND, REPORT, SEARCH, VALIDATION
+from dux_agent.evolving.journal import EXAMINED, PARTS
 from dux_agent.evolving.plan import EvolvePlan
-from dux_agent.evolving.search import EXAMINED, PARTS
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import iterate
 from dux_graphs.evolution.racing import difference
@@ -33,6 +33,7 @@ class Row:
         why: what stopped it; "" where nothing did.
         values: by stage, logarithms of loss to the reference's loss.
         answers: by stage, what the stage gave.
+        reported: the place of its last report in the journal; 0: none.
     """
 
     arm: str
@@ -46,6 +47,7 @@ class Row:
     why: str = ""
     values: dict[str, list[float]] = field(default_factory=dict)
     answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    reported: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,14 @@ class SearchTold:
 
     def reported(self) -> dict[str, Reported]:
         """By arm, the winner; without those whose report is not whole."""
-        found = {}
+        found: dict[str, Reported] = {}
         stages = [f"{REPORT}: {task}" for task in self.plan.report]
         for row in self.rows:
             whole = [row.values.get(stage, []) for stage in stages]
-            if all(len(each) == self.plan.report_seeds for each in whole):
+            if any(len(each) != self.plan.report_seeds for each in whole):
+                continue
+            # With a higher budget another may have won since.
+            if row.arm not in found or row.reported > found[row.arm].row.reported:
                 of_seed = zip(*whole, strict=True)
                 seeds = tuple(math.fsum(each) / len(each) for each in of_seed)
                 found[row.arm] = Reported(row, seeds, self._validation(row))
@@ -191,14 +196,16 @@ def read_search(path: str | Path) -> SearchTold:
             f"wanted; name it."
         )
     rows: dict[tuple[str, str], Row] = {}
-    for event in iterate(path):
+    for place, event in enumerate(iterate(path), 1):
         if event.kind == "trial":
-            _take(rows, event.data)
+            _take(rows, event.data, place)
     plan = EvolvePlan.of(read_facts(path)["arguments"])
     return SearchTold(path, plan, tuple(rows.values()))
 
 
-def _take(rows: dict[tuple[str, str], Row], data: Mapping[str, Any]) -> None:
+def _take(
+    rows: dict[tuple[str, str], Row], data: Mapping[str, Any], place: int
+) -> None:
     told, digest = data["report"], str(data["config"]["source"])
     row = rows.get((told["arm"], digest))
     if row is None:
@@ -212,6 +219,8 @@ def _take(rows: dict[tuple[str, str], Row], data: Mapping[str, Any]) -> None:
             thought=str(data["why"]),
         )
     row.stage, answer = str(told["stage"]), told["answer"]
+    if row.stage.startswith(REPORT):
+        row.reported = place
     row.answers[row.stage] = answer
     row.values[row.stage] = [float(each) for each in told.get("values", ())]
     if "why" in answer:

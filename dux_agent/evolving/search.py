@@ -10,7 +10,7 @@ from typing import Any
 
 from dux_agent.engines.workers import Answer, Job, Workers
 from dux_agent.errors import BadArgument
-from dux_agent.evolving.journal import Journal
+from dux_agent.evolving.journal import EXAMINED, PARTS, Journal
 from dux_agent.evolving.plan import EvolvePlan
 from dux_graphs.evolution.individual import Draft, Individual, Standing, Values
 from dux_graphs.evolution.racing import rung
@@ -23,9 +23,6 @@ Training = dict[str, Any]
 
 REFERENCE = "reference"
 """AdamW as the zoo has it, to whose losses all losses are compared."""
-
-EXAMINED, PARTS = "examined", "examined in parts"
-"""Stages before the trainings: of an individual, and of a winner's shorter twins."""
 
 Beside = Callable[[int, Answer], Values]
 """The place of a job and its answer to the values beside the reference."""
@@ -44,6 +41,7 @@ class Bench:
 
     Attributes:
         plan: the options of the search.
+        reference: AdamW at its defaults.
     """
 
     def __init__(self, plan: EvolvePlan, journal: Journal, workers: Workers) -> None:
@@ -52,7 +50,7 @@ class Bench:
         self._losses: dict[tuple[Any, ...], float] = {}
         self._referring = threading.Lock()
         draft = Draft(entry("adamw").source, "AdamW at its defaults.")
-        self._reference = Individual(1, draft, REFERENCE, (), 0)
+        self.reference = Individual(1, draft, REFERENCE, (), 0)
 
     def examine(
         self, arm: str, ones: Sequence[Individual], *, laws: bool = True
@@ -84,7 +82,7 @@ class Bench:
         ones: Sequence[tuple[Individual, Sequence[Training]]],
     ) -> list[tuple[Answer, Values]]:
         """What trainings of each gave, and its losses beside the reference's."""
-        self._refer_to([each for _, trainings in ones for each in trainings])
+        self.refer_to([each for _, trainings in ones for each in trainings])
 
         def values(place: int, answer: Answer) -> Values:
             return self._values(answer, ones[place][1])
@@ -111,9 +109,9 @@ class Bench:
         job = {"source": one.draft.source, "trainings": list(trainings)}
         return {"do": _TRAIN, "execution": self.plan.execution, **job}
 
-    def _refer_to(self, trainings: Sequence[Training]) -> None:
+    def refer_to(self, trainings: Sequence[Training]) -> None:
         """Have the reference trained as often; once for all arms, which wait for it."""
-        one, seconds = self._reference, self.plan.trial_seconds
+        one, seconds = self.reference, self.plan.trial_seconds
         with self._referring:
             left = {_key(e): e for e in trainings if _key(e) not in self._losses}
             jobs = [(one, _in_words(e), self._job(one, [e])) for e in left.values()]
@@ -139,9 +137,13 @@ class Bench:
         seconds: float,
         values: Beside = _no_values,
     ) -> list[Answer]:
-        """The answer to each job, an individual and a stage, which may take so long."""
+        """The answer to each job; twice the same individual and stage is one job."""
         answers = [self._journal.known(arm, one, stage) for one, stage, _ in jobs]
-        left = [at for at, answer in enumerate(answers) if answer is None]
+        places: dict[tuple[str, str], list[int]] = {}
+        for at, (one, stage, _) in enumerate(jobs):
+            if answers[at] is None:
+                places.setdefault((one.draft.source, stage), []).append(at)
+        left = [same[0] for same in places.values()]
 
         def done(place: int, answer: Answer) -> None:
             one, stage, _ = jobs[left[place]]
@@ -149,8 +151,9 @@ class Bench:
             self._journal.keep(arm, one, stage, answer, values=beside)
 
         found = self._workers.map([(jobs[at][2], seconds) for at in left], done)
-        for at, answer in zip(left, found, strict=True):
-            answers[at] = answer
+        for same, answer in zip(places.values(), found, strict=True):
+            for at in same:
+                answers[at] = answer
         return [answer or {} for answer in answers]
 
 
@@ -188,7 +191,7 @@ def _climb(
             bench.tell(arm, one)
     for place in sorted({place for _, place in climbing}):
         ones = [one for one, at in climbing if at == place]
-        trainings = _trainings(bench.plan.tasks, place)
+        trainings = trainings_of(bench.plan.tasks, place)
         jobs = [(one.individual, trainings) for one in ones]
         for one, (answer, values) in zip(
             ones, bench.train(arm, rung(place).name, jobs), strict=True
@@ -210,7 +213,7 @@ def _climb(
             evolution.climbed(one, came)
 
 
-def _trainings(tasks: Sequence[str], place: int) -> list[Training]:
+def trainings_of(tasks: Sequence[str], place: int) -> list[Training]:
     """Those of a rung that the rung below it has not had."""
     here = rung(place)
     first = rung(place - 1).seeds if place > 1 else 0

@@ -5,8 +5,8 @@ import math
 from typing import Any
 
 from dux_agent.evolving.evolve import SEARCH
+from dux_agent.evolving.journal import EXAMINED, PARTS
 from dux_agent.evolving.reading import Row, SearchTold, change
-from dux_agent.evolving.search import EXAMINED, PARTS
 from dux_agent.report.chart import Chart, Line, Size, axes_of, chart, series
 from dux_agent.report.difference import difference
 from dux_agent.report.run_figures import figure

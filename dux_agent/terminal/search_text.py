@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.evolving.evolve import SEARCH
-from dux_agent.evolving.plan import OFFLINE, EvolvePlan
+from dux_agent.evolving.expecting import expected
+from dux_agent.evolving.plan import EvolvePlan
 from dux_agent.evolving.reading import Reported, SearchTold, change
 from dux_agent.formatting import plural
 from dux_agent.showing import one_line
@@ -17,23 +18,20 @@ from dux_graphs.intervals import half_interval
 
 def cost_lines(plan: EvolvePlan) -> list[str]:
     """What a search will come to, before it starts."""
-    arms = 1 + len(plan.baselines)
-    evaluations = arms * plan.budget
-    short, seeds = len(plan.tasks), plan.validation_seeds
-    validated = arms * plan.finalists * len(plan.validation) * seeds
-    reported = (arms + 1) * len(plan.report) * plan.report_seeds
-    asked = (
-        []
-        if plan.model == OFFLINE
-        else [f"at most {3 * plan.budget} calls of {plan.model}"]
-    )
+    come = expected(plan)
+    asked = []
+    if come.calls:
+        price = "whose price is not known"
+        if come.dollars is not None:
+            price = f"some {come.dollars:.2f} dollars"
+        asked = [f"at most {come.calls} calls of {plan.model}, {price}"]
     return [
         *asked,
-        f"{plural(evaluations, 'evaluation')} ({plan.budget} of the search and of each "
-        f"baseline: {', '.join(plan.baselines)}), each at most "
-        f"{plural(short, 'short training')}, {short} full ones for the best third, and "
-        f"more seeds for the best of those",
-        f"then {plural(validated, 'training')} to validate and {reported} to report",
+        f"{plural(come.examined, 'evaluation')} ({plan.budget} of the search and of "
+        f"each baseline: {', '.join(plan.baselines)}): {come.short} short trainings at "
+        f"most, and some {come.full} full ones",
+        f"then {plural(come.validation, 'training')} to validate and {come.report} to "
+        f"report",
     ]
 
 

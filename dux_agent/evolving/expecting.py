@@ -1,0 +1,102 @@
+"""What a search will come to, before it begins: trainings, calls, money and hours."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from dux_agent.evolving.plan import OFFLINE, EvolvePlan
+from dux_agent.evolving.search import REFERENCE, Bench, Training, trainings_of
+from dux_graphs.evolution.individual import Draft, Individual
+from dux_graphs.evolution.racing import highest_rung
+from dux_graphs.prices import Prices
+from dux_sandbox.zoo import entry
+
+_ONE_IN = 3  # of those on a rung goes on to the next
+_PARTS = 100  # shorter twins of a winner that are examined
+_REPLIES = 3  # that a draft may cost
+_TOKENS = {"input_tokens": 4_000, "output_tokens": 1_500}  # of one call, about
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a search comes to, at most but for seeds beyond the budget's rungs.
+
+    Attributes:
+        arms: the search and its baselines.
+        examined: individuals.
+        short, full: trainings on the tasks that select.
+        validation, report: trainings on the others, the reference's among them.
+        calls: of the language model.
+        dollars: that they cost; None: its price is not known.
+    """
+
+    arms: int
+    examined: int
+    short: int
+    full: int
+    validation: int
+    report: int
+    calls: int
+    dollars: float | None
+
+
+def expected(plan: EvolvePlan) -> Expected:
+    """What a plan comes to.
+
+    >>> found = expected(EvolvePlan(("logistic",), ("digits",), ("sine",), budget=32))
+    >>> found.examined, found.short, found.full, found.calls
+    (128, 128, 44, 0)
+    """
+    arms, tasks = 1 + len(plan.baselines), len(plan.tasks)
+    full, climbing = 0, plan.budget
+    for place in range(1, highest_rung(plan.budget) + 1):
+        climbing = -(-climbing // _ONE_IN)
+        full += climbing * len(trainings_of(plan.tasks, place))
+    calls = 0 if plan.model == OFFLINE else _REPLIES * plan.budget
+    cost = Prices.of(None).cost(plan.model, _TOKENS)
+    seeds = len(plan.validation) * plan.validation_seeds
+    return Expected(
+        arms=arms,
+        examined=arms * plan.budget,
+        short=arms * plan.budget * tasks,
+        full=arms * full,
+        validation=(arms * plan.finalists + 1) * seeds,
+        report=(arms + 1) * len(plan.report) * plan.report_seeds,
+        calls=calls,
+        dollars=None if cost is None else calls * cost,
+    )
+
+
+def expected_seconds(
+    bench: Bench, validation: Sequence[Training], report: Sequence[Training]
+) -> float:
+    """How long that takes, replies apart: AdamW is trained once on each task.
+
+    What is trained so is what a search compares with, and is not trained again.
+
+    Args:
+        validation, report: one training on each of those tasks.
+
+    Raises:
+        BadArgument: a task gives nothing to compare with.
+    """
+    come = expected(bench.plan)
+    other = Individual(2, Draft(entry("sgd").source, "Another."), REFERENCE, (), 0)
+    bench.examine(REFERENCE, [bench.reference])  # workers are there when it is over
+    examined = _seconds(partial(bench.examine, REFERENCE, [other])) / bench.plan.workers
+    counts = come.short + 2 * come.full, come.validation, come.report
+    stages = trainings_of(bench.plan.tasks, 0), validation, report
+    return (come.examined + _PARTS) * examined + math.fsum(
+        count * _seconds(partial(bench.refer_to, stage)) / len(stage)
+        for count, stage in zip(counts, stages, strict=True)
+    )
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    began = time.monotonic()
+    do()
+    return time.monotonic() - began

@@ -1,0 +1,71 @@
+import pytest
+
+from dux_agent.benchmarks.evolve import cheap
+from dux_agent.errors import BadArgument
+from dux_agent.evolving.evolve import evolve, resume
+from dux_agent.evolving.expecting import expected
+from dux_agent.evolving.reading import read_search
+from dux_agent.terminal.search_text import cost_lines
+from tests.evolving.test_evolve import _found, _plan
+
+
+def test_what_a_search_comes_to_is_no_less_than_what_it_did(tmp_path):
+    plan = _plan(budget=40, tasks=(*_plan().tasks, "logistic"))
+
+    told = read_search(evolve(plan, tmp_path / "run", engine=cheap))
+
+    come = expected(plan)
+    short = [r for r in told.rows if "short training" in r.answers]
+    full = [len(r.values.get("full training", ())) for r in told.rows]
+    assert come.examined >= sum(
+        "examined" in r.answers and not r.why for r in told.rows
+    )
+    assert come.short >= len(plan.tasks) * len(short) > 0
+    assert come.full >= sum(full) > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("openai:gpt-4o", "at most 120 calls of openai:gpt-4o, some 3.00 dollars"),
+        ("mine:x", "at most 120 calls of mine:x, whose price is not known"),
+    ],
+)
+def test_calls_are_told_with_their_price_where_it_is_known(model, words):
+    assert words == cost_lines(_plan(model=model, budget=40))[0]
+
+
+def test_how_long_it_will_take_is_told_before_it_begins(tmp_path):
+    said = []
+
+    evolve(_plan(), tmp_path / "run", said.append, engine=cheap)
+
+    assert "with 1 worker, replies apart" in said[0]
+
+
+def test_a_higher_budget_goes_on_from_what_was_found(tmp_path):
+    evolve(_plan(budget=6), tmp_path / "raised", engine=cheap)
+    before = _found(tmp_path / "raised")
+
+    resume(tmp_path / "raised", budget=24, engine=cheap)
+
+    raised = read_search(tmp_path / "raised")
+    assert 24 == raised.plan.budget
+    found = _found(tmp_path / "raised")
+    assert len(before) < len(found)
+    assert [] == [each for each in before if each not in found]
+    assert len(found) == len({repr(each[:3]) for each in found})
+    evolve(_plan(budget=24), tmp_path / "whole", engine=cheap)
+    whole = read_search(tmp_path / "whole").reported()
+    for arm, each in raised.reported().items():
+        assert whole[arm].row.digest == each.row.digest
+
+
+def test_a_lower_budget_is_refused_and_changes_nothing(tmp_path):
+    evolve(_plan(budget=6), tmp_path / "run", engine=cheap)
+    before = (tmp_path / "run" / "run.json").read_bytes()
+
+    with pytest.raises(BadArgument, match="budget is 5 and the search has 6"):
+        resume(tmp_path / "run", budget=5, engine=cheap)
+
+    assert before == (tmp_path / "run" / "run.json").read_bytes()
