@@ -27,6 +27,7 @@ _TABLES = (
     "CREATE TABLE deleted (key TEXT PRIMARY KEY) WITHOUT ROWID",
 )
 _LARGEST = 2**20  # bytes of one entry
+_LARGEST_FILE = 2**27  # bytes
 _WRITABLE = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 _PATIENCE = 60.0  # seconds for another process to be done
 _PREFIX = re.compile(r"[0-9a-f]{4,16}")
@@ -226,6 +227,10 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 def _look_at(connection: sqlite3.Connection) -> None:
     """Raise Foreign unless it is a library, and nothing else."""
     distrust(connection, _LARGEST)
+    [(pages,)] = connection.execute("PRAGMA page_count")
+    [(size,)] = connection.execute("PRAGMA page_size")
+    if pages * size > _LARGEST_FILE:
+        raise Foreign(f"it has {pages * size} bytes, more than {_LARGEST_FILE}")
     [(version,)] = connection.execute("PRAGMA user_version")
     [(ours,)] = connection.execute("PRAGMA application_id")
     if ours != _OURS:

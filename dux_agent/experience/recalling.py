@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dux_agent.errors import BadArgument
 from dux_agent.experience.entry import Entry
 from dux_agent.experience.library import read_library
 from dux_agent.experience.situation import Situation, distance
@@ -31,9 +32,17 @@ class Experience:
         """Of a file; None: there is none.
 
         Raises:
+            BadArgument: it is no name of a file.
             LibraryUnusable: it is no library, or cannot be read.
         """
-        return cls() if file is None else cls(tuple(read_library(file)))
+        if file is None:
+            return cls()
+        if not isinstance(file, str | Path):
+            raise BadArgument(
+                f"experience is a {type(file).__name__}; the name of a library that "
+                f"`dux learn` made was wanted; pass one, or leave it out."
+            )
+        return cls(tuple(read_library(file)))
 
     def nearest(self, *situations: Situation, count: int = MOST_SHOWN) -> list[Entry]:
         """So many whose situation is nearest to one of those, the nearest first.

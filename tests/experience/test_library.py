@@ -153,7 +153,15 @@ def with_a_huge_row(file):
     sql(file, ("INSERT INTO entries VALUES (?, ?)", ("a" * 16, "x" * 2**21)))
 
 
+def huge(file):
+    with open(file, "r+b") as opened:
+        opened.truncate(2**28)
+        opened.seek(28)  # pages, in the header of the file
+        opened.write((2**16).to_bytes(4, "big"))
+
+
 HOSTILE = {
+    huge: "more than 134217728",
     not_there: "there is none",
     no_database: "not a database",
     torn: "malformed",
@@ -181,7 +189,7 @@ def test_a_file_that_is_no_library_is_refused_in_words(library, spoil):
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("spoil", HOSTILE.keys() - {not_there, with_a_huge_row})
+@pytest.mark.parametrize("spoil", HOSTILE.keys() - {not_there, with_a_huge_row, huge})
 def test_nothing_is_written_into_a_file_that_is_no_library(library, spoil):
     spoil(library)
     before = library.read_bytes() if library.is_file() else None

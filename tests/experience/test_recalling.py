@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dux_agent.errors import BadArgument
 from dux_agent.experience.recalling import Experience
 from dux_agent.experience.situation import Situation, distance, situation_of
 from dux_graphs.events import ObservationEvent
@@ -121,6 +122,12 @@ def test_a_secret_that_the_environment_names_now_is_not_shown(monkeypatch):
 
     assert shown
     assert "planted" not in str(shown)
+
+
+@pytest.mark.parametrize("file", [3, True, [], b"experience.sqlite"])
+def test_what_is_no_name_of_a_file_is_refused(file):
+    with pytest.raises(BadArgument, match=f"experience is a {type(file).__name__}"):
+        Experience.of(file)
 
 
 def test_no_library_recalls_nothing():
