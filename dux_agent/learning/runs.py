@@ -15,7 +15,7 @@ from dux_agent.run_folder.events import body_of
 from dux_agent.run_folder.trace import plain
 from dux_agent.run_history.reading import read_story
 from dux_agent.run_history.records import DecisionStory, ProposalTold, RunHistory
-from dux_agent.training.prompt_history import idea_of
+from dux_agent.run_history.summary import summary
 from dux_graphs.events import ObservationEvent
 from dux_graphs.offline.situation import family_of, rate_of
 
@@ -77,7 +77,7 @@ def _entry(
         situation=situation,
         digest=one.digest,
         source=source,
-        proposed=idea_of(source),
+        proposed=summary(source, 160),
         family=family_of(source),
         rate=rate_of(source),
         verdict=verdict,

@@ -19,8 +19,8 @@ from dux_agent.learning.lessons import lesson_by_rules
 from dux_agent.run_folder.kept_sources import read_kept_source
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import plain
+from dux_agent.run_history.summary import summary
 from dux_agent.tasks.family.members import is_member
-from dux_agent.training.prompt_history import idea_of
 from dux_graphs.evolution.racing import rung
 from dux_graphs.offline.situation import family_of, rate_of
 
@@ -56,7 +56,7 @@ def entries_of_search(path: str | Path) -> list[Entry]:
             said = {"run": name, "origin": origin, "decision": number, "proposal": 1}
             said |= {"digest": row.digest, "source": source}
             said |= {"family": family_of(source), "rate": rate_of(source)}
-            idea = plain(row.thought) or idea_of(source)
+            idea = plain(row.thought) or summary(source, 160)
             made = Entry.of(**said, **more, situation=situation, proposed=idea)
             found.append(lesson_by_rules(made))
     return found

@@ -242,11 +242,8 @@ def summary_of(decision: Decision) -> str:
     source = decision.source
     if source is None and decision.attempts:
         source = decision.attempts[-1].get("source")
-    return idea_of(source) if source else decision.reason[:_SUMMARY_CHARACTERS]
-
-
-def idea_of(source: str) -> str:
-    """A source in a few words: the rule's name and the first comment in it."""
+    if not source:
+        return decision.reason[:_SUMMARY_CHARACTERS]
     name = _CLASS.search(source)
     comment = _COMMENT.search(source)
     parts = [found.group(1).strip() for found in (name, comment) if found is not None]
