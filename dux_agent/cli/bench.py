@@ -14,7 +14,7 @@ from dux_agent.cli.one_line import one_line_errors
 from dux_agent.errors import BadArgument
 
 _OF_MODELS = ("prompts", "figures")
-_OF_FAMILY = ("family", "rubbish")
+_OF_FAMILY = ("family", "rubbish", "experience")
 
 
 def bench(
@@ -22,8 +22,9 @@ def bench(
         str | None,
         typer.Argument(
             help=f"One of {', '.join(BENCHMARKS)}; or step, tune, "
-            "figures, prompts, family, rubbish, evolve, table1, ablations, judge.",
-            show_default="all but the last ten",
+            "figures, prompts, family, rubbish, experience, evolve, table1, ablations, "
+            "judge.",
+            show_default="all but the last eleven",
         ),
     ] = None,
     lm: Annotated[
@@ -40,7 +41,8 @@ def bench(
         str,
         typer.Option(
             help="Of tune: paper32, histgb8, bundled, toys, tables, code, or tasks. "
-            "Of family and rubbish: train, validation, or test, where bundled is test."
+            "Of family, rubbish and experience: train, validation, or test, where "
+            "bundled is test."
         ),
     ] = "bundled",
     methods: Annotated[
@@ -58,8 +60,8 @@ def bench(
         int | None,
         typer.Option(
             min=1,
-            help="Of tune, figures, family, table1 and ablations: how many. Of "
-            "rubbish: trainings.",
+            help="Of tune, figures, family, experience, table1 and ablations: how "
+            "many. Of rubbish: trainings.",
             show_default="1; of a table 3, and 5 of sine",
         ),
     ] = None,
@@ -92,7 +94,8 @@ def bench(
         typer.Option(
             help="Of tune: keeps evaluations and rows, so that a run that was ended "
             "goes on; a page, the tables and every figure are written there. Of "
-            "figures: studies and pages. Of family, rubbish, tables: every training.",
+            "figures: studies and pages. Of family, rubbish, experience, tables: every "
+            "training.",
             show_default="nothing is kept",
         ),
     ] = None,
@@ -122,7 +125,8 @@ def bench(
     what a model does without ranges, with a short prompt, and with noise. `dux bench
     step` times one step of each rule wherever its code can run, beside torch's AdamW.
     `dux bench family` holds the offline rules against the control and a fixed recipe,
-    `rubbish` a model that proposes nothing else against the control;
+    `rubbish` a model that proposes nothing else against the control, `experience` the
+    offline rules with a library of other trainings against themselves without it;
     `dux bench table1` against all that people would use instead, and `ablations` the
     default against itself with one thing otherwise. `dux bench judge` says how well a
     dry run foretells what a proposal does, and `evolve` what a second worker saves a

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dux_graphs.offline.taught import split
+
 _NUMBER = r"[-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|inf)"
 _LOSSES = r"(?:training )?loss(?:es)? by fifth"
 _STEP, _INTERVAL = r"\bstep", "steps since the last decision"
@@ -73,7 +75,7 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
         (number for number, text in enumerate(asked) if _holds_figures(text)),
         default=max(0, len(asked) - 1),
     )
-    update = asked[begin] if asked else ""
+    update = split(asked[begin])[0] if asked else ""
     later = asked[begin + 1 :]
     refused = [text for text in later if _REFUSED.search(text)]
     numbers = [_ANOTHER.search(text) for text in asked[-1:]]
