@@ -69,13 +69,13 @@ class Figures:
 
 def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
     """The figures in a chat: `(role, text)` with role "system", "human" or "ai"."""
-    asked = [text for role, text in messages if role == "human"]
+    asked = [split(text)[0] for role, text in messages if role == "human"]
     system = "\n".join(text for role, text in messages if role == "system")
     begin = max(
         (number for number, text in enumerate(asked) if _holds_figures(text)),
         default=max(0, len(asked) - 1),
     )
-    update = split(asked[begin])[0] if asked else ""
+    update = asked[begin] if asked else ""
     later = asked[begin + 1 :]
     refused = [text for text in later if _REFUSED.search(text)]
     numbers = [_ANOTHER.search(text) for text in asked[-1:]]
