@@ -10,6 +10,7 @@ from dux_agent.showing import html_table
 from dux_agent.training import memory
 from dux_agent.training.memory import readable
 from dux_agent.training.training import Training
+from dux_graphs.sound_states import are_sound_attempts
 from dux_graphs.step_budget import StepBudget
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.scratch import frozen_weights
@@ -266,7 +267,9 @@ def _seconds(
     steps: int,
 ) -> float | None:
     """What so many base steps take, at the pace of before."""
-    taken = [(each, budget.taken(each.attempts)) for each in decisions]
+    # What a checkpoint holds may be older than what attempts say now.
+    sound = [each for each in decisions if are_sound_attempts(each.attempts)]
+    taken = [(each, budget.taken(each.attempts)) for each in sound]
     paces = [each.seconds / steps for each, steps in taken if steps]
     pace = max(paces, default=training.step_clock.seconds)
     return None if pace is None else pace * steps

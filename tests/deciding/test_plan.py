@@ -265,6 +265,16 @@ def test_seconds_are_told_at_the_pace_of_training_and_then_of_decisions():
     agent.close()
 
 
+def test_attempts_that_an_older_checkpoint_holds_are_passed_over():
+    agent, _ = counted(models.make("mlp"), ADAM)
+    run(agent, 8)
+    before = agent.plan().seconds_most
+    agent.decide().attempts = [{"try": 1}]
+
+    assert before == agent.plan().seconds_most
+    agent.close()
+
+
 def test_what_is_put_back_afterwards_counts_too():
     other = nn.Sequential(nn.Linear(1, 50), nn.BatchNorm1d(50), nn.Linear(50, 1))
     model = models.make("batch norm")
