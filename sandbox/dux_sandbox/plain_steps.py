@@ -25,6 +25,9 @@ _MOST_VARIANTS = 16
 _SHAPES = ((3, 4), (4,), (2, 3, 2, 2), ())
 # Options that are None or nought by default, and switch something on.
 _SWITCHED_ON = {"foreach": True, "weight_decay": 0.01, "momentum": 0.9}
+# What a closure does, tried in turn where no step is taken: it runs backward, keeps the
+# graph for second derivatives, or leaves backward to a step that runs it by itself.
+_WAYS = _, _GRAPH, _BARE = ("backward", "graph", "bare")
 _NEVER = frozenset(["fused", "capturable", "differentiable"])
 
 
@@ -63,10 +66,10 @@ def episodes(rule: type, given: Mapping[str, Any]) -> Iterator[tuple[str, Episod
                 what = f"{len(shapes)} parameters" if len(shapes) > 1 else "a matrix"
                 yield f"{what} {named}".strip(), _on_gradients(rule, options, shapes)
         for problem in PROBLEMS:
-            rows, raised = _on_problem(rule, dict(given), problem)
-            if not rows and "grad" in raised:
-                # Second derivatives: of a loss whose graph is kept.
-                rows, raised = _on_problem(rule, dict(given), problem, graph=True)
+            for way in _WAYS:
+                rows, raised = _on_problem(rule, dict(given), problem, way)
+                if rows or not ("grad" in raised or "backward" in raised):
+                    break
             yield f"the problem {problem}", (rows, raised)
 
 
@@ -128,10 +131,8 @@ def _on_gradients(
     return rows, ""
 
 
-def _on_problem(
-    rule: type, options: dict[str, Any], problem: str, *, graph: bool = False
-) -> Episode:
-    """One of the golden problems, with a closure that runs backward."""
+def _on_problem(rule: type, options: dict[str, Any], problem: str, way: str) -> Episode:
+    """One of the golden problems, with a closure that runs backward in one way."""
     _seeded()
     values, loss_of = PROBLEMS[problem]()
     weights = [torch.nn.Parameter(value) for value in values]
@@ -143,7 +144,8 @@ def _on_problem(
             optimizer.zero_grad()
             with torch.enable_grad():
                 loss = loss_of(*weights)
-                loss.backward(create_graph=graph)
+                if way != _BARE:
+                    loss.backward(create_graph=way == _GRAPH)
             return loss
 
         for _ in range(_STEPS_OF_PROBLEMS):

@@ -658,8 +658,31 @@ class Mine(torch.optim.Optimizer):
 """
 
 
-def test_a_class_that_differentiates_gradients_is_compared_with_a_graph():
-    Path("mine.py").write_text(HESSIAN)
+BACKWARD = """
+import os
+import torch
+
+
+class Mine(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+
+    def step(self, closure):
+        self.zero_grad()
+        with torch.enable_grad():
+            loss = closure()
+            loss.backward()
+        with torch.no_grad():
+            for group in self.param_groups:
+                for p in group["params"]:
+                    p.sub_(p.grad, alpha=group["lr"])
+        return loss
+"""
+
+
+@pytest.mark.parametrize("text", [HESSIAN, BACKWARD], ids=["a graph", "backward"])
+def test_a_class_that_needs_the_graph_of_a_loss_is_compared_with_one(text):
+    Path("mine.py").write_text(text)
 
     fix, result = fixed()
 
