@@ -12,6 +12,8 @@ class Limits:
             Where training itself is slow, on a large model or a busy machine, a rule
             may use ten times what the forward and backward passes use there.
         memory: bytes the child may take over what it holds when it starts.
+        state: bytes that a rule may keep for each byte of the parameters, beside a
+            sixteenth of `memory`; a program that would keep more is not run.
         step_seconds: the longest a single live step may take, seconds. The live
             optimizer narrows it from the dry run's times.
         closure_calls: how often one step may call its closure.
@@ -21,12 +23,13 @@ class Limits:
 
     seconds: float = 4.0
     memory: int = 1 << 30
+    state: float = 8.0
     step_seconds: float = 4.0
     closure_calls: int = 10
     require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "memory", "step_seconds", "closure_calls"):
+        for name in ("seconds", "memory", "state", "step_seconds", "closure_calls"):
             value = getattr(self, name)
             if not value > 0:
                 raise ValueError(

@@ -33,9 +33,9 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     """The guarded class of a source.
 
     The class has, beside what the source gives it, `dux_source`, `dux_digest`,
-    `dux_closure` (where its step takes a closure), `dux_sensors`, `carry` and
-    `requires_closure`. A step whose closure has no default requires one, and so does
-    one that raises at once without.
+    `dux_closure` (where its step takes a closure), `dux_sensors`, `carry`,
+    `bfloat16_state` (see `half_state`) and `requires_closure`. A step whose closure has
+    no default requires one, and so does one that raises at once without.
 
     Args:
         guards: the guards it runs under; fresh ones by default.
@@ -74,7 +74,7 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     rule.dux_source, rule.dux_digest = source, report.digest
     _namespaces[rule] = namespace
     _suspending[rule] = _suspends(judgement.code)
-    for name in ("carry", "requires_closure"):
+    for name in ("carry", "bfloat16_state", "requires_closure"):
         setattr(rule, name, getattr(rule, name, False) is True)
     _begin_with(rule, judgement.sensors)
     rule.dux_closure, demanded = place_of_closure(rule)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.closures import Closure, ClosurePlace
+from dux_sandbox.half_state import narrow, widen
 
 
 def unhooked(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
@@ -29,7 +30,19 @@ def unhooked(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
 
 
 def call_step(rule: Any, closure: Closure | None) -> Any:
-    """The step of a loaded rule, with its closure where its class takes one."""
+    """The step of a loaded rule, with its closure where its class takes one.
+
+    One that says `bfloat16_state = True` keeps its state so between steps.
+    """
+    if not type(rule).bfloat16_state:
+        return _step(rule, closure)
+    widen(rule)
+    result = _step(rule, closure)
+    narrow(rule)
+    return result
+
+
+def _step(rule: Any, closure: Closure | None) -> Any:
     place = type(rule).dux_closure
     step = unhooked(rule)
     if place is ClosurePlace.NOWHERE:

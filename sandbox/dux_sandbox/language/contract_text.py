@@ -20,8 +20,9 @@ same way, its rate of the group, and a `loss` of the closure. A class with
 `first_step()` and `second_step()`, and no step or one that only raises, gets a step
 that calls both, with the closure between them. Of the methods it may override, `step`
 alone is called by the training loop; `zero_grad`, `state_dict`, `load_state_dict` and
-`add_param_group` of the loop are torch's. Two class attributes are read: `carry = True`
+`add_param_group` of the loop are torch's. Class attributes are read: `carry = True`
 asks for the state of the rule before it, where names, shapes and dtypes match;
+`bfloat16_state = True` keeps state so between steps, rounded by chance;
 `requires_closure = True` says that `step` cannot work without a closure, and so does a
 closure without a default, or a step that raises at once without. The closure runs the
 backward pass: `backward()` of what it gave is left out, `torch.autograd.grad(loss,

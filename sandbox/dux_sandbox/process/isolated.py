@@ -38,8 +38,6 @@ _MAX_STEP_JSON = 1 << 20
 _BLOB_BYTES = 64 << 20
 _SNAPSHOT_SECONDS = 5.0
 _BYTES_PER_SECOND = 50e6
-# State may be several times the parameters (Shampoo: four matrices a weight).
-_STATE_PER_PARAMETER_BYTE = 8
 _GROWTH_BYTES = 128 << 20
 
 
@@ -49,6 +47,7 @@ class IsolatedRule:
     Attributes:
         mirror: what the child sees of the parameters.
         step_seconds: the longest a step may take that is not told, seconds.
+        state: see `Limits`.
     """
 
     runs_here = False
@@ -73,6 +72,7 @@ class IsolatedRule:
         self.options: list[dict[str, Any]] = []
         self.step_seconds = limits.step_seconds
         self.closure_calls = limits.closure_calls
+        self.state = limits.state
         self._groups = ToldGroups(param_groups, [])
         self._talk = Conversation(child, digest_of(source))
         most = min(limits.memory, 4 * _bytes_of(mirror.parameters))
@@ -273,7 +273,7 @@ class IsolatedRule:
 
     def snapshot(self) -> RuleState:
         """Fetch what the rule has learned from its process."""
-        most = _BLOB_BYTES + _STATE_PER_PARAMETER_BYTE * self.mirror.size
+        most = _BLOB_BYTES + int(self.state * self.mirror.size)
         seconds = _SNAPSHOT_SECONDS + self.mirror.size / _BYTES_PER_SECOND
         reply, blob = self._talk.ask({"op": "snapshot"}, seconds, max_blob=most)
         self._talk.require_ok(reply)
@@ -323,7 +323,8 @@ class IsolatedRule:
 
 def _request_for(parameters: list[torch.Tensor], limits: Limits) -> dict[str, Any]:
     """What a fork is asked for; raises CannotMirror."""
-    state = _STATE_PER_PARAMETER_BYTE * _bytes_of(parameters)
+    # It may be several times the parameters (Shampoo: four matrices a weight).
+    state = int(limits.state * _bytes_of(parameters))
     return {
         "purpose": "rule",
         "mirror": size_for(parameters),

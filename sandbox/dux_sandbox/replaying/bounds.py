@@ -7,8 +7,6 @@ import torch
 
 from dux_sandbox.limits import Limits
 
-# As much state a weight as an isolated rule may have.
-_STATE_PER_PARAMETER_BYTE = 8
 # Of a process's memory, what a rule may keep in the trainer's beside that: 64 MiB.
 _SHARE_OF_MEMORY = 16
 # Multiplications that a processor does in a second, with all that it is slow at.
@@ -28,5 +26,5 @@ class Bounds:
 def bounds_for(parameters: Sequence[torch.Tensor], limits: Limits) -> Bounds:
     """What a program over these parameters may use up."""
     held = sum(each.numel() * each.element_size() for each in parameters)
-    kept = limits.memory // _SHARE_OF_MEMORY + _STATE_PER_PARAMETER_BYTE * held
+    kept = limits.memory // _SHARE_OF_MEMORY + int(limits.state * held)
     return Bounds(kept, kept, 2 * kept, limits.step_seconds * _WORK_PER_SECOND)

@@ -38,8 +38,8 @@ def prove(
 ) -> list[Recording]:
     """Take some steps recorded and isolated, and compare weights and what is kept.
 
-    Once for each source and set of shapes; the weights are copies on the CPU, of large
-    ones corners, where the rule's first step on those is the same operations.
+    Once for each source, set of shapes and bounds; the weights are copies on the CPU,
+    of large ones corners, where the rule's first step on those is the same operations.
 
     Returns:
         What was recorded of the first steps, with and without a closure; nothing where
@@ -56,7 +56,7 @@ def prove(
         )
         for group in groups
     )
-    key = (digest_of(source), shapes)
+    key = (digest_of(source), shapes, bounds)
     if key not in _proven:
         try:
             _proven[key] = _recordings(source, groups, process, bounds, limits, seed)

@@ -1,0 +1,63 @@
+"""State in bfloat16, rounded by chance, for a rule that says `bfloat16_state = True`.
+
+Between steps half the memory; in a step the rule has what it keeps in float32, and
+knows nothing of it. Rounded to the nearest, an average that moves by less than half a
+unit stays where it is for ever; rounded by chance it moves as far in the mean.
+"""
+
+from typing import Any
+
+import torch
+
+GENERATOR = "dux_rounding"
+"""The attribute of a rule that holds the generator of its chances."""
+# Of a number's own size: more than half a unit in its last place, and less than one and
+# a half, so that the nearest to the sum is the neighbour, at a power of two as well.
+_BESIDE = 0.6 * 2.0**-7
+
+
+def rounded_by_chance(x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """A float32 tensor in bfloat16, up or down by the chance that keeps the mean.
+
+    What is a bfloat16 already stays as it is, and so does what is not finite.
+
+    >>> rounded_by_chance(torch.tensor([1.0, float("inf")]), torch.Generator())
+    tensor([1., inf], dtype=torch.bfloat16)
+    """
+    nearest = x.to(torch.bfloat16).float()
+    away = x.abs() > nearest.abs()
+    beside = torch.where(away, nearest * (1 + _BESIDE), nearest * (1 - _BESIDE))
+    beside = beside.to(torch.bfloat16).float()
+    chance = (x - nearest) / (beside - nearest)
+    drawn = torch.rand(x.shape, generator=generator, dtype=x.dtype)
+    return torch.where(drawn < chance, beside, nearest).to(torch.bfloat16)
+
+
+@torch.no_grad()
+def widen(rule: Any) -> None:
+    """Before a step: what a rule keeps of each parameter, in float32."""
+    for entry in _entries(rule):
+        for name, value in entry.items():
+            if isinstance(value, torch.Tensor) and value.dtype is torch.bfloat16:
+                entry[name] = value.float()
+
+
+@torch.no_grad()
+def narrow(rule: Any) -> None:
+    """After a step: the same in bfloat16; what has one element stays as it is."""
+    if GENERATOR not in vars(rule):
+        vars(rule)[GENERATOR] = torch.Generator().manual_seed(0)
+    generator = vars(rule)[GENERATOR]
+    for entry in _entries(rule):
+        for name, value in entry.items():
+            wide = isinstance(value, torch.Tensor) and value.dtype is torch.float32
+            if wide and value.numel() > 1:
+                entry[name] = rounded_by_chance(value.contiguous(), generator)
+
+
+def _entries(rule: Any) -> list[dict[str, Any]]:
+    """The state of each parameter in float32, in the order of the groups."""
+    parameters = [p for group in rule.param_groups for p in group["params"]]
+    wide = [p for p in parameters if p.dtype is torch.float32 and p in rule.state]
+    entries = [rule.state[p] for p in wide]
+    return [each for each in entries if isinstance(each, dict)]
