@@ -7,10 +7,9 @@ import math
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,15 @@ from dux_agent.benchmarks.table1.dux_rows import check_model
 from dux_agent.benchmarks.table1.named_rows import rows_of
 from dux_agent.benchmarks.table1.pace import Pace
 from dux_agent.benchmarks.table1.row import Asked, Row
-from dux_agent.errors import BadArgument
+from dux_agent.engines.processes import processes
+from dux_agent.engines.workers import Workers
+from dux_agent.errors import BadArgument, DuxError
 from dux_agent.run_folder.trace import plain
 from dux_agent.runs.training import torch_threads
 
 Say = Callable[[str], None]
 CONTROL = "control"
+_LONG = 7 * 24 * 3600.0  # seconds; no training of a table has a limit
 
 
 @dataclass(frozen=True)
@@ -202,18 +204,30 @@ def _done(
 ) -> Iterator[tuple[_Job, Course]]:
     """Each as it is over."""
     if workers > 1 and len(jobs) > 1 and (lm is None or isinstance(lm, str)):
-        # A fresh process each: torch's threads survive no fork.
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            try:
-                asked = {pool.submit(_find, job, lm, place): job for job in jobs}
-                for each in as_completed(asked):
-                    yield asked[each], each.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        with ThreadPoolExecutor(workers) as threads, processes(workers) as made:
+            asked = {threads.submit(_asked, made, job, lm, place): job for job in jobs}
+            for each in as_completed(asked):
+                yield asked[each], each.result()
     else:
         for job in jobs:
             yield job, _find(job, lm, place)
+
+
+def _asked(made: Workers, job: _Job, lm: str | None, place: Path) -> Course:
+    """One course by a worker; one that died is not the end of it."""
+    told = {"job": asdict(job), "lm": lm, "place": str(place)}
+    [answer] = made.map([({"do": f"{__name__}:course_row", **told}, _LONG)])
+    if "why" in answer:
+        raise DuxError(
+            f"{job}: {answer['why']}; a training was wanted; with --folder what was "
+            f"trained is kept, so run it again when that is mended."
+        )
+    return Course.of_row(answer)
+
+
+def course_row(job: Mapping[str, Any], lm: str | None, place: str) -> dict[str, Any]:
+    """What a worker does: a job as a dict to the row of its course."""
+    return _find(_Job(**job), lm, Path(place)).as_row()
 
 
 def _key(job: _Job, row: Row) -> dict[str, Any]:
