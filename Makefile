@@ -70,12 +70,18 @@ test-slow: $(STAMP)
 # Packages that the project's own environment is spared. timm is tried where it is
 # installed: it needs torchvision, of which not every torch finds a build that fits.
 OTHERS := .venv-integrations
+EVOLVERS := .venv-evolvers
 test-integrations:
 	@test -x $(OTHERS)/bin/python || $(PYTHON) -m venv $(OTHERS)
 	$(OTHERS)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c constraints-integrations.txt -e '.[transformers,lightning,optuna,ray]' \
 	  pytest pytest-timeout hypothesis pytorch-ignite trl
 	$(OTHERS)/bin/python -m pytest -m "not wall" tests/integrations
+	@test -x $(EVOLVERS)/bin/python || $(PYTHON) -m venv $(EVOLVERS)
+	$(EVOLVERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints-evolvers.txt -e . \
+	  pytest pytest-timeout hypothesis gepa openevolve shinka-evolve
+	$(EVOLVERS)/bin/python -m pytest tests/integrations/test_evolving_tools.py
 
 # On a GPU machine: losses that come late, snapshots in pinned memory, no waiting.
 test-cuda: $(STAMP)

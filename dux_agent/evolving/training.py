@@ -10,6 +10,7 @@ import torch
 
 from dux_agent import tasks
 from dux_agent.tasks.protocol import Task
+from dux_sandbox.closures import number_of
 from dux_sandbox.executions import EXECUTIONS
 from dux_sandbox.findings import CannotRunSo, RuleFailed, SourceRejected
 from dux_sandbox.golden import Trajectory
@@ -98,7 +99,11 @@ def straightness(steps: Trajectory) -> float:
 
 
 def train(
-    source: str, trainings: Sequence[Mapping[str, Any]], *, execution: str
+    source: str,
+    trainings: Sequence[Mapping[str, Any]],
+    *,
+    execution: str,
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Train on one task after the other, until one fails.
 
@@ -106,29 +111,43 @@ def train(
         trainings: `{"task", "seed", "share", "split"}` each: share of its steps, and
             the split whose loss counts.
         execution: where the source runs, as of `dux_agent.attach`.
+        seconds: that each may take, looked at after each step; whoever can end this
+            process needs no such limit.
 
     Returns:
         `{"losses", "seconds", "bytes", "steps"}`: of all steps of the rule, seconds;
         what it keeps, in bytes a byte of the weights; gradients a step. Or `{"why"}`.
     """
-    losses, seconds, kept, steps = [], 0.0, 0.0, 0.0
+    losses, spent, kept, steps = [], 0.0, 0.0, 0.0
     for each in trainings:
         try:
-            one = _trained(source, execution=execution, **each)
+            one = _trained(source, execution=execution, limit=seconds, **each)
         except (RuleFailed, SourceRejected, CannotRunSo) as error:
             return {"why": f"{each['task']}, seed {each['seed']}: {error}"}
+        if one["seconds"] > seconds:
+            why = (
+                f"{each['task']}, seed {each['seed']}: it took more than {seconds:g} s"
+            )
+            return {"why": why}
         if not math.isfinite(one["loss"]):
             return {
                 "why": f"{each['task']}, seed {each['seed']}: its loss is no number"
             }
         losses.append(one["loss"])
-        seconds += one["seconds"]
+        spent += one["seconds"]
         kept, steps = max(kept, one["bytes"]), max(steps, one["steps"])
-    return {"losses": losses, "seconds": seconds, "bytes": kept, "steps": steps}
+    return {"losses": losses, "seconds": spent, "bytes": kept, "steps": steps}
 
 
 def _trained(
-    source: str, *, task: str, seed: int, share: float, split: str, execution: str
+    source: str,
+    *,
+    task: str,
+    seed: int,
+    share: float,
+    split: str,
+    execution: str,
+    limit: float,
 ) -> dict[str, float]:
     built = tasks.build(task, seed)
     weights = [each for each in built.model.parameters() if each.requires_grad]
@@ -144,7 +163,8 @@ def _trained(
         began = time.monotonic()
         for epoch in range(built.epochs):
             for batch in built.train_batches(epoch):
-                if counted.steps == most or not counted.finite:
+                late = time.monotonic() - began > limit
+                if counted.steps == most or not counted.finite or late:
                     break
                 counted.step(batch)
         seconds = time.monotonic() - began
@@ -180,9 +200,10 @@ class _Counted:
             loss = loss_of()
             self._rule.step()
         self.steps += 1
-        self.finite = loss is None or math.isfinite(float(loss))
-        if isinstance(self._rule, SensedRule) and loss is not None:
-            self._rule.hear(float(loss))
+        value = None if loss is None else number_of(loss)
+        self.finite = value is None or math.isfinite(value)
+        if isinstance(self._rule, SensedRule) and value is not None:
+            self._rule.hear(value)
 
 
 def _bytes_in(kept: Any) -> int:
