@@ -22,7 +22,7 @@ def test_it_proposes_the_same_rubbish_again_and_all_of_it_may_run():
         assert ast.parse(source) and check(source).ok, source
 
 
-def test_a_training_under_it_ends_finite_and_is_kept(tmp_path, monkeypatch):
+def test_trainings_of_both_kinds_end_finite_and_are_kept(tmp_path, monkeypatch):
     said = []
     tasks = ["logistic@adam", "logistic@sgd-slow"]
     monkeypatch.setattr(rubbish, "names_of", lambda purpose: tasks)
@@ -32,18 +32,40 @@ def test_a_training_under_it_ends_finite_and_is_kept(tmp_path, monkeypatch):
     again = rubbish.tell("train", 2, tmp_path, said.append)
 
     assert held == again
-    assert said[-1].endswith(" of 2 within 5% of the control, 2 finite")
-    assert said[:3] == said[3:]
+    assert said[4].startswith("rubbish: ") and " of 2 within 5% of" in said[4]
+    assert said[5].startswith("good proposals: 2 of 2 within 5% of the control, 2 fin")
+    assert said[6].endswith(" of 8 decisions")
+    assert said[:7] == said[7:]
 
 
-@pytest.mark.parametrize("other", ["none", "far", "nonfinite"])
-def test_what_is_far_or_not_finite_breaks_the_bar(monkeypatch, other):
-    figures = {"none": [1.0, 1.05], "far": [1.0, 1.06], "nonfinite": [1.0, None]}
-    monkeypatch.setattr(rubbish, "_both", lambda name, seed: figures[other])
+@pytest.mark.parametrize("kind", ["rubbish", "good"])
+@pytest.mark.parametrize("other", ["none", "far", "nonfinite", "refused"])
+def test_what_is_far_or_not_finite_or_refused_breaks_the_bar(monkeypatch, kind, other):
+    figures = {
+        "none": (1.0, 1.05, 4, 4),
+        "far": (1.0, 1.06, 4, 4),
+        "nonfinite": (1.0, None, 4, 4),
+        "refused": (1.0, 1.0, 3, 4),
+    }
+
+    def both(made, name, seed):
+        mine = isinstance(made(), rubbish.RubbishModel) == (kind == "rubbish")
+        return figures[other if mine else "none"]
+
+    monkeypatch.setattr(rubbish, "_both", both)
     said = []
 
-    assert (other == "none") == rubbish.tell("train", 1, None, said.append)
-    assert (other == "none") == ("1 of 1 within" in said[-1])
+    held = rubbish.tell("train", 1, None, said.append)
+
+    wanted = other == "none" or (kind, other) == ("rubbish", "refused")
+    assert wanted == held
+
+
+def test_what_is_good_is_another_rule_at_a_good_rate():
+    for name, made in rubbish.GOOD.items():
+        if name != "offline":
+            assert name.split()[1] in made().source
+            assert check(made().source).ok
 
 
 def test_a_purpose_that_there_is_not_is_said():
