@@ -67,8 +67,13 @@ def sgd(model):
 
 
 def agent_over(model, *sources, **options):
-    """An agent that runs rules in this process, over stochastic gradient descent."""
-    options = {"execution": "inline", "lm": scripted(*sources), **options}
+    """An agent that runs rules in this process, over stochastic gradient descent.
+
+    It takes whatever is finite in the dry run, so that rules which do harm later, or
+    gain little, go live.
+    """
+    given = {"execution": "inline", "lm": scripted(*sources), "accept": "finite"}
+    options = given | options
     return attach(model, sgd(model), models.objective, **options)
 
 

@@ -1,45 +1,60 @@
 """Who has to show what: how a dry run is read, by what the proposals before came to.
 
 A dry run is short, and a good rule often begins behind the incumbent, which has its
-momentum already: rules that end a run far ahead lose up to 4 % a step at first. So a
-proposal is taken on trust unless it is frozen; one of a maker that was caught time and
-again has to be ahead, and is looked at for longer: what it does after the steps of the
-dry run is seen too (`dux_sandbox.dry_runs.looking_ahead`).
+momentum already. So what counts is what it makes of the batches that it meets a second
+time, and not how far behind it is; who was caught has to be ahead on them, too. What a
+rule does after the steps of its dry run is seen without a pass of the model
+(`dux_sandbox.dry_runs.looking_ahead`).
 
-    d_t = loss_t - incumbent's loss_t      on the same batch, with the same numbers
-    t   = slope of d over the steps, through 0, by its standard error
-    far = how far it moves the weights by how far the incumbent does
+    gain = loss when a batch was met first - loss when it is met again, a mean
+    far  = how far a rule moves the weights by how far the incumbent does
 
-    idle:     far < 1/1000, the loss on the same batch has come down by less than a
-              twentieth, and it is not seen to warm up
-    unproved: t > -2                  (of a maker whose standing is -3 or less)
+    idle:     far < 1/1000 and the loss does not come down by a twentieth, or its gain
+              is less than a tenth of the incumbent's; unless its steps grow later
+    behind:   its gain is less than half of the incumbent's; unless they do
+    unproved: on the batches that are met again its losses are above the incumbent's
+              (of a maker whose standing is below 0; before the last interval, of
+              one whose standing is not above 0)
+
+Of such a maker the incumbent's gain counts as at least half of what the loss of the
+training has come down by over as many steps: one that leaps about may gain nothing in
+ten steps, and a rule that creeps would be ahead of it.
+
+Where the incumbent gains less than a fiftieth of the loss there is little to lose: what
+goes further is taken on trust there, but for a maker whose standing is below 0, and
+goes when the interval is over if it has brought nothing (`dux_agent.deciding.regret`).
+While fewer batches were seen than a dry run takes, only what is frozen is refused.
 
 The standing of a maker is how many of its rules have brought the loss down over an
 interval, less how many proposals of the last three decisions did harm or nothing.
+docs/dry-run-judge.md has what these bounds refuse, of rubbish and of good rules.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from dux_agent.decisions import Decision
+from dux_agent.settings import Settings
 from dux_agent.training.training import Training
-from dux_sandbox.dry_runs.acceptance import of_use
-from dux_sandbox.dry_runs.looking_ahead import FROZEN
+from dux_sandbox.dry_runs.acceptance import gained, met_again
 from dux_sandbox.dry_runs.slices import Slices
 from dux_sandbox.findings import DryRunReport, Finding
 
-_AHEAD = -2.0
-_WARY = -3
+_FROZEN = 1e-3  # of how far the incumbent moves the weights
+_GROWN = 0.2  # the same
 _OF_USE = 0.05  # of the loss
+_IDLE, _BEHIND = 0.1, 0.5  # of what the incumbent gains
+_LITTLE = 0.02  # of the loss
+_SURE = 0.5  # of what training was seen to gain
+_NEWEST, _FEWEST_SEEN = 40, 8  # losses
 _FEWEST = 5
 _REMEMBERED = 3
-
-LOOKS_AHEAD = 64
-"""Steps that a proposal takes after its dry run where it is looked at for longer."""
+_AHEAD = (64, 256)  # steps: at least, and at most
 
 CAUGHT = frozenset(("harm", "nonfinite", "leap", "uphill", "idle"))
 """Findings that speak against whoever made the proposal, and not only against it."""
@@ -88,59 +103,82 @@ def tried(
         incumbent_losses=None if earlier is None else earlier.incumbent_losses,
         incumbent_moved=0.0 if earlier is None else earlier.incumbent_moved,
         proposal_steps=proposal_steps,
-        ahead=LOOKS_AHEAD if judges else 0,
-        wary=standing <= _WARY,
+        ahead=_steps_ahead(settings) if judges else 0,
         **how,
     )
-    return judged(report, standing) if judges else report
+    if not judges:
+        return report
+    if len(training.batches) < settings.dry_run_steps:
+        return judged(report, None)  # training has hardly begun
+    last = settings.decisions_left(training.statistics.step) == 0
+    return judged(report, standing - last, progress(training.statistics.recent))
 
 
-def judged(report: DryRunReport, standing: int) -> DryRunReport:
+def _steps_ahead(settings: Settings) -> int:
+    """How far the rule is looked at: for the interval that comes, if that is known."""
+    least, most = _AHEAD
+    return min(max(settings.every or settings.steps_per_epoch or least, least), most)
+
+
+def judged(
+    report: DryRunReport, standing: int | None, came: float = 0.0
+) -> DryRunReport:
     """The report, refused where the proposal has not shown what it has to.
 
     Args:
         report: of a whole dry run that speaks of no harm.
-        standing: of the maker; 0: unknown.
+        standing: of the maker; 0: unknown. None: only what is frozen is refused.
+        came: by how much the loss of the training comes down a step.
     """
     losses, others = report.losses, report.incumbent_losses
     if not report.ok or not _FEWEST < len(losses) <= len(others):
         return report
     if not all(map(math.isfinite, (*losses, *others))):
         return report  # an incumbent that diverges is behind whatever is finite
-    fault = _fault(report, trend(losses, others), standing)
+    fault = _fault(report, standing, came)
     return report if fault is None else replace(report, ok=False, findings=(fault,))
 
 
-def _fault(report: DryRunReport, behind: float, standing: int) -> Finding | None:
-    incumbent = report.incumbent_moved
-    if report.moved < FROZEN * incumbent and not (
-        report.moves_later >= FROZEN * incumbent
-        or of_use(report.losses, report.period, _OF_USE)
-    ):
-        said = f"it moves the weights {report.moved / incumbent:.2g} times as far as "
-        said += "the incumbent does"
-        return Finding("idle", None, said, "a larger rate")
-    if standing <= _WARY and behind > _AHEAD:
-        said = "earlier proposals did harm or nothing, and this one is not ahead of "
-        said += "the incumbent in its dry run"
+def _fault(report: DryRunReport, standing: int | None, came: float) -> Finding | None:
+    losses, others, period = report.losses, report.incumbent_losses, report.period
+    own, theirs = gained(losses, period), max(0.0, gained(others, period))
+    grows = report.moves_later >= _GROWN * report.incumbent_moved > 0
+    frozen = report.moved < _FROZEN * report.incumbent_moved and not grows
+    said = f"on batches that are met again the loss comes down by {own:.2g}, with the "
+    said += f"incumbent by {theirs:.2g}"
+    useless = Finding("idle", None, said, "a rule that lowers the loss")
+    if frozen and not own > _OF_USE * abs(losses[0]):
+        return useless
+    met = met_again(losses, period)
+    if standing is None or not met:
+        return None
+    if standing < 0:  # ten steps of an incumbent that leaps about say little
+        theirs = max(theirs, _SURE * came * period)
+    little = _LITTLE * statistics.fmean(abs(others[at % period]) for at in met)
+    bold = report.moved > report.incumbent_moved > 0 <= standing and theirs < little
+    if not (grows or bold):
+        if own < _IDLE * theirs or own <= theirs == 0:
+            return useless
+        if own < _BEHIND * theirs:
+            return replace(useless, rule="behind")
+    if standing < 0 and math.fsum(losses[at] - others[at] for at in met) > 0:
+        said = "this one has to be ahead of the incumbent, since earlier proposals did "
+        said += "harm or nothing or no decision follows, and it is not"
         return Finding("unproved", None, said, "a rule that gains more, step for step")
     return None
 
 
-def trend(losses: Sequence[float], others: Sequence[float]) -> float:
-    """The slope of what the first are above the others, in its standard errors.
+def progress(losses: Sequence[float]) -> float:
+    """How far losses come down a step, at least: less the standard error of that.
 
-    Both begin with the same loss, before any step.
-
-    >>> trend([1.0, 0.9, 0.8], [1.0, 0.9, 0.8])
-    0.0
+    >>> round(progress([10.0 - step for step in range(10)]), 6)
+    1.0
     """
-    pairs = zip(losses[1:], others[1:], strict=False)
-    above = [(step, a - b) for step, (a, b) in enumerate(pairs, start=1)]
-    squares = math.fsum(step * step for step, _ in above)
-    slope = math.fsum(step * d for step, d in above) / max(1, squares)
-    rest = math.fsum((d - slope * step) ** 2 for step, d in above)
-    if slope == 0.0:
+    newest = [loss for loss in losses if math.isfinite(loss)][-_NEWEST:]
+    count = len(newest)
+    if count < _FEWEST_SEEN:
         return 0.0
-    error = math.sqrt(rest / max(1, len(above) - 1) / squares)
-    return slope / error if error > 0 else math.copysign(math.inf, slope)
+    slope, level = statistics.linear_regression(range(count), newest)
+    rest = math.fsum((x - level - slope * at) ** 2 for at, x in enumerate(newest))
+    apart = count * (count * count - 1) / 12
+    return -slope - math.sqrt(rest / (count - 2) / apart)

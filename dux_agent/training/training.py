@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -210,7 +210,6 @@ class Training:
         incumbent_moved: float = 0.0,
         proposal_steps: int | None = None,
         ahead: int = 0,
-        wary: bool = False,
         sliced: bool = False,
     ) -> Slices[DryRunReport]:
         """Try a source on a copy of the model; the live one is bit for bit as before.
@@ -225,9 +224,7 @@ class Training:
                 running the incumbent again.
             incumbent_moved: what that one's report says of the same.
             proposal_steps: that the proposal takes, where they are fewer.
-            ahead: that it takes after them without passes of the model where it seems
-                of no use, or we are wary.
-            wary: of its maker.
+            ahead: that it takes after them without passes of the model.
             sliced: stop after each step, so that training can go on before the next.
 
         Raises:
@@ -239,14 +236,13 @@ class Training:
             self.model,
             self.live,
             self.objective,
-            list(self.batches),
+            _met_twice(self.batches, steps, self.intake.accumulated),
             steps,
             settings.limits,
             accept=settings.accept,
             incumbent_losses=incumbent_losses,
             incumbent_moved=incumbent_moved,
             ahead=ahead,
-            wary=wary,
             closure=self.live.passes_closure,
             accumulate=self.intake.accumulated,
             weight=self.intake.weight,
@@ -264,3 +260,12 @@ class Training:
         return next((each for each in reports if not each.ok), reports[0])
 
     dry_run = at_once(in_slices)
+
+
+def _met_twice(batches: Collection[Any], steps: int, accumulate: int) -> list[Any]:
+    """The newest of them, as many as come again within half of the steps."""
+    newest = list(batches)
+    for count in range(len(newest), 1, -1):
+        if count // math.gcd(count, accumulate) <= max(1, steps // 2):
+            return newest[-count:]
+    return newest[-1:]

@@ -102,7 +102,7 @@ class DryRunReport:
         moved, incumbent_moved: how far the proposal and the incumbent have moved a
             sample of the weights, as a norm; 0: not known.
         moves_later: how far as many of the longest steps would that the proposal takes
-            after them; 0: nobody looked.
+            after them; 0: nobody looked, or they do not grow.
         period: steps after which the batches come again.
         findings: why the proposal was refused; empty when `ok`.
     """

@@ -109,7 +109,8 @@ class Counting:
 
 
 def counted(model, *sources, **options):
-    options = {"execution": "inline", "lm": scripted(*sources), **options}
+    given = {"execution": "inline", "lm": scripted(*sources), "accept": "finite"}
+    options = given | options
     objective = Counting(model)
     agent = attach(model, sgd(model), objective, **options)
     return agent, objective

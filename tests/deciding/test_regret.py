@@ -112,10 +112,18 @@ def test_an_interval_that_ends_near_what_was_reached_is_let_be(ends):
     assert Regret(1.0).of(interval([ends] * 50), ruled=True) is None
 
 
-def test_noise_alone_is_no_regret():
+@pytest.mark.parametrize(("ends", "stays"), [(0.2, True), (1.04, True), (1.1, False)])
+def test_the_first_interval_of_a_rule_may_not_end_higher(ends, stays):
+    reason = Regret(1.0).of(interval([ends] * 50), ruled=True, new=True)
+
+    assert stays == (reason is None)
+
+
+@pytest.mark.parametrize("new", [False, True])
+def test_noise_alone_is_no_regret(new):
     losses = [0.2, 3.4] * 25
 
-    assert Regret(1.0).of(interval(losses), ruled=True) is None
+    assert Regret(1.0).of(interval(losses), ruled=True, new=new) is None
 
 
 def test_what_the_base_optimizer_comes_to_is_what_there_is_to_reach():

@@ -75,6 +75,7 @@ def test_a_source_that_cannot_be_built_costs_a_try(tmp_path, execution, backgrou
         run_dir=tmp_path / "run",
         execution=execution,
         background=background,
+        accept="finite",
     ) as agent:
         run(agent, 4)
         failing_once(agent, 0)

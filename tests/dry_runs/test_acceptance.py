@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dux_sandbox.dry_runs.acceptance import judge
+from dux_sandbox.dry_runs.acceptance import gained, judge, met_again
 
 CALM = [2.30, 2.29, 2.31, 2.28, 2.30, 2.27]
 
@@ -45,3 +45,18 @@ def test_a_negative_objective_is_judged_by_its_size():
     assert ["harm"] == [
         finding.rule for finding in judge([-10.0, -1.0], incumbent, "harmless")
     ]
+
+
+@pytest.mark.parametrize(
+    ("steps", "period", "places"),
+    [(10, 5, range(5, 11)), (10, 10, range(10, 11)), (10, 4, range(6, 11)), (3, 5, [])],
+)
+def test_a_batch_counts_once_when_it_was_met_before(steps, period, places):
+    assert [*places] == [*met_again([0.0] * (steps + 1), period)]
+
+
+def test_a_gain_is_taken_on_the_same_batch():
+    losses = [3.0, 1.0, 2.0, 0.5, 1.5]
+
+    assert (3.0 - 2.0 + 1.0 - 0.5 + 3.0 - 1.5) / 3 == gained(losses, 2)
+    assert math.isnan(gained(losses, 5))

@@ -11,6 +11,7 @@ LATE = {
     "a bomb": ("p.add_(p.grad, alpha=-lr * (1.0 if n < 30 else 1e5))", "leap"),
     "nan": ("p.add_(p.grad, alpha=-lr if n < 30 else float('nan'))", "leap"),
     "forgets": ("p.mul_(1.0 if n != 25 else 0.0).sub_(lr * p.grad)", "leap"),
+    "a small bomb": ("p.add_(p.grad, alpha=-1e-6 * (1.0 if n < 30 else 1e4))", "leap"),
     "turns": ("p.add_(p.grad, alpha=-lr if n < 30 else lr)", "uphill"),
     "turns by signs": ("p.add_(p.grad.sign(), alpha=-lr if n < 30 else lr)", "uphill"),
     "raises": ("p.add_(p.grad, alpha=-lr / (70 - n) ** 0.5)", "raised"),
@@ -57,7 +58,7 @@ def looked_at(formula, calls=None, **options):
 def test_what_comes_after_so_many_steps_is_found(kind, sliced):
     formula, rule = LATE[kind]
 
-    report = looked_at(formula, ahead=64, wary=True, sliced=sliced)
+    report = looked_at(formula, ahead=64, sliced=sliced)
 
     assert [rule] == [finding.rule for finding in report.findings]
     assert 11 == len(report.losses)
@@ -65,41 +66,39 @@ def test_what_comes_after_so_many_steps_is_found(kind, sliced):
 
 @pytest.mark.parametrize("kind", HONEST)
 def test_nothing_is_found_of_a_rule_that_means_well(kind):
-    report = looked_at(HONEST[kind], ahead=64, wary=True)
+    report = looked_at(HONEST[kind], ahead=64)
 
     assert () == report.findings
 
 
-@pytest.mark.parametrize(("ahead", "wary"), [(0, True), (64, False)])
-def test_nobody_looks_where_nobody_is_wary(ahead, wary):
+def test_nobody_looks_where_nobody_asks():
     formula, _ = LATE["a bomb"]
 
-    assert looked_at(formula, ahead=ahead, wary=wary).ok
+    assert looked_at(formula, ahead=0).ok
 
 
 def test_it_costs_no_pass_of_the_model():
     calls, more = [], []
 
     looked_at(HONEST["signs"], calls)
-    looked_at(HONEST["signs"], more, ahead=64, wary=True)
+    looked_at(HONEST["signs"], more, ahead=64)
 
     assert 22 == len(calls) == len(more)
 
 
 @pytest.mark.parametrize(
-    ("kind", "moves"), [("warms up", True), ("frozen", False), ("bomb", False)]
+    ("kind", "moves"), [("warms up", True), ("frozen", False), ("creeps", False)]
 )
-def test_a_frozen_rule_is_looked_at_by_anybody(kind, moves):
+def test_a_rule_that_warms_up_is_told_from_one_that_rests(kind, moves):
     slow = {
-        "warms up": "p.add_(p.grad, alpha=-lr * (1e-6 if n < 20 else 1.0))",
+        "warms up": "p.add_(p.grad, alpha=-lr * min(1.0, 1e-6 * 1.4**n))",
         "frozen": "p.add_(p.grad, alpha=0.0)",
-        "bomb": "p.add_(p.grad, alpha=-1e-6 if n < 40 else -1e4)",
+        "creeps": "p.add_(p.grad, alpha=-1e-6)",
     }
 
     report = looked_at(slow[kind], ahead=64)
 
     assert report.incumbent_moved > 0
-    assert report.ok == (kind != "bomb")
-    if report.ok:
-        assert (report.moves_later > 0.2 * report.incumbent_moved) is moves
-        assert report.moved < 1e-3 * report.incumbent_moved
+    assert report.ok
+    assert (report.moves_later > 0.2 * report.incumbent_moved) is moves
+    assert report.moved < 1e-3 * report.incumbent_moved

@@ -48,6 +48,7 @@ def training(kind, execution=None):
         objective,
         lm=scripted(MOMENTUM),
         execution=execution or "inline",
+        accept="finite",
     )
     random.seed(1)
     numpy.random.seed(1)

@@ -115,6 +115,7 @@ def test_the_base_steps_on_sparse_gradients_after_a_rollback(execution):
         lm=scripted(source),
         execution=execution,
         dry_run_steps=2,
+        accept="finite",
     ) as agent:
         for step in range(12):
             if step == 3:

@@ -19,7 +19,7 @@ LATE_ERROR = after(14, "state['nothing']")
 
 
 def attached(model, source, **options):
-    options = {"lm": scripted(source), **options}
+    options = {"lm": scripted(source), "accept": "finite", **options}
     return attach(model, sgd(model), models.objective, **options)
 
 

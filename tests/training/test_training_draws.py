@@ -59,7 +59,8 @@ def twin(steps):
 def attached(lm, **options):
     seed_all(5)
     model = models.make("dropout")
-    options = {"execution": "inline", "validate": validate, **options}
+    given = {"execution": "inline", "validate": validate, "accept": "finite"}
+    options = given | options
     return attach(model, sgd(model), noisy, lm=lm, max_attempts=1, **options)
 
 

@@ -56,20 +56,27 @@ def judge(
     return []
 
 
+def met_again(losses: Sequence[float], period: int) -> range:
+    """The places of losses on batches that were met before, each once, the latest.
+
+    Args:
+        losses: before each step, and after the last one.
+        period: steps after which the batches come again.
+    """
+    return range(max(period, len(losses) - 1 - period), len(losses))
+
+
 def gained(losses: Sequence[float], period: int) -> float:
-    """How far the loss has come down on the first batch, when it was last met again.
+    """How far the loss has come down on batches that were met again, on average.
 
     Args:
         losses: before each step, and after the last one.
         period: steps after which the batches come again; NaN where they have not yet.
     """
-    last = (len(losses) - 1) // period * period
-    return losses[0] - losses[last] if last > 0 else math.nan
-
-
-def of_use(losses: Sequence[float], period: int, share: float = 0.1) -> bool:
-    """Whether that is more than such a share of what it was."""
-    return gained(losses, period) > share * abs(losses[0])
+    places = met_again(losses, period)
+    if not places:
+        return math.nan
+    return statistics.fmean(losses[at % period] - losses[at] for at in places)
 
 
 def _noise(losses: list[float]) -> float:

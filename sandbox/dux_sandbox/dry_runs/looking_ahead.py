@@ -20,17 +20,19 @@ from dux_sandbox.running_rule import RunningRule
 _MOST_ELEMENTS = 100_000_000
 _SAMPLE = 4096
 
-FROZEN = 1e-3
-"""A rule that moves the weights less than this share of what the incumbent does either
-warms up, which is seen ahead, or is of no use."""
-
 # A step that is this many times longer than each before it, and moves the weights by
-# a quarter of what they are, has nothing to do with the steps that were tried.
+# a quarter of what they are, has nothing to do with the steps that were tried; but one
+# that goes back towards where the rule began puts an average in the weights' place.
 _LEAP = 20.0
 _SHARE = 0.25
+_FAR_LEAP = 1000.0  # however little that moves them
 # Rules that put averages back go uphill for a step; these go on doing it.
 _UPHILL = 0.3
 _IN_A_ROW = 5
+# Momentum makes steps on the same gradients up to some three times as long as they
+# were on those of several batches; a warm-up more, and none of its steps is more than
+# twice as long as all before it.
+_GROWS, _AT_ONCE = 5.0, 2.0
 
 
 class Weights:
@@ -82,7 +84,7 @@ def look_ahead(
     rule: RunningRule,
     weights: Weights,
     steps: int,
-    had: tuple[int, float],
+    had: tuple[torch.Tensor, int],
     seconds: float,
 ) -> Slices[tuple[list[Finding], float]]:
     """Have a rule take more steps on the gradients that are there.
@@ -91,20 +93,23 @@ def look_ahead(
         rule: over a copy that nothing is trained on any more.
         weights: of that copy.
         steps: to take; fewer where the model is large.
-        had: those that it has taken before, and how far they have moved the weights.
+        had: the weights that it began with, and the steps that it has taken since.
         seconds: that a step may take; none is begun when all have taken that long.
 
     Returns:
         What speaks against it, a leap or a climb along its gradients; and how far its
-        longest step has moved the weights.
+        longest step has moved the weights, if its steps have grown little by little,
+        or else 0.
 
     Raises:
         RuleFailed: a step failed.
     """
-    done, moved = had
+    begin, done = had
     before, gradient = weights.now(), weights.gradients()
+    moved = distance = float((before - begin).norm())
     steepness = float(gradient.norm())
-    longest, uphill, begun = 0.0, 0, rule.cost.total
+    first = longest = 0.0
+    gradual, uphill, begun = True, 0, rule.cost.total
     for step in range(min(steps, _MOST_ELEMENTS // max(1, weights.elements))):
         if rule.cost.total - begun > seconds:
             break
@@ -114,8 +119,10 @@ def look_ahead(
         length = float(move.norm())
         at = done + step + 1
         tried = max(moved / max(1, done), longest)
+        came = weights.moved_from(begin)
         far = length > _LEAP * tried and length > _SHARE * float(before.norm())
-        if not math.isfinite(length) or far:
+        far = (far or length > _FAR_LEAP * tried) and came > distance
+        if far or not math.isfinite(length):
             said = f"step {at} moves the weights by {length:.3g}, and each before it "
             said += f"by {tried:.3g} or less, on the same gradients"
             wanted = "a rule whose steps stay of the size of those that were tried"
@@ -125,6 +132,8 @@ def look_ahead(
         if uphill == _IN_A_ROW:
             said = f"its steps up to {at} go along the gradients, not against them"
             return [Finding("uphill", None, said, "steps that lower the loss")], length
-        longest, before = max(longest, length), now
+        first = first if step else length
+        gradual = gradual and length <= _AT_ONCE * max(longest, first)
+        longest, before, distance = max(longest, length), now, came
         yield ALIKE
-    return [], longest
+    return [], longest if gradual and longest > _GROWS * first else 0.0

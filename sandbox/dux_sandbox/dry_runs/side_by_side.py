@@ -15,10 +15,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from dux_sandbox.dry_runs.acceptance import ACCEPT, WHERE_NOT_FINITE, judge, of_use
+from dux_sandbox.dry_runs.acceptance import ACCEPT, WHERE_NOT_FINITE, judge
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, running_of
-from dux_sandbox.dry_runs.looking_ahead import FROZEN, Weights, look_ahead
+from dux_sandbox.dry_runs.looking_ahead import Weights, look_ahead
 from dux_sandbox.dry_runs.passes import Objective
 from dux_sandbox.dry_runs.resting import Resting
 from dux_sandbox.dry_runs.scratch import frozen_weights, gradients_aside
@@ -59,7 +59,6 @@ def in_slices(
     resting: Resting | None = None,
     proposal_steps: int | None = None,
     ahead: int = 0,
-    wary: bool = False,
     sliced: bool = False,
     progress: tuple[int, int | None] = (0, None),
 ) -> Slices[DryRunReport]:
@@ -101,8 +100,6 @@ def in_slices(
         ahead: steps that a proposal takes after them without passes of the model, on
             the gradients of the last; see `dux_sandbox.dry_runs.looking_ahead`. None
             are taken where a closure computes those, nor in a shorter run.
-        wary: take them also where it is of use, and not only where it may be warming
-            up.
         sliced: stop after each step and each copy, so that training can go on before
             the next; both runs begin with the model as it was at the first.
         progress: steps of the run that are over, and of the whole run if that is
@@ -155,7 +152,7 @@ def in_slices(
         trial.steps = min(steps, proposal_steps or steps)
         further = 0 if closure or followed else ahead
         given = (trial, limits, accept, list(known), settled, followed)
-        return (yield from _try_proposal(source, *given, further, wary))
+        return (yield from _try_proposal(source, *given, further))
 
     with _no_process_left(followed=followed):
         report = yield from within(lambda: _gradients_of_its_own(live), both())
@@ -198,7 +195,6 @@ def _try_proposal(
     settle: Callable[[Options], Options],
     followed: bool,
     ahead: int,
-    wary: bool,
 ) -> Slices[DryRunReport]:
     twin, groups, _ = trial.copies()
     losses: list[float] = []
@@ -223,10 +219,8 @@ def _try_proposal(
         rule.require_saveable()
         findings = _not_finite(parameters_of(groups))
         moved = weights.moved_from(begin)
-        frozen = moved < FROZEN * trial.incumbent_moved
-        idle = frozen and not of_use(losses, trial.period)
-        if (idle or wary) and not findings and all(map(math.isfinite, losses)):
-            had, limit = (trial.steps, moved), limits.seconds
+        if not findings and all(map(math.isfinite, losses)):
+            had, limit = (begin, trial.steps), limits.seconds
             findings, longest = yield from look_ahead(rule, weights, ahead, had, limit)
             later = trial.steps * longest
     except SourceRejected as error:
