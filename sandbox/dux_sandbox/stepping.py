@@ -34,7 +34,7 @@ def call_step(rule: Any, closure: Closure | None) -> Any:
 
     One that says `bfloat16_state = True` keeps its state so between steps.
     """
-    if not type(rule).bfloat16_state:
+    if not getattr(type(rule), "bfloat16_state", False):
         return _step(rule, closure)
     widen(rule)
     result = _step(rule, closure)
