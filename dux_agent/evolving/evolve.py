@@ -152,7 +152,8 @@ def _run(
             _held_back(stage, tasks, 1)
             for stage, tasks in ((VALIDATION, plan.validation), (REPORT, plan.report))
         )
-        seconds = expected_seconds(bench, *once)
+        with bench.turn:
+            seconds = expected_seconds(bench, *once)
         if not folder.opened:
             say(
                 f"about {seconds_text(seconds)} with "
@@ -160,12 +161,14 @@ def _run(
                 f"on each task just now"
             )
         # The arms know nothing of each other, and each keeps busy who waits for others.
+        evolutions = [_evolution(arm, plan, {}) for arm in plan.baselines]
+        own = _evolution(SEARCH, plan, asked)
         others = [
-            threads.submit(_winner, arm, _evolution(arm, plan, {}), bench, say)
-            for arm in plan.baselines
+            threads.submit(_winner, arm, evolution, bench, say)
+            for arm, evolution in zip(plan.baselines, evolutions, strict=True)
         ]
         # This one asks the language model, here where Ctrl-C is heard.
-        found = [_winner(SEARCH, _evolution(SEARCH, plan, asked), bench, say)]
+        found = [_winner(SEARCH, own, bench, say)]
         found += [each.result() for each in others]
         say(f"report on {', '.join(plan.report)}")
         reports = [
@@ -183,16 +186,18 @@ def _winner(
     arm: str, evolution: Evolution, bench: Bench, say: Say
 ) -> Individual | None:
     """The best of a search, or of a baseline; None where nothing can be validated."""
-    search(arm, evolution, bench, say)
-    best = _validated(arm, evolution.finalists(bench.plan.finalists), bench)
-    if best is None:
-        return None
-    return _simplified(best, bench) if arm == SEARCH else best.individual
+    with bench.turn:
+        search(arm, evolution, bench, say)
+        best = _validated(arm, evolution.finalists(bench.plan.finalists), bench)
+        if best is None:
+            return None
+        return _simplified(best, bench) if arm == SEARCH else best.individual
 
 
 def _report(arm: str, winner: Individual, task: str, bench: Bench) -> None:
     trainings = _held_back(REPORT, [task], bench.plan.report_seeds)
-    bench.train(arm, f"{REPORT}: {task}", [(winner, trainings)])
+    with bench.turn:
+        bench.train(arm, f"{REPORT}: {task}", [(winner, trainings)])
 
 
 def _evolution(arm: str, plan: EvolvePlan, asked: Mapping[str, Operator]) -> Evolution:

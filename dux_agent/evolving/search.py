@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from dux_agent.engines.workers import Answer, Job, Workers
@@ -42,13 +43,15 @@ class Bench:
     Attributes:
         plan: the options of the search.
         reference: AdamW at its defaults.
+        turn: held by the arm that thinks, and let go while it waits for workers:
+            CPython 3.11 parses in one thread at a time (gh-106905).
     """
 
     def __init__(self, plan: EvolvePlan, journal: Journal, workers: Workers) -> None:
         self.plan, self._journal, self._workers = plan, journal, workers
         self._lawful: dict[str, set[str]] = defaultdict(set)  # by arm
         self._losses: dict[tuple[Any, ...], float] = {}
-        self._referring = threading.Lock()
+        self.turn, self._referring = threading.Lock(), threading.Lock()
         draft = Draft(entry("adamw").source, "AdamW at its defaults.")
         self.reference = Individual(1, draft, REFERENCE, (), 0)
 
@@ -112,7 +115,9 @@ class Bench:
     def refer_to(self, trainings: Sequence[Training]) -> None:
         """Have the reference trained as often; once for all arms, which wait for it."""
         one, seconds = self.reference, self.plan.trial_seconds
-        with self._referring:
+        with self._turn_of_others():
+            self._referring.acquire()
+        try:
             left = {_key(e): e for e in trainings if _key(e) not in self._losses}
             jobs = [(one, _in_words(e), self._job(one, [e])) for e in left.values()]
             for key, answer in zip(
@@ -125,6 +130,16 @@ class Bench:
                         f"that one out."
                     )
                 [self._losses[key]] = answer["losses"]
+        finally:
+            self._referring.release()
+
+    @contextmanager
+    def _turn_of_others(self) -> Iterator[None]:
+        self.turn.release()
+        try:
+            yield
+        finally:
+            self.turn.acquire()
 
     def _values(self, answer: Answer, trainings: Sequence[Training]) -> Values:
         pairs = zip(answer.get("losses", ()), trainings, strict=False)
@@ -150,7 +165,8 @@ class Bench:
             beside = list(values(left[place], answer))
             self._journal.keep(arm, one, stage, answer, values=beside)
 
-        found = self._workers.map([(jobs[at][2], seconds) for at in left], done)
+        with self._turn_of_others():
+            found = self._workers.map([(jobs[at][2], seconds) for at in left], done)
         for same, answer in zip(places.values(), found, strict=True):
             for at in same:
                 answers[at] = answer
