@@ -1,34 +1,45 @@
 """Models that cannot be tried on a copy yet: refused before anything begins.
 
-A copy of a sharded model is none of the copies that a dry run needs, and a rule may ask
-for whole matrices. Whoever has one hears of it at `attach`, not at the first decision
-hours later.
+Whoever has one hears of it at `attach`, not at the first decision hours later.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from dux_agent.errors import BadArgument
+from dux_sandbox.shards import is_sharded
 
 
 def check_model_kind(model: nn.Module) -> None:
     """Raise BadArgument for such models."""
-    sharded = [each for each in model.modules() if _is_sharded(each)]
-    if sharded:
+    wrapped = [each for each in model.modules() if _is_wrapped(each)]
+    if wrapped:
         raise BadArgument(
-            f"the model is wrapped in {type(sharded[0]).__name__} (FSDP); a module "
-            f"with whole parameters was wanted; attach before it is sharded, or train "
-            f"without FSDP."
+            f"the model is wrapped in {type(wrapped[0]).__name__} (FSDP1); a module "
+            f"with parameters of its own was wanted; use "
+            f"torch.distributed.fsdp.fully_shard, or train without FSDP."
         )
     tensors = [*model.named_parameters(), *model.named_buffers()]
+    managed = {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        if _is_fully_sharded(module)
+        for name, each in module.named_parameters()
+        if _sharded_once(each)
+    }
     for found, wanted, remedy in (
         (
-            _first(name for name, each in tensors if _is_distributed(each)),
-            "is a DTensor; a plain tensor was wanted",
-            "attach to a model that is not distributed over devices",
+            _first(
+                name
+                for name, each in tensors
+                if is_sharded(each) and name not in managed
+            ),
+            "is a DTensor; a plain tensor, or one of fully_shard, was wanted",
+            "attach to a model whose layers are not distributed over devices",
         ),
         (
             _first(name for name, each in tensors if is_lazy(each)),
@@ -63,12 +74,21 @@ def _first(names: Iterable[str]) -> str | None:
     return next(iter(names), None)
 
 
-def _is_sharded(module: nn.Module) -> bool:
-    """FSDP of either generation: a wrapper, or a class mixed into the module's own."""
-    kinds = {kind.__name__ for kind in type(module).__mro__}
-    return not kinds.isdisjoint({"FullyShardedDataParallel", "FSDPModule"})
+def _is_wrapped(module: nn.Module) -> bool:
+    """FSDP of the first generation, whose parameters are flat."""
+    return _is_a(module, "FullyShardedDataParallel")
 
 
-def _is_distributed(tensor: Any) -> bool:
-    """Whether it is a DTensor; torch.distributed.tensor is slow to import."""
-    return any(kind.__name__ == "DTensor" for kind in type(tensor).__mro__)
+def _is_fully_sharded(module: nn.Module) -> bool:
+    """FSDP2: a class mixed into the module's own."""
+    return _is_a(module, "FSDPModule")
+
+
+def _sharded_once(tensor: torch.Tensor) -> bool:
+    """Whether no more than one dimension of the mesh holds parts of it."""
+    placements: Any = getattr(tensor, "placements", ())
+    return sum(not each.is_replicate() for each in placements) <= 1
+
+
+def _is_a(module: nn.Module, name: str) -> bool:
+    return any(kind.__name__ == name for kind in type(module).__mro__)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.sharded_rule import over_parts
 from dux_agent.settings import Settings
 from dux_sandbox.executions import EXECUTIONS, Recorded
 from dux_sandbox.findings import CannotRunSo, DryRunReport, Finding, RuleFailed
@@ -72,10 +73,13 @@ class Builder:
 
     def build(self, source: str, groups: ParamGroups) -> RunningRule:
         """A rule over these parameters; see `dux_agent.live.rule_slot.RuleBuilder`."""
-        execution = EXECUTIONS[self._settings.execution]
+        execution, seed = EXECUTIONS[self._settings.execution], self._settings.seed
         try:
-            built = execution.build(
-                source, groups, limits=self.limits, seed=self._settings.seed
+            built = over_parts(
+                lambda here: execution.build(
+                    source, here, limits=self.limits, seed=seed
+                ),
+                groups,
             )
         except CannotRunSo as error:
             raise RuleFailed(Finding("isolation", None, str(error))) from None

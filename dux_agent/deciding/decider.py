@@ -119,7 +119,9 @@ class Decider:
         """One decision on this thread."""
         decision, began = self._next(), time.perf_counter()
         if not self._together.several:
-            return self._conclude(decision, *self._think(decision), began)
+            with self._training.made_whole(keep=True):
+                thought_of = self._think(decision)
+            return self._conclude(decision, *thought_of, began)
         thought = shared(
             self._together, self._training, decision, self._think, self._stop
         )

@@ -83,7 +83,8 @@ def shared(
         training.live.guard.follow()
         return None
 
-    thought: Thought = together.work(of_this_rank, stop)[0]
+    with training.made_whole(keep=together.leads):
+        thought: Thought = together.work(of_this_rank, stop)[0]
     if thought.observed and not together.leads:
         training.statistics.restart()
     return thought

@@ -12,6 +12,7 @@ from dux_agent.training.ranks import Ranks
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.replaying.agreeing import CANNOT
 from dux_sandbox.running import parameters_of
+from dux_sandbox.shards import own_part, place_of
 
 Value = TypeVar("Value")
 
@@ -112,7 +113,7 @@ class Together:
         """Why no rule can serve all ranks; None where their weights are the same."""
         sums = [_sums(each) for each in parameters_of(self._live.param_groups)]
         all_sums = self._ranks.gather(sums)
-        other = [rank for rank, each in enumerate(all_sums) if each != all_sums[0]]
+        other = [rank for rank, each in enumerate(all_sums) if _apart(each, all_sums)]
         if not other:
             return None
         return (
@@ -197,6 +198,17 @@ class _Beating:
             raise self._error
 
 
-def _sums(parameter: torch.Tensor) -> tuple[float, float]:
-    values = parameter.detach().double()
-    return float(values.sum()), float(values.square().sum())
+Sums = list[tuple[tuple[int, ...], float, float]]
+
+
+def _sums(parameter: torch.Tensor) -> tuple[tuple[int, ...], float, float]:
+    """Of what is here of a parameter, and which part of it that is."""
+    values = own_part(parameter.detach()).double()
+    return place_of(parameter), float(values.sum()), float(values.square().sum())
+
+
+def _apart(mine: Sums, all_sums: list[Sums]) -> bool:
+    """Whether these are not those of the first rank that holds the same parts."""
+    places = [place for place, *_ in mine]
+    alike = (each for each in all_sums if [place for place, *_ in each] == places)
+    return mine != next(alike)

@@ -4,6 +4,8 @@ import math
 
 import torch
 
+from dux_sandbox.shards import held_by, is_sharded, own_part
+
 # Gradients taken under a rule that went astray tell little about the weights that
 # are put back; more than this many times the norm at the snapshot is not stepped on.
 _STRAY = 10.0
@@ -21,22 +23,33 @@ def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
 @torch.no_grad()
 def norm_on_device(parameters: list[torch.Tensor]) -> torch.Tensor | None:
     """The same as a scalar where the gradients are, float32: nobody waits for it."""
-    gradients = []
+    gradients, copies = [], []
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None or not gradient.numel():
             continue
         gradient = gradient.detach()
-        gradients.append(
-            gradient if gradient.layout is torch.strided else gradient.to_dense()
-        )
+        if gradient.layout is not torch.strided:
+            gradient = gradient.to_dense()
+        if is_sharded(gradient):
+            copies.append(held_by(gradient))
+        gradients.append(own_part(gradient))
     if not gradients:
         return None
     norms = torch._foreach_norm(gradients)
     device = norms[0].device
     stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
+    if copies:
+        return _over_ranks(stacked, copies)
     whole: torch.Tensor = torch.linalg.vector_norm(stacked)
     return whole
+
+
+def _over_ranks(norms: torch.Tensor, copies: list[int]) -> torch.Tensor:
+    """The norm of sharded gradients, of whose parts each is on so many ranks."""
+    squares = (norms.square() / torch.tensor(copies, device=norms.device)).sum()
+    torch.distributed.all_reduce(squares)
+    return squares.sqrt()
 
 
 def gradients_stray(parameters: list[torch.Tensor], usual: float | None) -> bool:

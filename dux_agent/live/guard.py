@@ -230,7 +230,10 @@ class Guard(GuardMemory):
         return True
 
     def _promote(self, watch: GuardedRule) -> None:
-        fault = watch.renew(sound=all_finite(self._parameters()))
+        spoilt = None if all_finite(self._parameters()) else "not finite"
+        # What a rank sees of it may be its own part of the weights.
+        sound = self.agree(spoilt) is None
+        fault = self.agree(watch.renew(sound=sound))
         if fault is not None:
             self._roll_back(fault, None)
 

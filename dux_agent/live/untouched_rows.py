@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.laws.traits import UnknownTrait, declared_by
+from dux_sandbox.shards import own_part
 
 # One look reads the gradients once: a sixteenth of 4 bytes a weight and step.
 LOOK_EVERY = 16
@@ -77,7 +78,7 @@ class UntouchedRows:
             torch.zeros(p.shape[0], dtype=torch.bool, device=p.device)
             if p.ndim >= 2 and p.numel() and p.is_floating_point()
             else None
-            for p in parameters
+            for p in map(own_part, parameters)
         ]
         if reached is None:
             return
@@ -107,6 +108,7 @@ class UntouchedRows:
             gradient = parameter.grad
             if reached is None or gradient is None:
                 continue
+            gradient = own_part(gradient)
             if gradient.layout is torch.strided:
                 flat = gradient.detach().reshape(len(reached), -1)
                 reached |= torch.linalg.vector_norm(flat, torch.inf, dim=1) != 0
@@ -158,6 +160,7 @@ def _largest(
     then: torch.Tensor, now: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of each row the largest move and the largest weight before it, `(rows,)`."""
+    then, now = own_part(then), own_part(now)
     old = then.detach().reshape(len(then), -1).float()
     move = now.detach().reshape(len(now), -1).float() - old
     largest = torch.linalg.vector_norm

@@ -16,6 +16,7 @@ from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.training.edges import GradientMarks
 from dux_agent.training.looking import CallersFunctions
 from dux_agent.training.loss_scale import LossScale
+from dux_agent.training.whole_model import model_is_sharded
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.running import parameters_of
 
@@ -60,6 +61,9 @@ class Intake:
         self._live = live
         self._functions = functions
         self.scale = LossScale(functions, parameters_of(live.param_groups))
+        if model_is_sharded(functions.model):
+            # One rank may find it where another does not, and neither can look alone.
+            self.scale.given(1.0)
         self._steps = 0
         self._sum, self._count = 0.0, 0
         self._marks: GradientMarks | None = None

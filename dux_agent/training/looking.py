@@ -12,6 +12,7 @@ from torch import nn
 
 from dux_agent.errors import BadArgument
 from dux_agent.tasks.mean_loss import MeanLoss
+from dux_agent.training.whole_model import model_is_sharded, whole_copy
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.resting import Resting
@@ -55,6 +56,7 @@ class CallersFunctions:
         resting: knows which frozen weights do not move.
         objective_checked: it gave a scalar, and the model a gradient.
         calling: one of them runs just now, and not for the training.
+        whole: a copy of a sharded model that is tried in its place; None: none is.
     """
 
     model: nn.Module
@@ -65,6 +67,7 @@ class CallersFunctions:
     also: Sequence[Any] = ()
     objective_checked: bool = False
     calling: bool = False
+    whole: nn.Module | None = None
 
     def __post_init__(self) -> None:
         """Look at the frozen weights for the first time."""
@@ -130,7 +133,14 @@ class CallersFunctions:
 
     def _copy(self, resting: set[int]) -> tuple[nn.Module, dict[int, torch.Tensor]]:
         try:
-            return clone_model(self.model, self.clone, shared=resting)
+            if self.whole is not None:
+                twin, _ = clone_model(self.whole, self.clone)
+            elif model_is_sharded(self.model):
+                twin = whole_copy(self.model)
+            else:
+                return clone_model(self.model, self.clone, shared=resting)
+            pairs = zip(self.model.parameters(), twin.parameters(), strict=True)
+            return twin, {id(one): other for one, other in pairs}
         except CannotClone as error:
             raise BadArgument(str(error)) from error
 
@@ -219,12 +229,13 @@ class CallersFunctions:
                 is.
         """
         validate = self.validate
+        model = self.model if self.whole is None else self.whole
         if validate is None:
             return None
-        kept = Bystanders(self.model, [validate], self.also).kept(values=False)
+        kept = Bystanders(model, [validate], self.also).kept(values=False)
         with self.called(), random_numbers_kept(), kept, torch.no_grad():
-            self.model.eval()
-            returned = validate(self.model)
+            model.eval()
+            returned = validate(model)
             if isinstance(returned, MeanLoss):
                 return returned
             try:

@@ -12,6 +12,7 @@ from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.wrappers import unwrapped
 from dux_sandbox.process.places import block_size, reason_against
 from dux_sandbox.running import parameters_of
+from dux_sandbox.shards import own_part
 
 _DEEPEST = 12
 
@@ -103,7 +104,8 @@ def _state_to_come(optimizer: torch.optim.Optimizer) -> int:
     """
     if not type(optimizer).__module__.startswith("torch.optim"):
         return 0
-    empty = {id(p): p.to("meta") for p in parameters_of(optimizer.param_groups)}
+    stepped = parameters_of(optimizer.param_groups)
+    empty = {id(p): own_part(p).to("meta") for p in stepped}
     try:
         groups = [
             {
@@ -140,7 +142,8 @@ def _buffers(model: nn.Module) -> Iterator[torch.Tensor]:
 
 
 def _strided(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The dense tensors that hold a tensor's data."""
+    """The dense tensors that hold a tensor's data, as much as is here of it."""
+    tensor = own_part(tensor)
     if tensor.layout is torch.strided:
         return (tensor.detach(),)
     if tensor.layout is torch.sparse_coo:

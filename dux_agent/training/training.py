@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -31,6 +32,7 @@ from dux_agent.training.structure import (
     describe_optimizer,
     kinds_of,
 )
+from dux_agent.training.whole_model import WholeTraining, made_whole, model_is_sharded
 from dux_prompts.observation import Observation
 from dux_sandbox.dry_runs.side_by_side import in_slices
 from dux_sandbox.dry_runs.slices import Slices, at_once, within
@@ -105,6 +107,7 @@ class Training:
         self.functions = CallersFunctions(
             self.model, self.live, self.objective, self.validate, self.clone, self.also
         )
+        self._whole: WholeTraining | None = None
         self.intake = Intake(self.functions, self.live)
         self.best = BestWeights(self.model) if self.settings.keep_best else None
         self._described = (
@@ -230,11 +233,16 @@ class Training:
         Raises:
             Whatever the caller's objective or clone raise.
         """
-        settings = self.settings
+        settings, whole = self.settings, self._whole
+        model, live = (self.model, self.live) if whole is None else whole.pair
+        found = whole and whole.found_by_parts(source, self.live, settings.limits)
+        if found:
+            seen = tuple(incumbent_losses or ())
+            return DryRunReport(False, (), seen, 0.0, 0, (found,))
         slices = in_slices(
             source,
-            self.model,
-            self.live,
+            model,
+            live,
             self.objective,
             _met_twice(self.batches, steps, self.intake.accumulated),
             steps,
@@ -250,7 +258,7 @@ class Training:
             seed=seed,
             settle=lambda options: settle(self.live, options, settings.lr_owner),
             also=self.also,
-            resting=self.functions.resting,
+            resting=self.functions.resting if whole is None else None,
             proposal_steps=proposal_steps,
             sliced=sliced,
             progress=(self.live.steps, settings.total_steps),
@@ -260,6 +268,21 @@ class Training:
         return next((each for each in reports if not each.ok), reports[0])
 
     dry_run = at_once(in_slices)
+
+    @contextmanager
+    def made_whole(self, *, keep: bool) -> Iterator[None]:
+        """Inside, a rank tries on a whole copy of a sharded model; all ranks enter.
+
+        Args:
+            keep: this rank tries; the others only give their parts.
+        """
+        if model_is_sharded(self.model):
+            self._whole = made_whole(self.model, self.live, keep=keep)
+        try:
+            self.functions.whole = None if self._whole is None else self._whole.model
+            yield
+        finally:
+            self._whole = self.functions.whole = None
 
 
 def _met_twice(batches: Collection[Any], steps: int, accumulate: int) -> list[Any]:

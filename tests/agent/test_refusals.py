@@ -3,13 +3,15 @@
 import warnings
 
 import pytest
+import torch
 import torch.distributed as dist
 from torch import nn
 
 from dux_agent import attach
 from dux_agent.errors import BadArgument
 from tests import models
-from tests.talking import sgd
+from tests.sources import MOMENTUM
+from tests.talking import scripted, sgd
 
 
 @pytest.fixture
@@ -24,18 +26,43 @@ def alone(tmp_path):
     dist.destroy_process_group()
 
 
+def test_an_fsdp_model_of_the_first_generation_is_refused_at_attach():
+    class FullyShardedDataParallel(nn.Sequential):
+        """As the one of torch.distributed is called, which wants a process group."""
+
+    model = FullyShardedDataParallel(models.make("mlp"))
+
+    with pytest.raises(BadArgument, match=r"FullyShardedDataParallel \(FSDP1\); .*use"):
+        attach(model, sgd(model), models.objective)
+
+
 @pytest.mark.usefixtures("alone")
-def test_an_fsdp_model_is_refused_at_attach():
+@pytest.mark.parametrize("execution", ["inline", "isolated"])
+def test_a_sharded_model_of_one_rank_trains_as_the_same_unsharded(execution):
     from torch.distributed.fsdp import fully_shard
 
-    model = models.make("mlp")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
-        fully_shard(model, mesh=mesh)
+    weights = []
+    for shards in (False, True):
+        model = models.make("mlp")
+        if shards:
+            mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
+            fully_shard(model, mesh=mesh)
+        options = {"lm": scripted(MOMENTUM), "execution": execution, "every": 4}
+        with attach(model, sgd(model), models.objective, **options) as agent:
+            assert "passes" in str(agent.plan())
+            for batch in models.batches(7):
+                agent.step(batch)
+            assert "live Momentum" in repr(agent)
+            assert "passes" in str(agent.plan())
+        assert ["applied"] == [each.verdict for each in agent.decisions]
+        weights.append(
+            [
+                each.full_tensor() if shards else each
+                for each in (parameter.detach() for parameter in model.parameters())
+            ]
+        )
 
-    with pytest.raises(BadArgument, match=r"FSDPSequential \(FSDP\); .* was wanted"):
-        attach(model, sgd(model), models.objective)
+    assert all(map(torch.equal, *weights))
 
 
 @pytest.mark.usefixtures("alone")

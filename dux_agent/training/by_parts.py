@@ -1,0 +1,110 @@
+"""Whether a rule does the same to a part of the weights as to all of them.
+
+Where each rank holds a part of every parameter, its rule sees that part alone. A norm
+over a parameter, a product of matrices, a look at shapes or a draw of random numbers
+comes to something else there. That is found by trying, on random gradients: what a
+source says of it can be told in too many ways.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
+from dux_sandbox.limits import Limits
+from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.running import ParamGroups, parameters_of
+from dux_sandbox.static_check import sensors_of
+
+_STEPS = 8
+# Kernels round the last elements of a tensor otherwise than those before.
+_TOLERANCE = 1e-3  # of the farthest that a step has moved an element
+_INSTEAD = (
+    "a rule that moves each element by its own gradient, value and state alone, with "
+    "no norm, mean, shape, matrix product or random number of a whole parameter"
+)
+
+
+def found_by_parts(
+    source: str, wholes: ParamGroups, parts: Sequence[torch.Size], limits: Limits
+) -> Finding | None:
+    """What speaks against the rule of a source where weights are sharded.
+
+    Args:
+        wholes: groups of whole parameters; nothing is changed.
+        parts: the shape of the part of each that one rank holds, its first elements.
+
+    Returns:
+        None where nothing does. A rule that fails is left to the dry run.
+    """
+    if sensors_of(source):
+        said = "weights are sharded over ranks (FSDP), and it declares sensors"
+        return Finding("sharded", None, said, "a rule without sensors")
+    whole = [
+        {"params": [nn.Parameter(p.detach().clone()) for p in group["params"]]}
+        for group in wholes
+    ]
+    shapes = iter(parts)
+    part = [
+        {"params": [_first(p, next(shapes)) for p in group["params"]]}
+        for group in whole
+    ]
+    before = [each.detach().clone() for each in parameters_of(part)]
+    try:
+        for groups in (whole, part):
+            _train(source, groups, parameters_of(whole), limits)
+    except (RuleFailed, SourceRejected):
+        return None
+    pairs = zip(parameters_of(whole), parameters_of(part), before, strict=True)
+    for index, (one, other, began) in enumerate(pairs):
+        expected = one.detach()
+        for dimension, size in enumerate(other.shape):
+            expected = expected.narrow(dimension, 0, size)
+        if not other.numel():
+            continue
+        moved = float((expected - began).abs().max())
+        apart = float((expected - other.detach()).abs().max())
+        if not apart <= _TOLERANCE * moved:
+            shape, of = tuple(other.shape), tuple(one.shape)
+            said = (
+                f"weights are sharded over ranks (FSDP), and its steps of a part of "
+                f"shape {shape} of parameter {index} are not that part of its steps "
+                f"of all of shape {of}"
+            )
+            return Finding("sharded", None, said, _INSTEAD)
+    return None
+
+
+def _first(whole: torch.Tensor, shape: torch.Size) -> nn.Parameter:
+    part = whole.detach()
+    for dimension, size in enumerate(shape):
+        part = part.narrow(dimension, 0, size)
+    return nn.Parameter(part.clone())
+
+
+def _train(
+    source: str, groups: ParamGroups, wholes: Sequence[torch.Tensor], limits: Limits
+) -> None:
+    """Some steps on gradients that are drawn for the whole, and cut for parts.
+
+    They keep a direction: a rate that is found from how far one came stays what it was
+    where they have none.
+    """
+    drawn = torch.Generator().manual_seed(0)
+    directions = [torch.randn(each.shape, generator=drawn) for each in wholes]
+    rule = IsolatedRule.build(source, groups, limits=limits)
+    try:
+        for group, options in zip(groups, rule.options, strict=True):
+            group.update(options)
+        rule.bind(groups)
+        for _ in range(_STEPS):
+            for mine, steady in zip(parameters_of(groups), directions, strict=True):
+                noise = torch.randn(steady.shape, generator=drawn)
+                gradient = steady + 0.3 * noise
+                for dimension, size in enumerate(mine.shape):
+                    gradient = gradient.narrow(dimension, 0, size)
+                mine.grad = gradient.to(mine.device, mine.dtype).contiguous()
+            rule.step()
+    finally:
+        rule.close()

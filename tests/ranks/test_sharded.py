@@ -1,0 +1,120 @@
+"""FSDP2: rules on parts of parameters do what they do to whole ones in one process."""
+
+import pytest
+import torch
+
+from dux_agent.training.by_parts import found_by_parts
+from dux_sandbox.limits import Limits
+from dux_sandbox.zoo import entry
+from tests import models
+from tests.ranks import shardings
+from tests.ranks.test_ranks import together
+
+BOTH = ("inline", "isolated")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """Of each scenario what both ranks told; one start of the processes for all."""
+    scenarios = [
+        *(["of_elements", each] for each in BOTH),
+        ["spiking", "isolated"],
+        ["of_wholes"],
+    ]
+    told = together(tmp_path_factory.mktemp("sharded"), *scenarios)
+    return {
+        tuple(scenario): [each[at] for each in told]
+        for at, scenario in enumerate(scenarios)
+    }
+
+
+def assert_alike(told, expected):
+    first = told[0]
+    for each in told:
+        assert first["weights"] == each["weights"]
+        assert first["verdicts"] == each["verdicts"]
+    assert expected["verdicts"] == first["verdicts"]
+    for one, other in zip(expected["weights"], first["weights"], strict=True):
+        # Gradients are means of two means: the same but for their rounding.
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
+    assert first["recent"] == pytest.approx(expected["recent"], rel=1e-3)
+    assert first["norms"] == pytest.approx(expected["norms"], rel=1e-3)
+
+
+@pytest.mark.parametrize("execution", BOTH)
+def test_rules_of_elements_do_to_parts_what_they_do_to_wholes(pairs, execution):
+    told = pairs["of_elements", execution]
+
+    alone = shardings.alone(
+        [shardings.GENTLE, shardings.SMOOTHED, shardings.SGD], execution
+    )
+
+    assert ["applied"] * 2 == told[0]["verdicts"][-1]
+    assert_alike(told, alone)
+
+
+def test_a_spike_of_one_rank_takes_all_parts_back(pairs):
+    told = pairs["spiking", "isolated"]
+
+    alone = shardings.alone(
+        [shardings.GENTLE, shardings.SMOOTHED],
+        "isolated",
+        plant=shardings.spike_alone,
+        every=shardings.EVERY + 1,
+    )
+
+    assert ["rolled_back"] == told[0]["verdicts"][12]
+    for one, other in zip(alone["weights"], told[0]["weights"], strict=True):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
+    assert told[0]["weights"] == told[1]["weights"]
+    assert alone["verdicts"] == told[0]["verdicts"] == told[1]["verdicts"]
+
+
+def test_a_rule_that_needs_whole_parameters_is_refused_with_the_reason(pairs):
+    first, second = pairs["of_wholes",]
+
+    assert 3 == first["asked"]  # two went back with their findings
+    assert ["passed after 3 tries"] == first["reasons"] == second["reasons"]
+    assert first["weights"] == second["weights"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [shardings.NORMED, shardings.MIXED]
+    + [entry(each).source for each in ("muon", "prodigy")],
+    ids=["norm", "product", "muon", "prodigy"],
+)
+def test_what_speaks_against_it_names_the_parts(source):
+    wholes = [{"params": list(models.make("mlp").parameters())}]
+    parts = [torch.Size([4, 6]), torch.Size([4]), torch.Size([1, 8]), torch.Size([1])]
+
+    found = found_by_parts(source, wholes, parts, Limits())
+
+    assert "sharded over ranks (FSDP)" in found.message
+    assert "of a part of shape (4, 6) of parameter 0" in found.message
+    assert "of all of shape (8, 6)" in found.message
+    assert "moves each element by its own gradient" in found.instead
+
+
+@pytest.mark.parametrize(
+    "source",
+    [shardings.SMOOTHED, entry("adamw").source],
+    ids=["momentum", "adamw"],
+)
+def test_nothing_speaks_against_rules_of_elements(source):
+    wholes = [{"params": list(models.make("mlp").parameters())}]
+    parts = [torch.Size([4, 6]), torch.Size([4]), torch.Size([1, 8]), torch.Size([0])]
+
+    assert found_by_parts(source, wholes, parts, Limits()) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("execution", BOTH)
+def test_parts_that_two_ranks_hold_each_go_the_same_way(tmp_path, execution):
+    told = together(tmp_path, ["of_elements", execution, True], count=4)
+
+    alone = shardings.alone(
+        [shardings.GENTLE, shardings.SMOOTHED, shardings.SGD], execution
+    )
+
+    assert_alike([each[0] for each in told], alone)
