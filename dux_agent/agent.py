@@ -32,6 +32,7 @@ from dux_agent.showing import named
 from dux_agent.training.best_weights import Best
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
+from dux_agent.training.whole_model import model_is_sharded
 from dux_graphs.events import ErrorEvent
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
 from dux_sandbox.scalar_loss import scalar_loss
@@ -281,9 +282,12 @@ class Agent(Uncopied):
         """The agent as one entry for `torch.distributed.checkpoint`; needs no priming.
 
         `dcp.save({"model": model, "agent": agent.stateful()}, checkpoint_id=...)`, and
-        the same with `dcp.load`.
+        the same with `dcp.load`. Each rank of a sharded model has an entry of its own:
+        the checkpoint is loaded by as many ranks as saved it.
         """
-        return OneEntry(self)
+        if not model_is_sharded(self.model):
+            return OneEntry(self)
+        return OneEntry(self, f"agent of {self._ranks.rank} in {self._ranks.count}")
 
     def _state(self) -> AgentState:
         return AgentState(

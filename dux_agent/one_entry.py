@@ -26,15 +26,19 @@ class OneEntry:
     shape to load into. One file in one entry has one shape always.
     """
 
-    def __init__(self, agent: Kept) -> None:
-        """For `Agent.stateful`."""
-        self._agent = agent
+    def __init__(self, agent: Kept, name: str = "agent") -> None:
+        """For `Agent.stateful`.
+
+        Args:
+            name: of the entry; of entries of one name one rank's is saved for all.
+        """
+        self._agent, self._name = agent, name
 
     def state_dict(self) -> dict[str, Any]:
         """The agent's state as the bytes of a file; it is in memory twice for it."""
         buffer = io.BytesIO()
         torch.save(self._agent.state_dict(), buffer)
-        return {"agent": buffer.getvalue()}
+        return {self._name: buffer.getvalue()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from it; load the model's weights first.
@@ -43,7 +47,7 @@ class OneEntry:
             CheckpointRefused: it is damaged, or a source in it may not run.
             ValueError: it was taken over other parameters.
         """
-        packed = state.get("agent")
+        packed = state.get(self._name)
         if not isinstance(packed, bytes):
             raise refused("it holds no agent")
         self._agent.load_state_dict(torch.load(io.BytesIO(packed), weights_only=True))

@@ -1,7 +1,13 @@
 """Trainings of sharded models, and the same in one process, step by step alike."""
 
 import torch
-from torch import nn
+from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_state_dict,
+    set_model_state_dict,
+    set_state_dict,
+)
 from torch.distributed.fsdp import fully_shard
 
 from dux_agent import attach
@@ -19,7 +25,7 @@ MIXED = counting(
     "p.sub_(lr * (p.grad @ (p.grad.T @ p.grad) if p.ndim == 2 else p.grad))",
     name="Mixed",
 )
-STEPS, EVERY = 22, 8
+STEPS, EVERY = 14, 5
 
 
 def rows_of(batch, rank, count):
@@ -63,9 +69,7 @@ def made():
 
 def sharded_over(mesh):
     model = made()
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            fully_shard(layer, mesh=mesh)
+    fully_shard(model[0], mesh=mesh)
     return fully_shard(model, mesh=mesh)
 
 
@@ -124,7 +128,7 @@ def spiking(rank, execution):
     """The loss of rank 1 alone goes out of bounds while a rule is live."""
 
     def plant(agent, step):
-        if step == 12 and rank == 1:
+        if step == 8 and rank == 1:
             agent.spike = 2e6  # a mean of 1e6 over two
 
     return sharded(rank, [GENTLE, SMOOTHED], execution, plant=plant, every=EVERY + 1)
@@ -136,6 +140,63 @@ def of_wholes(rank):
     return sharded(rank, [NORMED, MIXED, GENTLE], "inline", **options)
 
 
+def resumed(rank, how, folder):
+    """Saved by `torch.distributed.checkpoint`, gone on; loaded and gone on again."""
+    count = torch.distributed.get_world_size()
+
+    def begun():
+        model = sharded_over(mesh_of(False))
+        base = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+        options = {"every": 6, "max_attempts": 1, "execution": "isolated"}
+        lm = scripted(SMOOTHED, GENTLE)
+        return model, attach(model, base, models.objective, lm=lm, **options)
+
+    def train(model, agent, steps):
+        for step in steps:
+            batch = rows_of(models.batches(5)[step % 5], rank, count)
+            agent.optimizer.zero_grad()
+            loss = models.objective(model, batch)
+            loss.backward()
+            agent.optimizer.step()
+            agent.observe(loss.detach(), batch)
+
+    def parts(model, agent):
+        if how == "entry":
+            return {"model": get_model_state_dict(model), "agent": agent.stateful()}
+        own, learned = get_state_dict(model, agent.optimizer)
+        return {"model": own, "optimizer": learned}
+
+    model, agent = begun()
+    train(model, agent, range(8))
+    dcp.save(parts(model, agent), checkpoint_id=folder)
+    train(model, agent, range(8, 11))
+    agent.close()
+    again, other = begun()
+    if how != "entry":
+        other.prime(folder)
+    state = parts(again, other)
+    if how == "entry":
+        # Weights first: the agent's own state is loaded with the rest.
+        dcp.load({"model": state["model"]}, checkpoint_id=folder)
+        set_model_state_dict(again, state["model"])
+        dcp.load({"agent": state["agent"]}, checkpoint_id=folder)
+    else:
+        dcp.load(state, checkpoint_id=folder)
+        set_state_dict(
+            again,
+            other.optimizer,
+            model_state_dict=state["model"],
+            optim_state_dict=state["optimizer"],
+        )
+    train(again, other, range(8, 11))
+    other.close()
+    return {
+        "weights": weights_of(model),
+        "again": weights_of(again),
+        "live": other.optimizer.running.digest,
+    }
+
+
 def spike_alone(agent, step):
-    if step == 12:
+    if step == 8:
         agent.spike = 1e6

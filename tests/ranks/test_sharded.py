@@ -63,7 +63,7 @@ def test_a_spike_of_one_rank_takes_all_parts_back(pairs):
         every=shardings.EVERY + 1,
     )
 
-    assert ["rolled_back"] == told[0]["verdicts"][12]
+    assert ["rolled_back"] == told[0]["verdicts"][8]
     for one, other in zip(alone["weights"], told[0]["weights"], strict=True):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
     assert told[0]["weights"] == told[1]["weights"]
@@ -106,6 +106,16 @@ def test_nothing_speaks_against_rules_of_elements(source):
     parts = [torch.Size([4, 6]), torch.Size([4]), torch.Size([1, 8]), torch.Size([0])]
 
     assert found_by_parts(source, wholes, parts, Limits()) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["entry", "optimizer"])
+def test_a_saved_training_goes_on_to_the_last_bit(tmp_path, how):
+    told = together(tmp_path, ["resumed", how, str(tmp_path / "saved")])
+
+    (first,), (second,) = told
+    assert first["weights"] == first["again"] == second["weights"] == second["again"]
+    assert first["live"] == second["live"] is not None
 
 
 @pytest.mark.slow
