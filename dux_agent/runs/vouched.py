@@ -73,5 +73,5 @@ def _found_at(name: str) -> str | None:
 
 def _note(words: str) -> Path:
     """An empty file that stands for them."""
-    said = words.encode(errors="surrogateescape")
+    said = words.encode(errors="surrogatepass")
     return folder() / "said-here" / hashlib.sha256(said).hexdigest()
