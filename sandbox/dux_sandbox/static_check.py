@@ -23,6 +23,7 @@ from dux_sandbox.language.tree_size import flow_too_large, too_deep, tree_too_la
 from dux_sandbox.language.usage import usage_after
 
 _MOST_FINDINGS = 20
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Judgement:
         code: the guarded code.
         rule: the name of the rule.
         asks_closure: whether its step raises at once where it is given no closure.
+        sensors: names of the sensors that it declares.
     """
 
     report: CheckReport
@@ -72,7 +74,7 @@ def judge(source: str, *, where: Callable[[int], str] = str) -> Judgement:
     if passed is not None:
         return Judgement(CheckReport(False, digest, (passed,)))
     try:
-        return _judge(source, digest, where)
+        return _undisturbed(lambda: _judge(source, digest, where))
     except SyntaxError as error:
         message = f"not valid Python: {error.msg}"
         finding = Finding("syntax", error.lineno, message, "mend the syntax")
@@ -86,6 +88,20 @@ def judge(source: str, *, where: Callable[[int], str] = str) -> Judgement:
         message = f"the source could not be judged ({type(error).__name__})"
         finding = Finding("internal", None, message, "write it more plainly")
     return Judgement(CheckReport(False, digest, (finding,)))
+
+
+def _undisturbed(judged: Callable[[], Judgement]) -> Judgement:
+    """What comes of it, tried again where another thread parses at the same time.
+
+    CPython 3.11 counts the depth of syntax trees for all threads together, and ends
+    one of two in a SystemError (gh-106905).
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return judged()
+        except SystemError:
+            continue
+    return judged()
 
 
 def _judge(source: str, digest: str, where: Callable[[int], str]) -> Judgement:

@@ -9,6 +9,7 @@ import warnings
 
 import pytest
 
+from dux_sandbox import static_check
 from dux_sandbox.findings import digest_of
 from dux_sandbox.language import vocabulary
 from dux_sandbox.static_check import check
@@ -312,3 +313,29 @@ def test_a_file_that_python_would_read_as_another_text_is_refused(
 )
 def test_a_coding_that_changes_nothing_is_accepted(line: str) -> None:
     assert check(f"{line}\n{rule()}").ok
+
+
+@pytest.mark.parametrize("disturbed", [0, 1, 4])
+def test_a_thread_that_parses_beside_it_has_no_good_source_refused(
+    monkeypatch, disturbed
+):
+    errors = [SystemError("AST constructor recursion depth mismatch")] * disturbed
+    parsed = static_check._parsed
+
+    def parse(source):
+        if errors:
+            raise errors.pop()
+        return parsed(source)
+
+    monkeypatch.setattr(static_check, "_parsed", parse)
+
+    assert check(rule()).ok
+
+
+def test_what_ends_the_parser_each_time_is_refused(monkeypatch):
+    def parse(source):
+        raise SystemError("broken")
+
+    monkeypatch.setattr(static_check, "_parsed", parse)
+
+    assert ["internal"] == [finding.rule for finding in check(rule()).findings]
