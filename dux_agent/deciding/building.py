@@ -11,6 +11,7 @@ from dux_agent.live.sharded_rule import over_parts
 from dux_agent.settings import Settings
 from dux_sandbox.executions import EXECUTIONS, Recorded
 from dux_sandbox.findings import CannotRunSo, DryRunReport, Finding, RuleFailed
+from dux_sandbox.limits import Limits
 from dux_sandbox.running_rule import ParamGroups, RunningRule
 from dux_sandbox.sensed_rule import SensedRule, sensed
 
@@ -55,20 +56,14 @@ class Builder:
 
     def expect(self, report: DryRunReport | None) -> None:
         """Set the time that a step of the next rule may take, from its dry run."""
-        most = self._settings.limits
-        seconds = most.step_seconds
-        if report is not None and report.step_seconds > 0:
-            longest = report.step_seconds
-            wanted = max(_LEAST_SECONDS, _TIMES_LONGER * longest)
-            # A large model's honest steps may take longer than the limit by themselves.
-            seconds = max(min(seconds, wanted), _TIMES_SLOWER * longest)
-        self.limits = replace(most, step_seconds=seconds)
+        self.limits = _limits_after(report, self._settings.limits)
 
-    def prepare(self, source: str) -> None:
+    def prepare(self, source: str, report: DryRunReport | None) -> None:
         """Do beside the training what takes long of `build`; it says what it finds."""
         execution = EXECUTIONS[self._settings.execution]
         if isinstance(execution, Recorded):
-            limits, seed = self._settings.limits, self._settings.seed
+            limits = _limits_after(report, self._settings.limits)
+            seed = self._settings.seed
             execution.prepare(source, self._groups, limits=limits, seed=seed)
 
     def build(self, source: str, groups: ParamGroups) -> RunningRule:
@@ -87,3 +82,13 @@ class Builder:
         if isinstance(rule, SensedRule):
             rule.clock = self._clock
         return rule
+
+
+def _limits_after(report: DryRunReport | None, most: Limits) -> Limits:
+    seconds = most.step_seconds
+    if report is not None and report.step_seconds > 0:
+        longest = report.step_seconds
+        wanted = max(_LEAST_SECONDS, _TIMES_LONGER * longest)
+        # A large model's honest steps may take longer than the limit by themselves.
+        seconds = max(min(seconds, wanted), _TIMES_SLOWER * longest)
+    return replace(most, step_seconds=seconds)

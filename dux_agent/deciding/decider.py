@@ -324,7 +324,7 @@ class Decider:
                 self._rehearse(source, ports.dry_runs.get(source))
             ),
             harmful=self._rules.harmful,
-            prepare=self._prepare if sliced else None,
+            prepare=(lambda source: self._prepare(source, ports)) if sliced else None,
             keep=self._recorder.keep_source,
             wait=self._closing.wait,
             prompts=settings.prompts,
@@ -339,8 +339,8 @@ class Decider:
         standing = self._regret.proved - caught_by(self._decisions) - ports.caught
         return (yield from tried(self._training, *what, standing=standing, **how))
 
-    def _prepare(self, source: str) -> None:
-        self._builder.prepare(source)
+    def _prepare(self, source: str, ports: DecisionPorts) -> None:
+        self._builder.prepare(source, ports.dry_runs.get(source))
         moves_by_itself(source, self._training, self._recorder)
 
     def _rehearse(

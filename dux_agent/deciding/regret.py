@@ -7,8 +7,8 @@
 
 A rule under which the last fifth of an interval lies above that has undone what the
 rules before it had reached, however slowly: its predecessor goes on. On its first
-interval it has to show that it may stay at all: of 160 intervals under good rules on
-the tasks of training and validation none ended above that.
+interval it has to show that it may stay at all: of 30 intervals under good rules on
+the tasks of training and validation the worst ended 4 % above what was reached.
 """
 
 from __future__ import annotations
