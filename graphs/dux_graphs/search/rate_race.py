@@ -84,7 +84,7 @@ lr=0.3):\\n        pass'
         return None
     lines = source.encode().splitlines(keepends=True)
     line = lines[found.lineno - 1]
-    rate = f"{rate_of(source) * times:.4g}"  # type: ignore[operator]
+    rate = str(float(f"{rate_of(source) * times:.4g}"))  # type: ignore[operator]
     end = found.end_col_offset
     lines[found.lineno - 1] = line[: found.col_offset] + rate.encode() + line[end:]
     said = f"# The same rule at {times:.3g} times its rate.\n"
@@ -94,7 +94,7 @@ lr=0.3):\\n        pass'
 def rate_of(source: str) -> float | None:
     """The default of its rate; None where it shows none."""
     found = _default(source)
-    return float(found.value) if found and isinstance(found.value, float) else None
+    return float(found.value) if found else None  # type: ignore[arg-type]
 
 
 def _default(source: str) -> ast.Constant | None:
@@ -112,5 +112,5 @@ def _default(source: str) -> ast.Constant | None:
             ]
             for argument, default in given:
                 if argument.arg == "lr" and isinstance(default, ast.Constant):
-                    return default if type(default.value) is float else None
+                    return default if type(default.value) in (int, float) else None
     return None

@@ -81,6 +81,13 @@ def test_a_source_that_shows_no_rate_is_tried_as_it_is(source):
     assert at_times(source, 3) is None
 
 
+@pytest.mark.parametrize("rate", ["1.0", "1", "1e3", "0.3333", "2e-5"])
+def test_a_rate_that_was_multiplied_is_read_as_the_higher_one(rate):
+    source = SOURCE.replace("0.03", rate)
+
+    assert rate_of(at_times(source, 3)) == pytest.approx(3 * float(rate), rel=1e-3)
+
+
 def test_a_rate_is_written_where_it_stands_whatever_stands_before_it():
     source = ADAM.replace("self, params", 'self, params, name="µ→"')
 
