@@ -23,7 +23,7 @@ def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
 @torch.no_grad()
 def norm_on_device(parameters: list[torch.Tensor]) -> torch.Tensor | None:
     """The same as a scalar where the gradients are, float32: nobody waits for it."""
-    gradients, copies = [], []
+    gradients, found = [], []
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None or not gradient.numel():
@@ -31,22 +31,23 @@ def norm_on_device(parameters: list[torch.Tensor]) -> torch.Tensor | None:
         gradient = gradient.detach()
         if gradient.layout is not torch.strided:
             gradient = gradient.to_dense()
-        if is_sharded(gradient):
-            copies.append(held_by(gradient))
+        found.append(gradient)
         gradients.append(own_part(gradient))
     if not gradients:
         return None
     norms = torch._foreach_norm(gradients)
     device = norms[0].device
     stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
-    if copies:
-        return _over_ranks(stacked, copies)
+    if any(map(is_sharded, found)):
+        return _over_ranks(stacked, found)
     whole: torch.Tensor = torch.linalg.vector_norm(stacked)
     return whole
 
 
-def _over_ranks(norms: torch.Tensor, copies: list[int]) -> torch.Tensor:
-    """The norm of sharded gradients, of whose parts each is on so many ranks."""
+def _over_ranks(norms: torch.Tensor, found: list[torch.Tensor]) -> torch.Tensor:
+    """The norm of gradients of which some are sharded; all ranks hold the others."""
+    ranks = torch.distributed.get_world_size()
+    copies = [held_by(each) if is_sharded(each) else ranks for each in found]
     squares = (norms.square() / torch.tensor(copies, device=norms.device)).sum()
     torch.distributed.all_reduce(squares)
     return squares.sqrt()

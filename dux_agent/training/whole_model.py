@@ -83,15 +83,16 @@ class WholeTraining:
 
 
 def model_is_sharded(model: nn.Module) -> bool:
-    """Whether this rank holds a part of any of its parameters."""
-    return any(map(is_sharded, model.parameters()))
+    """Whether this rank holds a part of any of its parameters.
+
+    After a forward pass alone a module may still hold them whole.
+    """
+    return any(_plain_kind(each) is not type(each) for each in model.modules())
 
 
 def whole_copy(model: nn.Module) -> nn.Module:
     """A copy without FSDP whose parameters are whole; all ranks call this together."""
-    for module in model.modules():
-        if _plain_kind(module) is not type(module):
-            module.reshard()  # type: ignore[operator]
+    _reshard(model)
     memo: dict[int, Any] = {}
     for each in model.parameters():
         if is_sharded(each):
@@ -99,6 +100,12 @@ def whole_copy(model: nn.Module) -> nn.Module:
     _copy_inner(model, memo)
     twin: nn.Module = copy.deepcopy(model, memo)
     return twin
+
+
+def _reshard(model: nn.Module) -> None:
+    for module in model.modules():
+        if _plain_kind(module) is not type(module):
+            module.reshard()  # type: ignore[operator]
 
 
 def made_whole(
@@ -112,6 +119,7 @@ def made_whole(
     learned = None if live.running is live.base_rule else live.rule_state()
     wholes = parameters_of(live.param_groups)
     if not keep:
+        _reshard(model)
         for each in model.parameters():
             gathered(each)
         _whole_state(live, wholes, learned)

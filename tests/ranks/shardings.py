@@ -33,8 +33,13 @@ def rows_of(batch, rank, count):
     return tuple(each.chunk(count)[rank] for each in batch)
 
 
-def trained(model, told, *sources, execution, plant=None, every=EVERY, **options):
-    """Train `model`; `told` gives what this process is told of a batch."""
+def trained(
+    model, told, *sources, execution, plant=None, every=EVERY, after=None, **options
+):
+    """Train `model`; `told` gives what this process is told of a batch.
+
+    `after` is called with both after each step, before the agent hears of it.
+    """
     base = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     lm = scripted(*sources)
     given = {"max_attempts": 1, "dry_run_steps": 3, "execution": execution, **options}
@@ -49,6 +54,8 @@ def trained(model, told, *sources, execution, plant=None, every=EVERY, **options
             loss = models.objective(model, batch)
             loss.backward()
             agent.optimizer.step()
+            if after is not None:
+                after(model, batch)
             spike = vars(agent).pop("spike", 0.0)
             agent.observe(loss.detach() + spike, batch)
             verdicts.append([each.verdict for each in agent.decisions])
@@ -90,10 +97,12 @@ def mesh_of(hybrid):
     return make("cpu", (count,))
 
 
-def sharded(rank, sources, execution, hybrid=False, plant=None, **options):
+def sharded(
+    rank, sources, execution, hybrid=False, plant=None, shard=sharded_over, **options
+):
     """A model of which each rank holds a part, told each rank its rows of a batch."""
     count = torch.distributed.get_world_size()
-    model = sharded_over(mesh_of(hybrid))
+    model = shard(mesh_of(hybrid))
     done = trained(
         model,
         lambda batch: rows_of(batch, rank, count),
@@ -122,6 +131,36 @@ def alone(sources, execution, plant=None, **options):
 def of_elements(rank, execution, hybrid=False):
     """Two rules that move each element by itself."""
     return sharded(rank, [GENTLE, SMOOTHED, SGD], execution, hybrid)
+
+
+def evaluated(rank):
+    """All in one unit, which holds its weights whole after a forward pass alone."""
+
+    @torch.no_grad()
+    def after(model, batch):
+        model(batch[0])
+
+    def shard(mesh):
+        return fully_shard(made(), mesh=mesh)
+
+    return sharded(rank, [GENTLE, SMOOTHED], "inline", shard=shard, after=after)
+
+
+def of_some(rank):
+    """One layer is sharded; the loop reduces the gradients of the others itself."""
+
+    def reduce(parameter):
+        torch.distributed.all_reduce(parameter.grad)
+        parameter.grad /= torch.distributed.get_world_size()
+
+    def shard(mesh):
+        model = made()
+        fully_shard(model[0], mesh=mesh)
+        for each in model[2].parameters():
+            each.register_post_accumulate_grad_hook(reduce)
+        return model
+
+    return sharded(rank, [GENTLE, SMOOTHED], "inline", shard=shard)
 
 
 def spiking(rank, execution):

@@ -20,6 +20,8 @@ def pairs(tmp_path_factory):
         *(["of_elements", each] for each in BOTH),
         ["spiking", "isolated"],
         ["of_wholes"],
+        ["evaluated"],
+        ["of_some"],
     ]
     told = together(tmp_path_factory.mktemp("sharded"), *scenarios)
     return {
@@ -48,6 +50,16 @@ def test_rules_of_elements_do_to_parts_what_they_do_to_wholes(pairs, execution):
     alone = shardings.alone(
         [shardings.GENTLE, shardings.SMOOTHED, shardings.SGD], execution
     )
+
+    assert ["applied"] * 2 == told[0]["verdicts"][-1]
+    assert_alike(told, alone)
+
+
+@pytest.mark.parametrize("how", ["evaluated", "of_some"])
+def test_models_of_which_parts_are_held_whole_decide_as_one_process_does(pairs, how):
+    told = pairs[how,]
+
+    alone = shardings.alone([shardings.GENTLE, shardings.SMOOTHED], "inline")
 
     assert ["applied"] * 2 == told[0]["verdicts"][-1]
     assert_alike(told, alone)
