@@ -9,8 +9,9 @@ rule does after the steps of its dry run is seen without a pass of the model
     gain = loss when a batch was met first - loss when it is met again, a mean
     far  = how far a rule moves the weights by how far the incumbent does
 
-    idle:     far < 1/1000 and the loss does not come down by a twentieth, or its gain
-              is less than a tenth of the incumbent's; unless its steps grow later
+    idle:     far < 1/1000, and the loss does not come down by a twentieth or by more
+              than the incumbent's, or its gain is less than a tenth of the
+              incumbent's; unless its steps grow later
     behind:   its gain is less than half of the incumbent's; unless they do
     unproved: on the batches that are met again its losses are above the incumbent's
               (of a maker whose standing is below 0; before the last interval, of
@@ -147,7 +148,8 @@ def _fault(report: DryRunReport, standing: int | None, came: float) -> Finding |
     said = f"on batches that are met again the loss comes down by {own:.2g}, with the "
     said += f"incumbent by {theirs:.2g}"
     useless = Finding("idle", None, said, "a rule that lowers the loss")
-    if frozen and not own > _OF_USE * abs(losses[0]):
+    # Of a rule that stands still the gain is noise: of dropout, alike in both runs.
+    if frozen and not own > max(_OF_USE * abs(losses[0]), theirs):
         return useless
     met = met_again(losses, period)
     if standing is None or not met:

@@ -64,6 +64,14 @@ def test_what_gains_too_little_on_batches_met_again_is_refused_whoever_made_it(
     assert rules == found(judged(report(losses, far=far), standing))
 
 
+@pytest.mark.parametrize("standing", [None, -1, 0, 1])
+def test_what_stands_still_is_refused_however_dropout_moves_the_losses(standing):
+    noise = (1.05, 1.02, 0.98, 1.38, 1.38, 0.83, 0.88, 0.98, 1.38, 1.45, 0.89)
+    trained = tuple(loss - 0.005 * at for at, loss in enumerate(noise))
+
+    assert ["idle"] == found(judged(report(noise, trained, far=1e-5), standing))
+
+
 @pytest.mark.parametrize("losses", [SLOWER, BEHIND], ids=["slower", "behind"])
 @pytest.mark.parametrize(("standing", "rules"), [(1, []), (0, []), (-1, ["unproved"])])
 def test_who_was_caught_has_to_be_ahead(standing, rules, losses):
