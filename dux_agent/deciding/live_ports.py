@@ -13,6 +13,7 @@ from dux_graphs.approval import Approve
 from dux_graphs.paid_model import PaidModel
 from dux_prompts.reply import cleaned
 from dux_sandbox import check
+from dux_sandbox.dry_runs.scratch import CannotClone, out_of_memory
 from dux_sandbox.findings import CheckReport, DryRunReport, Finding
 
 
@@ -136,10 +137,19 @@ class DecisionPorts:
 
         Args:
             steps: fewer than those of a whole dry run, or None.
+
+        Raises:
+            MemoryError: there was none for the copy; the decision ends with that.
         """
         try:
             report = self.try_out(source, self._earlier, steps)
         except Exception as error:
+            if out_of_memory(error):
+                raise MemoryError(
+                    f"a copy of the model was to be trained beside it for some steps, "
+                    f"and ran out of memory ({error}); agent.plan() says what that "
+                    f"needs; smaller batches may fit."
+                ) from error
             # The rule's faults are findings; what is raised is the caller's own.
             self.callers_error = error
             raise
@@ -176,8 +186,6 @@ class DecisionPorts:
 
 def as_callers_error(error: Exception) -> Exception:
     """What the dry run raised, as the error that the caller is to see."""
-    from dux_sandbox.dry_runs.scratch import CannotClone
-
     if isinstance(error, CannotClone) or type(error) is ValueError:
         return BadArgument(str(error))
     return error

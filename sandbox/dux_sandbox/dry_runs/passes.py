@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
+from dux_sandbox.dry_runs.scratch import out_of_memory
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.scalar_loss import scalar_loss
 
@@ -96,7 +97,7 @@ class Passes:
             batch = copy_of_batch(batches[place % len(batches)])
             loss = self.given.objective(self.twin, batch)
         except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
-            if self._step == 0 and not self._in_step:
+            if (self._step == 0 and not self._in_step) or out_of_memory(error):
                 raise  # before any step of a rule: the caller's own error
             raised = f"the objective raised {type(error).__name__}"
             said = f"after {self._step} steps {raised}"

@@ -64,6 +64,15 @@ def frozen_weights(
     ]
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether there was no memory for a tensor, on a device or here."""
+    return any(
+        isinstance(each, MemoryError | torch.OutOfMemoryError)
+        or (isinstance(each, RuntimeError) and "allocate memory" in str(each))
+        for each in (error, error.__cause__)
+    )
+
+
 def made_for_a_trial(memo: Any) -> bool:
     """Whether it is `clone_model` that a `__deepcopy__` is called for."""
     return _MARK in memo
