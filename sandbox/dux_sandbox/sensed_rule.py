@@ -12,12 +12,14 @@ from dataclasses import replace
 from typing import Any, cast
 
 from dux_sandbox.closures import Closure
+from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.running_rule import (
     ParamGroups,
     RuleState,
     RunningRule,
     parameters_of,
 )
+from dux_sandbox.runtime.kept import KEEP
 from dux_sandbox.sensing import Sensing
 from dux_sandbox.static_check import sensors_of
 
@@ -151,7 +153,11 @@ class SensedRule:
     def restore(self, state: RuleState) -> None:
         """Put copies of what `snapshot` gave in place of all. Raises RuleFailed."""
         attributes = dict(state.attributes)
-        self.sensing.restore(attributes.pop(SENSED, {}))
+        try:
+            self.sensing.restore(attributes.pop(SENSED, {}))
+        except ValueError as error:
+            finding = Finding("state", None, printable(str(error)), KEEP)
+            raise RuleFailed(finding) from None
         self.inner.restore(replace(state, attributes=attributes))
 
     def _without(self, options: dict[str, Any]) -> dict[str, Any]:

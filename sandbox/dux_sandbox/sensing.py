@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 _FAST, _SLOW = 0.9, 0.99  # decays of the two means of losses
+_MOST_HEARD = 2**53
 
 OnItsWay = Callable[[], float]
 
@@ -144,22 +145,23 @@ class Sensing:
         try:
             fast, slow = map(float, state.get("losses", (0.0, 0.0)))
             heard = int(state.get("heard", 0))
-            cosine, ratio = (float(state.get(n, 0.0)) for n in ("cosine", "ratio"))
+            finite = math.isfinite(fast) and math.isfinite(slow)
+            if not finite or not 0 <= heard < _MOST_HEARD:
+                raise ValueError("means of losses that are none")
+            cosine = _bounded(float(state.get("cosine", 0.0)), -1.0, 1.0)
+            ratio = _bounded(float(state.get("ratio", 0.0)), 0.0, math.inf)
             kept = state.get("gradients", {})
             gradients = [
-                None if held is None else held.detach().to(parameter.device).clone()
-                for held, parameter in (
-                    (kept.get(str(place)), parameter)
-                    for place, parameter in enumerate(self._parameters)
-                )
+                _like(kept.get(str(place)), parameter)
+                for place, parameter in enumerate(self._parameters)
             ]
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"the sensors were saved as something else: {error}"
             ) from None
         self._losses, self._heard = [fast, slow], heard
         self._cosine, self._ratio = cosine, ratio
-        self._gradients = list(gradients)
+        self._gradients = gradients
 
     def _step_fraction(self) -> float:
         return min(1.0, self.done / self.total) if self.total else 0.0
@@ -189,6 +191,18 @@ def _dot(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
         one, other = torch.view_as_real(one), torch.view_as_real(other.to(one.dtype))
     kind = torch.float64 if one.dtype is torch.float64 else torch.float32
     return torch.dot(one.reshape(-1).to(kind), other.reshape(-1).to(kind))
+
+
+def _like(held: torch.Tensor | None, parameter: torch.Tensor) -> torch.Tensor | None:
+    """A copy of a gradient that was saved; None of what can be none of this weight."""
+    if held is None:
+        return None
+    dense = held.layout is torch.strided and not held.is_meta
+    kinds = held.dtype.is_complex, held.dtype.is_floating_point
+    wanted = parameter.dtype.is_complex, parameter.dtype.is_floating_point
+    if not dense or kinds != wanted or held.shape != parameter.shape:
+        return None
+    return held.detach().to(parameter.device).clone()
 
 
 def _sum(numbers: Sequence[torch.Tensor]) -> torch.Tensor:
