@@ -1,10 +1,13 @@
 """State in bfloat16, rounded by chance, for a rule that says `bfloat16_state = True`.
 
 Between steps half the memory; in a step the rule has what it keeps in float32, and
-knows nothing of it. Rounded to the nearest, an average that moves by less than half a
-unit stays where it is for ever; rounded by chance it moves as far in the mean.
+knows nothing of it: what shares its memory goes on to share it, and stays as it is.
+Rounded to the nearest, an average that moves by less than half a unit stays where it is
+for ever; rounded by chance it moves as far in the mean.
 """
 
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -36,10 +39,9 @@ def rounded_by_chance(x: torch.Tensor, generator: torch.Generator) -> torch.Tens
 @torch.no_grad()
 def widen(rule: Any) -> None:
     """Before a step: what a rule keeps of each parameter, in float32."""
-    for entry in _entries(rule):
-        for name, value in entry.items():
-            if isinstance(value, torch.Tensor) and value.dtype is torch.bfloat16:
-                entry[name] = value.float()
+    for entry, name, value in _alone(rule):
+        if value.dtype is torch.bfloat16:
+            entry[name] = value.float()
 
 
 @torch.no_grad()
@@ -48,11 +50,36 @@ def narrow(rule: Any) -> None:
     if GENERATOR not in vars(rule):
         vars(rule)[GENERATOR] = torch.Generator().manual_seed(0)
     generator = vars(rule)[GENERATOR]
-    for entry in _entries(rule):
-        for name, value in entry.items():
-            wide = isinstance(value, torch.Tensor) and value.dtype is torch.float32
-            if wide and value.numel() > 1:
-                entry[name] = rounded_by_chance(value.contiguous(), generator)
+    for entry, name, value in _alone(rule):
+        if value.dtype is torch.float32 and value.numel() > 1:
+            entry[name] = rounded_by_chance(value.contiguous(), generator)
+
+
+def _alone(rule: Any) -> Iterator[tuple[dict[str, Any], str, torch.Tensor]]:
+    """What each entry keeps that has memory of its own, as much as it has elements.
+
+    Each of many names of one tensor would become a tensor otherwise.
+    """
+    entries = _entries(rule)
+    held = [
+        (entry, name, value)
+        for entry in entries
+        for name, value in entry.items()
+        if isinstance(value, torch.Tensor) and value.layout is torch.strided
+    ]
+    given = [p for group in rule.param_groups for p in group["params"]]
+    given += [p.grad for p in given if p.grad is not None]
+    dense = [each for each in given if each.layout is torch.strided]
+    names = Counter(map(_memory, [*dense, *(value for _, _, value in held)]))
+    for entry, name, value in held:
+        whole = value.untyped_storage().nbytes() == value.numel() * value.itemsize
+        if whole and names[_memory(value)] == 1:
+            yield entry, name, value
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    address: int = tensor.untyped_storage()._cdata
+    return address
 
 
 def _entries(rule: Any) -> list[dict[str, Any]]:

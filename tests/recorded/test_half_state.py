@@ -178,3 +178,40 @@ def test_what_a_program_may_keep_is_an_option(run, state, mode):
 
     assert mode == one.rule.mode, one.rule.why
     assert ("keep" in str(one.rule.why)) == (mode == "isolated")
+
+
+SHARING = {
+    "one tensor under many names": """if "0" not in state:
+                    state.update({str(i): a for a in [p.clone()] for i in range(9)})
+                state["0"].add_(p.grad)
+                p.copy_(state["8"])""",
+    "views of one": """if "a" not in state:
+                    state["a"] = p.clone()
+                    state["b"] = state["a"].view(-1)
+                state["a"].add_(p.grad)
+                p.copy_(state["b"].view_as(p))""",
+    "the gradient": """state["g"] = p.grad
+                p.sub_(lr * state["g"])""",
+}
+
+
+@pytest.mark.parametrize("formula", SHARING)
+@pytest.mark.parametrize("kind", ["inline", "isolated"])
+def test_what_shares_its_memory_goes_on_to_share_it(run, kind, formula):
+    half = run(kind, asking(SHARING[formula]))
+    plain = run(kind, counting(SHARING[formula]))
+
+    half.step(range(3))
+    plain.step(range(3))
+
+    for one, other in zip(half.parameters, plain.parameters, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_what_repeats_one_number_is_not_written_out():
+    one = Run("inline", asking("state['x'] = torch.ones(1).expand(10**8)"))
+
+    one.step(range(2))
+
+    for entry in one.rule.state_by_parameter().values():
+        assert 4 == entry["x"].untyped_storage().nbytes()
