@@ -160,6 +160,24 @@ def test_nothing_is_left_of_a_look_when_a_rule_is_closed_or_its_process_dies(run
         assert not looking()
 
 
+def test_what_a_look_found_is_not_compiled_any_more_after_close(run, monkeypatch):
+    begun = threading.Event()
+
+    def fuse(program, stop):
+        begun.set()
+        stop.wait(60)
+        raise compiling.CannotCompile("nobody wants it any more")
+
+    one = run(COUNTED["a warm-up"])
+    monkeypatch.setattr(compiling, "fuse", fuse)
+    one.step(1)
+    assert begun.wait(60)
+    wait_until(lambda: not looking())
+    one.rule.close()
+
+    assert not named("dux-kernels")
+
+
 def test_a_step_to_come_that_fails_is_told_when_it_comes(run):
     one = run(counting("p.sub_(lr * p.grad / (n - 7))"))
 

@@ -290,8 +290,8 @@ class Ahead:
         """Look after the next step: it has met what nobody had foreseen."""
         self.due = 0.0
 
-    def close(self) -> None:
-        """End it, once nobody answers what it asks any more."""
+    def close(self, known: Branches) -> None:
+        """End it, once nobody answers what it asks any more; what it found is known."""
         self._stop.set()
         while self._thread is not None:
-            self.take(Branches())
+            self.take(known)

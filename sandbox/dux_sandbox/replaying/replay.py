@@ -145,7 +145,7 @@ class Replay:
 
     def close(self) -> None:
         """End what is being compiled, and looking ahead."""
-        self.ahead.close()
+        self.ahead.close(self._branches)
         for branch in self._branches:
             branch.fast.close()
 
