@@ -6,7 +6,8 @@ comes to something else there. That is found by trying, on random gradients: wha
 source says of it can be told in too many ways.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -31,6 +32,8 @@ def found_by_parts(
 ) -> Finding | None:
     """What speaks against the rule of a source where weights are sharded.
 
+    Of parameters of one group that are of one shape, and cut alike, the first is tried.
+
     Args:
         wholes: groups of whole parameters; nothing is changed.
         parts: the shape of the part of each that one rank holds, its first elements.
@@ -41,23 +44,22 @@ def found_by_parts(
     if sensors_of(source):
         said = "weights are sharded over ranks (FSDP), and it declares sensors"
         return Finding("sharded", None, said, "a rule without sensors")
+    numbered = iter(enumerate(parts))
+    kept = [_one_of_each(group["params"], numbered) for group in wholes]
     whole = [
-        {"params": [nn.Parameter(p.detach().clone()) for p in group["params"]]}
-        for group in wholes
+        {"params": [nn.Parameter(p.detach().clone()) for _, p, _ in group]}
+        for group in kept
     ]
-    shapes = iter(parts)
-    part = [
-        {"params": [_first(p, next(shapes)) for p in group["params"]]}
-        for group in whole
-    ]
+    part = [{"params": [_first(p, shape) for _, p, shape in group]} for group in kept]
+    numbers = [number for group in kept for number, *_ in group]
     before = [each.detach().clone() for each in parameters_of(part)]
     try:
         for groups in (whole, part):
             _train(source, groups, parameters_of(whole), limits)
     except (RuleFailed, SourceRejected):
         return None
-    pairs = zip(parameters_of(whole), parameters_of(part), before, strict=True)
-    for index, (one, other, began) in enumerate(pairs):
+    tried = parameters_of(whole), parameters_of(part)
+    for index, one, other, began in zip(numbers, *tried, before, strict=True):
         expected = one.detach()
         for dimension, size in enumerate(other.shape):
             expected = expected.narrow(dimension, 0, size)
@@ -74,6 +76,17 @@ def found_by_parts(
             )
             return Finding("sharded", None, said, _INSTEAD)
     return None
+
+
+def _one_of_each(
+    params: Sequence[torch.Tensor], numbered: Iterator[tuple[int, torch.Size]]
+) -> list[tuple[int, torch.Tensor, torch.Size]]:
+    """Of each make the first: its number, all of it, and the shape of its part."""
+    found: dict[tuple[Any, ...], tuple[int, torch.Tensor, torch.Size]] = {}
+    for each, (number, shape) in zip(params, numbered, strict=False):
+        make = (each.shape, each.dtype, shape)
+        found.setdefault(make, (number, each, shape))
+    return list(found.values())
 
 
 def _first(whole: torch.Tensor, shape: torch.Size) -> nn.Parameter:

@@ -9,6 +9,7 @@ from dux_sandbox.zoo import entry
 from tests import models
 from tests.ranks import shardings
 from tests.ranks.test_ranks import together
+from tests.sources import counting
 
 BOTH = ("inline", "isolated")
 
@@ -106,6 +107,18 @@ def test_what_speaks_against_it_names_the_parts(source):
     assert "of a part of shape (4, 6) of parameter 0" in found.message
     assert "of all of shape (8, 6)" in found.message
     assert "moves each element by its own gradient" in found.instead
+
+
+def test_one_of_each_shape_is_tried_and_told_by_its_number():
+    params = [torch.nn.Parameter(torch.randn(4)) for _ in range(6)]
+    wide = [torch.nn.Parameter(torch.randn(8, 4)) for _ in range(500)]
+    wholes = [{"params": params}, {"params": wide}]
+    parts = [torch.Size([4])] * 6 + [torch.Size([4, 4])] * 500
+    whole_ones = counting("p.sub_(lr * p.grad / (p.grad.norm() if n < 9 else 1.0))")
+    counted = counting("p.sub_(0 * p.grad + 1.0 * (p.shape[0] == 8))")
+
+    assert "parameter 6 " in found_by_parts(whole_ones, wholes, parts, Limits()).message
+    assert "parameter 6 " in found_by_parts(counted, wholes, parts, Limits()).message
 
 
 @pytest.mark.parametrize(
