@@ -32,7 +32,8 @@ class Entry:
         key: names it in its library; of the same proposal of the same run the same.
         run: identity of the run that it is of.
         origin: what that run's folder was called, for people.
-        decision, proposal: which it was in the run, from 1.
+        decision, proposal: which it was in the run, from 1; of a search which source,
+            and which task.
         situation: where the training stood.
         digest: of the source as it was proposed.
         source: its text; "" where it is not kept.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import RunFolderUnusable
+from dux_agent.evolving.journal import PARTS
 from dux_agent.evolving.plan import EvolvePlan
 from dux_agent.evolving.reading import Row, SearchTold, read_search
 from dux_agent.evolving.situations import beginning_of
@@ -36,7 +38,7 @@ def entries_of_search(path: str | Path) -> list[Entry]:
     """
     path = Path(path)
     facts = read_facts(path)
-    name = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    name = _identity(facts)
     origin = str(facts.get("run") or path.name)
     try:
         told = read_search(path)
@@ -50,10 +52,12 @@ def entries_of_search(path: str | Path) -> list[Entry]:
             f"wrote was wanted; restore it."
         ) from None
     found = []
-    for number, (row, situation, more) in enumerate(parts, start=1):
+    # Its place among all that were met, which more of them do not change.
+    numbers = {digest: at for at, digest in enumerate(_digests(told), start=1)}
+    for row, situation, more in parts:
         source = plain(read_kept_source(path, row.digest))
         if source:
-            said = {"run": name, "origin": origin, "decision": number, "proposal": 1}
+            said = {"run": name, "origin": origin, "decision": numbers[row.digest]}
             said |= {"digest": row.digest, "source": source}
             said |= {"family": family_of(source), "rate": rate_of(source)}
             idea = plain(row.thought) or summary(source, 160)
@@ -62,36 +66,57 @@ def entries_of_search(path: str | Path) -> list[Entry]:
     return found
 
 
+def _identity(facts: Mapping[str, Any]) -> str:
+    """Of a search: one that goes on with a higher budget is the same."""
+    arguments = facts.get("arguments")
+    if isinstance(arguments, Mapping):
+        arguments = {k: v for k, v in arguments.items() if k != "budget"}
+    told = json.dumps({**facts, "arguments": arguments}, sort_keys=True)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+def _digests(told: SearchTold) -> Iterable[str]:
+    """Of every source, once each, in the order in which they were met."""
+    return dict.fromkeys(row.digest for row in told.rows)
+
+
 _Part = tuple[Row, Situation, dict[str, Any]]
 
 
 def _trained(told: SearchTold) -> Iterator[_Part]:
     """The best of those that were trained whole, on each task; ties by their digest."""
-    ranked = []
-    for row in {each.digest: each for each in told.rows}.values():
+    ranked: dict[str, tuple[float, str, Row, dict[str, list[float]]]] = {}
+    most: Counter[str] = Counter()
+    for row in told.rows:
         by_task = _by_task(row, told.plan)
         values = [value for each in by_task.values() for value in each]
-        if values and not row.why:
-            ranked.append((math.fsum(values) / len(values), row.digest, row, by_task))
-    for _, _, row, by_task in sorted(ranked, key=lambda each: each[:2])[:_BEST]:
+        # Several arms may have trained it, each on its number of seeds.
+        if len(values) > most[row.digest] and not row.why:
+            most[row.digest] = len(values)
+            mean = math.fsum(values) / len(values)
+            ranked[row.digest] = mean, row.digest, row, by_task
+    best = sorted(ranked.values(), key=lambda each: each[:2])[:_BEST]
+    for _, _, row, by_task in best:
         for task, values in by_task.items():
             change = math.expm1(math.fsum(values) / len(values))
-            yield (
-                row,
-                _beginning(task),
-                {"verdict": "trained", "change": finite(change)},
-            )
+            more = {"verdict": "trained", "change": finite(change)}
+            more |= {"proposal": 1 + told.plan.tasks.index(task)}
+            yield row, _beginning(task), more
 
 
 def _stopped(told: SearchTold) -> Iterator[_Part]:
-    """The first that each stage stopped for each reason."""
+    """The first that each stage stopped for each reason; without a winner's parts."""
     seen: set[tuple[str, str]] = set()
+    after = 1 + len(told.plan.tasks)
     for row in told.rows:
         reason = (row.stage, row.why[:60])
-        if row.why and reason not in seen and len(seen) < _STOPPED:
+        if not row.why or PARTS in row.answers:
+            continue
+        if reason not in seen and len(seen) < _STOPPED:
             seen.add(reason)
             why = f"{row.stage}: {row.why}"
-            yield row, Situation(stage=0.0), {"verdict": "refused", "reason": why}
+            more = {"verdict": "refused", "reason": why, "proposal": after}
+            yield row, Situation(stage=0.0), more
 
 
 def _by_task(row: Row, plan: EvolvePlan) -> dict[str, list[float]]:

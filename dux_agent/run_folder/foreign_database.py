@@ -14,10 +14,10 @@ def refuse_links(file: Path) -> None:
     Also one beside it, where SQLite keeps its log and its journal.
     """
     for end in ("", "-wal", "-shm", "-journal"):
-        beside = file.with_name(file.name + end)
+        beside = Path(f"{file}{end}")  # a folder may have no name, as "." has none
         odd = beside.exists() and (beside.stat().st_nlink > 1 or not beside.is_file())
         if beside.is_symlink() or odd:
-            raise Foreign(f"{beside.name} is no file of its own")
+            raise Foreign(f"{beside.name or beside} is no file of its own")
 
 
 def distrust(connection: sqlite3.Connection, largest: int) -> None:

@@ -189,6 +189,12 @@ def test_a_file_that_is_no_library_is_refused_in_words(library, spoil):
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("file", ["", ".", "/"])
+def test_a_folder_without_a_name_is_refused_as_another_is(file):
+    with pytest.raises(LibraryUnusable, match="is no file of its own"):
+        read_library(file)
+
+
 @pytest.mark.parametrize("spoil", HOSTILE.keys() - {not_there, with_a_huge_row, huge})
 def test_nothing_is_written_into_a_file_that_is_no_library(library, spoil):
     spoil(library)

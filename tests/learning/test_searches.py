@@ -1,11 +1,18 @@
+import json
 import math
 
 import pytest
 
 from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.evolving.evolve import KIND, evolve, resume
+from dux_agent.evolving.journal import PARTS
 from dux_agent.evolving.plan import EvolvePlan
-from dux_agent.experience.library import LibraryUnusable, learn_entries
+from dux_agent.experience.library import (
+    LibraryUnusable,
+    edit_lesson,
+    learn_entries,
+    read_library,
+)
 from dux_agent.learning.learn import learn
 from dux_agent.learning.searches import entries_of_search
 from dux_agent.run_folder.folder import RunFolder
@@ -25,19 +32,24 @@ def search(path, *rows, tasks=TASKS):
     facts = {"kind": KIND, "task": "", "seed": 0, "model": "offline"}
     facts["arguments"] = plan.facts()
     with RunFolder.create(path, facts) as folder:
-        for number, (source, values, why) in enumerate(rows, start=1):
-            for stage, row in values.items():
-                report = {"arm": "search", "stage": stage, "operator": "cross"}
-                report |= {"parents": [], "island": 0, "values": row}
-                report["answer"] = {"why": why} if why else {}
-                data = {"number": number, "report": report, "by": "cross"}
-                data["config"] = {"source": folder.keep_source(source)}
-                data |= {"why": f"thought {number}", "state": "done"}
-                folder.event("trial", step=0, decision=number, data=data)
+        meet(folder, rows)
     return path
 
 
-ADAM, LION = zoo_entry("adam").source, zoo_entry("lion").source
+def meet(folder, rows, *, first=1, arm="search"):
+    """Write down individuals, the first under that number."""
+    for number, (source, values, why) in enumerate(rows, start=first):
+        for stage, row in values.items():
+            report = {"arm": arm, "stage": stage, "operator": "cross"}
+            report |= {"parents": [], "island": 0, "values": row}
+            report["answer"] = {"why": why} if why else {}
+            data = {"number": number, "report": report, "by": "cross"}
+            data["config"] = {"source": folder.keep_source(source)}
+            data |= {"why": f"thought {number}", "state": "done"}
+            folder.event("trial", step=0, decision=number, data=data)
+
+
+ADAM, LION, SGD = (zoo_entry(name).source for name in ("adam", "lion", "sgd"))
 
 
 def test_the_best_of_a_search_become_entries_task_by_task(tmp_path):
@@ -81,6 +93,48 @@ def test_a_search_is_learned_once(tmp_path):
 
     assert (2, 0) == learn([path], library)
     assert (0, 0) == learn([path], library)
+
+
+def test_a_search_that_went_on_with_a_higher_budget_adds_what_is_new(tmp_path):
+    path = search(
+        tmp_path / "run",
+        (ADAM, {"full training": [-0.2, 0.1]}, ""),
+        (SGD, {"laws": []}, "it rose"),
+    )
+    library = tmp_path / "experience.sqlite"
+    assert (3, 0) == learn([path], library)
+    [adam, *_] = entries_of_search(path)
+    edit_lesson(library, adam.key, "A person's word about Adam.")
+    facts = json.loads((path / "run.json").read_text())
+    facts["arguments"]["budget"] *= 2
+    (path / "run.json").write_text(json.dumps(facts))
+    with RunFolder.open(path) as folder:
+        meet(folder, [(LION, {"full training": [-0.5, -0.5]}, "")], first=3)
+
+    assert (2, 0) == learn([path], library)
+
+    assert (0, 0) == learn([path], library)
+    by_hand = [e for e in read_library(library) if e.written_by == "hand"]
+    assert [ADAM] == [each.source for each in by_hand]
+
+
+def test_which_arm_was_first_with_a_source_decides_nothing(tmp_path):
+    more, less = {"full training": [-0.2, 0.1]}, {"short training": [-0.2, 0.1]}
+    changes = []
+    for name, (one, other) in {"a": (more, less), "b": (less, more)}.items():
+        path = search(tmp_path / name, (ADAM, one, ""))
+        with RunFolder.open(path) as folder:
+            meet(folder, [(ADAM, other, "")], first=2, arm="zoo")
+        changes.append([each.change for each in entries_of_search(path)])
+
+    assert 2 == len(changes[0])
+    assert changes[0] == changes[1]
+
+
+def test_a_winner_without_one_of_its_parts_is_no_entry(tmp_path):
+    found = search(tmp_path / "run", (LION, {PARTS: []}, "a parameter is NaN"))
+
+    assert [] == entries_of_search(found)
 
 
 @pytest.mark.parametrize(
