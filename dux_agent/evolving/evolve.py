@@ -88,6 +88,7 @@ def evolve(
         places = {beginning_of(task) for task in plan.tasks}
         facts["experience"] = library.recalled(*places)
     with RunFolder.create(run_dir, facts) as folder:
+        say(f"run folder: {folder.path}; what is ended goes on with --resume")
         return _run(plan, folder, say, lm, engine)
 
 
@@ -108,31 +109,30 @@ def resume(
         say, lm, engine: as of `evolve`.
 
     Raises:
-        BadArgument: the budget is lower than before.
+        BadArgument: the budget is lower than before, or there is no worker; nothing
+            is changed.
         DuxError: it is no search, or another process goes on with it.
     """
     with RunFolder.open(run_dir) as folder:
-        plan = _plan_of(folder, budget)
-        plan = replace(plan, workers=workers or plan.workers)
-        return _run(plan, folder, say, lm, engine)
+        return _run(_plan_of(folder, workers, budget), folder, say, lm, engine)
 
 
-def _plan_of(folder: RunFolder, budget: int | None) -> EvolvePlan:
+def _plan_of(folder: RunFolder, workers: int | None, budget: int | None) -> EvolvePlan:
     """What a folder is to come to, and from now on with so many evaluations."""
     facts = folder.facts
-    plan = EvolvePlan.of(facts["arguments"])
-    if budget is None or budget == plan.budget:
+    before = EvolvePlan.of(facts["arguments"])
+    plan = before if workers is None else replace(before, workers=workers)
+    if budget is None or budget == before.budget:
         return plan
-    if budget < plan.budget:
+    if budget < before.budget:
         raise BadArgument(
-            f"budget is {budget} and the search has {plan.budget}; more were wanted, "
+            f"budget is {budget} and the search has {before.budget}; more were wanted, "
             f"since what was found is not forgotten; raise it, or leave it out."
         )
-    plan = replace(plan, budget=budget)
-    facts["arguments"] = plan.facts()
+    facts["arguments"] = replace(before, budget=budget).facts()
     text = json.dumps(plain(facts), indent=2, allow_nan=False) + "\n"
     write_atomically(folder.path / "run.json", text.encode("ascii"))
-    return plan
+    return replace(plan, budget=budget)
 
 
 def _run(

@@ -35,12 +35,13 @@ def test_calls_are_told_with_their_price_where_it_is_known(model, words):
     assert words == cost_lines(_plan(model=model, budget=40))[0]
 
 
-def test_how_long_it_will_take_is_told_before_it_begins(tmp_path):
+def test_where_it_is_and_how_long_it_will_take_is_told_before_it_begins(tmp_path):
     said = []
 
     evolve(_plan(), tmp_path / "run", said.append, engine=cheap)
 
-    assert "with 1 worker, replies apart" in said[0]
+    assert str(tmp_path / "run") in said[0] and "--resume" in said[0]
+    assert "with 1 worker, replies apart" in said[1]
 
 
 def test_a_higher_budget_goes_on_from_what_was_found(tmp_path):
@@ -61,11 +62,21 @@ def test_a_higher_budget_goes_on_from_what_was_found(tmp_path):
         assert whole[arm].row.digest == each.row.digest
 
 
-def test_a_lower_budget_is_refused_and_changes_nothing(tmp_path):
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"budget": 5}, "budget is 5 and the search has 6"),
+        ({"budget": 9, "workers": 0}, "workers is 0"),
+        ({"budget": 9, "workers": -1}, "workers is -1"),
+    ],
+)
+def test_what_a_search_cannot_go_on_with_is_refused_and_changes_nothing(
+    given, said, tmp_path
+):
     evolve(_plan(budget=6), tmp_path / "run", engine=cheap)
     before = (tmp_path / "run" / "run.json").read_bytes()
 
-    with pytest.raises(BadArgument, match="budget is 5 and the search has 6"):
-        resume(tmp_path / "run", budget=5, engine=cheap)
+    with pytest.raises(BadArgument, match=said):
+        resume(tmp_path / "run", **given, engine=cheap)
 
     assert before == (tmp_path / "run" / "run.json").read_bytes()
