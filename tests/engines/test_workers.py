@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 import pytest
@@ -21,6 +22,7 @@ class _NeverReady:
     ended = 0
 
     def ready(self, seconds):
+        time.sleep(seconds)
         return False
 
     def end(self):

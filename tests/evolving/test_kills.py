@@ -107,23 +107,26 @@ def test_a_driver_that_is_killed_pays_no_reply_twice_and_finds_the_same(
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.timeout(3000)
 def test_workers_that_are_killed_cost_nothing_that_was_found(kills, whole, tmp_path):
-    made, over, said = [], threading.Event(), []
+    made, answered, over, said = [], [], threading.Event(), []
     draws = random.Random(kills)
     folder, calls = tmp_path / "killed", tmp_path / "calls"
 
+    class Answering(Process):
+        def answer(self, asked, seconds):
+            found = super().answer(asked, seconds)
+            answered.append(asked)
+            return found
+
     def start():
-        made.append(Process(None))
+        made.append(Answering(None))
         return made[-1]
 
     def kill():
         for _ in range(kills):
-            # One answer at least between two kills: no job is killed three times.
-            before = _lines(folder / "trace.jsonl")
-            wait_until(
-                lambda before=before: (
-                    over.is_set() or _lines(folder / "trace.jsonl") > before
-                )
-            )
+            # One answer at least between two kills: no job is killed three times, and
+            # no worker before its first, however long replies take meanwhile.
+            before = len(answered)
+            wait_until(lambda before=before: over.is_set() or len(answered) > before)
             over.wait(draws.uniform(0, 0.3))
             with suppress(ProcessLookupError):
                 os.kill(made[-1].pid, signal.SIGKILL)
@@ -149,6 +152,7 @@ def test_workers_that_are_killed_cost_nothing_that_was_found(kills, whole, tmp_p
 
 
 @pytest.mark.wall
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize(
     ("job", "most", "stage"),
     [
