@@ -377,6 +377,22 @@ IN_STEP = {
     "encode": "'x'.encode()",
     "translate": "'x'.translate({})",
     "expandtabs": "'x'.expandtabs(10 ** 9)",
+    # What words that are taken out or written out might let in.
+    "untrained_call": "p.requires_grad_(False)",
+    "untrained_star": "p.requires_grad_(*[False])",
+    "untrained_options": "p.requires_grad_(**{'requires_grad': False})",
+    "untrained_by_loop": "for p.requires_grad in [False]:\n    pass",
+    "untrained_annotated": "p.requires_grad: bool = False",
+    "untrained_in_a_tuple": "p.requires_grad, q = True, 1",
+    "trained_then_hooked": "p.requires_grad_().register_hook(print)",
+    "graph_behind_none": "p.grad_fn is None\np.grad_fn.next_functions",
+    "face_by_name": "model_of([p])",
+    "face_globals": "ModelFace.__init__.__globals__",
+    "defaults_later": "self.defaults = {}",
+    "sensors_kept": "setattr(self, '__sensors__', {})",
+    "rounding_read": "self.dux_rounding.set_state(p)",
+    "autograd_function": "torch.autograd.Function",
+    "autograd_hessian": "torch.autograd.functional.hessian(closure, p)",
 }
 
 
