@@ -41,7 +41,8 @@ def run_benchmarks(name: str | None, console: Console) -> bool:
     if name is not None and name not in BENCHMARKS:
         raise BadArgument(
             f"there is no benchmark {name!r}; it must be one of "
-            f"{', '.join(BENCHMARKS)}; pick one of them."
+            f"{', '.join(BENCHMARKS)}, or another that dux bench --help names; "
+            "pick one of them."
         )
     from dux_agent.runs.training import torch_threads
 

@@ -150,6 +150,7 @@ def test_the_default_run_folder_lies_below_the_working_directory(
         (["check", "nowhere.py"], "nowhere.py cannot be read"),
         (["check", "."], "is no ordinary file"),
         (["bench", "speed"], "there is no benchmark 'speed'"),
+        (["bench", "evolv"], "another that dux bench --help names"),
     ],
 )
 def test_bad_input_is_one_line_exit_code_2_and_nothing_written(
