@@ -134,7 +134,9 @@ class SensedRule:
         """Give the loop's groups what the rule has written to its options."""
         sensors = {*self.sensing.names}
         for own, group, was in zip(self._own, self._live, before, strict=False):
-            for name in [*own.keys() - sensors]:
+            for name in own:
+                if name in sensors:
+                    continue
                 if name not in was or own[name] is not was[name]:
                     group[name] = own[name]
             for name in was.keys() - own.keys() - sensors:

@@ -68,3 +68,21 @@ def test_a_gradient_that_can_be_none_of_the_weight_is_forgotten(rule, what):
     rule.step()
 
     assert 0.0 == rule.sensing.values()["gradient_cosine"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_options_that_a_rule_adds_reach_the_loop_in_its_order(kind):
+    names = [f"option_{at}" for at in range(20)]
+    line = '            rate = group["lr"] *'
+    written = "".join(f"            group[{name!r}] = 1\n" for name in names)
+    groups = [{"params": [torch.nn.Parameter(torch.ones(4, 3))]}]
+    source = SOURCE.replace(line, written + line)
+    rule = EXECUTIONS[kind].build(source, groups, limits=Limits(), seed=0)
+    groups[0].update(rule.options[0])
+    rule.bind(groups)
+
+    groups[0]["params"][0].grad = torch.ones(4, 3)
+    rule.step()
+    rule.close()
+
+    assert names == [each for each in groups[0] if each.startswith("option_")]
