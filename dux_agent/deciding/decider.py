@@ -278,7 +278,9 @@ class Decider:
         if not self._training.batches:
             decision.reason = _NO_BATCH
             return None
-        new = bool(self._decisions) and self._decisions[-1].verdict == "applied"
+        # Who accepts whatever runs asks no rule to show that it may stay.
+        judges = self._settings.accept != "finite" and bool(self._decisions)
+        new = judges and self._decisions[-1].verdict == "applied"
         self._regret.look(self._training.statistics, self._live, new=new)
         spent = self._budget.exhausted()
         as_recorded = self.pace is not None and decision.number in self.pace.paused

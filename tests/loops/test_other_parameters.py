@@ -127,6 +127,7 @@ def attached(change, execution, source):
         every=EVERY,
         total_steps=STEPS,
         max_attempts=1,
+        accept="finite",
         execution=execution,
     ) as agent:
         train(change, model, agent.optimizer, agent.observe)

@@ -28,7 +28,7 @@ def agent_over(model, *sources, execution, base=plain, **options):
         lm=scripted(*sources),
         execution=execution,
         dry_run_steps=1,
-        **options,
+        **{"accept": "finite", **options},
     )
 
 

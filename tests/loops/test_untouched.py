@@ -48,7 +48,7 @@ def agent_over(model, *sources, execution, **options):
         lm=scripted(*sources),
         execution=execution,
         dry_run_steps=1,
-        **options,
+        **{"accept": "finite", **options},
     )
 
 
