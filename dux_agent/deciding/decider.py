@@ -19,7 +19,7 @@ from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
 from dux_agent.deciding.outcome import apply_event, failed, moves_by_itself
 from dux_agent.deciding.pace import Pace
-from dux_agent.deciding.regret import Regret
+from dux_agent.deciding.regret import Regret, on_probation
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.run_cost import RunCost, run_cost
 from dux_agent.deciding.searching import Searching
@@ -278,9 +278,7 @@ class Decider:
         if not self._training.batches:
             decision.reason = _NO_BATCH
             return None
-        # Who accepts whatever runs asks no rule to show that it may stay.
-        judges = self._settings.accept != "finite" and bool(self._decisions)
-        new = judges and self._decisions[-1].verdict == "applied"
+        new = on_probation(self._decisions, self._settings.accept)
         self._regret.look(self._training.statistics, self._live, new=new)
         spent = self._budget.exhausted()
         as_recorded = self.pace is not None and decision.number in self.pace.paused

@@ -14,13 +14,23 @@ the tasks of training and validation the worst ended 4 % above what was reached.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
+from dux_agent.decisions import Decision
 from dux_agent.live.loss_bound import spread_about_trend
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.training.interval_statistics import IntervalStatistics
 
 _RISE, _NOISES = 0.5, 4.0
 _FIRST_RISE, _FIRST_NOISES = 0.05, 2.0
+
+
+def on_probation(decisions: Sequence[Decision], accept: str) -> bool:
+    """Whether the last decision made a rule live that has to show that it may stay.
+
+    Where `accept` is "finite" whatever runs is wanted.
+    """
+    return accept != "finite" and bool(decisions) and decisions[-1].verdict == "applied"
 
 
 class Regret:
@@ -46,7 +56,7 @@ class Regret:
         """Let the rule of the interval that is over go, where it may not go on.
 
         Args:
-            new: it went live when the interval began.
+            new: it is `on_probation`.
         """
         ruled, before = live.running is not live.base_rule, self.reached
         reason = self.of(interval, ruled=ruled, new=new)
@@ -64,7 +74,7 @@ class Regret:
             interval: its losses.
             ruled: a generated rule is live; of the base optimizer nothing is said, and
                 what it has come to is what there is to reach.
-            new: it is its first interval.
+            new: it is its first interval, and it is `on_probation`.
         """
         fifths = interval.losses.fifths()
         if not fifths:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from dux_agent import attach
-from dux_agent.deciding.regret import Regret
+from dux_agent.deciding.regret import Regret, on_probation
+from dux_agent.decisions import Decision
 from dux_agent.training.interval_statistics import IntervalStatistics
 from tests.executions import both
 from tests.talking import scripted
@@ -136,3 +137,17 @@ def test_what_the_base_optimizer_comes_to_is_what_there_is_to_reach():
 def test_losses_below_zero_are_judged_by_their_size():
     assert Regret(-10.0).of(interval([-9.0] * 50), ruled=True) is None
     assert "bound -5" in Regret(-10.0).of(interval([-4.0] * 50), ruled=True)
+
+
+@pytest.mark.parametrize("accept", ["finite", "harmless", "not_worse"])
+@pytest.mark.parametrize("verdict", ["applied", "kept", "rolled_back", "failed"])
+def test_a_new_rule_has_to_show_that_it_may_stay_unless_whatever_runs_is_wanted(
+    verdict, accept
+):
+    decisions = [Decision("applied", step=1, number=1)]
+    decisions.append(Decision(verdict, step=2, number=2))
+
+    found = on_probation(decisions, accept)
+
+    assert found == (verdict == "applied" and accept != "finite")
+    assert not on_probation([], accept)
