@@ -9,6 +9,7 @@ is asked for, by reading or in the dry run.
 import ast
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language.placing import placed
 from dux_sandbox.language.reads import Reads
 
 FACE = "model_of"
@@ -81,10 +82,8 @@ def in_place_of_parameters(node: ast.ClassDef, attributes: set[str]) -> list[Fin
             for each in ast.walk(init)
         )
         if asked:
-            made = ast.parse(f"{argument.arg} = {FACE}({argument.arg})").body
-            for part in ast.walk(made[0]):
-                ast.copy_location(part, init)
-            init.body[:0] = made
+            made = ast.parse(f"{argument.arg} = {FACE}({argument.arg})").body[0]
+            init.body.insert(0, placed(made, init))
             return [note(argument.arg, init.lineno)]
     return []
 

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Mapping
 
+from dux_sandbox.language.placing import placed
 from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
 from dux_sandbox.language.values_by_use import told
@@ -72,8 +73,7 @@ def _value(chain: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> ast.expr | Non
 
 
 def _replace(parent: ast.AST, old: ast.expr, new: ast.expr) -> None:
-    for part in ast.walk(new):
-        ast.copy_location(part, old)
+    placed(new, old)
     for name, value in ast.iter_fields(parent):
         if value is old:
             setattr(parent, name, new)

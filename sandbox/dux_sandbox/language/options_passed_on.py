@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.language.placing import placed
 from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
 from dux_sandbox.language.usual_values import MOST_WANTED, no_default, put_first
@@ -66,10 +67,7 @@ def _no_options(init: ast.FunctionDef) -> ast.Dict | None:
 
 
 def _constant(value: object, at: ast.expr) -> ast.expr:
-    made = ast.parse(repr(value), mode="eval").body
-    for part in ast.walk(made):
-        ast.copy_location(part, at)
-    return made
+    return placed(ast.parse(repr(value), mode="eval").body, at)
 
 
 def _becomes_options(init: ast.FunctionDef, keywords: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.contract import demanded
+from dux_sandbox.language.placing import placed
 
 # A statement that reads what was handed in and is none of these decides something.
 _GOES = (ast.Expr, ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Assert, ast.Delete)
@@ -141,10 +142,7 @@ class _Passes:
             return
         self._known.discard(loss)
         self.lines.append(statement.lineno)
-        made = ast.parse(f"{loss} = {_CLOSURE}()").body[0]
-        for part in ast.walk(made):
-            ast.copy_location(part, statement)
-        yield made
+        yield placed(ast.parse(f"{loss} = {_CLOSURE}()").body[0], statement)
 
     def _backward(self, statement: ast.stmt) -> str | None:
         """The loss of `loss.backward()`, or of a `backward(loss)` handed in."""

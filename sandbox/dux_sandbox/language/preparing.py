@@ -9,11 +9,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import (
-    grad_modes,
-    idiom_names,
-    outside,
-)
+from dux_sandbox.language import grad_modes, idiom_names, outside
 from dux_sandbox.language.as_built import as_built, is_optimizer
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 from dux_sandbox.language.fallbacks import kept

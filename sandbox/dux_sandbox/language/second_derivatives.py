@@ -41,11 +41,9 @@ def by_differences(
     Returns:
         A note on each; none where it takes none, or has no step of its own.
     """
-    if "grad_fn" in attributes and _AUTOGRAD.isdisjoint(
-        [*aliases.values(), *attributes]
-    ):
-        _Ungraphed(differentiates=False).visit(node)
     if _AUTOGRAD.isdisjoint([*aliases.values(), *attributes]):
+        if "grad_fn" in attributes:
+            _Ungraphed(differentiates=False).visit(node)
         return []
     methods = [each for each in node.body if isinstance(each, ast.FunctionDef)]
     step = next((each for each in methods if each.name == "step"), None)

@@ -9,6 +9,7 @@ import ast
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.bindings import path_of
+from dux_sandbox.language.placing import placed
 
 _PARAMETERS = frozenset(["torch.nn.Parameter", "torch.nn.parameter.Parameter"])
 _CALL = """
@@ -31,10 +32,7 @@ def as_plain(node: ast.ClassDef, aliases: dict[str, str]) -> list[Finding]:
         return [_as_mark(node)]
     if base != "torch.nn.Module" or not _computes(node):
         return []
-    call = ast.parse(_CALL).body[0]
-    for part in ast.walk(call):
-        ast.copy_location(part, node)
-    node.body.append(call)
+    node.body.append(placed(ast.parse(_CALL).body[0], node))
     node.bases = []
     message = f"nn.Module under {node.name}, of which only forward() is called"
     return [Finding("left out", node.lineno, message, "write a plain class")]
@@ -50,10 +48,8 @@ def _as_mark(node: ast.ClassDef) -> Finding:
         and not each.attr.startswith("_")
     )
     node.bases, node.keywords = [], []
-    node.body = ast.parse("\n".join(f"{name} = None" for name in held) or "pass").body
-    for each in node.body:
-        for part in ast.walk(each):
-            ast.copy_location(part, node)
+    text = "\n".join(f"{name} = None" for name in held) or "pass"
+    node.body = [placed(each, node) for each in ast.parse(text).body]
     message = f"no parameter that a rule gets is a {node.name}"
     return Finding("left out", node.lineno, message, "leave out what asks for one")
 

@@ -9,6 +9,7 @@ import ast
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.contract import demanded
+from dux_sandbox.language.placing import placed
 
 _STEP = """
 def step(self, closure):
@@ -35,9 +36,7 @@ def join(node: ast.ClassDef) -> Finding | None:
     if any(each is None or demanded(each.args, given=1) for each in phases):
         return None
     at = node if step is None else step
-    made = ast.parse(_STEP).body[0]
-    for part in ast.walk(made):
-        ast.copy_location(part, at)
+    made = placed(ast.parse(_STEP).body[0], at)
     node.body = [*(each for each in node.body if each is not step), made]
     return Finding(
         "default",

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dux_sandbox.findings import Finding
 from dux_sandbox.language import model_faces
 from dux_sandbox.language.option_objects import read_out
+from dux_sandbox.language.placing import placed
 from dux_sandbox.language.reads import Reads
 from dux_sandbox.language.usual_names import usual
 from dux_sandbox.language.values_by_use import (
@@ -122,7 +123,7 @@ class UsualValues:
     ) -> ast.expr | None:
         name, used = argument.arg, value_of(argument, init, reads)
         if name in WRAPPED and calls(init, name):
-            return _placed(ast.Name(USUAL_CLASS, ast.Load()), init)
+            return placed(ast.Name(USUAL_CLASS, ast.Load()), init)
         if len(init.args.args) > 1:
             if name in BESIDE:
                 self._built[name] = _OVER_PARAMETERS, _BUILT
@@ -138,7 +139,7 @@ class UsualValues:
                 return None
             self._read_out[name] = options
         text = "None" if name in self._built else str(used)
-        return _placed(ast.parse(text, mode="eval").body, init)
+        return placed(ast.parse(text, mode="eval").body, init)
 
     def imported(self, tree: ast.Module) -> None:
         """Put the import of the class before everything, where it was taken."""
@@ -157,10 +158,7 @@ def _build(init: ast.FunctionDef, name: str, how: str) -> None:
 
 def put_first(function: ast.FunctionDef, text: str) -> None:
     """Put statements before those of a function, after its docstring."""
-    made = ast.parse(text).body
-    for statement in made:
-        for part in ast.walk(statement):
-            ast.copy_location(part, function)
+    made = [placed(each, function) for each in ast.parse(text).body]
     first = function.body[0]
     documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     function.body[documented:documented] = made
@@ -201,19 +199,12 @@ def rate_of(
         known = usual(argument)
         must = known is not None and required(default)
         if must or (argument.arg == "lr" and _must_be(function, default)):
-            arguments.defaults[at] = _placed(_literal(known), function)
+            arguments.defaults[at] = placed(_literal(known), function)
             yield no_default(argument.arg, repr(known), function.lineno)
 
 
 def _literal(value: object) -> ast.expr:
     return ast.parse(repr(value), mode="eval").body
-
-
-def _placed(value: ast.expr, at: ast.stmt) -> ast.expr:
-    """An expression that stands where `at` stands."""
-    for part in ast.walk(value):
-        ast.copy_location(part, at)
-    return value
 
 
 def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
