@@ -16,16 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import BadArgument
-from dux_agent.evolving.plan import PRICES
+from dux_agent.evolving.plan import PRICES, require_trainings, unmeant
+from dux_agent.evolving.scoring import cost_of, log_ratio, price_of
 from dux_agent.evolving.training import examine, train
 from dux_agent.tasks.named import builder_of
-from dux_graphs.evolution.syntax import lines_of
 from dux_sandbox.zoo import entry
 
 FAILED = -100.0
 """The score of a source that did not come to the end: finite, and below any other."""
 
-_EXECUTIONS = ("isolated", "inline")
 # Tasks draw from torch's own generator, and some tools evaluate in several threads.
 _ONE_AT_A_TIME = threading.Lock()
 
@@ -74,13 +73,10 @@ class Evaluator:
         answer = self._train(source)
         if "why" in answer:
             return self._failed("training", answer["why"])
-        ratios = [
-            math.log(max(loss, 1e-12) / max(usual, 1e-12))
-            for loss, usual in zip(answer["losses"], self._reference, strict=True)
-        ]
-        cost = {"lines": lines_of(source), "steps": max(0.0, answer["steps"] - 1)}
-        cost |= {name: answer[name] for name in ("seconds", "bytes")}
-        price = math.fsum(self.prices[name] * cost[name] for name in self.prices)
+        pairs = zip(answer["losses"], self._reference, strict=True)
+        ratios = [log_ratio(loss, usual) for loss, usual in pairs]
+        cost = cost_of(source, answer)
+        price = price_of(cost, self.prices)
         score = -(math.fsum(ratios) / len(ratios) + price)
         return score, {
             "score": score,
@@ -194,17 +190,11 @@ def evaluator(
     for task in named:
         builder_of(task)
     if type(seeds) is not int or seeds < 1:
-        raise _unmeant("seeds", seeds, "a whole number of at least 1")
+        raise unmeant("seeds", seeds, "a whole number of at least 1")
     if not 0 < share <= 1:
-        raise _unmeant("share", share, "a number above 0, at most 1")
-    if not trial_seconds > 0:
-        raise _unmeant("trial_seconds", trial_seconds, "seconds above 0")
-    if execution not in _EXECUTIONS:
-        raise _unmeant("execution", execution, f"one of {', '.join(_EXECUTIONS)}")
+        raise unmeant("share", share, "a number above 0, at most 1")
     given = {**PRICES, **(prices or {})}
-    for name, price in given.items():
-        if name not in PRICES or not 0 <= price < 1e6:
-            raise _unmeant("prices", {name: price}, f"of {', '.join(PRICES)}, >= 0")
+    require_trainings(trial_seconds, execution, given)
     return Evaluator(named, seeds, share, given, laws, trial_seconds, execution)
 
 
@@ -230,7 +220,3 @@ def _loaded(module: str, name: str) -> Any:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _unmeant(name: str, value: Any, wanted: str) -> BadArgument:
-    return BadArgument(f"{name} is {value!r}; {wanted} was wanted; pass one.")

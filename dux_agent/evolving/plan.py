@@ -99,34 +99,27 @@ class EvolvePlan:
         for name in (*_COUNTS, "report_seeds"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:
-                raise _unmeant(name, value, "a whole number of at least 1")
+                raise unmeant(name, value, "a whole number of at least 1")
         if not 0 <= self.seed < 1 << 32:
-            raise _unmeant("seed", self.seed, "a whole number from 0 to below 2**32")
-        if not self.trial_seconds > 0:
-            raise _unmeant("trial_seconds", self.trial_seconds, "seconds above 0")
-        if self.execution not in _EXECUTIONS:
-            words = f"one of {', '.join(_EXECUTIONS)}"
-            raise _unmeant("execution", self.execution, words)
-        for name, price in self.prices.items():
-            if name not in PRICES or not 0 <= price < 1e6:
-                raise _unmeant("prices", {name: price}, f"of {', '.join(PRICES)}, >= 0")
+            raise unmeant("seed", self.seed, "a whole number from 0 to below 2**32")
+        require_trainings(self.trial_seconds, self.execution, self.prices)
         for name in ("start", "baselines"):
             unknown = {*getattr(self, name)} - {ZOO, *entries()}
             if unknown:
                 words = "names that `dux zoo list` shows"
-                raise _unmeant(name, sorted(unknown)[0], words)
+                raise unmeant(name, sorted(unknown)[0], words)
         if self.experience is not None and self.model == OFFLINE:
             words = "a language model to show it to, or no library,"
-            raise _unmeant("experience", self.experience, words)
+            raise unmeant("experience", self.experience, words)
         if not self.start:
-            raise _unmeant("start", (), "an optimizer at least")
+            raise unmeant("start", (), "an optimizer at least")
         self._refuse_shared_tasks()
 
     def _refuse_shared_tasks(self) -> None:
         seen: dict[str, str] = {}
         for name in _PURPOSES:
             if not getattr(self, name):
-                raise _unmeant(name, (), "a task at least")
+                raise unmeant(name, (), "a task at least")
             for task in getattr(self, name):
                 member = task.partition("@")[0]
                 earlier = seen.setdefault(member, name)
@@ -159,5 +152,19 @@ def tasks_in(written: Sequence[str]) -> tuple[str, ...]:
     return tuple(e for each in written for e in each.split(",") if e)
 
 
-def _unmeant(name: str, value: Any, wanted: str) -> BadArgument:
+def require_trainings(
+    trial_seconds: float, execution: str, prices: Mapping[str, float]
+) -> None:
+    """Raise BadArgument where one of them cannot be meant; see `EvolvePlan`."""
+    if not trial_seconds > 0:
+        raise unmeant("trial_seconds", trial_seconds, "seconds above 0")
+    if execution not in _EXECUTIONS:
+        raise unmeant("execution", execution, f"one of {', '.join(_EXECUTIONS)}")
+    for name, price in prices.items():
+        if name not in PRICES or not 0 <= price < 1e6:
+            raise unmeant("prices", {name: price}, f"of {', '.join(PRICES)}, >= 0")
+
+
+def unmeant(name: str, value: Any, wanted: str) -> BadArgument:
+    """The error of an argument that cannot be meant."""
     return BadArgument(f"{name} is {value!r}; {wanted} was wanted; pass one.")

@@ -13,10 +13,11 @@ from dux_agent.engines.workers import Answer, Job, Workers
 from dux_agent.errors import BadArgument
 from dux_agent.evolving.journal import EXAMINED, PARTS, Journal
 from dux_agent.evolving.plan import EvolvePlan
+from dux_agent.evolving.scoring import cost_of, log_ratio, price_of
 from dux_graphs.evolution.individual import Draft, Individual, Standing, Values
 from dux_graphs.evolution.racing import rung
 from dux_graphs.evolution.search import Climbed, Evolution
-from dux_graphs.evolution.syntax import lines_of, structure
+from dux_graphs.evolution.syntax import structure
 from dux_sandbox.zoo import entry
 
 Training = dict[str, Any]
@@ -103,10 +104,7 @@ class Bench:
 
     def price(self, source: str, answer: Answer) -> float:
         """What the cost of a source adds to its score."""
-        prices = self.plan.prices
-        cost = {"lines": lines_of(source), "steps": max(0.0, answer["steps"] - 1)}
-        cost |= {name: answer[name] for name in ("seconds", "bytes")}
-        return math.fsum(prices[name] * cost[name] for name in prices)
+        return price_of(cost_of(source, answer), self.plan.prices)
 
     def _job(self, one: Individual, trainings: Sequence[Training]) -> Job:
         job = {"source": one.draft.source, "trainings": list(trainings)}
@@ -143,7 +141,7 @@ class Bench:
 
     def _values(self, answer: Answer, trainings: Sequence[Training]) -> Values:
         pairs = zip(answer.get("losses", ()), trainings, strict=False)
-        return tuple(_ratio(loss, self._losses[_key(each)]) for loss, each in pairs)
+        return tuple(log_ratio(loss, self._losses[_key(each)]) for loss, each in pairs)
 
     def _answers(
         self,
@@ -259,7 +257,3 @@ def _key(training: Training) -> tuple[Any, ...]:
 
 def _in_words(training: Training) -> str:
     return ", ".join(f"{name} {value}" for name, value in training.items())
-
-
-def _ratio(loss: float, reference: float) -> float:
-    return math.log(max(loss, 1e-12) / max(reference, 1e-12))
