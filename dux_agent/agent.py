@@ -137,9 +137,9 @@ class Agent(Uncopied):
         """
         if self._closed is not None:
             self._require_open()
-        if scale is not None:
-            if type(scale) is not float or not 0 < scale <= 1:  # as nearly always
-                arguments.check_scale(scale)
+        plain = type(scale) is float and 0 < scale <= 1  # as nearly always
+        if scale is not None and not plain:
+            arguments.check_scale(scale)
         self.optimizer.schedule.look()
         if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
             loss = scalar_loss(loss, error=BadArgument)

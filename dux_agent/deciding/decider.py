@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -386,10 +385,10 @@ class Decider:
         if ports is not None:
             self._prompt_history.add(decision, list(out.get("messages", ())))
         at = ports.dry_runs_at if ports and self._settings.background else ()
-        body = apply_event(decision, record, self._graph.standings() or None, at)
+        moves: tuple[int, ...] = ()
         if record is not None and decision.source is not None:
             moves = moves_by_itself(decision.source, self._training, self._recorder)
-            body = replace(body, by_itself=moves)
+        body = apply_event(decision, record, self._graph.standings() or None, at, moves)
         # Made in the background, it takes effect later than it was asked for.
         self._recorder.tell(
             body, step=self._training.statistics.step, decision=decision.number

@@ -28,6 +28,7 @@ def apply_event(
     record: SwapRecord | None,
     models: Any,
     dry_runs_at: Sequence[int],
+    by_itself: tuple[int, ...],
 ) -> ApplyEvent:
     """The event of a decision's end.
 
@@ -35,6 +36,7 @@ def apply_event(
         record: of the swap; None: there was none.
         models: how the language models stand, where several are tried.
         dry_runs_at: step at which each dry run began, in the background.
+        by_itself: see `moves_by_itself`.
     """
     body = ApplyEvent(
         digest=decision.digest,
@@ -55,6 +57,7 @@ def apply_event(
         rows_not_watched=record.rows_not_watched,
         mode=record.mode,
         unrecorded=record.unrecorded,
+        by_itself=by_itself,
     )
 
 
