@@ -8,6 +8,7 @@ from dux_agent.runs.replaying import replay
 from dux_agent.runs.training import resume, train
 from dux_prompts.brief import render_system
 from tests import models
+from tests.dying import Died, dying
 from tests.observations import first
 from tests.rule_with_sensors import SENSORS, SOURCE
 from tests.sandbox.test_sensed_rule import built, loss_of
@@ -16,10 +17,6 @@ from tests.talking import agent_over, scripted
 KINDS = pytest.mark.parametrize("execution", ["inline", "isolated", "recorded"])
 TASK = "tests.foreign_tasks:build"
 OTHER = SOURCE.replace("lr=0.1", "lr=0.05")
-
-
-class Died(Exception):
-    """Stands for the end of the process."""
 
 
 @pytest.fixture(autouse=True)
@@ -97,17 +94,11 @@ def test_a_checkpoint_holds_what_the_sensors_have_learned_and_no_key(execution):
 
 @KINDS
 def test_a_run_resumes_and_replays_and_its_module_steps_alike(execution, tmp_path):
-    def dying(progress):
-        dying.left -= progress.kind == "step"
-        if not dying.left:
-            raise Died
-
-    dying.left = 12
     options = {"execution": execution, "accept": "finite", "epochs": 2}
     model = scripted(SOURCE)
     whole = train(TASK, lm=model, run_dir=tmp_path / "whole", **options)
     with pytest.raises(Died):
-        train(TASK, lm=model, run_dir=tmp_path / "died", on_event=dying, **options)
+        train(TASK, lm=model, run_dir=tmp_path / "died", on_event=dying(12), **options)
 
     again = replay(tmp_path / "whole", execution=execution)
     resumed = resume(tmp_path / "died", lm=model, execution=execution)

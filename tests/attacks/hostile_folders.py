@@ -9,10 +9,7 @@ from typer.testing import CliRunner
 
 from dux_agent.cli import app
 from dux_agent.runs.training import train
-
-
-class Died(Exception):
-    """Stands for the end of the process."""
+from tests.dying import Died, dying
 
 
 def dux(*arguments):
@@ -54,14 +51,6 @@ def refused_in_one_line(result, said):
 
 def run_that_dies(folder):
     """A run that ended after its decision, and has no checkpoint after that."""
-    left = 67 + 20
-
-    def listen(progress):
-        nonlocal left
-        left -= progress.kind == "step"
-        if not left:
-            raise Died
-
     with pytest.raises(Died):
         train(
             "digits",
@@ -69,6 +58,6 @@ def run_that_dies(folder):
             epochs=2,
             seed=4,
             execution="inline",
-            on_event=listen,
+            on_event=dying(67 + 20),
         )
     return folder

@@ -7,24 +7,12 @@ import pytest
 from dux_agent.run_folder import trace
 from dux_agent.run_folder.run_checkpoint import FILE
 from dux_agent.runs.training import resume, train
-from tests.attacks.hostile_folders import Died, contents, dux
+from tests.attacks.hostile_folders import contents, dux
+from tests.dying import Died, dying
 
 
 def losses(epochs):
     return [(epoch.train, epoch.val, epoch.test) for epoch in epochs]
-
-
-def dying(after):
-    """A listener that ends the run after so many training steps."""
-    left = after
-
-    def listen(progress):
-        nonlocal left
-        left -= progress.kind == "step"
-        if not left:
-            raise Died
-
-    return listen
 
 
 @pytest.fixture(scope="module")

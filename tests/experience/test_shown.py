@@ -15,16 +15,13 @@ from dux_agent.run_folder.trace import read
 from dux_agent.runs.replaying import replay
 from dux_agent.runs.training import resume, train
 from dux_graphs.offline.model import WrittenModel
+from tests.dying import Died, dying
 from tests.experience.entries import entry
 from tests.run_folders import fenced, source
 
 TASK = "tests.foreign_tasks:build"
 EXECUTIONS = ("inline", "isolated")
 HEADING = "## What came of proposals in other trainings"
-
-
-class Died(Exception):
-    """Stands for the end of the process."""
 
 
 class Scripted(WrittenModel):
@@ -159,16 +156,8 @@ def test_a_resumed_run_asks_nothing_again_whatever_became_of_the_library(
 ):
     first, second = Scripted(), Scripted()
     options = {"execution": "inline", "experience": str(library), "epochs": 3}
-    left = 20
-
-    def dying(progress):
-        nonlocal left
-        left -= progress.kind == "step"
-        if not left:
-            raise Died
-
     with pytest.raises(Died):
-        train(TASK, lm=first, run_dir=tmp_path / "run", on_event=dying, **options)
+        train(TASK, lm=first, run_dir=tmp_path / "run", on_event=dying(20), **options)
     before = prompts(tmp_path / "run")
     # As if it had died before its checkpoint: both decisions are made anew.
     (tmp_path / "run" / "checkpoint.pt").unlink()
@@ -184,16 +173,10 @@ def test_a_resumed_run_asks_nothing_again_whatever_became_of_the_library(
 
 def test_a_decision_after_the_resume_sees_the_library_as_it_is_then(library, tmp_path):
     options = {"execution": "inline", "experience": str(library), "epochs": 3}
-    left = 12
-
-    def dying(progress):
-        nonlocal left
-        left -= progress.kind == "step"
-        if not left:
-            raise Died
-
     with pytest.raises(Died):
-        train(TASK, lm=Scripted(), run_dir=tmp_path / "run", on_event=dying, **options)
+        train(
+            TASK, lm=Scripted(), run_dir=tmp_path / "run", on_event=dying(12), **options
+        )
     changed(library)
 
     resume(tmp_path / "run", lm=Scripted())
@@ -207,13 +190,10 @@ def test_a_folder_from_elsewhere_is_shown_no_library_of_this_machine(
     library, tmp_path, monkeypatch, caplog
 ):
     options = {"execution": "inline", "experience": str(library), "epochs": 3}
-
-    def dying(progress):
-        if progress.kind == "step":
-            raise Died
-
     with pytest.raises(Died):
-        train(TASK, lm=Scripted(), run_dir=tmp_path / "run", on_event=dying, **options)
+        train(
+            TASK, lm=Scripted(), run_dir=tmp_path / "run", on_event=dying(1), **options
+        )
     monkeypatch.setenv("DUX_CACHE", str(tmp_path / "other-machine"))
     asked = Scripted()
 
