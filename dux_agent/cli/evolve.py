@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from dux_agent.cli.engines import Address, EngineName, engine_of
+from dux_agent.cli.given import refuse_beside_resume
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.cli.run import RunDir, free_run_dir
 from dux_agent.errors import BadArgument
@@ -15,6 +16,8 @@ _Many = Annotated[list[str] | None, typer.Option(show_default="none")]
 
 
 def evolve(
+    context: typer.Context,
+    *,
     tasks: Annotated[
         list[str] | None,
         typer.Argument(
@@ -109,6 +112,8 @@ def evolve(
     each adds to a score, where 0.01 is one per cent of the loss.
     """
     with one_line_errors():
+        if resume is not None:
+            refuse_beside_resume(context, ("workers", "engine", "address", "budget"))
         from dux_agent.evolving.evolve import evolve as run_search
         from dux_agent.evolving.evolve import resume as go_on
         from dux_agent.evolving.plan import EvolvePlan, tasks_in

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from dux_agent.cli.given import given
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.cli.plan_options import of_plan, with_plan_options
 from dux_agent.errors import BadArgument
@@ -50,7 +51,7 @@ def run(
         if resume is not None:
             from dux_agent.terminal.resuming import go_on
 
-            go_on(resume, _given(context))
+            go_on(resume, _of_run(context))
             return
         if task is None:
             raise BadArgument(
@@ -73,15 +74,11 @@ def run(
         print_result(Console(), result)
 
 
-def _given(context: typer.Context) -> dict[str, Any]:
-    """The arguments that stand on the command line, without those left out."""
-    given = {
-        name: value
-        for name, value in context.params.items()
-        if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    }
-    others = {name: given[name] for name in ("task", "run_dir") if name in given}
-    return others | of_plan(given)
+def _of_run(context: typer.Context) -> dict[str, Any]:
+    """The arguments on the command line that say something of a run."""
+    found = given(context)
+    others = {name: found[name] for name in ("task", "run_dir") if name in found}
+    return others | of_plan(found)
 
 
 def free_run_dir(task: str, seed: int) -> Path:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from dux_agent.cli.given import refuse_beside_resume
 from dux_agent.cli.one_line import one_line_errors
 from dux_agent.cli.run import RunDir, free_run_dir
 from dux_agent.errors import BadArgument
@@ -28,6 +29,8 @@ _Many = Annotated[list[str] | None, typer.Option(show_default="none")]
 
 
 def tune(
+    context: typer.Context,
+    *,
     task: _Task = None,
     lm: Annotated[
         str, typer.Option(help="The language model, as dux run names it.")
@@ -169,8 +172,11 @@ def tune(
     Exit code 0: the whole budget was evaluated; 1: the model could not be had, and the
     study waits for --resume; 2: an argument cannot be meant.
     """
-    given = dict(locals())
     with one_line_errors():
+        if resume is not None:
+            refuse_beside_resume(
+                context, ("task", "execution", "fallback", "lm_option")
+            )
         from dux_agent import arguments
         from dux_agent.runs.written import model_options
         from dux_agent.terminal.study_text import print_study, trial_line
@@ -202,7 +208,7 @@ def tune(
                 budget=(5 if code else 10) if budget is None else budget,
                 trial_seconds=seconds if trial_seconds is None else trial_seconds,
                 trial_bytes=bytes_of(most if trial_memory is None else trial_memory),
-                **{name: given[name] for name in _AS_GIVEN},
+                **{name: context.params[name] for name in _AS_GIVEN},
             )
         print_study(Console(), study)
         if not study.complete:
