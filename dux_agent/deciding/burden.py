@@ -18,8 +18,8 @@ rule does after the steps of its dry run is seen without a pass of the model
               one whose standing is not above 0)
 
 Of such a maker the incumbent's gain counts as at least half of what the loss of the
-training has come down by over as many steps: one that leaps about may gain nothing in
-ten steps, and a rule that creeps would be ahead of it.
+training has come down by over as many steps, or of the loss if that is less: one that
+leaps about may gain nothing in ten steps, and a rule that creeps would be ahead of it.
 
 Where the incumbent gains less than a fiftieth of the loss there is little to lose: what
 goes further is taken on trust there, but for a maker whose standing is below 0, and
@@ -27,7 +27,9 @@ goes when the interval is over if it has brought nothing (`dux_agent.deciding.re
 While fewer batches were seen than a dry run takes, only what is frozen is refused.
 
 The standing of a maker is how many of its rules have brought the loss down over an
-interval, less how many proposals of the last three decisions did harm or nothing.
+interval, less how many proposals of the last three decisions did harm or nothing; of
+the decision that is being made only harm counts, for what was refused as of no use is
+answered in the next try, by good makers too.
 docs/dry-run-judge.md has what these bounds refuse, of rubbish and of good rules.
 """
 
@@ -57,14 +59,17 @@ _FEWEST = 5
 _REMEMBERED = 3
 _AHEAD = (64, 256)  # steps: at least, and at most
 
-CAUGHT = frozenset(("harm", "nonfinite", "leap", "uphill", "idle"))
+HARMFUL = frozenset(("harm", "nonfinite", "leap", "uphill"))
 """Findings that speak against whoever made the proposal, and not only against it."""
 
+USELESS = frozenset(("idle",))
+"""What does so once its decision is over: until then its maker may answer it."""
 
-def caught_in(attempts: Sequence[Mapping[str, Any]]) -> int:
-    """How many of a decision's attempts speak against their maker."""
+
+def caught_in(attempts: Sequence[Mapping[str, Any]], rules: frozenset[str]) -> int:
+    """How many of a decision's attempts were refused by one of these rules."""
     return sum(
-        any(finding["rule"] in CAUGHT for finding in attempt["findings"])
+        any(finding["rule"] in rules for finding in attempt["findings"])
         for attempt in attempts
     )
 
@@ -72,7 +77,7 @@ def caught_in(attempts: Sequence[Mapping[str, Any]]) -> int:
 def caught_by(decisions: Sequence[Decision]) -> int:
     """How many proposals and rules of the last three speak against their maker."""
     return sum(
-        caught_in(each.attempts) + (each.verdict == "rolled_back")
+        caught_in(each.attempts, HARMFUL | USELESS) + (each.verdict == "rolled_back")
         for each in decisions[-_REMEMBERED:]
     )
 
@@ -154,9 +159,10 @@ def _fault(report: DryRunReport, standing: int | None, came: float) -> Finding |
     met = met_again(losses, period)
     if standing is None or not met:
         return None
+    level = statistics.fmean(abs(others[at % period]) for at in met)
     if standing < 0:  # ten steps of an incumbent that leaps about say little
-        theirs = max(theirs, _SURE * came * period)
-    little = _LITTLE * statistics.fmean(abs(others[at % period]) for at in met)
+        theirs = max(theirs, _SURE * min(came * period, level))
+    little = _LITTLE * level
     bold = report.moved > report.incumbent_moved > 0 <= standing and theirs < little
     if not (grows or bold):
         if own < _IDLE * theirs or own <= theirs == 0:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dux_agent.deciding.burden import CAUGHT, caught_in
+from dux_agent.deciding.burden import HARMFUL, caught_in
 from dux_agent.errors import BadArgument
 from dux_agent.training.prompt_history import Message, PromptHistory
 from dux_agent.training.token_room import TokenRoom
@@ -111,7 +111,7 @@ class DecisionPorts:
                     break
             else:
                 self.paid.adopt(None)
-        self.caught = caught_in(state.get("attempts", ()))
+        self.caught = caught_in(state.get("attempts", ()), HARMFUL)
         for attempt in state.get("attempts", ()):
             if attempt["ok"] and attempt["losses"]:
                 self.dry_runs[attempt["source"]] = DryRunReport(
@@ -155,7 +155,7 @@ class DecisionPorts:
             raise
         if self._earlier is None and report.incumbent_losses:
             self._earlier = report
-        self.caught += any(each.rule in CAUGHT for each in report.findings)
+        self.caught += any(each.rule in HARMFUL for each in report.findings)
         self.dry_runs[source] = report
         return report
 

@@ -105,6 +105,12 @@ def test_who_was_caught_may_not_creep_past_an_incumbent_that_leaps_about(
     assert judged(report(CREEPING, wild, far=0.02), 0, came).ok
 
 
+def test_no_gain_is_asked_of_who_was_caught_that_is_larger_than_the_loss():
+    vanishing = report([1e-5 * 0.5**step for step in range(11)], [1e-5] * 11)
+
+    assert judged(vanishing, -1, 0.05).ok
+
+
 def test_progress_is_what_is_sure_of_it():
     falling = [5.0 - 0.1 * step for step in range(30)]
 
@@ -190,13 +196,22 @@ def test_what_comes_after_the_dry_run_is_seen_whoever_made_it(execution, source,
 
 
 @both
-def test_after_rubbish_a_proposal_has_to_be_ahead(execution):
-    decision = trained(FROZEN, LESS, BETTER, execution=execution)
+def test_after_harm_a_proposal_has_to_be_ahead(execution):
+    decision = trained(BOMB, LESS, BETTER, execution=execution)
     alone = trained(LESS, execution=execution)
 
-    assert ["idle", "unproved"] == rules_of(decision)
+    assert ["leap", "unproved"] == rules_of(decision)
     assert ("applied", BETTER.strip()) == (decision.verdict, decision.source.strip())
     assert "applied" == alone.verdict
+
+
+@both
+def test_what_was_useless_may_be_answered_in_the_same_decision(execution):
+    decision = trained(FROZEN, LESS, execution=execution)
+
+    assert ["idle"] == rules_of(decision)
+    assert ("applied", LESS.strip()) == (decision.verdict, decision.source.strip())
+    assert 1 == caught_by([decision])
 
 
 @both

@@ -34,7 +34,7 @@ def test_an_agent_trains_the_matrices_of_a_loop_like_nanochats(capsys):
     runpy.run_path(str(EXAMPLES / "nanochat_run.py"), run_name="__main__")
 
     printed = capsys.readouterr().out
-    assert "step 40: " in printed  # a loss of nothing leaves nothing to propose
+    assert "step 40: applied" in printed
     assert float(printed.split()[-1]) < 0.5
 
 
