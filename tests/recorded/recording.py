@@ -34,7 +34,11 @@ class Here:
     def step(self, asked):
         kept = Kept(asked.skeleton, asked.leaves)
         recording = self.recorder.step(
-            kept, asked.present, asked.outcomes, asked.closure
+            kept,
+            asked.present,
+            asked.outcomes,
+            asked.closure,
+            merge=asked.merge,
         )
         return self._sent(recording)
 

@@ -9,7 +9,7 @@ import torch
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.json_form import ProgramRefused, as_json, digest, program_of
 from dux_sandbox.recorded.lifetimes import last_uses
-from dux_sandbox.recorded.number_operations import MEANINGS, TWO
+from dux_sandbox.recorded.number_operations import MEANINGS, THREE, TWO
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.printing import printed
 from dux_sandbox.recorded.program import TensorType
@@ -114,6 +114,8 @@ def test_an_elementwise_operation_makes_one_element_of_each(name):
             arguments[at] = TensorType(dtype, (2, 3))
     if name == "where":
         arguments[1] = TensorType("float32", (2, 3))
+    if name == "pick":
+        arguments[0] = "bool"
     if name.startswith("bitwise"):
         arguments[1:] = ["int"] * (len(arguments) - 1)
 
@@ -123,8 +125,10 @@ def test_an_elementwise_operation_makes_one_element_of_each(name):
 
 
 @pytest.mark.parametrize("name", sorted(MEANINGS))
-def test_an_operation_on_numbers_takes_one_or_two(name):
+def test_an_operation_on_numbers_takes_as_many_as_is_said(name):
     numbers = (2, 1) if name == "round" or name in TWO else (1,)
+    if name in THREE:
+        numbers = (True, 1, 2)
     if name in ("atanh", "acosh"):
         numbers = (0,) if name == "atanh" else (1,)
 

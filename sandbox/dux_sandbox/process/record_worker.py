@@ -129,7 +129,9 @@ class _Server:
         ]
         kept = Kept(message["skeleton"], leaves)
         present, outcomes = message["present"], message["outcomes"]
-        return _said(self._recorder.step(kept, present, outcomes, message["closure"]))
+        closure, merge = message["closure"], message["merge"]
+        recorder = self._recorder
+        return _said(recorder.step(kept, present, outcomes, closure, merge=merge))
 
 
 def _said(recording: Recording) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def elementwise() -> dict[str, Row]:
     rows["addcdiv"] = Row("TTTN", "elementwise", _valued(torch.addcdiv))
     rows["lerp"] = Row("TTA", "elementwise", torch.lerp)
     rows["where"] = Row("TAA", "elementwise", torch.where)
+    rows["pick"] = Row("NTT", "elementwise", _pick)
     rows["masked_fill"] = Row("TTA", "elementwise", torch.masked_fill)
     rows["clamp"] = Row("TAA", "elementwise", torch.clamp)
     rows["clamp_min"] = Row("TA", "elementwise", torch.clamp_min)
@@ -76,6 +77,13 @@ def _valued(real: Meaning) -> Meaning:
         return real(base, left, right, value=value)
 
     return meaning
+
+
+def _pick(asked: Any, one: Any, other: Any) -> Any:
+    """One of two tensors that are alike, by a number."""
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        raise TypeError("a pick of tensors that are not alike")
+    return one if asked else other
 
 
 def _gelu(tensor: Any, *, approximate: str) -> Any:

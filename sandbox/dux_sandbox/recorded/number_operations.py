@@ -49,6 +49,10 @@ def _power(base: Number, exponent: Number) -> Number:
     return made
 
 
+def _pick(asked: bool, one: Number, other: Number) -> Number:
+    return one if asked else other
+
+
 def _rounded(number: Number, digits: int) -> Number:
     if abs(digits) > 300:
         raise OverflowError(f"round to {digits} digits; at most 300")
@@ -110,6 +114,8 @@ _TO_FLOAT: dict[str, Callable[..., Any]] = {
     },
     "powf": math.pow,
 }
+THREE = frozenset(["pick"])
+"""A boolean, what it is where that is true, and else."""
 TWO = frozenset(
     [
         *("add", "sub", "mul", "floordiv", "mod", "pow", "min", "max", "round"),
@@ -118,13 +124,14 @@ TWO = frozenset(
         *("and", "or", "xor", "rshift"),
     ]
 )
-"""Those of two numbers; the others have one, and `log` may have a base."""
+"""Those of two numbers; but for `THREE` the others have one, `log` may have a base."""
 
 MEANINGS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         **{name: _bounded(meaning) for name, meaning in (_SAME | _TO_INT).items()},
         **_TO_BOOL,
         **_TO_FLOAT,
+        "pick": _pick,
     }
 )
 
@@ -148,6 +155,8 @@ def kind_of_result(name: str, kinds: list[str]) -> str:
         return kinds[0] if len(set(kinds)) == 1 else "number"
     if name in ("and", "or", "xor") and set(kinds) == {"bool"}:
         return "bool"
+    if name in THREE:
+        return kinds[1] if kinds[1] == kinds[2] else "number"
     if "number" in kinds:
         return "number"
     if "float" in kinds:

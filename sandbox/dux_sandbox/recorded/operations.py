@@ -12,7 +12,7 @@ import torch
 
 from dux_sandbox.recorded.called_operations import CALLED
 from dux_sandbox.recorded.elementwise_operations import elementwise
-from dux_sandbox.recorded.number_operations import MEANINGS, TWO
+from dux_sandbox.recorded.number_operations import MEANINGS, THREE, TWO
 from dux_sandbox.recorded.random_operations import drawing
 from dux_sandbox.recorded.rows import DTYPES, Meaning, Row
 from dux_sandbox.recorded.tensor_operations import making, matrices, reductions, shapes
@@ -27,10 +27,10 @@ def _item(tensor: torch.Tensor) -> Any:
 
 
 def _numbers() -> dict[str, Row]:
-    rows = {
-        f"number.{name}": Row("NN" if name in TWO else "N", "number", meaning)
-        for name, meaning in MEANINGS.items()
-    }
+    rows = {}
+    for name, meaning in MEANINGS.items():
+        letters = "NNN" if name in THREE else "NN" if name in TWO else "N"
+        rows[f"number.{name}"] = Row(letters, "number", meaning)
     rows["number.log"] = Row("NN", "number", MEANINGS["log"], optional=1)
     rows["constant"] = Row("", "number", _constant, {"value": "number"})
     rows["item"] = Row("T", "number", _item)

@@ -3,18 +3,24 @@
 For the rule's own process: it runs generated code.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from dux_sandbox.loading import build_over, load
+from dux_sandbox.recorded.exploring import Run
+from dux_sandbox.recorded.forking import Forks, Path
 from dux_sandbox.recorded.guarding import RecordingGuards
+from dux_sandbox.recorded.merging import merged
 from dux_sandbox.recorded.outside import outside_of
 from dux_sandbox.recorded.program import Program
 from dux_sandbox.recorded.session import Kept, Session, Shown
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.stepping import call_step
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class Recorder:
         present: Sequence[bool],
         outcomes: Sequence[bool] = (),
         closure: str | None = None,
+        *,
+        merge: bool = False,
     ) -> Recording:
         """The program of one step.
 
@@ -93,10 +101,40 @@ class Recorder:
             outcomes: see `Tape`.
             closure: None for a step without one; else the dtype of its loss, "nothing"
                 where it returns none, or "ignored" where the rule must not call it.
+            merge: with branches of single parameters both ways, where that can be.
 
         Raises:
             Unrecordable, Exception: as `build`.
         """
+        if not merge:
+            run = self._run(kept, present, outcomes, closure, None)
+            return Recording(run.program, run.calls)
+
+        def record(paths: Mapping[int, Path]) -> Run:
+            return self._run(kept, present, outcomes, closure, Forks(paths))
+
+        kinds = {place: kind for place, kind, _ in kept.leaves}
+        for index, each in enumerate(self._shown):
+            kinds["parameter", index] = kinds["gradient", index] = each.type
+        try:
+            found = merged(record, kinds)
+        # Generated code, on a way that this step may not take.
+        except (Exception, Unrecordable) as error:
+            _log.debug("branches are not merged: %s", error)
+            found = None
+        if found is None:
+            return self.step(kept, present, outcomes, closure)
+        return Recording(found.program, found.calls)
+
+    def _run(
+        self,
+        kept: Kept,
+        present: Sequence[bool],
+        outcomes: Sequence[bool],
+        closure: str | None,
+        forks: Forks | None,
+    ) -> Run:
+        """One recording of a step."""
         session = Session(self._shown, self._device)
         with session.modes():
             self._begin(session)
@@ -107,6 +145,7 @@ class Recorder:
             session.parameters,
             self._seed,
             self._usual,
+            forks,
         )
         with session.modes():
             session.restore(self.rule, kept)
@@ -119,7 +158,7 @@ class Recorder:
             if outside_of(self.kind) != outside:
                 raise session.tape.refuse("keeps something outside of the rule itself")
             program = session.program(self.rule, kept, returned)
-            return Recording(program, called.calls)
+            return Run(program, session.tape.marks, called.calls)
 
     def _begin(self, session: Session) -> None:
         """A rule as it is built, with nothing left of an earlier recording."""

@@ -14,6 +14,7 @@ from dux_sandbox.loading import restore_attributes
 from dux_sandbox.option_values import as_numbers
 from dux_sandbox.recorded.dispatching import Dispatching
 from dux_sandbox.recorded.drawing import Drawing
+from dux_sandbox.recorded.forking import Forks
 from dux_sandbox.recorded.guarding import MATH
 from dux_sandbox.recorded.intercepting import Intercepting
 from dux_sandbox.recorded.program import Place, Program, TensorType
@@ -80,14 +81,15 @@ class Session:
         parameters: Sequence[torch.nn.Parameter] | None = None,
         seed: int = 0,
         usual: dict[tuple[int | None, str], bool] | None = None,
+        forks: Forks | None = None,
     ) -> None:
         """Begin one, over new parameters or those of a rule that is there.
 
         Args:
             seed: of the random numbers of the process, where it has drawn none yet.
-            outcomes, usual: see `Tape`.
+            outcomes, usual, forks: see `Tape`.
         """
-        self.tape = Tape(outcomes, usual)
+        self.tape = Tape(outcomes, usual, forks)
         self._shown = shown
         self._device = device
         self._storages = Storages(self.tape)

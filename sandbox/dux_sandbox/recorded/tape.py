@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from dux_sandbox.recorded.forking import Forks, Mark
 from dux_sandbox.recorded.program import (
     Guard,
     Input,
@@ -70,17 +71,21 @@ class Tape:
             operation that is asked; goes on from one recording to the next.
         seed_generator: called where a rule seeds a generator with a value.
         read_tensor: whether the values of any tensor have been asked for.
+        marks: what each guard is, where branches are to be merged; see `merging`.
     """
 
     def __init__(
         self,
         outcomes: Sequence[bool] = (),
         usual: dict[tuple[int | None, str], bool] | None = None,
+        forks: Forks | None = None,
     ) -> None:
         self.usual = {} if usual is None else usual
         self.fault: Unrecordable | None = None
         self.outcomes = list(outcomes)
         self.read_tensor = False
+        self.marks: list[Mark] = []
+        self._forks = forks
         self.seed_generator: Callable[[Any, int], None] = _no_generator
         self._inputs: dict[Place, int] = {}
         self._types: list[TensorType | str] = []
@@ -152,12 +157,21 @@ class Tape:
         """
         if value in self._answers:
             return self._answers[value]
-        index = len(self._guards)
         if known is None:
             asked = (line_of_rule(), self._name_of(value))
+            guess = self.usual.get(asked, guess)
+        mark, index = Mark(), len(self._guards)
+        if self._forks is not None:
+            owner = self._forks.owner(value, self._inputs, self._operations)
+            mark = self._forks.mark(owner, open=known is None)
+            index = sum(not each.apart for each in self.marks)
+        if self._forks is not None and mark.forks:
+            known = self._forks.answer(mark, guess)
+        elif known is None:
+            known = guess
             if index < len(self.outcomes):
-                self.usual[asked] = self.outcomes[index]
-            known = self.usual.get(asked, guess)
+                known = self.usual[asked] = self.outcomes[index]
+        self.marks.append(mark)
         # A value of its own, after all that the guards before it needed.
         own = self.emit("number.bool", (value,))
         self._guards.append(Guard(own, known, self._operations[own].line))

@@ -106,8 +106,8 @@ class PuttingTogether(Decoder):
             raise ValueRefused(f"what the rule keeps is malformed: {error}") from None
 
 
-def renumbered(node: Any, new: Callable[[int], int]) -> Any:
-    """A skeleton with another number at each leaf."""
+def renumbered(node: Any, new: Callable[[Any], Any]) -> Any:
+    """A skeleton with another number, or what stands for one, at each leaf."""
     if type(node) is dict:
         if set(node) == {LEAF}:
             return {LEAF: new(node[LEAF])}

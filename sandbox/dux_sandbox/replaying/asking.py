@@ -15,6 +15,7 @@ class Asked:
     present: list[bool]
     outcomes: list[bool]
     closure: str | None
+    merge: bool = False
 
 
 class Records(Protocol):

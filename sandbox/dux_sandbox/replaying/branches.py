@@ -26,6 +26,7 @@ class Branch:
         path: for each guard what it asks, as a number, and what it must come out as.
         run: gives the values for some inputs; see `interpreting.interpret`.
         fast: the same by kernels, once there are any.
+        both_ways: see `both_ways`.
     """
 
     program: Program
@@ -34,6 +35,7 @@ class Branch:
     path: Path
     run: Any
     fast: FastStep
+    both_ways: bool
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,10 @@ class Branches:
                 branch.path[: len(path)] == path for path in ruled_out
             ):
                 yield branch
+
+    def known(self, key: Hashable) -> int:
+        """How many programs there are of steps that begin so."""
+        return len(self._by_key.get(key, ()))
 
     def used(self, key: Hashable, branch: Branch) -> None:
         """It was the step: the next one is tried with it first."""

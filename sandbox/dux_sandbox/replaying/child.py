@@ -115,6 +115,7 @@ class RecordingProcess:
                 "present": asked.present,
                 "outcomes": asked.outcomes,
                 "closure": asked.closure,
+                "merge": asked.merge,
             }
         )
         calls = reply.get("calls")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -186,3 +187,10 @@ class FastStep:
         if not (changed or always):
             return None
         return lambda values: agree(options, {at: values[k] for k, at in changed})
+
+
+@dataclass(slots=True)
+class Taken:
+    """A step that kernels took, and what the rule returns."""
+
+    result: Any

@@ -4,7 +4,6 @@ rule is recorded again."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 from dux_sandbox.gradients import DenseGradients
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.lifetimes import last_uses
-from dux_sandbox.recorded.program import Guard, Place, Program, ValueType
+from dux_sandbox.recorded.program import Place, Program, ValueType
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.agreeing import (
@@ -25,9 +24,10 @@ from dux_sandbox.replaying.agreeing import (
 )
 from dux_sandbox.replaying.ahead import Ahead
 from dux_sandbox.replaying.asking import Asked, Records
+from dux_sandbox.replaying.both_ways import BothWays, Met, is_both_ways
 from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.branches import Branch, Branches, Recording, path_of
-from dux_sandbox.replaying.fast_steps import FastStep
+from dux_sandbox.replaying.fast_steps import FastStep, Taken
 from dux_sandbox.replaying.hindrance import changing
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
@@ -69,6 +69,7 @@ class Replay:
         self._compiles = compiles
         self._before: Mapping[Place, Any] = {}
         self._branches = Branches()
+        self._both_ways = BothWays()
         self.ahead = Ahead(self._recorded)
 
     def build(self, program: Program) -> None:
@@ -132,7 +133,7 @@ class Replay:
         """What the step returns, once it is taken."""
         options = self.places.option_leaves()
         branch, made = self._found(closure, loss, options, gradients)
-        if isinstance(made, _Taken):
+        if isinstance(made, Taken):
             self.finite = branch.fast.finite
             return made.result
         self.finite = None
@@ -166,8 +167,9 @@ class Replay:
         done = last_uses(program)
         run = partial(interpret, program, device=self.places.device(), done=done)
         fast = FastStep(program, self.places.parameters, self._compiles)
-        path = path_of(program)
-        return Branch(program, recorded.types, recorded.calls, path, run, fast)
+        path, both = path_of(program), is_both_ways(program)
+        self._both_ways.found |= both
+        return Branch(program, recorded.types, recorded.calls, path, run, fast, both)
 
     def foresee(self, present: list[bool], closure: str | None) -> Branch:
         """Record the next step, and take none.
@@ -181,7 +183,7 @@ class Replay:
         """
         options = self.places.option_leaves()
         key = (self.kept.key, options.key, tuple(present), closure)
-        return self._record(key, present, [], closure)
+        return self._record(key, present, Met(), closure)
 
     def known(self, present: list[bool], closure: str | None) -> Branch | None:
         """A program that may be the next step, as it was recorded before."""
@@ -198,22 +200,17 @@ class Replay:
     ) -> tuple[Branch, Any]:
         present = [each is not None for each in gradients]
         key = (self.kept.key, options.key, tuple(present), closure)
-        ruled_out: list[Any] = []
-        known: list[bool] = []
-        last: Guard | None = None
+        met = Met()
         for _ in range(_FEW + 64):
-            for branch in self._branches.candidates(key, ruled_out):
+            for branch in self._branches.candidates(key, met.ruled_out):
                 values, failed = self._try(branch, loss, options, gradients)
                 if values is not None:
                     self._branches.used(key, branch)
                     return branch, values
-                ruled_out.append(branch.path[: failed + 1])
-                last = branch.program.guards[failed]
-                held = [expected for _, expected in branch.path[:failed]]
-                known = max(known, [*held, not branch.path[failed][1]], key=len)
+                met.failed(branch, failed)
             with self.ahead.waiting():
                 if not self.ahead.take(self._branches):
-                    self._record(key, present, known, closure, last)
+                    self._record(key, present, met, closure)
         raise Unrecordable("branches on numbers that never come out as before", None)
 
     def _try(
@@ -233,7 +230,7 @@ class Replay:
                 always = self.agree is not None
                 given = self.kept, gradients, options, loss
                 try:
-                    return _Taken(branch.fast.run(*given, before, always=always)), 0
+                    return Taken(branch.fast.run(*given, before, always=always)), 0
                 except InPlainTorch:
                     branch.fast.give_up()
             inputs = [
@@ -248,15 +245,20 @@ class Replay:
         self,
         key: Hashable,
         present: list[bool],
-        outcomes: list[bool],
+        met: Met,
         closure: str | None,
-        failed: Guard | None = None,
     ) -> Branch:
         self.recordings += 1
         if self.recordings > _FEW and self.recordings > self.steps // 2:
             new = (each for each in self.kept.values if each not in self._before)
-            raise changing(failed, new)
-        branch = self._recorded(self.places, present, closure, outcomes)
+            raise changing(met.last, new)
+        many = self._branches.known(key)
+        both = met.may_merge and self._both_ways.wanted(key, many)
+        outcomes = met.outcomes(both_ways=both)
+        branch = self._recorded(self.places, present, closure, outcomes, both)
+        if both and not branch.both_ways:
+            self._both_ways.failed(key)
+            met.may_merge = False
         self._branches.add(key, branch)
         self.ahead.again()
         return branch
@@ -267,12 +269,14 @@ class Replay:
         present: list[bool],
         closure: str | None,
         outcomes: Sequence[bool] = (),
+        both_ways: bool | None = None,
     ) -> Branch:
         """Have a step recorded that begins with what is in these places."""
+        merge = self._both_ways.found if both_ways is None else both_ways
         options = places.option_leaves()
         skeleton = [*places.kept.skeleton, *options.skeleton]
         leaves = [*places.kept.leaves(), *options.leaves()]
-        asked = Asked(skeleton, leaves, present, list(outcomes), closure)
+        asked = Asked(skeleton, leaves, present, list(outcomes), closure, merge)
         program, calls = self._records.step(asked)
         types = self._verified(program, present, closure, options, places)
         return self._branch(Recording(None, program, types, calls))
@@ -291,10 +295,3 @@ class Replay:
             many = len(self.places.parameters)
             require_keepable(program.structure, types, many, len(self.places.options))
         return types
-
-
-@dataclass(slots=True)
-class _Taken:
-    """A step that kernels took, and what the rule returns."""
-
-    result: Any

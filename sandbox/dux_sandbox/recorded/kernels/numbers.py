@@ -169,7 +169,7 @@ class Numbers:
             operation = self._plan.program.operation_of(waiting.pop())
             if operation is None:
                 return True
-            if TABLE[operation.name].room == "shape":
+            if TABLE[operation.name].room == "shape" or operation.name == "pick":
                 waiting += operation.arguments
         return False
 

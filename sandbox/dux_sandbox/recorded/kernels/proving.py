@@ -33,19 +33,27 @@ def mismatch(library: Library) -> str | None:
     chain = library.chain
     generator = torch.Generator().manual_seed(_SEED)
     numbers = [torch.rand((), generator=generator).item() for _ in range(chain.numbers)]
+    others = list(numbers)
     for link in chain.links:
         exponent = dict(link.attributes).get("exponent")
         if exponent is not None and isinstance(link.arguments[1], Slot):
             numbers[link.arguments[1].index] = exponent
+            others[link.arguments[1].index] = exponent
+        if link.name == "pick" and isinstance(link.arguments[0], Slot):
+            others[link.arguments[0].index] = 0.0
+    given = (numbers, others)
     bound = Bound(library, _ELEMENTS)
     strands = [_strand(chain, elements, generator) for elements in _ELEMENTS]
     with torch.no_grad():
-        wanted = [_reference(chain, leaves, numbers) for leaves, _ in strands]
+        wanted = [
+            _reference(chain, leaves, each)
+            for (leaves, _), each in zip(strands, given, strict=True)
+        ]
     pointers = []
     for leaves, own in strands:
         pointers += [each.data_ptr() for each in (*leaves, *own)]
     bound.point(pointers)
-    bound.count_with(numbers * len(_ELEMENTS))
+    bound.count_with([*numbers, *others])
     bound.call()
     for (leaves, own), (stored, reduced) in zip(strands, wanted, strict=True):
         made = iter(own)

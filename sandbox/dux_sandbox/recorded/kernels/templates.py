@@ -108,6 +108,7 @@ TEMPLATES: Mapping[str, str] = {
     + _FMA
     + "({2} - 1, {1} - {0}, {1})",
     "where": "{0} ? {1.rounded} : {2.rounded}",
+    "pick": "{0} != 0 ? {1} : {2}",
     "masked_fill": "{1} ? {2.rounded} : {0}",
     "clamp_min": "{0} < {1.rounded} ? {1.rounded} : {0}",
     "clamp_max": "{0} > {1.rounded} ? {1.rounded} : {0}",
