@@ -259,7 +259,7 @@ def attach(
     schedulers = schedulers_given(schedulers, optimizer)
     spending = budget_of(budget)
     ranks = ranks_of_process()
-    check_ranks(ranks.count, background=background, keep_best=keep_best)
+    check_ranks(ranks.count, model, background=background, keep_best=keep_best)
     settings = _alike(settings, ranks, execution)
     asked, searching = searching_of(given, ranks.rank, spending)
     if ranks.rank > 0:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from dux_agent.errors import BadArgument
-from dux_sandbox.shards import is_sharded
+from dux_sandbox.shards import is_fully_sharded, is_sharded
 
 
 def check_model_kind(model: nn.Module) -> None:
@@ -27,7 +27,7 @@ def check_model_kind(model: nn.Module) -> None:
     managed = {
         f"{path}.{name}" if path else name
         for path, module in model.named_modules()
-        if _is_fully_sharded(module)
+        if is_fully_sharded(module)
         for name, each in module.named_parameters()
         if _sharded_once(each)
     }
@@ -56,16 +56,23 @@ def check_model_kind(model: nn.Module) -> None:
             raise BadArgument(f"{found!r} of the model {wanted}; {remedy}.")
 
 
-def check_ranks(count: int, *, background: bool, keep_best: bool) -> None:
-    """Several ranks decide in the foreground, and keep no weights of one of them."""
+def check_ranks(
+    count: int, model: nn.Module, *, background: bool, keep_best: bool
+) -> None:
+    """Several ranks decide in the foreground, and keep no weights of one of them.
+
+    Nor does one rank that has a sharded model to itself: it is made whole to decide.
+    """
     given = [
         name
         for name, chosen in (("background", background), ("keep_best", keep_best))
         if chosen
     ]
-    if count > 1 and given:
+    sharded = any(map(is_fully_sharded, model.modules()))
+    if given and (count > 1 or sharded):
+        found = "the model is sharded" if sharded else f"{count} ranks train together"
         raise BadArgument(
-            f"{given[0]} is True and {count} ranks train together; one rank, or "
+            f"{given[0]} is True and {found}; one rank with whole weights, or "
             f"{given[0]}=False, was wanted; leave it out."
         )
 
@@ -76,19 +83,11 @@ def _first(names: Iterable[str]) -> str | None:
 
 def _is_wrapped(module: nn.Module) -> bool:
     """FSDP of the first generation, whose parameters are flat."""
-    return _is_a(module, "FullyShardedDataParallel")
-
-
-def _is_fully_sharded(module: nn.Module) -> bool:
-    """FSDP2: a class mixed into the module's own."""
-    return _is_a(module, "FSDPModule")
+    kinds = type(module).__mro__
+    return any(kind.__name__ == "FullyShardedDataParallel" for kind in kinds)
 
 
 def _sharded_once(tensor: torch.Tensor) -> bool:
     """Whether no more than one dimension of the mesh holds parts of it."""
     placements: Any = getattr(tensor, "placements", ())
     return sum(not each.is_replicate() for each in placements) <= 1
-
-
-def _is_a(module: nn.Module, name: str) -> bool:
-    return any(kind.__name__ == name for kind in type(module).__mro__)

@@ -117,10 +117,6 @@ class Decider:
     def decide(self) -> Decision:
         """One decision on this thread."""
         decision, began = self._next(), time.perf_counter()
-        if not self._together.several:
-            with self._training.made_whole(keep=True):
-                thought_of = self._think(decision)
-            return self._conclude(decision, *thought_of, began)
         thought = shared(
             self._together, self._training, decision, self._think, self._stop
         )

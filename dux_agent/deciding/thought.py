@@ -9,6 +9,7 @@ from dux_agent.deciding.live_ports import DecisionPorts
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.training.training import Training
+from dux_agent.training.whole_model import CannotGather
 from dux_sandbox.findings import DryRunReport
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,13 @@ class Thought:
     dry_runs_at: tuple[int, ...] = ()
 
     @classmethod
+    def failed(cls, error: Exception) -> Self:
+        """That of a decision that could not begin."""
+        why = f"the decision failed: {error}"
+        log.warning(why)
+        return cls(True, why, {"verdict": "failed", "reason": why})
+
+    @classmethod
     def of(
         cls, decision: Decision, ports: DecisionPorts | None, out: Mapping[str, Any]
     ) -> Self:
@@ -63,7 +71,7 @@ def shared(
     think: Think,
     stop: Callable[[], None],
 ) -> Thought:
-    """What the first of several ranks comes to, on each of them.
+    """What the first rank comes to, on each of them.
 
     Args:
         think: asks and tries out; called on the first rank alone.
@@ -72,10 +80,6 @@ def shared(
     Raises:
         RanksLost: one of them is gone. On the first: whatever `think` raises.
     """
-    differ = together.weights_differ()
-    if differ is not None:
-        log.warning("decision %d: %s", decision.number, differ)
-        return Thought(False, differ, {})
 
     def of_this_rank() -> Any:
         if together.leads:
@@ -83,8 +87,15 @@ def shared(
         training.live.guard.follow()
         return None
 
-    with training.made_whole(keep=together.leads):
-        thought: Thought = together.work(of_this_rank, stop)[0]
+    try:
+        differ = together.weights_differ()
+        if differ is not None:
+            log.warning("decision %d: %s", decision.number, differ)
+            return Thought(False, differ, {})
+        with training.made_whole(keep=together.leads, all_can=together.all_can):
+            thought: Thought = together.work(of_this_rank, stop)[0]
+    except CannotGather as error:
+        return Thought.failed(error)
     if thought.observed and not together.leads:
         training.statistics.restart()
     return thought

@@ -9,6 +9,7 @@ import torch
 from dux_agent.errors import RanksLost
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.training.ranks import Ranks
+from dux_agent.training.whole_model import CannotGather, done_by_all
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.replaying.agreeing import CANNOT
 from dux_sandbox.running import parameters_of
@@ -110,9 +111,16 @@ class Together:
         return next(f"rank {rank}: {each}" for rank, each in reasons if each)
 
     def weights_differ(self) -> str | None:
-        """Why no rule can serve all ranks; None where their weights are the same."""
-        sums = [_sums(each) for each in parameters_of(self._live.param_groups)]
-        all_sums = self._ranks.gather(sums)
+        """Why no rule can serve all ranks; None where their weights are the same.
+
+        Raises:
+            CannotGather: on all of them, where one cannot say.
+        """
+        if not self.several:
+            return None
+        parameters = parameters_of(self._live.param_groups)
+        sums = done_by_all(lambda: [*map(_sums, parameters)], self.all_can)
+        all_sums = self._ranks.gather(sums or [])
         other = [rank for rank, each in enumerate(all_sums) if _apart(each, all_sums)]
         if not other:
             return None
@@ -154,6 +162,21 @@ class Together:
                 )
         results: list[Any] = [told for _, told in ends]
         return results
+
+    def all_can(self, trouble: str | None) -> None:
+        """Every rank can go on, or none does.
+
+        Args:
+            trouble: why this one cannot.
+
+        Raises:
+            CannotGather: on all of them, where one cannot.
+        """
+        for rank, each in enumerate(self._ranks.gather(trouble)):
+            if each is not None:
+                raise CannotGather(
+                    f"rank {rank} could not make the model whole: {each}"
+                )
 
     def all_or_none(self, done: bool) -> None:
         """Every rank has done something, or none has.

@@ -10,6 +10,7 @@ import torch
 
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import ParamGroups, parameters_of
+from dux_sandbox.shards import reshard
 
 """Where snapshots live: beside the model, in the CPU's memory, or nowhere."""
 
@@ -51,10 +52,14 @@ class _Buffer:
 
 
 class Buffers:
-    """The buffers of a model, also those that no `state_dict` holds."""
+    """The buffers of a model, also those that no `state_dict` holds.
+
+    Attributes:
+        model: whose they are; None: there is none.
+    """
 
     def __init__(self, model: torch.nn.Module | None, *, host: bool = False) -> None:
-        self._model = model
+        self.model = model
         self._held = {
             path: _Buffer(module, name, _clone(value, host), value.device)
             for path, module, name, value in _buffers_of(model)
@@ -88,7 +93,7 @@ class Buffers:
         if here is not None:
             return _Buffer(here.module, here.name, value, here.device)
         prefix, _, name = path.rpartition(".")
-        modules = {} if self._model is None else dict(self._model.named_modules())
+        modules = {} if self.model is None else dict(self.model.named_modules())
         if prefix not in modules:
             raise ValueError(f"a snapshot of a model with a buffer {path!r}")
         return _Buffer(modules[prefix], name, value, value.device)
@@ -199,6 +204,8 @@ class Snapshot:
             random: put the random numbers back too.
         """
         write_back(self.parameters, self.values)
+        if self.buffers.model is not None:
+            reshard(self.buffers.model)
         if only_parameters:
             return
         self.buffers.restore()

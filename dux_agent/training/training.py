@@ -17,6 +17,7 @@ from dux_agent.live.group_options import learning_rates
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.settling import settle, shares
 from dux_agent.settings import Settings
+from dux_agent.training import whole_model
 from dux_agent.training.best_weights import Best, BestWeights
 from dux_agent.training.intake import Intake
 from dux_agent.training.interval_statistics import IntervalStatistics
@@ -32,7 +33,6 @@ from dux_agent.training.structure import (
     describe_optimizer,
     kinds_of,
 )
-from dux_agent.training.whole_model import WholeTraining, made_whole, model_is_sharded
 from dux_prompts.observation import Observation
 from dux_sandbox.dry_runs.side_by_side import in_slices
 from dux_sandbox.dry_runs.slices import Slices, at_once, within
@@ -107,7 +107,7 @@ class Training:
         self.functions = CallersFunctions(
             self.model, self.live, self.objective, self.validate, self.clone, self.also
         )
-        self._whole: WholeTraining | None = None
+        self._whole: whole_model.WholeTraining | None = None
         self.intake = Intake(self.functions, self.live)
         self.best = BestWeights(self.model) if self.settings.keep_best else None
         self._described = (
@@ -270,14 +270,17 @@ class Training:
     dry_run = at_once(in_slices)
 
     @contextmanager
-    def made_whole(self, *, keep: bool) -> Iterator[None]:
+    def made_whole(self, *, keep: bool, all_can: whole_model.AllCan) -> Iterator[None]:
         """Inside, a rank tries on a whole copy of a sharded model; all ranks enter.
 
         Args:
             keep: this rank tries; the others only give their parts.
+            all_can: see `whole_model.made_whole`, also for what is raised.
         """
-        if model_is_sharded(self.model):
-            self._whole = made_whole(self.model, self.live, keep=keep)
+        if whole_model.model_is_sharded(self.model):
+            self._whole = whole_model.made_whole(
+                self.model, self.live, keep=keep, all_can=all_can
+            )
         try:
             self.functions.whole = None if self._whole is None else self._whole.model
             yield

@@ -5,13 +5,14 @@ tried.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
+from dux_agent.errors import RanksLost
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.training.by_parts import found_by_parts
 from dux_sandbox.closures import ClosureUse
@@ -19,9 +20,24 @@ from dux_sandbox.dry_runs.incumbent import copy_of_trusted
 from dux_sandbox.findings import Finding
 from dux_sandbox.limits import Limits
 from dux_sandbox.running import ParamGroups, RuleState, parameters_of, without_params
-from dux_sandbox.shards import gathered, is_sharded, own_part
+from dux_sandbox.shards import (
+    gathered,
+    is_fully_sharded,
+    is_sharded,
+    own_part,
+    reshard,
+)
 
 _OWN_NAMES = ("__composable_api_state_key", "_is_fsdp_managed", "_fsdp_")
+
+
+Gather = Callable[[torch.Tensor], torch.Tensor]
+AllCan = Callable[[str | None], None]
+Value = TypeVar("Value")
+
+
+class CannotGather(Exception):
+    """A rank could not take part in making a training whole; says which, and why."""
 
 
 @dataclass(frozen=True)
@@ -87,49 +103,83 @@ def model_is_sharded(model: nn.Module) -> bool:
 
     After a forward pass alone a module may still hold them whole.
     """
-    return any(_plain_kind(each) is not type(each) for each in model.modules())
+    return any(map(is_fully_sharded, model.modules()))
 
 
-def whole_copy(model: nn.Module) -> nn.Module:
+def whole_copy(model: nn.Module, gather: Gather = gathered) -> nn.Module:
     """A copy without FSDP whose parameters are whole; all ranks call this together."""
-    _reshard(model)
+    reshard(model)
     memo: dict[int, Any] = {}
     for each in model.parameters():
         if is_sharded(each):
-            memo[id(each)] = nn.Parameter(gathered(each), each.requires_grad)
+            memo[id(each)] = nn.Parameter(gather(each), each.requires_grad)
     _copy_inner(model, memo)
     twin: nn.Module = copy.deepcopy(model, memo)
     return twin
 
 
-def _reshard(model: nn.Module) -> None:
-    for module in model.modules():
-        if _plain_kind(module) is not type(module):
-            module.reshard()  # type: ignore[operator]
+def done_by_all(do: Callable[[], Value], all_can: AllCan) -> Value | None:
+    """What `do` gives here, once it has given something on every rank.
+
+    Raises:
+        CannotGather: on all of them, where it has raised on one.
+    """
+    done = trouble = None
+    try:
+        done = do()
+    except (CannotGather, RanksLost):
+        raise
+    except Exception as error:  # whatever it is, the others wait to hear of it
+        trouble = f"{type(error).__name__}: {error}"
+    all_can(trouble)
+    return done
 
 
 def made_whole(
-    model: nn.Module, live: DuxOptimizer, *, keep: bool
+    model: nn.Module, live: DuxOptimizer, *, keep: bool, all_can: AllCan
 ) -> WholeTraining | None:
     """A copy of the whole training; all ranks call this together.
 
     Args:
         keep: make it here; else this rank only gives its parts.
+        all_can: called before each gathering and at the end, here and on all ranks.
+
+    Raises:
+        CannotGather: on all of them, where one could not.
+        RanksLost: one is gone.
     """
+
+    def gather(tensor: torch.Tensor) -> torch.Tensor:
+        if is_sharded(tensor):
+            # As much as it takes on its way: one that found no memory once the others
+            # had begun would leave them waiting.
+            torch.empty((2, *tensor.shape), dtype=tensor.dtype, device=tensor.device)
+            all_can(None)
+        return gathered(tensor)
+
+    return done_by_all(lambda: _made_whole(model, live, gather, keep=keep), all_can)
+
+
+def _made_whole(
+    model: nn.Module, live: DuxOptimizer, gather: Gather, *, keep: bool
+) -> WholeTraining | None:
+    rolled_back = live.guard.put_back
     learned = None if live.running is live.base_rule else live.rule_state()
+    if live.guard.put_back != rolled_back:
+        raise RuntimeError("the rule could not say what it has learned")
     wholes = parameters_of(live.param_groups)
     if not keep:
-        _reshard(model)
-        for each in model.parameters():
-            gathered(each)
-        _whole_state(live, wholes, learned)
+        reshard(model)
+        for each in filter(is_sharded, model.parameters()):
+            gather(each)
+        _whole_state(live, wholes, learned, gather)
         return None
-    twin = whole_copy(model)
+    twin = whole_copy(model, gather)
     twin_of: dict[int, torch.Tensor] = {
         id(one): other
         for one, other in zip(model.parameters(), twin.parameters(), strict=True)
     }
-    memo, learned = _whole_state(live, wholes, learned)
+    memo, learned = _whole_state(live, wholes, learned, gather)
     if learned is None:
         return WholeTraining(twin, copy_of_trusted(live.base, {**twin_of, **memo}))
     groups = [
@@ -142,17 +192,20 @@ def made_whole(
 
 
 def _whole_state(
-    live: DuxOptimizer, parameters: Sequence[torch.Tensor], learned: RuleState | None
+    live: DuxOptimizer,
+    parameters: Sequence[torch.Tensor],
+    learned: RuleState | None,
+    gather: Gather,
 ) -> tuple[dict[int, torch.Tensor], RuleState | None]:
     """What the live rule has learned: by the id of what is sharded, or as a state."""
     if learned is None:
         state = live.base.state
         entries = [state[each] for each in parameters if each in state]
         found = [entry[name] for entry in entries for name in sorted(entry, key=str)]
-        return {id(each): gathered(each) for each in found if is_sharded(each)}, None
+        return {id(each): gather(each) for each in found if is_sharded(each)}, None
     whole = {
         at: {
-            name: gathered(value) if is_sharded(value) else value
+            name: gather(value) if is_sharded(value) else value
             for name, value in sorted(entry.items())
         }
         for at, entry in sorted(learned.state.items())

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import torch
+from torch import nn
 
 
 def is_sharded(tensor: Any) -> bool:
@@ -30,6 +31,20 @@ def gathered(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.detach().clone()
     whole: torch.Tensor = tensor.full_tensor()  # type: ignore[attr-defined]
     return whole.detach().clone()
+
+
+def is_fully_sharded(module: nn.Module) -> bool:
+    """Whether it is a unit of FSDP2: a class mixed into the module's own."""
+    return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)
+
+
+def reshard(model: nn.Module) -> None:
+    """Let go of parameters that are whole since a forward pass without a backward one.
+
+    They are copies, which do not follow what is written into the parts.
+    """
+    for module in filter(is_fully_sharded, model.modules()):
+        module.reshard()  # type: ignore[operator]
 
 
 def as_part_of(part: Any, whole: torch.Tensor) -> Any:

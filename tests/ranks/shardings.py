@@ -1,5 +1,10 @@
 """Trainings of sharded models, and the same in one process, step by step alike."""
 
+import os
+import resource
+from functools import partial
+from pathlib import Path
+
 import torch
 from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.state_dict import (
@@ -146,6 +151,113 @@ def evaluated(rank):
     return sharded(rank, [GENTLE, SMOOTHED], "inline", shard=shard, after=after)
 
 
+def evaluated_spiking(rank):
+    """The same, and a rollback comes while they are whole."""
+
+    @torch.no_grad()
+    def after(model, batch):
+        model(batch[0])
+
+    def shard(mesh):
+        return fully_shard(made(), mesh=mesh)
+
+    how = {"shard": shard, "after": after, "plant": spike_of_rank_1(rank)}
+    return sharded(rank, [GENTLE, SMOOTHED], "inline", every=EVERY + 1, **how)
+
+
+class Heavy(torch.nn.Tanh):
+    """Holds 64 MiB that nobody trains, of which gathering takes twice as much."""
+
+    def __init__(self):
+        super().__init__()
+        self.ballast = torch.nn.Parameter(torch.zeros(1 << 12, 1 << 12), False)
+
+
+def crowded(rank, at):
+    """Rank `at` has no memory for whole weights at a decision."""
+    usual = resource.getrlimit(resource.RLIMIT_AS)
+
+    def plant(agent, step):
+        resource.setrlimit(resource.RLIMIT_AS, usual)
+        if rank == at and step == 0:
+            agent.training.made_whole = partial(narrow, agent.training.made_whole)
+
+    def narrow(then, **how):
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        room = pages * resource.getpagesize() + (16 << 20)
+        resource.setrlimit(resource.RLIMIT_AS, (room, usual[1]))
+        return then(**how)
+
+    def shard(mesh):
+        model = made()
+        model[1] = fully_shard(Heavy(), mesh=mesh)
+        return fully_shard(model, mesh=mesh)
+
+    how = {"shard": shard, "plant": plant, "every": STEPS - 2}
+    done = sharded(rank, [GENTLE], "inline", **how)
+    done["weights"].pop(2)
+    return done
+
+
+def accelerated(rank):
+    """Sharded by Accelerate, and attached to after that; it shards on no CPU itself."""
+    import accelerate
+
+    from dux_agent.integrations.accelerate import attach
+
+    count = torch.distributed.get_world_size()
+    for name, own in {"RANK": rank, "WORLD_SIZE": count}.items():
+        os.environ[name] = os.environ[f"LOCAL_{name}"] = str(own)
+    plugin = accelerate.FullyShardedDataParallelPlugin(
+        fsdp_version=2, cpu_ram_efficient_loading=False
+    )
+    accelerator = accelerate.Accelerator(cpu=True, fsdp_plugin=plugin)
+    accelerator.state.distributed_type = accelerate.DistributedType.FSDP
+    accelerator.state.fsdp_plugin = plugin
+    model = made()
+    base = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    model, optimizer = accelerator.prepare(model, base)
+    options = {"execution": "inline", "max_attempts": 1, "dry_run_steps": 3}
+    lm = scripted(GENTLE, SMOOTHED)
+    with attach(
+        accelerator, model, optimizer, models.objective, lm=lm, every=EVERY, **options
+    ) as agent:
+        for step in range(STEPS):
+            batch = rows_of(models.batches(5)[step % 5], rank, count)
+            optimizer.zero_grad()
+            loss = models.objective(model, batch)
+            accelerator.backward(loss)
+            optimizer.step()
+            agent.observe(loss.detach(), batch)
+        verdicts = [each.verdict for each in agent.decisions]
+    return {"verdicts": verdicts, "weights": weights_of(model)}
+
+
+class NotTwice(torch.nn.Tanh):
+    """Cannot be copied once somebody says so."""
+
+    copied = True
+
+    def __deepcopy__(self, memo):
+        if not self.copied:
+            raise ValueError("there is one of it")
+        return type(self)()
+
+
+def uncopied(rank):
+    """The model cannot be copied on rank 0 at one decision."""
+
+    def plant(agent, step):
+        NotTwice.copied = rank > 0 or step != EVERY - 1
+
+    def shard(mesh):
+        model = made()
+        model[1] = NotTwice()
+        return fully_shard(model, mesh=mesh)
+
+    return sharded(rank, [GENTLE], "inline", shard=shard, plant=plant)
+
+
 def of_some(rank):
     """One layer is sharded; the loop reduces the gradients of the others itself."""
 
@@ -165,12 +277,8 @@ def of_some(rank):
 
 def spiking(rank, execution):
     """The loss of rank 1 alone goes out of bounds while a rule is live."""
-
-    def plant(agent, step):
-        if step == 8 and rank == 1:
-            agent.spike = 2e6  # a mean of 1e6 over two
-
-    return sharded(rank, [GENTLE, SMOOTHED], execution, plant=plant, every=EVERY + 1)
+    how = {"plant": spike_of_rank_1(rank), "every": EVERY + 1}
+    return sharded(rank, [GENTLE, SMOOTHED], execution, **how)
 
 
 def of_wholes(rank):
@@ -234,6 +342,14 @@ def resumed(rank, how, folder):
         "again": weights_of(again),
         "live": other.optimizer.running.digest,
     }
+
+
+def spike_of_rank_1(rank):
+    def plant(agent, step):
+        if step == 8 and rank == 1:
+            agent.spike = 2e6  # a mean of 1e6 over two
+
+    return plant
 
 
 def spike_alone(agent, step):

@@ -13,6 +13,7 @@ from dux_agent import testing
 from dux_agent.errors import BadArgument
 from dux_agent.refusals import check_ranks
 from dux_agent.training.process_ranks import ProcessRanks
+from tests import models
 from tests.rule_with_sensors import SENSORS
 
 SECONDS = 600  # for the whole of it; on a quiet machine it takes ten
@@ -247,5 +248,5 @@ def test_what_ranks_cannot_do_yet_is_refused(name):
     chosen = {"background": False, "keep_best": False, name: True}
 
     with pytest.raises(BadArgument, match=f"{name} is True and 2 ranks"):
-        check_ranks(2, **chosen)
-    check_ranks(1, **chosen)
+        check_ranks(2, models.mlp(), **chosen)
+    check_ranks(1, models.mlp(), **chosen)

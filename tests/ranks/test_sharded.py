@@ -22,7 +22,12 @@ def pairs(tmp_path_factory):
         ["spiking", "isolated"],
         ["of_wholes"],
         ["evaluated"],
+        ["evaluated_spiking"],
         ["of_some"],
+        ["crowded", 0],
+        ["crowded", 1],
+        ["uncopied"],
+        ["accelerated"],
     ]
     told = together(tmp_path_factory.mktemp("sharded"), *scenarios)
     return {
@@ -66,12 +71,17 @@ def test_models_of_which_parts_are_held_whole_decide_as_one_process_does(pairs, 
     assert_alike(told, alone)
 
 
-def test_a_spike_of_one_rank_takes_all_parts_back(pairs):
-    told = pairs["spiking", "isolated"]
+@pytest.mark.parametrize(
+    ("how", "execution"),
+    [(("spiking", "isolated"), "isolated"), (("evaluated_spiking",), "inline")],
+    ids=["parts", "wholes"],
+)
+def test_a_spike_of_one_rank_takes_all_parts_back(pairs, how, execution):
+    told = pairs[how]
 
     alone = shardings.alone(
         [shardings.GENTLE, shardings.SMOOTHED],
-        "isolated",
+        execution,
         plant=shardings.spike_alone,
         every=shardings.EVERY + 1,
     )
@@ -81,6 +91,39 @@ def test_a_spike_of_one_rank_takes_all_parts_back(pairs):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
     assert told[0]["weights"] == told[1]["weights"]
     assert alone["verdicts"] == told[0]["verdicts"] == told[1]["verdicts"]
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        (("crowded", 0), "rank 0 could not make the model whole: "),
+        (("crowded", 1), "rank 1 could not make the model whole: "),
+        (("uncopied",), "rank 0 could not make the model whole: ValueError: there is"),
+    ],
+    ids=["memory of the first", "memory of another", "copy"],
+)
+def test_weights_that_one_rank_cannot_make_whole_cost_one_decision(pairs, how, why):
+    first, second = pairs[how]
+
+    assert first["verdicts"] == second["verdicts"]
+    assert "failed" == first["verdicts"][-1][0]
+    assert first["reasons"] == second["reasons"]
+    assert f"the decision failed: {why}" in first["reasons"][0]
+    assert "crowded" not in how or "can't allocate memory" in first["reasons"][0]
+    assert first["weights"] == second["weights"]
+    if how == ("uncopied",):
+        assert ["failed", "applied"] == first["verdicts"][-1]
+
+
+def test_what_accelerate_has_sharded_decides_as_one_process_does(pairs):
+    first, second = pairs["accelerated",]
+
+    alone = shardings.alone([shardings.GENTLE, shardings.SMOOTHED], "inline")
+
+    assert ["applied"] * 2 == first["verdicts"] == second["verdicts"]
+    assert first["weights"] == second["weights"]
+    for one, other in zip(alone["weights"], first["weights"], strict=True):
+        assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
 
 
 def test_a_rule_that_needs_whole_parameters_is_refused_with_the_reason(pairs):
