@@ -9,7 +9,7 @@ from torch import nn
 
 from dux_agent.agent import Agent
 from dux_agent.attaching import attach as attach_to_loop
-from dux_agent.errors import MissingExtra
+from dux_agent.errors import BadArgument, MissingExtra
 from dux_agent.integrations.attach_options import check_attach_options
 from dux_agent.integrations.news import DecisionNews, figures
 from dux_agent.integrations.with_optimizer import SavedWithOptimizer
@@ -55,11 +55,14 @@ def attach(
         attach_options: of `dux_agent.attach`.
 
     Raises:
+        BadArgument: the accelerator runs on DeepSpeed or Megatron-LM, or shards what it
+            prepares (FSDP) and has not prepared the optimizer; or as
+            `dux_agent.attach`.
         TypeError: `attach` has no such option.
-        As `dux_agent.attach`.
     """
     check_attach_options(attach_options)
     prepared: Any = optimizer if isinstance(optimizer, AcceleratedOptimizer) else None
+    _check(accelerator, prepared=prepared is not None)
     base: Any = optimizer if prepared is None else prepared.optimizer
     agent = attach_to_loop(model, base, objective, **attach_options)
     # A step that Accelerate leaves out while gradients are added up is none of ours.
@@ -69,6 +72,21 @@ def attach(
         prepared.__setstate__({})  # with a scaler it keeps the step of what it steps
     _Observer(accelerator, agent, base)
     return agent
+
+
+def _check(accelerator: Accelerator, *, prepared: bool) -> None:
+    kind = str(accelerator.distributed_type.value)
+    if kind in ("DEEPSPEED", "MEGATRON_LM"):
+        raise BadArgument(
+            f"the accelerator runs on {kind}, which steps by itself; one that steps a "
+            f"torch optimizer was wanted; train without it, or on FSDP2."
+        )
+    if kind == "FSDP" and not prepared:
+        raise BadArgument(
+            "the accelerator shards what it prepares (FSDP), and the optimizer is not "
+            "prepared; a prepared model and optimizer were wanted; attach after "
+            "accelerator.prepare."
+        )
 
 
 class _Observer:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import dux_agent
-from dux_agent.errors import MissingExtra
+from dux_agent.errors import BadArgument, MissingExtra
 from tests import models
 from tests.loops.ends import assert_same, ends
 from tests.sources import EXPLODES, MOMENTUM
@@ -270,3 +270,21 @@ def test_without_accelerate_it_says_what_to_install(monkeypatch):
 
     with pytest.raises(MissingExtra, match=r"pip install 'dux-agent\[accelerate\]'$"):
         runpy.run_module("dux_agent.integrations.accelerate")
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("FSDP", r"shards what it prepares \(FSDP\).*attach after accelerator.prepare"),
+        ("DEEPSPEED", "runs on DEEPSPEED.*a torch optimizer was wanted"),
+        ("MEGATRON_LM", "runs on MEGATRON_LM"),
+    ],
+)
+def test_what_an_accelerator_steps_or_shards_itself_is_refused(kind, found):
+    accelerator = accelerate.Accelerator(cpu=True)
+    accelerator.state.distributed_type = accelerate.DistributedType(kind)
+    model = models.mlp()
+    optimizer = torch.optim.SGD(model.parameters(), 0.02)
+
+    with pytest.raises(BadArgument, match=found):
+        attach(accelerator, model, optimizer, models.objective, lm="offline")
