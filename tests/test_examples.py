@@ -67,21 +67,52 @@ def test_a_study_of_code_says_its_best_program(tmp_path):
     assert "def " in printed.partition("best 0.")[2]
 
 
-@pytest.mark.wall
-def test_ray_tune_asks_through_optunas_searcher(tmp_path, monkeypatch):
-    pytest.importorskip("ray.tune")
-    monkeypatch.setenv("HOME", str(tmp_path))  # where it writes its results
+def printed_under_ray(script, folder):
+    environment = {
+        **os.environ,
+        "PYTHONPATH": ":".join(each for each in sys.path if each),
+        "HOME": str(folder),  # where it writes its results
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
     done = subprocess.run(
-        [sys.executable, str(EXAMPLES / "tune_ray.py")],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": ":".join(each for each in sys.path if each)},
+        [sys.executable, str(script)],
+        cwd=folder,
+        env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
     )
-
     assert 0 == done.returncode, done.stderr
-    assert "best 0.0625: {'x': 1.25, 'kind': 'a'}" in done.stdout
+    return done.stdout
+
+
+@pytest.mark.wall
+def test_ray_tune_asks_through_optunas_searcher(tmp_path):
+    pytest.importorskip("ray.tune")
+
+    printed = printed_under_ray(EXAMPLES / "tune_ray.py", tmp_path)
+
+    assert "best 0.0625: {'x': 1.25, 'kind': 'a'}" in printed
+
+
+@pytest.mark.wall
+@pytest.mark.timeout(900)  # two starts of Ray's processes
+def test_workers_of_ray_train_decide_as_one_and_go_on_where_one_dies(tmp_path):
+    pytest.importorskip("ray.train")
+    observed = "            agent.observe(loss, batch)\n"
+    dies = (
+        "            if rank == 1 and agent.step_count == 50 and newest is None:\n"
+        "                import os\n"
+        "                os._exit(1)\n"
+    )
+    script = (EXAMPLES / "ray_train_run.py").read_text()
+    dying = tmp_path / "dying.py"
+    dying.write_text(script.replace(observed, observed + dies))
+
+    printed = printed_under_ray(dying, tmp_path)
+
+    assert "decisions: applied, applied, applied; loss 0." in printed
+    assert 2 == printed.count("'verdicts': ['applied', 'applied']}")  # each rank, once
 
 
 @pytest.fixture
