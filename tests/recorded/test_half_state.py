@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from dux_sandbox.executions import INLINE, ISOLATED, RECORDED
-from dux_sandbox.half_state import rounded_by_chance
+from dux_sandbox.half_state import GENERATOR, rounded_by_chance
 from dux_sandbox.limits import Limits
-from tests.sources import counting
+from dux_sandbox.static_check import check
+from tests.sources import counting, with_step
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
 KINDS = {each.name: each for each in (INLINE, ISOLATED, RECORDED)}
@@ -85,6 +86,12 @@ def test_the_mean_of_what_is_rounded_is_what_was_to_be():
     off = (rounded.mean(0) - values).div(unit)
     # Six standard deviations of a mean of so many draws of at most half a unit's.
     assert off.abs().max() < 6 * 0.5 / times**0.5
+
+
+def test_no_source_can_write_the_generator_of_its_chances():
+    report = check(with_step(f"        self.{GENERATOR} = torch.Generator()"))
+
+    assert {"write"} == {finding.rule for finding in report.findings}
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.15625, float("inf"), -float("inf")])

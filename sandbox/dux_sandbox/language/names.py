@@ -9,14 +9,15 @@ from dux_sandbox.language.torch_names import global_of
 
 _KEPT_DUNDERS = ("__init__", "__setstate__")
 _MOST_COMPARED = 10
+_OWN = torch_names.OPTIMIZER_OWN | torch_names.KEPT_FOR_RULES
+_OWN -= torch_names.OF_STOCK_OPTIMIZERS
 
 
 def _name(policy: Judging, node: ast.Name) -> ast.AST:
     """Imported names become guarded globals; unknown ones are reported."""
     if not isinstance(node.ctx, ast.Load):
         policy.check_name(node, node.id)
-        own = torch_names.OPTIMIZER_OWN - torch_names.OF_STOCK_OPTIMIZERS
-        if policy.scopes[-1:] == ["class"] and node.id in own:
+        if policy.scopes[-1:] == ["class"] and node.id in _OWN:
             refuse_own(policy, node, node.id)
         return node
     if node.id == "__name__":
@@ -114,7 +115,7 @@ def check_written(policy: Judging, node: ast.Attribute) -> None:
         policy.found(
             "write", node, f"writing {name}", "choose a name without underscores"
         )
-    elif name in torch_names.OPTIMIZER_OWN - torch_names.OF_STOCK_OPTIMIZERS:
+    elif name in _OWN:
         refuse_own(policy, node, name)
     elif name == "requires_grad":
         policy.found(

@@ -182,14 +182,21 @@ def _of_vectors(call: ast.Call) -> bool:
 
 
 class _Ungraphed(ast.NodeTransformer):
-    """`grad.grad_fn is None`: none has a graph, and where products are taken all do."""
+    """`grad.grad_fn is None`: none has a graph, and where products are taken all do.
+
+    Not of what a call gives, `closure().grad_fn`: it does something, too.
+    """
 
     def __init__(self, *, differentiates: bool) -> None:
         self._differentiates = differentiates
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         asks = isinstance(node.left, ast.Attribute) and node.left.attr == "grad_fn"
-        if asks and ast.unparse(node).endswith((" is None", " is not None")):
+        if (
+            asks
+            and not _calls(node)
+            and ast.unparse(node).endswith((" is None", " is not None"))
+        ):
             has = isinstance(node.ops[0], ast.IsNot)
             return ast.copy_location(ast.Constant(has == self._differentiates), node)
         return self.generic_visit(node)
@@ -197,6 +204,11 @@ class _Ungraphed(ast.NodeTransformer):
     def visit_If(self, node: ast.If) -> ast.AST:
         test = ast.unparse(node.test) if len(node.body) < 5 else ""
         raises = isinstance(node.body[-1], ast.Raise) and not node.orelse
-        if self._differentiates and raises and test.endswith(".grad_fn is None"):
+        asks = test.endswith(".grad_fn is None") and not _calls(node.test)
+        if self._differentiates and raises and asks:
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
+
+
+def _calls(node: ast.expr) -> bool:
+    return any(isinstance(each, ast.Call) for each in ast.walk(node))

@@ -157,6 +157,8 @@ dux_source dux_digest
 OF_STOCK_OPTIMIZERS = frozenset(
     "_init_group _need_device_dtype_check_for_fused _step_supports_amp_scaling".split()
 )
+# What `half_state` keeps on a rule: saved as what the rule keeps, written by none.
+KEPT_FOR_RULES = frozenset(["dux_rounding"])
 # Helpers of torch's own optimizers that a rule may call; none of them is torch's.
 OPTIMIZER_HELPERS = frozenset(
     """_accelerator_graph_capture_health_check _cuda_graph_capture_health_check

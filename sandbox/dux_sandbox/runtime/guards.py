@@ -42,7 +42,7 @@ from dux_sandbox.runtime.writing import Writing
 
 def _reserved() -> frozenset[str]:
     """Names of torch's optimizers: from the table, and from the torch installed."""
-    found = set(torch_names.OPTIMIZER_OWN)
+    found = set(torch_names.OPTIMIZER_OWN | torch_names.KEPT_FOR_RULES)
     for base in BASES:
         some = [torch.nn.Parameter(torch.zeros(1, 1))]
         plain = base is torch.optim.Optimizer
