@@ -1,5 +1,6 @@
 """How much time and memory a rule may use."""
 
+import math
 from dataclasses import dataclass
 
 
@@ -35,4 +36,10 @@ class Limits:
                 raise ValueError(
                     f"Limits({name}={value!r}): it must be above 0; "
                     f"leave it out for the default."
+                )
+        for name in ("memory", "state"):
+            if getattr(self, name) == math.inf:
+                raise ValueError(
+                    f"Limits({name}=inf): bytes are set aside for it, so it must be "
+                    f"finite; state=1000.0 is more than rules keep."
                 )

@@ -1,15 +1,19 @@
 """What a rule keeps in its groups beside numbers: no rate, and tensors of its own."""
 
+from contextlib import closing
+
 import pytest
 import torch
 
 from dux_sandbox import RuleFailed
 from dux_sandbox.loading import load, restore_attributes
 from dux_sandbox.process.isolated import IsolatedRule
+from dux_sandbox.replaying.rule import RecordedRule
 from dux_sandbox.running import InlineRule
 from tests import models
 from tests.executions import both
 from tests.rule_sources import rule, unguarded
+from tests.sources import with_step
 from tests.talking import agent_over, run
 
 KINDS = {"inline": InlineRule, "isolated": IsolatedRule}
@@ -228,3 +232,28 @@ def test_what_was_saved_is_malformed_in_words():
 
     with pytest.raises(ValueError, match="param_groups is malformed"):
         restore_attributes(optimizer, {"param_groups": [{"start": [place]}]})
+
+
+MANY = with_step(
+    """\
+        group = self.param_groups[0]
+        for at in range(600):
+            group[f"a{self.t}_{at}"] = 1.0
+"""
+)
+
+
+@pytest.mark.parametrize("kind", [IsolatedRule, RecordedRule])
+def test_a_process_writes_so_many_options_and_no_more(kind):
+    groups = [{"params": weights()}]
+    with closing(kind.build(MANY, groups)) as made:
+        groups[0].update(made.options[0])
+        made.bind(groups)
+        for each in groups[0]["params"]:
+            each.grad = torch.ones_like(each)
+
+        with pytest.raises(RuleFailed, match="options; at most 1000"):
+            for _ in range(3):
+                made.step()
+
+    assert len(groups[0]) < 1000

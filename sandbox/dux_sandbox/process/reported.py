@@ -7,7 +7,12 @@ import torch
 
 from dux_sandbox.findings import CheckReport, Finding, printable
 from dux_sandbox.group_shares import number_in
-from dux_sandbox.option_values import SCHEDULERS, check_options, rate_fault
+from dux_sandbox.option_values import (
+    MOST_OPTIONS,
+    SCHEDULERS,
+    check_options,
+    rate_fault,
+)
 from dux_sandbox.running import RuleState, same_value
 from dux_sandbox.values import Decoder, ValueRefused, encode
 
@@ -177,8 +182,12 @@ def write_options(
         private: the rule's values under names that are the trainer's; grows.
 
     Raises:
-        ValueRefused: a name or a value that a rule may not write.
+        ValueRefused: a name or a value that a rule may not write, or too many.
     """
+    if len(now) + len(told) > MOST_OPTIONS:
+        many = len(now.keys() | told.keys())
+        if many > MOST_OPTIONS:
+            raise ValueRefused(f"a group has {many} options; at most {MOST_OPTIONS}")
     for name, value in now.items():
         if name in told and same_value(value, told[name]):
             continue
