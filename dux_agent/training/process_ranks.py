@@ -11,8 +11,8 @@ from dux_agent.training.ranks import Alone, Ranks
 
 Value = TypeVar("Value")
 
-# Nobody waits longer for a rank that is dead or does something else.
-_SECONDS = 25
+PATIENCE = 25
+"""Seconds that anybody waits for a rank that is dead or does something else."""
 
 
 class ProcessRanks:
@@ -67,7 +67,7 @@ def ranks_of_process() -> Ranks:
         return Alone()
     if distributed.get_world_size() == 1:
         return Alone()
-    timeout = timedelta(seconds=_SECONDS)
+    timeout = timedelta(seconds=PATIENCE)
     try:
         group = distributed.new_group(backend="gloo", timeout=timeout)
     except RuntimeError as error:

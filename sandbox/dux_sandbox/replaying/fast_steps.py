@@ -14,8 +14,9 @@ from dux_sandbox.replaying.kept import KeptTree, OptionLeaves
 
 _log = logging.getLogger(__name__)
 _KEPT = ("state", "attribute")
-_PATIENCE = 60.0
-"""Seconds that a step waits for its kernels; after that it never has any."""
+PATIENCE, PATIENCE_OF_RANKS = 60.0, 12.0
+"""Seconds that a step waits for its kernels; after that it never has any. The ranks
+that wait for this one must not take it for lost."""
 
 
 class FastStep:
@@ -70,18 +71,23 @@ class FastStep:
         self._changes: list[tuple[int, Place]] = []
         self._changed_options: list[tuple[int, Place]] = []
 
-    def is_ready(self) -> bool:
-        """Whether it has kernels; the first to ask waits until they are compiled."""
+    def is_ready(self, *, among_ranks: bool = False) -> bool:
+        """Whether it has kernels; the first to ask waits until they are compiled.
+
+        Args:
+            among_ranks: others wait for this step.
+        """
+        seconds = PATIENCE_OF_RANKS if among_ranks else PATIENCE
         if self.waits and self._compilation is not None:
             self.waits = False
-            self._fused = self._compilation.wait(_PATIENCE)
+            self._fused = self._compilation.wait(seconds)
             if self._fused is not None:
                 self._give_what_changes(self._fused)
             if self._fused is None and self._compilation.reason is None:
                 _log.warning(
                     "a recorded rule runs in plain torch: its kernels were not "
                     "compiled within %g s",
-                    _PATIENCE,
+                    seconds,
                 )
         return self._fused is not None
 

@@ -224,7 +224,7 @@ class Replay:
         try:
             if branch.fast.waits:
                 with self.ahead.waiting():
-                    branch.fast.is_ready()
+                    branch.fast.is_ready(among_ranks=self.agree is not None)
             if branch.fast.is_ready():
                 before = self._before_kernels
                 always = self.agree is not None

@@ -2,11 +2,13 @@
 
 import os
 import sys
+from contextlib import closing
 from threading import Event
 
 import pytest
 import torch
 
+from dux_agent.training import process_ranks
 from dux_sandbox.recorded.kernels import compiling, proving
 from dux_sandbox.recorded.kernels.cache import Cache, private_folder
 from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Store
@@ -16,6 +18,7 @@ from dux_sandbox.recorded.kernels.library import Library
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.kernels.proving import mismatch
 from dux_sandbox.recorded.kernels.source import source_of
+from dux_sandbox.replaying import fast_steps
 from tests.recorded.programs import Writing, adam, adam_inputs
 from tests.waiting import alive, wait_until
 
@@ -204,7 +207,9 @@ def test_a_library_is_loaded_from_a_file_of_its_own():
         Library(Chain((), (), (), (), 0), b"no library", ())
 
 
-def test_a_compiler_that_does_not_end_is_ended(own_folder, monkeypatch, tmp_path):
+@pytest.fixture
+def endless(own_folder, monkeypatch, tmp_path):
+    """A compiler that does not end, and tells its process in a file `pid`."""
     slow = tmp_path / "cc"
     slow.write_text(
         "#!/bin/sh\n"
@@ -215,16 +220,31 @@ def test_a_compiler_that_does_not_end_is_ended(own_folder, monkeypatch, tmp_path
     slow.chmod(0o700)
     monkeypatch.setenv("CC", str(slow))
     compiler.cache_clear()
-    try:
-        compilation = Compilation(doubled())
-        wait_until((tmp_path / "pid").is_file)
+    yield
+    compiler.cache_clear()
 
-        compilation.close()
 
-        assert compilation.wait() is None
-        assert not alive(int((tmp_path / "pid").read_text()))
-    finally:
-        compiler.cache_clear()
+def test_a_compiler_that_does_not_end_is_ended(endless, tmp_path):
+    compilation = Compilation(doubled())
+    wait_until((tmp_path / "pid").is_file)
+
+    compilation.close()
+
+    assert compilation.wait() is None
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_step_that_others_wait_for_goes_on_before_they_give_it_up(
+    endless, monkeypatch, caplog
+):
+    assert fast_steps.PATIENCE_OF_RANKS < process_ranks.PATIENCE / 2
+    monkeypatch.setattr(fast_steps, "PATIENCE_OF_RANKS", 0.0)
+    weights = [torch.nn.Parameter(torch.ones(4, 3))]
+
+    with closing(fast_steps.FastStep(doubled(), weights, compiles=True)) as step:
+        assert not step.is_ready(among_ranks=True)
+
+    assert "not compiled within 0 s" in caplog.text
 
 
 def test_a_kernel_that_is_far_off_in_one_element_of_a_hundred_is_not_used(monkeypatch):
