@@ -12,7 +12,9 @@ rule does after the steps of its dry run is seen without a pass of the model
     idle:     far < 1/1000, and the loss does not come down by a twentieth or by more
               than the incumbent's, or its gain is less than a tenth of the
               incumbent's; unless its steps grow later
-    behind:   its gain is less than half of the incumbent's; unless they do
+    behind:   its gain is less than half of the incumbent's (of a maker whose standing
+              is not above 0: who has brought the loss down may cool down); unless
+              they do
     unproved: on the batches that are met again its losses are above the incumbent's
               (of a maker whose standing is below 0; before the last interval, of
               one whose standing is not above 0)
@@ -20,6 +22,10 @@ rule does after the steps of its dry run is seen without a pass of the model
 Of such a maker the incumbent's gain counts as at least half of what the loss of the
 training has come down by over as many steps, or of the loss if that is less: one that
 leaps about may gain nothing in ten steps, and a rule that creeps would be ahead of it.
+
+Where the network overfits, only that share of the incumbent's gain counts which has
+reached the validation loss over the last interval: a rule that cools down or decays
+weights gains less on what it is trained on, and is what is wanted there.
 
 Where the incumbent gains less than a fiftieth of the loss there is little to lose: what
 goes further is taken on trust there, but for a maker whose standing is below 0, and
@@ -44,6 +50,7 @@ from typing import Any
 from dux_agent.decisions import Decision
 from dux_agent.settings import Settings
 from dux_agent.training.training import Training
+from dux_prompts.observation import Observation
 from dux_sandbox.dry_runs.acceptance import gained, met_again
 from dux_sandbox.dry_runs.slices import Slices
 from dux_sandbox.findings import DryRunReport, Finding
@@ -53,6 +60,7 @@ _GROWN = 0.2  # the same
 _OF_USE = 0.05  # of the loss
 _IDLE, _BEHIND = 0.1, 0.5  # of what the incumbent gains
 _LITTLE = 0.02  # of the loss
+_GAP = 0.04  # the same
 _SURE = 0.5  # of what training was seen to gain
 _NEWEST, _FEWEST_SEEN = 40, 8  # losses
 _FEWEST = 5
@@ -89,6 +97,7 @@ def tried(
     proposal_steps: int | None,
     *,
     standing: int,
+    reaches: float = 1.0,
     **how: Any,
 ) -> Slices[DryRunReport]:
     """The dry run of a proposal, read by the standing of its maker.
@@ -99,6 +108,7 @@ def tried(
         earlier: a report of the same decision, for what it says of the incumbent.
         proposal_steps: that it takes, where they are fewer; it is not judged by them.
         standing: of the maker; 0: unknown.
+        reaches: what `reaching` says of the interval that is over.
         how: the rest of what `Training.in_slices` takes.
     """
     settings = training.settings
@@ -117,7 +127,8 @@ def tried(
     if len(training.batches) < settings.dry_run_steps:
         return judged(report, None)  # training has hardly begun
     last = settings.decisions_left(training.statistics.step) == 0
-    return judged(report, standing - last, progress(training.statistics.recent))
+    came = progress(training.statistics.recent)
+    return judged(report, standing - last, came, reaches)
 
 
 def _steps_ahead(settings: Settings) -> int:
@@ -127,7 +138,10 @@ def _steps_ahead(settings: Settings) -> int:
 
 
 def judged(
-    report: DryRunReport, standing: int | None, came: float = 0.0
+    report: DryRunReport,
+    standing: int | None,
+    came: float = 0.0,
+    reaches: float = 1.0,
 ) -> DryRunReport:
     """The report, refused where the proposal has not shown what it has to.
 
@@ -135,17 +149,20 @@ def judged(
         report: of a whole dry run that speaks of no harm.
         standing: of the maker; 0: unknown. None: only what is frozen is refused.
         came: by how much the loss of the training comes down a step.
+        reaches: the share of a gain that reaches held-back data.
     """
     losses, others = report.losses, report.incumbent_losses
     if not report.ok or not _FEWEST < len(losses) <= len(others):
         return report
     if not all(map(math.isfinite, (*losses, *others))):
         return report  # an incumbent that diverges is behind whatever is finite
-    fault = _fault(report, standing, came)
+    fault = _fault(report, standing, came, reaches)
     return report if fault is None else replace(report, ok=False, findings=(fault,))
 
 
-def _fault(report: DryRunReport, standing: int | None, came: float) -> Finding | None:
+def _fault(
+    report: DryRunReport, standing: int | None, came: float, reaches: float
+) -> Finding | None:
     losses, others, period = report.losses, report.incumbent_losses, report.period
     own, theirs = gained(losses, period), max(0.0, gained(others, period))
     grows = report.moves_later >= _GROWN * report.incumbent_moved > 0
@@ -164,16 +181,39 @@ def _fault(report: DryRunReport, standing: int | None, came: float) -> Finding |
         theirs = max(theirs, _SURE * min(came * period, level))
     little = _LITTLE * level
     bold = report.moved > report.incumbent_moved > 0 <= standing and theirs < little
+    lost, theirs = (1.0 - reaches) * theirs, reaches * theirs
     if not (grows or bold):
         if own < _IDLE * theirs or own <= theirs == 0:
             return useless
-        if own < _BEHIND * theirs:
+        if standing <= 0 and own < _BEHIND * theirs:
             return replace(useless, rule="behind")
-    if standing < 0 and math.fsum(losses[at] - others[at] for at in met) > 0:
+    if standing < 0 and statistics.fmean(losses[at] - others[at] for at in met) > lost:
         said = "this one has to be ahead of the incumbent, since earlier proposals did "
         said += "harm or nothing or no decision follows, and it is not"
         return Finding("unproved", None, said, "a rule that gains more, step for step")
     return None
+
+
+def reaching(observation: Observation, ended: Sequence[float]) -> float:
+    """Which share of what training gains reaches the data that are held back, 0 to 1.
+
+    Less than all only where the validation loss lies above the training loss of both
+    modes, and has come down by less since the last decision than the training loss has.
+
+    Args:
+        observation: of the decision that is made.
+        ended: the training losses with which intervals have ended, the last two.
+    """
+    seen = observation.validation_losses[-2:]
+    if len(seen) < 2 or len(ended) < 2:
+        return 1.0
+    (_, before), (_, now) = seen
+    trained = max(ended[1], observation.evaluated_loss or ended[1])
+    fitted = ended[0] - ended[1]
+    overfits = now - trained > _GAP * abs(trained) and fitted > _LITTLE * abs(ended[0])
+    if not overfits or not math.isfinite(before):  # nor is `now` finite if it does
+        return 1.0
+    return min(1.0, max(0.0, (before - now) / fitted))
 
 
 def progress(losses: Sequence[float]) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.background import BackgroundWork
 from dux_agent.deciding.building import Builder
-from dux_agent.deciding.burden import caught_by, tried
+from dux_agent.deciding.burden import caught_by, reaching, tried
 from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
@@ -286,6 +286,7 @@ class Decider:
             return None
         history, made = self._prompt_history, self._rules.last_made
         observation = self._training.observation(decision.number, history, made)
+        self._regret.reaches = reaching(observation, history.ended)
         observation = self._graph.recalled(observation, self._budget, self.pace)
         self._recorder.tell_of(decision, ObservationEvent(**observation.as_dict()))
         return observation
@@ -331,8 +332,9 @@ class Decider:
         self, ports: DecisionPorts, *what: Any, **how: Any
     ) -> Slices[DryRunReport]:
         ports.dry_runs_at.append(self._training.statistics.step)
-        standing = self._regret.proved - caught_by(self._decisions) - ports.caught
-        return (yield from tried(self._training, *what, standing=standing, **how))
+        caught = caught_by(self._decisions) + ports.caught
+        how |= self._regret.of_maker(caught)
+        return (yield from tried(self._training, *what, **how))
 
     def _prepare(self, source: str, ports: DecisionPorts) -> None:
         self._builder.prepare(source, ports.dry_runs.get(source))
@@ -357,8 +359,7 @@ class Decider:
         record: SwapRecord | None = None
         nothing_lingers()  # of short dry runs that none followed
         if ports is not None:
-            decision.verdict = out["verdict"]
-            decision.reason = out.get("reason", "")
+            decision.verdict, decision.reason = out["verdict"], out.get("reason", "")
             decision.source, decision.digest = out.get("source"), out.get("digest")
             # One that passed and could not be built has two entries; the later counts.
             attempts = out.get("attempts", ())

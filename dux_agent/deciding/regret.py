@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from dux_agent.decisions import Decision
 from dux_agent.live.loss_bound import spread_about_trend
@@ -39,6 +40,8 @@ class Regret:
     Attributes:
         reached: the lowest mean loss of a last fifth yet; None: no interval is over.
         proved: rules whose first interval has ended below what was reached before.
+        reaches: which share of that reaches held-back data, as the last decision saw it
+            (`dux_agent.deciding.burden.reaching`).
     """
 
     def __init__(self, reached: float | None = None, proved: int = 0) -> None:
@@ -49,6 +52,15 @@ class Regret:
         """
         self.reached = None if reached is None else float(reached)
         self.proved = int(proved)
+        self.reaches = 1.0
+
+    def of_maker(self, caught: int) -> dict[str, Any]:
+        """By what `dux_agent.deciding.burden.tried` reads the dry run of a maker.
+
+        Args:
+            caught: how often it was.
+        """
+        return {"standing": self.proved - caught, "reaches": self.reaches}
 
     def look(
         self, interval: IntervalStatistics, live: DuxOptimizer, *, new: bool = False

@@ -60,6 +60,12 @@ class PromptHistory:
         """Length of the talk that is kept word for word."""
         return sum(talk.characters for talk in self._talks)
 
+    @property
+    def ended(self) -> list[float]:
+        """The training losses with which the last two intervals have ended."""
+        fifths = [row["loss_fifths"] for row in self._rows[-2:]]
+        return [losses[-1] for losses in fifths if losses]
+
     def complete(self, loss_fifths: list[float], validation: float | None) -> None:
         """The interval after the last decision is over, and this is how it went."""
         if self._open is None:

@@ -1,5 +1,6 @@
 """What a proposal has to show in its dry run hangs on what those before it came to."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 from torch import nn
 
 from dux_agent import attach
-from dux_agent.deciding.burden import caught_by, judged, progress
+from dux_agent.deciding.burden import caught_by, judged, progress, reaching
 from dux_agent.decisions import Decision
 from dux_sandbox.findings import DryRunReport
+from tests import observations
 from tests.executions import both
 from tests.sources import counting
 from tests.talking import scripted
@@ -45,7 +47,7 @@ def found(judgement):
     return [finding.rule for finding in judgement.findings]
 
 
-@pytest.mark.parametrize("standing", [-4, -1, 0, 1, 5])
+@pytest.mark.parametrize("standing", [-4, -1, 0])
 @pytest.mark.parametrize(
     ("losses", "far", "rules"),
     [
@@ -62,6 +64,14 @@ def test_what_gains_too_little_on_batches_met_again_is_refused_whoever_made_it(
     losses, far, rules, standing
 ):
     assert rules == found(judged(report(losses, far=far), standing))
+
+
+@pytest.mark.parametrize(
+    ("losses", "far", "rules"),
+    [(FLAT, 1e-4, ["idle"]), (CREEPING, 0.02, ["idle"]), (SLOW, 0.3, [])],
+)
+def test_who_has_brought_the_loss_down_may_cool_down(losses, far, rules):
+    assert rules == found(judged(report(losses, far=far), 1))
 
 
 @pytest.mark.parametrize("standing", [None, -1, 0, 1])
@@ -109,6 +119,58 @@ def test_no_gain_is_asked_of_who_was_caught_that_is_larger_than_the_loss():
     vanishing = report([1e-5 * 0.5**step for step in range(11)], [1e-5] * 11)
 
     assert judged(vanishing, -1, 0.05).ok
+
+
+@pytest.mark.parametrize(
+    ("losses", "standing", "reaches", "rules"),
+    [
+        (SLOW, 0, 0.5, []),
+        (SLOW, 0, 1.0, ["behind"]),
+        (CREEPING, 0, 0.0, []),
+        (CREEPING, 0, 0.5, ["idle"]),
+        (SLOW, -1, 0.0, []),
+        (SLOW, -1, 0.9, ["behind"]),
+        (SLOWER, -1, 0.9, ["unproved"]),
+        (RISING, 0, 0.0, ["idle"]),
+        (FLAT, 0, 0.0, ["idle"]),
+    ],
+)
+def test_where_the_network_overfits_less_gain_is_asked(
+    losses, standing, reaches, rules
+):
+    judgement = judged(report(losses, far=0.5), standing, reaches=reaches)
+
+    assert rules == found(judgement)
+
+
+def seen(ended, validation, evaluated=None):
+    pairs = [[10 * at, loss] for at, loss in enumerate(validation)]
+    figures = {"validation_losses": pairs, "evaluated_loss": evaluated}
+    return reaching(observations.later(**figures), ended)
+
+
+def test_overfitting_is_how_little_of_the_fall_the_validation_loss_has_met():
+    assert 1.0 == seen([1.0, 0.5], [1.5, 0.75])
+    assert 0.25 == seen([1.0, 0.5], [1.0, 0.875])
+    assert 0.0 == seen([1.0, 0.5], [0.9, 0.95])
+
+
+@pytest.mark.parametrize(
+    ("ended", "validation", "evaluated"),
+    [
+        ([1.0, 0.5], [0.9], None),
+        ([0.5], [0.9, 0.95], None),
+        ([1.0, 0.5], [0.45, 0.5], None),
+        ([1.0, 0.5], [0.9, 0.95], 0.95),
+        ([0.5, 0.51], [0.9, 0.95], None),
+        ([1.0, math.nan], [0.9, 0.95], None),
+        ([1.0, 0.5], [0.9, math.nan], None),
+        ([1.0, 0.5], [math.nan, 0.9], None),
+    ],
+    ids=["once", "new", "no gap", "nor in that mode", "flat", "broken", "nan", "was"],
+)
+def test_nothing_else_is_called_overfitting(ended, validation, evaluated):
+    assert 1.0 == seen(ended, validation, evaluated)
 
 
 def test_progress_is_what_is_sure_of_it():

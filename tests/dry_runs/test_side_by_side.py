@@ -182,6 +182,19 @@ def test_a_refused_source_comes_back_with_its_findings():
     assert 1 == report.findings[0].line
 
 
+def test_a_batch_that_comes_again_meets_the_same_dropout():
+    model, optimizer = trained("dropout")
+    still = sources.counting("p.add_(p.grad, alpha=0.0)")
+    count = len(models.batches())
+
+    report = dry_run(
+        still, model, optimizer, models.objective, models.batches(), 2 * count
+    )
+
+    assert len(set(report.losses)) == count
+    assert report.losses[:count] == report.losses[count : 2 * count]
+
+
 def test_known_incumbent_losses_are_not_computed_again():
     model, optimizer = trained("dropout")
     first = dry_run(sources.SGD, model, optimizer, models.objective, models.batches())

@@ -15,6 +15,7 @@ from torch import nn
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
 from dux_sandbox.dry_runs.scratch import out_of_memory
 from dux_sandbox.findings import Finding, RuleFailed
+from dux_sandbox.random_state import seed_all
 from dux_sandbox.scalar_loss import scalar_loss
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]
@@ -26,6 +27,7 @@ class Given(Protocol):
     batches: Sequence[Any]
     accumulate: int
     weight: float
+    seed: int
 
     @property
     def objective(self) -> Objective:
@@ -93,8 +95,11 @@ class Passes:
 
     def _loss(self, place: int) -> torch.Tensor:
         batches = self.given.batches
+        which = place % len(batches)
+        if not self._in_step:  # dropout draws the same mask where a batch comes again
+            seed_all(self.given.seed + which)
         try:
-            batch = copy_of_batch(batches[place % len(batches)])
+            batch = copy_of_batch(batches[which])
             loss = self.given.objective(self.twin, batch)
         except (ValueError, ArithmeticError, RuntimeError, IndexError) as error:
             if (self._step == 0 and not self._in_step) or out_of_memory(error):
