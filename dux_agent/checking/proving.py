@@ -16,7 +16,14 @@ from dux_sandbox.language.contract import lineage
 from dux_sandbox.mending.mend import Mended
 from dux_sandbox.mending.signatures import usual_of
 from dux_sandbox.process.spawning import IsolationUnavailable
-from dux_sandbox.same_steps import CannotRun, Given, PlainRun, difference, run_plainly
+from dux_sandbox.same_steps import (
+    CannotRun,
+    Given,
+    PlainRun,
+    difference,
+    run_plainly,
+    stepless,
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +58,9 @@ def proof_of(
     given = _given(held)
     try:
         before, how = _run_before(held, files, given)
+        idle = stepless(before)
+        if idle:
+            return Proof(trouble=f"under plain torch {idle}")
         text = SourceFile(os.path.abspath(target), mended.source.text)
         after = run_plainly([text], given, watch=True)
     except CannotRun as error:

@@ -8,6 +8,8 @@ from dux_sandbox.runtime.context import Runaway, TurnsUsedUp
 from dux_sandbox.runtime.text import plain
 
 _MESSAGE_CHARACTERS = 300
+_HOLDS = "make the step hold for every parameter shape, dtype and missing gradient"
+_LEFT_OPEN = "write what is left open there"
 
 
 def is_the_rules(error: BaseException) -> bool:
@@ -44,7 +46,7 @@ def failure(error: BaseException, rule: str = "raised") -> RuleFailed:
             rule,
             line,
             f"{type(error).__name__}: {printable(plain(error)[:_MESSAGE_CHARACTERS])}",
-            "make the step hold for every parameter shape, dtype and missing gradient",
+            _LEFT_OPEN if isinstance(error, NotImplementedError) else _HOLDS,
         )
     )
 

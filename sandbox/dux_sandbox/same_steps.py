@@ -168,13 +168,19 @@ def _episodes(held: object) -> dict[str, Episode]:
     return made
 
 
-def difference(one: PlainRun, other: PlainRun) -> str:
-    """Where the steps of two runs part, or why nothing is known; "" where nowhere."""
-    for name, held in one.episodes.items():
+def stepless(run: PlainRun) -> str:
+    """The first class that takes no step in a run, and why; "" where all do."""
+    for name, held in run.episodes.items():
         if not any(rows and not raised for rows, raised in held.values()):
             raised = next((said for _, said in held.values() if said), "nothing")
             return f"{name} takes no step at all: it raised {raised}"
+    return ""
+
+
+def difference(one: PlainRun, other: PlainRun) -> str:
+    """Where the steps of two runs part, or why nothing is known; "" where nowhere."""
+    for name, held in one.episodes.items():
         parts = parting(held, other.episodes.get(name, {}))
         if parts:
             return f"{name}, {parts}"
-    return ""
+    return stepless(one)

@@ -157,13 +157,23 @@ def _unreached(source: str, rule: str) -> Unreached:
     """What of a source its rule does not come to, by a tree of its own."""
     tree = _parsed(source)
     without_main(tree)
-    prepare(tree, levels(tree))
+    prepare(tree, list(levels(tree)))
     bindings = collect(tree)
     usage_after(tree, rule, bindings.modules)
     return unreached(tree, bindings, rule)
 
 
 def _in_order(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Each fault once, by line (none: last), the first ones only, for a prompt."""
+    """Each fault once, by line (none: last), the first ones only, for a prompt.
+
+    Of a rule that hooks into layers, what it does with those is no fault of its own.
+    """
+    if any(found.instead == vocabulary.NO_HOOKS for found in findings):
+        findings = [
+            found
+            for found in findings
+            if found.instead != vocabulary.NO_MODEL
+            and not found.message.startswith("torch.nn.")
+        ]
     ordered = sorted(dict.fromkeys(findings), key=lambda found: found.line or 1 << 30)
     return tuple(ordered[:_MOST_FINDINGS])

@@ -498,6 +498,10 @@ TRAPS = {
         ),
         "no rule of thumb mends",
     ),
+    "a step that is left open": (
+        source("import os", body='raise NotImplementedError("yours to write")'),
+        "under plain torch Mine takes no step at all: it raised NotImplementedError",
+    ),
     "an array, not a number": (
         source("import numpy as np", body="p.mul_(np.sqrt(p.grad.abs()))"),
         "other steps",

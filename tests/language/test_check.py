@@ -162,6 +162,14 @@ def test_a_long_list_of_findings_is_cut_short() -> None:
     assert 20 == len(check(rule("\n".join(f"p.bad{i}" for i in range(50)))).findings)
 
 
+def test_a_rule_that_watches_layers_is_told_so_and_not_each_of_their_attributes():
+    step = "p.register_forward_hook(1)\nisinstance(p, torch.nn.Linear)\np.weight\np.bad"
+
+    found = [finding.message for finding in check(rule(step)).findings]
+
+    assert ["register_forward_hook", "bad"] == [each.split()[2] for each in found]
+
+
 MESSAGES = [
     ("import numpy as np", "import", "torch and math"),
     ("import random", "import", "torch.Generator"),
@@ -169,6 +177,8 @@ MESSAGES = [
     ("import operator", "import", "at the top"),
     ("p.weight", "attribute", "no model"),
     ("p.register_forward_hook(1)", "attribute", "no hooks"),
+    ("p.mul_(self.warmth)", "attribute", "set it in __init__"),
+    ("torch.symeig(p)", "attribute", "torch.linalg.eigh"),
     ("p.grad.grad_fn", "attribute", "no graph"),
     ("x = closure().grad_fn is None", "attribute", "no graph"),
     ("if closure().grad_fn is None:\n    raise ValueError", "attribute", "no graph"),

@@ -276,6 +276,55 @@ def test_a_rule_with_phases_and_a_step_of_its_own_keeps_it():
     assert () == check(source).notes
 
 
+_AHEAD = """
+    @torch.no_grad()
+    def extrapolation(self):
+        self.held = [p.clone() for p in self.param_groups[0]["params"]]
+        for p in self.param_groups[0]["params"]:
+            p.add_(p.grad, alpha=0.25)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        if not self.held:
+            raise RuntimeError("call extrapolation first")
+        for p, before in zip(self.param_groups[0]["params"], self.held):
+            p.copy_(before.sub_(p.grad, alpha=0.5))
+        self.held = []
+"""
+
+
+@both
+def test_extragradient_goes_ahead_and_steps_from_where_it_was(execution):
+    text = _HEAD + "        self.held = []\n" + _AHEAD
+    weight = torch.nn.Parameter(torch.ones(2, 2))
+    groups = [{"params": [weight]}]
+
+    def closure():
+        loss = weight.square().sum()
+        weight.grad = None
+        loss.backward()
+        return loss
+
+    (note,) = check(text).notes
+    built = EXECUTIONS[execution].build(text, groups, limits=Limits(), seed=0)
+    groups[0].update(built.options[0])
+    built.bind(groups)
+    closure()
+    built.step(closure)
+    built.close()
+
+    assert "extrapolation and step" in note.message
+    assert built.requires_closure
+    assert torch.equal(torch.full((2, 2), -0.5), weight.detach())
+
+
+def test_a_step_that_goes_ahead_by_itself_keeps_itself():
+    ahead = _AHEAD.replace("if not self.held:", "if self.extrapolation():")
+    text = _HEAD + "        self.held = []\n" + ahead
+
+    assert () == check(text).notes
+
+
 @both
 def test_options_of_groups_that_nobody_gives_get_usual_values(execution):
     for none in ("{}", "dict()"):

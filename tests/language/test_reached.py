@@ -41,6 +41,9 @@ def file(top="", init="", step="", methods=""):
 LEFT_OUT = {
     "an option of the constructor": file(init="if fused:\n    import triton"),
     "an option kept on self": file(step="if self.fused:\n    p.register_hook(print)"),
+    "an option of the step": file(
+        step="if told is not None:\n    p.register_hook(told)"
+    ).replace("closure=None", "closure=None, told=None"),
     "the other branch": file(
         step="if not self.fused:\n    x = 1\nelse:\n    open('x')"
     ),

@@ -245,6 +245,47 @@ def test_a_step_that_the_class_calls_by_itself_is_left_as_it_is(call):
     assert "step has arguments without a default: batch" in report.findings[0].message
 
 
+@both
+@pytest.mark.parametrize("option", ["beta=0", "beta=None, *, gamma=1", "loss=None"])
+def test_an_option_of_a_step_is_no_closure(option, execution):
+    name = option.split("=")[0]
+    use = f"p.sub_(p.grad, alpha={name} or 0.5)"
+    source = STEP.format(wanted=option, loop=EACH, use=use, first="pass")
+    weight = torch.nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+
+    (note,) = check(source).notes
+    with built(execution, source, [weight]) as rule:
+        rule.step(lambda: torch.tensor(1.0))
+
+    assert f"{name} of step" in note.message
+    assert torch.equal(torch.full((2,), 0.5), weight.detach())
+
+
+def test_an_option_that_another_class_hands_to_a_step_stays_where_it_is():
+    source = STEP.format(wanted="beta=0", loop=EACH, use=PLAIN, first="pass")
+    source += (
+        "class Last(Rule):\n"
+        "    def step(self, closure=None):\n        super().step(0.5)\n"
+    )
+
+    assert () == check(source).notes
+
+
+def test_a_step_between_copies_of_others_and_their_device_is_the_rules_alone():
+    source = STEP.format(
+        wanted="local, device",
+        loop=BESIDE.format("held"),
+        use="p.sub_(0.1 * (p.grad + it.to(device) - p))",
+        first="held = local.copy()",
+    )
+    own = weights()
+
+    found = stepped(load(source)(own), own)
+
+    assert all(torch.allclose(torch.full_like(w, 0.85), w) for w in found)
+
+
 @pytest.mark.parametrize("result", ['{"norm": 1.0}', "[p.grad]", "'done'", "(1, 2)"])
 def test_what_a_step_returns_beside_a_loss_is_no_fault(result):
     source = STEP.format(wanted="closure=None", loop=EACH, use=PLAIN, first="pass")

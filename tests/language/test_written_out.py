@@ -204,6 +204,44 @@ SUMMED = {
 }
 
 
+SQUARES = {
+    "times itself": "(p.grad * p.grad).sum()",
+    "to the power": "p.grad.pow(2).sum()",
+    "by two stars": "torch.sum(p.grad ** 2)",
+    "squared": "torch.square(p.grad).sum()",
+}
+
+
+@pytest.mark.parametrize("form", SQUARES)
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_slope_of_squared_gradients_has_twice_the_gradients_as_vectors(form, kept):
+    torch.manual_seed(0)
+    held = [torch.nn.Parameter(torch.randn(3, dtype=torch.float64)) for _ in "ab"]
+    total = f"sum({SQUARES[form]} for p in params)"
+    taken = f"total = {total}\n        " if kept else ""
+    source = hessian_rule().replace(
+        "torch.autograd.grad([p.grad for p in params], params, grad_outputs=zs,"
+        " only_inputs=True)",
+        f"None\n        {taken}products = torch.autograd.grad("
+        f"{'total' if kept else total}, params, retain_graph=False)",
+    )
+    made = load(source)(held, lr=0.0)
+
+    @torch.enable_grad()
+    def closure():
+        made.zero_grad()
+        loss = curved(*held)
+        loss.backward()
+        return loss
+
+    made.step(closure)
+
+    slopes = torch.autograd.grad(curved(*held), held, create_graph=True)
+    exact = torch.autograd.grad(sum(each.square().sum() for each in slopes), held)
+    for weight, expected in zip(held, exact, strict=True):
+        assert torch.allclose(expected, made.hess_by_parameter[weight], rtol=1e-5)
+
+
 def curved(first, second):
     return (first**3).sum() + (first * second).sum() ** 2
 

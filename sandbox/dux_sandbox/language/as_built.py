@@ -24,9 +24,19 @@ from dux_sandbox.language.wrapped import keep_state, take_as_made, wrap
 
 
 def as_built(
-    node: ast.ClassDef, aliases: dict[str, str], attributes: set[str], hung: set[str]
+    node: ast.ClassDef,
+    aliases: dict[str, str],
+    attributes: set[str],
+    hung: set[str],
+    handed: bool,
 ) -> tuple[bool, bool, list[Finding]]:
     """An optimizer as it is built and stepped, in place.
+
+    Args:
+        aliases: what the names of its source are imported as.
+        attributes: the names of all attributes of its source.
+        hung: those that it writes on something else than `self`.
+        handed: whether it calls steps with more than a closure.
 
     Returns:
         Whether it wraps another, whether more was changed than notes tell, and notes.
@@ -37,7 +47,7 @@ def as_built(
     given = [each for each in made if each is not None]
     given += in_place_of_parameters(node, attributes)
     given += [*by_closure(node), *bound(node)]
-    given += [*complete(node), *pass_on(node), *complete_step(node)]
+    given += [*complete(node), *pass_on(node), *complete_step(node, handed=handed)]
     given += trained_already.leave_out(node, attributes)
     given += by_differences(node, aliases, attributes)
     given += [*leave_out(node), *parameter_marks.keep(node, hung)]

@@ -100,13 +100,24 @@ def check_read(policy: Judging, node: ast.AST, name: str) -> None:
         return
     if name in torch_names.OF_STOCK_OPTIMIZERS:
         private = False  # judged by what the class is built on, when it is made
-    if private or not allowed:
+    if not private and not allowed and _of_self(node):
+        instead = vocabulary.instead_of(name) or (
+            "set it in __init__, or take out what reads it"
+        )
+        message = f"self.{name} is set nowhere in the source"
+        policy.found("attribute", node, message, instead)
+    elif private or not allowed:
         instead = vocabulary.instead_of(name) or _nearest(
             policy, name, vocabulary.ATTRIBUTES
         )
         policy.found(
             "attribute", node, f"the attribute {name} is not available", instead
         )
+
+
+def _of_self(node: ast.AST) -> bool:
+    owner = node.value if isinstance(node, ast.Attribute) else None
+    return isinstance(owner, ast.Name) and owner.id == "self"
 
 
 def check_written(policy: Judging, node: ast.Attribute) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from dux_sandbox.language import idiom_names
 from dux_sandbox.language.bindings import Bindings, bound_names
 from dux_sandbox.language.contract import lineage
+from dux_sandbox.language.step_arguments import steps_otherwise
 
 _UNKNOWN = object()
 # What a rule gets as an answer, always; see `dux_sandbox.runtime.idioms`.
@@ -34,15 +35,14 @@ class Options:
         modules: what the imported names stand for.
         globals: constants of the module that are bound once.
         attributes: of `self`, those that one constructor alone writes.
-        arguments: of the constructor of the rule, with their defaults.
-        constructor: that constructor.
+        arguments: of the constructor of the rule and of its step, with the defaults
+            that they have whenever a training calls them.
     """
 
     modules: dict[str, str] = field(default_factory=dict)
     globals: dict[str, object] = field(default_factory=dict)
     attributes: dict[str, object] = field(default_factory=dict)
-    arguments: dict[str, object] = field(default_factory=dict)
-    constructor: ast.FunctionDef | None = None
+    arguments: dict[ast.FunctionDef, dict[str, object]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tree: ast.Module, bindings: Bindings, rule: str) -> Options:
@@ -52,13 +52,12 @@ class Options:
             if bindings.names.get(name) == 1:
                 made.globals[name] = value
         chain = lineage(rule, bindings)
-        for node in reversed(chain):
-            for each in node.body:
-                if isinstance(each, ast.FunctionDef) and each.name == "__init__":
-                    made.constructor = each
-        init = made.constructor
+        step, init = _method(chain, "step"), _method(chain, "__init__")
+        if step is not None and not steps_otherwise(ast.walk(tree)):
+            made.arguments[step] = dict(_defaults(step))
+            made.arguments[step].pop("closure", None)
         if init is not None:
-            made.arguments = dict(_defaults(init))
+            made.arguments[init] = dict(_defaults(init))
             written = _attributes_written(tree)
             for statement in init.body:
                 attribute = _attribute_of_self(statement)
@@ -83,9 +82,9 @@ class Options:
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.Name):
-            if function is not None and function is self.constructor:
-                if node.id in self.arguments:
-                    return self.arguments[node.id]
+            given = self.arguments.get(function, {}) if function is not None else {}
+            if node.id in given:
+                return given[node.id]
             return self.globals.get(node.id, _UNKNOWN)
         if isinstance(node, ast.Attribute):
             if isinstance(node.value, ast.Name) and node.value.id == "self":
@@ -121,6 +120,19 @@ class Options:
             node = node.value
         top = self.modules.get(node.id, "") if isinstance(node, ast.Name) else ""
         return ".".join([top, *reversed(names)])
+
+
+def _method(chain: Iterable[ast.ClassDef], name: str) -> ast.FunctionDef | None:
+    """The method that the nearest class of a chain has by a name."""
+    return next(
+        (
+            each
+            for node in chain
+            for each in reversed(node.body)
+            if isinstance(each, ast.FunctionDef) and each.name == name
+        ),
+        None,
+    )
 
 
 def _constants(body: list[ast.stmt]) -> Iterator[tuple[str, object]]:

@@ -6,7 +6,8 @@ change a step is said in a note.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language import grad_modes, idiom_names, outside
@@ -20,6 +21,7 @@ from dux_sandbox.language.private_names import plainly
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.second_derivatives import put_product
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
+from dux_sandbox.language.step_arguments import steps_otherwise
 from dux_sandbox.language.torch_modules import as_plain
 from dux_sandbox.language.usual_values import UsualValues, marks_of, rate_of
 from dux_sandbox.language.vocabulary import MODULES
@@ -64,7 +66,7 @@ def _looked_over(
 
 
 def prepare(
-    tree: ast.Module, layers: Iterable[list[ast.AST]]
+    tree: ast.Module, layers: Sequence[list[ast.AST]]
 ) -> tuple[bool, list[Finding]]:
     """Change `tree` in place.
 
@@ -76,9 +78,9 @@ def prepare(
     """
     changed = _name_all(tree)
     aliases, blocks, attributes, hung = _looked_over(layers)
+    handed = "step" in attributes and steps_otherwise(itertools.chain(*layers))
     reshaped = not OF_SHAPE.isdisjoint(attributes)
-    records = Records(lambda node: path_of(node, aliases))
-    marks = marks_of(tree)
+    records, marks = Records(lambda node: path_of(node, aliases)), marks_of(tree)
     usual, optimizers = UsualValues(), set[str]()
     notes = outside.leave_out(tree, aliases, attributes)
     changed |= bool(notes) | as_methods(tree, aliases, attributes) | write_out(tree)
@@ -95,7 +97,7 @@ def prepare(
             given += usual.give(node)
             if is_optimizer(node, aliases, optimizers):
                 optimizers.add(node.name)
-                wraps, other, more = as_built(node, aliases, attributes, hung)
+                wraps, other, more = as_built(node, aliases, attributes, hung, handed)
                 usual.class_taken |= wraps
                 changed |= other
                 given += more

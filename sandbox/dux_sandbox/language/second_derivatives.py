@@ -55,8 +55,8 @@ def by_differences(
         if isinstance(call, ast.Call)
         and path_of(call.func, aliases) == "torch.autograd.grad"
     ]
-    for _, call in calls:
-        _as_product(call)
+    for method, call in calls:
+        _as_product(call, method)
     products = [(method, call) for method, call in calls if _of_vectors(call)]
     notes = list(_of_losses(methods, [call for _, call in calls]))
     _Ungraphed(differentiates=bool(step and products)).visit(node)
@@ -95,14 +95,15 @@ def _has_self(method: ast.FunctionDef) -> bool:
     return _takes_self(method) or said == ["staticmethod"]
 
 
-def _as_product(call: ast.Call) -> None:
+def _as_product(call: ast.Call, method: ast.FunctionDef) -> None:
     """Write `grad((g * v).sum(), p)` as `grad(g, p, grad_outputs=v)`, in place.
 
-    So too with `sum((g * v).sum() for g, v in zip(slopes, vectors))`.
+    So too with `sum((g * v).sum() for g, v in zip(slopes, vectors))`, with squares,
+    whose vector is twice the gradient, and with a variable that gets one of these.
     """
     if _of_vectors(call) or not call.args:
         return
-    taken = call.args[0]
+    taken = _given_once(call.args[0], method)
     each = taken
     inner = taken.args[0] if isinstance(taken, ast.Call) and taken.args else None
     listed = isinstance(inner, (ast.GeneratorExp, ast.ListComp))
@@ -111,27 +112,71 @@ def _as_product(call: ast.Call) -> None:
     factors = _summed(each)
     if factors is None:
         return
-    made = list(factors)
+    made = [copy.deepcopy(one) for one in factors]
     if each is not taken:
         made = [
             ast.copy_location(ast.ListComp(one, copy.deepcopy(inner.generators)), one)  # type: ignore[union-attr]
-            for one in factors
+            for one in made
         ]
     call.args[0] = made[0]
     vectors = ast.keyword("grad_outputs", made[1])
     call.keywords.append(ast.copy_location(vectors, made[1]))
 
 
+def _given_once(node: ast.expr, method: ast.FunctionDef) -> ast.expr:
+    """What a variable gets, where a method binds it in one place; else the node."""
+    if not isinstance(node, ast.Name):
+        return node
+    bound = [
+        each
+        for each in ast.walk(method)
+        if isinstance(each, ast.Name)
+        and each.id == node.id
+        and not isinstance(each.ctx, ast.Load)
+    ]
+    given = [
+        each.value
+        for each in ast.walk(method)
+        if isinstance(each, ast.Assign) and each.targets == bound
+    ]
+    return given[0] if given else node
+
+
 def _summed(node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
-    """The factors of `(a * b).sum()` or `torch.sum(a * b)`."""
+    """The gradient and the vector of `(g * v).sum()` or `torch.sum(g * v)`."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return None
     if node.func.attr != "sum" or len(node.args) > 1 or node.keywords:
         return None
     held = node.args[0] if node.args else node.func.value
+    squared = _squared(held)
+    if squared is not None:
+        two = ast.copy_location(ast.Constant(2), held)
+        return squared, ast.copy_location(ast.BinOp(two, ast.Mult(), squared), held)
     if isinstance(held, ast.BinOp) and isinstance(held.op, ast.Mult):
         return held.left, held.right
     return None
+
+
+def _squared(node: ast.expr) -> ast.expr | None:
+    """What `g * g`, `g ** 2`, `g.pow(2)`, `torch.square(g)` and the like square."""
+    if isinstance(node, ast.BinOp):
+        same = ast.dump(node.left) == ast.dump(node.right)
+        two = ast.unparse(node.right) in ("2", "2.0")
+        power = isinstance(node.op, ast.Pow) and two
+        return node.left if power or (same and isinstance(node.op, ast.Mult)) else None
+    called = node.func if isinstance(node, ast.Call) else None
+    if not isinstance(node, ast.Call) or not isinstance(called, ast.Attribute):
+        return None
+    given = [*([] if _is_torch(called.value) else [called.value]), *node.args]
+    texts = [ast.unparse(each) for each in given[1:]]
+    known: dict[str, list[list[str]]] = {"pow": [["2"], ["2.0"]], "square": [[]]}
+    squares = known.get(called.attr, [])
+    return given[0] if texts in squares and not node.keywords else None
+
+
+def _is_torch(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "torch"
 
 
 def _of_losses(

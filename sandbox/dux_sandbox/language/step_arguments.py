@@ -5,7 +5,7 @@ and what else is wanted a usual value. A loop hands its closure over first.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language import model_faces
@@ -23,15 +23,31 @@ _GRADS = (
     " if each.grad is not None]"
 )
 _RATE = f'self.param_groups[0].get("lr", {USUAL_RATE})'
+_DEVICE = 'self.param_groups[0]["params"][0].device'
 _TOLD = {
     _OWN: "a list of the parameters",
     _GRADS: "a list of their gradients",
     _RATE: "the rate of its group",
+    _DEVICE: "the device of the parameters",
 }
 
 
-def complete_step(node: ast.ClassDef) -> list[Finding]:
+def steps_otherwise(nodes: Iterable[ast.AST]) -> bool:
+    """Whether a source calls a step with anything but a closure."""
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "step"
+        and any(ast.unparse(each) != "closure" for each in [*node.args, *node.keywords])
+        for node in nodes
+    )
+
+
+def complete_step(node: ast.ClassDef, *, handed: bool) -> list[Finding]:
     """Give the step of an optimizer what it wants, in place.
+
+    Args:
+        handed: whether its source calls steps with more than a closure.
 
     Returns:
         A note on each thing; none where something is wanted that has no usual value,
@@ -49,8 +65,10 @@ def complete_step(node: ast.ClassDef) -> list[Finding]:
         return []
     notes = list(_named_plainly(step))
     wanted = [each for each in demanded(step.args, given=1) if each.arg != "closure"]
-    if not wanted or len(wanted) > MOST_WANTED or _handed(node):
+    if len(wanted) > MOST_WANTED or _handed(node):
         return notes
+    if not wanted:
+        return notes if handed else [*notes, *_options_of(step)]
     reads = Reads.of(node)
     made = [_value(each, step, reads) for each in wanted]
     read = all((step, each.arg) in reads.names for each in wanted)
@@ -85,6 +103,21 @@ def _named_plainly(step: ast.FunctionDef) -> Iterator[Finding]:
         put_first(step, f"{name} = closure")
         message = f"{name} of step, which it calls, is the closure"
         yield Finding("default", step.lineno, message, "call it closure")
+
+
+def _options_of(step: ast.FunctionDef) -> Iterator[Finding]:
+    """Options of a step without a closure, by keyword alone, in place: none is one."""
+    listed = step.args.args[1:]
+    if not listed or "closure" in {a.arg for a in (*listed, *step.args.kwonlyargs)}:
+        return
+    _arrange(step, [])
+    yield Finding(
+        "default",
+        step.lineno,
+        f"{', '.join(each.arg for each in listed)} of step: a training loop calls "
+        "step() or step(closure), and leaves what has a default",
+        "write def step(self, closure=None):",
+    )
 
 
 def _notes(
@@ -122,6 +155,8 @@ def _value(argument: ast.arg, step: ast.FunctionDef, reads: Reads) -> str | None
         return _RATE
     if name.lower() in _SLOPES:
         return _GRADS
+    if name == "device":
+        return _DEVICE
     if model_faces.asks_for_model(argument, step, reads):
         return model_faces.OF_STEP
     used = value_of(argument, step, reads)

@@ -114,6 +114,10 @@ def _uses(name: str, function: ast.FunctionDef, reads: Reads) -> Iterator[ast.AS
     for node in named:
         if node.lineno <= last:
             places = _kept_as(node, reads.parents)
+            copied = _copied_as(node, reads.parents)
+            if copied:
+                yield from reads.kept([(function, copied)])
+                continue
             kept.update(places)
             if not places and isinstance(node.ctx, ast.Load):
                 yield node
@@ -142,6 +146,16 @@ def _kept_as(node: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> list[str]:
             if value is node and isinstance(key, ast.Constant)
         ]
     return []
+
+
+def _copied_as(node: ast.Name, parents: Mapping[ast.AST, ast.AST]) -> ast.Call | None:
+    """The call of `its = node.copy()`, whose variable is then read in its place."""
+    method = parents.get(node)
+    call = parents.get(method) if isinstance(method, ast.Attribute) else None
+    plain = isinstance(call, ast.Call) and call.func is method and not call.args
+    if not plain or method.attr != "copy":  # type: ignore[union-attr]
+        return None
+    return call if isinstance(parents.get(call), ast.Assign) else None  # type: ignore[arg-type,return-value]
 
 
 def _kinds(node: ast.AST, parents: Mapping[ast.AST, ast.AST]) -> Iterator[str]:

@@ -147,6 +147,12 @@ ATTRIBUTES: frozenset[str] = frozenset(
     for name in (*names, *python_names.RESULT_FIELDS)
 )
 
+NO_MODEL = "a rule has no model: use group['params'], p.ndim and p.shape"
+NO_HOOKS = (
+    "a rule has no model and no hooks, and what layers are given cannot be had of "
+    "p.grad: precondition by gradients, as Shampoo and SOAP do"
+)
+
 # What to write instead, by the name that was found. Said to a language model.
 INSTEAD: dict[str, str] = {
     "numpy": "compute with torch and math; tensors never leave torch",
@@ -165,12 +171,12 @@ INSTEAD: dict[str, str] = {
     **dict.fromkeys(
         """parameters named_parameters modules named_modules children weight bias
         kernel_size padding training""".split(),
-        "a rule has no model: use group['params'], p.ndim and p.shape",
+        NO_MODEL,
     ),
     **dict.fromkeys(
         """register_forward_hook register_forward_pre_hook register_backward_hook
-        register_full_backward_hook""".split(),
-        "a rule has no model and no hooks: use p.grad in step()",
+        register_full_backward_hook register_full_backward_pre_hook""".split(),
+        NO_HOOKS,
     ),
     "grad_fn": "leave it out; gradients have no graph here",
     "func": "call loss = closure() where a new gradient is needed",
@@ -192,6 +198,7 @@ INSTEAD: dict[str, str] = {
     "set_": "use .copy_(other)",
     "resize_": "build a new tensor of the shape you need",
     "resize_as_": "build a new tensor of the shape you need",
+    "symeig": "use torch.linalg.eigh(x); torch has no symeig any more",
     "t_": "use .t()",
     "transpose_": "use .transpose(a, b)",
     "squeeze_": "use .squeeze()",
