@@ -32,6 +32,16 @@ def test_there_is_one_warm_process_and_a_new_one_after_its_death():
     assert second.layers()
 
 
+def test_a_warm_process_sees_no_device_that_its_forks_could_not_use():
+    warm = zygote()
+    warm.layers()
+
+    with open(f"/proc/{warm._process.pid}/environ", "rb") as file:
+        told = dict(each.split(b"=", 1) for each in file.read().split(b"\0") if each)
+
+    assert b"" == told[b"CUDA_VISIBLE_DEVICES"]
+
+
 @pytest.mark.parametrize("how", ["killed", "deaf", "late"])
 def test_a_lost_warm_process_costs_no_fork(how):
     lost = zygote()

@@ -41,6 +41,7 @@ class Rehearsal(torch.optim.Optimizer):
                 x = 1.5 * x - 0.5 * (x @ x.t()) @ x
                 torch.linalg.eigh(x @ x.t())
                 torch._foreach_mul_([g], 0.5)
+                g = g.clamp(max=torch.quantile(g.abs(), 0.9))
                 p[p > 0.5] = 0.5
                 p.addcdiv_(state["m"], g.square().sqrt().add_(1e-8), value=-0.1)
 """

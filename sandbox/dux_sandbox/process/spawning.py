@@ -29,6 +29,8 @@ _ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+    # A fork cannot use a device that its parent has begun to use, and dies of it.
+    "CUDA_VISIBLE_DEVICES": "",
 }
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
