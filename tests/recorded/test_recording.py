@@ -5,6 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from dux_sandbox.recorded.json_form import as_json
+from dux_sandbox.recorded.program import TensorType
+from dux_sandbox.recorded.recorder import Recorder
+from dux_sandbox.recorded.session import Kept, Shown
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.running import InlineRule
 from tests.recorded.recording import replay_of, twin_of
@@ -95,6 +99,37 @@ def test_a_rate_that_a_schedule_changes_records_nothing_anew():
         replay.step(None, None)
 
     assert before == replay.recordings
+
+
+ON_A_DEVICE = """
+import torch
+
+
+class Placed(torch.optim.Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                eye = torch.eye(p.shape[0], device=p.device)
+                more = torch.zeros(p.shape[0], dtype=p.dtype, device=p.device)
+                shift = torch.tensor(0.1, device="cuda").to("cuda:0")
+                p.sub_(eye @ p.grad + more * shift)
+"""
+
+
+def test_a_rule_of_a_device_that_is_not_here_is_recorded_as_on_the_processor():
+    shown = [Shown(TensorType("float32", (4, 4)), (4, 1))]
+
+    told = []
+    for device in ("cpu", "cuda:0"):
+        recorder = Recorder(ON_A_DEVICE, shown, [[0]], device)
+        recorder.build()
+        told.append(as_json(recorder.step(Kept([], []), [True]).program))
+
+    assert told[0] == told[1]
 
 
 COUNTING = with_step(

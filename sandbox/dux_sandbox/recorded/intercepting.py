@@ -73,6 +73,9 @@ class Intercepting(TorchFunctionMode):
     ) -> Any:
         """See `TorchFunctionMode`."""
         kwargs = kwargs or {}
+        if kwargs.get("device") is not None:
+            # All of them are on one that is none, and the real one may not be here.
+            kwargs = {**kwargs, "device": None}
         name = getattr(func, "__name__", "")
         found = getattr(getattr(func, "__self__", None), "__name__", "")
         if (name if name != "__get__" else found) in _SIZES and args:
