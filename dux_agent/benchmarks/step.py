@@ -4,7 +4,8 @@ Each rule is stepped turn and turn about with `AdamW(fused=True)`, so that whate
 the machine does falls on both; the fastest step of each counts, after six that do not.
 A figure takes a few seconds, of steps of a large model as many as that holds. With one
 thread it is that thread's time on a processor, so that waiting for one does not count;
-with more, or where a rule runs in another process, it is time as it passes.
+with more, or where a rule runs in another process, it is time as it passes. On a CUDA
+device ten steps in a row are one turn, and the device is waited for after them.
 """
 
 import math
@@ -42,6 +43,9 @@ _WARM_UP = 6
 _STEADY, _FASTER, _LEAST_SECONDS = 5, 0.99, 1.0
 """So many turns in a row in which no time fell below this part of the fastest one
 before end a figure, once it has taken so long."""
+_IN_A_ROW = 10
+"""Steps on a device before it is waited for; a training waits for none."""
+_CPU = torch.device("cpu")
 _FAULTS = (SourceRejected, RuleFailed, CannotRunSo)
 
 
@@ -84,6 +88,7 @@ def measure(
     sizes: Sequence[str] = tuple(SIZES),
     threads: int = 1,
     *,
+    device: torch.device = _CPU,
     rounds: int = 200,
     seconds: float = 4.0,
     torch_kinds: Sequence[str] = tuple(TORCH),
@@ -95,6 +100,7 @@ def measure(
         rules: sources by name.
         sizes: names of `SIZES`.
         threads: that torch has.
+        device: where the weights are.
         rounds: the most steps of each that count.
         seconds: that the steps of one figure may take, and those before them, by the
             clock that times them: a busy machine takes as many; then there are fewer.
@@ -104,22 +110,24 @@ def measure(
     torch.set_num_threads(threads)
     try:
         for size in sizes:
-            fused = _of_torch(SIZES[size], FUSED)
-            timed = partial(_timed, fused=fused, rounds=rounds, seconds=seconds)
-            here = time.thread_time if threads == 1 else time.perf_counter
+            fused = _of_torch(SIZES[size], FUSED, device)
+            timed = partial(
+                _timed, fused=fused, rounds=rounds, seconds=seconds, device=device
+            )
+            here = _clock(threads, device)
             timed_here = partial(timed, clock=here)
             for kind in torch_kinds:
                 say(f"{RULE_OF_TORCH}, {kind}, {size}")
-                step = fused if kind == FUSED else _of_torch(SIZES[size], kind)
+                step = fused if kind == FUSED else _of_torch(SIZES[size], kind, device)
                 yield StepTime(RULE_OF_TORCH, size, threads, kind, *timed_here(step))
             weights = sum(map(math.prod, SIZES[size]))
-            limit = _pace(weights, here) * weights * _BYTES_OF_ADAMW
+            limit = _pace(weights, here, device) * weights * _BYTES_OF_ADAMW
             yield StepTime(RULE_OF_TORCH, size, threads, "memory", limit, None)
             for name, source in rules.items():
                 for kind in EXECUTIONS:
                     say(f"{name}, {kind}, {size}")
                     by = timed if kind == "isolated" else timed_here
-                    yield _of_rule(name, source, kind, size, threads, by)
+                    yield _of_rule(name, source, kind, size, threads, device, by)
     finally:
         torch.set_num_threads(before)
         _drawn.cache_clear()
@@ -131,9 +139,13 @@ def _of_rule(
     kind: str,
     size: str,
     threads: int,
+    device: torch.device,
     timed: Callable[[Callable[[], Any]], tuple[float, float]],
 ) -> StepTime:
-    groups = _groups(SIZES[size])
+    groups = _groups(SIZES[size], device)
+    reason = EXECUTIONS[kind].reason_against(groups[0]["params"])
+    if reason is not None:
+        return StepTime(name, size, threads, kind, None, None, reason)
     limits = Limits(step_seconds=120.0, seconds=1200.0)
     try:
         rule = EXECUTIONS[kind].build(source, groups, limits=limits, seed=0)
@@ -148,13 +160,13 @@ def _of_rule(
             why = getattr(rule, "why", None)
             note = f"runs {ran}: {why.message if why is not None else ''}"
             return StepTime(name, size, threads, kind, None, None, note)
-        loss = torch.ones(())
+        loss = torch.ones((), device=device)
         step = partial(rule.step, (lambda: loss) if rule.requires_closure else None)
         taken, against = timed(step)
         weights = sum(map(math.prod, SIZES[size]))
         moved = getattr(rule, "least_bytes", None)
-        clock = time.thread_time if threads == 1 else time.perf_counter
-        least = None if moved is None else _pace(weights, clock) * moved
+        pace = partial(_pace, weights, _clock(threads, device), device)
+        least = None if moved is None else pace() * moved
         return StepTime(name, size, threads, kind, taken, against, least=least)
     except _FAULTS as error:
         return StepTime(name, size, threads, kind, None, None, _first(error))
@@ -166,11 +178,18 @@ def _first(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200]
 
 
-def _groups(shapes: Sequence[tuple[int, ...]]) -> list[dict[str, Any]]:
+def _clock(threads: int, device: torch.device) -> Callable[[], float]:
+    alone = threads == 1 and device.type == "cpu"
+    return time.thread_time if alone else time.perf_counter
+
+
+def _groups(
+    shapes: Sequence[tuple[int, ...]], device: torch.device
+) -> list[dict[str, Any]]:
     parameters = []
     for weights, gradient in _drawn(tuple(shapes)):
-        parameter = torch.nn.Parameter(weights.clone())
-        parameter.grad = gradient.clone()
+        parameter = torch.nn.Parameter(weights.to(device, copy=True))
+        parameter.grad = gradient.to(device, copy=True)
         parameters.append(parameter)
     return [{"params": parameters}]
 
@@ -185,8 +204,10 @@ def _drawn(shapes: tuple[tuple[int, ...], ...]) -> list[list[torch.Tensor]]:
     ]
 
 
-def _of_torch(shapes: Sequence[tuple[int, ...]], kind: str) -> Callable[[], Any]:
-    optimizer = torch.optim.AdamW(_groups(shapes), lr=1e-4, **TORCH[kind])
+def _of_torch(
+    shapes: Sequence[tuple[int, ...]], kind: str, device: torch.device
+) -> Callable[[], Any]:
+    optimizer = torch.optim.AdamW(_groups(shapes, device), lr=1e-4, **TORCH[kind])
     if kind != "compile":
         return optimizer.step
     step: Callable[[], Any] = torch.compile(optimizer.step)
@@ -198,13 +219,15 @@ def _timed(
     fused: Callable[[], Any],
     rounds: int,
     seconds: float,
+    device: torch.device,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[float, float]:
     """The fastest step, and what it is in units of the fastest fused one."""
+    both, many = _turns((step, fused), device)
     began = clock()
     for _ in range(_WARM_UP):
-        step()
-        fused()
+        for take in both:
+            take()
         if clock() - began > seconds:
             break
     began, steady = clock(), 0
@@ -213,7 +236,7 @@ def _timed(
         before = list(best)
         for which in (0, 1) if turn % 2 else (1, 0):
             start = clock()
-            (step, fused)[which]()
+            both[which]()
             best[which] = min(best[which], clock() - start)
         faster = any(
             now < _FASTER * then for now, then in zip(best, before, strict=True)
@@ -222,18 +245,34 @@ def _timed(
         spent = clock() - began
         if spent > seconds or (spent > _LEAST_SECONDS and steady >= _STEADY):
             break
-    return best[0], best[0] / best[1]
+    return best[0] / many, best[0] / best[1]
 
 
-def _pace(weights: int, clock: Callable[[], float]) -> float:
+def _turns(
+    steps: Sequence[Callable[[], Any]], device: torch.device
+) -> tuple[list[Callable[[], Any]], int]:
+    """What is timed as one, of each of these, and how many steps that is."""
+    if device.type != "cuda":
+        return list(steps), 1
+
+    def turn(step: Callable[[], Any]) -> None:
+        for _ in range(_IN_A_ROW):
+            step()
+        torch.cuda.synchronize(device)
+
+    return [partial(turn, each) for each in steps], _IN_A_ROW
+
+
+def _pace(weights: int, clock: Callable[[], float], device: torch.device) -> float:
     """What reading or writing a byte takes in a plain addition, seconds.
 
     Of as many elements as there are weights: a cache that holds them counts.
     """
-    one, other = torch.zeros(weights), torch.ones(weights)
+    one, other = torch.zeros(weights, device=device), torch.ones(weights, device=device)
+    (take,), many = _turns([lambda: one.add_(other)], device)
     best = math.inf
     for _ in range(10):
         began = clock()
-        one.add_(other)
+        take()
         best = min(best, clock() - began)
-    return best / (12 * weights)
+    return best / (12 * weights * many)

@@ -107,6 +107,9 @@ def bench(
         str, typer.Option(help="Of step: how many weights.")
     ] = "94k,25M,124M",
     threads: Annotated[str, typer.Option(help="Of step: of torch.")] = "1",
+    device: Annotated[
+        str, typer.Option(help="Of step: where the weights are, as cuda:0.")
+    ] = "cpu",
     rules: Annotated[
         Path | None,
         typer.Option(
@@ -152,9 +155,8 @@ def bench(
             for line in _of_model(name, lm, folder, first, seeds):
                 Console().print(line, markup=False, highlight=False, soft_wrap=True)
         elif name == "step":
-            _steps(
-                sizes.split(","), _numbers(threads, "--threads"), rules, output, plot
-            )
+            many = _numbers(threads, "--threads")
+            _steps(sizes.split(","), many, device, rules, output, plot)
         elif name in _OF_FAMILY:
             tell = import_module(f"dux_agent.benchmarks.{name}").tell
             purpose = "test" if suite == "bundled" else suite
@@ -226,6 +228,7 @@ def _say(line: str) -> None:
 def _steps(
     sizes: list[str],
     threads: list[int],
+    device: str,
     folder: Path | None,
     output: Path | None,
     plot: Path | None,
@@ -234,6 +237,7 @@ def _steps(
     from dux_agent.benchmarks.step import SIZES, measure, rules_folder
     from dux_agent.benchmarks.step_table import as_drawing, as_json, as_table
     from dux_agent.run_folder.whole_file import write_whole
+    from dux_agent.tasks.placing import placing
 
     if unknown := [size for size in sizes if size not in SIZES]:
         raise BadArgument(
@@ -250,9 +254,7 @@ def _steps(
     found = [
         each
         for count in threads
-        for each in measure(
-            sources, sizes, count, say=lambda line: typer.echo(line, err=True)
-        )
+        for each in measure(sources, sizes, count, say=_say, **placing(device, None))
     ]
     typer.echo(as_table(found), nl=False)
     if output is not None:
