@@ -163,7 +163,7 @@ def test_nothing_is_left_of_a_look_when_a_rule_is_closed_or_its_process_dies(run
 def test_what_a_look_found_is_not_compiled_any_more_after_close(run, monkeypatch):
     begun = threading.Event()
 
-    def fuse(program, stop):
+    def fuse(program, stop, device):
         begun.set()
         stop.wait(60)
         raise compiling.CannotCompile("nobody wants it any more")

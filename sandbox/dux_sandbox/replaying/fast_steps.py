@@ -26,7 +26,6 @@ class FastStep:
     on from a checkpoint, takes the same steps by kernels however long compiling takes.
 
     Attributes:
-        finite: whether all weights were finite after its last step; None: not known.
         waits: nobody has asked for its kernels yet.
     """
 
@@ -36,14 +35,13 @@ class FastStep:
         """Begin to compile a program that can be one of many steps."""
         self._program = program
         self._parameters = parameters
-        on_cpu = all(each.device.type == "cpu" for each in parameters)
+        devices = {each.device for each in parameters}
         lasts = program.structure is None
-        self._compilation = (
-            Compilation(program) if compiles and lasts and on_cpu else None
-        )
+        self._compilation: Compilation | None = None
+        if compiles and lasts and len(devices) == 1:
+            self._compilation = Compilation(program, *devices)
         self.waits = self._compilation is not None
         self._fused: FusedProgram | None = None
-        self.finite: bool | None = None
         places = [(at, each.place) for at, each in enumerate(program.inputs)]
         self._inputs = [
             parameters[int(place[1])] if place[0] == "parameter" else None
@@ -70,6 +68,16 @@ class FastStep:
         }
         self._changes: list[tuple[int, Place]] = []
         self._changed_options: list[tuple[int, Place]] = []
+
+    @property
+    def finite(self) -> bool | None:
+        """Whether all weights were finite after its last step; None: not known.
+
+        A device is waited for.
+        """
+        if self._fused is None or not self._writes_all:
+            return None
+        return self._fused.finite
 
     def is_ready(self, *, among_ranks: bool = False) -> bool:
         """Whether it has kernels; the first to ask waits until they are compiled.
@@ -137,7 +145,6 @@ class FastStep:
             self._before(agree, options, always=always),
             kept.stamp,
         )
-        self.finite = self._fused.finite if self._writes_all else None
         for at, place in self._changes:
             kept.set(place, values[at])
         result = values[-1]

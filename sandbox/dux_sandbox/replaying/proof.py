@@ -106,7 +106,7 @@ def _recordings(
         if not whole:
             process.close()
     # Once for all who will have these programs, or like ones over more parameters.
-    Replay(parameters_of(ours), process, bounds, compiles=True).adopt(recorded)
+    Replay(parameters_of(kept), process, bounds, compiles=True).adopt(recorded)
     return recorded if whole else []
 
 

@@ -44,7 +44,7 @@ class Replay:
         places: that its steps read and write.
         recordings: how often it was recorded.
         steps: how many steps it has taken.
-        finite: whether all weights were finite after the last one; None: not known.
+        taken_by: the kernels that took the last step, or None.
         ahead: looks for programs that are coming, where they get kernels.
         agree: where others train the same weights, asked in each step, before anything
             is written, with how it can be taken here; gives how it is, which is the
@@ -62,7 +62,7 @@ class Replay:
         self.places = Places(parameters)
         self.kept = self.places.kept
         self.recordings = self.steps = 0
-        self.finite: bool | None = None
+        self.taken_by: FastStep | None = None
         self.agree: Agree | None = None
         self._records = records
         self._bounds = bounds
@@ -134,9 +134,9 @@ class Replay:
         options = self.places.option_leaves()
         branch, made = self._found(closure, loss, options, gradients)
         if isinstance(made, Taken):
-            self.finite = branch.fast.finite
+            self.taken_by = branch.fast
             return made.result
-        self.finite = None
+        self.taken_by = None
         agreed(self.agree, PLAIN)
         return self.places.write(branch.program, made, loss, options)
 

@@ -185,9 +185,10 @@ class RecordedRule:
     def left_finite(self) -> bool | None:
         """Whether the last step left all weights finite, where its kernels have seen.
 
-        None: nobody has looked.
+        None: nobody has looked. A device is waited for.
         """
-        return None if self._replay is None else self._replay.finite
+        taken_by = None if self._replay is None else self._replay.taken_by
+        return None if taken_by is None else taken_by.finite
 
     @property
     def cost(self) -> StepCost:
@@ -328,9 +329,9 @@ class RecordedRule:
         learned: tuple[RuleState, list[set[str]]] | None,
     ) -> None:
         self.why = in_the_way(error, self.source or "")
-        log.warning("rule %s runs isolated: %s", str(self.digest)[:12], self.why)
         if any(each.device.type != "cpu" for each in self._parameters):
             raise RuleFailed(self.why)
+        log.warning("rule %s runs isolated: %s", str(self.digest)[:12], self.why)
         source = self.source or ""
         rule = IsolatedRule.build(source, groups, limits=self._limits, seed=self._seed)
         if learned is not None:

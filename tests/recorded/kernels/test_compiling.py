@@ -13,7 +13,7 @@ from dux_sandbox.recorded.kernels import compiling, proving
 from dux_sandbox.recorded.kernels.cache import Cache, private_folder
 from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Store
 from dux_sandbox.recorded.kernels.compiler import CannotCompile, compiler
-from dux_sandbox.recorded.kernels.compiling import Compilation, fuse, library_of
+from dux_sandbox.recorded.kernels.compiling import Compilation, fuse, kernel_of
 from dux_sandbox.recorded.kernels.library import Library
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.kernels.proving import mismatch
@@ -190,8 +190,8 @@ def test_a_kernel_that_computes_something_else_is_not_used():
         link = Link(name, (0, 1), (), "float32", "float32")
         return Chain(leaves, (link,), (Store(2),), (), 0)
 
-    right = library_of(chain("add"), Event())
-    wrong = library_of(chain("add"), Event())
+    right = kernel_of(chain("add"), Event())
+    wrong = kernel_of(chain("add"), Event())
     assert mismatch(right) is None
 
     wrong.chain = chain("sub")
@@ -250,7 +250,7 @@ def test_a_step_that_others_wait_for_goes_on_before_they_give_it_up(
 def test_a_kernel_that_is_far_off_in_one_element_of_a_hundred_is_not_used(monkeypatch):
     leaves = (Leaf("float32"), Leaf("float32"))
     link = Link("add", (0, 1), (), "float32", "float32")
-    library = library_of(Chain(leaves, (link,), (Store(2),), (), 0), Event())
+    library = kernel_of(Chain(leaves, (link,), (Store(2),), (), 0), Event())
     reference = proving._reference
 
     def elsewhere(*arguments):

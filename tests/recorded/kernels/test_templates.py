@@ -6,6 +6,7 @@ import torch
 from dux_sandbox.recorded.interpreting import interpret
 from dux_sandbox.recorded.kernels.compiling import fuse
 from dux_sandbox.recorded.kernels.fusing import fused_form, types_of
+from dux_sandbox.recorded.kernels.targets import CPU
 from dux_sandbox.recorded.kernels.templates import CALLS, TEMPLATES
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import TensorType
@@ -42,7 +43,7 @@ def arguments_of(name):
             yield letters.replace("A", "N")
 
 
-def every_operation(dtype):
+def every_operation(dtype, target=CPU):
     """A program of all of them, each result an output, and the names of those."""
     writing, names, inputs = Writing(), [], []
     kind = TensorType(dtype, (ELEMENTS,))
@@ -69,20 +70,20 @@ def every_operation(dtype):
             else:
                 given.append((masks if is_mask else tensors)[at % (3 - is_mask)])
         attributes = {"dtype": "bfloat16"} if name == "to" else {}
-        try_one(writing, inputs, names, name, given, attributes)
+        try_one(writing, target, names, name, given, attributes)
     for exponent in exponents:
         number = writing.number(exponent)
-        try_one(writing, inputs, names, "pow", [tensors[0], number], {}, exponent)
+        try_one(writing, target, names, "pow", [tensors[0], number], {}, exponent)
     return writing.program(), names, inputs
 
 
-def try_one(writing, inputs, names, name, given, attributes, exponent=""):
+def try_one(writing, target, names, name, given, attributes, exponent=""):
     """Write it down if a kernel does it."""
     before = len(writing.operations)
     value = writing.do(name, *given, **attributes)
     program = writing.program()
     try:
-        fused = fused_form(program, types_of(program), value)
+        fused = fused_form(program, types_of(program), value, target)
     except RuntimeError:
         fused = None  # torch has it not for this dtype
     if fused is None:

@@ -31,6 +31,10 @@ class CannotCompile(Exception):
     """The compiler did not make a library of a kernel."""
 
 
+class NoCompiler(CannotCompile):
+    """There is none here; it is said once."""
+
+
 @dataclass(frozen=True)
 class Compiler:
     """A C compiler.

@@ -7,14 +7,23 @@ import threading
 from functools import lru_cache
 from pathlib import Path
 
+import torch
+
 from dux_sandbox.recorded.kernels.cache import Cache, private_folder
 from dux_sandbox.recorded.kernels.chains import Chain
-from dux_sandbox.recorded.kernels.compiler import CannotCompile, compiler
+from dux_sandbox.recorded.kernels.compiler import (
+    CannotCompile,
+    NoCompiler,
+    compiler,
+)
+from dux_sandbox.recorded.kernels.cuda.loading import loaded
+from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.library import Library
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.kernels.proving import mismatch
 from dux_sandbox.recorded.kernels.running import FusedProgram
 from dux_sandbox.recorded.kernels.source import source_of
+from dux_sandbox.recorded.kernels.targets import CPU, target_of
 from dux_sandbox.recorded.program import Program
 
 _log = logging.getLogger(__name__)
@@ -28,67 +37,79 @@ class Unproven(Exception):
     """A kernel does not compute what the reference computes."""
 
 
-def fuse(program: Program, stop: threading.Event | None = None) -> FusedProgram:
+def fuse(
+    program: Program,
+    stop: threading.Event | None = None,
+    device: torch.device = CPU.device,
+) -> FusedProgram:
     """Compile a program that was verified, now.
 
     Args:
         stop: when it is set, the compiler is ended.
+        device: where the tensors of its steps are.
 
     Raises:
         CannotCompile: there is no compiler, or it failed.
         Unproven: a kernel is not equal to the reference.
     """
-    plan = plan_of(program)
+    target = target_of(device)
+    if target is None:
+        said = f"there are no kernels for {device}: recorded rules run in plain torch"
+        raise NoCompiler(said)
+    plan = plan_of(program, target)
     stop = stop or threading.Event()
-    return FusedProgram(plan, {each: library_of(each, stop) for each in plan.chains})
+    found = {each: kernel_of(each, stop, device) for each in plan.chains}
+    return FusedProgram(plan, found)
 
 
-LOADED: dict[Chain, Library] = {}
+LOADED: dict[tuple[Chain, torch.device], Kernel] = {}
 """The kernels of this process."""
 _loading = threading.Lock()
 
 
-def library_of(chain: Chain, stop: threading.Event) -> Library:
+def kernel_of(
+    chain: Chain, stop: threading.Event, device: torch.device = CPU.device
+) -> Kernel:
     """The proven machine code of a chain: of this process, of the cache, or new.
 
     Raises:
         CannotCompile, Unproven: as `fuse`.
     """
     with _loading:
-        if chain not in LOADED:
-            LOADED[chain] = _proven(chain, stop)
-        return LOADED[chain]
+        if (chain, device) not in LOADED:
+            on_cpu = device.type == "cpu"
+            found, code, key = _here(chain, stop) if on_cpu else loaded(chain, device)
+            differs = mismatch(found, device)
+            if differs is not None:
+                raise Unproven(differs)
+            cache = Cache(private_folder())
+            if cache.get(key) is None:
+                cache.put(key, code)
+            LOADED[chain, device] = found
+        return LOADED[chain, device]
 
 
-def _proven(chain: Chain, stop: threading.Event) -> Library:
+def _here(chain: Chain, stop: threading.Event) -> tuple[Kernel, bytes, str]:
+    """The kernel of a chain in this process, its machine code, and the key of that."""
     known = compiler()
     if known is None:
-        warn_once()
-        raise CannotCompile(NO_COMPILER)
+        raise NoCompiler(NO_COMPILER)
     source = source_of(chain)
     key = hashlib.sha256((known.identity + source.text).encode()).hexdigest()
-    cache = Cache(private_folder())
-    code = cache.get(key)
-    new = code is None
+    code = Cache(private_folder()).get(key)
     if code is None:
         with tempfile.TemporaryDirectory(prefix="dux-kernel-") as folder:
             code = known.compile(source.text, Path(folder), stop)
     try:
-        library = Library(chain, code, source.functions)
+        return Library(chain, code, source.functions), code, key
     except OSError as error:
         raise CannotCompile(str(error)[:500]) from None
-    found = mismatch(library)
-    if found is not None:
-        raise Unproven(found)
-    if new:
-        cache.put(key, code)
-    return library
 
 
-@lru_cache(maxsize=1)
-def warn_once() -> None:
-    """Say that there is no compiler, once in this process."""
-    _log.warning(NO_COMPILER)
+@lru_cache(maxsize=8)
+def warn_once(message: str) -> None:
+    """Say something once in this process."""
+    _log.warning(message)
 
 
 class Compilation:
@@ -98,22 +119,25 @@ class Compilation:
         reason: why there will be no kernels, or None.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, device: torch.device = CPU.device) -> None:
         """Begin, in a thread of its own that ends when it is done."""
         self.reason: str | None = None
         self._fused: FusedProgram | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(
-            target=self._work, args=(program,), name="dux-kernels", daemon=True
+            target=self._work, args=(program, device), name="dux-kernels", daemon=True
         )
         self._thread.start()
 
-    def _work(self, program: Program) -> None:
+    def _work(self, program: Program, device: torch.device) -> None:
         try:
-            self._fused = fuse(program, self._stop)
+            self._fused = fuse(program, self._stop, device)
         except CannotCompile as error:
             self.reason = str(error)
-            if not self._stop.is_set() and self.reason != NO_COMPILER:
+            if isinstance(error, NoCompiler):
+                with _loading:  # or two threads would say it
+                    warn_once(self.reason)
+            elif not self._stop.is_set():
                 _log.warning("a recorded rule runs in plain torch: %s", error)
         # Whatever is wrong with kernels, a training goes on without them.
         except Exception as error:

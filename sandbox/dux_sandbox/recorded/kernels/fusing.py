@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.recorded.kernels.chains import FLOATS, Reduction
-from dux_sandbox.recorded.kernels.functions import function
+from dux_sandbox.recorded.kernels.targets import CPU, Target
 from dux_sandbox.recorded.kernels.templates import (
     CALLS,
     ON_BOOLEANS,
@@ -44,7 +44,10 @@ def types_of(program: Program) -> tuple[ValueType, ...]:
 
 
 def fused_form(
-    program: Program, types: tuple[ValueType, ...], value: int
+    program: Program,
+    types: tuple[ValueType, ...],
+    value: int,
+    target: Target = CPU,
 ) -> Fused | None:
     """How a kernel makes a value element by element; None where none does."""
     operation, made = program.operation_of(value), types[value]
@@ -67,7 +70,7 @@ def fused_form(
         return None
     fused = Fused(operation.name, _attributes(program, operation), works_in)
     call = template_of(fused.name, fused.attributes)
-    if isinstance(call, Call) and function(call.function, works_in) is None:
+    if isinstance(call, Call) and not target.calls(call.function, works_in):
         return None
     return fused
 

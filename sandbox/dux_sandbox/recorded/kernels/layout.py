@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from dux_sandbox.recorded.kernels.numbers import picked
 
 _pointer = torch.Tensor.data_ptr
 _Look = Callable[..., bool]
+Kind = tuple[torch.dtype, torch.Size]
 _MOST_LOOKS = 8
 """Made for one layout; where the strides of tensors change more often, none is."""
 
@@ -26,10 +28,11 @@ class Layout:
     """
 
     def __init__(
-        self, places: Sequence[int], kinds: Sequence[tuple[torch.dtype, torch.Size]]
+        self, places: Sequence[int], kinds: Sequence[Kind], device: torch.device
     ) -> None:
-        """Of tensors of these dtypes and shapes."""
+        """Of tensors of these dtypes and shapes on a device."""
         self.places, self._kinds = places, kinds
+        self._device = device
         self._pick = picked(places)
         self._look: _Look | None = None
         self._looks = 0
@@ -39,13 +42,13 @@ class Layout:
     def follow(self, table: Sequence[Any]) -> bool:
         """Whether kernels can work on its tensors; their pointers are known then.
 
-        They cannot on what is not dense, not contiguous, not in the CPU's memory or not
+        They cannot on what is not dense, not contiguous, not on the device or not
         of the dtype and shape that it should be. Whoever holds a tensor can put other
         memory, another shape or dtype into it: so each is looked at.
         """
         tensors = self._pick(table)
         if self._look is None or not self._look(*tensors):
-            if not all(map(_is_as, tensors, self._kinds)):
+            if not all(map(_is_as, tensors, self._kinds, repeat(self._device))):
                 return False
             self._look = _look_of(tensors) if self._looks < _MOST_LOOKS else None
             self._looks += 1
@@ -56,12 +59,12 @@ class Layout:
         return True
 
 
-def _is_as(tensor: Any, kind: tuple[torch.dtype, torch.Size]) -> bool:
-    """Whether its memory holds its values in a row, and the CPU can read it."""
+def _is_as(tensor: Any, kind: Kind, device: torch.device) -> bool:
+    """Whether its memory, on the device, holds its values in a row."""
     return (
         type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.layout is torch.strided
-        and tensor.device.type == "cpu"
+        and tensor.device == device
         and not tensor.is_conj()
         and not tensor.is_neg()
         and tensor.is_contiguous()

@@ -55,6 +55,10 @@ class Library:
         self._run.argtypes, self._run.restype = [ctypes.c_void_p], None
         self.functions = (ctypes.c_void_p * max(1, len(functions)))(*functions)
 
+    def bind(self, elements: Sequence[int]) -> "Bound":
+        """See `Kernel.bind`."""
+        return Bound(self, elements)
+
     def call(self, arguments: int, threads: int) -> None:
         """Run over all strands; Python's lock is free meanwhile.
 
@@ -113,36 +117,28 @@ class Bound:
         self._at = ctypes.addressof(self._arguments)
 
     def share(self, rows: Sequence[int]) -> None:
-        """Say for each strand which row of numbers it works with."""
+        """See `BoundKernel.share`."""
         self._row[:] = list(rows)
 
     def point(self, pointers: Sequence[Any]) -> None:
-        """Say which memory the next calls work on.
-
-        Args:
-            pointers: for each buffer of each strand in turn.
-        """
+        """See `BoundKernel.point`."""
         self._buffers[:] = pointers  # type: ignore[call-overload]
 
     def count_with(self, numbers: Sequence[Any]) -> None:
-        """Say which numbers the next calls work with.
-
-        Args:
-            numbers: for each slot of each row in turn.
-        """
+        """See `BoundKernel.count_with`."""
         self._numbers[: len(numbers)] = numbers  # type: ignore[call-overload]
 
-    def call(self) -> bool:
-        """Do it, with as many threads as torch would use now.
+    @property
+    def finite(self) -> bool:
+        """See `BoundKernel.finite`."""
+        return not self._arguments.bad
 
-        Returns:
-            Whether all watched values that were written are finite.
-        """
+    def call(self) -> None:
+        """Do it, with as many threads as torch would use now."""
         arguments = self._arguments
         threads = min(torch.get_num_threads(), self._most)
         arguments.threads, arguments.bad = threads, 0
         self._library.call(self._at, threads)
-        return not arguments.bad
 
 
 def _address(function: Callable[..., object]) -> int:

@@ -35,6 +35,22 @@ def picked(places: Sequence[int]) -> Pick:
     return itemgetter(only)
 
 
+def numbers_in(tensors: Sequence[torch.Tensor]) -> list[Any]:
+    """The number in each tensor of one element; a device is waited for once a dtype.
+
+    >>> numbers_in([torch.tensor(1.5), torch.tensor([True]), torch.tensor(2.0)])
+    [1.5, True, 2.0]
+    """
+    places: dict[torch.dtype, list[int]] = {}
+    for at, each in enumerate(tensors):
+        places.setdefault(each.dtype, []).append(at)
+    found: dict[int, Any] = {}
+    for many in places.values():
+        stacked = torch.stack([tensors[at].reshape(()) for at in many])
+        found.update(zip(many, stacked.tolist(), strict=True))
+    return [found[at] for at in range(len(tensors))]
+
+
 @dataclass(frozen=True)
 class Work:
     """What Python and torch do in a step, for one pattern of equal numbers.
@@ -42,6 +58,8 @@ class Work:
     Attributes:
         blank: all values but inputs: those that no step changes, and None.
         steady: calls for what is the same until an option is another one.
+        items: of each stage, the numbers in tensors that are asked for at once before
+            all calls, and what takes these tensors.
         calls: the others of each stage, in order.
         same: for each value, the first one that is equal to it.
         merged: takes the inputs that are equal to an earlier one, out of all.
@@ -50,6 +68,7 @@ class Work:
 
     blank: list[Any]
     steady: tuple[Call, ...]
+    items: tuple[tuple[tuple[int, ...], Pick], ...]
     calls: tuple[tuple[Call, ...], ...]
     same: tuple[int, ...]
     merged: Pick
@@ -133,8 +152,12 @@ class Numbers:
         calls: list[list[Call]] = [[] for _ in plan.stages]
         steady: list[Call] = []
         steadies = set(self._options)
+        items = self._items(same)
+        together = {value for values, _ in items for value in values}
         for stage, one in enumerate(plan.stages):
             for value in one.plain:
+                if value in together:
+                    continue
                 operation = program.operation_of(value)
                 assert operation is not None
                 arguments = tuple(same[each] for each in operation.arguments)
@@ -160,7 +183,22 @@ class Numbers:
         made = tuple(tuple(each) for each in calls)
         merged = [at for at in self._places if same[at] != at]
         earlier = picked([same[at] for at in merged])
-        return Work(blank, tuple(steady), made, tuple(same), picked(merged), earlier)
+        steadily, all_same = tuple(steady), tuple(same)
+        return Work(blank, steadily, items, made, all_same, picked(merged), earlier)
+
+    def _items(self, same: list[int]) -> tuple[tuple[tuple[int, ...], Pick], ...]:
+        """See `Work.items`: those of tensors that are there before the stage."""
+        program, found = self._plan.program, []
+        for one in self._plan.stages if self._plan.target.waits else ():
+            here, asked = set(one.plain), {}
+            for value in one.plain:
+                operation = program.operation_of(value)
+                if operation is not None and operation.name == "item":
+                    (tensor,) = operation.arguments
+                    if tensor not in here:
+                        asked[value] = same[tensor]
+            found.append((tuple(asked), picked(list(asked.values()))))
+        return tuple(found) or (((), picked([])),) * len(self._plan.stages)
 
     def _is_view(self, value: int) -> bool:
         """Whether it may lie in the memory of an input."""
@@ -177,7 +215,7 @@ class Numbers:
         operation = self._plan.program.operation_of(value)
         assert operation is not None
         row = TABLE[operation.name]
-        call = prepared(row, operation.attributes, "cpu")
+        call = prepared(row, operation.attributes, self._plan.target.device)
         if row.room == "number" and self._plan.types[value] == "float":
             return unbounded(call)
         if value not in self._plan.laid_out:

@@ -6,10 +6,9 @@ from typing import Any
 import torch
 
 from dux_sandbox.recorded.kernels.joining import Pass
-from dux_sandbox.recorded.kernels.library import Bound, Library
+from dux_sandbox.recorded.kernels.kernel import Kernel
+from dux_sandbox.recorded.kernels.layout import Kind
 from dux_sandbox.recorded.kernels.numbers import Pick, picked
-
-Kind = tuple[torch.dtype, torch.Size]
 
 
 class ReadyPass:
@@ -22,10 +21,11 @@ class ReadyPass:
     def __init__(
         self,
         one: Pass,
-        library: Library,
+        kernel: Kernel,
         where: Callable[[int], int],
         held: frozenset[int],
         kind: Callable[[int], Kind],
+        device: torch.device,
     ) -> None:
         """Make it ready.
 
@@ -33,23 +33,34 @@ class ReadyPass:
             where: the place in the table of a value or an output.
             held: the places whose tensors are there before the step.
             kind: of a value that is a tensor.
+            device: where tensors are made.
         """
         self.buffers = [at for each in one.strands for at in each.buffers]
         self._strands = one.strands
-        self._bound = Bound(library, [each.elements for each in one.strands])
+        self._bound = kernel.bind([each.elements for each in one.strands])
+        self._device = device
         places = [where(at) for at in self.buffers]
         self._order = picked(places)
         self._moves = not held.issuperset(places)
         self._moved = -1
         self._numbers: Pick = picked([])
         leaves = len(one.chain.leaves)
-        makes = {
-            value: (value, *kind(value))
+        made = dict.fromkeys(
+            value
             for strand in one.strands
             for value in strand.buffers[leaves:]
             if where(value) not in held
-        }
-        self._makes = list(makes.values())
+        )
+        alike: dict[Any, list[int]] = {}
+        for value in made:
+            dtype, shape = kind(value)
+            # Many results of one element are asked for at once: that takes its time.
+            key = (dtype, shape, 0 if shape.numel() == 1 else value)
+            alike.setdefault(key, []).append(value)
+        self._makes = [
+            (values, dtype, (len(values), *shape))
+            for (dtype, shape, _), values in alike.items()
+        ]
 
     def share(self, same: Sequence[int]) -> None:
         """Bring the numbers of strands together that are equal.
@@ -66,22 +77,26 @@ class ReadyPass:
         )
         self._numbers = picked([at for row in rows for at in row])
 
-    def call(self, table: list[Any], pointers: list[int], moves: int) -> bool:
+    @property
+    def finite(self) -> bool:
+        """Whether all that its last call wrote to parameters is finite."""
+        return self._bound.finite
+
+    def call(self, table: list[Any], pointers: list[int], moves: int) -> None:
         """Do it.
 
         Args:
             table: numbers, and what it makes: that is put there.
             pointers: of each tensor of the table.
             moves: how often a tensor that was there has moved so far.
-
-        Returns:
-            Whether all that it wrote to parameters is finite.
         """
-        for value, dtype, shape in self._makes:
-            table[value] = made = torch.empty(shape, dtype=dtype)
-            pointers[value] = made.data_ptr()
+        for values, dtype, shape in self._makes:
+            made = torch.empty(shape, dtype=dtype, device=self._device)
+            for value, each in zip(values, made.unbind(), strict=True):
+                table[value] = each
+                pointers[value] = each.data_ptr()
         if self._moves or self._moved != moves:
             self._bound.point(self._order(pointers))
             self._moved = moves
         self._bound.count_with(self._numbers(table))
-        return self._bound.call()
+        self._bound.call()

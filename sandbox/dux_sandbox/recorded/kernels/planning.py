@@ -19,6 +19,7 @@ from dux_sandbox.recorded.kernels.fusing import (
     types_of,
 )
 from dux_sandbox.recorded.kernels.joining import Pass, joined, together
+from dux_sandbox.recorded.kernels.targets import CPU, Target
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
 
 _LARGE = 1 << 16
@@ -53,6 +54,7 @@ class Plan:
         cloned: inputs of one element that are copied before the last stage's passes,
             since one strand writes what another reads.
         laid_out: values that torch makes and kernels read, or the other way round.
+        target: what its kernels are made for.
     """
 
     program: Program
@@ -62,6 +64,7 @@ class Plan:
     copies: tuple[int, ...]
     cloned: tuple[int, ...]
     laid_out: frozenset[int]
+    target: Target
 
     @property
     def chains(self) -> tuple[Chain, ...]:
@@ -70,14 +73,15 @@ class Plan:
         return tuple(dict.fromkeys(found))
 
 
-def plan_of(program: Program) -> Plan:
-    """The plan of a program that was verified, on tensors in the CPU's memory."""
-    return _Planner(program).plan()
+def plan_of(program: Program, target: Target = CPU) -> Plan:
+    """The plan of a program that was verified, on tensors where `target` is."""
+    return _Planner(program, target).plan()
 
 
 class _Planner:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, target: Target) -> None:
         self._program = program
+        self._target = target
         self._types = types_of(program)
         self._fused: dict[int, Fused] = {}
         self._gathered: dict[int, Gathered] = {}
@@ -129,7 +133,7 @@ class _Planner:
         operation = self._program.operation_of(value)
         if operation is None or value not in self._needed:
             return 0
-        fused = fused_form(self._program, self._types, value)
+        fused = fused_form(self._program, self._types, value, self._target)
         if fused is not None:
             self._fused[value] = fused
             return max((self._ready[each] for each in operation.arguments), default=0)
@@ -187,12 +191,13 @@ class _Planner:
             copies,
             cloned,
             laid_out,
+            self._target,
         )
 
     def _joined(self, ends: list[Stage], cones: Cones) -> list[Stage]:
         """The last two stages, as one where nothing is to be done between them."""
         *before, last = ends
-        if not before or last.plain or last.guards:
+        if not (before and self._target.in_turns) or last.plain or last.guards:
             return ends
         passes = joined(before[0].passes, last.passes, cones.written_by)
         if passes is None:

@@ -7,9 +7,15 @@ import torch
 
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.kernels.chains import Chain
+from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.layout import Layout
-from dux_sandbox.recorded.kernels.library import Library
-from dux_sandbox.recorded.kernels.numbers import Numbers, Pick, Work, picked
+from dux_sandbox.recorded.kernels.numbers import (
+    Numbers,
+    Pick,
+    Work,
+    numbers_in,
+    picked,
+)
 from dux_sandbox.recorded.kernels.passes import ReadyPass
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.kernels.table import Table
@@ -18,17 +24,17 @@ from dux_sandbox.recorded.rows import DTYPES
 
 
 class FusedProgram:
-    """The step of one program on tensors in the CPU's memory; see `Table`.
+    """The step of one program on tensors where its plan's target is; see `Table`.
 
     Attributes:
-        finite: whether all that the last step wrote to parameters was finite.
         replaced: indices of outputs that are no tensors written in place.
     """
 
-    def __init__(self, plan: Plan, libraries: Mapping[Chain, Library]) -> None:
-        """Make it ready, with a library for each of `plan.chains`."""
-        self.finite = True
+    def __init__(self, plan: Plan, kernels: Mapping[Chain, Kernel]) -> None:
+        """Make it ready, with a kernel for each of `plan.chains`."""
         self._plan, self._program = plan, plan.program
+        self._device = plan.target.device
+        self._interpreted_finite: list[torch.Tensor] | None = None
         self._numbers = Numbers(plan)
         self._last = last_uses(self._program)
         self._work: Work | None = None
@@ -42,13 +48,13 @@ class FusedProgram:
             if self._where.get(values + index, values) >= values
         ]
         self._kept, self._loose = (
-            Layout(places, [table.kind(at) for at in places])
+            Layout(places, [table.kind(at) for at in places], self._device)
             for places in (table.kept, table.loose)
         )
         self._stamp: int | None = None
         self._moves = -1
         self._pointers = [0] * (values + len(self._made) + len(plan.cloned))
-        self._passes = self._made_ready(libraries)
+        self._passes = self._made_ready(kernels)
         self._guards = [
             [
                 (index, program.guards[index].value, program.guards[index].expected)
@@ -72,7 +78,7 @@ class FusedProgram:
             for value in stage.plain
         )
 
-    def _made_ready(self, libraries: Mapping[Chain, Library]) -> list[list[ReadyPass]]:
+    def _made_ready(self, kernels: Mapping[Chain, Kernel]) -> list[list[ReadyPass]]:
         plan, ready = self._plan, []
         copies = self._program.values + len(self._made)
         for stage in plan.stages:
@@ -83,10 +89,11 @@ class FusedProgram:
                 [
                     ReadyPass(
                         one,
-                        libraries[one.chain],
+                        kernels[one.chain],
                         lambda at, where=where: where.get(at, at),  # type: ignore[misc]
                         frozenset([*self._table.kept, *self._table.loose]),
                         self._table.kind,
+                        self._device,
                     )
                     for one in stage.passes
                 ]
@@ -112,6 +119,16 @@ class FusedProgram:
                 if not isinstance(plan.types[value], str):
                     ends[stage].append(value)
         return ends
+
+    @property
+    def finite(self) -> bool:
+        """Whether all that the last step wrote to parameters was finite.
+
+        A device is waited for.
+        """
+        if self._interpreted_finite is not None:
+            return all(map(bool, self._interpreted_finite))
+        return all(one.finite for one in self._passes[-1])
 
     def give(self, outputs: Sequence[int]) -> None:
         """Return these outputs alone from `run`, by their indices; else it is all."""
@@ -148,7 +165,7 @@ class FusedProgram:
         """
         work = self._work_for(inputs)
         made = [
-            torch.empty(kind.shape, dtype=DTYPES[kind.dtype])
+            torch.empty(kind.shape, dtype=DTYPES[kind.dtype], device=self._device)
             if not targets or targets[index] is None
             else targets[index]
             for index, kind in self._made
@@ -168,7 +185,7 @@ class FusedProgram:
             # stages are in order, and another program meets what comes before them.
             index = error.index if isinstance(error, GuardFailed) else None
             if index is None or index >= self._plan.leading:
-                interpret(self._program, inputs, done=self._last)
+                interpret(self._program, inputs, self._device, done=self._last)
             raise
         if not lies_well:
             return self._interpreted(inputs, targets, before)
@@ -188,8 +205,13 @@ class FusedProgram:
                 for at, pointer in zip(layout.places, layout.pointers, strict=True):
                     self._pointers[at] = pointer
         end = len(plan.stages) - 1
-        self.finite = True
+        self._interpreted_finite = None
         for stage, calls in enumerate(work.calls):
+            asked, tensors = work.items[stage]
+            if asked:
+                numbers = numbers_in(tensors(table))
+                for value, number in zip(asked, numbers, strict=True):
+                    table[value] = number
             for value, call, arguments in calls:
                 table[value] = call(*arguments(table))
                 if value in plan.laid_out:
@@ -223,7 +245,7 @@ class FusedProgram:
 
     def _pass_all(self, stage: int, table: list[Any]) -> None:
         for one in self._passes[stage]:
-            self.finite &= one.call(table, self._pointers, self._moves)
+            one.call(table, self._pointers, self._moves)
         for value in self._done_with[stage]:
             table[value] = None
 
@@ -253,16 +275,14 @@ class FusedProgram:
         before: Callable[[list[Any]], None] | None,
     ) -> list[Any]:
         """The same in plain torch, for tensors that no kernel can work on."""
-        given = [each for each in inputs if isinstance(each, torch.Tensor)]
-        device = given[0].device if given else torch.device("cpu")
-        values = interpret(self._program, inputs, device, done=self._last)
+        values = interpret(self._program, inputs, self._device, done=self._last)
         made = [values[each.value] for each in self._program.outputs]
         made = [x.clone() if isinstance(x, torch.Tensor) else x for x in made]
         result = self._program.result
         returned = None if result is None else values[result]
         if before is not None:
             before([*(made[at] for at in self._wanted), returned])
-        self.finite = True
+        finite = []
         with torch.no_grad():
             for index, output in enumerate(self._program.outputs):
                 at = self._where.get(self._program.values + index)
@@ -273,6 +293,7 @@ class FusedProgram:
                 if target is not None:
                     target.copy_(made[index])
                     if output.place[0] == "parameter":
-                        self.finite &= bool(torch.isfinite(target).all())
+                        finite.append(torch.isfinite(target).all())
                     made[index] = target
+        self._interpreted_finite = finite
         return [*(made[at] for at in self._wanted), returned]

@@ -2,7 +2,7 @@
 
 import torch
 
-from dux_sandbox.recorded.kernels.passes import Kind
+from dux_sandbox.recorded.kernels.layout import Kind
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES

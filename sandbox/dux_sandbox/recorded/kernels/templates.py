@@ -179,5 +179,9 @@ def template_of(
 
 def template_of_link(link: Link) -> str | Call:
     """How a link is computed."""
-    letters = "".join("N" if isinstance(x, Slot) else "T" for x in link.arguments)
-    return template_of(link.name, link.attributes, letters)
+    return template_of(link.name, link.attributes, letters_of(link))
+
+
+def letters_of(link: Link) -> str:
+    """What the arguments of a link are: T for a tensor, N for a number."""
+    return "".join("N" if isinstance(x, Slot) else "T" for x in link.arguments)

@@ -1,0 +1,46 @@
+"""What machine code of one chain promises, wherever it runs."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from dux_sandbox.recorded.kernels.chains import Chain
+
+
+class BoundKernel(Protocol):
+    """A kernel with the strands that it is called over."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether all watched values that the last call wrote are finite.
+
+        A device is waited for.
+        """
+
+    def share(self, rows: Sequence[int]) -> None:
+        """Say for each strand which row of numbers it works with."""
+
+    def point(self, pointers: Sequence[Any]) -> None:
+        """Say which memory the next calls work on.
+
+        Args:
+            pointers: for each buffer of each strand in turn.
+        """
+
+    def count_with(self, numbers: Sequence[Any]) -> None:
+        """Say which numbers the next calls work with.
+
+        Args:
+            numbers: for each slot of each row in turn.
+        """
+
+    def call(self) -> None:
+        """Do it; on a device, in the order of its current stream."""
+
+
+class Kernel(Protocol):
+    """The machine code of one chain."""
+
+    chain: Chain
+
+    def bind(self, elements: Sequence[int]) -> BoundKernel:
+        """Make room for strands of so many elements each."""
