@@ -87,6 +87,7 @@ def test_the_figures_are_json():
     [
         (["--sizes", "7"], "--sizes names '7'"),
         (["--threads", "none"], "--threads is 'none'"),
+        (["--device", "nowhere"], "device is 'nowhere'"),
         (["--rules", "/nowhere"], "holds no sources"),
     ],
 )
