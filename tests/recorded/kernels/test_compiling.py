@@ -1,6 +1,7 @@
 """The way to machine code: the text, the cache, and machines that have no compiler."""
 
 import os
+import subprocess
 import sys
 from contextlib import closing
 from threading import Event
@@ -262,3 +263,30 @@ def test_a_kernel_that_is_far_off_in_one_element_of_a_hundred_is_not_used(monkey
     monkeypatch.setattr(proving, "_reference", elsewhere)
 
     assert "differs" in mismatch(library)
+
+
+def test_elements_are_worked_on_in_vectors_however_many_tensors_are_written(tmp_path):
+    known = compiler()
+    if known is None or "GCC" not in _version_of(known.command[0]):
+        pytest.skip("tells not what it has made of a loop")
+    leaves = tuple(Leaf("float32") for _ in range(8))
+    links = tuple(Link("add", (at, 7), (), "float32", "float32") for at in range(7))
+    stores = tuple(Store(8 + at, at) for at in range(7))
+    text = source_of(Chain(leaves, links, stores, (), 0)).text
+    (tmp_path / "kernel.c").write_text(text)
+
+    command = [
+        *known.command,
+        "-fopt-info-vec-optimized",
+        "kernel.c",
+        "-o",
+        "kernel.so",
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    assert "loop vectorized" in done.stderr
+
+
+def _version_of(command):
+    done = subprocess.run([command, "--version"], capture_output=True, text=True)
+    return "GCC" if "Free Software Foundation" in done.stdout else ""
