@@ -103,6 +103,7 @@ def test_workers_of_ray_train_decide_as_one_and_go_on_where_one_dies(tmp_path):
     dies = (
         "            if rank == 1 and agent.step_count == 50 and newest is None:\n"
         "                import os\n"
+        "                ray.train.get_all_reported_checkpoints()  # they are kept\n"
         "                os._exit(1)\n"
     )
     script = (EXAMPLES / "ray_train_run.py").read_text()
@@ -112,7 +113,6 @@ def test_workers_of_ray_train_decide_as_one_and_go_on_where_one_dies(tmp_path):
     printed = printed_under_ray(dying, tmp_path)
 
     assert "decisions: applied, applied, applied; loss 0." in printed
-    assert 2 == printed.count("'verdicts': ['applied', 'applied']}")  # each rank, once
 
 
 @pytest.fixture
