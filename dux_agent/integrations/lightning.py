@@ -95,7 +95,6 @@ class DuxCallback(Callback):
         self._losses = StepLosses()
         self._saved: dict[str, Any] | None = None
         self._random: RandomState | None = None
-        self._sparing = False
 
     @property
     def agent(self) -> Agent:
@@ -115,7 +114,7 @@ class DuxCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """What an earlier checkpoint held is past."""
         self._saved = self._random = None
-        self._spare(False)
+        spare_hooks(self, DuxCallback, False)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The loader of the epoch that is begun draws what it would have drawn."""
@@ -175,6 +174,12 @@ class DuxCallback(Callback):
             # Until its first batch the loader draws what it has drawn before.
             self._random = _random_in(saved)
 
+    def on_train_epoch_start(
+        self, trainer: Trainer, pl_module: LightningModule
+    ) -> None:
+        """The module may optimize in another way from now on."""
+        spare_hooks(self, DuxCallback, False)
+
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
@@ -182,16 +187,10 @@ class DuxCallback(Callback):
         random, self._random = self._random, None
         if random is not None:
             random.restore()
-        automatic = pl_module.automatic_optimization
-        if automatic is not self._sparing:
-            self._spare(automatic)
-        if not automatic:
+        if pl_module.automatic_optimization:
+            spare_hooks(self, DuxCallback, True)  # this one too
+        else:
             self._losses.begin((batch, batch_idx))
-
-    def _spare(self, sparing: bool) -> None:
-        """Whether hooks are left out that only manual optimization needs."""
-        self._sparing = sparing
-        spare_hooks(self, DuxCallback, sparing)
 
     def on_before_backward(
         self, trainer: Trainer, pl_module: LightningModule, loss: Any
@@ -231,6 +230,7 @@ class DuxCallback(Callback):
                 tell(trainer, agent, self._news[name], under, again=again)
         if not automatic:
             self._losses.drop()
+            spare_hooks(self, DuxCallback, False)
 
     def _observe_manual(
         self, name: str, agent: Agent, returned: Any, batch: tuple[Any, int]

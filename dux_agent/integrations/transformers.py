@@ -92,7 +92,7 @@ class _Observing(TrainerCallback):
         """
         self._trainer, self._agent, self._counts = trainer, agent, counts
         self._news = DecisionNews(agent)
-        self._heard: tuple[Any, Any] | None = None
+        self._heard: tuple[Any, Any, float] | None = None
         self._step = trainer.training_step
         SavedWithOptimizer(agent, self._news)
         # A callback gets neither loss nor batch.
@@ -103,11 +103,11 @@ class _Observing(TrainerCallback):
     ) -> Any:
         batch = dict(inputs) if isinstance(inputs, Mapping) else inputs
         loss = self._step(model, inputs, num_items_in_batch)
+        items, count = num_items_in_batch, self._accumulated
         if self._counts:
             # The items are those of all batches of the step, of which this is one.
-            items, count = num_items_in_batch, self._accumulated
             batch = (batch, items if items is None or count == 1 else items / count)
-        self._heard = (loss, batch)
+        self._heard = (loss, batch, 1 / count)
         return loss
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **of: Any) -> None:
@@ -142,7 +142,8 @@ class _Observing(TrainerCallback):
     def _observe(self) -> None:
         heard, self._heard = self._heard, None
         if heard is not None:
-            self._agent.observe(*heard, scale=1 / self._accumulated)
+            loss, batch, scale = heard
+            self._agent.observe(loss, batch, scale=scale)
 
     @property
     def _accumulated(self) -> int:

@@ -22,6 +22,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     lightning = pytest.importorskip("lightning")
     from lightning.pytorch import callbacks, loggers
+    from lightning.pytorch.profilers import PassThroughProfiler
 
     from dux_agent.integrations.lightning import DuxCallback
 
@@ -478,3 +479,37 @@ def test_a_callback_serves_a_manual_training_after_an_automatic_one():
     second = fitted(made(manual=True), callback)
 
     assert len(second.losses) == callback.agent.step_count
+
+
+class Changing(Module):
+    """Optimizes by itself in its second epoch."""
+
+    def on_train_epoch_start(self):
+        self.automatic_optimization = self.current_epoch == 0
+
+
+def test_a_step_of_lightnings_own_calls_one_hook_of_the_callback():
+    called = []
+
+    class Noting(PassThroughProfiler):
+        def start(self, name):
+            if name.startswith("[Callback]DuxCallback."):
+                called.append(name.rpartition(".")[2])
+
+    callback = DuxCallback(lm="offline")
+
+    fitted(made(), callback, profiler=Noting())
+
+    often = {name: count for name, count in Counter(called).items() if count > 1}
+    assert {"on_train_batch_end": STEPS} == often
+
+
+def test_a_module_that_begins_to_optimize_by_itself_is_heard_to_the_end():
+    torch.manual_seed(0)
+    module, callback = Changing(), DuxCallback(lm="offline")
+
+    fitted(module, callback, max_epochs=2)
+
+    assert 2 * STEPS == callback.agent.step_count
+    recent = list(callback.agent.training.statistics.recent)
+    assert module.losses == pytest.approx(recent, rel=1e-6)
