@@ -32,6 +32,9 @@ TOPS = {
     "assert int(torch.__version__.split('.')[0]) > 1",
     "what collections held": "import collections\n"
     "assert isinstance(len, collections.Callable)",
+    "what torch held for two Pythons": "from torch._six import container_abcs, \\\n"
+    "    container_abcs as abcs\nfrom torch._six import inf as far\n"
+    "assert isinstance([], container_abcs.Iterable) and abcs and far > 1",
     "what this torch lacks": "try:\n"
     "    HAS = 'Tensor' in torch.ops.aten._foreach_div.overloads()\n"
     "except Exception:\n    HAS = False\nassert HAS is False",

@@ -33,6 +33,10 @@ _BLOCKS = (
     *(ast.With, ast.Try, ast.ExceptHandler, ast.match_case),
 )
 _REQUIRED = "torch.optim.optimizer.required"
+_SIX = {
+    "torch._six.inf": "math.inf",
+    "torch._six.container_abcs": "collections.abc",
+}
 # Modules of torch.optim that its own optimizers import from beside them.
 _BESIDE = {"optimizer": "torch.optim.optimizer", "adam": "torch.optim.adam"}
 
@@ -129,10 +133,22 @@ def prepare(
 
 
 def _from_torch(node: ast.AST) -> None:
-    """`from .optimizer import Optimizer`, as torch's own files have it."""
+    """`from .optimizer import Optimizer`, as torch's own files have it, in place.
+
+    And what torch once gave out for Python 2 and 3, from where Python has it.
+    """
+    if not isinstance(node, ast.ImportFrom):
+        return
     module = torchs_own(node)
-    if module and isinstance(node, ast.ImportFrom):
+    if module:
         node.level, node.module = 0, module
+    homes = {_SIX.get(f"{node.module}.{alias.name}", "") for alias in node.names}
+    home = homes.pop().rpartition(".")[0] if len(homes) == 1 else ""
+    if home and not node.level:
+        for alias in node.names:
+            alias.asname = alias.asname or alias.name
+            alias.name = _SIX[f"{node.module}.{alias.name}"].rpartition(".")[2]
+        node.module = home
 
 
 def _name_all(tree: ast.Module) -> bool:
