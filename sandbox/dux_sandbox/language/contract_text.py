@@ -51,7 +51,8 @@ an option decides and its default does not take, a method that nobody names, a
 `zero_grad`, `state_dict` or `__setstate__` in place of torch's, and definitions and
 imports that only those use. Read as where rules run: `try: import ... except
 ImportError:`, `if TYPE_CHECKING:`, version strings, `torch._six`, which torch had once.
-`out=` copies into a tensor of the same shape and dtype. Warnings and log messages go nowhere.
+`out=` copies into a tensor of the same shape and dtype. Warnings and log messages go
+nowhere.
 
 Tensors are written in place (`p.add_(...)`, `p.data.mul_(...)`). `p.data = x` and
 `p.grad = x` copy the values of a tensor of the same shape and dtype. Gradients are
