@@ -24,8 +24,9 @@ training has come down by over as many steps, or of the loss if that is less: on
 leaps about may gain nothing in ten steps, and a rule that creeps would be ahead of it.
 
 Where the network overfits, only that share of the incumbent's gain counts which has
-reached the validation loss over the last interval: a rule that cools down or decays
-weights gains less on what it is trained on, and is what is wanted there.
+reached the validation loss over the last interval, but for a maker whose standing is
+below 0: a rule that cools down or decays weights gains less on what it is trained on,
+and is what is wanted there.
 
 Where the incumbent gains less than a fiftieth of the loss there is little to lose: what
 goes further is taken on trust there, but for a maker whose standing is below 0, and
@@ -178,16 +179,16 @@ def _fault(
         return None
     level = statistics.fmean(abs(others[at % period]) for at in met)
     if standing < 0:  # ten steps of an incumbent that leaps about say little
-        theirs = max(theirs, _SURE * min(came * period, level))
+        theirs, reaches = max(theirs, _SURE * min(came * period, level)), 1.0
     little = _LITTLE * level
     bold = report.moved > report.incumbent_moved > 0 <= standing and theirs < little
-    lost, theirs = (1.0 - reaches) * theirs, reaches * theirs
+    theirs *= reaches
     if not (grows or bold):
         if own < _IDLE * theirs or own <= theirs == 0:
             return useless
         if standing <= 0 and own < _BEHIND * theirs:
             return replace(useless, rule="behind")
-    if standing < 0 and statistics.fmean(losses[at] - others[at] for at in met) > lost:
+    if standing < 0 and math.fsum(losses[at] - others[at] for at in met) > 0:
         said = "this one has to be ahead of the incumbent, since earlier proposals did "
         said += "harm or nothing or no decision follows, and it is not"
         return Finding("unproved", None, said, "a rule that gains more, step for step")
