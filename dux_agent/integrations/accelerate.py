@@ -96,6 +96,7 @@ class _Observer:
         self._accelerator, self._agent, self._base = accelerator, agent, base
         self._news = DecisionNews(agent)
         self._observe = agent.observe
+        self._scale = agent.training.intake.scale
         self._batch: Any = None
         self._seen = False  # a prepared loader has given a batch
         self._held: torch.Tensor | None = None  # the loss of a step that is to come
@@ -185,6 +186,8 @@ class _Observer:
         def __iter__(loader: Any) -> Iterator[Any]:
             for batch in kind.__iter__(loader):
                 observer._batch, observer._seen, observer._told = batch, True, False
+                if observer._scale.value is None:  # it has drawn what it draws
+                    observer._scale.forward_may_begin()
                 yield batch
 
         told = type(kind.__name__, (kind,), {"__iter__": __iter__})

@@ -288,3 +288,20 @@ def test_what_an_accelerator_steps_or_shards_itself_is_refused(kind, found):
 
     with pytest.raises(BadArgument, match=found):
         attach(accelerator, model, optimizer, models.objective, lm="offline")
+
+
+def test_what_a_loader_draws_for_each_batch_leaves_the_scale_of_losses_known(caplog):
+    caplog.set_level(logging.WARNING)
+    found = Loop(MOMENTUM, kind="dropout", every=100)
+    draws = found.loader.dataset.__getitem__
+    found.loader.dataset.__class__ = type(
+        "Drawing",
+        (type(found.loader.dataset),),
+        {"__getitem__": lambda _, at: torch.rand(1) and draws(at)},
+    )
+
+    found.train()
+
+    assert 1.0 == found.agent.training.intake.scale.value
+    assert "was observed where the objective gives" not in caplog.text
+    found.agent.close()
