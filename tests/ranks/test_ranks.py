@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 from torch import distributed as dist
 
 from dux_agent import testing
@@ -250,3 +251,19 @@ def test_what_ranks_cannot_do_yet_is_refused(name):
     with pytest.raises(BadArgument, match=f"{name} is True and 2 ranks"):
         check_ranks(2, models.mlp(), **chosen)
     check_ranks(1, models.mlp(), **chosen)
+
+
+class FSDPModule:
+    """As `fully_shard` mixes it into the class of a unit."""
+
+
+class Sharded(FSDPModule, torch.nn.Linear):
+    pass
+
+
+@pytest.mark.parametrize("name", ["background", "keep_best"])
+def test_what_a_sharded_model_of_one_rank_cannot_do_is_refused(name):
+    chosen = {"background": False, "keep_best": False, name: True}
+
+    with pytest.raises(BadArgument, match=f"{name} is True and the model is sharded"):
+        check_ranks(1, torch.nn.Sequential(Sharded(2, 1)), **chosen)
