@@ -17,7 +17,7 @@ from dux_agent.deciding.building import Builder
 from dux_agent.deciding.searching import searching_of
 from dux_agent.decisions import budget_of
 from dux_agent.live.schedulers import schedulers_given
-from dux_agent.refusals import check_model_kind, check_ranks
+from dux_agent.refusals import check_kinds, check_ranks
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
@@ -241,7 +241,7 @@ def attach(
     """
     given = dict(locals())  # those that are plain are called as in `Settings`
     arguments.check_model(model, optimizer, objective)
-    check_model_kind(model)
+    check_kinds(model, optimizer)
     arguments.check_seconds("lm_timeout", lm_timeout)
     settings = Settings.of(
         given,

@@ -1,4 +1,4 @@
-"""Models that cannot be tried on a copy yet: refused before anything begins.
+"""What cannot be trained with rules: refused before anything begins.
 
 Whoever has one hears of it at `attach`, not at the first decision hours later.
 """
@@ -54,6 +54,17 @@ def check_model_kind(model: nn.Module) -> None:
     ):
         if found is not None:
             raise BadArgument(f"{found!r} of the model {wanted}; {remedy}.")
+
+
+def check_kinds(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Raise BadArgument for such models, and an optimizer that raises the objective."""
+    check_model_kind(model)
+    if any(group.get("maximize") for group in optimizer.param_groups):
+        raise BadArgument(
+            "the optimizer has maximize=True; one that lowers the objective was "
+            "wanted, since rules are written, tried and watched for that; turn the "
+            "sign of the loss and leave maximize out."
+        )
 
 
 def check_ranks(

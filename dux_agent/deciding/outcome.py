@@ -12,6 +12,7 @@ from dux_agent.decisions import Decision
 from dux_agent.errors import DuxError, RunFolderUnusable
 from dux_agent.live.swap import SwapRecord
 from dux_agent.run_folder.recorder import Recorder
+from dux_agent.training.outdated import Outdated
 from dux_agent.training.training import Training
 from dux_graphs.events import ApplyEvent, CarriedOver
 from dux_graphs.trouble import cause_of
@@ -92,6 +93,8 @@ def failed(error: Exception, ports: DecisionPorts) -> dict[str, Any]:
     if ports.callers_error is not None:
         if isinstance(ports.callers_error, Cancelled):
             return {"verdict": "kept", "reason": "the agent was closed first"}
+        if isinstance(ports.callers_error, Outdated):
+            return {"verdict": "kept", "reason": str(ports.callers_error)}
         raise as_callers_error(ports.callers_error) from error
     # A disk that refuses a decision's states costs that decision, not the run.
     if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):

@@ -33,6 +33,7 @@ def eager(function: Callable[..., Any]) -> Any:
 
     What becomes of a step is decided while it runs, by whatever rule is live then.
     Where nothing is being compiled torch's own way round costs as much as all the rest.
+    Inference mode is off inside: tensors that are made in it serve nothing else later.
     """
     aside = torch.compiler.disable(function)
 
@@ -40,6 +41,9 @@ def eager(function: Callable[..., Any]) -> Any:
     def call(*arguments: Any, **options: Any) -> Any:
         if torch.compiler.is_dynamo_compiling():
             return aside(*arguments, **options)
+        if torch.is_inference_mode_enabled():
+            with torch.inference_mode(False), torch.no_grad():
+                return function(*arguments, **options)
         return function(*arguments, **options)
 
     # torch counts how often it has compiled what by code: each has one of its own.

@@ -224,4 +224,4 @@ def all_finite(parameters: list[torch.Tensor]) -> bool:
     norms = torch._foreach_norm(wide)
     device = norms[0].device
     total = sum(norm.to(device=device, dtype=torch.float64).real for norm in norms)
-    return bool(torch.isfinite(torch.as_tensor(total)))
+    return bool(torch.isfinite(torch.as_tensor(total, device=device)))

@@ -28,7 +28,7 @@ def read_loss(loss: Any) -> float | OnItsWay:
     loss = scalar_loss(loss, error=BadArgument)
     if isinstance(loss, float):
         return loss
-    copied = torch.empty(loss.shape, dtype=loss.dtype, pin_memory=True)
+    copied = torch.empty(loss.shape, dtype=loss.dtype, device="cpu", pin_memory=True)
     copied.copy_(loss, non_blocking=True)
     done = torch.cuda.Event()
     done.record(torch.cuda.current_stream(loss.device))

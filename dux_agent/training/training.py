@@ -23,6 +23,7 @@ from dux_agent.training.intake import Intake
 from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions, Clone, Objective, Validate
 from dux_agent.training.loss_feed import LossFeed
+from dux_agent.training.outdated import while_it_holds
 from dux_agent.training.prompt_history import PromptHistory, told_to_the_model
 from dux_agent.training.ranks import Alone, Ranks
 from dux_agent.training.scheduled import describe_schedule
@@ -231,6 +232,7 @@ class Training:
             sliced: stop after each step, so that training can go on before the next.
 
         Raises:
+            Outdated: between two slices the loop changed which parameters there are.
             Whatever the caller's objective or clone raise.
         """
         settings, whole = self.settings, self._whole
@@ -263,6 +265,7 @@ class Training:
             sliced=sliced,
             progress=(self.live.steps, settings.total_steps),
         )
+        slices = while_it_holds(slices, self.model, self.live.param_groups)
         report = yield from within(self.functions.called, slices)
         reports = self.ranks.gather(report)
         return next((each for each in reports if not each.ok), reports[0])

@@ -28,9 +28,11 @@ def scalar_loss(
             f"reduce it in the objective, for instance by .mean()."
         )
     if tensor:
+        several = isinstance(loss, tuple | list | dict)
+        remedy = "the loss alone" if several else "the loss before .item()"
         raise error(
             f"the objective returned a {type(loss).__name__}; a scalar tensor was "
-            f"wanted; return the loss before .item()."
+            f"wanted; return {remedy}."
         )
     try:
         return float(loss)

@@ -292,6 +292,49 @@ def test_in_the_background_training_goes_on_and_the_swap_waits_for_a_step(tmp_pa
     assert not [t for t in threading.enumerate() if t.name == "dux-decision"]
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_loop_may_tell_and_ask_where_gradients_are_off(off):
+    model = models.make("mlp")
+    with agent_over(model, MOMENTUM, SGD) as agent:
+        for batch in models.batches(12):
+            agent.optimizer.zero_grad()
+            loss = models.objective(model, batch)
+            loss.backward()
+            agent.optimizer.step()
+            with off():
+                agent.observe(loss, batch)
+                if agent.step_count in (4, 8):
+                    agent.decide()
+                assert not torch.is_grad_enabled()
+        verdicts = [decision.verdict for decision in agent.decisions]
+
+    assert ["applied", "applied"] == verdicts
+    assert not any(each.is_inference() for each in model.parameters())
+
+
+def test_parameters_that_come_during_a_dry_run_end_the_decision_not_the_training():
+    model = models.make("mlp")
+    lm = scripted(MOMENTUM)
+    with agent_over(model, lm=lm, background=True, dry_run_steps=40) as agent:
+        run(agent, 5)
+        pending = agent.decide()
+        work = agent._decider._work
+        wait_until(lambda: work.waits)
+        run(agent, 1)  # the dry run has begun
+        more = torch.nn.Linear(1, 1)
+        model.append(more)
+        agent.optimizer.add_param_group({"params": more.parameters()})
+
+        def decided():
+            run(agent, 1)
+            return agent.decisions
+
+        wait_until(decided)
+
+    assert "kept" == pending.verdict
+    assert "other parameters" in pending.reason
+
+
 def test_closing_drops_a_decision_that_is_being_made():
     waits = threading.Event()
 

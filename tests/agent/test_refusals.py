@@ -102,3 +102,12 @@ def test_a_model_without_data_is_refused_at_attach(make, said):
 
     with pytest.raises(BadArgument, match=said):
         attach(model, sgd(model), models.objective)
+
+
+@pytest.mark.parametrize("lm", ["offline", None])
+def test_an_optimizer_that_maximises_is_refused_at_attach(lm):
+    model = models.make("mlp")
+    upwards = torch.optim.SGD(model.parameters(), lr=0.1, maximize=True)
+
+    with pytest.raises(BadArgument, match=r"maximize=True.*turn the sign"):
+        attach(model, upwards, lambda *given: -models.objective(*given), lm=lm)

@@ -17,7 +17,7 @@ from dux_sandbox.dry_runs.reach import Reached
 from tests import models
 from tests.states import assert_same
 from tests.swapping import SGD, after
-from tests.talking import scripted, sgd
+from tests.talking import agent_over, run, scripted, sgd
 
 EXECUTIONS = ("inline", "isolated")
 REFUSED = after(2, 'p.fill_(float("nan"))')
@@ -351,6 +351,63 @@ def test_an_objective_that_counts_its_calls_counts_none_of_ours(counting):
     decided(objective)
 
     assert before == count()
+
+
+class Collector:
+    """What people hang on a layer to look at its activations."""
+
+    def __init__(self):
+        self.seen, self.by_name, self.mean = [], {"out": []}, torch.zeros(())
+
+    def hook(self, module, inputs, output):
+        value = output.detach().mean()
+        self.seen.append(value)
+        self.by_name["out"].append(value)
+        self.mean.lerp_(value, 0.1)
+
+    def told(self):
+        return (len(self.seen), len(self.by_name["out"]), self.mean.item())
+
+
+@pytest.mark.parametrize("how", ["method", "closure"])
+def test_hooks_of_a_model_collect_nothing_of_ours(how):
+    model, collector = models.make("mlp"), Collector()
+    seen, by_name, mean = collector.seen, collector.by_name, collector.mean
+
+    def closure(module, inputs, output):
+        value = output.detach().mean()
+        seen.append(value)
+        by_name["out"].append(value)
+        mean.lerp_(value, 0.1)
+
+    def there():
+        for each in model[0]._forward_hooks.values():
+            return each.__self__ if how == "method" else collector
+
+    model[0].register_forward_hook(collector.hook if how == "method" else closure)
+    with agent_over(model, SGD) as agent:
+        run(agent, 4)
+        before = there().told()
+        agent.decide()
+        after_it = there().told()
+
+    assert 4 == before[0]
+    assert before == after_it
+
+
+def test_what_a_validation_collects_is_its_users():
+    told = []
+
+    def validate(model):
+        told.append(models.objective(model, models.batches()[0]).item())
+        return told[-1]
+
+    with agent_over(models.make("mlp"), SGD, validate=validate) as agent:
+        before = len(told)
+        run(agent, 2)
+        agent.decide()
+
+    assert before + 1 == len(told)
 
 
 def test_an_objective_may_take_a_batch_apart():

@@ -104,3 +104,12 @@ def test_one_value_that_is_not_finite_is_found(dtype):
 
         assert all_finite(sound)
         assert not all_finite(spoilt)
+
+
+def test_it_is_found_where_new_tensors_are_made_on_another_device():
+    sound = [torch.ones(3)]
+
+    with torch.device("meta"):
+        finite = all_finite(sound)
+
+    assert finite

@@ -489,3 +489,25 @@ def test_a_loop_that_clips_is_told_of_and_norms_are_said_to_be_clipped(bound):
         assert "clips" not in prompt
     else:
         assert f"the loop clips gradients to a norm of {bound}" in prompt
+
+
+def test_a_loss_that_another_optimizer_moves_is_no_reason_to_warn(caplog):
+    model = models.make("mlp")
+    other = torch.optim.SGD(model[2].parameters(), lr=0.01)
+    first = torch.optim.SGD(model[0].parameters(), lr=0.01)
+
+    with (
+        caplog.at_level(logging.WARNING),
+        dux_agent.attach(model, first, models.objective) as agent,
+    ):
+        for batch in models.batches(6):
+            model.zero_grad()
+            loss = models.objective(model, batch)
+            loss.backward()
+            other.step()
+            agent.optimizer.step()
+            agent.observe(loss, batch)
+        scale = agent.state_dict()["loop"]["scale"]
+
+    assert [] == caplog.records
+    assert 1.0 == scale

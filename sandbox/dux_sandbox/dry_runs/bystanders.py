@@ -6,22 +6,17 @@ step counter on a callable counts. All of it is training's own and is put back.
 
 from __future__ import annotations
 
-import dis
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import CellType, CodeType, FunctionType
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from dux_sandbox.dry_runs.reach import Reached, attributes_of
-
-_PLAIN = (type(None), bool, int, float, complex, str)
-_EMPTY = object()
-_STORE = dis.opmap["STORE_GLOBAL"]
+from dux_sandbox.dry_runs.counters import Collected, Counters
+from dux_sandbox.dry_runs.reach import Reached
 
 
 class Bystanders:
@@ -77,7 +72,8 @@ class Bystanders:
         The gradients are set aside, so that nothing is added to them.
 
         Args:
-            values: keep the parameters of the others too, at the price of a copy.
+            values: keep the parameters of the others too, at the price of a copy, and
+                what hooks of modules collect.
             resting: ids of those of which no copy is needed.
         """
         before = self.take(values=values, resting=resting)
@@ -94,7 +90,8 @@ class Bystanders:
             [
                 *(_KeptModule(module) for module in self.modules),
                 *(_KeptTensor(each, id(each) in copied) for each in self.tensors),
-                _Counters(self._callers, self._functions),
+                Counters(self._callers, self._functions),
+                *([Collected(self.modules)] if values else []),
             ]
         )
 
@@ -108,7 +105,7 @@ class Bystanders:
 class Taken:
     """What bystanders were at one moment."""
 
-    parts: Sequence[_KeptModule | _KeptTensor | _Counters]
+    parts: Sequence[_KeptModule | _KeptTensor | Counters | Collected]
 
     def restore(self) -> None:
         """Put it back, bit for bit."""
@@ -215,53 +212,3 @@ def _refill(table: dict[Any, Any], before: dict[Any, Any]) -> None:
     if not same:
         table.clear()
         table.update(before)
-
-
-class _Counters:
-    """Plain values that functions may count up: on objects, in closures, in globals."""
-
-    def __init__(self, objects: list[Any], functions: list[FunctionType]) -> None:
-        self._attributes = [
-            (each, name, value)
-            for each in objects
-            for name, value in attributes_of(each).items()
-            if type(value) in _PLAIN
-        ]
-        cells = _once(cell for each in functions for cell in each.__closure__ or ())
-        self._cells = [
-            (cell, value) for cell in cells if type(value := _content(cell)) in _PLAIN
-        ]
-        self._globals = [
-            (each.__globals__, name, value)
-            for each in functions
-            for name in _written(each.__code__)
-            if type(value := each.__globals__.get(name, _EMPTY)) in _PLAIN
-        ]
-
-    def restore(self) -> None:
-        for each, name, value in self._attributes:
-            if attributes_of(each).get(name, _EMPTY) is not value:
-                object.__setattr__(each, name, value)
-        for cell, value in self._cells:
-            if _content(cell) is not value:
-                cell.cell_contents = value
-        for table, name, value in self._globals:
-            table[name] = value
-
-
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # it is not filled yet
-        return _EMPTY
-
-
-def _written(code: CodeType) -> Iterator[str]:
-    """The globals that a function, or one inside it, binds anew."""
-    if _STORE in code.co_code[::2]:  # reading them all takes a hundred times as long
-        for instruction in dis.get_instructions(code):
-            if instruction.opname == "STORE_GLOBAL":
-                yield instruction.argval
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _written(constant)

@@ -1,0 +1,41 @@
+"""What is tried in slices is over once the training has other parameters."""
+
+from contextlib import closing
+from typing import Any
+
+from torch import nn
+
+from dux_sandbox.dry_runs.slices import Result, Slices
+
+
+class Outdated(Exception):
+    """The loop trains other parameters than those that a dry run began with."""
+
+
+def while_it_holds(
+    slices: Slices[Result], model: nn.Module, groups: list[dict[str, Any]]
+) -> Slices[Result]:
+    """The same slices, as long as model and groups hold the parameters they held.
+
+    Raises:
+        Outdated: before the first slice that comes after a change.
+    """
+
+    def held() -> list[list[int]]:
+        inside = [group["params"] for group in groups]
+        return [[*map(id, each)] for each in (model.parameters(), *inside)]
+
+    began = held()
+    with closing(slices):
+        while True:
+            if held() != began:
+                raise Outdated(
+                    "the loop gave the model or the optimizer other parameters while "
+                    "a proposal was tried on those of before"
+                )
+            try:
+                unlike = next(slices)
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+            yield unlike
