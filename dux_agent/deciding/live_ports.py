@@ -14,7 +14,7 @@ from dux_graphs.paid_model import PaidModel
 from dux_prompts.reply import cleaned
 from dux_sandbox import check
 from dux_sandbox.dry_runs.scratch import CannotClone, out_of_memory
-from dux_sandbox.findings import CheckReport, DryRunReport, Finding
+from dux_sandbox.findings import CannotRunSo, CheckReport, DryRunReport, Finding
 
 
 class DryRun(Protocol):
@@ -140,9 +140,12 @@ class DecisionPorts:
 
         Raises:
             MemoryError: there was none for the copy; the decision ends with that.
+            CannotRunSo: no process can be had to run it in; so does it with this.
         """
         try:
             report = self.try_out(source, self._earlier, steps)
+        except CannotRunSo:
+            raise
         except Exception as error:
             if out_of_memory(error):
                 raise MemoryError(

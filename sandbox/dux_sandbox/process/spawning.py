@@ -120,20 +120,22 @@ class Zygote:
 
     def begin(self, request: dict[str, Any], descriptors: tuple[int, ...]) -> Begun:
         """Ask for a child and do not wait for it; raises as `fork`."""
-        ours, theirs = socket.socketpair()
         nonce = new_nonce()
         request = {**request, "nonce": nonce.hex()}
-        with self._lock, theirs:
+        with self._lock:
             self._wait_until_ready()
-            _open_sockets.add(ours)
-            try:
-                self._hear()  # or two requests could arrive as one
-                self._control.settimeout(_FORK_SECONDS)
-                data = json.dumps(request).encode()
-                socket.send_fds(self._control, [data], [theirs.fileno(), *descriptors])
-            except OSError as error:
-                ours.close()
-                raise self._lost(error) from None
+            ours, theirs = socket.socketpair()
+            with theirs:
+                _open_sockets.add(ours)
+                try:
+                    self._hear()  # or two requests could arrive as one
+                    self._control.settimeout(_FORK_SECONDS)
+                    data = json.dumps(request).encode()
+                    given = [theirs.fileno(), *descriptors]
+                    socket.send_fds(self._control, [data], given)
+                except OSError as error:
+                    ours.close()
+                    raise self._lost(error) from None
             self._begun = begun = Begun(Channel(ours, nonce))
         return begun
 
