@@ -9,9 +9,10 @@ rule does after the steps of its dry run is seen without a pass of the model
     gain = loss when a batch was met first - loss when it is met again, a mean
     far  = how far a rule moves the weights by how far the incumbent does
 
-    idle:     far < 1/1000, and the loss does not come down by a twentieth or by more
-              than the incumbent's, or its gain is less than a tenth of the
-              incumbent's; unless its steps grow later
+    idle:     far < 1/1000 (1/20 for a maker whose standing is not above 0), and the
+              loss does not come down by a twentieth or by more than the incumbent's,
+              or its gain is less than a tenth of the incumbent's; unless its steps
+              grow later
     behind:   its gain is less than half of the incumbent's (of a maker whose standing
               is not above 0: who has brought the loss down may cool down); unless
               they do
@@ -56,7 +57,7 @@ from dux_sandbox.dry_runs.acceptance import gained, met_again
 from dux_sandbox.dry_runs.slices import Slices
 from dux_sandbox.findings import DryRunReport, Finding
 
-_FROZEN = 1e-3  # of how far the incumbent moves the weights
+_FROZEN, _CREEPS = 1e-3, 0.05  # of how far the incumbent moves the weights
 _GROWN = 0.2  # the same
 _OF_USE = 0.05  # of the loss
 _IDLE, _BEHIND = 0.1, 0.5  # of what the incumbent gains
@@ -167,12 +168,14 @@ def _fault(
     losses, others, period = report.losses, report.incumbent_losses, report.period
     own, theirs = gained(losses, period), max(0.0, gained(others, period))
     grows = report.moves_later >= _GROWN * report.incumbent_moved > 0
-    frozen = report.moved < _FROZEN * report.incumbent_moved and not grows
+    least = _FROZEN if standing is None or standing > 0 else _CREEPS
+    stands = report.moved < least * report.incumbent_moved and not grows
     said = f"on batches that are met again the loss comes down by {own:.2g}, with the "
     said += f"incumbent by {theirs:.2g}"
     useless = Finding("idle", None, said, "a rule that lowers the loss")
-    # Of a rule that stands still the gain is noise: of dropout, alike in both runs.
-    if frozen and not own > max(_OF_USE * abs(losses[0]), theirs):
+    # Of a rule that stands still the gain is noise: of dropout, alike in both runs. And
+    # one that creeps is ahead of an incumbent whose loss leaps about as it falls.
+    if stands and not own > max(_OF_USE * abs(losses[0]), theirs):
         return useless
     met = met_again(losses, period)
     if standing is None or not met:

@@ -111,8 +111,18 @@ def test_who_was_caught_may_not_creep_past_an_incumbent_that_leaps_about(
 ):
     wild = (1.0, *(1.0 + 0.5 * (step % 3) for step in range(10)))
 
-    assert ok == judged(report(CREEPING, wild, far=0.02), standing, came).ok
-    assert judged(report(CREEPING, wild, far=0.02), 0, came).ok
+    assert ok == judged(report(CREEPING, wild, far=0.1), standing, came).ok
+    assert judged(report(CREEPING, wild, far=0.1), 0, came).ok
+
+
+@pytest.mark.parametrize(
+    ("standing", "rules"), [(-1, ["idle"]), (0, ["idle"]), (1, []), (None, [])]
+)
+def test_who_has_proved_nothing_may_not_bring_a_rule_to_a_crawl(standing, rules):
+    wild = (1.0, *(1.0 + 0.5 * (step % 3) for step in range(10)))
+
+    assert rules == found(judged(report(CREEPING, wild, far=0.02), standing))
+    assert judged(report(FALLING, wild, far=0.02), standing).ok
 
 
 def test_no_gain_is_asked_of_who_was_caught_that_is_larger_than_the_loss():
