@@ -1,4 +1,4 @@
-"""The arguments of `attach` that are one of a few words, or a function of yours."""
+"""The arguments of `attach` that are one of a few words, a switch, or a function."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 def choices(argument: str) -> tuple[str, ...]:
     """The words that an argument may be: "execution" any kind that there is."""
     return (AUTO, *EXECUTIONS) if argument == "execution" else _CHOICES[argument]
+
+
+def check_switch(name: str, value: Any) -> None:
+    """Raise BadArgument unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise BadArgument(
+            f"{name} is {value!r:.80}; True or False was wanted; pass one of them."
+        )
 
 
 def chosen_execution(wanted: Any, parameters: Sequence[torch.Tensor]) -> str:

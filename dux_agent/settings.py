@@ -8,7 +8,14 @@ from functools import partial
 from typing import Any
 
 from dux_agent import arguments
-from dux_agent.choices import CarryOver, LrOwner, Place, Reasoning, Vocabulary
+from dux_agent.choices import (
+    CarryOver,
+    LrOwner,
+    Place,
+    Reasoning,
+    Vocabulary,
+    check_switch,
+)
 from dux_agent.errors import BadArgument
 from dux_sandbox.limits import Limits
 
@@ -54,17 +61,17 @@ class Settings:
     context_window: int | None = _whole(None, 1)
     reasoning: Reasoning = _choice("first")
     limits: Limits = field(default_factory=Limits)
-    background: bool = False
+    background: bool = _checked(False, check_switch)
     seed: int = _whole(0, 0)
     prompts: str | None = None
     vocabulary: Vocabulary = _choice("short")
-    zoo: bool = False
+    zoo: bool = _checked(False, check_switch)
     guard_steps: int = _whole(100, 0)
-    fuzz: bool = False
+    fuzz: bool = _checked(False, check_switch)
     snapshots: Place = _choice("device")
     rollback_lr: float = _checked(0.5, arguments.check_share)
     max_rollbacks: int = _whole(3, 0)
-    keep_best: bool = False
+    keep_best: bool = _checked(False, check_switch)
     lm_timeout: float = _checked(600.0, arguments.check_seconds)
     decision_timeout: float = _checked(1800.0, arguments.check_seconds)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from dux_agent.decisions import Decision
-from dux_agent.errors import RunFolderUnusable
+from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.watchers_word import PAUSED, paused
 from dux_agent.settings import Settings
@@ -40,10 +41,16 @@ class Recorder:
         """Make the run folder, or use the one that the caller keeps.
 
         Raises:
+            BadArgument: it is no path.
             RunFolderExists: it holds something already; nothing was written.
         """
         if run_dir is None or isinstance(run_dir, RunFolder):
             return cls(run_dir, owned=False)
+        if not isinstance(run_dir, str | os.PathLike):
+            raise BadArgument(
+                f"run_dir is {run_dir!r:.80}; the path of a folder was wanted; pass "
+                f'run_dir="runs/mine", or leave it out.'
+            )
         facts = {
             "task": settings.task,
             "seed": settings.seed,

@@ -32,6 +32,8 @@ def bad(**options):
         ({"candidates": 0}, "candidates is 0"),
         ({"dry_run_steps": 0}, "dry_run_steps is 0"),
         ({"seed": -1}, "seed is -1"),
+        ({"background": "yes"}, "background is 'yes'; True or False was wanted"),
+        ({"run_dir": 5}, "run_dir is 5; the path of a folder was wanted"),
         ({"guard_steps": -1}, "guard_steps is -1"),
         ({"steps_per_epoch": 0}, "steps_per_epoch is 0"),
         ({"accept": "always"}, "'harmless', 'finite', 'not_worse'"),
