@@ -12,14 +12,18 @@ SECONDS = 20  # of processor time; what is mended takes milliseconds
 BYTES = 3 << 30
 
 
-def outcome(function: Callable[[], object]) -> str:
-    """How it ended: "returned", an exception's name, "memory" or a signal's name."""
+def outcome(function: Callable[[], object], seconds: int = SECONDS) -> str:
+    """How it ended: "returned", an exception's name, "memory" or a signal's name.
+
+    Args:
+        seconds: of the processor that it may take.
+    """
     read, write = os.pipe()
     child = os.fork()
     if not child:
         os.close(read)
         try:
-            os.write(write, _outcome_here(function).encode())
+            os.write(write, _outcome_here(function, seconds).encode())
         finally:
             os._exit(0)
     os.close(write)
@@ -31,13 +35,13 @@ def outcome(function: Callable[[], object]) -> str:
     return said or "nothing"
 
 
-def _outcome_here(function: Callable[[], object]) -> str:
+def _outcome_here(function: Callable[[], object], seconds: int) -> str:
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
     # What the run so far has used does not count.
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])) + 1
     with open("/proc/self/statm") as held:
         size = int(held.read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_CPU, (used + SECONDS, used + SECONDS + 1))
+    resource.setrlimit(resource.RLIMIT_CPU, (used + seconds, used + seconds + 1))
     resource.setrlimit(resource.RLIMIT_AS, (size + BYTES, size + BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.setrecursionlimit(1000)
