@@ -1,11 +1,12 @@
 """What is tried in slices is over once the training has other parameters."""
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
 
-from dux_sandbox.dry_runs.slices import Result, Slices
+from dux_sandbox.dry_runs.slices import Result, Slices, within
 
 
 class Outdated(Exception):
@@ -15,7 +16,7 @@ class Outdated(Exception):
 def while_it_holds(
     slices: Slices[Result], model: nn.Module, groups: list[dict[str, Any]]
 ) -> Slices[Result]:
-    """The same slices, as long as model and groups hold the parameters they held.
+    """The same slices, as long as model and groups hold the parameters they hold now.
 
     Raises:
         Outdated: before the first slice that comes after a change.
@@ -26,16 +27,14 @@ def while_it_holds(
         return [[*map(id, each)] for each in (model.parameters(), *inside)]
 
     began = held()
-    with closing(slices):
-        while True:
-            if held() != began:
-                raise Outdated(
-                    "the loop gave the model or the optimizer other parameters while "
-                    "a proposal was tried on those of before"
-                )
-            try:
-                unlike = next(slices)
-            except StopIteration as end:
-                result: Result = end.value
-                return result
-            yield unlike
+
+    @contextmanager
+    def held_still() -> Iterator[None]:
+        if held() != began:
+            raise Outdated(
+                "the loop gave the model or the optimizer other parameters while "
+                "a proposal was tried on those of before"
+            )
+        yield
+
+    return within(held_still, slices)
