@@ -1,5 +1,6 @@
 """What a kernel computes: a chain of element-wise operations over some buffers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -96,6 +97,16 @@ class Chain:
         """How many pointers a strand has: leaves, own stores, results of reductions."""
         own = sum(each.leaf is None for each in self.stores)
         return len(self.leaves) + own + len(self.reduces)
+
+    def targets(self) -> Iterator[tuple[int, Store]]:
+        """Each store with the index of the buffer that it writes."""
+        own = len(self.leaves)
+        for store in self.stores:
+            if store.leaf is not None:
+                yield store.leaf, store
+            else:
+                yield own, store
+                own += 1
 
     def dtype(self, value: int) -> str:
         """The dtype of a value by its index."""

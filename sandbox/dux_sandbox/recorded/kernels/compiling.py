@@ -78,30 +78,31 @@ def kernel_of(
     with _loading:
         if (chain, device) not in LOADED:
             on_cpu = device.type == "cpu"
-            found, code, key = _here(chain, stop) if on_cpu else loaded(chain, device)
+            found, key, new = _here(chain, stop) if on_cpu else loaded(chain, device)
             differs = mismatch(found, device)
             if differs is not None:
                 raise Unproven(differs)
-            cache = Cache(private_folder())
-            if cache.get(key) is None:
-                cache.put(key, code)
+            if new is not None:
+                Cache(private_folder()).put(key, new)
             LOADED[chain, device] = found
         return LOADED[chain, device]
 
 
-def _here(chain: Chain, stop: threading.Event) -> tuple[Kernel, bytes, str]:
-    """The kernel of a chain in this process, its machine code, and the key of that."""
+def _here(chain: Chain, stop: threading.Event) -> tuple[Kernel, str, bytes | None]:
+    """The kernel of a chain in this process; see `cuda.loading.loaded`."""
     known = compiler()
     if known is None:
         raise NoCompiler(NO_COMPILER)
     source = source_of(chain)
     key = hashlib.sha256((known.identity + source.text).encode()).hexdigest()
     code = Cache(private_folder()).get(key)
+    is_new = code is None
     if code is None:
         with tempfile.TemporaryDirectory(prefix="dux-kernel-") as folder:
             code = known.compile(source.text, Path(folder), stop)
     try:
-        return Library(chain, code, source.functions), code, key
+        kernel = Library(chain, code, source.functions)
+        return kernel, key, code if is_new else None
     except OSError as error:
         raise CannotCompile(str(error)[:500]) from None
 

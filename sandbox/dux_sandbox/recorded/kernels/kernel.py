@@ -1,5 +1,6 @@
 """What machine code of one chain promises, wherever it runs."""
 
+import ctypes
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -35,6 +36,26 @@ class BoundKernel(Protocol):
 
     def call(self) -> None:
         """Do it; on a device, in the order of its current stream."""
+
+
+class Given:
+    """The arrays that machine code reads, as a bound kernel is told what is in them."""
+
+    _row: ctypes.Array[Any]
+    _buffers: ctypes.Array[Any]
+    _numbers: ctypes.Array[Any]
+
+    def share(self, rows: Sequence[int]) -> None:
+        """See `BoundKernel.share`."""
+        self._row[:] = list(rows)
+
+    def point(self, pointers: Sequence[Any]) -> None:
+        """See `BoundKernel.point`."""
+        self._buffers[:] = pointers  # type: ignore[call-overload]
+
+    def count_with(self, numbers: Sequence[Any]) -> None:
+        """See `BoundKernel.count_with`."""
+        self._numbers[: len(numbers)] = numbers  # type: ignore[call-overload]
 
 
 class Kernel(Protocol):

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.functions import torch_folder
+from dux_sandbox.recorded.kernels.kernel import Given
 
 BLOCK = 4096
 """Elements of a block, as in `prelude`: what one thread takes at a time."""
@@ -75,7 +75,7 @@ class Library:
             self._finish(arguments)
 
 
-class Bound:
+class Bound(Given):
     """A library with the strands that it is called over."""
 
     def __init__(self, library: Library, elements: Sequence[int]) -> None:
@@ -115,18 +115,6 @@ class Bound:
             count,
         )
         self._at = ctypes.addressof(self._arguments)
-
-    def share(self, rows: Sequence[int]) -> None:
-        """See `BoundKernel.share`."""
-        self._row[:] = list(rows)
-
-    def point(self, pointers: Sequence[Any]) -> None:
-        """See `BoundKernel.point`."""
-        self._buffers[:] = pointers  # type: ignore[call-overload]
-
-    def count_with(self, numbers: Sequence[Any]) -> None:
-        """See `BoundKernel.count_with`."""
-        self._numbers[: len(numbers)] = numbers  # type: ignore[call-overload]
 
     @property
     def finite(self) -> bool:

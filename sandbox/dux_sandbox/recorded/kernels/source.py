@@ -117,12 +117,10 @@ class _Writer:
         for at, leaf in enumerate(self._chain.leaves):
             kind = STORED[leaf.dtype] + ("" if at in written else " const")
             yield f"{kind} *restrict b{at} = p[{at}];"
-        at = len(self._chain.leaves)
-        for store in self._chain.stores:
+        for at, store in self._chain.targets():
             if store.leaf is None:
                 kind = STORED[self._chain.dtype(store.value)]
                 yield f"{kind} *restrict b{at} = p[{at}];"
-                at += 1
         for slot in range(self._chain.numbers):
             yield f"const double s{slot} = s[{slot}];"
         for value in self._levels.once:
@@ -188,11 +186,7 @@ class _Writer:
             yield from self._stores()
 
     def _stores(self) -> Iterator[str]:
-        own = len(self._chain.leaves)
-        for store in self._chain.stores:
-            target = store.leaf
-            if target is None:
-                target, own = own, own + 1
+        for target, store in self._chain.targets():
             dtype = self._chain.dtype(store.value)
             if store.watched and dtype != "bool":
                 suffix = "" if dtype == "float64" else "f"

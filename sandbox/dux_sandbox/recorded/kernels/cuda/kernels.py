@@ -3,12 +3,13 @@
 import ctypes
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.cuda.prelude import BLOCK, THREADS
+from dux_sandbox.recorded.kernels.kernel import Given
 
 
 class Arguments(ctypes.Structure):
@@ -53,7 +54,7 @@ class CudaKernel:
         return BoundCuda(self, elements)
 
 
-class BoundCuda:
+class BoundCuda(Given):
     """A kernel with the strands that it is called over; see `BoundKernel`.
 
     What changes from call to call - pointers, numbers, rows - is one block of words,
@@ -95,18 +96,6 @@ class BoundCuda:
         """See `BoundKernel.finite`."""
         ill = int(self._fixed[-1])
         return ill == 0 or ill != int(self._arguments.turn)
-
-    def share(self, rows: Sequence[int]) -> None:
-        """See `BoundKernel.share`."""
-        self._row[:] = list(rows)
-
-    def point(self, pointers: Sequence[Any]) -> None:
-        """See `BoundKernel.point`."""
-        self._buffers[:] = pointers  # type: ignore[call-overload]
-
-    def count_with(self, numbers: Sequence[Any]) -> None:
-        """See `BoundKernel.count_with`."""
-        self._numbers[: len(numbers)] = numbers  # type: ignore[call-overload]
 
     def call(self) -> None:
         """See `BoundKernel.call`."""

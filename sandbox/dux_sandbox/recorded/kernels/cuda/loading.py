@@ -16,8 +16,11 @@ from dux_sandbox.recorded.kernels.cuda.runtime_compiler import (
 from dux_sandbox.recorded.kernels.cuda.source import source_of
 
 
-def loaded(chain: Chain, where: torch.device) -> tuple[CudaKernel, bytes, str]:
-    """The kernel of a chain on a device, with its machine code and the key of that.
+def loaded(chain: Chain, where: torch.device) -> tuple[CudaKernel, str, bytes | None]:
+    """The kernel of a chain on a device.
+
+    Returns:
+        It, the key of its machine code, and that code where it is not kept yet.
 
     Raises:
         CannotCompile: NVRTC or the driver is not there, or refuses it.
@@ -31,8 +34,10 @@ def loaded(chain: Chain, where: torch.device) -> tuple[CudaKernel, bytes, str]:
         identity = known.identity(architecture)
         key = hashlib.sha256((identity + text).encode()).hexdigest()
         code = Cache(private_folder()).get(key)
+        is_new = code is None
         code = known.compile(text, architecture) if code is None else code
         names = ("run", "finish") if chain.reduces else ("run",)
-        return CudaKernel(chain, device, device.load(code, names)), code, key
+        kernel = CudaKernel(chain, device, device.load(code, names))
+        return kernel, key, code if is_new else None
     except LaunchFailed as error:
         raise CannotCompile(str(error)) from None

@@ -91,15 +91,6 @@ class _Writer:
             if store.leaf is None:
                 yield self._chain.dtype(store.value), False
 
-    def _stores(self) -> Iterator[tuple[int, int, bool]]:
-        """The buffer, the value and whether it is watched, of each store."""
-        own = self._first
-        for store in self._chain.stores:
-            target = store.leaf
-            if target is None:
-                target, own = own, own + 1
-            yield target, store.value, store.watched
-
     def _loop(self) -> Iterator[str]:
         """Four elements of all buffers."""
         chain = self._chain
@@ -107,15 +98,15 @@ class _Writer:
         for at in leaves:
             kind = STORED[chain.leaves[at].dtype]
             yield f"const four<{kind}> x{at} = taken(b{at} + i, left, whole);"
-        for target, value, _ in self._stores():
-            yield f"four<{STORED[chain.dtype(value)]}> y{target};"
+        for target, store in chain.targets():
+            yield f"four<{STORED[chain.dtype(store.value)]}> y{target};"
         yield "#pragma unroll"
         yield "for (int k = 0; k < 4; k++) {"
         for value in (*leaves, *self._each):
             yield self._assign(value, "x{}.at[k]")
-        for target, value, watched in self._stores():
-            dtype = chain.dtype(value)
-            if watched and dtype != "bool":
+        for target, store in chain.targets():
+            value, dtype = store.value, chain.dtype(store.value)
+            if store.watched and dtype != "bool":
                 suffix = "" if dtype == "float64" else "f"
                 size = f"__builtin_fabs{suffix}(v{value})"
                 yield f"bad |= !({size} < __builtin_inf{suffix}());"
@@ -127,7 +118,7 @@ class _Writer:
                 yield f"r{at} = {_taken_in(reduce)}; }}"
             yield "}"
         yield "}"
-        for target, _, _ in self._stores():
+        for target, _ in chain.targets():
             yield f"put(b{target} + i, y{target}, left, whole);"
 
     def _assign(self, value: int, leaf: str) -> str:
