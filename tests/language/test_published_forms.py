@@ -242,10 +242,8 @@ WITHOUT = {
 }
 
 
-@both
-@pytest.mark.parametrize("name", list(WITHOUT))
-def test_two_phases_become_one_step_with_the_closure_between(name, execution):
-    source = _HEAD + _PHASED.replace("    def ", "    @torch.no_grad()\n    def ")
+def stepped_down(text, execution):
+    """A rule after one step with a closure, and the weight, 1 before, that it moved."""
     weight = torch.nn.Parameter(torch.ones(2, 2))
     groups = [{"params": [weight]}]
 
@@ -255,14 +253,23 @@ def test_two_phases_become_one_step_with_the_closure_between(name, execution):
         loss.backward()
         return loss
 
-    text = source + WITHOUT[name]
-    (note,) = check(text).notes
     built = EXECUTIONS[execution].build(text, groups, limits=Limits(), seed=0)
     groups[0].update(built.options[0])
     built.bind(groups)
     closure()
     built.step(closure)
     built.close()
+    return built, weight
+
+
+@both
+@pytest.mark.parametrize("name", list(WITHOUT))
+def test_two_phases_become_one_step_with_the_closure_between(name, execution):
+    source = _HEAD + _PHASED.replace("    def ", "    @torch.no_grad()\n    def ")
+    text = source + WITHOUT[name]
+    (note,) = check(text).notes
+
+    built, weight = stepped_down(text, execution)
 
     # At 1 + 0.25 * 2 the gradient is 3: 1 - 0.5 * 3.
     assert "first_step and second_step" in note.message
@@ -296,22 +303,9 @@ _AHEAD = """
 @both
 def test_extragradient_goes_ahead_and_steps_from_where_it_was(execution):
     text = _HEAD + "        self.held = []\n" + _AHEAD
-    weight = torch.nn.Parameter(torch.ones(2, 2))
-    groups = [{"params": [weight]}]
-
-    def closure():
-        loss = weight.square().sum()
-        weight.grad = None
-        loss.backward()
-        return loss
-
     (note,) = check(text).notes
-    built = EXECUTIONS[execution].build(text, groups, limits=Limits(), seed=0)
-    groups[0].update(built.options[0])
-    built.bind(groups)
-    closure()
-    built.step(closure)
-    built.close()
+
+    built, weight = stepped_down(text, execution)
 
     assert "extrapolation and step" in note.message
     assert built.requires_closure

@@ -204,6 +204,25 @@ SUMMED = {
 }
 
 
+def curved(first, second):
+    return (first**3).sum() + (first * second).sum() ** 2
+
+
+def stepped_on_a_curve(source, held):
+    """A rule over these parameters, after one step with a closure of `curved`."""
+    made = load(source)(held, lr=0.0)
+
+    @torch.enable_grad()
+    def closure():
+        made.zero_grad()
+        loss = curved(*held)
+        loss.backward()
+        return loss
+
+    made.step(closure)
+    return made
+
+
 SQUARES = {
     "times itself": "(p.grad * p.grad).sum()",
     "to the power": "p.grad.pow(2).sum()",
@@ -225,25 +244,12 @@ def test_the_slope_of_squared_gradients_has_twice_the_gradients_as_vectors(form,
         f"None\n        {taken}products = torch.autograd.grad("
         f"{'total' if kept else total}, params, retain_graph=False)",
     )
-    made = load(source)(held, lr=0.0)
-
-    @torch.enable_grad()
-    def closure():
-        made.zero_grad()
-        loss = curved(*held)
-        loss.backward()
-        return loss
-
-    made.step(closure)
+    made = stepped_on_a_curve(source, held)
 
     slopes = torch.autograd.grad(curved(*held), held, create_graph=True)
     exact = torch.autograd.grad(sum(each.square().sum() for each in slopes), held)
     for weight, expected in zip(held, exact, strict=True):
         assert torch.allclose(expected, made.hess_by_parameter[weight], rtol=1e-5)
-
-
-def curved(first, second):
-    return (first**3).sum() + (first * second).sum() ** 2
 
 
 @pytest.mark.parametrize("form", SUMMED)
@@ -255,16 +261,7 @@ def test_the_slope_of_a_sum_of_gradients_is_such_a_product(form):
         " only_inputs=True)",
         "None\n        " + SUMMED[form],
     )
-    made = load(source)(held, lr=0.0)
-
-    @torch.enable_grad()
-    def closure():
-        made.zero_grad()
-        loss = curved(*held)
-        loss.backward()
-        return loss
-
-    made.step(closure)
+    made = stepped_on_a_curve(source, held)
 
     for at, weight in enumerate(held):
         # Each by itself is a product with its own block of the Hessian.
