@@ -77,7 +77,11 @@ def bench(
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Of a table: without the family.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="Of a table: without the family and rows of several trainings.",
+        ),
     ] = False,
     workers: Annotated[
         int, typer.Option(min=1, help="Of a table: trainings at a time.")

@@ -27,7 +27,9 @@ def make(
 
     Args:
         name: one of `TABLES`.
-        written, quick, seeds: as `dux_agent.benchmarks.table1.named_tasks` takes them.
+        written, seeds: as `dux_agent.benchmarks.table1.named_tasks` takes them.
+        quick: without the family, and unless `rows` are named without those that need
+            several trainings.
         rows, lm, folder, workers: as `dux_agent.benchmarks.table1.table` does.
 
     Raises:
@@ -38,13 +40,14 @@ def make(
     if name == _JUDGE:
         _judge(list(tasks_of(written or _JUDGED)), range(seeds or 1), folder)
         return
+    from dux_agent.benchmarks.table1.named_rows import quick_rows
     from dux_agent.benchmarks.table1.table import make_table
     from dux_agent.benchmarks.table1.table_page import write_table
     from dux_agent.benchmarks.table1.table_text import as_text
 
     found = make_table(
         name,
-        rows,
+        rows or (quick_rows(name, lm) if quick else ()),
         tasks=tasks_of(written, quick=quick, seeds=seeds),
         lm=lm,
         folder=folder,

@@ -13,7 +13,12 @@ from typer.testing import CliRunner
 from dux_agent import tasks
 from dux_agent.benchmarks.table1 import dux_rows, search_rows
 from dux_agent.benchmarks.table1.course import Course, Training, stepping
-from dux_agent.benchmarks.table1.named_rows import ABLATIONS, TABLE1, rows_of
+from dux_agent.benchmarks.table1.named_rows import (
+    ABLATIONS,
+    TABLE1,
+    quick_rows,
+    rows_of,
+)
 from dux_agent.benchmarks.table1.named_tasks import tasks_of
 from dux_agent.benchmarks.table1.pace import Pace
 from dux_agent.benchmarks.table1.plain_rows import hidden_matrices, of_zoo
@@ -339,6 +344,13 @@ def test_tasks_are_the_papers_and_the_family_and_sine_has_five_seeds(monkeypatch
     assert 32 == len(tasks_of("validation", seeds=2))
     with pytest.raises(BadArgument, match="no task 'nosuch'"):
         tasks_of("digits,nosuch")
+
+
+def test_a_quick_table_trains_each_row_once():
+    left_out = set(rows_of(TABLE1, "offline")) - set(quick_rows(TABLE1, "offline"))
+
+    assert {"adam-oracle", "sgd-oracle", "random", "tpe", "pbt"} == left_out
+    assert list(rows_of(ABLATIONS)) == quick_rows(ABLATIONS)
 
 
 def test_the_command_writes_the_table_and_names_wrong_rows():

@@ -26,3 +26,8 @@ def rows_of(suite: str, lm: Any = None) -> dict[str, Row]:
     if suite == ABLATIONS:
         rows = chain([control_row()], ablation_rows(lm))
     return {row.name: row for row in rows}
+
+
+def quick_rows(suite: str, lm: Any = None) -> list[str]:
+    """The names of those rows of `rows_of(suite, lm)` that train once."""
+    return [row.name for row in rows_of(suite, lm).values() if not row.dear]
