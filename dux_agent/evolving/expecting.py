@@ -86,15 +86,20 @@ def expected_seconds(
     """
     come = expected(bench.plan)
     other = Individual(2, Draft(entry("sgd").source, "Another."), REFERENCE, (), 0)
-    bench.examine(REFERENCE, [bench.reference])  # workers are there when it is over
+    # Workers are there when this is over: two at least, where there are as many.
+    bench.examine(REFERENCE, [bench.reference, other])
     # About half of what is bred has a structure whose laws are not known.
     examine = partial(bench.examine, REFERENCE, [other], laws=False)
     examined = 2 * _seconds(examine) / bench.plan.workers
     counts = come.short + 2 * come.full, come.validation, come.report
     stages = trainings_of(bench.plan.tasks, 0), validation, report
+    # All at once, so that no worker waits; what each took is told by its steps.
+    took = _seconds(partial(bench.refer_to, [e for stage in stages for e in stage]))
+    steps = [bench.step_seconds(stage) for stage in stages]
+    by_steps = took / max(math.fsum(steps), 1e-9)
     return (come.examined + _PARTS) * examined + math.fsum(
-        count * _seconds(partial(bench.refer_to, stage)) / len(stage)
-        for count, stage in zip(counts, stages, strict=True)
+        by_steps * count * spent / len(stage)
+        for count, spent, stage in zip(counts, steps, stages, strict=True)
     )
 
 

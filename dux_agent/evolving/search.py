@@ -51,7 +51,7 @@ class Bench:
     def __init__(self, plan: EvolvePlan, journal: Journal, workers: Workers) -> None:
         self.plan, self._journal, self._workers = plan, journal, workers
         self._lawful: dict[str, set[str]] = defaultdict(set)  # by arm
-        self._losses: dict[tuple[Any, ...], float] = {}
+        self._referred: dict[tuple[Any, ...], Answer] = {}
         self.turn, self._referring = threading.Lock(), threading.Lock()
         draft = Draft(entry("adamw").source, "AdamW at its defaults.")
         self.reference = Individual(1, draft, REFERENCE, (), 0)
@@ -116,7 +116,7 @@ class Bench:
         with self._turn_of_others():
             self._referring.acquire()
         try:
-            left = {_key(e): e for e in trainings if _key(e) not in self._losses}
+            left = {_key(e): e for e in trainings if _key(e) not in self._referred}
             jobs = [(one, _in_words(e), self._job(one, [e])) for e in left.values()]
             for key, answer in zip(
                 left, self._answers(REFERENCE, jobs, seconds), strict=True
@@ -127,9 +127,13 @@ class Bench:
                         f"{answer['why']}; tasks that it trains were wanted; leave "
                         f"that one out."
                     )
-                [self._losses[key]] = answer["losses"]
+                self._referred[key] = answer
         finally:
             self._referring.release()
+
+    def step_seconds(self, trainings: Sequence[Training]) -> float:
+        """What the reference's steps took in these, which it was trained in."""
+        return math.fsum(self._referred[_key(e)]["seconds"] for e in trainings)
 
     @contextmanager
     def _turn_of_others(self) -> Iterator[None]:
@@ -141,7 +145,10 @@ class Bench:
 
     def _values(self, answer: Answer, trainings: Sequence[Training]) -> Values:
         pairs = zip(answer.get("losses", ()), trainings, strict=False)
-        return tuple(log_ratio(loss, self._losses[_key(each)]) for loss, each in pairs)
+        return tuple(
+            log_ratio(loss, self._referred[_key(each)]["losses"][0])
+            for loss, each in pairs
+        )
 
     def _answers(
         self,

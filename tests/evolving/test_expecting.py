@@ -44,6 +44,29 @@ def test_where_it_is_and_how_long_it_will_take_is_told_before_it_begins(tmp_path
     assert "with 1 worker, replies apart" in said[1]
 
 
+def test_what_a_search_compares_with_is_trained_at_once_so_that_no_worker_waits(
+    tmp_path,
+):
+    asked = []
+
+    def watched(count, **options):
+        workers = cheap(count, **options)
+        do = workers.map
+
+        def told(jobs, done):
+            trainings = [e for job, _ in jobs for e in job.get("trainings", ())]
+            asked.append({each["task"] for each in trainings})
+            return do(jobs, done)
+
+        workers.map = told
+        return workers
+
+    evolve(_plan(workers=2), tmp_path / "run", engine=watched)
+
+    plan = _plan()
+    assert {*plan.tasks, *plan.validation, *plan.report} == next(filter(None, asked))
+
+
 def test_a_higher_budget_goes_on_from_what_was_found(tmp_path):
     evolve(_plan(budget=6), tmp_path / "raised", engine=cheap)
     before = _found(tmp_path / "raised")
