@@ -9,22 +9,17 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
 import dux_agent
 from dux_agent.tasks.in_memory import Batch
 
-Run = Callable[[nn.Module, Iterator[Batch], int, bool], None]
+Objective = Callable[[Any, Any], torch.Tensor]
+Run = Callable[[nn.Module, Objective, Iterator[Batch], int, bool], None]
 """Trains a model on batches for so many steps, with an agent or without."""
 
 _OPTIONS: dict[str, Any] = {"lm": "offline", "every": None}
 _RATE = 1e-3
-
-
-def _objective(model: Any, batch: Any) -> torch.Tensor:
-    inputs, targets = batch
-    return functional.mse_loss(model(inputs), targets)
 
 
 class _Rows(IterableDataset[Batch]):
@@ -41,17 +36,23 @@ def _loader(batches: Iterator[Any]) -> DataLoader[Any]:
     return DataLoader(_Rows(batches), batch_size=None)
 
 
-def plain(model: nn.Module, batches: Iterator[Batch], steps: int, agent: bool) -> None:
+def plain(
+    model: nn.Module,
+    objective: Objective,
+    batches: Iterator[Batch],
+    steps: int,
+    agent: bool,
+) -> None:
     """The loop of the README."""
     optimizer: Any = torch.optim.SGD(model.parameters(), _RATE)
     attached: Any = nullcontext()
     if agent:
-        attached = dux_agent.attach(model, optimizer, _objective, **_OPTIONS)
+        attached = dux_agent.attach(model, optimizer, objective, **_OPTIONS)
         optimizer = attached.optimizer
     with attached:
         for batch in batches:
             optimizer.zero_grad()
-            loss = _objective(model, batch)
+            loss = objective(model, batch)
             loss.backward()
             optimizer.step()
             if agent:
@@ -59,7 +60,11 @@ def plain(model: nn.Module, batches: Iterator[Batch], steps: int, agent: bool) -
 
 
 def in_lightning(
-    model: nn.Module, batches: Iterator[Batch], steps: int, agent: bool
+    model: nn.Module,
+    objective: Objective,
+    batches: Iterator[Batch],
+    steps: int,
+    agent: bool,
 ) -> None:
     """`L.Trainer.fit`, with `DuxCallback` or without."""
     import lightning
@@ -73,7 +78,7 @@ def in_lightning(
             return torch.optim.SGD(self.parameters(), _RATE)
 
         def training_step(self, batch: Any, batch_idx: int) -> Any:
-            return _objective(self.net, batch)
+            return objective(self.net, batch)
 
     callbacks: list[Any] = []
     if agent:
@@ -97,7 +102,11 @@ def in_lightning(
 
 
 def in_transformers(
-    model: nn.Module, batches: Iterator[Batch], steps: int, agent: bool
+    model: nn.Module,
+    objective: Objective,
+    batches: Iterator[Batch],
+    steps: int,
+    agent: bool,
 ) -> None:
     """`transformers.Trainer.train`, with `attach_trainer` or without."""
     import transformers
@@ -108,7 +117,7 @@ def in_transformers(
             self.net = model
 
         def forward(self, inputs: Any, labels: Any) -> dict[str, Any]:
-            return {"loss": _objective(self.net, (inputs, labels))}
+            return {"loss": objective(self.net, (inputs, labels))}
 
     class Trainer(transformers.Trainer):
         def get_train_dataloader(self) -> DataLoader[Any]:
@@ -138,7 +147,11 @@ def in_transformers(
 
 
 def in_accelerate(
-    model: nn.Module, batches: Iterator[Batch], steps: int, agent: bool
+    model: nn.Module,
+    objective: Objective,
+    batches: Iterator[Batch],
+    steps: int,
+    agent: bool,
 ) -> None:
     """A loop of Accelerate's, with `attach` or without."""
     import accelerate
@@ -151,10 +164,10 @@ def in_accelerate(
     if agent:
         from dux_agent.integrations.accelerate import attach
 
-        attached = attach(accelerator, prepared, optimizer, _objective, **_OPTIONS)
+        attached = attach(accelerator, prepared, optimizer, objective, **_OPTIONS)
     with attached:
         for batch in loader:
-            loss = _objective(prepared, batch)
+            loss = objective(prepared, batch)
             accelerator.backward(loss)
             optimizer.step()
             optimizer.zero_grad()
