@@ -35,6 +35,7 @@ from dux_agent.training.training import Training
 from dux_agent.training.whole_model import model_is_sharded
 from dux_graphs.events import ErrorEvent
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
+from dux_sandbox.process.keeping import keep_warm, let_go
 from dux_sandbox.scalar_loss import scalar_loss
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Agent(Uncopied):
         self.model, self.optimizer = training.model, training.live
         self._recorder = recorder
         self._closed: str | None = None
+        keep_warm(self)
         asks = bool(searching.asked)
         self._run_guard = None if asks else guard_run(training, recorder)
         self._rules = RulesInForce(training, recorder)
@@ -342,7 +344,8 @@ class Agent(Uncopied):
     def close(self, because: str = "") -> None:
         """End threads and processes.
 
-        Can be called twice. A decision that is still being made is dropped.
+        Can be called twice. A decision that is still being made is dropped. With the
+        last open agent the process ends from which rules' processes are forked.
 
         Args:
             because: told to whoever uses the agent afterwards.
@@ -357,6 +360,7 @@ class Agent(Uncopied):
             self.optimizer.close()
             self.optimizer.listener = None
             self._recorder.close()
+            let_go(self)
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Self | None:
         """Itself in a copy for a dry run; None in any other copy of what holds it.

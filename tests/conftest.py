@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from dux_sandbox.process.keeping import kept_warm
+
 # The tensors here are small, and the machines that run these tests are shared: with
 # two OpenMP teams on two busy cores (the trainer's and a rule's process) a step of
 # 0.6 ms took 9 to 23 ms.
@@ -58,3 +60,10 @@ def few_objects():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warm_processes():
+    """One for all tests: each costs two seconds, and most tests close their agent."""
+    with kept_warm():
+        yield

@@ -24,6 +24,7 @@ from dux_agent.cli.trace import trace
 from dux_agent.cli.tune import tune
 from dux_agent.cli.watch import watch
 from dux_agent.cli.zoo import zoo
+from dux_sandbox.process.keeping import kept_warm
 
 app = typer.Typer(
     name="dux",
@@ -60,4 +61,5 @@ app.add_typer(zoo, name="zoo")
 
 def main() -> None:
     """What the `dux` script and `python -m dux_agent` call."""
-    app()
+    with kept_warm():
+        app()

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from dux_agent.tuning.evaluating import address_space, said
+from dux_sandbox.process.keeping import keep_warm
 
 
 def main(descriptor: int, most_bytes: int | None) -> None:
@@ -29,6 +30,7 @@ def main(descriptor: int, most_bytes: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
     torch.set_num_threads(1)
     driver = Connection(descriptor)
+    keep_warm(driver)
     driver.send_bytes(json.dumps({"pid": os.getpid()}).encode())
     while True:
         try:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,7 +85,8 @@ class Zygote:
                 "system has not; pass execution='inline'."
             )
         self._lock = threading.Lock()
-        ours, theirs = socket.socketpair()
+        self._children: weakref.WeakSet[Child] = weakref.WeakSet()
+        ours, theirs = (_above_standard(each) for each in socket.socketpair())
         with theirs:
             paths = json.dumps([path for path in sys.path if path])
             # -I without its deafness to the environment, which is ours alone.
@@ -150,7 +152,9 @@ class Zygote:
             except OSError as error:
                 begun.channel.close()
                 raise self._lost(error) from None
-        return Child(begun.pid, begun.channel)
+        child = Child(begun.pid, begun.channel)
+        self._children.add(child)
+        return child
 
     def _hear(self) -> None:
         """Read the answer that is still to be read, if one is."""
@@ -192,6 +196,19 @@ class Zygote:
             self._process.kill()
             self._process.wait()
 
+    def end_if_idle(self) -> bool:
+        """End the warm process at once, unless somebody uses it; whether it has."""
+        if self._owner != os.getpid() or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._begun is not None or any(each.lives for each in self._children):
+                return False
+            self.kill()
+            self.close()
+        finally:
+            self._lock.release()
+        return True
+
     def kill(self) -> None:
         """End the warm process alone, as a crash would."""
         self._process.kill()
@@ -202,7 +219,9 @@ class Zygote:
             return
         try:
             answer = self._line(_START_SECONDS)
-        except OSError:
+        except OSError as error:
+            if self._control.fileno() < 0:  # it was idle, and ended meanwhile
+                raise self._lost(error) from None
             raise IsolationUnavailable(
                 "the warm process for rules did not start; run `dux doctor`, or pass "
                 "execution='inline'."
@@ -226,8 +245,22 @@ class Zygote:
         return answer
 
 
-_zygotes: dict[str, Zygote] = {}
-_making = threading.Lock()
+def _above_standard(made: socket.socket) -> socket.socket:
+    """The socket, with a number that is no standard stream's.
+
+    A trainer may have closed those; what is started gets others in their place.
+    """
+    if made.fileno() > 2:
+        return made
+    import fcntl  # no Windows has it
+
+    with made:
+        moved = fcntl.fcntl(made.fileno(), fcntl.F_DUPFD_CLOEXEC, 3)
+    return socket.socket(fileno=moved)
+
+
+zygotes: dict[str, Zygote] = {}
+making = threading.Lock()
 
 
 def forked(
@@ -250,11 +283,11 @@ def zygote(of: str = "rules") -> Zygote:
     Args:
         of: "rules", or "programs": what its children run, and what it has loaded.
     """
-    with _making:
-        held = _zygotes.get(of)
+    with making:
+        held = zygotes.get(of)
         if held is None or not held.usable:
             if held is not None:
                 held.close()
-            held = _zygotes[of] = Zygote(_BOOTS[of], same_order=of == "programs")
+            held = zygotes[of] = Zygote(_BOOTS[of], same_order=of == "programs")
             atexit.register(held.close)
         return held
