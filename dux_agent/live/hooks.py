@@ -34,6 +34,7 @@ def eager(function: Callable[..., Any]) -> Any:
     What becomes of a step is decided while it runs, by whatever rule is live then.
     Where nothing is being compiled torch's own way round costs as much as all the rest.
     Inference mode is off inside: tensors that are made in it serve nothing else later.
+    An interrupt that ends it leaves gradients on, also from where torch puts them back.
     """
     aside = torch.compiler.disable(function)
 
@@ -44,7 +45,12 @@ def eager(function: Callable[..., Any]) -> Any:
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
                 return function(*arguments, **options)
-        return function(*arguments, **options)
+        gradients = torch.is_grad_enabled()
+        try:
+            return function(*arguments, **options)
+        except BaseException:
+            torch.set_grad_enabled(gradients)
+            raise
 
     # torch counts how often it has compiled what by code: each has one of its own.
     code = call.__code__.replace(co_name=function.__name__)  # type: ignore[attr-defined]
@@ -69,7 +75,12 @@ def hooked(step: Callable[..., Any]) -> Any:
         base = live.base
         if "gradient_state" in vars(base) and leaves_out(base):
             return None
-        return wrapped(live, *arguments, **options)
+        gradients = torch.is_grad_enabled()
+        try:
+            return wrapped(live, *arguments, **options)
+        except BaseException:  # an interrupt, also where torch puts them back
+            torch.set_grad_enabled(gradients)
+            raise
 
     aside = torch.compiler.disable(call)
     call.hooked = True  # type: ignore[attr-defined]  # what torch looks for

@@ -392,3 +392,18 @@ def test_a_rule_that_is_harmed_late_still_leaves_the_hooks_of_schedulers_alone()
     assert live.running is live.base_rule
     assert live.param_groups[0]["lr"] == pytest.approx(0.02 * 0.5**4)
     assert isinstance(live, DuxOptimizer)
+
+
+def test_an_interrupt_that_ends_a_step_leaves_gradients_on():
+    class Interrupted(torch.optim.SGD):
+        def step(self, closure=None):
+            torch.set_grad_enabled(False)  # as where it meets torch's own no_grad
+            raise KeyboardInterrupt
+
+    model = models.make("mlp")
+    live = live_over(model, Interrupted(model.parameters(), lr=0.02))
+
+    with pytest.raises(KeyboardInterrupt):
+        live.step()
+
+    assert torch.is_grad_enabled()
