@@ -72,6 +72,7 @@ class Intake:
 
     def step_with(self, batch: Any) -> None:
         """The agent itself is about to step on this batch; see `take` for errors."""
+        self._functions.refuse_iterator(batch)
         self._functions.check_objective(batch)
         self.scale.given(1.0)
 
@@ -142,6 +143,8 @@ class Intake:
         """
         steps, marks = self._steps, self._marks
         at_edge = steps > 0 and not (marks is not None and marks.backward_since())
+        if batch is not None:
+            self._functions.refuse_iterator(batch)
         if scale is not None:
             self.scale.given(scale)
         elif (scale := self.scale.value) is None:

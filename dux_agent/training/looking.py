@@ -117,6 +117,15 @@ class CallersFunctions:
         if not self.objective_checked:
             self.objective_on_a_copy(batch)
 
+    def refuse_iterator(self, batch: Any) -> None:
+        """Raise BadArgument for a first batch that can be read only once."""
+        if not self.objective_checked and isinstance(batch, Iterator):
+            raise BadArgument(
+                f"the batch is a {type(batch).__name__}, which can be read only once; "
+                f"one that a dry run can hand to the objective again was wanted; pass "
+                f"list(batch), or tensors."
+            )
+
     def _check(self, loss: Any, trained: list[torch.Tensor]) -> None:
         """Judge what the objective returned for a copy with these weights."""
         scalar_loss(loss, tensor=True, error=BadArgument)

@@ -270,3 +270,14 @@ def test_without_a_language_model_nothing_of_it_is_needed():
 
     assert 1 == agent.step_count
     agent.close()
+
+
+@pytest.mark.parametrize("how", ["step", "observe"])
+def test_a_batch_that_can_be_read_only_once_is_refused_in_words(how):
+    model = models.make("mlp")
+    with (
+        attach(model, sgd(model), models.objective, lm=scripted()) as agent,
+        pytest.raises(BadArgument, match=r"a zip, which can .* once; .* pass list\("),
+    ):
+        batch = zip([1], [2], strict=True)
+        agent.step(batch) if how == "step" else agent.observe(0.5, batch)
