@@ -21,6 +21,7 @@ from dux_graphs.trouble import cause_of, is_trouble
 from dux_graphs.writing import (
     Messages,
     ModelPorts,
+    NobodyWaits,
     NoMoreCalls,
     Reply,
     Write,
@@ -40,15 +41,23 @@ class NotWritten(Exception):
 
     Attributes:
         verdict: how the decision ends: "kept" where the budget is spent, else "failed".
+        level: of the line that the log gets.
     """
 
     verdict = "failed"
+    level = logging.WARNING
 
 
 class Spent(NotWritten):
     """What may be spent on proposals is spent."""
 
     verdict = "kept"
+
+
+class Unwanted(Spent):
+    """Nobody waits for a proposal any more: no trouble that anybody is warned of."""
+
+    level = logging.INFO
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,8 @@ def ask(
             return _Try(ports, write, runtime, system, conversation).of(requests)
         except GraphBubbleUp:
             raise
+        except NobodyWaits as error:
+            raise Unwanted(str(error)) from error
         except BudgetSpent as error:
             raise Spent(str(error)) from error
         except NoMoreCalls as error:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dux_graphs.writing import Messages, NoMoreCalls
+from dux_graphs.writing import Messages, NobodyWaits, NoMoreCalls
 
 LIMITS = ("calls", "tokens", "money", "seconds")
 
@@ -22,6 +22,10 @@ class BudgetError(ValueError):
 
 class BudgetSpent(NoMoreCalls):
     """Not enough is left in the budget; ends a decision, never a training."""
+
+
+class BudgetClosed(BudgetSpent, NobodyWaits):
+    """Nothing is spent any more."""
 
 
 @dataclass
@@ -129,7 +133,7 @@ class Budget:
         """
         reason = self.exhausted()
         if reason is not None:
-            raise BudgetSpent(reason)
+            raise (BudgetSpent if self._closed is None else BudgetClosed)(reason)
         for name, wanted in (estimate or {}).items():
             limit = self.limits.get(name)
             spent = self.spent[name] + (going_on or {}).get(name, 0)

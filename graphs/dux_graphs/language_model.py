@@ -15,7 +15,7 @@ from dux_graphs.open_calls import hang_up, one_call
 from dux_graphs.patience import Clock, End, Patience, listen
 from dux_graphs.refused_options import options_sent, refused, without
 from dux_graphs.trouble import ReplyTrouble, cause_of
-from dux_graphs.writing import NoMoreCalls
+from dux_graphs.writing import NobodyWaits
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class NothingStreamed(ReplyTrouble):
     """The server has answered, and not with a stream."""
 
 
-class CallCancelled(NoMoreCalls):
+class CallCancelled(NobodyWaits):
     """Nobody waits for the reply any more."""
 
 

@@ -66,7 +66,7 @@ class DecisionNodes:
         try:
             answers, messages, room = self._asked(state, ports, observation, runtime)
         except NotWritten as error:
-            logger.warning("no proposal: %s", error)
+            logger.log(error.level, "no proposal: %s", error)
             return Command(update=reset | _ended(error.verdict, str(error)), goto=END)
         refused = [a["digest"] for a in state.get("attempts", []) if a["digest"]]
         candidates = candidates_of(answers, ports, tries + 1, refused)

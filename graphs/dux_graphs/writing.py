@@ -27,6 +27,10 @@ class NoMoreCalls(Exception):
     """
 
 
+class NobodyWaits(NoMoreCalls):
+    """Who asked has gone, as where an agent is closed while it decides."""
+
+
 @dataclass(frozen=True)
 class WriteOptions:
     """How one call is to be made.

@@ -335,7 +335,7 @@ def test_parameters_that_come_during_a_dry_run_end_the_decision_not_the_training
     assert "other parameters" in pending.reason
 
 
-def test_closing_drops_a_decision_that_is_being_made():
+def test_closing_drops_a_decision_that_is_being_made(caplog):
     waits = threading.Event()
 
     class Slow(Scripted):
@@ -361,6 +361,7 @@ def test_closing_drops_a_decision_that_is_being_made():
     agent.close()
 
     assert "the agent was closed first" == agent.decisions[-1].reason
+    assert not [each for each in caplog.records if each.levelname == "WARNING"]
     assert agent.optimizer.running is agent.optimizer.base_rule
     assert not [t for t in threading.enumerate() if t.name == "dux-decision"]
 
