@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import iterate
 from dux_graphs.evolution.racing import difference
 from dux_graphs.evolution.simplifying import ablated
+from dux_graphs.intervals import half_interval
 from dux_sandbox.findings import digest_of
 
 
@@ -57,12 +58,12 @@ class Reported:
     Attributes:
         row: the winner.
         seeds: for each seed, the mean over the tasks of the report.
-        validation: mean over tasks and seeds of the validation.
+        validation: the same of the tasks of the validation.
     """
 
     row: Row
     seeds: tuple[float, ...]
-    validation: float
+    validation: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,22 @@ class SearchTold:
                 continue
             # With a higher budget another may have won since.
             if row.arm not in found or row.reported > found[row.arm].row.reported:
-                of_seed = zip(*whole, strict=True)
-                seeds = tuple(math.fsum(each) / len(each) for each in of_seed)
+                seeds = tuple(map(_mean, zip(*whole, strict=True)))
                 found[row.arm] = Reported(row, seeds, self._validation(row))
         return found
 
-    def _validation(self, row: Row) -> float:
+    def _validation(self, row: Row) -> tuple[float, ...]:
         """Also of a winner that was simplified: it takes the steps of its twin."""
         twins = [e for e in self.rows if (e.arm, e.number) == (row.arm, row.number)]
         values = [v for e in twins for v in e.values.get(VALIDATION, [])]
-        return math.fsum(values) / len(values) if values else math.nan
+        tasks = len(self.plan.validation)  # of one seed, then of the next
+        seeds = range(0, len(values), tasks)
+        return tuple(_mean(values[at : at + tasks]) for at in seeds)
 
     def best_baseline(self) -> Reported | None:
         """The baseline that was best on the validation: the report chooses nobody."""
         others = [e for arm, e in self.reported().items() if arm != SEARCH]
-        return min(others, key=lambda each: each.validation, default=None)
+        return min(others, key=lambda each: _mean(each.validation), default=None)
 
     def verdict(self) -> str:
         """Whether the search beats the best tuned baseline, in one sentence."""
@@ -118,6 +120,16 @@ class SearchTold:
             f"None beats the best tuned baseline, {theirs.row.arm}, by more than its "
             f"interval: the best that was found gives {told}."
         )
+
+    def beside(self, one: Reported) -> str:
+        """The loss of the search's winner as a change of another's, paired over seeds.
+
+        "" of itself, and before it is reported.
+        """
+        ours = self.reported().get(SEARCH)
+        if ours is None or one.row.arm == SEARCH:
+            return ""
+        return change(*difference(ours.seeds, one.seeds))
 
     def source(self, row: Row) -> str:
         """The text of an individual."""
@@ -145,6 +157,16 @@ class SearchTold:
         """How many individuals each stage stopped."""
         own = [row for row in self.rows if row.arm == arm and PARTS not in row.answers]
         return dict(Counter(row.stage for row in own if row.why))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def over_seeds(seeds: Sequence[float]) -> str:
+    """The mean of what came at several seeds as a change, with its interval."""
+    half = half_interval(seeds) if len(seeds) > 1 else None
+    return change(_mean(seeds), half)
 
 
 def _effect(answer: Mapping[str, Any], whole: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dux_agent.evolving.evolve import SEARCH
 from dux_agent.evolving.journal import EXAMINED, PARTS
-from dux_agent.evolving.reading import Row, SearchTold, change
+from dux_agent.evolving.reading import Row, SearchTold, change, over_seeds
 from dux_agent.report.chart import Chart, Line, Size, axes_of, chart, series
 from dux_agent.report.difference import difference
 from dux_agent.report.run_figures import figure
@@ -14,7 +14,6 @@ from dux_agent.report.study_charts import NARROW, WIDE
 from dux_agent.run_folder.trace import plain
 from dux_agent.showing import one_line
 from dux_graphs.evolution.racing import rung
-from dux_graphs.intervals import half_interval
 
 View = dict[str, Any]
 
@@ -51,8 +50,9 @@ def search_view(told: SearchTold, most: int) -> View:
         "winners": [
             {
                 "arm": arm,
-                "loss": change(_mean(each.seeds), _half(each.seeds)),
-                "validation": change(each.validation),
+                "loss": over_seeds(each.seeds),
+                "beside": told.beside(each),
+                "validation": over_seeds(each.validation),
                 "thought": one_line(each.row.thought, most),
             }
             for arm, each in reported.items()
@@ -69,10 +69,6 @@ def search_view(told: SearchTold, most: int) -> View:
 
 def _mean(values: Any) -> float:
     return math.fsum(values) / len(values) if values else math.nan
-
-
-def _half(values: Any) -> float | None:
-    return half_interval(values) if len(values) > 1 else None
 
 
 def _best(rows: list[Row], size: Size) -> Chart:

@@ -4,15 +4,17 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from dux_agent.benchmarks.evolve import cheap
 from dux_agent.cli import app
 from dux_agent.engines.processes import processes
 from dux_agent.errors import BadArgument, DuxError
 from dux_agent.evolving.evolve import evolve, resume
 from dux_agent.evolving.plan import PRICES, EvolvePlan
-from dux_agent.evolving.reading import read_search
+from dux_agent.evolving.reading import change, over_seeds, read_search
 from dux_agent.exporting.winner import export_winner
 from dux_agent.report.page import write_report
 from dux_agent.run_folder.trace import read
+from dux_graphs.evolution.racing import difference
 from dux_graphs.evolution.simplifying import ablated
 from tests.evolving import tiny_tasks
 
@@ -65,6 +67,37 @@ def test_a_search_and_its_baseline_are_reported_on_tasks_that_selected_nobody(wh
     assert {"search", "adamw"} == reported.keys()
     assert all(2 == len(each.seeds) for each in reported.values())
     assert "adamw" in told.verdict()
+
+
+def test_each_baseline_is_told_with_an_interval_and_beside_the_search(whole):
+    told = read_search(whole)
+    found = told.reported()
+
+    page = html.unescape(write_report([whole]).read_text())
+
+    ours, theirs = found["search"], found["adamw"]
+    assert "" == told.beside(ours)
+    mean, half = difference(ours.seeds, theirs.seeds)
+    assert change(mean, half) == told.beside(theirs)
+    for told_of in (told.beside(theirs), *map(over_seeds, (ours.seeds, theirs.seeds))):
+        assert "to" in told_of and told_of in page
+
+
+def test_the_validation_is_told_by_its_seeds(tmp_path):
+    plan = _plan(validation_seeds=3, validation=(*_plan().validation, "logistic"))
+
+    told = read_search(evolve(plan, tmp_path / "run", engine=cheap))
+
+    for each in told.reported().values():
+        twins = [
+            r for r in told.rows if (r.arm, r.number) == (each.row.arm, each.row.number)
+        ]
+        [values] = [r.values["validation"] for r in twins if "validation" in r.values]
+        assert 6 == len(values)
+        assert (
+            tuple((a + b) / 2 for a, b in zip(values[::2], values[1::2], strict=True))
+            == each.validation
+        )
 
 
 def test_the_report_of_a_search_shows_its_winner_and_what_was_stopped(whole):
