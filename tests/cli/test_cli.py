@@ -11,32 +11,12 @@ from typer.testing import CliRunner
 
 from dux_agent.cli import app
 from dux_agent.run_folder.folder import RunFolder
+from tests import sources
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = "run check fuzz trace replay report export doctor bench".split()
 
-GOOD = '''
-import torch
-
-
-class Small(torch.optim.Optimizer):
-    """Plain steps."""
-
-    def __init__(self, params, lr=0.01):
-        super().__init__(params, dict(lr=lr))
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is not None:
-                    p.add_(p.grad, alpha=-group["lr"])
-        return loss
-'''
+GOOD = sources.SGD
 FORBIDDEN = "import os\n" + GOOD
 HARMFUL = GOOD.replace('alpha=-group["lr"]', "alpha=1e6")
 
