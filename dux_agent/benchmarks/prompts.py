@@ -10,14 +10,13 @@ from dux_prompts.brief import Vocabulary
 PROPOSALS = 5  # that are asked for with each of them
 
 
-def vocabularies(lm: str, proposals: int = PROPOSALS) -> Iterator[str]:
+def vocabularies(lm: str) -> Iterator[str]:
     """A line for each vocabulary: tokens of its prompt, and how many proposals pass.
 
     Nothing is trained with them: they are read, checked and tried on `digits`.
 
     Args:
         lm: the language model, as `dux run --lm` takes it; it is paid for each call.
-        proposals: how many are asked for with each vocabulary.
 
     Raises:
         BadArgument: the name means nothing.
@@ -25,7 +24,7 @@ def vocabularies(lm: str, proposals: int = PROPOSALS) -> Iterator[str]:
     model = model_of(lm)
     for vocabulary in get_args(Vocabulary):
         brief = OptimizerBrief(None, vocabulary)
-        yield _told(vocabulary, [try_proposal(model, brief) for _ in range(proposals)])
+        yield _told(vocabulary, [try_proposal(model, brief) for _ in range(PROPOSALS)])
 
 
 def _told(vocabulary: str, trials: list[ModelTrial]) -> str:

@@ -188,7 +188,7 @@ def tune(
         models = {"lm_options": model_options(lm_option), "fallback": fallback or None}
 
         def on_trial(trial: Trial, study: Study) -> None:
-            shown.print(trial_line(trial, study, None), markup=False, highlight=False)
+            shown.print(trial_line(trial, study), markup=False, highlight=False)
 
         if resume is not None:
             study = _gone_on(resume, task, execution, on_trial, models)

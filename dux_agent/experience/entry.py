@@ -20,7 +20,6 @@ _KEY = re.compile(r"[0-9a-f]{16}")
 _DIGEST = re.compile(r"([0-9a-f]{64})?")
 _TEXTS = {"run": 64, "origin": 80, "proposed": 160, "family": 20, "verdict": 20}
 _TEXTS |= {"reason": 200, "lesson": LESSON_CHARACTERS, "written_by": 20}
-WRITERS = ("rules", "model", "hand")
 _PAYS = 0.01  # a loss that fell by less has not
 
 

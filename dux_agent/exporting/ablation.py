@@ -149,7 +149,7 @@ def _edits_of(node: ast.AST) -> Iterator[tuple[str, Edit]]:
                 yield f"option {argument.arg}", _option_dropper(first + at, at)
     if isinstance(node, ast.Call) and len(node.keywords) > 1:
         for at, keyword in enumerate(node.keywords):
-            yield ast.unparse(keyword), _item_dropper("keywords", at)
+            yield ast.unparse(keyword), _keyword_dropper(at)
     for name, value in ast.iter_fields(node):
         if isinstance(value, ast.BinOp):
             for side in ("left", "right"):
@@ -180,9 +180,10 @@ def _option_dropper(at: int, default: int) -> Edit:
     return edit
 
 
-def _item_dropper(field: str, at: int) -> Edit:
+def _keyword_dropper(at: int) -> Edit:
     def edit(node: ast.AST) -> None:
-        del getattr(node, field)[at]
+        assert isinstance(node, ast.Call)
+        del node.keywords[at]
 
     return edit
 

@@ -72,7 +72,7 @@ def _replaced(source: str, nodes: list[tuple[ast.stmt, str]]) -> str:
     return b"\n".join(lines).decode("utf-8")
 
 
-def indented(source: str, by: str = "    ") -> str:
+def indented(source: str) -> str:
     r"""The source one block deeper; texts over several lines stay as they are.
 
     >>> indented("a = 1\nb = '''x\n  y'''\n")
@@ -89,7 +89,7 @@ def indented(source: str, by: str = "    ") -> str:
         elif name == "FSTRING_END":
             inside.update(range(begun.pop() + 1, token.end[0] + 1))
     placed = [
-        line if at in inside or not line.strip() else by + line
+        line if at in inside or not line.strip() else f"    {line}"
         for at, line in enumerate(source.split("\n"), start=1)
     ]
     return "\n".join(placed)

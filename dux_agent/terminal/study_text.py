@@ -21,13 +21,12 @@ from dux_prompts.tuning.program import headline, program_in
 from dux_prompts.tuning.values import figure
 
 
-def trial_line(trial: Trial, study: Study, budget: int | None) -> str:
+def trial_line(trial: Trial, study: Study) -> str:
     """One trial as it ends: its value, and the best so far."""
     best = study.best
     told = "" if best is None else f"best {figure(best.value)}, "
-    of = "" if budget is None else f"/{budget}"
     return (
-        f"trial {trial.number}{of}: {_value(trial)}  {told}by {trial.by}  "
+        f"trial {trial.number}: {_value(trial)}  {told}by {trial.by}  "
         f"{_config(trial, 60)}"
     )
 

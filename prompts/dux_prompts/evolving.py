@@ -68,7 +68,6 @@ def render_request(
     *,
     direction: int,
     why: str = "",
-    stopped: Sequence[str] = (),
     zoo: bool = False,
     experience: Sequence[Mapping[str, Any]] = (),
 ) -> str:
@@ -79,7 +78,6 @@ def render_request(
         shown: the best last, as in OPRO (Yang et al. 2023).
         direction: any number; another number is another direction of change.
         why: what stopped the last of `shown`, for "repair".
-        stopped: what stopped others, one line each.
         zoo: quote a source of the zoo that goes in this direction.
         experience: what other trainings have taught, as
             `dux_prompts.experience.experience_section` takes it.
@@ -99,6 +97,6 @@ def render_request(
     quotes = []
     if zoo and operator != "repair":
         quotes = quotes_towards(direction, [each.source for each in shown])
-    names = {"shown": rows, "stopped": list(stopped), "quotes": quotes, "task": task}
+    names = {"shown": rows, "quotes": quotes, "task": task}
     names["experience"] = experience_section(experience)
     return render_template("request.md", HOME / "evolve", HOME, names)
