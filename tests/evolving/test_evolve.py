@@ -1,4 +1,5 @@
 import html
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,13 @@ from dux_agent.engines.processes import processes
 from dux_agent.errors import BadArgument, DuxError
 from dux_agent.evolving.evolve import evolve, resume
 from dux_agent.evolving.plan import PRICES, EvolvePlan
-from dux_agent.evolving.reading import change, over_seeds, read_search
+from dux_agent.evolving.reading import (
+    Row,
+    SearchTold,
+    change,
+    over_seeds,
+    read_search,
+)
 from dux_agent.exporting.winner import export_winner
 from dux_agent.report.page import write_report
 from dux_agent.run_folder.trace import read
@@ -81,6 +88,28 @@ def test_each_baseline_is_told_with_an_interval_and_beside_the_search(whole):
     assert change(mean, half) == told.beside(theirs)
     for told_of in (told.beside(theirs), *map(over_seeds, (ours.seeds, theirs.seeds))):
         assert "to" in told_of and told_of in page
+
+
+def _reported(arm, seeds, validation):
+    values = {"report: r": seeds, "validation": [validation]}
+    row = Row(arm, 1, arm, "first", (), 0, "", values=values)
+    row.reported = 1
+    return row
+
+
+def test_whoever_beats_only_the_best_on_the_validation_does_not_beat_the_baselines():
+    rows = (
+        _reported("search", [-1.0, -1.1], -0.1),
+        _reported("muon", [0.0, -0.1], -0.9),
+        _reported("zoo", [-1.2, -0.9], -0.5),
+    )
+    plan = _plan(validation=("v",), report=("r",))
+
+    told = SearchTold(Path(), plan, rows)
+    alone = SearchTold(Path(), plan, rows[:2])
+
+    assert "None beats the best tuned baseline, zoo, by more" in told.verdict()
+    assert "Beats the best tuned baseline, muon: -63.2 %" in alone.verdict()
 
 
 def test_the_validation_is_told_by_its_seeds(tmp_path):
