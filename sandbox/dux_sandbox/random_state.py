@@ -25,6 +25,7 @@ PythonState = tuple[Any, ...]
 
 _ACCELERATORS = ("cuda", "xpu", "mtia", "mps")
 _SEEDS_OF_NUMPY = 1 << 32
+_WORDS_OF_NUMPY, _BUFFERED_BY_NUMPY = 624, 4
 _BITS_OF_NUMPY = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 # What a damaged or foreign state makes the generators raise.
 _NONSENSE = (
@@ -135,16 +136,18 @@ class RandomState:
     def _try_on_generators_of_our_own(self) -> None:
         """Raise whatever a generator has against these states; changes nothing."""
         if self.cpu is not None:
-            import torch
+            from dux_sandbox.generator_states import generator_in
 
-            torch.Generator().set_state(self.cpu)
+            generator_in(self.cpu)
         if self.python is not None:
             random.Random().setstate(self.python)
         if self.numpy is not None:
             import numpy
 
             bits = _bits_of_numpy(numpy, self.numpy)
-            numpy.random.RandomState(bits).set_state(dict(self.numpy))
+            own = numpy.random.RandomState(bits)
+            own.set_state(dict(self.numpy))
+            _require_of_numpy(own.get_state(legacy=False))
 
 
 @contextmanager
@@ -232,6 +235,13 @@ def _bits_of_numpy(numpy: Any, state: Mapping[str, Any]) -> Any:
     if name not in _BITS_OF_NUMPY:
         raise ValueError(f"NumPy has no generator {name!r}")
     return getattr(numpy.random, name)()
+
+
+def _require_of_numpy(state: Mapping[str, Any]) -> None:
+    """Refuse what makes NumPy read outside its memory: it takes places as they are."""
+    place, buffered = state["state"].get("pos", 0), state.get("buffer_pos", 0)
+    if not (0 <= place <= _WORDS_OF_NUMPY and 0 <= buffered <= _BUFFERED_BY_NUMPY):
+        raise ValueError("no generator of NumPy was in this state")
 
 
 def _lowered(value: Any) -> Any:

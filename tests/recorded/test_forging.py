@@ -1,6 +1,7 @@
 """Programs that nobody recorded: of any operations, on anything."""
 
 import random
+import struct
 
 import pytest
 import torch
@@ -147,7 +148,7 @@ def test_a_state_that_no_generator_was_in_draws_or_is_refused(changes, kind):
 
     try:
         values = interpret(program, [state])
-    except RuntimeError:
+    except (RuntimeError, ValueError):
         return
 
     assert (700,) == values[-1][0].shape
@@ -180,6 +181,21 @@ def test_an_index_that_is_not_there_is_told_by_torch(name, arguments, attributes
         order = torch.tensor([0, far, 1])
         with pytest.raises((IndexError, RuntimeError)):
             interpret(program, [torch.ones(3), torch.ones(3), order, 0.5])
+
+
+@pytest.mark.parametrize("told", [(624, 624), (624, 2), (2, 624)])
+def test_a_state_in_which_a_generator_would_read_beyond_itself_is_refused(told):
+    left, place = told
+    state = torch.Generator().manual_seed(0).get_state()
+    state[8:24] = torch.tensor(list(struct.pack("<iiQ", left, 1, place)))
+    writing = Writing()
+    at = writing.read("state", 0, "bytes", type=STATE)
+    writing.do("drawn", at, kind="random", size=[700], dtype="int64")
+    program = writing.program()
+    verify(program, Allowed(dict(PLACES), {}))
+
+    with pytest.raises(ValueError, match="no generator"):
+        interpret(program, [state])
 
 
 @pytest.mark.parametrize("kind", ["eval", "", "none", "copy"])

@@ -2,6 +2,7 @@
 
 import json
 import random
+import struct
 
 import numpy
 import pytest
@@ -98,6 +99,22 @@ def test_a_generator_that_was_not_there_at_the_taking_is_left_alone():
     assert numpy.random.RandomState(4).rand() == numpy.random.rand()
 
 
+def beyond(bits, **places):
+    """A state of NumPy's from which its next number would be read outside of it."""
+    state = numpy.random.RandomState(getattr(numpy.random, bits)(5)).get_state(False)
+    inner = state["state"] if "pos" in places else state
+    inner |= places
+    packed = RandomState(None, {}, None, state).state_dict()
+    return {"numpy": packed["numpy"]}
+
+
+def torchs_beyond(left, place):
+    """The same of torch's: so many words are left, from that one on."""
+    state = torch.Generator().manual_seed(0).get_state()
+    state[8:24] = torch.tensor(list(struct.pack("<iiQ", left, 1, place)))
+    return {"cpu": state}
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -111,6 +128,12 @@ def test_a_generator_that_was_not_there_at_the_taking_is_left_alone():
         {"numpy": '{"bit_generator": "MT19937", "state": {"key": 1, "pos": 2}}'},
         {"numpy": "[]"},
         {"cuda": [1, 2]},
+        torchs_beyond(624, 2),
+        torchs_beyond(624, 624),
+        beyond("MT19937", pos=625),
+        beyond("MT19937", pos=600_000),
+        beyond("MT19937", pos=-1),
+        beyond("Philox", buffer_pos=-50_000_000),
     ],
 )
 def test_a_damaged_state_is_refused_and_nothing_changes(damage):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.generator_states import generator_in
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import Row
 
@@ -64,9 +65,7 @@ def _generator(state: torch.Tensor) -> torch.Generator | None:
         raise TypeError("no state of a generator")
     if state.is_meta:
         return None
-    generator = torch.Generator()
-    generator.set_state(state.cpu())
-    return generator
+    return generator_in(state.cpu())
 
 
 def _drawn(

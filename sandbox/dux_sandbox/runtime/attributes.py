@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.generator_states import generator_in
 from dux_sandbox.language import torch_names
 from dux_sandbox.option_values import kept_tensors, stays
 from dux_sandbox.runtime.arithmetic import TENSORS
@@ -258,9 +259,7 @@ def _revived(
         parameter = parameters[value["index"]]
         return parameter if tag == "parameter" else id(parameter)
     if tag == "generator":
-        generator = torch.Generator(value["device"])
-        generator.set_state(value["state"].cpu())
-        return generator
+        return generator_in(value["state"].cpu(), value["device"])
     if tag == "object":
         return _revived_object(value["fields"], current, parameters, module)
     pairs = value["pairs"] if tag == "items" else value.items()
