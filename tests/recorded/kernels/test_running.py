@@ -12,7 +12,7 @@ from dux_sandbox.recorded.kernels import numbers
 from dux_sandbox.recorded.kernels.compiling import fuse
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import TensorType
-from tests.recorded.programs import Writing, adam, adam_inputs
+from tests.recorded.programs import WEIGHT, Writing, adam, adam_inputs
 
 WIDE, SMALL, ONE = (16, 24), (32,), ()
 UNARY = "neg abs square sign floor round trunc relu exp tanh log clone isnan".split()
@@ -174,6 +174,27 @@ def test_a_number_that_cannot_be_leaves_everything_as_it_was():
         fuse(program).run(inputs)
 
     assert all(map(same, before, inputs))
+
+
+def test_a_number_wider_than_any_float_leaves_everything_as_it_was():
+    other = TensorType("float64", (7,))
+    writing = Writing()
+    weight, count = (
+        writing.read("parameter", 0),
+        writing.read("state", 0, "n", type="int"),
+    )
+    another = writing.read("parameter", 1, type=other)
+    writing.write(writing.do("neg", weight), "parameter", 0)
+    writing.write(writing.do("mul", another, count), "parameter", 1)
+    asked = []
+    inputs = [torch.ones(WEIGHT.shape), 10**400, torch.ones(7, dtype=torch.float64)]
+    before = [copied(each) for each in inputs]
+
+    with pytest.raises((OverflowError, RuntimeError)):
+        fuse(writing.program()).run(inputs, before=asked.append)
+
+    assert all(map(same, before, inputs))
+    assert not asked
 
 
 @pytest.mark.parametrize("bad", [float("inf"), float("nan")])

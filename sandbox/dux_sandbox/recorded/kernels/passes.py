@@ -82,11 +82,19 @@ class ReadyPass:
         """Whether all that its last call wrote to parameters is finite."""
         return self._bound.finite
 
+    def count(self, table: list[Any]) -> None:
+        """Take its numbers out of a table.
+
+        Raises:
+            OverflowError: one is larger than any float.
+        """
+        self._bound.count_with(self._numbers(table))
+
     def call(self, table: list[Any], pointers: list[int], moves: int) -> None:
-        """Do it.
+        """Do it, with the numbers that were counted last.
 
         Args:
-            table: numbers, and what it makes: that is put there.
+            table: what it makes is put there.
             pointers: of each tensor of the table.
             moves: how often a tensor that was there has moved so far.
         """
@@ -98,5 +106,4 @@ class ReadyPass:
         if self._moves or self._moved != moves:
             self._bound.point(self._order(pointers))
             self._moved = moves
-        self._bound.count_with(self._numbers(table))
         self._bound.call()

@@ -195,7 +195,8 @@ class FusedProgram:
     def _take(
         self, table: list[Any], before: Callable[[list[Any]], None] | None
     ) -> None:
-        """All stages; only the last one's passes write to what was there."""
+        """All stages; only the last one's passes write to what was there, and when they
+        begin no number is left that they cannot take."""
         plan, work = self._plan, self._work
         assert work is not None
         moves = self._kept.moves + self._loose.moves
@@ -204,8 +205,7 @@ class FusedProgram:
             for layout in (self._kept, self._loose):
                 for at, pointer in zip(layout.places, layout.pointers, strict=True):
                     self._pointers[at] = pointer
-        end = len(plan.stages) - 1
-        self._interpreted_finite = None
+        end, self._interpreted_finite = len(plan.stages) - 1, None
         for stage, calls in enumerate(work.calls):
             asked, tensors = work.items[stage]
             if asked:
@@ -219,6 +219,8 @@ class FusedProgram:
             for index, value, expected in self._guards[stage]:
                 if table[work.same[value]] is not expected:
                     raise GuardFailed(index)
+            for one in self._passes[stage]:
+                one.count(table)
             if stage < end:
                 self._pass_all(stage, table)
         if before is not None:
@@ -286,10 +288,9 @@ class FusedProgram:
         with torch.no_grad():
             for index, output in enumerate(self._program.outputs):
                 at = self._where.get(self._program.values + index)
+                target = targets[index] if targets else None
                 if at is not None and at < len(inputs):
                     target = inputs[at]
-                else:
-                    target = targets[index] if targets else None
                 if target is not None:
                     target.copy_(made[index])
                     if output.place[0] == "parameter":
