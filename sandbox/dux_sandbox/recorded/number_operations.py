@@ -144,8 +144,12 @@ def kind_of_result(name: str, kinds: list[str]) -> str:
 
     >>> kind_of_result("add", ["int", "float"]), kind_of_result("min", ["int", "float"])
     ('float', 'number')
+    >>> kind_of_result("and", ["bool", "bool"])
+    'bool'
     """
     if name in _TO_BOOL:
+        return "bool"
+    if name in ("and", "or", "xor") and set(kinds) == {"bool"}:
         return "bool"
     if name in _TO_INT:
         return "int"
@@ -153,8 +157,6 @@ def kind_of_result(name: str, kinds: list[str]) -> str:
         return "float"
     if name in ("min", "max"):
         return kinds[0] if len(set(kinds)) == 1 else "number"
-    if name in ("and", "or", "xor") and set(kinds) == {"bool"}:
-        return "bool"
     if name in THREE:
         return kinds[1] if kinds[1] == kinds[2] else "number"
     if "number" in kinds:

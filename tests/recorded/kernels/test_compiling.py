@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dux_agent.training import process_ranks
-from dux_sandbox.recorded.kernels import compiling, proving
+from dux_sandbox.recorded.kernels import compiling, proving, sizes
 from dux_sandbox.recorded.kernels.cache import Cache, private_folder
 from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Store
 from dux_sandbox.recorded.kernels.compiler import CannotCompile, compiler
@@ -173,6 +173,54 @@ def test_a_compiler_that_fails_is_told(own_folder, monkeypatch, tmp_path):
             fuse(doubled())
     finally:
         compiler.cache_clear()
+
+
+def functions(count):
+    """Functions of functions: a loop for each."""
+    writing = Writing()
+    value = writing.read("parameter", 0)
+    for _ in range(count):
+        value = writing.do("tanh", value)
+    writing.write(value, "parameter", 0)
+    return writing.program()
+
+
+def kept_meanwhile(count):
+    """Many values that are wanted only after a function was called: arrays."""
+    writing = Writing()
+    weight = writing.read("parameter", 0)
+    values = [weight]
+    for _ in range(count):
+        values.append(writing.do("neg", values[-1]))
+    made = writing.do("tanh", values[-1])
+    for value in values:
+        made = writing.do("mul", made, value)
+    writing.write(made, "parameter", 0)
+    return writing.program()
+
+
+def results(count):
+    """Many results of one stage, each made of all before it."""
+    writing = Writing()
+    value = writing.read("parameter", 0)
+    for _ in range(count):
+        value = writing.do("neg", value)
+        writing.do("item", writing.do("prod", value, dtype=None))
+    return writing.program()
+
+
+@pytest.mark.parametrize(
+    "program", [functions(97), kept_meanwhile(300), kept_meanwhile(2100), results(200)]
+)
+def test_a_kernel_that_no_rule_has_is_not_written(program, monkeypatch):
+    def never(*_):
+        raise AssertionError("compiled")
+
+    monkeypatch.setattr(compiling.Cache, "get", never)
+    monkeypatch.setattr(sizes, "_MOST_WALKED", 10_000)
+
+    with pytest.raises(CannotCompile, match="kernel of|too many results"):
+        fuse(program)
 
 
 def test_compiled_in_the_background_it_is_there_after_a_while():

@@ -22,6 +22,7 @@ from dux_sandbox.recorded.kernels.library import Library
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.kernels.proving import mismatch
 from dux_sandbox.recorded.kernels.running import FusedProgram
+from dux_sandbox.recorded.kernels.sizes import require_small
 from dux_sandbox.recorded.kernels.source import source_of
 from dux_sandbox.recorded.kernels.targets import CPU, target_of
 from dux_sandbox.recorded.program import Program
@@ -49,7 +50,7 @@ def fuse(
         device: where the tensors of its steps are.
 
     Raises:
-        CannotCompile: there is no compiler, or it failed.
+        CannotCompile: there is no compiler, it failed, or a kernel is too large.
         Unproven: a kernel is not equal to the reference.
     """
     target = target_of(device)
@@ -58,6 +59,7 @@ def fuse(
         raise NoCompiler(said)
     plan = plan_of(program, target)
     stop = stop or threading.Event()
+    require_small(plan.chains)
     found = {each: kernel_of(each, stop, device) for each in plan.chains}
     return FusedProgram(plan, found)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Reduce, Slot, Store
 from dux_sandbox.recorded.kernels.fusing import Fused, Gathered
+from dux_sandbox.recorded.kernels.sizes import require_few_walked
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
 
 
@@ -69,8 +70,16 @@ class Cones:
                 self._in_place[index] = at
 
     def strands(self, roots: Sequence[Root], stage: int) -> list[tuple[Chain, Strand]]:
-        """The strands of one stage, each with its chain."""
-        cones = [self._cone(root, stage) for root in roots]
+        """The strands of one stage, each with its chain.
+
+        Raises:
+            CannotCompile: it would take too long to tell which they are.
+        """
+        cones, walked = [], 0
+        for root in roots:
+            cones.append(self._cone(root, stage))
+            walked += sum(map(len, cones[-1]))
+            require_few_walked(walked)
         groups = Groups()
         for index, (root, (_, leaves)) in enumerate(zip(roots, cones, strict=True)):
             size = self._elements(root.value)

@@ -5,6 +5,7 @@ memory, since reading is what costs. So a norm of gradients is one pass that onl
 and all writes are one pass at the end, after the guards.
 """
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from itertools import takewhile
 
@@ -74,7 +75,11 @@ class Plan:
 
 
 def plan_of(program: Program, target: Target = CPU) -> Plan:
-    """The plan of a program that was verified, on tensors where `target` is."""
+    """The plan of a program that was verified, on tensors where `target` is.
+
+    Raises:
+        CannotCompile: it would take too long to make.
+    """
     return _Planner(program, target).plan()
 
 
@@ -169,18 +174,19 @@ class _Planner:
         asked = [self._ready[each.value] for each in program.guards]
         written = [self._ready[each.value] for each in program.outputs]
         seen = [self._ready[value] for value in self._needed]
-        kept = [at + 1 for at in self._kept.values()]
-        last = max([0, *asked, *written, *seen, *kept])
+        after = [at + 1 for at in self._kept.values()]
+        last = max([0, *asked, *written, *seen, *after])
         cones = Cones(program, self._types, self._fused, self._kept)
         stages: list[Stage] = []
         if self._leading:
-            guards = tuple(range(self._leading))
-            stages.append(Stage(self._asked_first, guards, ()))
+            asked_first = tuple(range(self._leading))
+            stages.append(Stage(self._asked_first, asked_first, ()))
         writes, copies = self._writes()
+        kept, plain, guards = self._roots(), self._plain(), self._guards()
         for stage in range(last + 1):
-            roots = self._roots(stage) + (writes if stage == last else [])
+            roots = kept[stage] + (writes if stage == last else [])
             passes = together(cones.strands(roots, stage))
-            stages.append(self._stage(stage, passes))
+            stages.append(Stage(tuple(plain[stage]), tuple(guards[stage]), passes))
         cloned, laid_out = self._read_by(stages)
         stages[-2:] = self._joined(stages[-2:], cones)
         return Plan(
@@ -204,15 +210,17 @@ class _Planner:
             return ends
         return [replace(before[0], passes=passes)]
 
-    def _roots(self, stage: int) -> list[Root]:
-        """What must be in memory before the next stage."""
-        kept = [Root(value) for value, at in self._kept.items() if at == stage]
+    def _roots(self) -> dict[int, list[Root]]:
+        """By stage, what must be in memory before the next one."""
+        kept: dict[int, list[Root]] = defaultdict(list)
+        for value, at in self._kept.items():
+            kept[at].append(Root(value))
         for value, gathered in self._gathered.items():
             (source, *_) = self._program.operations[
                 value - len(self._program.inputs)
             ].arguments
-            if self._ready[source] == stage:
-                kept.append(Root(source, gathered=gathered, made=value))
+            root = Root(source, gathered=gathered, made=value)
+            kept[self._ready[source]].append(root)
         return kept
 
     def _writes(self) -> tuple[list[Root], tuple[int, ...]]:
@@ -228,22 +236,22 @@ class _Planner:
                 copies.append(index)
         return roots, tuple(copies)
 
-    def _stage(self, stage: int, passes: tuple[Pass, ...]) -> Stage:
-        plain = [
-            value
-            for value in range(len(self._program.inputs), self._program.values)
-            if value in self._needed
-            and self._ready[value] == stage
-            and value not in self._fused
-            and value not in self._gathered
-            and value not in self._asked_first
-        ]
-        guards = [
-            index
-            for index, guard in enumerate(self._program.guards)
-            if index >= self._leading and self._ready[guard.value] == stage
-        ]
-        return Stage(tuple(plain), tuple(guards), passes)
+    def _plain(self) -> dict[int, list[int]]:
+        """By stage, the values that Python and torch compute."""
+        others = {*self._fused, *self._gathered, *self._asked_first}
+        plain: dict[int, list[int]] = defaultdict(list)
+        for value in range(len(self._program.inputs), self._program.values):
+            if value in self._needed and value not in others:
+                plain[self._ready[value]].append(value)
+        return plain
+
+    def _guards(self) -> dict[int, list[int]]:
+        """By stage, the guards that are not asked before all stages."""
+        guards: dict[int, list[int]] = defaultdict(list)
+        for index, guard in enumerate(self._program.guards):
+            if index >= self._leading:
+                guards[self._ready[guard.value]].append(index)
+        return guards
 
     def _read_by(self, stages: list[Stage]) -> tuple[tuple[int, ...], frozenset[int]]:
         """Values that kernels read: inputs to be cloned, and what torch makes."""

@@ -91,7 +91,7 @@ class FusedProgram:
                         one,
                         kernels[one.chain],
                         lambda at, where=where: where.get(at, at),  # type: ignore[misc]
-                        frozenset([*self._table.kept, *self._table.loose]),
+                        self._table.held,
                         self._table.kind,
                         self._device,
                     )

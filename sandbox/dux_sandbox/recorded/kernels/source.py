@@ -12,6 +12,7 @@ from dux_sandbox.recorded.kernels.functions import Function, function
 from dux_sandbox.recorded.kernels.levels import Levels
 from dux_sandbox.recorded.kernels.prelude import ARRAYS, EPILOGUE, PRELUDE
 from dux_sandbox.recorded.kernels.reducing import begun, finish, made_of, taken_in
+from dux_sandbox.recorded.kernels.sizes import require_few_arrays
 from dux_sandbox.recorded.kernels.templates import (
     STORED,
     Call,
@@ -47,7 +48,11 @@ class _Operand:
 
 
 def source_of(chain: Chain) -> Source:
-    """The kernel of a chain."""
+    """The kernel of a chain.
+
+    Raises:
+        CannotCompile: it would need too much of a stack.
+    """
     writer = _Writer(chain)
     lines = [
         PRELUDE,
@@ -67,6 +72,10 @@ class _Writer:
         self._chain = chain
         self._levels = Levels(chain)
         self.addresses: list[int] = []
+        calls = [
+            name for value in self._levels.calls for name in self._call_arrays(value)
+        ]
+        require_few_arrays(len(self._levels.arrays) + len(calls))
         self._functions: dict[int, tuple[int, Function]] = {}
         for value in self._levels.calls:
             self._functions[value] = self._function_of(value)

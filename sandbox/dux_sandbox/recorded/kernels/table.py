@@ -18,6 +18,7 @@ class Table:
         kept: places of tensors that the rule keeps.
         loose: places of the other tensors that are there before the step: others hold
             them, too.
+        held: both.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -33,6 +34,7 @@ class Table:
                 is_kept = each.place[0] in ("state", "attribute")
                 (self.kept if is_kept else self.loose).append(at)
         self.loose += range(program.values, program.values + len(self.made))
+        self.held = frozenset([*self.kept, *self.loose])
 
     def _place_outputs(self) -> None:
         plan, program = self._plan, self._plan.program
