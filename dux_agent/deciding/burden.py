@@ -172,6 +172,9 @@ def _fault(
     stands = report.moved < least * report.incumbent_moved and not grows
     said = f"on batches that are met again the loss comes down by {own:.2g}, with the "
     said += f"incumbent by {theirs:.2g}"
+    if report.incumbent_moved > 0:
+        far = report.moved / report.incumbent_moved
+        said += f"; it moves the weights {far:.2g} times as far"
     useless = Finding("idle", None, said, "a rule that lowers the loss")
     # Of a rule that stands still the gain is noise: of dropout, alike in both runs. And
     # one that creeps is ahead of an incumbent whose loss leaps about as it falls.

@@ -66,6 +66,13 @@ def test_what_gains_too_little_on_batches_met_again_is_refused_whoever_made_it(
     assert rules == found(judged(report(losses, far=far), standing))
 
 
+@pytest.mark.parametrize(("far", "said"), [(0.3, "0.3"), (30.0, "30"), (0.0, "0")])
+def test_what_gained_too_little_is_told_how_far_it_went(far, said):
+    (fault,) = judged(report(SLOW, far=far), 0).findings
+
+    assert fault.message.endswith(f"it moves the weights {said} times as far")
+
+
 @pytest.mark.parametrize(
     ("losses", "far", "rules"),
     [(FLAT, 1e-4, ["idle"]), (CREEPING, 0.02, ["idle"]), (SLOW, 0.3, [])],
