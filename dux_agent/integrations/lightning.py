@@ -137,8 +137,7 @@ class DuxCallback(Callback):
         names = names_of(pl_module, optimizers)
         objectives = objectives_for(trainer, names, self._objective)
         total = total_steps(trainer) if len(optimizers) == 1 else None
-        self.agents = {}
-        self._indexed = set()
+        self.agents, self._indexed = {}, set()
         for index, (name, optimizer) in enumerate(zip(names, optimizers, strict=True)):
             agent = agent_of(optimizer)
             objective = objectives[name]
@@ -222,8 +221,7 @@ class DuxCallback(Callback):
                 self._observe_manual(name, agent, returned, (batch, batch_idx))
             elif returned is not None:
                 told = (batch, batch_idx) if name in self._indexed else batch
-                scale = 1 / trainer.accumulate_grad_batches
-                agent.observe(returned, told, scale=scale)
+                agent.observe(returned, told, scale=1 / trainer.accumulate_grad_batches)
             if agent.decisions:
                 under = "dux" if len(self.agents) == 1 else f"dux/{name}"
                 again = batch_idx == 0
@@ -236,7 +234,9 @@ class DuxCallback(Callback):
         self, name: str, agent: Agent, returned: Any, batch: tuple[Any, int]
     ) -> None:
         stepped = self._losses.stepped(agent.optimizer)
-        heard = self._losses.take(agent.optimizer)
+        heard, share = self._losses.take(agent.optimizer)
+        own = name in self._indexed  # the training step itself is its objective
+        scale = share if own and heard else None
         if stepped and not heard:
             if len(self.agents) > 1 or returned is None:
                 raise BadArgument(
@@ -247,7 +247,7 @@ class DuxCallback(Callback):
                 )
             heard = [(batch, returned)]
         for its_batch, loss in heard:
-            agent.observe(loss, its_batch if name in self._indexed else its_batch[0])
+            agent.observe(loss, its_batch if own else its_batch[0], scale=scale)
 
     def on_save_checkpoint(
         self,

@@ -10,6 +10,8 @@ import torch
 
 from dux_agent.errors import BadArgument
 
+Heard = tuple[Any, torch.Tensor]  # the batch, the loss
+
 
 class StepLosses:
     """Which loss belongs to which optimizer's step: manual optimization says neither.
@@ -19,9 +21,9 @@ class StepLosses:
 
     def __init__(self) -> None:
         """Nothing was heard yet."""
-        self._waiting: list[tuple[Any, torch.Tensor]] = []  # the batch, the loss
+        self._waiting: list[Heard] = []
         self._batch: Any = None
-        self._of: dict[int, list[tuple[Any, torch.Tensor]]] = {}
+        self._of: dict[int, list[Heard]] = {}
         self._steps: dict[int, int] = {}
 
     def begin(self, batch: Any) -> None:
@@ -42,21 +44,26 @@ class StepLosses:
         """Whether this optimizer has stepped since `take` was last asked."""
         return id(optimizer) in self._steps
 
-    def take(self, optimizer: Any) -> list[tuple[Any, torch.Tensor]]:
+    def take(self, optimizer: Any) -> tuple[list[Heard], float]:
         """Batches and their losses for an optimizer that has stepped since last asked.
 
         Losses of one batch are added up, as their gradients are; where the optimizer
         has stepped several times in a batch it is the mean over its steps.
+
+        Returns:
+            Both, and what part of the loss of its `TrainingStep` each of these is.
         """
         heard = self._of.pop(id(optimizer), [])
         steps = self._steps.pop(id(optimizer), 1)
-        found: list[tuple[Any, torch.Tensor]] = []
+        found: list[Heard] = []
         for batch, loss in heard:
             if found and found[-1][0] is batch:
                 found[-1] = (batch, found[-1][1] + loss)
             else:
                 found.append((batch, loss))
-        return [(batch, loss / steps) for batch, loss in found] if steps > 1 else found
+        if steps > 1:
+            found = [(batch, loss / steps) for batch, loss in found]
+        return found, 1 / steps
 
     def drop(self) -> None:
         """Nobody asks for what the other optimizers stepped on."""

@@ -47,6 +47,10 @@ class LossScale:
         self.weight: float | None = None
         self._functions = functions
         self._parameters = parameters
+        mine = set(map(id, parameters))
+        trained = (each for each in functions.model.parameters() if each.requires_grad)
+        # Weights of another optimizer's are not kept, and may move before the look.
+        self._others_move = any(id(each) not in mine for each in trained)
         self._ratios: list[float] = []
         self._steps = 0
         self._random: RandomState | None = RandomState.take()
@@ -106,6 +110,8 @@ class LossScale:
         return 1.0 if self.value is None else self.value
 
     def _only_moved(self) -> bool:
+        if self._others_move:
+            return True
         least, most = min(self._ratios), max(self._ratios)
         apart = most - least > _TOLERANCE * abs(most)
         return apart and _ITS_OWN[0] < least and most < _ITS_OWN[1]

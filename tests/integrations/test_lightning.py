@@ -260,6 +260,41 @@ def test_each_of_several_optimizers_has_an_agent_by_its_name():
     )
 
 
+@pytest.mark.parametrize("objective", [None, "of the caller"])
+def test_the_scale_of_several_optimizers_is_not_guessed(caplog, objective):
+    def for_both(module, batch):
+        inputs, targets = batch
+        return (module.judge(module.maker(inputs)) - targets).square().mean()
+
+    given = objective and {"maker": for_both, "judge": for_both}
+    callback = callback_with(EXPLODES, objective=given, every=None)
+    seen = []
+
+    class Told(Pair):
+        def training_step(self, batch, batch_idx):
+            self.sums = {}
+            super().training_step(batch, batch_idx)
+            if self.sums:  # else it is a copy's, which steps nothing
+                seen.append(self.sums)
+
+        def manual_backward(self, loss):
+            name = "judge" if self.judge.weight.requires_grad else "maker"
+            self.sums[name] = self.sums.get(name, 0.0) + float(loss.detach())
+            super().manual_backward(loss)
+
+    torch.manual_seed(0)
+    with caplog.at_level(logging.WARNING, logger="dux_agent"):
+        fitted(Told(), callback)
+
+    assert not caplog.records
+    # What the training step comes to as an objective: both of the judge's losses.
+    times = {"maker": 1, "judge": 2 if objective else 1}
+    for name, agent in callback.agents.items():
+        told = list(agent.state_dict()["watch"]["recent"])
+        expected = [each[name] / times[name] for each in seen]
+        assert expected[-len(told) :] == pytest.approx(told, rel=1e-6)
+
+
 def test_an_objective_of_none_leaves_an_optimizer_alone_and_others_must_be_named():
     def for_the_judge(module, batch):
         return (module.judge(module.maker(batch[0])) - batch[1]).square().mean()
