@@ -210,17 +210,23 @@ def _rows_of(inputs: Any) -> int:
 
 
 def _check(trainer: Any) -> None:
-    found = None
+    found, remedy = None, "make it with model="
     if not isinstance(trainer, Trainer):
         found = f"it is a {type(trainer).__name__}"
     elif trainer.model_init is not None:
         found = "it makes its model anew in train() (model_init)"
-    elif trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled:
-        found = "it runs on DeepSpeed or FSDP"
+    elif trainer.is_deepspeed_enabled:
+        found, remedy = "it runs on DeepSpeed", "train without DeepSpeed"
+    elif trainer.is_fsdp_enabled:
+        found = "it shards its model in train() (FSDP)"
+        remedy = (
+            "leave fsdp out, or train in a loop of your own, where "
+            "dux_agent.integrations.accelerate.attach follows accelerator.prepare"
+        )
     if found is not None:
         raise BadArgument(
             f"the trainer cannot have an agent: {found}; a transformers.Trainer with a "
-            f"model of its own, whole in this process, was wanted; make it with model=."
+            f"model of its own, whole in this process, was wanted; {remedy}."
         )
 
 

@@ -20,6 +20,7 @@ from dux_sandbox.dry_runs.scratch import CannotClone, clone_model, frozen_weight
 from dux_sandbox.random_state import RandomState, random_numbers_kept
 from dux_sandbox.running import parameters_of
 from dux_sandbox.scalar_loss import scalar_loss
+from dux_sandbox.shards import gathered, shape_of
 
 Objective = Callable[[nn.Module, Any], torch.Tensor]
 Validate = Callable[[nn.Module], Any]
@@ -102,7 +103,8 @@ class CallersFunctions:
         if batch is None:
             # Nothing runs on this copy: it may share whatever is frozen.
             trained = parameters_of(self.live.param_groups)
-            self._copy({id(each) for each in frozen_weights(self.model, trained)})
+            resting = {id(each) for each in frozen_weights(self.model, trained)}
+            self._copy(resting, values=False)
         else:
             self.check_objective(batch)
 
@@ -140,12 +142,15 @@ class CallersFunctions:
             )
         self.objective_checked = True
 
-    def _copy(self, resting: set[int]) -> tuple[nn.Module, dict[int, torch.Tensor]]:
+    def _copy(
+        self, resting: set[int], *, values: bool = True
+    ) -> tuple[nn.Module, dict[int, torch.Tensor]]:
+        """A copy; without `values` a sharded model's has only the shapes of weights."""
         try:
             if self.whole is not None:
                 twin, _ = clone_model(self.whole, self.clone)
             elif model_is_sharded(self.model):
-                twin = whole_copy(self.model)
+                twin = whole_copy(self.model, gathered if values else shape_of)
             else:
                 return clone_model(self.model, self.clone, shared=resting)
             pairs = zip(self.model.parameters(), twin.parameters(), strict=True)

@@ -33,6 +33,11 @@ def gathered(tensor: torch.Tensor) -> torch.Tensor:
     return whole.detach().clone()
 
 
+def shape_of(tensor: torch.Tensor) -> torch.Tensor:
+    """One of the same shape without data; no other rank is asked."""
+    return torch.empty(tensor.shape, dtype=tensor.dtype, device="meta")
+
+
 def is_fully_sharded(module: nn.Module) -> bool:
     """Whether it is a unit of FSDP2: a class mixed into the module's own."""
     return any(kind.__name__ == "FSDPModule" for kind in type(module).__mro__)

@@ -165,6 +165,52 @@ def evaluated_spiking(rank):
     return sharded(rank, [GENTLE, SMOOTHED], "inline", every=EVERY + 1, **how)
 
 
+def ungathered(rank):
+    """Rank 1 cannot have a whole tensor while it attaches."""
+    from torch.distributed.tensor import DTensor
+
+    usual = DTensor.full_tensor
+
+    def refuse(tensor, **_):
+        raise MemoryError("no room for all of it")
+
+    def plant(agent, step):
+        DTensor.full_tensor = usual
+
+    def shard(mesh):
+        if rank == 1:
+            DTensor.full_tensor = refuse
+        return sharded_over(mesh)
+
+    return sharded(rank, [GENTLE, SMOOTHED], "inline", shard=shard, plant=plant)
+
+
+def in_transformers(rank):
+    """Their own FSDP: on a CPU they shard nothing, so it is told that they do."""
+    import transformers
+
+    from dux_agent.errors import BadArgument
+    from dux_agent.integrations.transformers import attach_trainer
+
+    count = torch.distributed.get_world_size()
+    for name, own in {"RANK": rank, "WORLD_SIZE": count}.items():
+        os.environ[name] = os.environ[f"LOCAL_{name}"] = str(own)
+    arguments = transformers.TrainingArguments(
+        use_cpu=True,
+        fsdp=True,
+        fsdp_config={"fsdp_version": 2},
+        report_to=[],
+        max_steps=1,
+    )
+    trainer = transformers.Trainer(model=made(), args=arguments)
+    shards = trainer.is_fsdp_enabled
+    trainer.is_fsdp_enabled = True
+    try:
+        attach_trainer(trainer, lm=None)
+    except BadArgument as error:
+        return {"shards": shards, "refused": str(error)}
+
+
 class Heavy(torch.nn.Tanh):
     """Holds 64 MiB that nobody trains, of which gathering takes twice as much."""
 

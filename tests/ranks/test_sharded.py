@@ -27,7 +27,9 @@ def pairs(tmp_path_factory):
         ["crowded", 0],
         ["crowded", 1],
         ["uncopied"],
+        ["ungathered"],
         ["accelerated"],
+        ["in_transformers"],
     ]
     told = together(tmp_path_factory.mktemp("sharded"), *scenarios)
     return {
@@ -61,7 +63,7 @@ def test_rules_of_elements_do_to_parts_what_they_do_to_wholes(pairs, execution):
     assert_alike(told, alone)
 
 
-@pytest.mark.parametrize("how", ["evaluated", "of_some"])
+@pytest.mark.parametrize("how", ["evaluated", "of_some", "ungathered"])
 def test_models_of_which_parts_are_held_whole_decide_as_one_process_does(pairs, how):
     told = pairs[how,]
 
@@ -124,6 +126,15 @@ def test_what_accelerate_has_sharded_decides_as_one_process_does(pairs):
     assert first["weights"] == second["weights"]
     for one, other in zip(alone["weights"], first["weights"], strict=True):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
+
+
+def test_a_trainer_that_shards_by_itself_is_refused_on_each_rank(pairs):
+    first, second = pairs["in_transformers",]
+
+    assert first == second
+    assert not first["shards"]  # on a CPU
+    assert "it shards its model in train() (FSDP)" in first["refused"]
+    assert "leave fsdp out" in first["refused"]
 
 
 def test_a_rule_that_needs_whole_parameters_is_refused_with_the_reason(pairs):
