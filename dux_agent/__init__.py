@@ -13,6 +13,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dux_agent.former_names import FORMER_NAMES
+from dux_sandbox.former_modules import keep_former_names
+
 if TYPE_CHECKING:
     from dux_agent.agent import Agent as Agent
     from dux_agent.attaching import attach as attach
@@ -64,6 +67,8 @@ __all__ = [
     "tune_code",
     "whole",
 ]
+
+keep_former_names(FORMER_NAMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dux_sandbox.former_modules import keep_former_names
+
 if TYPE_CHECKING:
     from dux_sandbox.dry_runs.side_by_side import dry_run as dry_run
     from dux_sandbox.findings import CheckReport as CheckReport
@@ -32,6 +34,18 @@ _HOME = {
 }
 
 __all__ = sorted(_HOME)
+
+
+keep_former_names(
+    {
+        "dux_sandbox.drawing": "dux_sandbox.laws.drawing",
+        "dux_sandbox.judging": "dux_sandbox.laws.judging",
+        "dux_sandbox.law_trial": "dux_sandbox.jailed_laws",
+        "dux_sandbox.lawful": "dux_sandbox.laws",
+        "dux_sandbox.trial": "dux_sandbox.dry_runs.side_by_side",
+        "dux_sandbox.trying": "dux_sandbox.dry_runs",
+    }
+)
 
 # No module here is called like a name it hands out (check, load, dry_run): an
 # import of the module would shadow the function.

@@ -194,3 +194,16 @@ def test_a_damaged_file_is_said_in_one_line(tmp_path, monkeypatch):
 
     with pytest.raises(DataMissing, match="cannot be read: .*fetch it again"):
         tasks.build("imdb", seed=0)
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [("Task", "InMemoryTask"), ("Batch", "Batch"), ("DATA_SEED", "DATA_SEED")],
+)
+def test_the_former_place_of_the_in_memory_task_still_hands_it_out(former, now):
+    from dux_agent.tasks import in_memory, task
+
+    with pytest.warns(DeprecationWarning, match=f"in_memory.{now} now"):
+        handed_out = getattr(task, former)
+
+    assert getattr(in_memory, now) is handed_out
