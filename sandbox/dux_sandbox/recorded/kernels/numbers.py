@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.kernels.mirrored import is_mirrored, mirrored
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.number_operations import unbounded
 from dux_sandbox.recorded.operations import TABLE, prepared
@@ -216,6 +217,10 @@ class Numbers:
         assert operation is not None
         row = TABLE[operation.name]
         call = prepared(row, operation.attributes, self._plan.target.device)
+        if self._plan.target.device.type == "cpu" and is_mirrored(
+            self._plan.program, self._plan.types, value
+        ):
+            call = mirrored
         if row.room == "number" and self._plan.types[value] == "float":
             return unbounded(call)
         if value not in self._plan.laid_out:
