@@ -52,7 +52,11 @@ def read_golden(file: str) -> tuple[Trajectory, str] | None:
             ) from None
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise DuxError(f"--golden {file} cannot be read: {error}.") from None
+        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+        raise DuxError(
+            f"--golden {file} cannot be read: {why}; a file that dux fuzz --golden "
+            f"wrote, or none, was wanted; name another."
+        ) from None
     try:
         held = json.loads(text)
     except ValueError:
@@ -84,7 +88,10 @@ def write_golden(file: str, made: Trajectory) -> None:
         Path(part).write_text(json.dumps(held) + "\n", encoding="utf-8")
         os.link(part, file)
     except OSError as error:
-        raise DuxError(f"--golden {file} cannot be written: {error}.") from None
+        raise DuxError(
+            f"--golden {file} cannot be written: {error.strerror or error}; a file in "
+            f"a folder that may be written was wanted; name another."
+        ) from None
     finally:
         Path(part).unlink(missing_ok=True)
 

@@ -151,8 +151,9 @@ def bench(
         elif (lm is None) == (name in _OF_MODELS):
             raise BadArgument(
                 f"--lm was {'left out' if lm is None else 'given'}; a language model "
-                f"was wanted for {', '.join(_OF_MODELS)} and tune, and for nothing "
-                f"else; run for instance dux bench prompts --lm ollama:qwen3."
+                f"was wanted for {', '.join(_OF_MODELS)}, tune, table1 and ablations, "
+                f"and for nothing else; run for instance dux bench prompts --lm "
+                f"ollama:qwen3."
             )
         elif lm is not None:
             first = _numbers(budgets, "--budgets")[0]

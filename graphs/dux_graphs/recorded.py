@@ -95,9 +95,11 @@ class RecordedChatModel(BaseChatModel):
         try:
             text = _text_of(path)
         except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or error
             raise RecordingError(
-                f"recording {str(path)!r} cannot be read ({error}); pass a JSONL file"
-                " that dux_graphs.recording.RecordingChatModel wrote"
+                f"recording {str(path)!r} cannot be read: {why}; a run folder, or a "
+                f"JSONL file that dux_graphs.recording.RecordingChatModel wrote, was "
+                f"wanted; name one."
             ) from error
         replies: list[dict[str, Any]] = []
         lines = text.split("\n")

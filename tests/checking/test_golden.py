@@ -1,6 +1,7 @@
 """Golden trajectories: recorded once, and compared across versions of a rule."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -119,6 +120,16 @@ def test_a_file_that_holds_something_else_ends_in_2_and_stays(dux, tmp_path, tex
 
     assert 2 == code and "holds no golden trajectory" in error
     assert text == (tmp_path / "golden.json").read_text()
+
+
+@pytest.mark.parametrize("made", [Path.mkdir, lambda path: path.write_bytes(b"\xff")])
+def test_a_file_that_cannot_be_read_ends_in_2_and_says_what_to_do(dux, tmp_path, made):
+    made(tmp_path / "golden.json")
+
+    code, error = dux(SGD)
+
+    assert 2 == code and "wrote, or none, was wanted; name another." in error
+    assert "Errno" not in error and "codec" not in error
 
 
 def test_a_folder_that_is_missing_ends_in_2(dux):

@@ -123,6 +123,13 @@ def test_a_last_line_without_its_line_feed_is_kept(recording):
     RecordedChatModel.open(recording)
 
 
+def test_a_recording_that_is_not_there_is_refused_in_words(tmp_path):
+    with pytest.raises(RecordingError, match="wanted; name one") as caught:
+        RecordedChatModel.open(tmp_path / "none.jsonl")
+
+    assert "Errno" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
