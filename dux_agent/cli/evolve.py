@@ -117,7 +117,7 @@ def evolve(
         from dux_agent.evolving.evolve import evolve as run_search
         from dux_agent.evolving.evolve import resume as go_on
         from dux_agent.evolving.plan import EvolvePlan, tasks_in
-        from dux_agent.evolving.reading import read_search
+        from dux_agent.evolving.reading import read_in_words, read_search
         from dux_agent.terminal.search_text import cost_lines, print_search
         from dux_agent.tuning.plan import bytes_of
 
@@ -155,7 +155,8 @@ def evolve(
                     say(line)
                 where = run_dir or free_run_dir("evolve", seed)
                 folder = run_search(plan, where, **told)
-        print_search(Console(), read_search(folder))
+        with read_in_words(folder):
+            print_search(Console(), read_search(folder))
 
 
 def _named(tasks: list[str] | None) -> list[str]:

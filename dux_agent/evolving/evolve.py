@@ -19,6 +19,7 @@ from dux_agent.evolving.journal import Journal
 from dux_agent.evolving.plan import OFFLINE, ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
 from dux_agent.evolving.situations import beginning_of
+from dux_agent.evolving.vouching import trusted, vouch
 from dux_agent.experience.recalling import Experience
 from dux_agent.formatting import plural, seconds_text
 from dux_agent.run_folder.atomic import write_atomically
@@ -88,6 +89,7 @@ def evolve(
         places = {beginning_of(task) for task in plan.tasks}
         facts["experience"] = library.recalled(*places)
     with RunFolder.create(run_dir, facts) as folder:
+        vouch(plan, folder.path)
         say(f"run folder: {folder.path}; what is ended goes on with --resume")
         return _run(plan, folder, say, lm, engine)
 
@@ -109,8 +111,8 @@ def resume(
         say, lm, engine: as of `evolve`.
 
     Raises:
-        BadArgument: the budget is lower than before, or there is no worker; nothing
-            is changed.
+        BadArgument: the budget is lower than before, there is no worker, or a task
+            would be imported that was never named on this machine; nothing is changed.
         DuxError: it is no search, or another process goes on with it.
     """
     with RunFolder.open(run_dir) as folder:
@@ -120,7 +122,7 @@ def resume(
 def _plan_of(folder: RunFolder, workers: int | None, budget: int | None) -> EvolvePlan:
     """What a folder is to come to, and from now on with so many evaluations."""
     facts = folder.facts
-    before = EvolvePlan.of(facts["arguments"])
+    before = trusted(EvolvePlan.of(facts["arguments"]), folder.path)
     plan = before if workers is None else replace(before, workers=workers)
     if budget is None or budget == before.budget:
         return plan

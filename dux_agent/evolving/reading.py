@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dux_agent.errors import BadArgument, RunFolderUnusable
+from dux_agent.errors import BadArgument, DuxError, RunFolderUnusable
 from dux_agent.evolving.evolve import KIND, REPORT, SEARCH, VALIDATION
 from dux_agent.evolving.journal import EXAMINED, PARTS
 from dux_agent.evolving.plan import EvolvePlan
+from dux_agent.run_folder.kept_sources import read_kept_source
 from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import iterate
+from dux_agent.showing import one_line
 from dux_graphs.evolution.racing import difference
 from dux_graphs.evolution.simplifying import ablated
 from dux_graphs.intervals import half_interval
 from dux_sandbox.findings import digest_of
+
+_LARGEST = 500.0
 
 
 @dataclass
@@ -133,9 +138,14 @@ class SearchTold:
         return change(*difference(ours.seeds, one.seeds))
 
     def source(self, row: Row) -> str:
-        """The text of an individual."""
-        path = self.path / "sources" / f"{row.digest}.py"
-        return path.read_text(encoding="utf-8", errors="replace")
+        """The text of an individual. Raises RunFolderUnusable: it is not kept."""
+        source = read_kept_source(self.path, row.digest)
+        if source is None:
+            raise RunFolderUnusable(
+                f"the source {row.digest[:12]!r} is not in {self.path} under its "
+                f"digest; the file that the search wrote was wanted; restore it."
+            )
+        return source
 
     def ablation(self) -> list[tuple[str, str]]:
         """Each part and option of the winner, and what it does without that.
@@ -211,6 +221,7 @@ def read_search(path: str | Path) -> SearchTold:
 
     Raises:
         RunFolderUnusable: it is no search, or its trace is damaged.
+        BadArgument: its options are none.
     """
     path = Path(path)
     if not is_search(path):
@@ -219,11 +230,38 @@ def read_search(path: str | Path) -> SearchTold:
             f"wanted; name it."
         )
     rows: dict[tuple[str, str], Row] = {}
-    for place, event in enumerate(iterate(path), 1):
-        if event.kind == "trial":
-            _take(rows, event.data, place)
-    plan = EvolvePlan.of(read_facts(path)["arguments"])
+    with read_in_words(path):
+        for place, event in enumerate(iterate(path), 1):
+            if event.kind == "trial":
+                _take(rows, event.data, place)
+        plan = EvolvePlan.of(read_facts(path)["arguments"])
     return SearchTold(path, plan, tuple(rows.values()))
+
+
+@contextmanager
+def read_in_words(path: str | Path) -> Iterator[None]:
+    """Inside, what stands in a search's folder is told: it may be anybody's.
+
+    Raises:
+        RunFolderUnusable: there is something of another kind than a search writes.
+    """
+    try:
+        yield
+    except DuxError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as at:
+        raise RunFolderUnusable(
+            f"{path} holds no search that can be read: {one_line(str(at), 200)}; one "
+            f"that `dux evolve` wrote was wanted; restore it."
+        ) from None
+
+
+def _bounded(value: Any) -> float:
+    """A logarithm of which there can be told what it is of, or no number."""
+    found = float(value)
+    if math.isfinite(found) and abs(found) > _LARGEST:
+        raise ValueError(f"{found} is no logarithm of a loss beside another")
+    return found
 
 
 def _take(
@@ -245,7 +283,7 @@ def _take(
     if row.stage.startswith(REPORT):
         row.reported = place
     row.answers[row.stage] = answer
-    row.values[row.stage] = [float(each) for each in told.get("values", ())]
+    row.values[row.stage] = [_bounded(each) for each in told.get("values", ())]
     if "why" in answer:
         row.why = str(answer["why"])
         row.stage = str(answer.get("stage", row.stage))

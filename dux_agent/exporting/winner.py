@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dux_agent.errors import DuxError
 from dux_agent.evolving.evolve import SEARCH
-from dux_agent.evolving.reading import change, read_search
+from dux_agent.evolving.reading import change, read_in_words, read_search
 from dux_agent.exporting import sensed_text
 from dux_agent.exporting.module_text import WARNING, called, sound_source, with_head
 from dux_agent.run_folder.kept_sources import read_kept_source
@@ -23,8 +23,9 @@ def export_winner(folder: str | Path, name: str | None = None) -> str:
         BadArgument: no class of that name can stand in the module.
         DuxError: the search is not over, or its source is missing or damaged.
     """
-    told = read_search(folder)
-    winner = told.reported().get(SEARCH)
+    with read_in_words(folder):
+        told = read_search(folder)
+        winner = told.reported().get(SEARCH)
     if winner is None:
         raise DuxError(
             f"the search in {folder} has reported no winner; one that is over was "

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from dux_agent.errors import RunFolderUnusable
 from dux_agent.evolving.journal import PARTS
 from dux_agent.evolving.plan import EvolvePlan
-from dux_agent.evolving.reading import Row, SearchTold, read_search
+from dux_agent.evolving.reading import Row, SearchTold, read_in_words, read_search
 from dux_agent.evolving.situations import beginning_of
 from dux_agent.experience.entry import Entry
 from dux_agent.experience.situation import Situation, finite
@@ -40,17 +39,9 @@ def entries_of_search(path: str | Path) -> list[Entry]:
     facts = read_facts(path)
     name = _identity(facts)
     origin = str(facts.get("run") or path.name)
-    try:
+    with read_in_words(path):
         told = read_search(path)
         parts = [*_trained(told), *_stopped(told)]
-    # What stands there may be anybody's.
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        if isinstance(error, RunFolderUnusable):
-            raise
-        raise RunFolderUnusable(
-            f"{path} holds no search that can be read: {error}; one that `dux evolve` "
-            f"wrote was wanted; restore it."
-        ) from None
     found = []
     # Its place among all that were met, which more of them do not change.
     numbers = {digest: at for at, digest in enumerate(_digests(told), start=1)}

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dux_agent.errors import BadArgument
-from dux_agent.evolving.reading import SearchTold, is_search, read_search
+from dux_agent.evolving.reading import SearchTold, is_search, read_in_words, read_search
 from dux_agent.report.comparison_view import comparison_view
 from dux_agent.report.links import NAME
 from dux_agent.report.money import Prices
@@ -83,7 +83,8 @@ def write_report(
         target = paths[0].absolute().parent / COMPARISON
     prices = prices or Prices()
     if searches:
-        text = render_search(read_search(paths[0]))
+        with read_in_words(paths[0]):
+            text = render_search(read_search(paths[0]))
     elif studies and not single:
         text = render_studies([read_study(path) for path in paths], prices)
     elif studies:

@@ -9,12 +9,13 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterable
 from importlib.machinery import PathFinder
 from pathlib import Path
 
 from dux_agent.runs.plan import Plan
 from dux_agent.tasks.array_cache import folder
-from dux_agent.tasks.named import is_file, needs_import
+from dux_agent.tasks.named import in_full, is_file, needs_import
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +25,11 @@ def vouch(plan: Plan) -> None:
 
     In the user's cache; one that cannot be written remembers nothing.
     """
-    said = (task_words(plan), model_words(plan), experience_words(plan))
+    remember([task_words(plan), model_words(plan), experience_words(plan)])
+
+
+def remember(said: Iterable[str]) -> None:
+    """The same of words."""
     for words in filter(None, said):
         try:
             _note(words).parent.mkdir(parents=True, exist_ok=True)
@@ -40,8 +45,14 @@ def vouched(words: str) -> bool:
 
 def task_words(plan: Plan) -> str:
     """A task that is imported, and where from; "" where none is, or none is there."""
-    place = _found_at(plan.task) if needs_import(plan.task) else None
-    return "" if place is None else f"task {plan.task}\n{place}"
+    return words_of_task(plan.task)
+
+
+def words_of_task(task: str) -> str:
+    """The same of a task by its name."""
+    task = in_full(task)
+    place = _found_at(task) if needs_import(task) else None
+    return "" if place is None else f"task {task}\n{place}"
 
 
 def model_words(plan: Plan) -> str:
