@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.errors import BadArgument, DuxError
+from dux_graphs.plain_json import NoPlainJson, read_json
 
 if TYPE_CHECKING:
     from dux_sandbox.golden import Trajectory
 
 _FORMAT = 1
+_MOST_BYTES = 1 << 20  # a trajectory takes some 60 KB; of more, the JSON is cut
 
 
 @dataclass(frozen=True)
@@ -44,22 +46,25 @@ def read_golden(file: str) -> tuple[Trajectory, str] | None:
 
     path = Path(file)
     try:
-        text = path.read_text(encoding="utf-8")
+        if path.exists() and not path.is_file():
+            raise BadArgument(
+                f"--golden {file} is no ordinary file; a file that dux fuzz --golden "
+                f"wrote, or none, was wanted; name another."
+            )
+        with path.open("rb") as opened:
+            held = read_json(opened.read(_MOST_BYTES + 1), nan=True)
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise BadArgument(
                 f"--golden {file}: there is no folder {path.parent}; make it first."
             ) from None
         return None
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no UTF-8 text"
+    except OSError as error:
         raise DuxError(
-            f"--golden {file} cannot be read: {why}; a file that dux fuzz --golden "
-            f"wrote, or none, was wanted; name another."
+            f"--golden {file} cannot be read: {error.strerror}; a file that dux fuzz "
+            f"--golden wrote, or none, was wanted; name another."
         ) from None
-    try:
-        held = json.loads(text)
-    except ValueError:
+    except NoPlainJson:
         held = None
     if (
         not isinstance(held, dict)

@@ -114,6 +114,12 @@ def _same(was: float, now: float) -> bool:
     return both_nan or math.isclose(was, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
 
 
+def _is_number(held: object) -> bool:
+    """A whole one may be wider than any float, and is none then."""
+    whole = type(held) is int and held.bit_length() < 1000
+    return whole or isinstance(held, float)
+
+
 def is_trajectory(held: object) -> TypeGuard[Trajectory]:
     """Whether plain data is a trajectory: every problem, every step, numbers only."""
     if not isinstance(held, dict) or held.keys() != PROBLEMS.keys():
@@ -126,6 +132,6 @@ def is_trajectory(held: object) -> TypeGuard[Trajectory]:
         for row in rows:
             if not isinstance(row, list) or len(row) != width:
                 return False
-            if not all(isinstance(each, int | float) for each in row):
+            if not all(map(_is_number, row)):
                 return False
     return True

@@ -1,6 +1,7 @@
 """Golden trajectories: recorded once, and compared across versions of a rule."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,13 @@ def test_a_source_that_is_refused_is_not_run_and_nothing_is_recorded(dux, tmp_pa
     assert not (tmp_path / "golden.json").exists()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 1}', '{"format": 9}', "\x00"])
+ODD = [
+    *("", "[]", '{"format": 1}', '{"format": 9}', "\x00", "[" * 100_000),
+    json.dumps({"format": 1, "torch": "2" * 2**20}),
+]
+
+
+@pytest.mark.parametrize("text", ODD)
 def test_a_file_that_holds_something_else_ends_in_2_and_stays(dux, tmp_path, text):
     (tmp_path / "golden.json").write_text(text)
 
@@ -122,7 +129,7 @@ def test_a_file_that_holds_something_else_ends_in_2_and_stays(dux, tmp_path, tex
     assert text == (tmp_path / "golden.json").read_text()
 
 
-@pytest.mark.parametrize("made", [Path.mkdir, lambda path: path.write_bytes(b"\xff")])
+@pytest.mark.parametrize("made", [Path.mkdir, os.mkfifo])
 def test_a_file_that_cannot_be_read_ends_in_2_and_says_what_to_do(dux, tmp_path, made):
     made(tmp_path / "golden.json")
 
@@ -136,3 +143,10 @@ def test_a_folder_that_is_missing_ends_in_2(dux):
     code, error = dux(SGD, golden="nowhere/golden.json")
 
     assert 2 == code and "there is no folder" in error
+
+
+def test_a_whole_number_wider_than_any_float_is_no_step():
+    made = trajectory(rule_of(SGD))
+    made["bowl"][3][1] = 10**400
+
+    assert not is_trajectory(made)
