@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -105,6 +106,7 @@ def use(nursery: socket.socket) -> list[Process]:
         def __init__(self, boot: str = "", *, same_order: bool = False) -> None:
             # Those of the nursery are for rules: no attack of a source asks for others.
             self._lock = threading.Lock()
+            self._children = weakref.WeakSet()
             self._control, theirs = socket.socketpair()
             with theirs:
                 socket.send_fds(nursery, [b"z"], [theirs.fileno()])
