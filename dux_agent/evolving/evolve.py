@@ -12,7 +12,7 @@ from typing import Any
 
 from dux_agent.engines.processes import processes
 from dux_agent.engines.workers import Say, Workers, silent
-from dux_agent.errors import BadArgument
+from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.evolving.asking import Asking, models_of
 from dux_agent.evolving.expecting import expected_seconds
 from dux_agent.evolving.journal import Journal
@@ -24,6 +24,7 @@ from dux_agent.experience.recalling import Experience
 from dux_agent.formatting import plural, seconds_text
 from dux_agent.run_folder.atomic import write_atomically
 from dux_agent.run_folder.folder import RunFolder
+from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import plain
 from dux_agent.tasks.named import builder_of
 from dux_graphs.evolution.crossing import cross
@@ -115,8 +116,18 @@ def resume(
             would be imported that was never named on this machine; nothing is changed.
         DuxError: it is no search, or another process goes on with it.
     """
+    require_search(run_dir)  # to open a folder is to mend it
     with RunFolder.open(run_dir) as folder:
         return _run(_plan_of(folder, workers, budget), folder, say, lm, engine)
+
+
+def require_search(path: str | Path) -> None:
+    """Raise RunFolderUnusable where this is no search's folder."""
+    if read_facts(path).get("kind") != KIND:
+        raise RunFolderUnusable(
+            f"{path} is no run folder of a search; one that `dux evolve` printed was "
+            f"wanted; name it."
+        )
 
 
 def _plan_of(folder: RunFolder, workers: int | None, budget: int | None) -> EvolvePlan:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import BadArgument, DuxError, RunFolderUnusable
-from dux_agent.evolving.evolve import KIND, REPORT, SEARCH, VALIDATION
+from dux_agent.evolving.evolve import KIND, REPORT, SEARCH, VALIDATION, require_search
 from dux_agent.evolving.journal import EXAMINED, PARTS
 from dux_agent.evolving.plan import EvolvePlan
 from dux_agent.run_folder.kept_sources import read_kept_source
@@ -224,11 +224,7 @@ def read_search(path: str | Path) -> SearchTold:
         BadArgument: its options are none.
     """
     path = Path(path)
-    if not is_search(path):
-        raise RunFolderUnusable(
-            f"{path} is no run folder of a search; one that `dux evolve` printed was "
-            f"wanted; name it."
-        )
+    require_search(path)
     rows: dict[tuple[str, str], Row] = {}
     with read_in_words(path):
         for place, event in enumerate(iterate(path), 1):

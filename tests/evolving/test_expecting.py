@@ -1,10 +1,11 @@
 import pytest
 
 from dux_agent.benchmarks.evolve import cheap
-from dux_agent.errors import BadArgument
+from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.evolving.evolve import evolve, resume
 from dux_agent.evolving.expecting import expected
 from dux_agent.evolving.reading import read_search
+from dux_agent.run_folder.folder import RunFolder
 from dux_agent.terminal.search_text import cost_lines
 from tests.evolving.test_evolve import _found, _plan
 
@@ -103,3 +104,15 @@ def test_what_a_search_cannot_go_on_with_is_refused_and_changes_nothing(
         resume(tmp_path / "run", **given, engine=cheap)
 
     assert before == (tmp_path / "run" / "run.json").read_bytes()
+
+
+def test_the_folder_of_a_training_is_not_gone_on_with_and_stays_as_it_was(tmp_path):
+    facts = {"task": "sine", "seed": 0, "model": "offline", "arguments": {}}
+    RunFolder.create(tmp_path / "run", facts).close()
+    with (tmp_path / "run" / "trace.jsonl").open("a") as trace:
+        trace.write('{"time":')  # what is opened to be gone on with is mended
+
+    with pytest.raises(RunFolderUnusable, match="one that `dux evolve` printed"):
+        resume(tmp_path / "run", engine=cheap)
+
+    assert '{"time":' == (tmp_path / "run" / "trace.jsonl").read_text()
