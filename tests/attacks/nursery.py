@@ -7,6 +7,7 @@ a process that serves like it for each play. Nothing else differs.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -93,7 +94,8 @@ class Process:
         raise subprocess.TimeoutExpired("zygote", timeout or 0.0)
 
     def kill(self) -> None:
-        signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # as Popen does
+            signal.pidfd_send_signal(self._handle, signal.SIGKILL)
 
 
 def use(nursery: socket.socket) -> list[Process]:
