@@ -48,7 +48,7 @@ class Rubbish(torch.optim.Optimizer):
                 state = self.state[p]
                 n = state["n"] = state.get("n", 0) + 1
                 g = p.grad
-{formula}
+                {formula}
 """
 _FORMULAS = {
     "any rate": "p.add_(g, alpha=-group['lr'])",
@@ -59,6 +59,17 @@ _FORMULAS = {
     "turns": "p.add_(g, alpha=group['lr'] * (-1.0 if n < {when} else 1.0))",
     "frozen": "p.add_(g, alpha=0.0)",
 }
+
+
+def rubbish(rate: float, formula: str) -> str:
+    """A reply with an optimizer.
+
+    Args:
+        rate: its learning rate.
+        formula: a statement over a parameter `p`, its gradient `g`, its `group`, its
+            `state` and the steps so far, `n`.
+    """
+    return f"```python\n{_CLASS.format(rate=rate, formula=formula)}```\n"
 
 
 class RubbishModel(WrittenModel):
@@ -81,8 +92,7 @@ class RubbishModel(WrittenModel):
         kind = draw.choice(sorted(_FORMULAS))
         formula = _FORMULAS[kind].format(when=draw.randint(12, 60))
         rate = 10 ** draw.uniform(-6, 2)
-        source = _CLASS.format(rate=rate, formula=" " * 16 + formula)
-        return f"```python\n{source}```\n"
+        return rubbish(rate, formula)
 
 
 class OneRule(WrittenModel):

@@ -6,6 +6,7 @@ import time
 import pytest
 from pydantic import PrivateAttr
 
+from dux_agent.benchmarks.rubbish import rubbish
 from dux_agent.engines.processes import Process
 from dux_agent.engines.workers import Workers
 from dux_agent.evolving.asking import OPERATORS
@@ -15,25 +16,6 @@ from dux_graphs.offline.model import WrittenModel
 from dux_sandbox.zoo import entry
 from tests.evolving.test_evolve import _plan
 
-_CLASS = """\
-import torch
-
-
-class Rubbish(torch.optim.Optimizer):
-    def __init__(self, params, lr={rate:.3g}):
-        super().__init__(params, dict(lr=lr))
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                n = state["n"] = state.get("n", 0) + 1
-                g = p.grad
-                {formula}
-"""
 _FORMULAS = (
     "p.add_(g, alpha=group['lr'])",  # up the hill
     "p.add_(g, alpha=-1e4 * group['lr'])",
@@ -90,7 +72,7 @@ class _Rubbish(WrittenModel):
         formulas = _DEAR if draw.random() < 0.15 else _FORMULAS
         formula = draw.choice(formulas).replace("{when}", str(when))
         rate = 10 ** draw.uniform(-1, 3)
-        return f"```python\n{_CLASS.format(rate=rate, formula=formula)}```"
+        return rubbish(rate, formula)
 
 
 @pytest.mark.slow
