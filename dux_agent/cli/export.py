@@ -54,7 +54,7 @@ def export(
     study it is the best configuration, as JSON; of a search its winner.
     """
     with one_line_errors():
-        from dux_agent.evolving.reading import is_search
+        from dux_agent.evolving.evolve import is_search
         from dux_agent.exporting.configuration import export_configuration
         from dux_agent.exporting.module_text import export as text_of
         from dux_agent.run_folder.whole_file import write_whole

@@ -121,9 +121,14 @@ def resume(
         return _run(_plan_of(folder, workers, budget), folder, say, lm, engine)
 
 
+def is_search(path: str | Path) -> bool:
+    """Whether a run folder is a search's. Raises RunFolderUnusable: it is none."""
+    return bool(read_facts(path).get("kind") == KIND)
+
+
 def require_search(path: str | Path) -> None:
     """Raise RunFolderUnusable where this is no search's folder."""
-    if read_facts(path).get("kind") != KIND:
+    if not is_search(path):
         raise RunFolderUnusable(
             f"{path} is no run folder of a search; one that `dux evolve` printed was "
             f"wanted; name it."

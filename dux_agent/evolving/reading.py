@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dux_agent.errors import BadArgument, DuxError, RunFolderUnusable
-from dux_agent.evolving.evolve import KIND, REPORT, SEARCH, VALIDATION, require_search
+from dux_agent.evolving.evolve import (
+    REPORT,
+    SEARCH,
+    VALIDATION,
+    is_search,
+    require_search,
+)
 from dux_agent.evolving.journal import EXAMINED, PARTS
 from dux_agent.evolving.plan import EvolvePlan
 from dux_agent.run_folder.kept_sources import read_kept_source
@@ -199,11 +205,6 @@ def change(mean: float, half: float | None = None) -> str:
     ends = [mean] if half is None else [mean, mean - half, mean + half]
     said = [f"{100 * math.expm1(each):+.1f}" for each in ends]
     return f"{said[0]} %" + (f" ({said[1]} to {said[2]})" if half is not None else "")
-
-
-def is_search(path: str | Path) -> bool:
-    """Whether a run folder is a search's. Raises RunFolderUnusable: it is none."""
-    return bool(read_facts(path).get("kind") == KIND)
 
 
 def refuse_search(path: str | Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from dux_agent.arguments import language_models
 from dux_agent.errors import BadArgument
-from dux_agent.evolving.reading import is_search
+from dux_agent.evolving.evolve import is_search
 from dux_agent.experience.entry import Entry
 from dux_agent.experience.library import learn_entries, without_lesson
 from dux_agent.learning.lessons import lessons_by_model

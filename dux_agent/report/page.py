@@ -12,7 +12,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dux_agent.errors import BadArgument
-from dux_agent.evolving.reading import SearchTold, is_search, read_in_words, read_search
+from dux_agent.evolving.evolve import is_search
+from dux_agent.evolving.reading import SearchTold, read_in_words, read_search
 from dux_agent.report.comparison_view import comparison_view
 from dux_agent.report.links import NAME
 from dux_agent.report.money import Prices
