@@ -74,7 +74,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     # A thread cannot be started: asking for more ends the process in C.
     vars(torch)["set_num_threads"] = lambda count: None
     os.environ.clear()
-    rows = jail.rows_of(jail.lock(request["memory"]))
+    rows = jail.rows_of(jail.lock(request["memory"], parent=request["parent"]))
     channel.send({"layers": rows, "reached": list(jail.within_reach())})
     try:
         message, blob = channel.receive(None)

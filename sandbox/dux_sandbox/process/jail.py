@@ -90,10 +90,7 @@ def _session() -> None:
 def _follow_parent() -> None:
     """Die with the process that made this one."""
     _linux_only()
-    parent = os.getppid()
     _call("prctl", _libc().prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0))
-    if os.getppid() != parent:
-        os._exit(9)
 
 
 def _rlimits() -> None:
@@ -183,6 +180,7 @@ def lock(
     memory: int | None = None,
     start_threads: Callable[[], None] | None = None,
     only: Collection[str] | None = None,
+    parent: int | None = None,
 ) -> list[Layer]:
     """Put every layer on this process; for good.
 
@@ -192,6 +190,8 @@ def lock(
             under all layers that a thread inherits, and before the last one, which
             holds for the threads there are and lets no other begin.
         only: names of layers, to see what these do without the others; None: all.
+        parent: id of the process that made this one. Where that has ended before
+            this one could ask to die with it, this one ends here. None: not looked at.
 
     Returns:
         What holds now, in the order it was put on.
@@ -213,6 +213,8 @@ def lock(
             put_on()
         except (LayerMissing, OSError, ValueError) as error:
             active, detail = False, str(error)
+        if name == "parent-death" and parent not in (None, os.getppid()):
+            os._exit(9)
         layers.append(Layer(name, active, detail, (time.perf_counter() - began) * 1e3))
     return layers
 

@@ -38,7 +38,8 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         _rehearse()
     trajectory(torch.optim.SGD)  # autograd and its engine, once
     rehearse_optional(request["also"])
-    channel.send({"layers": jail.rows_of(jail.lock(request["memory"]))})
+    layers = jail.lock(request["memory"], parent=request["parent"])
+    channel.send({"layers": jail.rows_of(layers)})
     try:
         message, _ = channel.receive(None)
     except ChannelBroken:

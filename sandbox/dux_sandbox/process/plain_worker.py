@@ -47,7 +47,7 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
     for known in (torch.optim.SGD, torch.optim.Adam):
         dict(episodes(known, {}))
     stand_aside()
-    rows = jail.rows_of(jail.lock(request["memory"]))
+    rows = jail.rows_of(jail.lock(request["memory"], parent=request["parent"]))
     channel.send({"layers": rows, "reached": list(jail.within_reach())})
     try:
         message, _ = channel.receive(None)

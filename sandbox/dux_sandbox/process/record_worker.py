@@ -65,7 +65,8 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
         request: "memory", bytes that the process may add.
     """
     torch.set_num_threads(1)
-    channel.send({"layers": jail.rows_of(jail.lock(request["memory"]))})
+    layers = jail.lock(request["memory"], parent=request["parent"])
+    channel.send({"layers": jail.rows_of(layers)})
     server = _Server()
     for message, _ in channel.questions():
         reply = server.answer(message)

@@ -124,6 +124,7 @@ def serve(request: dict[str, Any], descriptors: list[int]) -> None:
         memory,
         lambda: start_threads(request.get("threads", 1)),
         only=request.get("only"),
+        parent=request["parent"],
     )
     channel.send({"layers": jail.rows_of(layers)})
     if around is not None:

@@ -80,7 +80,7 @@ def serve(control: socket.socket) -> None:
         data, descriptors, _, _ = socket.recv_fds(control, _MESSAGE_BYTES, 4)
         if not data:
             break
-        request = json.loads(data)
+        request = {**json.loads(data), "parent": os.getpid()}
         pid = os.fork()
         if pid == 0:
             _become_child(request, descriptors)
