@@ -73,6 +73,8 @@ def printed_under_ray(script, folder):
         "PYTHONPATH": ":".join(each for each in sys.path if each),
         "HOME": str(folder),  # where it writes its results
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Another's cluster, or what a killed one left, is not joined.
+        "RAY_ADDRESS": "local",
     }
     done = subprocess.run(
         [sys.executable, str(script)],
