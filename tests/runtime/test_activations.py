@@ -46,7 +46,27 @@ def test_a_module_without_state_computes_what_torchs_does(name):
     assert torch.equal(made(values), stepped)
 
 
+@pytest.mark.parametrize("options", ["", "dim=0, eps=1e-3"])
+def test_a_likeness_of_two_tensors_computes_what_torchs_module_does(options):
+    made = torch.nn.CosineSimilarity(**eval(f"dict({options or 'dim=0'})"))
+    first, second = torch.tensor([-1.5, 0.3, 2.0]), torch.tensor([1.0, 0.5, -0.2])
+    pair = f"torch.tensor({first.tolist()}), torch.tensor({second.tolist()})"
+
+    stepped = moved(
+        rule(
+            f"made = torch.nn.CosineSimilarity({options or '0'})\n"
+            f"p.fill_(made({pair}).item() + torch.nn.MSELoss()({pair}).item())"
+        )
+    )
+
+    expected = made(first, second) + torch.nn.MSELoss()(first, second)
+    assert torch.allclose(expected.expand(3), stepped)
+
+
 HOSTILE = {
+    "three tensors": "torch.nn.MSELoss()(p, p, p)",
+    "an option that is gone": "torch.nn.L1Loss(size_average=True)",
+    "the memory of a likeness": "getattr(torch.nn.MSELoss(), '_' + '_dict__')",
     "an option of the function": "torch.nn.Softplus(out=p)",
     "one too many": "torch.nn.Softplus(1.0, 2.0, 3.0)",
     "of what has none": "torch.nn.Sigmoid(1.0)",

@@ -43,6 +43,7 @@ CELU ELU GELU Hardshrink Hardsigmoid Hardswish Hardtanh Identity LeakyReLU LogSi
 LogSoftmax Mish ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmin Softplus Softshrink
 Softsign Tanh Tanhshrink Threshold
 """.split()
+LIKENESSES = "CosineSimilarity L1Loss MSELoss".split()  # of two tensors
 # Contexts that change nothing of what a rule computes: its tensors keep their dtypes.
 AUTOCAST = frozenset(
     f"torch.{name}autocast" for name in ("", "amp.", "cpu.amp.", "cuda.amp.")

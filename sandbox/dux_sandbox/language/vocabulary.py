@@ -93,6 +93,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.linalg": tuple(sorted(torch_names.LINALG)),
     "torch.nn": (
         *idiom_names.ACTIVATIONS,
+        *idiom_names.LIKENESSES,
         *("Module", "Parameter", "functional", "init", "utils"),
     ),
     "torch.nn.functional": tuple(sorted(torch_names.FUNCTIONAL)),

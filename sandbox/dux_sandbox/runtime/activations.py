@@ -15,9 +15,15 @@ import torch
 from dux_sandbox.language import idiom_names
 
 # Where the name of the function is not that of the class in small letters.
-_FUNCTIONS = {"LeakyReLU": "leaky_relu", "LogSoftmax": "log_softmax"}
-# Of Hardtanh, and deprecated in torch.
-_OLD = frozenset(["min_value", "max_value"])
+_FUNCTIONS = {
+    "CosineSimilarity": "cosine_similarity",
+    "L1Loss": "l1_loss",
+    "LeakyReLU": "leaky_relu",
+    "LogSoftmax": "log_softmax",
+    "MSELoss": "mse_loss",
+}
+# Of Hardtanh and of losses, and deprecated in torch.
+_OLD = frozenset(["min_value", "max_value", "size_average", "reduce"])
 
 
 def _options(name: str) -> tuple[str, ...]:
@@ -32,13 +38,17 @@ def _options(name: str) -> tuple[str, ...]:
 def _maker(
     name: str, function: Callable[..., Any], options: tuple[str, ...]
 ) -> Callable[..., Any]:
-    def make(*given: Any, **named: Any) -> Callable[[Any], Any]:
+    tensors = 2 if name in idiom_names.LIKENESSES else 1
+
+    def make(*given: Any, **named: Any) -> Callable[..., Any]:
         if len(given) > len(options) or not named.keys() <= set(options):
             raise TypeError(f"torch.nn.{name} takes {', '.join(options) or 'nothing'}")
         chosen = {**dict(zip(options, given, strict=False)), **named}
 
-        def apply(input: Any) -> Any:
-            return function(input, **chosen)
+        def apply(*inputs: Any) -> Any:
+            if len(inputs) != tensors:
+                raise TypeError(f"torch.nn.{name} is called with {tensors} tensors")
+            return function(*inputs, **chosen)
 
         return apply
 
@@ -56,7 +66,7 @@ def made_of(functional: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
         functional: the names of torch.nn.functional as a rule gets them.
     """
     made: dict[str, Callable[..., Any]] = {}
-    for name in idiom_names.ACTIVATIONS:
+    for name in (*idiom_names.ACTIVATIONS, *idiom_names.LIKENESSES):
         function = functional.get(_FUNCTIONS.get(name, name.lower()))
         if name == "Identity":
             made[name] = lambda *given, **named: _itself
