@@ -62,6 +62,8 @@ NEW = {
     "a shape": ("p.new(p.shape)", torch.zeros(3, 2)),
     "values": ("p.new([1.0, 2.0])", torch.tensor([1.0, 2.0])),
     "as another": ("p.grad.new().resize_as_(p).zero_()", torch.zeros(3, 2)),
+    "of sizes afterwards": ("p.grad.new().resize_(2, 3).fill_(0)", torch.zeros(2, 3)),
+    "of a shape afterwards": ("p.new().resize_(p.shape)", torch.zeros(3, 2)),
     "by a name": (
         "(lambda constructor: constructor().resize_as_(p))(p.new)",
         torch.zeros(3, 2),
@@ -83,6 +85,7 @@ def test_new_makes_zeros_and_never_memory_that_was_not_written(name):
 LARGE = {
     "new": "p.new(1 << 15, 1 << 15)",
     "new, by a shape": "p.new(torch.Size([1 << 15, 1 << 15]))",
+    "new, resized": "p.new().resize_(1 << 15, 1 << 15)",
     "fft": "torch.fft.fft(p, n=1 << 30)",
     "fft along a dimension": "torch.fft.rfft(p, 1 << 28, 1)",
     "irfft": "torch.fft.irfft(p, n=1 << 30)",
@@ -404,3 +407,17 @@ def test_a_wrapper_loads_no_groups_of_other_parameters():
 
     with pytest.raises(TypeError, match="may not become others"):
         optimizer.load_state_dict(optimizer.state_dict())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "p.resize_(2)",
+        "p.new(1).resize_(2)",
+        "p.new().resize_()",
+        "p.new().resize_(*[2])",
+        "p.new().resize_(2, memory_format=torch.contiguous_format)",
+    ],
+)
+def test_nothing_else_is_resized(line):
+    assert not check(rule(line)).ok

@@ -77,13 +77,20 @@ def _without_underscore(node: ast.Call) -> None:
     if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Call):
         if method.attr in OF_SHAPE:
             method.attr = method.attr.removesuffix("_")
-        elif method.attr == "resize_as_" and len(node.args) == 1:
+        elif method.attr in ("resize_", "resize_as_") and _of_empty(node, method.value):
             # `x.new().resize_as_(y)`, which is how zeros_like was written once.
-            empty = not (method.value.args or method.value.keywords)
-            if empty and not isinstance(node.args[0], ast.Starred):
-                method.attr = "new_zeros"
+            if method.attr == "resize_as_":
                 shape = ast.Attribute(node.args[0], "shape", ast.Load())
                 node.args = [ast.copy_location(shape, node)]
+            method.attr = "new_zeros"
+
+
+def _of_empty(node: ast.Call, made: ast.Call) -> bool:
+    """Whether `made().resize_as_(y)` or `made().resize_(2, 3)` is that and no more."""
+    plain = not (made.args or made.keywords or node.keywords)
+    starred = any(isinstance(each, ast.Starred) for each in node.args)
+    one = isinstance(node.func, ast.Attribute) and node.func.attr == "resize_"
+    return plain and not starred and (bool(node.args) if one else len(node.args) == 1)
 
 
 def _check_builtin_call(policy: Judging, node: ast.Call) -> None:
