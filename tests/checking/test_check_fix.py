@@ -78,6 +78,20 @@ KINDS = {
         "mmengine",
         "the decorator mmengine.REG.register is taken off Mine",
     ),
+    "wrapped_by_its_own": (
+        source(
+            "import functools",
+            before="def grads_off(f):\n"
+            "    def g(*args):\n"
+            "        torch.set_grad_enabled(False)\n"
+            "        return f(*args)\n"
+            "    return functools.update_wrapper(g, f)",
+            method="@grads_off\n    def f(self, x):\n        return x",
+            body="self.f(p)",
+        ),
+        "grads_off",
+        "the decorator grads_off is taken off f",
+    ),
     "out_of_state": (
         source(body='torch.maximum(s["m"], p.grad, out=s["m"])'),
         "out=",

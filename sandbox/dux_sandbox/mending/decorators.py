@@ -4,6 +4,7 @@ import ast
 from collections.abc import Callable, Iterable
 
 from dux_sandbox.findings import Finding
+from dux_sandbox.gathering.outline import lines_of
 from dux_sandbox.gathering.text_edits import Edit
 from dux_sandbox.language.bindings import aliases_in, path_of
 from dux_sandbox.language.idiom_names import SPEED
@@ -21,14 +22,23 @@ def speeding(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
 
 
 def refused(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
-    """Decorators that a finding is about, and those of what is not at hand."""
+    """Decorators that a finding is about, and those of what is not at hand.
+
+    A finding may be about the decorator or, where the source defines it, within it.
+    """
     lines = draft.at(findings)
+    own = {
+        each.name
+        for each in draft.tree.body
+        if isinstance(each, ast.FunctionDef) and lines & set(lines_of(each))
+    }
     classes = {
         finding.line for finding in findings if finding.message == "a class decorator"
     }
 
     def goes(line: int, path: str) -> bool:
-        return path not in _KEPT and (line in lines or line in classes)
+        meant = line in lines or line in classes or path in own
+        return path not in _KEPT and meant
 
     return _taken_off(draft, goes)
 
