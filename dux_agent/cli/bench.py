@@ -276,6 +276,6 @@ def _numbers(written: str, option: str) -> list[int]:
     if not found or min(found) < 1:
         raise BadArgument(
             f"{option} is {written!r}; whole numbers of at least 1, with commas, were "
-            f"wanted; write for instance 10,30."
+            f"wanted; write for instance {option} 1,4."
         )
     return found

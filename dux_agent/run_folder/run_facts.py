@@ -71,7 +71,9 @@ def read_facts(path: str | Path) -> dict[str, Any]:
         raise _no_run_folder(path, error.strerror or str(error)) from None
     except NoPlainJson as error:
         raise _no_run_folder(path, str(error)) from None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+    if not isinstance(facts, dict):
+        raise _no_run_folder(path, f"it is a {type(facts).__name__}, no object")
+    if facts.get("format") != FORMAT:
         raise RunFolderUnusable(
             f"{path} is a run folder of another format; format {FORMAT} was wanted; "
             f"read it with the dux-agent that wrote it."

@@ -41,6 +41,7 @@ class _Scripted(WrittenModel):
 
 
 @pytest.mark.wall
+@pytest.mark.timeout(900)  # two whole searches
 def test_no_reply_is_paid_twice_and_a_search_that_paused_ends_as_it_would_have(
     tmp_path,
 ):

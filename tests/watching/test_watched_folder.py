@@ -184,6 +184,7 @@ def test_a_run_without_a_trace_is_waited_for(tmp_path, open_):
 @pytest.mark.parametrize(
     ("facts", "told"),
     [
+        ("[]", "no object"),
         ("{}", "another format"),
         ('{"format": 99}', "another format"),
         ("no json", "no readable run.json"),
