@@ -12,6 +12,7 @@ from dux_agent.errors import BadArgument, DuxError
 from dux_agent.exporting import sensed_text
 from dux_agent.exporting.base_text import base_text
 from dux_agent.exporting.best import Best, best_rule, live_rules
+from dux_agent.exporting.half_text import with_halved_state
 from dux_agent.exporting.placing import (
     FUTURE,
     indented,
@@ -98,6 +99,7 @@ def with_head(
     """
     sensors = sensors_of(source)
     source, future = without_future(source)
+    source = with_halved_state(name, source)
     if sensors:
         call = sensed_text.call(name, sensors, done, total)
         source = f"{sensed_text.machinery()}\n\n{source}\n\n{call}"
@@ -122,7 +124,7 @@ def _scheduled(run: RunHistory, class_name: str) -> str:
     rules, lines = [], []
     for place, decision in enumerate(decisions, start=1):
         name, source = fit(run, decision)
-        body = indented(without_future(source)[0]).rstrip()
+        body = indented(with_halved_state(name, without_future(source)[0])).rstrip()
         title = f"{name}, decision {decision.number}, {decision.digest}"
         head = f'def rule_{place}(groups):\n    """{title}."""\n'
         sensors = _sensors(decision)

@@ -3,12 +3,16 @@
 Between steps half the memory; in a step the rule has what it keeps in float32, and
 knows nothing of it: what shares its memory goes on to share it, and stays as it is.
 Rounded to the nearest, an average that moves by less than half a unit stays where it is
-for ever; rounded by chance it moves as far in the mean.
+for ever; rounded by chance it moves as far in the mean. Needs torch alone: exported
+rules carry this text.
 """
+
+from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -36,6 +40,33 @@ def rounded_by_chance(x: torch.Tensor, generator: torch.Generator) -> torch.Tens
     return torch.where(drawn < chance, beside, nearest).to(torch.bfloat16)
 
 
+def keep_halved(rule: Any) -> None:
+    """Have the instances of an optimizer class keep their state so between steps.
+
+    Their generators are kept apart from them, and from what is saved of them.
+    """
+    step = rule.step
+    generators = WeakKeyDictionary[Any, torch.Generator]()
+
+    def halved_step(self: Any, closure: Any = None) -> Any:
+        widen(self)
+        result = step(self) if closure is None else step(self, closure)
+        if self not in generators:
+            generators[self] = torch.Generator().manual_seed(0)
+        narrow(self, generators[self])
+        return result
+
+    rule.step = halved_step
+
+
+def generator_of(rule: Any) -> torch.Generator:
+    """The generator of a live rule's chances, which is part of what it keeps."""
+    if GENERATOR not in vars(rule):
+        vars(rule)[GENERATOR] = torch.Generator().manual_seed(0)
+    generator: torch.Generator = vars(rule)[GENERATOR]
+    return generator
+
+
 @torch.no_grad()
 def widen(rule: Any) -> None:
     """Before a step: what a rule keeps of each parameter, in float32."""
@@ -45,11 +76,8 @@ def widen(rule: Any) -> None:
 
 
 @torch.no_grad()
-def narrow(rule: Any) -> None:
+def narrow(rule: Any, generator: torch.Generator) -> None:
     """After a step: the same in bfloat16; what has one element stays as it is."""
-    if GENERATOR not in vars(rule):
-        vars(rule)[GENERATOR] = torch.Generator().manual_seed(0)
-    generator = vars(rule)[GENERATOR]
     for entry, name, value in _alone(rule):
         if value.dtype is torch.float32 and value.numel() > 1:
             entry[name] = rounded_by_chance(value.contiguous(), generator)

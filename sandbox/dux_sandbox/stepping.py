@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.closures import Closure, ClosurePlace
-from dux_sandbox.half_state import narrow, widen
+from dux_sandbox.half_state import generator_of, narrow, widen
 
 
 def unhooked(optimizer: torch.optim.Optimizer) -> Callable[..., Any]:
@@ -38,7 +38,7 @@ def call_step(rule: Any, closure: Closure | None) -> Any:
         return _step(rule, closure)
     widen(rule)
     result = _step(rule, closure)
-    narrow(rule)
+    narrow(rule, generator_of(rule))
     return result
 
 

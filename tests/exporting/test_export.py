@@ -177,6 +177,37 @@ def test_a_schedule_takes_the_very_steps_that_the_live_optimizer_took(tmp_path, 
     assert {"torch", "copy", "collections", "typing", "__future__"} == imports(text)
 
 
+def stepped_beside(live, exported, steps):
+    """Whether an optimizer of an exported module steps as a live one does."""
+    for step in range(steps):
+        draw = torch.randn(40, generator=torch.Generator().manual_seed(step))
+        for optimizer in (live, exported):
+            (weight,) = optimizer.param_groups[0]["params"]
+            weight.grad = draw.clone()
+            optimizer.step()
+    pairs = zip(live.param_groups, exported.param_groups, strict=True)
+    return all(torch.equal(*(g["params"][0] for g in pair)) for pair in pairs)
+
+
+@pytest.mark.parametrize("schedule", [True, False])
+def test_state_that_is_kept_in_bfloat16_is_kept_so_in_a_module(tmp_path, schedule):
+    halved = heavy(0.05).replace("carry = True", "carry = bfloat16_state = True")
+    # A helper of the rule's has the name of one that rounds.
+    halved = halved.replace("decayed(", "_alone(")
+    path = run_with(tmp_path, (0, halved, False))
+    exported = module(tmp_path, export(path, schedule=schedule))
+    weights = [torch.nn.Parameter(torch.ones(40)) for _ in range(2)]
+    live = DuxOptimizer(torch.optim.SGD([weights[0]], lr=0.1))
+    swap(live, halved)
+
+    made = (exported.Schedule if schedule else exported.Heavy)([weights[1]])
+
+    assert stepped_beside(live, made, 12)
+    assert torch.bfloat16 is made.state[weights[1]]["m"].dtype
+    torch.save(made.state_dict(), tmp_path / "state.pt")
+    assert torch.load(tmp_path / "state.pt")  # there are plain values in it alone
+
+
 def test_a_schedule_reproduces_the_losses_of_a_run_of_digits(tmp_path):
     train("digits", epochs=3, execution="inline", run_dir=tmp_path / "run")
     story = read_story(tmp_path / "run")
