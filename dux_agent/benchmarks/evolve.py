@@ -19,6 +19,8 @@ from dux_agent.evolving.plan import EvolvePlan
 WORKERS_BAR, MEMORY_BAR = 0.6, 2.0
 
 _REPEATS = 3
+# Evaluations of each arm. A worker takes 6 s to start, of searches that take minutes.
+_BUDGET = 32
 # At its beginning the driver fills memories of a bounded size: trees, constants.
 _FIRST, _LAST = 300, 1000
 
@@ -77,7 +79,7 @@ def _plan(**options: Any) -> EvolvePlan:
         "report": ("physics",),
         "start": ("sgd", "nesterov", "adam", "lion"),
         "baselines": ("adamw", "muon"),
-        "budget": 16,
+        "budget": _BUDGET,
         "validation_seeds": 1,
         "report_seeds": 2,
     }

@@ -15,6 +15,7 @@ from dux_sandbox.findings import RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.process.spawning import Zygote, forked, zygote
+from dux_sandbox.zoo import entry
 from tests.sources import endless
 from tests.waiting import alive, wait_until
 
@@ -145,3 +146,23 @@ def test_a_trainer_with_thousands_of_open_files_can_end_a_rule():
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert "time" == caught.value.finding.rule
+
+
+def test_the_warm_process_keeps_one_thread_after_it_rehearsed_the_laws():
+    request = {"purpose": "laws", "memory": 1 << 30, "draws": False, "also": []}
+    warm = Zygote()
+    try:
+        first = warm.fork(request)
+        first.channel.receive(120.0)
+        first.kill()
+        second = warm.fork(request)
+        second.channel.receive(120.0)
+        second.channel.send({"source": entry("sgd").source, "golden": True}, None, 60.0)
+        answer, _ = second.channel.receive(60.0, 1 << 20, 0)
+        second.kill()
+
+        assert ["golden"] == list(answer)
+        # A fork of a process with an engine of threads would hang in its backward.
+        assert 1 == len(os.listdir(f"/proc/{warm._process.pid}/task"))
+    finally:
+        warm.close()

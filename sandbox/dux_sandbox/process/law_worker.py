@@ -1,7 +1,8 @@
 """What runs in the process that tries the laws on a source, before and in the jail.
 
 What it needs is imported and exercised first: nothing can be opened afterwards, and
-no line of the source is read before.
+no line of the source is read before. What each such process needs is exercised once, in
+the warm process that it is forked from.
 """
 
 import pickle
@@ -20,6 +21,21 @@ from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.compiling import make_known, rehearse_optional
 from dux_sandbox.runtime.text import plain
 
+# All but two: pickling, copying and asking for the device import at their first use.
+_UNREHEARSED = [law.name for law in LAWS if law.name not in ("copies", "surroundings")]
+_rehearsed = False
+
+
+def rehearse() -> None:
+    """Exercise what any law needs, and the fixed problems; once in a warm process."""
+    global _rehearsed
+    if _rehearsed:
+        return
+    provide("pickle", _Pickle)
+    check_laws(torch.optim.SGD, examples=0, skip=_UNREHEARSED)
+    trajectory(torch.optim.SGD)  # autograd and its engine, once
+    _rehearsed = True
+
 
 def serve(channel: Channel, request: dict[str, Any]) -> None:
     """Rehearse, lock this process, then answer one request with one result a law.
@@ -30,13 +46,9 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
             "also" (names of optional laws).
     """
     torch.set_num_threads(1)
-    provide("pickle", _Pickle)
-    # Pickling, copying and asking for the device import at their first use.
-    others = [law.name for law in LAWS if law.name not in ("copies", "surroundings")]
-    check_laws(torch.optim.SGD, examples=int(request["draws"]), skip=others)
+    rehearse()
     if request["draws"]:
-        _rehearse()
-    trajectory(torch.optim.SGD)  # autograd and its engine, once
+        _rehearse_draws()
     rehearse_optional(request["also"])
     layers = jail.lock(request["memory"], parent=request["parent"])
     channel.send({"layers": jail.rows_of(layers)})
@@ -83,11 +95,12 @@ def _send_trajectory(channel: Channel, rule: Any) -> None:
         channel.send({"error": f"{type(error).__name__}: {told}"})
 
 
-def _rehearse() -> None:
-    """Shrink once: hypothesis imports and opens files as it goes."""
-    from dux_sandbox.laws.drawing import rehearse
+def _rehearse_draws() -> None:
+    """Draw and shrink once: hypothesis imports and opens files as it goes."""
+    from dux_sandbox.laws import drawing
 
-    rehearse()
+    check_laws(torch.optim.SGD, examples=1, skip=_UNREHEARSED)
+    drawing.rehearse()
 
 
 class _Pickle:
