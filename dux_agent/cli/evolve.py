@@ -37,12 +37,14 @@ def evolve(
         str, typer.Option(help="The first population, names of the zoo; zoo: all.")
     ] = "zoo",
     lm: Annotated[
-        str,
+        list[str] | None,
         typer.Option(
             help="The language model, as dux run names it; offline: cross, retune and "
-            "simplify alone."
+            "simplify alone. Given again: another, of which those are asked more often "
+            "that win for little.",
+            show_default="offline",
         ),
-    ] = "offline",
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -116,7 +118,7 @@ def evolve(
             refuse_beside_resume(context, ("workers", "engine", "address", "budget"))
         from dux_agent.evolving.evolve import evolve as run_search
         from dux_agent.evolving.evolve import resume as go_on
-        from dux_agent.evolving.plan import EvolvePlan, tasks_in
+        from dux_agent.evolving.plan import OFFLINE, EvolvePlan, tasks_in
         from dux_agent.evolving.reading import read_in_words, read_search
         from dux_agent.terminal.search_text import cost_lines, print_search
         from dux_agent.tuning.plan import bytes_of
@@ -137,7 +139,7 @@ def evolve(
                     report=tasks_in([report]),
                     start=tasks_in([start]),
                     budget=200 if budget is None else budget,
-                    model=lm,
+                    model=tuple(lm or [OFFLINE]),
                     seed=seed,
                     workers=count,
                     islands=islands,

@@ -1,8 +1,9 @@
-"""Operators that ask a language model: new, explore, repair."""
+"""Operators that ask language models: new, explore, repair."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,12 +11,16 @@ from random import Random
 from typing import Any
 
 from dux_agent.arguments import language_models
+from dux_agent.errors import BadArgument
+from dux_agent.evolving.plan import OFFLINE, EvolvePlan
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.trace import iterate
 from dux_agent.tuning.judging import StudyPaused
 from dux_graphs.evolution.individual import Draft, Operator, Standing
+from dux_graphs.evolution.search import BY
 from dux_graphs.language_model import LanguageModel, by_name
 from dux_graphs.paid_model import PaidModel
+from dux_graphs.prices import Prices
 from dux_graphs.tuning.graph import build_graph, run_trial
 from dux_graphs.tuning.nodes import FALLBACK
 from dux_graphs.tuning.state import TrialPorts
@@ -31,49 +36,120 @@ OPERATORS = ("new", "explore", "repair")
 
 _TRIES = 3  # replies that a draft may cost
 _TOKENS = 4_000.0  # that count as one full training, where a bandit compares costs
+_SECONDS = 60.0  # of waiting for replies that count as one more
+_OF_A_CALL = {"input_tokens": 4_000, "output_tokens": 1_500}  # about
 _THOUGHT = 300  # characters
 _TIMEOUT = 600.0  # seconds until the first token
 
 
-def models_of(lm: Any, seed: int) -> dict[str, LanguageModel]:
-    """The models that a search asks, by name; none is called.
+def models_of(plan: EvolvePlan, lm: Any) -> dict[str, LanguageModel]:
+    """The models that a search asks, by the plan's names; none is called.
 
     Args:
-        lm: as `dux_agent.attach` takes it.
-        seed: of models that take one.
+        lm: as `dux_agent.attach` takes it, one for each name of the plan where it has
+            several; None: those that the plan names.
 
     Raises:
-        BadArgument: the name means nothing.
-        MissingExtra: its package is not installed.
+        BadArgument: a name means nothing, or there are more or fewer than names.
+        MissingExtra: the package of one is not installed.
     """
-    return by_name(language_models(lm, None, seed=seed, timeout=_TIMEOUT) or ())
+    if plan.model == OFFLINE:
+        return {}
+    asked = lm or list(plan.models)
+    made = language_models(asked, None, seed=plan.seed, timeout=_TIMEOUT) or ()
+    if len(plan.models) == 1:  # others of a list are asked where the first fails
+        return by_name(made)
+    if len(made) != len(plan.models):
+        raise BadArgument(
+            f"lm holds {len(made)} language models and the plan names "
+            f"{len(plan.models)}; one for each was wanted; pass as many."
+        )
+    return dict(zip(plan.models, made, strict=True))
+
+
+def asked_operators(
+    plan: EvolvePlan, lm: Any, folder: RunFolder
+) -> dict[str, Operator]:
+    """Each by its name; where several models are asked, one for each of them.
+
+    Args:
+        lm: as of `models_of`.
+        folder: what is asked and answered is recorded there, and replies that stand
+            there are not asked for again.
+
+    Raises:
+        BadArgument: as of `models_of`.
+    """
+    models, known = models_of(plan, lm), _replies_in(folder)
+    if len(plan.models) == 1:
+        return Asking(models, folder, known, zoo=plan.zoo).operators() if models else {}
+    dear = dearness_of(plan.models)
+    return {
+        f"{kind}{BY}{name}": operator
+        for name, model in models.items()
+        for kind, operator in Asking(
+            {name: model}, folder, known, zoo=plan.zoo, dear=dear[name]
+        )
+        .operators()
+        .items()
+    }
+
+
+def dollars_of_call(model: str) -> float | None:
+    """What a call of some size costs; None where the price is not known."""
+    return Prices.of(None).cost(model, _OF_A_CALL)
+
+
+def dearness_of(models: Sequence[str]) -> dict[str, float]:
+    """The price of each beside the mean of all; 1 where not every price is known.
+
+    >>> dearness_of(["openai:gpt-4o", "ollama:qwen3"])
+    {'openai:gpt-4o': 2.0, 'ollama:qwen3': 0.0}
+    """
+    prices = {name: dollars_of_call(name) for name in models}
+    known = [each for each in prices.values() if each is not None]
+    if len(known) < len(models) or not sum(known):
+        return dict.fromkeys(models, 1.0)
+    mean = math.fsum(known) / len(known)
+    return {name: (price or 0.0) / mean for name, price in prices.items()}
+
+
+def _replies_in(folder: RunFolder) -> dict[str, list[dict[str, Any]]]:
+    """By the digest of the prompt, in the order in which they came."""
+    known: dict[str, list[dict[str, Any]]] = {}
+    for event in iterate(folder.path) if folder.opened else ():
+        if event.kind == "reply":
+            known.setdefault(event.data["prompt"], []).append(event.data)
+    return known
 
 
 class Asking:
     """A language model that breeds; every reply is kept, and none is paid twice."""
 
     def __init__(
-        self, lm: Any, folder: RunFolder, seed: int, *, zoo: bool = False
+        self,
+        models: Mapping[str, LanguageModel],
+        folder: RunFolder,
+        known: dict[str, list[dict[str, Any]]],
+        *,
+        zoo: bool = False,
+        dear: float | None = None,
     ) -> None:
         """One that is asked.
 
         Args:
-            lm: as `dux_agent.attach` takes it.
-            folder: what is asked and answered is recorded there, and replies that
-                stand there are not asked for again.
-            seed: of models that take one.
+            models: by name; those after the first are asked where it fails.
+            folder: what is asked and answered is recorded there.
+            known: replies of before; each is taken out when it was given again.
             zoo: each request quotes a source of the zoo.
-
-        Raises:
-            BadArgument: the name means nothing.
+            dear: what its tokens cost, 1 for the mean of all that are asked beside it.
+                Then the seconds of its replies cost too, and are recorded with them.
+                None: there is no other, and all that costs is tokens.
         """
-        self._zoo = zoo
-        self._known: dict[str, list[dict[str, Any]]] = {}
-        for event in iterate(folder.path) if folder.opened else ():
-            if event.kind == "reply":
-                self._known.setdefault(event.data["prompt"], []).append(event.data)
-        self._paid = PaidModel(models_of(lm, seed), recall=self._recalled)
+        self._zoo, self._known, self._dear = zoo, known, dear
+        self._paid = PaidModel(models, recall=self._recalled)
         self._folder, self._graph = folder, build_graph()
+        self._seconds, self._asked_at = 0.0, 0.0
         shown = folder.facts.get("experience")
         self._experience = shown if isinstance(shown, list) else []
 
@@ -93,7 +169,7 @@ class Asking:
             zoo=self._zoo,
             experience=self._experience,
         )
-        before = self._paid.usage["total_tokens"]
+        before, self._seconds = self._paid.usage["total_tokens"], 0.0
         ports = TrialPorts(
             **self._paid.ports(),
             check=_checked,
@@ -106,9 +182,12 @@ class Asking:
         out = run_trial(self._graph, {"view": view}, ports)
         if out["verdict"] == "failed":
             raise StudyPaused(out["reason"])
-        if out["by"] == FALLBACK:
-            return None
         cost = (self._paid.usage["total_tokens"] - before) / _TOKENS
+        if self._dear is not None:
+            cost = cost * self._dear + self._seconds / _SECONDS
+        if out["by"] == FALLBACK:
+            # Of one alone this is not counted: its searches go on as they began.
+            return None if self._dear is None else Draft("", name, cost)
         thought = " ".join(out["why"].split())[:_THOUGHT]
         return Draft(str((out["config"] or {})["source"]), thought or name, cost)
 
@@ -121,10 +200,19 @@ class Asking:
             return
         digest = data.get("digest") if kind == "prompt" else data.get("prompt")
         known = self._known.get(str(digest), [])
+        if kind == "prompt":
+            self._asked_at = time.monotonic()
+        if kind == "reply" and self._dear is not None:
+            seconds = known[0]["usage"].get("seconds", 0.0) if known else self._waited()
+            self._seconds += seconds
+            data = {**data, "usage": {**data["usage"], "seconds": seconds}}
         if not known:
             self._folder.event(kind, step=0, data=data)
         elif kind == "reply":
             known.pop(0)
+
+    def _waited(self) -> float:
+        return round(time.monotonic() - self._asked_at, 3)
 
 
 @dataclass(frozen=True)

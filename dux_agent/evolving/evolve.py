@@ -13,10 +13,10 @@ from typing import Any
 from dux_agent.engines.processes import processes
 from dux_agent.engines.workers import Say, Workers, silent
 from dux_agent.errors import BadArgument, RunFolderUnusable
-from dux_agent.evolving.asking import Asking, models_of
+from dux_agent.evolving.asking import asked_operators, models_of
 from dux_agent.evolving.expecting import expected_seconds
 from dux_agent.evolving.journal import Journal
-from dux_agent.evolving.plan import OFFLINE, ZOO, EvolvePlan
+from dux_agent.evolving.plan import ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
 from dux_agent.evolving.situations import beginning_of
 from dux_agent.evolving.vouching import trusted, vouch
@@ -61,7 +61,8 @@ def evolve(
         plan: what is to be done.
         run_dir: the folder to make.
         say: is told how it goes, one line each.
-        lm: the language model, where it is none that `plan.model` names.
+        lm: the language model, where it is none that `plan.model` names; of several
+            names as many.
         engine: makes the workers; processes of this machine at first.
 
     Returns:
@@ -75,13 +76,12 @@ def evolve(
     """
     for task in (*plan.tasks, *plan.validation, *plan.report):
         builder_of(task)
-    if plan.model != OFFLINE:
-        models_of(lm or plan.model, plan.seed)
+    models_of(plan, lm)
     facts = {
         "kind": KIND,
         "task": ",".join(plan.tasks),
         "seed": plan.seed,
-        "model": plan.model,
+        "model": ",".join(plan.models),
         "arguments": plan.facts(),
     }
     if plan.experience is not None:
@@ -156,10 +156,7 @@ def _plan_of(folder: RunFolder, workers: int | None, budget: int | None) -> Evol
 def _run(
     plan: EvolvePlan, folder: RunFolder, say: Say, lm: Any, engine: Engine
 ) -> Path:
-    asked: dict[str, Operator] = {}
-    if plan.model != OFFLINE:
-        asking = Asking(lm or plan.model, folder, plan.seed, zoo=plan.zoo)
-        asked = asking.operators()
+    asked = asked_operators(plan, lm, folder)
     # The workers go first: whoever waits for them on a thread is told so.
     with (
         ThreadPoolExecutor(_THREADS) as threads,

@@ -8,17 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from dux_agent.evolving.asking import dollars_of_call
 from dux_agent.evolving.plan import OFFLINE, EvolvePlan
 from dux_agent.evolving.search import REFERENCE, Bench, Training, trainings_of
 from dux_graphs.evolution.individual import Draft, Individual
 from dux_graphs.evolution.racing import highest_rung
-from dux_graphs.prices import Prices
 from dux_sandbox.zoo import entry
 
 _ONE_IN = 3  # of those on a rung goes on to the next
 _PARTS = 100  # shorter twins of a winner that are examined
 _REPLIES = 3  # that a draft may cost
-_TOKENS = {"input_tokens": 4_000, "output_tokens": 1_500}  # of one call, about
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class Expected:
         examined: individuals.
         short, full: trainings on the tasks that select.
         validation, report: trainings on the others, the reference's among them.
-        calls: of the language model.
-        dollars: that they cost; None: its price is not known.
+        calls: of the language models.
+        dollars: that they cost, all of the dearest; None: a price is not known.
     """
 
     arms: int
@@ -57,7 +56,8 @@ def expected(plan: EvolvePlan) -> Expected:
         climbing = -(-climbing // _ONE_IN)
         full += climbing * len(trainings_of(plan.tasks, place))
     calls = 0 if plan.model == OFFLINE else _REPLIES * plan.budget
-    cost = Prices.of(None).cost(plan.model, _TOKENS)
+    costs = [dollars_of_call(name) for name in plan.models]
+    known = [each for each in costs if each is not None]
     seeds = len(plan.validation) * plan.validation_seeds
     return Expected(
         arms=arms,
@@ -67,7 +67,7 @@ def expected(plan: EvolvePlan) -> Expected:
         validation=(arms * plan.finalists + 1) * seeds,
         report=(arms + 1) * len(plan.report) * plan.report_seeds,
         calls=calls,
-        dollars=None if cost is None else calls * cost,
+        dollars=calls * max(known) if len(known) == len(costs) else None,
     )
 
 

@@ -45,7 +45,8 @@ class EvolvePlan:
         report: others again, on which the winners are trained once, at the end.
         start: the first population, names of the zoo; "zoo" is all of it.
         budget: evaluations of the search, and of each baseline.
-        model: name of the language model; "offline": the offline operators alone.
+        model: name of the language model, or of several, of which those are asked
+            more often that win for little; "offline": the offline operators alone.
         seed: of everything that is drawn.
         workers: processes that evaluate; another number gives the same search.
         islands: populations apart from each other.
@@ -66,7 +67,7 @@ class EvolvePlan:
     report: tuple[str, ...] = (FAMILY,)
     start: tuple[str, ...] = (ZOO,)
     budget: int = 200
-    model: str = "offline"
+    model: str | tuple[str, ...] = "offline"
     seed: int = 0
     workers: int = 1
     islands: int = 4
@@ -92,6 +93,7 @@ class EvolvePlan:
             object.__setattr__(self, name, tuple(dict.fromkeys(named)))
         for name in ("start", "baselines"):
             object.__setattr__(self, name, tuple(dict.fromkeys(getattr(self, name))))
+        self._require_models()
         object.__setattr__(self, "prices", {**PRICES, **self.prices})
         if not self.execution:
             place = "inline" if self.model == OFFLINE else "isolated"
@@ -114,6 +116,19 @@ class EvolvePlan:
         if not self.start:
             raise unmeant("start", (), "an optimizer at least")
         self._refuse_shared_tasks()
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The names of the language models, or "offline" alone."""
+        return (self.model,) if isinstance(self.model, str) else self.model
+
+    def _require_models(self) -> None:
+        """See that they are names; of one in a tuple the tuple is taken away."""
+        named = tuple(dict.fromkeys(self.models))
+        if not named or (len(named) > 1 and OFFLINE in named):
+            words = f"a model's name, or several without {OFFLINE!r},"
+            raise unmeant("model", self.model, words)
+        object.__setattr__(self, "model", named if len(named) > 1 else named[0])
 
     def _refuse_shared_tasks(self) -> None:
         seen: dict[str, str] = {}

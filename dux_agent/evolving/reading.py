@@ -25,6 +25,7 @@ from dux_agent.run_folder.run_facts import read_facts
 from dux_agent.run_folder.trace import iterate
 from dux_agent.showing import one_line
 from dux_graphs.evolution.racing import difference
+from dux_graphs.evolution.search import BY
 from dux_graphs.evolution.simplifying import ablated
 from dux_graphs.intervals import half_interval
 from dux_sandbox.findings import digest_of
@@ -174,6 +175,17 @@ class SearchTold:
         """How many individuals each stage stopped."""
         own = [row for row in self.rows if row.arm == arm and PARTS not in row.answers]
         return dict(Counter(row.stage for row in own if row.why))
+
+    def bred_by_models(self) -> dict[str, tuple[int, int]]:
+        """Where several models were asked, how many each bred, and were stopped."""
+        if len(self.plan.models) == 1:
+            return {}
+        own = [row for row in self.rows if row.arm == SEARCH]
+        by = [(row.operator.partition(BY)[2], bool(row.why)) for row in own]
+        return {
+            name: (sum(e[0] == name for e in by), by.count((name, True)))
+            for name in self.plan.models
+        }
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -14,9 +14,10 @@ from dux_agent.errors import BadArgument
 from dux_agent.evolving.journal import EXAMINED, PARTS, Journal
 from dux_agent.evolving.plan import EvolvePlan
 from dux_agent.evolving.scoring import cost_of, log_ratio, price_of
+from dux_agent.formatting import plural
 from dux_graphs.evolution.individual import Draft, Individual, Standing, Values
 from dux_graphs.evolution.racing import rung
-from dux_graphs.evolution.search import Climbed, Evolution
+from dux_graphs.evolution.search import BY, Climbed, Evolution
 from dux_graphs.evolution.syntax import structure
 from dux_sandbox.zoo import entry
 
@@ -199,6 +200,8 @@ def search(
         _climb(arm, evolution, bench, straight)
         evolution.generation_over()
         say(_told(arm, evolution, budget))
+    for line in _told_of_models(evolution):
+        say(f"{arm}: {line}")
 
 
 def _climb(
@@ -256,6 +259,16 @@ def _told(arm: str, evolution: Evolution, budget: int) -> str:
         f"{best.individual.number} by {best.individual.operator}, loss {loss:+.1f} % "
         f"({rung(best.rung).name})"
     )
+
+
+def _told_of_models(evolution: Evolution) -> Iterator[str]:
+    """Where several models are asked: each with its operators, what came and cost."""
+    for name, each in evolution.tallies.items():
+        if BY in name:
+            yield (
+                f"{name} was asked {plural(each.asked, 'time')}, {each.wins} came "
+                f"ahead, at the cost of {each.cost:.1f} full trainings"
+            )
 
 
 def _key(training: Training) -> tuple[Any, ...]:

@@ -46,6 +46,12 @@ def search_view(told: SearchTold, most: int) -> View:
                 f"twins among them; {told.plan.budget:,} evaluations",
             ),
             *(figure(f"stopped by {name}", f"{n:,}", "") for name, n in stopped),
+            *(
+                figure(
+                    f"bred by {one_line(name, 60)}", f"{bred:,}", f"{gone:,} stopped"
+                )
+                for name, (bred, gone) in told.bred_by_models().items()
+            ),
         ],
         "winners": [
             {

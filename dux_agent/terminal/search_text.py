@@ -18,10 +18,12 @@ def cost_lines(plan: EvolvePlan) -> list[str]:
     come = expected(plan)
     asked = []
     if come.calls:
-        price = "whose price is not known"
+        several = len(plan.models) > 1
+        price = "not all of whose prices are" if several else "whose price is not"
+        price = f"{price} known"
         if come.dollars is not None:
-            price = f"some {come.dollars:.2f} dollars"
-        asked = [f"at most {come.calls} calls of {plan.model}, {price}"]
+            price = f"{'up to' if several else 'some'} {come.dollars:.2f} dollars"
+        asked = [f"at most {come.calls} calls of {' or '.join(plan.models)}, {price}"]
     return [
         *asked,
         f"{plural(come.examined, 'evaluation')} ({plan.budget} of the search and of "
@@ -48,5 +50,7 @@ def print_search(console: Console, told: SearchTold) -> None:
     stopped = told.stopped_at(SEARCH)
     for stage, count in sorted(stopped.items(), key=lambda each: -each[1]):
         say(console, f"stopped by {stage}: {count}")
+    for name, (bred, gone) in told.bred_by_models().items():
+        say(console, f"bred by {name}: {bred}, of which {gone} were stopped")
     say(console, told.verdict())
     say(console, f"run folder: {told.path}")

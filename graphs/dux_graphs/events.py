@@ -92,10 +92,11 @@ Usage = Annotated[
     dict[Text, Count | Money],
     WithJsonSchema(
         {
-            "description": "calls of the model, the tokens and the dollars they cost",
+            "description": "calls of the model, the tokens and the dollars they cost; "
+            "seconds where a search of several models counts them",
             "type": "object",
             "properties": dict.fromkeys(_USAGE, _COUNT)
-            | {"money": {"type": "number", "minimum": 0}},
+            | dict.fromkeys(("money", "seconds"), {"type": "number", "minimum": 0}),
             "additionalProperties": _COUNT,
         }
     ),

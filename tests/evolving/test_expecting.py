@@ -30,6 +30,16 @@ def test_what_a_search_comes_to_is_no_less_than_what_it_did(tmp_path):
     [
         ("openai:gpt-4o", "at most 120 calls of openai:gpt-4o, some 3.00 dollars"),
         ("mine:x", "at most 120 calls of mine:x, whose price is not known"),
+        (
+            ("openai:gpt-4o", "openai:gpt-4o-mini"),
+            "at most 120 calls of openai:gpt-4o or openai:gpt-4o-mini, up to 3.00 "
+            "dollars",
+        ),
+        (
+            ("openai:gpt-4o", "mine:x"),
+            "at most 120 calls of openai:gpt-4o or mine:x, not all of whose prices are "
+            "known",
+        ),
     ],
 )
 def test_calls_are_told_with_their_price_where_it_is_known(model, words):

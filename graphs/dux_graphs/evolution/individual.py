@@ -14,7 +14,7 @@ class Draft:
     """A source and the thought behind it, as an operator made it.
 
     Attributes:
-        source: its text.
+        source: its text; "": none came of it but its cost.
         thought: one sentence.
         cost: of making it, in full trainings: what a language model was paid.
         config: of a retuned source, its constants by name.

@@ -22,6 +22,9 @@ from dux_graphs.evolution.syntax import normal_form, structure
 from dux_graphs.search.odds import Tally, odds_of
 
 RETUNE, REPAIR = "retune", "repair"
+BY = "@"
+"""Between an operator and who it asks, where several may be: each pair is an arm."""
+
 NOVELTY = "novelty"
 """The stage that stops twins of earlier ones."""
 
@@ -171,16 +174,18 @@ class Evolution:
             odds = odds_of(self.tallies)
             name = rng.choices(list(odds), list(odds.values()))[0]
             make = self._retuned if name == RETUNE else self._operators[name]
-            if name == REPAIR:
+            kind = name.partition(BY)[0]
+            if kind == REPAIR:
                 if not self._mendable:
                     continue
                 parents = [self._mendable.pop()]
             draft = make(parents, rng)
-            if draft is None:
-                self._tally(name, won=False, cost=0.0)
+            if draft is None or not draft.source:
+                cost = 0.0 if draft is None else draft.cost + _CHECKS
+                self._tally(name, won=False, cost=cost)
                 continue
             numbers = tuple(each.individual.number for each in parents)
-            if name not in _OF_TWO:
+            if kind not in _OF_TWO:
                 numbers = numbers[:1]
             found = self._new(draft, name, numbers, island)
             if found is not None:

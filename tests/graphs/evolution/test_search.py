@@ -113,3 +113,46 @@ def test_who_is_worse_in_every_pair_is_cut_and_who_may_be_unlucky_is_not():
 
 def test_nothing_is_known_of_the_noise_of_one_pair():
     assert (1.0, math.inf) == difference((2.0,), (1.0,))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("worse", "dearer"), [(True, False), (False, True)])
+def test_of_two_models_the_search_turns_to_the_better_and_to_the_cheaper(
+    worse, dearer, seed
+):
+    counts = {"good": 0, "other": 0}
+
+    def asked_of(name):
+        def drafted(parents, rng):
+            counts[name] += 1
+            source = entry("sgd").source
+            rate = 1 / (1 + sum(counts.values()))
+            if name == "other" and worse:
+                rate = 1 + sum(counts.values())
+            text = source.replace("lr=", f"lr={rate:.9f} or ", 1)
+            return Draft(text, name, 9.0 if dearer and name == "other" else 0.0)
+
+        return drafted
+
+    def values(one, place):
+        thought = one.individual.draft.thought
+        return (1.0 if worse and thought == "other" else -one.individual.number / 10,)
+
+    operators = {f"new@{name}": asked_of(name) for name in counts}
+    evolution = Evolution([Draft(entry("sgd").source, "")], operators, seed=seed)
+
+    _run(evolution, 80, values)
+
+    assert counts["good"] > 1.5 * counts["other"] > 0
+    assert evolution.tallies["new@good"].wins or not worse
+
+
+def test_a_reply_that_gave_no_source_costs_what_was_paid_for_it():
+    operators = {"new@a": lambda parents, rng: Draft("", "new", 2.0)}
+    evolution = Evolution([Draft(entry("sgd").source, "")], operators, seed=0)
+
+    _run(evolution, 6, lambda one, place: (0.0,))
+
+    held = evolution.tallies["new@a"]
+    assert held.asked > 0 and 2.0 * held.asked < held.cost
+    assert 0 == held.wins
