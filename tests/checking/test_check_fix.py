@@ -92,6 +92,23 @@ KINDS = {
         "grads_off",
         "the decorator grads_off is taken off f",
     ),
+    "copied_of_torchs": (
+        source(
+            "import functools",
+            before="def use_grad(f):\n"
+            "    def g(self, *args):\n"
+            "        was = torch.is_grad_enabled()\n"
+            "        try:\n"
+            "            torch.set_grad_enabled(self.defaults.get('with', False))\n"
+            "            return f(self, *args)\n"
+            "        finally:\n"
+            "            torch.set_grad_enabled(was)\n"
+            "    functools.update_wrapper(g, f)\n"
+            "    return g",
+        ).replace("@torch.no_grad()", "@use_grad"),
+        "use_grad",
+        "the decorator use_grad is taken off step for torch.no_grad()",
+    ),
     "out_of_state": (
         source(body='torch.maximum(s["m"], p.grad, out=s["m"])'),
         "out=",

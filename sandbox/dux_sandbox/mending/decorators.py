@@ -10,6 +10,7 @@ from dux_sandbox.language.bindings import aliases_in, path_of
 from dux_sandbox.language.idiom_names import SPEED
 from dux_sandbox.mending.draft import Draft, Rewrite, Statements
 
+_GRADLESS = "torch.no_grad()"
 _KEPT = frozenset(
     """torch.no_grad torch.enable_grad staticmethod classmethod property
     dataclasses.dataclass torch.optim.optimizer._use_grad_for_differentiable""".split()
@@ -45,6 +46,7 @@ def refused(draft: Draft, findings: Iterable[Finding]) -> Rewrite:
 
 def _taken_off(draft: Draft, goes: Callable[[int, str], bool]) -> Rewrite:
     aliases = aliases_in(draft.tree)
+    gradless = _gradless(draft.tree) if aliases.get("torch") == "torch" else set()
     edits: list[Edit] = []
     told: list[tuple[int, str, int | None]] = []
     for node in ast.walk(draft.tree):
@@ -59,13 +61,28 @@ def _taken_off(draft: Draft, goes: Callable[[int, str], bool]) -> Rewrite:
                 continue
             end = (decorator.end_lineno or at, decorator.end_col_offset or 0)
             begin = draft.source.lines[at - 1].encode()[: decorator.col_offset]
-            edits.append(Edit((at, begin.rfind(b"@")), end, ""))
+            put = _GRADLESS if path in gradless else ""
+            edits.append(Edit((at, begin.rfind(b"@")), end, put and f"@{put}"))
             what = f"the decorator {path} is taken off {node.name}"
+            what += f" for {put}" if put else ""
             # A compiler changes no step; a cache may, of what draws or counts.
             quick = path in SPEED and path.startswith("torch.")
             past = None if quick else _first_run(node)
             told.append((at, what, past))
     return Rewrite(tuple(edits), (), tuple(told))
+
+
+def _gradless(tree: ast.Module) -> set[str]:
+    """The file's own decorators that turn gradients off or on, as torch's own does."""
+    return {
+        each.name
+        for each in tree.body
+        if isinstance(each, ast.FunctionDef)
+        and any(
+            isinstance(part, ast.Attribute) and part.attr == "set_grad_enabled"
+            for part in ast.walk(each)
+        )
+    }
 
 
 def _first_run(node: ast.stmt) -> int | None:
