@@ -53,6 +53,7 @@ class Loop:
         self._functions, self._asks = self.training.functions, self.decider.asks
         self._every = self.training.settings.every
         self._background = self.training.settings.background
+        self._tick = self.training.step_clock.tick
 
     @property
     def step(self) -> int:
@@ -103,12 +104,13 @@ class Loop:
         guard = self._live.guard
         if guard.watch is not None or guard.aftermath is not None:
             return False
-        if not self._intake.one_step_is_over:
-            return False
         if not (isinstance(loss, torch.Tensor) and loss.is_cpu):
             return False
+        value = self._intake.of_one_step(loss)
+        if value is None:
+            return False
         self._room -= 1
-        self._waiting.append(self._intake.of_one_step(loss.item()))
+        self._waiting.append(value)
         return True
 
     def _room_to_wait(self) -> int:
@@ -266,7 +268,7 @@ class Loop:
         """The live optimizer has stepped."""
         if moved_nothing(self._live):
             return
-        self.training.step_clock.tick()
+        self._tick()
         near = self._background and self.decider.at_work
         if not near and self._every is not None:
             step = self.step

@@ -103,7 +103,10 @@ class _Observing(TrainerCallback):
     ) -> Any:
         batch = dict(inputs) if isinstance(inputs, Mapping) else inputs
         loss = self._step(model, inputs, num_items_in_batch)
-        items, count = num_items_in_batch, self._accumulated
+        # Batches of the step that is being made; the last of an epoch has fewer.
+        trainer, items = self._trainer, num_items_in_batch
+        count = getattr(trainer, "current_gradient_accumulation_steps", None)
+        count = count or trainer.args.gradient_accumulation_steps
         if self._counts:
             # The items are those of all batches of the step, of which this is one.
             batch = (batch, items if items is None or count == 1 else items / count)
@@ -144,12 +147,6 @@ class _Observing(TrainerCallback):
         if heard is not None:
             loss, batch, scale = heard
             self._agent.observe(loss, batch, scale=scale)
-
-    @property
-    def _accumulated(self) -> int:
-        """Batches of the step that is being made; the last of an epoch has fewer."""
-        now = getattr(self._trainer, "current_gradient_accumulation_steps", None)
-        return now or self._trainer.args.gradient_accumulation_steps
 
 
 class _Losses:

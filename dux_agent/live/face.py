@@ -27,7 +27,8 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
     @property
     def param_groups(self) -> ParamGroups:
         """The groups, with the options of the rule that is live and its rates."""
-        return super().param_groups
+        self.schedule.look()
+        return self._groups
 
     @param_groups.setter
     def param_groups(self, value: list[dict[str, Any]]) -> None:

@@ -52,11 +52,6 @@ class GuardMemory(Endings):
         return self.watch is not None
 
     @property
-    def at_rest(self) -> bool:
-        """Whether nothing is to be looked at around the next step."""
-        return self.watch is None
-
-    @property
     def keeps(self) -> bool:
         """Whether snapshots are kept."""
         return self.snapshots != "off"

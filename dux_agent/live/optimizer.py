@@ -146,8 +146,6 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             rule = self.running
         trusted = rule is self.base_rule
         plain = trusted and closure is None and self._plain_step is not None
-        at_rest = plain and self.guard.at_rest and self._is_bare(own)
-        quick = self._plain_step if at_rest else None  # nothing is to be looked at
         self.schedule.before_step(trusted=trusted)
         known = [] if self.guard.watch is None else [set(group) for group in groups]
         try:
@@ -156,7 +154,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                     self.passes_closure = False
                 if listener is not None:
                     listener.gradients_ready()
-                result = quick(self.base) if quick else self.guard.step(None)
+                result = self.guard.step(None)
             else:
                 result = self._step_with(closure)
         finally:
@@ -168,7 +166,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                 if len(group) != len(known[index]):
                     # What appears in a step is the rule's own, never a scheduler's.
                     self.owned[index].update(set(group) - known[index])
-        if rule.source is not None or self._ran[0] is not rule:
+        if not trusted or self._ran[0] is not rule:
             self._look_for_fallen()
         if listener is not None:
             listener.step_ends()
@@ -178,7 +176,9 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         ready = None if self.listener is None else self.listener.gradients_ready
         loop = LoopClosure(closure, ready)
         result = self.guard.step(loop)
-        self.passes_closure = loop.gives_loss
+        gives_loss = loop.gives_loss
+        if gives_loss is not self.passes_closure:
+            self.passes_closure = gives_loss
         return result
 
     def _look_for_fallen(self) -> None:

@@ -183,9 +183,10 @@ class RuleSlot:
 
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""
-        own, plain = vars(self), self._plain_step
-        if plain is not None and self._is_bare(own):
-            return plain(self.base) if closure is None else plain(self.base, closure)
+        own, base, plain = self.__dict__, self.base, self._plain_step
+        scaled = "grad_scale" in own or "found_inf" in own
+        if plain is not None and not scaled and "step" not in base.__dict__:
+            return plain(base) if closure is None else plain(base, closure)
         passed = [name for name in ("grad_scale", "found_inf") if name in own]
         for name in passed:
             setattr(self.base, name, getattr(self, name))
@@ -194,16 +195,6 @@ class RuleSlot:
         finally:
             for name in passed:
                 delattr(self.base, name)
-
-    def _is_bare(self, own: dict[str, Any]) -> bool:
-        """Whether the base's step is its class's, and GradScaler left nothing for it.
-
-        Args:
-            own: our own attributes.
-        """
-        if "grad_scale" in own or "found_inf" in own:
-            return False
-        return "step" not in self.base.__dict__
 
     def _silent_step(self, closure: Closure | None) -> Any:
         if not has_step_hooks(self.base):

@@ -105,11 +105,6 @@ class RunGuard(Guard):
         self._max_rollbacks = max_rollbacks
         self._begin()
 
-    @property
-    def at_rest(self) -> bool:
-        """Never: each step of the run is looked at."""
-        return False
-
     def disarm(self) -> None:
         """No rule is live any more: guard the run from here on."""
         super().disarm()

@@ -133,6 +133,7 @@ class Schedule:
         if self._own.find() and not self._own.known:
             # They may have made every change so far.
             self._by_hand = ByHand()
+            self._seen = self._numbers()
 
     def pause(self) -> None:
         """What is written from now on, until `follow`, is written by a swap."""
@@ -177,20 +178,28 @@ class Schedule:
         """
         if len(self._state) != len(self._groups):
             self.meet_groups()
-        if self._own.known:
+        known = self._own.known
+        if known:
             self.look()
         self._steps += 1
         self._paused = True
-        if self._own.known:
+        if known:
             self._take_note(judge=True)
             return
-        if self._is_new() and (numbers := self._numbers()) != self._seen:
-            if not self._own.moved():
-                self._by_hand.change()
-            self._own.mark()
-            self._seen = numbers
+        if not self._by_hand.usual and self._is_new():
+            self._count_change()
         if not trusted:
             self._kept = [copied(group.get("lr")) for group in self._groups]
+
+    def _count_change(self) -> None:
+        """The base optimizer's rates may not be what they were at its last step."""
+        numbers = self._numbers()
+        if numbers == self._seen:
+            return
+        if not self._own.moved():
+            self._by_hand.change()
+        self._own.mark()
+        self._seen = numbers
 
     def after_step(self, *, plain: bool = False) -> None:
         """After a step of the rule that is still live: what it wrote is its own.

@@ -120,19 +120,19 @@ class Intake:
         """Whether a loss was told of whose step is not over."""
         return self._count > 0
 
-    @property
-    def one_step_is_over(self) -> bool:
-        """Whether one step was taken since the last loss, which was a step's own."""
-        marks = self._marks
-        if self._steps != 1 or self._count or self.scale.value is None:
-            return False
-        return marks is None or not marks.backward_since()
+    def of_one_step(self, loss: torch.Tensor) -> float | None:
+        """The value of a step's own loss, on the CPU, in the objective's scale.
 
-    def of_one_step(self, loss: float) -> float:
-        """The value of the loss of one step that is over, in the objective's scale."""
+        None, and nothing was taken, unless one step is over since the last loss.
+        """
+        marks, scale = self._marks, self.scale.value
+        if self._steps != 1 or self._count or scale is None:
+            return None
+        if marks is not None and marks.backward_since():
+            return None
         self._steps, self._marks = 0, None
         self._counts.append(1)
-        return loss / (self.scale.value or 1.0)
+        return loss.item() / scale
 
     def hear(self, loss: Any, batch: Any, scale: float | None) -> Told:
         """The loop tells of one more loss; `take` its value, in the same order.
