@@ -77,20 +77,20 @@ def _without_underscore(node: ast.Call) -> None:
     if isinstance(method, ast.Attribute) and isinstance(method.value, ast.Call):
         if method.attr in OF_SHAPE:
             method.attr = method.attr.removesuffix("_")
-        elif method.attr in ("resize_", "resize_as_") and _of_empty(node, method.value):
+        elif _of_empty(node, method.value):
             # `x.new().resize_as_(y)`, which is how zeros_like was written once.
-            if method.attr == "resize_as_":
+            if method.attr == "resize_as_" and len(node.args) == 1:
                 shape = ast.Attribute(node.args[0], "shape", ast.Load())
                 node.args = [ast.copy_location(shape, node)]
-            method.attr = "new_zeros"
+                method.attr = "new_zeros"
+            elif method.attr == "resize_" and node.args:
+                method.attr = "new_zeros"
 
 
 def _of_empty(node: ast.Call, made: ast.Call) -> bool:
-    """Whether `made().resize_as_(y)` or `made().resize_(2, 3)` is that and no more."""
-    plain = not (made.args or made.keywords or node.keywords)
+    """Whether `made().method(...)` makes of nothing, and has plain arguments alone."""
     starred = any(isinstance(each, ast.Starred) for each in node.args)
-    one = isinstance(node.func, ast.Attribute) and node.func.attr == "resize_"
-    return plain and not starred and (bool(node.args) if one else len(node.args) == 1)
+    return not (starred or made.args or made.keywords or node.keywords)
 
 
 def _check_builtin_call(policy: Judging, node: ast.Call) -> None:

@@ -44,6 +44,7 @@ LogSoftmax Mish ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmin Softplus Softshrink
 Softsign Tanh Tanhshrink Threshold
 """.split()
 LIKENESSES = "CosineSimilarity L1Loss MSELoss".split()  # of two tensors
+STATELESS = (*ACTIVATIONS, *LIKENESSES)
 # Contexts that change nothing of what a rule computes: its tensors keep their dtypes.
 AUTOCAST = frozenset(
     f"torch.{name}autocast" for name in ("", "amp.", "cpu.amp.", "cuda.amp.")

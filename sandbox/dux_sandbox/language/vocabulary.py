@@ -92,8 +92,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "torch.jit": tuple(idiom_names.JIT),
     "torch.linalg": tuple(sorted(torch_names.LINALG)),
     "torch.nn": (
-        *idiom_names.ACTIVATIONS,
-        *idiom_names.LIKENESSES,
+        *idiom_names.STATELESS,
         *("Module", "Parameter", "functional", "init", "utils"),
     ),
     "torch.nn.functional": tuple(sorted(torch_names.FUNCTIONAL)),

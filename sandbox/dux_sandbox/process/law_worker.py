@@ -23,22 +23,17 @@ from dux_sandbox.runtime.text import plain
 
 # All but two: pickling, copying and asking for the device import at their first use.
 _UNREHEARSED = [law.name for law in LAWS if law.name not in ("copies", "surroundings")]
-_rehearsed = False
 
 
 def rehearse() -> None:
-    """Exercise what any law needs, and the fixed problems; once in a warm process."""
-    global _rehearsed
-    if _rehearsed:
-        return
+    """In the warm process: exercise what any law needs, and the fixed problems."""
     provide("pickle", _Pickle)
     check_laws(torch.optim.SGD, examples=0, skip=_UNREHEARSED)
     trajectory(torch.optim.SGD)  # autograd and its engine, once
-    _rehearsed = True
 
 
 def serve(channel: Channel, request: dict[str, Any]) -> None:
-    """Rehearse, lock this process, then answer one request with one result a law.
+    """Rehearse the rest, lock this process, then answer one request: a result a law.
 
     Args:
         channel: to the trainer.
@@ -46,7 +41,6 @@ def serve(channel: Channel, request: dict[str, Any]) -> None:
             "also" (names of optional laws).
     """
     torch.set_num_threads(1)
-    rehearse()
     if request["draws"]:
         _rehearse_draws()
     rehearse_optional(request["also"])

@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+from functools import cache
 from typing import Any
 
 _MESSAGE_BYTES = 1 << 16
@@ -101,13 +102,13 @@ def serve(control: socket.socket) -> None:
         os.waitpid(pid, 0)
 
 
+@cache
 def _rehearse_laws() -> None:
     """Do once, at the first such request, what each child would take 90 ms for."""
-    if "dux_sandbox.process.law_worker" not in sys.modules:
-        from dux_sandbox.process import law_worker
+    from dux_sandbox.process import law_worker
 
-        law_worker.rehearse()
-        _share_all()
+    law_worker.rehearse()
+    _share_all()
 
 
 def _share_all() -> None:

@@ -66,7 +66,7 @@ def made_of(functional: Mapping[str, Any]) -> dict[str, Callable[..., Any]]:
         functional: the names of torch.nn.functional as a rule gets them.
     """
     made: dict[str, Callable[..., Any]] = {}
-    for name in (*idiom_names.ACTIVATIONS, *idiom_names.LIKENESSES):
+    for name in idiom_names.STATELESS:
         function = functional.get(_FUNCTIONS.get(name, name.lower()))
         if name == "Identity":
             made[name] = lambda *given, **named: _itself

@@ -96,9 +96,7 @@ _OWN: dict[str, Any] = {
     "torch.nn.parameter.Parameter": _CLASSES["torch.nn.Parameter"],
 }
 # Made of names of another module.
-_LATER = frozenset(
-    f"torch.nn.{name}" for name in (*idiom_names.ACTIVATIONS, *idiom_names.LIKENESSES)
-)
+_LATER = frozenset(f"torch.nn.{name}" for name in idiom_names.STATELESS)
 _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "math": plain_builtins.MATH,
     "typing": plain_builtins.TYPING | idioms.TYPING,
