@@ -71,7 +71,8 @@ def write_one(draw_from, w, shapes, booleans, dtype):
     one = draw_from(draw.sampled_from(floats))
     shape = shapes[one]
     peers = [v for v in floats if shapes[v] == shape] + [4]
-    kind = draw_from(draw.sampled_from(["unary", "binary", "mixed", "most", "number"]))
+    kinds = ["unary", "binary", "mixed", "most", "number", "asked", "other shape"]
+    kind = draw_from(draw.sampled_from(kinds))
     if kind == "unary":
         name = draw_from(draw.sampled_from(UNARY))
         value = w.do(name, one)
@@ -87,6 +88,19 @@ def write_one(draw_from, w, shapes, booleans, dtype):
         name = "amax"
         value = w.do("amax", one, dim=None, keepdim=False)
         shape = ONE
+    elif kind == "asked" and shape != ONE and booleans:
+        name = draw_from(draw.sampled_from(["all", "any"]))
+        asked = draw_from(draw.sampled_from(sorted(booleans)))
+        value = w.do(name, asked, dim=None, keepdim=False)
+        booleans.add(value)
+        shape = ONE
+    elif kind == "other shape" and shape == WIDE:
+        name = "reshape"
+        flat = w.do("reshape", one, shape=[16 * 24])
+        shapes[flat] = (16 * 24,)
+        lower = w.do("floor", flat)
+        shapes[lower] = (16 * 24,)
+        value = w.do("reshape", lower, shape=list(WIDE))
     else:
         name = "number"
         value = w.do("number.mul", draw_from(numbers), draw_from(numbers))

@@ -19,12 +19,19 @@ class Root:
         output: the index of the output that it is stored to; None: it is kept.
         gathered: how it is reduced, or None.
         made: the value that the reduction is.
+        other: the second value that the reduction is of.
     """
 
     value: int
     output: int | None = None
     gathered: Gathered | None = None
     made: int = -1
+    other: int | None = None
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """What it is made of."""
+        return (self.value,) if self.other is None else (self.value, self.other)
 
 
 @dataclass(frozen=True)
@@ -51,17 +58,20 @@ class Cones:
         types: Sequence[ValueType],
         fused: Mapping[int, Fused],
         kept: Mapping[int, int],
+        reshaped: Mapping[int, int],
     ) -> None:
         """Of a program.
 
         Args:
             fused: values that kernels make element by element.
             kept: those of them that a pass writes to memory, with its stage.
+            reshaped: values that are another one in another shape.
         """
         self._program = program
         self._types = types
         self._fused = fused
         self._kept = kept
+        self._reshaped = reshaped
         inputs = {each.place: at for at, each in enumerate(program.inputs)}
         self._in_place: dict[int, int] = {}
         for index, output in enumerate(program.outputs):
@@ -96,7 +106,7 @@ class Cones:
     def _cone(self, root: Root, stage: int) -> tuple[set[int], set[int]]:
         links: set[int] = set()
         leaves: set[int] = set()
-        waiting = [root.value]
+        waiting = [*root.values]
         while waiting:
             value = waiting.pop()
             if value in links or value in leaves:
@@ -111,7 +121,8 @@ class Cones:
     def arguments(self, value: int) -> tuple[int, ...]:
         """The arguments of the operation that makes a value."""
         operation = self._program.operation_of(value)
-        return () if operation is None else operation.arguments
+        given = () if operation is None else operation.arguments
+        return tuple(self._reshaped.get(each, each) for each in given)
 
     def is_tensor(self, value: int) -> bool:
         """Whether it is no number."""
@@ -184,7 +195,7 @@ class _Weaver:
         self._leaves: dict[int, int] = {}
         self._slots: dict[int, int] = {}
         order = [each for link in links for each in cones.arguments(link)]
-        for value in [*order, *(each.value for each in roots)]:
+        for value in [*order, *(v for each in roots for v in each.values)]:
             if not cones.is_tensor(value):
                 self._slots.setdefault(value, len(self._slots))
             elif value not in self._inside:
@@ -252,9 +263,9 @@ class _Weaver:
         return Store(value, leaf, watched)
 
     def _reduce(self, root: Root, gathered: Gathered) -> Reduce:
-        value = self._at[root.value]
-        dtype = self._cones.tensor(root.value).dtype
-        if gathered.of_sizes:
-            self._links.append(Link("abs", (value,), (), dtype, dtype))
+        values = tuple(self._at[each] for each in root.values)
+        value, dtype = values[0], self._cones.tensor(root.value).dtype
+        if gathered.first is not None:
+            self._links.append(Link(gathered.first, values, (), dtype, dtype))
             value = len(self._leaves) + len(self._links) - 1
         return Reduce(value, gathered.kind, self._cones.tensor(root.made).dtype)

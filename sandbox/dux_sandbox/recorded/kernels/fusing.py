@@ -1,8 +1,9 @@
 """Which operations of a program a kernel can do, and as what."""
 
 import math
+from collections.abc import Container
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -136,11 +137,12 @@ class Gathered:
     """A reduction as a kernel does it, of all elements of one value to one.
 
     Attributes:
-        of_sizes: of the absolute values.
+        first: the operation on each element that comes before it: "abs", or "mul" by
+            the element of a second value.
     """
 
     kind: Reduction
-    of_sizes: bool = False
+    first: Literal["abs", "mul"] | None = None
 
 
 def gathered_form(
@@ -150,18 +152,23 @@ def gathered_form(
     operation, made = program.operation_of(value), types[value]
     if operation is None or not isinstance(made, TensorType) or made.elements != 1:
         return None
-    if TABLE[operation.name].room != "reduction":
+    if TABLE[operation.name].room not in ("reduction", "matrix"):
         return None
     kind = types[operation.arguments[0]]
     assert isinstance(kind, TensorType)
-    if kind.dtype not in FLOATS or made.dtype != kind.dtype or kind.elements < 2:
+    if made.dtype != kind.dtype or kind.elements < 2:
+        return None
+    if kind.dtype == "bool":
+        asked: dict[str, Gathered] = {"all": Gathered("amin"), "any": Gathered("amax")}
+        return asked.get(operation.name)
+    if kind.dtype not in FLOATS:
         return None
     if operation.name == "norm":
         order = _constant(program, operation.arguments[1])
         known: dict[float | None, Gathered] = {
-            1.0: Gathered("sum", of_sizes=True),
+            1.0: Gathered("sum", first="abs"),
             2.0: Gathered("norm2"),
-            math.inf: Gathered("amax", of_sizes=True),
+            math.inf: Gathered("amax", first="abs"),
         }
         return known.get(order)
     simple: dict[str, Gathered] = {
@@ -170,4 +177,46 @@ def gathered_form(
         "amax": Gathered("amax"),
         "amin": Gathered("amin"),
     }
+    if kind.dtype in ("float32", "float64"):
+        # Of half precision a product of two elements would be rounded.
+        simple |= dict.fromkeys(("dot", "vdot"), Gathered("sum", first="mul"))
     return simple.get(operation.name)
+
+
+def reshaped_by_kernels(
+    program: Program,
+    types: tuple[ValueType, ...],
+    needed: Container[int],
+    target: Target,
+) -> dict[int, int]:
+    """Values that only kernels ask for, and what they are another shape of.
+
+    No memory is made for them: kernels work on what is contiguous, so the same elements
+    lie in the same row. What torch asks for it takes itself, as a view.
+    """
+    wanted_by_torch = {program.result}
+    reshaped: list[tuple[int, int]] = []
+    for value in reversed(range(len(program.inputs), program.values)):
+        operation = program.operation_of(value)
+        assert operation is not None
+        if value not in needed:
+            continue
+        if value not in wanted_by_torch and _keeps_order(operation, types[value]):
+            reshaped.append((value, operation.arguments[0]))
+        elif (
+            fused_form(program, types, value, target) is None
+            and gathered_form(program, types, value) is None
+        ):
+            wanted_by_torch.update(operation.arguments)
+    same: dict[int, int] = {}
+    for value, source in reversed(reshaped):
+        same[value] = same.get(source, source)
+    return same
+
+
+def _keeps_order(operation: Operation, made: ValueType) -> bool:
+    return (
+        operation.name in ("reshape", "squeeze", "unsqueeze")
+        and isinstance(made, TensorType)
+        and _is_for_kernels(made)
+    )

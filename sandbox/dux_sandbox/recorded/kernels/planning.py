@@ -17,6 +17,7 @@ from dux_sandbox.recorded.kernels.fusing import (
     Gathered,
     fused_form,
     gathered_form,
+    reshaped_by_kernels,
     types_of,
 )
 from dux_sandbox.recorded.kernels.joining import Pass, joined, together
@@ -95,6 +96,7 @@ class _Planner:
         self._kept: dict[int, int] = {}
         self._needed = self._what_is_needed()
         self._leading, self._asked_first = self._what_leads()
+        self._reshaped = reshaped_by_kernels(program, self._types, self._needed, target)
         for value in range(program.values):
             self._ready.append(self._place(value))
 
@@ -138,6 +140,8 @@ class _Planner:
         operation = self._program.operation_of(value)
         if operation is None or value not in self._needed:
             return 0
+        if value in self._reshaped:
+            return self._ready[self._reshaped[value]]
         fused = fused_form(self._program, self._types, value, self._target)
         if fused is not None:
             self._fused[value] = fused
@@ -145,7 +149,8 @@ class _Planner:
         gathered = gathered_form(self._program, self._types, value)
         if gathered is not None:
             self._gathered[value] = gathered
-            return self._ready[operation.arguments[0]] + 1
+            of = operation.arguments[: 2 if gathered.first == "mul" else 1]
+            return max(self._ready[each] for each in of) + 1
         ready = max((self._in_memory(each) for each in operation.arguments), default=0)
         if self._is_large(value, operation.arguments):
             ready = self._large = max(ready, self._large)
@@ -176,13 +181,13 @@ class _Planner:
         seen = [self._ready[value] for value in self._needed]
         after = [at + 1 for at in self._kept.values()]
         last = max([0, *asked, *written, *seen, *after])
-        cones = Cones(program, self._types, self._fused, self._kept)
+        cones = Cones(program, self._types, self._fused, self._kept, self._reshaped)
         stages: list[Stage] = []
         if self._leading:
             asked_first = tuple(range(self._leading))
             stages.append(Stage(self._asked_first, asked_first, ()))
         writes, copies = self._writes()
-        kept, plain, guards = self._roots(), self._plain(), self._guards()
+        kept, plain, guards = self._roots(cones), self._plain(), self._guards()
         for stage in range(last + 1):
             roots = kept[stage] + (writes if stage == last else [])
             passes = together(cones.strands(roots, stage))
@@ -210,17 +215,16 @@ class _Planner:
             return ends
         return [replace(before[0], passes=passes)]
 
-    def _roots(self) -> dict[int, list[Root]]:
+    def _roots(self, cones: Cones) -> dict[int, list[Root]]:
         """By stage, what must be in memory before the next one."""
         kept: dict[int, list[Root]] = defaultdict(list)
         for value, at in self._kept.items():
             kept[at].append(Root(value))
         for value, gathered in self._gathered.items():
-            (source, *_) = self._program.operations[
-                value - len(self._program.inputs)
-            ].arguments
-            root = Root(source, gathered=gathered, made=value)
-            kept[self._ready[source]].append(root)
+            source, *others = cones.arguments(value)
+            other = others[0] if gathered.first == "mul" else None
+            root = Root(source, gathered=gathered, made=value, other=other)
+            kept[self._ready[value] - 1].append(root)
         return kept
 
     def _writes(self) -> tuple[list[Root], tuple[int, ...]]:
@@ -231,14 +235,15 @@ class _Planner:
             if not isinstance(kind, TensorType):
                 continue
             if kind.dtype in DTYPES_OF_KERNELS and kind.elements:
-                roots.append(Root(output.value, output=index))
+                value = self._reshaped.get(output.value, output.value)
+                roots.append(Root(value, output=index))
             else:
                 copies.append(index)
         return roots, tuple(copies)
 
     def _plain(self) -> dict[int, list[int]]:
         """By stage, the values that Python and torch compute."""
-        others = {*self._fused, *self._gathered, *self._asked_first}
+        others = {*self._fused, *self._gathered, *self._reshaped, *self._asked_first}
         plain: dict[int, list[int]] = defaultdict(list)
         for value in range(len(self._program.inputs), self._program.values):
             if value in self._needed and value not in others:

@@ -129,6 +129,8 @@ FOLD(float, amax, -__builtin_inff(), >)
 FOLD(double, amax, -__builtin_inf(), >)
 FOLD(float, amin, __builtin_inff(), <)
 FOLD(double, amin, __builtin_inf(), <)
+FOLD(int32_t, amax, 0, >)
+FOLD(int32_t, amin, 1, <)
 
 #define VECTORS(real, lanes)                                                  \
   typedef real real##_##lanes __attribute__((vector_size(lanes * sizeof(real)))); \

@@ -179,6 +179,6 @@ def _close(got: torch.Tensor, want: torch.Tensor) -> bool:
     found = float(got)
     if math.isnan(made) or math.isnan(found):
         return math.isnan(made) == math.isnan(found)
-    step = torch.finfo(got.dtype).eps
+    step = torch.finfo(got.dtype).eps if got.is_floating_point() else 0.0
     most: float = (_OF_SUMS + 2 * step) * max(scale, 1e-30)
     return abs(found - made) <= most

@@ -147,7 +147,7 @@ CALLS: Mapping[str, Call] = {
 
 ON_BOOLEANS = frozenset(
     """bitwise_and bitwise_not bitwise_or bitwise_xor clone eq logical_and logical_not
-    logical_or logical_xor masked_fill ne to where""".split()
+    logical_or logical_xor masked_fill mul ne to where""".split()
 )
 """The operations that kernels do on booleans; the others are of numbers."""
 
