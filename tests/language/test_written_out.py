@@ -271,6 +271,67 @@ def test_the_slope_of_a_sum_of_gradients_is_such_a_product(form):
         assert torch.allclose(exact, made.hess_by_parameter[weight], rtol=1e-5), at
 
 
+# Vectors that torch would differentiate too, and such as are numbers to it.
+DEPENDENT = {
+    "its direction": "v = g / g.norm()",
+    "by way of a name": "w = g * 2; v = w + p",
+    "on the left": "v = g; g = v / v.norm()",
+    "a part": "v = torch.where(g > 0, g, p)",
+    "of the weights": "v = p - 1.0",
+    "by its own name": "v = p.grad / p.grad.norm()",
+}
+NUMBERS = {
+    "cut off": "v = (g / g.norm()).detach()",
+    "drawn": "v = torch.randn_like(g)",
+    "of data": "v = g.data * 2",
+    "of a state": "v = self.state[p]['v']",
+}
+
+
+def product_with(line):
+    return hessian_rule().replace(
+        "torch.autograd.grad([p.grad for p in params], params, grad_outputs=zs,"
+        " only_inputs=True)",
+        "None\n        p = params[0]; g = p.grad; "
+        f"{line}\n        products = torch.autograd.grad((g * v).sum(), [p])",
+    )
+
+
+@pytest.mark.parametrize("line", DEPENDENT.values(), ids=DEPENDENT)
+def test_a_vector_with_a_graph_of_its_own_is_refused(line):
+    report = check(product_with(line))
+
+    assert ["attribute"] == [each.rule for each in report.findings]
+    assert "torch.autograd.grad" in report.findings[0].message
+    assert "detach() them" in report.findings[0].instead
+
+
+@pytest.mark.parametrize("line", NUMBERS.values(), ids=NUMBERS)
+def test_a_vector_of_numbers_is_taken(line):
+    assert check(product_with(line)).ok
+
+
+def test_vectors_of_gradients_in_a_list_are_refused():
+    listed = """slopes = [p.grad for p in params]
+        vectors = []
+        for each in slopes:
+            vectors.append(each / each.norm())
+        total = sum((g * v).sum() for g, v in zip(slopes, vectors))
+        products = torch.autograd.grad(total, params)"""
+    source = hessian_rule().replace(
+        "torch.autograd.grad([p.grad for p in params], params, grad_outputs=zs,"
+        " only_inputs=True)",
+        f"None\n        {listed}",
+    )
+
+    assert not check(source).ok
+    assert check(
+        source.replace("each.norm()", "each.norm()).detach()").replace(
+            "append(each", "append((each"
+        )
+    ).ok
+
+
 OF_LOSS = {
     "alone": "slopes = torch.autograd.grad(loss, params)",
     "with a graph": "slopes = torch.autograd.grad(loss, params, create_graph=True)",

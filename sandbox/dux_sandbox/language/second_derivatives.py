@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.backward_passes import losses_of
 from dux_sandbox.language.bindings import path_of
+from dux_sandbox.language.dependent_vectors import Flow, depend, flow_of
 from dux_sandbox.language.model_faces import FACE, RULE
 from dux_sandbox.language.usual_values import put_first
 from dux_sandbox.language.written_out import define
@@ -55,8 +56,9 @@ def by_differences(
         if isinstance(call, ast.Call)
         and path_of(call.func, aliases) == "torch.autograd.grad"
     ]
+    flows = {method: flow_of(method) for method, _ in calls}
     for method, call in calls:
-        _as_product(call, method)
+        _as_product(call, method, flows[method])
     products = [(method, call) for method, call in calls if _of_vectors(call)]
     notes = list(_of_losses(methods, [call for _, call in calls]))
     _Ungraphed(differentiates=bool(step and products)).visit(node)
@@ -95,11 +97,12 @@ def _has_self(method: ast.FunctionDef) -> bool:
     return _takes_self(method) or said == ["staticmethod"]
 
 
-def _as_product(call: ast.Call, method: ast.FunctionDef) -> None:
+def _as_product(call: ast.Call, method: ast.FunctionDef, flow: Flow) -> None:
     """Write `grad((g * v).sum(), p)` as `grad(g, p, grad_outputs=v)`, in place.
 
     So too with `sum((g * v).sum() for g, v in zip(slopes, vectors))`, with squares,
     whose vector is twice the gradient, and with a variable that gets one of these.
+    Not where torch would differentiate the vector, too.
     """
     if _of_vectors(call) or not call.args:
         return
@@ -109,7 +112,7 @@ def _as_product(call: ast.Call, method: ast.FunctionDef) -> None:
     listed = isinstance(inner, (ast.GeneratorExp, ast.ListComp))
     if listed and ast.unparse(taken.func) == "sum":  # type: ignore[attr-defined]
         each = inner.elt  # type: ignore[union-attr]
-    factors = _summed(each)
+    factors = _summed(each, flow)
     if factors is None:
         return
     made = [copy.deepcopy(one) for one in factors]
@@ -142,7 +145,7 @@ def _given_once(node: ast.expr, method: ast.FunctionDef) -> ast.expr:
     return given[0] if given else node
 
 
-def _summed(node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
+def _summed(node: ast.expr, flow: Flow) -> tuple[ast.expr, ast.expr] | None:
     """The gradient and the vector of `(g * v).sum()` or `torch.sum(g * v)`."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return None
@@ -153,9 +156,9 @@ def _summed(node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
     if squared is not None:
         two = ast.copy_location(ast.Constant(2), held)
         return squared, ast.copy_location(ast.BinOp(two, ast.Mult(), squared), held)
-    if isinstance(held, ast.BinOp) and isinstance(held.op, ast.Mult):
-        return held.left, held.right
-    return None
+    if not isinstance(held, ast.BinOp) or not isinstance(held.op, ast.Mult):
+        return None
+    return None if depend(held.left, held.right, flow) else (held.left, held.right)
 
 
 def _squared(node: ast.expr) -> ast.expr | None:

@@ -191,7 +191,8 @@ INSTEAD: dict[str, str] = {
     "autograd": "use p.grad; call loss = closure() where a new gradient is needed",
     "torch.autograd.*": "take it out; a rule has no graph: use p.grad, call "
     "loss = closure() where a new gradient is needed, and for the Hessian torch."
-    "autograd.grad([p.grad for p in params], params, grad_outputs=vectors)",
+    "autograd.grad([p.grad for p in params], params, grad_outputs=vectors), with "
+    "vectors that depend on no gradient: detach() them",
     "register_post_accumulate_grad_hook": "do the work in step(); p.grad is there",
     "requires_grad_": "leave it out; the training loop decides what is trained",
     "data_ptr": "use the tensor itself as the key: self.state[p]",
