@@ -10,6 +10,7 @@ from dux_agent.checking.advice import with_advice
 from dux_agent.checking.beside import files_beside
 from dux_agent.checking.fixing import Plan, fix, plan
 from dux_agent.checking.folders import texts_in
+from dux_agent.checking.given_options import GivenOptions, only_for_one_file
 from dux_agent.checking.reading import Read, read
 from dux_agent.checking.trying import Trial
 from dux_agent.checking.vetted import Told, Vetted
@@ -61,6 +62,7 @@ def check_paths(
     static: bool = False,
     names: Sequence[str] = (),
     beside: Sequence[str] = (),
+    options: Sequence[str] = (),
     trial: Trial | None = None,
     rewrite: bool = False,
 ) -> list[Vetted]:
@@ -72,12 +74,14 @@ def check_paths(
         names: classes of the only file that is named.
         beside: files that those may import, or folders of them. Of a folder that is
             checked, every file goes with every other.
+        options: `NAME=VALUE` for constructors of the only file that is named.
         trial: what dry runs are made on; a small built-in model by default.
         rewrite: write a rewrite that is accepted beside each file that has one.
 
     Raises:
-        BadArgument: something cannot be read, `names` with more than one file, or a
-            rewrite would be written over a file.
+        BadArgument: something cannot be read, `names` or `options` with more than one
+            file, an option that no constructor has, or a rewrite would be written over
+            a file.
         DuxError: no process for the dry run can be had on this system, or a rewrite
             cannot be written.
     """
@@ -86,15 +90,18 @@ def check_paths(
             "--fix runs a file and its rewrite to compare them, and --static runs "
             "nothing; give one of them."
         )
+    if options and rewrite:
+        raise BadArgument(
+            f"--option {options[0]} is what a file is tried with, and --fix keeps the "
+            f"defaults that it has; give one of them."
+        )
     # All are read before the first is tried: one wrong name costs no waiting.
     subjects = subjects_of(paths)
-    if names and (len(subjects) > 1 or any(map(os.path.isdir, paths))):
-        raise BadArgument(
-            f"--class {names[0]} is for one file, and {len(subjects)} are named; name "
-            f"the file that holds it."
-        )
+    folder = any(map(os.path.isdir, paths))
+    only_for_one_file(len(subjects), names, options, folder=folder)
+    tried_with = GivenOptions.of(options)
     given = [*files_beside(beside), *_in_folders(subjects)]
-    work = [_Work.of(subject, given, names) for subject in subjects]
+    work = [_Work.of(subject, given, names, tried_with) for subject in subjects]
     plans = [plan(each.held) if rewrite and each.held else None for each in work]
     return [
         each.done(static, trial, made) for each, made in zip(work, plans, strict=True)
@@ -111,14 +118,20 @@ class _Work:
 
     @classmethod
     def of(
-        cls, subject: Subject, given: Sequence[SourceFile], names: Sequence[str]
+        cls,
+        subject: Subject,
+        given: Sequence[SourceFile],
+        names: Sequence[str],
+        options: GivenOptions,
     ) -> _Work:
         """Read a file."""
         parts = SourceFile(subject.file, "").parts
         beside = tuple(each for each in given if each.parts != parts)
         if subject.text is None:
             return cls(subject, beside, None)
-        held = read(subject.file, subject.text, names=names, beside=beside)
+        held = read(
+            subject.file, subject.text, names=names, beside=beside, options=options
+        )
         return cls(subject, beside, held)
 
     def done(self, static: bool, trial: Trial | None, made: Plan | None) -> Vetted:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from dux_agent.checking.given_options import GivenOptions
 from dux_agent.checking.parts import Part, with_less
 from dux_agent.checking.strangers import stranger_finding
 from dux_agent.checking.vetted import Told
@@ -17,6 +18,8 @@ from dux_sandbox.gathering.outline import Outline, is_main_block, lines_of, outl
 from dux_sandbox.gathering.reading import CannotJoin
 from dux_sandbox.gathering.scripts import signs_of, told
 from dux_sandbox.gathering.slicing import only_needed
+
+_OWN = GivenOptions()
 
 
 def _own(file: str, whole: Gathered, about: Outline, names: Sequence[str]) -> list[str]:
@@ -118,14 +121,17 @@ def read(
     *,
     names: Sequence[str] = (),
     beside: Sequence[SourceFile] = (),
+    options: GivenOptions = _OWN,
 ) -> Read:
     """Judge every optimizer of a file without running anything; see `vet`.
 
     Raises:
-        BadArgument: a name is no optimizer of the file.
+        BadArgument: a name is no optimizer of the file, or an option no argument of its
+            constructors.
     """
+    changed, given = options.put_into(file, text)
     try:
-        joined, without = _joined(file, text, beside)
+        joined, without = _joined(file, changed, beside)
     except CannotJoin as error:
         found = Told(error.file, error.finding)
         return Read(file, text, Gathered.of(file, text), found=(found,))
@@ -135,10 +141,10 @@ def read(
     held = Read(file, text, whole, about, beside=joined.files)
     if about is None or not chosen:
         return _without_optimizer(held)
-    parts = [Part.of(file, text, whole, about, name) for name in chosen]
+    parts = [Part.of(file, changed, whole, about, name) for name in chosen]
     parts = [with_less(part, whole, about, bool(joined.files)) for part in parts]
     if not all(part.report.ok for part in parts):
-        alone = outline(text)
+        alone = outline(changed)
         signs = [] if alone is None else signs_of(alone)
         if signs:
             parts = [part.alone(whole, about) for part in parts]
@@ -146,7 +152,8 @@ def read(
             held = replace(held, signs=told(signs), found=(found,))
     if not names and not held.signs:
         lost = _in_none_of([part.lines for part in parts], whole, about)
-        parts[-1] = replace(parts[-1], unjudged=(*without, *lost))
+        given = [*given, *without, *lost]
+    parts[-1] = replace(parts[-1], unjudged=tuple(given))
     return replace(held, parts=tuple(parts))
 
 

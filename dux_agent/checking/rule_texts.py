@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dux_agent.checking.given_options import GivenOptions
 from dux_agent.checking.vetting import vet
 from dux_sandbox.findings import Finding
 from dux_sandbox.gathering.modules import SourceFile
@@ -26,14 +27,19 @@ class RuleText:
 
 
 def rules_of(
-    file: str, source: str, names: Sequence[str] = (), beside: Sequence[SourceFile] = ()
+    file: str,
+    source: str,
+    names: Sequence[str] = (),
+    beside: Sequence[SourceFile] = (),
+    options: GivenOptions | None = None,
 ) -> tuple[RuleText, ...]:
     """Every optimizer of a file, as `dux check --static` judges it; at least one.
 
     Raises:
-        BadArgument: a name is no optimizer of the file.
+        BadArgument: a name is no optimizer of the file, or an option no argument of its
+            constructors.
     """
-    vetted = vet(file, source, static=True, names=names, beside=beside)
+    vetted = vet(file, source, static=True, names=names, beside=beside, options=options)
     found = tuple(
         RuleText(
             one.name,

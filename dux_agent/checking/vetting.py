@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dux_agent.checking.given_options import GivenOptions
 from dux_agent.checking.reading import Read, read
 from dux_agent.checking.vetted import Vetted
 from dux_agent.errors import BadArgument, DuxError
@@ -59,6 +60,7 @@ def vet(
     static: bool = False,
     names: Sequence[str] = (),
     beside: Sequence[SourceFile] = (),
+    options: GivenOptions | None = None,
     trial: Trial | None = None,
     given_up: Callable[[], bool] = lambda: False,
 ) -> Vetted:
@@ -70,15 +72,18 @@ def vet(
         static: only read the source; run nothing.
         names: the classes that are meant; all of them by default.
         beside: files that it may import; what it uses of them is judged with it.
+        options: what its constructors are given in place of their defaults.
         trial: what the dry run is made on; a small built-in model by default.
         given_up: asked before each dry run; True ends it all.
 
     Raises:
-        BadArgument: a name is no optimizer of the file.
+        BadArgument: a name is no optimizer of the file, or an option no argument of its
+            constructors.
         DuxError: no process for the dry run can be had on this system, or it was
             given up.
     """
-    held = read(file, source, names=names, beside=beside)
+    options = options or GivenOptions()
+    held = read(file, source, names=names, beside=beside, options=options)
     return vetted_of(held, static=static, trial=trial, given_up=given_up)
 
 

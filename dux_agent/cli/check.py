@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from dux_agent.cli.file_options import Beside, Classes
+from dux_agent.cli.file_options import Beside, Classes, Given
 from dux_agent.cli.one_line import one_line_errors
 
 
@@ -27,6 +27,7 @@ def check(
     ] = False,
     names: Classes = None,
     beside: Beside = None,
+    options: Given = None,
     model: Annotated[
         str | None,
         typer.Option(
@@ -61,6 +62,7 @@ def check(
             static=static,
             names=names or [],
             beside=beside or [],
+            options=options or [],
             trial=trial,
             rewrite=rewrite,
         )

@@ -10,6 +10,15 @@ Classes = Annotated[
         "--class", metavar="NAME", help="Only this class; may be given again."
     ),
 ]
+Given = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--option",
+        metavar="NAME=VALUE",
+        help="Try it with this argument of its constructor, in place of its default; "
+        "may be given again.",
+    ),
+]
 Beside = Annotated[
     list[str] | None,
     typer.Option(

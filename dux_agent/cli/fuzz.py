@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from dux_agent.cli.file_options import Beside, Classes
+from dux_agent.cli.file_options import Beside, Classes, Given
 from dux_agent.cli.one_line import one_line_errors
 
 
@@ -28,6 +28,7 @@ def fuzz(
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
     names: Classes = None,
     beside: Beside = None,
+    options: Given = None,
     golden: Annotated[
         str | None,
         typer.Option(
@@ -56,6 +57,7 @@ def fuzz(
             as_json=as_json,
             names=names or [],
             beside=beside or [],
+            options=options or [],
             golden=golden,
         ):
             raise typer.Exit(1)

@@ -96,6 +96,7 @@ def fuzz_files(
     as_json: bool,
     names: Sequence[str] = (),
     beside: Sequence[str] = (),
+    options: Sequence[str] = (),
     golden: str | None = None,
 ) -> bool:
     """Fuzz every optimizer in files and print what came of it; whether all is kept.
@@ -104,12 +105,12 @@ def fuzz_files(
     nothing is yet, the others are compared.
 
     Raises:
-        DuxError: as `fuzz`, where a file cannot be read, and where `names` or `golden`
-            does not go with so many.
+        DuxError: as `fuzz`, where a file cannot be read, and where `names`, `options`
+            or `golden` does not go with so many.
     """
     from dux_agent.checking.golden_file import judge_golden, read_golden
 
-    rules = _rules(files, names, beside, golden)
+    rules = _rules(files, names, beside, options, golden)
     if golden is not None:
         read_golden(golden)  # what is no golden file costs no waiting either
     console, tried = Console(), []
@@ -131,24 +132,23 @@ def _rules(
     files: Sequence[str],
     names: Sequence[str],
     beside: Sequence[str],
+    options: Sequence[str],
     golden: str | None,
 ) -> list[tuple[str, RuleText]]:
     """All optimizers of all files, before the first is tried: a wrong name costs no
     waiting."""
     from dux_agent.checking.beside import files_beside
+    from dux_agent.checking.given_options import GivenOptions, only_for_one_file
     from dux_agent.checking.rule_texts import rules_of
     from dux_agent.checking.vetting import read_source
 
-    if names and len(files) > 1:
-        raise BadArgument(
-            f"--class {names[0]} is for one file, and {len(files)} are named; name the "
-            f"file that holds it."
-        )
+    only_for_one_file(len(files), names, options)
+    given = GivenOptions.of(options)
     sources = [(file, read_source(file)) for file in files]
     others = files_beside(beside)
     found = []
     for file, source in sources:
-        rules = rules_of(file, source, names, others)
+        rules = rules_of(file, source, names, others, given)
         if golden is not None and len(rules) > 1:
             raise BadArgument(
                 f"--golden {golden} is for one optimizer of a file, and {file} has "

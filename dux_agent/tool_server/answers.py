@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.checking.fuzzing import LawsAsked
+from dux_agent.checking.given_options import GivenOptions
 from dux_agent.errors import BadArgument
 from dux_agent.tool_server.places import Places
 
@@ -77,6 +78,7 @@ class Answers:
         *,
         classes: Sequence[str],
         beside: Sequence[str],
+        options: Sequence[str] = (),
         static: bool,
         given_up: Callable[[], bool] = lambda: False,
     ) -> dict[str, Any]:
@@ -87,6 +89,7 @@ class Answers:
             path: a file under the root.
             classes: those that are meant; all of them by default.
             beside: files under the root that are judged with it, as one source.
+            options: `NAME=VALUE`, in place of the defaults of its constructors.
             static: only read the source; run nothing.
             given_up: asked before each class is tried; True ends the trial.
         """
@@ -100,6 +103,7 @@ class Answers:
             static=static,
             names=classes,
             beside=self._beside(beside),
+            options=GivenOptions.of(options),
             given_up=given_up,
         )
         record: dict[str, Any] = plain(vetted.as_dict())
@@ -124,6 +128,7 @@ class Answers:
         *,
         classes: Sequence[str],
         beside: Sequence[str],
+        options: Sequence[str] = (),
         on_result: Callable[[LawResult], None],
         given_up: Callable[[], bool],
     ) -> dict[str, Any]:
@@ -135,6 +140,7 @@ class Answers:
             request: how.
             classes: the one that is meant, where the file has several.
             beside: files under the root that are judged with it, as one source.
+            options: `NAME=VALUE`, in place of the defaults of its constructors.
             on_result: told each result as it comes.
             given_up: asked after each law; True ends the trial.
         """
@@ -143,7 +149,8 @@ class Answers:
 
         request.check()
         named = self._places.source(source, path)
-        rules = rules_of(named.name, named.text, classes, self._beside(beside))
+        given = (self._beside(beside), GivenOptions.of(options))
+        rules = rules_of(named.name, named.text, classes, *given)
         if len(rules) > 1:
             raise BadArgument(
                 f"{named.name} has {len(rules)} optimizers, "

@@ -47,6 +47,10 @@ _Beside = Annotated[
     list[str] | None,
     Field(description="Files that it imports: judged together, as one source."),
 ]
+_Options = Annotated[
+    list[str] | None,
+    Field(description="NAME=VALUE of its constructor, in place of its defaults."),
+]
 _Folder = Annotated[str, Field(description="A run folder under the server's folder.")]
 _ONLY_READS = ToolAnnotations(
     read_only_hint=True, idempotent_hint=True, open_world_hint=False
@@ -135,6 +139,7 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
         path: _Path = None,
         classes: _Classes = None,
         beside: _Beside = None,
+        options: _Options = None,
         static: Annotated[
             bool, Field(description="Only read the source; run nothing.")
         ] = False,
@@ -150,6 +155,7 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
                 path,
                 classes=classes or (),
                 beside=beside or (),
+                options=options or (),
                 static=static,
                 given_up=given_up,
             )
@@ -162,6 +168,7 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
         path: _Path = None,
         classes: _Classes = None,
         beside: _Beside = None,
+        options: _Options = None,
         examples: Annotated[
             int, Field(description="Cases drawn for each law; 0: made by hand only.")
         ] = 10,
@@ -198,6 +205,7 @@ def build(answers: Answers, lane: Lane) -> MCPServer:
                 request,
                 classes=classes or (),
                 beside=beside or (),
+                options=options or (),
                 on_result=told,
                 given_up=given_up,
             )
