@@ -16,6 +16,7 @@ from tests.recorded.programs import WEIGHT, Writing, adam, adam_inputs
 
 WIDE, SMALL, ONE = (16, 24), (32,), ()
 UNARY = "neg abs square sign floor round trunc relu exp tanh log clone isnan".split()
+AXES = draw.sampled_from([0, 1])
 BINARY = "add sub mul div maximum minimum gt le copysign".split()
 
 
@@ -72,6 +73,7 @@ def write_one(draw_from, w, shapes, booleans, dtype):
     shape = shapes[one]
     peers = [v for v in floats if shapes[v] == shape] + [4]
     kinds = ["unary", "binary", "mixed", "most", "number", "asked", "other shape"]
+    kinds += ["rows", "by rows"] if shape == WIDE else []
     kind = draw_from(draw.sampled_from(kinds))
     if kind == "unary":
         name = draw_from(draw.sampled_from(UNARY))
@@ -88,6 +90,15 @@ def write_one(draw_from, w, shapes, booleans, dtype):
         name = "amax"
         value = w.do("amax", one, dim=None, keepdim=False)
         shape = ONE
+    elif kind == "rows":
+        name, dim = draw_from(draw.sampled_from(["amax", "amin"])), draw_from(AXES)
+        value = w.do(name, one, dim=[dim], keepdim=True)
+        shape = (1, 24) if dim == 0 else (16, 1)
+    elif kind == "by rows":
+        name = draw_from(draw.sampled_from(BINARY))
+        few = [v for v in floats if shapes[v] in ((16, 1), (1, 24))] + [4]
+        pair = [one, draw_from(draw.sampled_from(few))]
+        value = w.do(name, *(pair if draw_from(draw.booleans()) else pair[::-1]))
     elif kind == "asked" and shape != ONE and booleans:
         name = draw_from(draw.sampled_from(["all", "any"]))
         asked = draw_from(draw.sampled_from(sorted(booleans)))
@@ -114,7 +125,7 @@ def write_one(draw_from, w, shapes, booleans, dtype):
 
 
 @settings(
-    max_examples=12,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -7,6 +7,8 @@ from typing import Any, Literal
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 """The dtypes of numbers that kernels know; "bool" is the one beside them."""
 
+Along = Literal["row", "column"]
+"""One element for each row of a strand; or one row for all."""
 Reduction = Literal["sum", "mean", "norm2", "amax", "amin"]
 
 
@@ -16,10 +18,12 @@ class Leaf:
 
     Attributes:
         single: it holds one element, which goes with all elements of the others.
+        along: it holds fewer elements than the others, and goes with them by rows.
     """
 
     dtype: str
     single: bool = False
+    along: Along | None = None
 
 
 @dataclass(frozen=True)
@@ -71,11 +75,13 @@ class Reduce:
 
     Attributes:
         dtype: of the result; the sums themselves are float64.
+        along: "row": each row is brought together by itself; "column": each column.
     """
 
     value: int
     kind: Reduction
     dtype: str
+    along: Along | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,19 @@ class Chain:
         """How many pointers a strand has: leaves, own stores, results of reductions."""
         own = sum(each.leaf is None for each in self.stores)
         return len(self.leaves) + own + len(self.reduces)
+
+    @property
+    def in_rows(self) -> bool:
+        """Whether it asks how wide the rows of a strand are."""
+        ways = [each.along for each in self.leaves]
+        ways += [each.along for each in self.reduces]
+        return any(way is not None for way in ways)
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """The indices of the reductions of columns."""
+        reduces = enumerate(self.reduces)
+        return tuple(at for at, each in reduces if each.along == "column")
 
     def targets(self) -> Iterator[tuple[int, Store]]:
         """Each store with the index of the buffer that it writes."""

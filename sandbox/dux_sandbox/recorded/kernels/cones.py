@@ -1,13 +1,26 @@
 """What a pass has to make, gathered into strands: tensors that go through a kernel
 together because they read or write the same memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Reduce, Slot, Store
+from dux_sandbox.recorded.kernels.chains import (
+    Along,
+    Chain,
+    Leaf,
+    Link,
+    Reduce,
+    Slot,
+    Store,
+)
 from dux_sandbox.recorded.kernels.fusing import Fused, Gathered
+from dux_sandbox.recorded.kernels.groups import Groups
+from dux_sandbox.recorded.kernels.rows_apart import in_rows
 from dux_sandbox.recorded.kernels.sizes import require_few_walked
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
+
+Use = tuple[int, Along | None]
+"""A value, and how it goes with what is made of it."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +55,13 @@ class Strand:
         elements: of each of them.
         buffers: the number of a value; or, from the number of values on, an output.
         slots: values that are Python's numbers.
+        width: elements of a row, where the chain asks for rows; else all of them.
     """
 
     elements: int
     buffers: tuple[int, ...]
     slots: tuple[int, ...]
+    width: int
 
 
 class Cones:
@@ -59,6 +74,7 @@ class Cones:
         fused: Mapping[int, Fused],
         kept: Mapping[int, int],
         reshaped: Mapping[int, int],
+        widths: Mapping[int, int],
     ) -> None:
         """Of a program.
 
@@ -66,12 +82,14 @@ class Cones:
             fused: values that kernels make element by element.
             kept: those of them that a pass writes to memory, with its stage.
             reshaped: values that are another one in another shape.
+            widths: of the rows of values.
         """
         self._program = program
         self._types = types
         self._fused = fused
         self._kept = kept
         self._reshaped = reshaped
+        self._widths = widths
         inputs = {each.place: at for at, each in enumerate(program.inputs)}
         self._in_place: dict[int, int] = {}
         for index, output in enumerate(program.outputs):
@@ -124,6 +142,20 @@ class Cones:
         given = () if operation is None else operation.arguments
         return tuple(self._reshaped.get(each, each) for each in given)
 
+    def uses(self, value: int) -> Iterator[Use]:
+        """The arguments of an operation that are tensors, each with how it goes with
+        the result."""
+        operation = self._program.operation_of(value)
+        for each in () if operation is None else operation.arguments:
+            if self.is_tensor(each):
+                found = in_rows(self.tensor(each), self.tensor(value))
+                along = None if found is None else found.along
+                yield self._reshaped.get(each, each), along
+
+    def width(self, value: int) -> int:
+        """The elements of a row of a value that kernels see as rows."""
+        return self._widths[value]
+
     def is_tensor(self, value: int) -> bool:
         """Whether it is no number."""
         return isinstance(self._types[value], TensorType)
@@ -159,31 +191,6 @@ class Cones:
         return self._program.outputs[output].place[0] == "parameter"
 
 
-class Groups:
-    """Which roots, or strands, share memory."""
-
-    def __init__(self) -> None:
-        self._parent: dict[tuple[str, int], tuple[str, int]] = {}
-
-    def join(self, root: int, values: Sequence[int]) -> None:
-        """Put one with all others that these values are of."""
-        for value in values:
-            self._parent[self._top(("value", value))] = self._top(("root", root))
-
-    def _top(self, node: tuple[str, int]) -> tuple[str, int]:
-        while self._parent.setdefault(node, node) != node:
-            self._parent[node] = self._parent[self._parent[node]]
-            node = self._parent[node]
-        return node
-
-    def of(self, roots: Sequence[int]) -> list[list[int]]:
-        """Those of each group, in order."""
-        together: dict[tuple[str, int], list[int]] = {}
-        for root in roots:
-            together.setdefault(self._top(("root", root)), []).append(root)
-        return list(together.values())
-
-
 class _Weaver:
     """One strand in the making: numbers of values become indices of its own."""
 
@@ -191,17 +198,20 @@ class _Weaver:
         self._cones = cones
         self._roots = roots
         self._elements = cones.tensor(roots[0].value).elements
-        self._inside = set(links)
-        self._leaves: dict[int, int] = {}
+        self._leaves: dict[Use, int] = {}
         self._slots: dict[int, int] = {}
-        order = [each for link in links for each in cones.arguments(link)]
-        for value in [*order, *(v for each in roots for v in each.values)]:
+        inside = set(links)
+        uses = [each for link in links for each in cones.uses(link)]
+        uses += [(value, None) for each in roots for value in each.values]
+        for use in uses:
+            if use[0] not in inside:
+                self._leaves.setdefault(use, len(self._leaves))
+        for value in (each for link in links for each in cones.arguments(link)):
             if not cones.is_tensor(value):
                 self._slots.setdefault(value, len(self._slots))
-            elif value not in self._inside:
-                self._leaves.setdefault(value, len(self._leaves))
-        self._at = {value: len(self._leaves) + k for k, value in enumerate(links)}
-        self._at.update(self._leaves)
+        self._at: dict[Use, int] = dict(self._leaves)
+        for at, value in enumerate(links, len(self._leaves)):
+            self._at[value, None] = at
         self._links = [self._link(value) for value in links]
         self._own: list[int] = []
 
@@ -210,8 +220,11 @@ class _Weaver:
 
     def _link(self, value: int) -> Link:
         fused, made = self._cones.fused(value), self._cones.tensor(value)
+        uses = self._cones.uses(value)
         arguments = tuple(
-            self._at[each] if self._cones.is_tensor(each) else Slot(self._slots[each])
+            self._at[next(uses)]
+            if self._cones.is_tensor(each)
+            else Slot(self._slots[each])
             for each in self._cones.arguments(value)
         )
         return Link(
@@ -225,7 +238,7 @@ class _Weaver:
 
     def woven(self) -> tuple[Chain, Strand]:
         """The chain, and the strand that goes through it."""
-        buffers = list(self._leaves)
+        buffers = [value for value, _ in self._leaves]
         stores, reduces, results = [], [], []
         for root in self._roots:
             if root.gathered is None:
@@ -234,8 +247,8 @@ class _Weaver:
                 reduces.append(self._reduce(root, root.gathered))
                 results.append(root.made)
         leaves = tuple(
-            Leaf(self._cones.tensor(value).dtype, self._single(value))
-            for value in self._leaves
+            Leaf(self._cones.tensor(value).dtype, self._single(value), along)
+            for value, along in self._leaves
         )
         chain = Chain(
             leaves,
@@ -245,17 +258,20 @@ class _Weaver:
             len(self._slots),
         )
         together = (*buffers, *self._own, *results)
-        return chain, Strand(self._elements, together, tuple(self._slots))
+        width = self._elements
+        if chain.in_rows:
+            width = self._cones.width(self._roots[0].value)
+        return chain, Strand(self._elements, together, tuple(self._slots), width)
 
     def _store(self, root: Root, buffers: list[int]) -> Store:
-        value = self._at[root.value]
+        value = self._at[root.value, None]
         if root.output is None:
             self._own.append(root.value)
             return Store(value)
         watched = self._cones.watched(root.output)
         target = self._cones.buffer_of(root.output)
         source = self._cones.in_place(root.output)
-        leaf = None if source is None else self._leaves.get(source)
+        leaf = None if source is None else self._leaves.get((source, None))
         if leaf is None:
             self._own.append(target)
         else:
@@ -263,9 +279,10 @@ class _Weaver:
         return Store(value, leaf, watched)
 
     def _reduce(self, root: Root, gathered: Gathered) -> Reduce:
-        values = tuple(self._at[each] for each in root.values)
+        values = tuple(self._at[each, None] for each in root.values)
         value, dtype = values[0], self._cones.tensor(root.value).dtype
         if gathered.first is not None:
             self._links.append(Link(gathered.first, values, (), dtype, dtype))
             value = len(self._leaves) + len(self._links) - 1
-        return Reduce(value, gathered.kind, self._cones.tensor(root.made).dtype)
+        made = self._cones.tensor(root.made).dtype
+        return Reduce(value, gathered.kind, made, gathered.along)

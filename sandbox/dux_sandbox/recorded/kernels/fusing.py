@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 
-from dux_sandbox.recorded.kernels.chains import FLOATS, Reduction
+from dux_sandbox.recorded.kernels.chains import FLOATS, Along, Reduction
+from dux_sandbox.recorded.kernels.rows_apart import RESHAPES, in_rows, reduced_rows
 from dux_sandbox.recorded.kernels.targets import CPU, Target
 from dux_sandbox.recorded.kernels.templates import (
     CALLS,
@@ -49,8 +50,13 @@ def fused_form(
     types: tuple[ValueType, ...],
     value: int,
     target: Target = CPU,
+    by_rows: bool = False,
 ) -> Fused | None:
-    """How a kernel makes a value element by element; None where none does."""
+    """How a kernel makes a value element by element; None where none does.
+
+    Args:
+        by_rows: also of tensors that go with each other by rows.
+    """
     operation, made = program.operation_of(value), types[value]
     if operation is None or not isinstance(made, TensorType):
         return None
@@ -62,10 +68,11 @@ def fused_form(
         if isinstance(kind, TensorType)
     ]
     for kind in tensors:
-        if not _is_for_kernels(kind) or kind.elements not in (1, made.elements):
+        if not _is_for_kernels(kind):
             return None
         if kind.elements > 1 and kind.shape != made.shape:
-            return None
+            if not by_rows or in_rows(kind, made) is None:
+                return None
     works_in = _works_in(operation, tensors, made)
     if works_in is None or not _is_exact(program, types, operation):
         return None
@@ -139,18 +146,27 @@ class Gathered:
     Attributes:
         first: the operation on each element that comes before it: "abs", or "mul" by
             the element of a second value.
+        along: each row to one, or each column.
     """
 
     kind: Reduction
     first: Literal["abs", "mul"] | None = None
+    along: Along | None = None
 
 
 def gathered_form(
-    program: Program, types: tuple[ValueType, ...], value: int
+    program: Program,
+    types: tuple[ValueType, ...],
+    value: int,
+    by_rows: bool = False,
 ) -> Gathered | None:
-    """How a kernel makes a value by reducing its argument; None where none does."""
+    """How a kernel makes a value by reducing its argument; None where none does.
+
+    Args:
+        by_rows: also each row, or each column, by itself.
+    """
     operation, made = program.operation_of(value), types[value]
-    if operation is None or not isinstance(made, TensorType) or made.elements != 1:
+    if operation is None or not isinstance(made, TensorType):
         return None
     if TABLE[operation.name].room not in ("reduction", "matrix"):
         return None
@@ -158,10 +174,18 @@ def gathered_form(
     assert isinstance(kind, TensorType)
     if made.dtype != kind.dtype or kind.elements < 2:
         return None
-    if kind.dtype == "bool":
-        asked: dict[str, Gathered] = {"all": Gathered("amin"), "any": Gathered("amax")}
+    found = _reduction(program, operation, kind.dtype)
+    if found is None or made.elements == 1:
+        return found
+    rows = reduced_rows(operation, kind) if by_rows else None
+    return None if rows is None else replace(found, along=rows.along)
+
+
+def _reduction(program: Program, operation: Operation, dtype: str) -> Gathered | None:
+    if dtype == "bool":
+        asked = {"all": Gathered("amin"), "any": Gathered("amax")}
         return asked.get(operation.name)
-    if kind.dtype not in FLOATS:
+    if dtype not in FLOATS:
         return None
     if operation.name == "norm":
         order = _constant(program, operation.arguments[1])
@@ -177,7 +201,7 @@ def gathered_form(
         "amax": Gathered("amax"),
         "amin": Gathered("amin"),
     }
-    if kind.dtype in ("float32", "float64"):
+    if dtype in ("float32", "float64"):
         # Of half precision a product of two elements would be rounded.
         simple |= dict.fromkeys(("dot", "vdot"), Gathered("sum", first="mul"))
     return simple.get(operation.name)
@@ -188,6 +212,7 @@ def reshaped_by_kernels(
     types: tuple[ValueType, ...],
     needed: Container[int],
     target: Target,
+    by_rows: bool,
 ) -> dict[int, int]:
     """Values that only kernels ask for, and what they are another shape of.
 
@@ -204,8 +229,8 @@ def reshaped_by_kernels(
         if value not in wanted_by_torch and _keeps_order(operation, types[value]):
             reshaped.append((value, operation.arguments[0]))
         elif (
-            fused_form(program, types, value, target) is None
-            and gathered_form(program, types, value) is None
+            fused_form(program, types, value, target, by_rows) is None
+            and gathered_form(program, types, value, by_rows) is None
         ):
             wanted_by_torch.update(operation.arguments)
     same: dict[int, int] = {}
@@ -216,7 +241,7 @@ def reshaped_by_kernels(
 
 def _keeps_order(operation: Operation, made: ValueType) -> bool:
     return (
-        operation.name in ("reshape", "squeeze", "unsqueeze")
+        operation.name in RESHAPES
         and isinstance(made, TensorType)
         and _is_for_kernels(made)
     )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dux_sandbox.recorded.kernels.chains import Chain
-from dux_sandbox.recorded.kernels.cones import Groups, Strand
+from dux_sandbox.recorded.kernels.cones import Strand
+from dux_sandbox.recorded.kernels.groups import Groups
 
 _WORTH = 1 << 20
 """Elements in all; fewer are in a cache as it is, and each call costs some time."""
@@ -33,13 +34,12 @@ def together(strands: Sequence[tuple[Chain, Strand]]) -> tuple[Pass, ...]:
 
 
 def joined(
-    first: Sequence[Pass], last: Sequence[Pass], memory: Callable[[int], int]
+    stages: Sequence[Sequence[Pass]], memory: Callable[[int], int]
 ) -> tuple[Pass, ...] | None:
-    """The passes of two stages, those of the same tensors after each other.
+    """The passes of several stages, those of the same tensors after each other.
 
     Args:
-        first: of the stage that has to be over for some tensors before `last` is done
-            for them.
+        stages: each has to be over for some tensors before the next is done for them.
         memory: equal for buffers that are the same memory.
 
     Returns:
@@ -47,11 +47,11 @@ def joined(
     """
     strands = [
         (stage, one.chain, strand)
-        for stage, passes in enumerate((first, last))
+        for stage, passes in enumerate(stages)
         for one in passes
         for strand in one.strands
     ]
-    if not first or sum(each.elements for _, _, each in strands) < _WORTH:
+    if not any(stages[:-1]) or sum(each.elements for *_, each in strands) < _WORTH:
         return None
     groups = Groups()
     for index, (_, _, strand) in enumerate(strands):
@@ -69,7 +69,7 @@ def joined(
         return None
     made: list[Pass] = []
     for turn in turns:
-        for wanted in (0, 1):
+        for wanted in range(len(stages)):
             chosen = [strands[each] for each in turn]
             made += together(
                 [(chain, strand) for stage, chain, strand in chosen if stage == wanted]

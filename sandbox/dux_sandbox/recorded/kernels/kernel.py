@@ -63,5 +63,5 @@ class Kernel(Protocol):
 
     chain: Chain
 
-    def bind(self, elements: Sequence[int]) -> BoundKernel:
-        """Make room for strands of so many elements each."""
+    def bind(self, elements: Sequence[int], widths: Sequence[int]) -> BoundKernel:
+        """Make room for strands of so many elements each, in rows of these widths."""

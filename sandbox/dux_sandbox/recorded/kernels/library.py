@@ -15,6 +15,8 @@ from dux_sandbox.recorded.kernels.kernel import Given
 
 BLOCK = 4096
 """Elements of a block, as in `prelude`: what one thread takes at a time."""
+_MOST_PARTS, _ROWS_OF_A_PART = 16, 32
+"""Blocks of a strand that each keep a number for each column, and rows of one."""
 _WORTH_A_THREAD = 32_768
 """Elements below which another thread costs more than it brings, as torch has it."""
 
@@ -25,10 +27,11 @@ class _Arguments(ctypes.Structure):
     _fields_ = [
         *(
             (name, ctypes.c_void_p)
-            for name in ("buffers", "numbers", "row", "elements")
+            for name in ("buffers", "numbers", "row", "elements", "width")
         ),
         *((name, ctypes.c_void_p) for name in ("strand", "first", "blocks_to")),
-        *((name, ctypes.c_void_p) for name in ("partial", "functions", "thread")),
+        *((name, ctypes.c_void_p) for name in ("partial", "columns", "column")),
+        *((name, ctypes.c_void_p) for name in ("functions", "thread")),
         *((name, ctypes.c_int64) for name in ("blocks", "strands")),
         *((name, ctypes.c_int32) for name in ("threads", "bad")),
     ]
@@ -55,9 +58,9 @@ class Library:
         self._run.argtypes, self._run.restype = [ctypes.c_void_p], None
         self.functions = (ctypes.c_void_p * max(1, len(functions)))(*functions)
 
-    def bind(self, elements: Sequence[int]) -> "Bound":
+    def bind(self, elements: Sequence[int], widths: Sequence[int]) -> "Bound":
         """See `Kernel.bind`."""
-        return Bound(self, elements)
+        return Bound(self, elements, widths)
 
     def call(self, arguments: int, threads: int) -> None:
         """Run over all strands; Python's lock is free meanwhile.
@@ -78,25 +81,38 @@ class Library:
 class Bound(Given):
     """A library with the strands that it is called over."""
 
-    def __init__(self, library: Library, elements: Sequence[int]) -> None:
-        """Make room for strands of so many elements each."""
+    def __init__(
+        self, library: Library, elements: Sequence[int], widths: Sequence[int]
+    ) -> None:
+        """Make room for strands of so many elements each, in rows of these widths."""
         chain, count = library.chain, len(elements)
         self._library = library
         self._buffers = (ctypes.c_void_p * (count * chain.buffers))()
         self._numbers = (ctypes.c_double * max(1, count * chain.numbers))()
         self._row = (ctypes.c_int32 * count)(*range(count))
         self._elements = (ctypes.c_int64 * count)(*elements)
-        pieces = [-(-each // BLOCK) for each in elements]
+        self._width = (ctypes.c_int64 * count)(*widths)
+        lengths = [
+            _length(chain, each, width)
+            for each, width in zip(elements, widths, strict=True)
+        ]
+        pieces = [
+            -(-each // length) for each, length in zip(elements, lengths, strict=True)
+        ]
         blocks = sum(pieces)
         self._strand = (ctypes.c_int32 * max(1, blocks))()
         self._first = (ctypes.c_int64 * max(1, blocks))()
         self._blocks_to = (ctypes.c_int64 * count)(*accumulate(pieces))
         self._partial = (ctypes.c_double * max(1, blocks * len(chain.reduces)))()
-        at = 0
+        self._column = (ctypes.c_int64 * max(1, blocks))()
+        at = room = 0
         for strand, many in enumerate(pieces):
             for block in range(many):
-                self._strand[at], self._first[at] = strand, block * BLOCK
+                self._strand[at], self._first[at] = strand, block * lengths[strand]
+                self._column[at] = room
+                room += len(chain.columns) * widths[strand]
                 at += 1
+        self._columns = (ctypes.c_double * max(1, room))()
         worth = max(1, min(blocks, sum(elements) // _WORTH_A_THREAD))
         openmp = _openmp()
         self._most = worth if openmp is not None else 1
@@ -105,10 +121,13 @@ class Bound(Given):
             ctypes.addressof(self._numbers),
             ctypes.addressof(self._row),
             ctypes.addressof(self._elements),
+            ctypes.addressof(self._width),
             ctypes.addressof(self._strand),
             ctypes.addressof(self._first),
             ctypes.addressof(self._blocks_to),
             ctypes.addressof(self._partial),
+            ctypes.addressof(self._columns),
+            ctypes.addressof(self._column),
             ctypes.addressof(library.functions),
             openmp[1] if openmp is not None else None,
             blocks,
@@ -127,6 +146,16 @@ class Bound(Given):
         threads = min(torch.get_num_threads(), self._most)
         arguments.threads, arguments.bad = threads, 0
         self._library.call(self._at, threads)
+
+
+def _length(chain: Chain, elements: int, width: int) -> int:
+    """Elements of a block of a strand: where a chain asks for rows, of whole ones."""
+    if not chain.in_rows:
+        return BLOCK
+    rows = max(1, BLOCK // width)
+    if chain.columns:
+        rows = max(rows, _ROWS_OF_A_PART, -(-elements // (width * _MOST_PARTS)))
+    return rows * width
 
 
 def _address(function: Callable[..., object]) -> int:

@@ -37,7 +37,10 @@ class ReadyPass:
         """
         self.buffers = [at for each in one.strands for at in each.buffers]
         self._strands = one.strands
-        self._bound = kernel.bind([each.elements for each in one.strands])
+        self._bound = kernel.bind(
+            [each.elements for each in one.strands],
+            [each.width for each in one.strands],
+        )
         self._device = device
         places = [where(at) for at in self.buffers]
         self._order = picked(places)

@@ -21,6 +21,7 @@ from dux_sandbox.recorded.kernels.fusing import (
     types_of,
 )
 from dux_sandbox.recorded.kernels.joining import Pass, joined, together
+from dux_sandbox.recorded.kernels.rows_apart import row_widths
 from dux_sandbox.recorded.kernels.targets import CPU, Target
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
 
@@ -96,7 +97,11 @@ class _Planner:
         self._kept: dict[int, int] = {}
         self._needed = self._what_is_needed()
         self._leading, self._asked_first = self._what_leads()
-        self._reshaped = reshaped_by_kernels(program, self._types, self._needed, target)
+        widths = row_widths(program, self._types) if target.rows else None
+        self._by_rows, self._widths = widths is not None, widths or {}
+        self._reshaped = reshaped_by_kernels(
+            program, self._types, self._needed, target, self._by_rows
+        )
         for value in range(program.values):
             self._ready.append(self._place(value))
 
@@ -142,11 +147,14 @@ class _Planner:
             return 0
         if value in self._reshaped:
             return self._ready[self._reshaped[value]]
-        fused = fused_form(self._program, self._types, value, self._target)
+        program, types, by_rows = self._program, self._types, self._by_rows
+        fused = fused_form(program, types, value, self._target, by_rows)
         if fused is not None:
             self._fused[value] = fused
-            return max((self._ready[each] for each in operation.arguments), default=0)
-        gathered = gathered_form(self._program, self._types, value)
+            return max(
+                (self._at_hand(x, value) for x in operation.arguments), default=0
+            )
+        gathered = gathered_form(program, types, value, by_rows)
         if gathered is not None:
             self._gathered[value] = gathered
             of = operation.arguments[: 2 if gathered.first == "mul" else 1]
@@ -163,6 +171,15 @@ class _Planner:
         kinds = [self._types[each] for each in (value, *arguments)]
         sizes = [each.elements for each in kinds if isinstance(each, TensorType)]
         return max(sizes, default=0) >= _LARGE
+
+    def _at_hand(self, argument: int, value: int) -> int:
+        """The stage in which a kernel has an argument of what it makes: one that goes
+        with it by rows is read from memory."""
+        one, made = self._types[argument], self._types[value]
+        if isinstance(one, TensorType) and isinstance(made, TensorType):
+            if 1 < one.elements < made.elements:
+                return self._in_memory(self._reshaped.get(argument, argument))
+        return self._ready[argument]
 
     def _in_memory(self, value: int) -> int:
         """The stage in which a value is in memory, for torch to see."""
@@ -181,7 +198,8 @@ class _Planner:
         seen = [self._ready[value] for value in self._needed]
         after = [at + 1 for at in self._kept.values()]
         last = max([0, *asked, *written, *seen, *after])
-        cones = Cones(program, self._types, self._fused, self._kept, self._reshaped)
+        known = (self._fused, self._kept, self._reshaped, self._widths)
+        cones = Cones(program, self._types, *known)
         stages: list[Stage] = []
         if self._leading:
             asked_first = tuple(range(self._leading))
@@ -193,7 +211,7 @@ class _Planner:
             passes = together(cones.strands(roots, stage))
             stages.append(Stage(tuple(plain[stage]), tuple(guards[stage]), passes))
         cloned, laid_out = self._read_by(stages)
-        stages[-2:] = self._joined(stages[-2:], cones)
+        stages = self._joined(stages, cones)
         return Plan(
             program,
             self._types,
@@ -205,15 +223,17 @@ class _Planner:
             self._target,
         )
 
-    def _joined(self, ends: list[Stage], cones: Cones) -> list[Stage]:
-        """The last two stages, as one where nothing is to be done between them."""
-        *before, last = ends
-        if not (before and self._target.in_turns) or last.plain or last.guards:
-            return ends
-        passes = joined(before[0].passes, last.passes, cones.written_by)
-        if passes is None:
-            return ends
-        return [replace(before[0], passes=passes)]
+    def _joined(self, stages: list[Stage], cones: Cones) -> list[Stage]:
+        """As many of the last stages as one as have nothing to be done between them."""
+        last = len(stages) - 1
+        first = last
+        while first and not (stages[first].plain or stages[first].guards):
+            first -= 1
+        for begin in range(first, last if self._target.in_turns else first):
+            passes = joined([each.passes for each in stages[begin:]], cones.written_by)
+            if passes is not None:
+                return [*stages[:begin], replace(stages[begin], passes=passes)]
+        return stages
 
     def _roots(self, cones: Cones) -> dict[int, list[Root]]:
         """By stage, what must be in memory before the next one."""

@@ -9,10 +9,13 @@ struct call {
   const double *numbers;     /* in rows */
   const int32_t *row;        /* of each strand, its numbers */
   const int64_t *elements;   /* of each strand */
+  const int64_t *width;      /* of each strand, elements of a row */
   const int32_t *strand;     /* of each block */
   const int64_t *first;      /* of each block, its first element */
   const int64_t *blocks_to;  /* of each strand, the end of its blocks */
   double *partial;           /* of each block, its part of each reduction */
+  double *columns;           /* of each block, its part of reductions of columns */
+  const int64_t *column;     /* of each block, where it begins there */
   void *const *functions;
   int32_t (*thread)(void);
   int64_t blocks;
@@ -169,10 +172,11 @@ void run(struct call *c) {
   int64_t to = c->blocks * (at + 1) / c->threads;
   for (int64_t b = from; b < to; b++) {
     int64_t strand = c->strand[b];
-    int64_t last = c->first[b] + BLOCK;
-    if (last > c->elements[strand]) last = c->elements[strand];
+    int64_t last =
+        b + 1 < c->blocks_to[strand] ? c->first[b + 1] : c->elements[strand];
     block(c, c->buffers + strand * BUFFERS, c->numbers + c->row[strand] * NUMBERS,
-          c->partial + b * REDUCES, c->first[b], last);
+          c->partial + b * REDUCES, c->columns + c->column[b], c->first[b], last,
+          c->width[strand]);
   }
 }
 """

@@ -18,6 +18,8 @@ from dux_sandbox.recorded.rows import DTYPES
 # Two blocks and a few elements; torch's own loops end evenly, since what they do with
 # the rest of a vector is not always the same.
 _ELEMENTS = (BLOCK + 1024, 64)
+_WIDTHS = (320, 16)
+"""Elements of a row of each: of the first not all rows are in one block."""
 _SEED = 20_17
 _MOST_DIFFERENT = 0.05
 # A comparison that rounding decides may turn a value into another one.
@@ -45,12 +47,15 @@ def mismatch(kernel: Kernel, device: torch.device = CPU.device) -> str | None:
         if link.name == "pick" and isinstance(link.arguments[0], Slot):
             others[link.arguments[0].index] = 0.0
     given = (numbers, others)
-    bound = kernel.bind(_ELEMENTS)
-    strands = [_strand(chain, each, generator, device) for each in _ELEMENTS]
+    bound = kernel.bind(_ELEMENTS, _WIDTHS)
+    strands = [
+        _strand(chain, elements, width, generator, device)
+        for elements, width in zip(_ELEMENTS, _WIDTHS, strict=True)
+    ]
     with torch.no_grad():
         wanted = [
-            _reference(chain, leaves, each, device)
-            for (leaves, _), each in zip(strands, given, strict=True)
+            _reference(chain, leaves, each, width, device)
+            for (leaves, _), each, width in zip(strands, given, _WIDTHS, strict=True)
         ]
     pointers = []
     for leaves, own in strands:
@@ -74,20 +79,27 @@ def mismatch(kernel: Kernel, device: torch.device = CPU.device) -> str | None:
 def _strand(
     chain: Chain,
     elements: int,
+    width: int,
     generator: torch.Generator,
     device: torch.device,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    counts = {None: elements, "row": elements // width, "column": width}
     leaves = [
-        _drawn(1 if leaf.single else elements, leaf.dtype, generator).to(device)
+        _drawn(1 if leaf.single else counts[leaf.along], leaf.dtype, generator)
         for leaf in chain.leaves
     ]
+    leaves = [each.to(device) for each in leaves]
     own = [
         torch.empty(elements, dtype=DTYPES[chain.dtype(store.value)], device=device)
         for store in chain.stores
         if store.leaf is None
     ]
     own += [
-        torch.empty(1, dtype=DTYPES[each.dtype], device=device)
+        torch.empty(
+            1 if each.along is None else counts[each.along],
+            dtype=DTYPES[each.dtype],
+            device=device,
+        )
         for each in chain.reduces
     ]
     return leaves, own
@@ -106,10 +118,12 @@ def _reference(
     chain: Chain,
     leaves: Sequence[torch.Tensor],
     numbers: Sequence[float],
+    width: int,
     device: torch.device,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    shapes = {None: (-1, width), "row": (-1, 1), "column": (1, width)}
     values: list[torch.Tensor] = [
-        leaf.clone().reshape(()) if of.single else leaf.clone()
+        leaf.clone().reshape(() if of.single else shapes[of.along])
         for of, leaf in zip(chain.leaves, leaves, strict=True)
     ]
     for link in chain.links:
@@ -118,7 +132,7 @@ def _reference(
             for each in link.arguments
         ]
         values.append(_linked(link, given, device))
-    stored = [values[each.value] for each in chain.stores]
+    stored = [values[each.value].flatten() for each in chain.stores]
     return stored, [_gathered(each, values[each.value]) for each in chain.reduces]
 
 
@@ -152,16 +166,14 @@ def _root(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _gathered(reduce: Reduce, value: torch.Tensor) -> torch.Tensor:
+    """The reduction, and beside it what its error is in proportion to."""
     wide = value.double()
-    made = {
-        "sum": wide.sum(),
-        "mean": wide.mean(),
-        "norm2": wide.norm(),
-        "amax": wide.amax(),
-        "amin": wide.amin(),
-    }[reduce.kind]
+    over = {None: (0, 1), "row": (1,), "column": (0,)}[reduce.along]
+    named = "norm" if reduce.kind == "norm2" else reduce.kind
+    made: torch.Tensor = getattr(wide, named)(dim=over)
     # What a sum loses is in proportion to the sizes of what it adds.
-    scale = wide.abs().sum() if reduce.kind in ("sum", "mean") else made.abs()
+    is_sum = reduce.kind in ("sum", "mean")
+    scale = wide.abs().sum(over) if is_sum else made.abs()
     return torch.stack([made, scale])
 
 
@@ -175,10 +187,9 @@ def _differing(got: torch.Tensor, want: torch.Tensor) -> tuple[float, float]:
 
 
 def _close(got: torch.Tensor, want: torch.Tensor) -> bool:
-    made, scale = float(want[0]), float(want[1])
-    found = float(got)
-    if math.isnan(made) or math.isnan(found):
-        return math.isnan(made) == math.isnan(found)
+    made, scale = want.reshape(2, -1)
+    found = got.double()
     step = torch.finfo(got.dtype).eps if got.is_floating_point() else 0.0
-    most: float = (_OF_SUMS + 2 * step) * max(scale, 1e-30)
-    return abs(found - made) <= most
+    most = (_OF_SUMS + 2 * step) * scale.clamp(min=1e-30)
+    near = (found - made).abs() <= most
+    return bool((near | (made.isnan() & found.isnan())).all())

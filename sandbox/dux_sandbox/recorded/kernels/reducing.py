@@ -45,26 +45,63 @@ def _together(kind: str, one: str, other: str) -> str:
     return f"less({one}, {other})" if kind == "amin" else f"{one} + {other}"
 
 
+def columns_begun(chain: Chain) -> Iterator[str]:
+    """What a block has of the reductions of columns before its rows."""
+    for place, at in enumerate(chain.columns):
+        start = _start(chain.reduces[at].kind)
+        yield f"double *restrict r{at} = columns + {place} * width;"
+        yield f"for (int64_t j = 0; j < width; j++) r{at}[j] = {start};"
+
+
+def column_taken_in(at: int, reduce: Reduce, values: str) -> str:
+    """`count` more values of a row, from `low` on, as parts of their columns."""
+    square = " * x" if reduce.kind == "norm2" else ""
+    together = _together(reduce.kind, f"r{at}[low - begin + j]", "y")
+    return (
+        f"for (int64_t j = 0; j < count; j++) {{ const double x = ({values})[j], "
+        f"y = x{square}; r{at}[low - begin + j] = {together}; }}"
+    )
+
+
+def put(chain: Chain, at: int, made: str, count: str, index: str) -> str:
+    """A reduction, of `count` elements, in its place of the buffer of results."""
+    reduce = chain.reduces[at]
+    if reduce.kind == "mean":
+        made = f"{made} / (double){count}"
+    if reduce.kind == "norm2":
+        made = f"__builtin_sqrt(({real_of(reduce.dtype)})({made}))"
+    kept = f"SAVE_{reduce.dtype}(ROUND_{reduce.dtype}({made}))"
+    buffer = chain.buffers - len(chain.reduces) + at
+    return f"(({STORED[reduce.dtype]} *)p[{buffer}])[{index}] = {kept};"
+
+
 def finish(chain: Chain) -> Iterator[str]:
     """The function that brings the blocks of each strand together."""
-    yield "void finish(struct call *c) { int64_t b = 0; (void)b;"
-    if chain.reduces:
-        yield "for (int64_t k = 0; k < c->strands; k++) {"
-        yield "void *const *p = c->buffers + k * BUFFERS; int64_t begin = b;"
-        yield "const double elements = (double)c->elements[k]; (void)elements;"
+    yield "void finish(struct call *c) {"
+    if any(each.along != "row" for each in chain.reduces):
+        yield "int64_t begin = 0;"
+        yield "for (int64_t k = 0; k < c->strands; begin = c->blocks_to[k++]) {"
+        yield "void *const *p = c->buffers + k * BUFFERS;"
         for at, reduce in enumerate(chain.reduces):
-            yield f"double r{at} = {_start(reduce.kind)};"
-            yield "for (b = begin; b < c->blocks_to[k]; b++)"
-            part = f"c->partial[b * REDUCES + {at}]"
-            yield f"r{at} = {_together(reduce.kind, f'r{at}', part)};"
-            made = f"r{at}"
-            if reduce.kind == "mean":
-                made = f"{made} / elements"
-            if reduce.kind == "norm2":
-                real = real_of(reduce.dtype)
-                made = f"__builtin_sqrt(({real})({made}))"
-            kept = f"SAVE_{reduce.dtype}(ROUND_{reduce.dtype}({made}))"
-            at_buffer = chain.buffers - len(chain.reduces) + at
-            yield f"*({STORED[reduce.dtype]} *)p[{at_buffer}] = {kept};"
+            if reduce.along is None:
+                part = f"c->partial[b * REDUCES + {at}]"
+                yield from _finished(chain, at, part, "c->elements[k]", "0")
+        if chain.columns:
+            yield "const int64_t width = c->width[k], rows = c->elements[k] / width;"
+            yield "for (int64_t j = 0; j < width; j++) {"
+            for place, at in enumerate(chain.columns):
+                part = f"c->columns[c->column[b] + {place} * width + j]"
+                yield from _finished(chain, at, part, "rows", "j")
+            yield "(void)rows; }"
         yield "}"
     yield "}"
+
+
+def _finished(
+    chain: Chain, at: int, part: str, count: str, index: str
+) -> Iterator[str]:
+    kind = chain.reduces[at].kind
+    yield f"double r{at} = {_start(kind)};"
+    yield "for (int64_t b = begin; b < c->blocks_to[k]; b++)"
+    yield f"r{at} = {_together(kind, f'r{at}', part)};"
+    yield put(chain, at, f"r{at}", count, index)

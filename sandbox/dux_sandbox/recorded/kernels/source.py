@@ -11,7 +11,15 @@ from dux_sandbox.recorded.kernels.chains import Chain, Link, Slot
 from dux_sandbox.recorded.kernels.functions import Function, function
 from dux_sandbox.recorded.kernels.levels import Levels
 from dux_sandbox.recorded.kernels.prelude import ARRAYS, EPILOGUE, PRELUDE
-from dux_sandbox.recorded.kernels.reducing import begun, finish, made_of, taken_in
+from dux_sandbox.recorded.kernels.reducing import (
+    begun,
+    column_taken_in,
+    columns_begun,
+    finish,
+    made_of,
+    put,
+    taken_in,
+)
 from dux_sandbox.recorded.kernels.sizes import require_few_arrays
 from dux_sandbox.recorded.kernels.templates import (
     STORED,
@@ -20,6 +28,7 @@ from dux_sandbox.recorded.kernels.templates import (
     template_of_link,
 )
 
+_INDEX = {None: "i", "row": "row", "column": "i - begin"}
 _APART = ("#pragma GCC ivdep", "#pragma clang loop vectorize(assume_safety)")
 """No element hangs on another one. `restrict` does not reach into a loop that was
 inlined, and where five tensors are written gcc gives up telling that none overlap."""
@@ -107,19 +116,36 @@ class _Writer:
         """The function that takes one strand from one element to another."""
         yield (
             "static void block(struct call *c, void *const *p, const double *s, "
-            "double *partial, int64_t from, int64_t to) {"
+            "double *partial, double *columns, int64_t from, int64_t to, "
+            "int64_t width) {"
         )
         yield from self._names()
         yield "int32_t bad = 0;"
-        if self._levels.last == 0 and not self._chain.reduces:
+        reduces = list(enumerate(self._chain.reduces))
+        yield from (begun(at, each) for at, each in reduces if each.along is None)
+        yield from columns_begun(self._chain)
+        if self._chain.in_rows:
+            yield "for (int64_t row = from / width; row * width < to; row++) {"
+            yield "const int64_t begin = row * width, end = begin + width;"
+        else:
+            yield "{ const int64_t begin = from, end = to;"
+        yield from (begun(at, each) for at, each in reduces if each.along == "row")
+        if self._levels.last == 0 and not reduces:
             yield from _APART
-            yield "for (int64_t i = from; i < to; i++) {"
+            yield "for (int64_t i = begin; i < end; i++) {"
             yield from self._loop(0, "")
             yield "}"
         else:
             yield from self._pieces()
+        for at, reduce in reduces:
+            if reduce.along == "row":
+                yield put(self._chain, at, made_of(at, reduce), "width", "row")
+        yield "}"
+        for at, reduce in reduces:
+            if reduce.along is None:
+                yield f"partial[{at}] = {made_of(at, reduce)};"
         yield "if (bad) __atomic_store_n(&c->bad, 1, __ATOMIC_RELAXED);"
-        yield "(void)s; (void)partial; }"
+        yield "(void)s; (void)partial; (void)columns; (void)width; }"
 
     def _names(self) -> Iterator[str]:
         written = {each.leaf for each in self._chain.stores}
@@ -138,12 +164,10 @@ class _Writer:
     def _pieces(self) -> Iterator[str]:
         levels = self._levels
         arrays = levels.arrays
-        for at, reduce in enumerate(self._chain.reduces):
-            yield begun(at, reduce)
         only_reads = not self._chain.stores and not arrays
         piece = "BLOCK" if only_reads else "PIECE"
-        yield f"for (int64_t low = from; low < to; low += {piece}) {{"
-        yield f"const int64_t count = to - low < {piece} ? to - low : {piece};"
+        yield f"for (int64_t low = begin; low < end; low += {piece}) {{"
+        yield f"const int64_t count = end - low < {piece} ? end - low : {piece};"
         for value in arrays:
             kind = real_of(self._chain.dtype(value))
             yield f"{kind} t{value}[PIECE] __attribute__((aligned(64)));"
@@ -160,10 +184,12 @@ class _Writer:
         for at, reduce in enumerate(self._chain.reduces):
             value = reduce.value
             values = f"b{value} + low" if value in levels.direct else f"t{value}"
-            yield taken_in(at, reduce, real_of(self._chain.dtype(value)), values)
+            if reduce.along == "column":
+                yield from _APART
+                yield column_taken_in(at, reduce, values)
+            else:
+                yield taken_in(at, reduce, real_of(self._chain.dtype(value)), values)
         yield "}"
-        for at, reduce in enumerate(self._chain.reduces):
-            yield f"partial[{at}] = {made_of(at, reduce)};"
 
     def _call_arrays(self, value: int) -> list[str]:
         call = template_of_link(self._link(value))
@@ -176,7 +202,7 @@ class _Writer:
         for value in levels.read(level):
             if value < len(chain.leaves):
                 leaf = chain.leaves[value]
-                index = "0" if leaf.single else "i"
+                index = "0" if leaf.single else _INDEX[leaf.along]
                 load = f"LOAD_{leaf.dtype}(b{value}[{index}])"
                 yield f"const {real_of(leaf.dtype)} v{value} = {load};"
             else:

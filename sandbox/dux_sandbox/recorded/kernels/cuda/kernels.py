@@ -49,7 +49,7 @@ class CudaKernel:
         self.run = functions["run"]
         self.finish = functions.get("finish")
 
-    def bind(self, elements: Sequence[int]) -> "BoundCuda":
+    def bind(self, elements: Sequence[int], widths: Sequence[int]) -> "BoundCuda":
         """See `Kernel.bind`."""
         return BoundCuda(self, elements)
 
