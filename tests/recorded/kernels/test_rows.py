@@ -197,3 +197,48 @@ def test_a_kernel_that_brings_rows_together_otherwise_is_found_out(kind, along):
         assert f"the {OTHER[kind]} of value 2 differs" == mismatch(kernel)
     finally:
         kernel.chain = chain
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["std", "var"])
+@pytest.mark.parametrize("over", [None, [], [1], [0], [0, 1]])
+@pytest.mark.parametrize("correction", [None, 0, 1])
+def test_deviations_are_taken_in_passes(name, over, correction, dtype):
+    w = Writing()
+    p, g = (w.read(each, 0, type=TensorType(dtype, (40, 64))) for each in PLACES)
+    far = w.do("add", g, w.number(100.0))
+    along = {"dim": over, "keepdim": True, "correction": correction}
+    w.write(w.do("sub", p, w.do("div", g, w.do(name, far, **along))), "parameter", 0)
+
+    ((want, made),) = stepped(w.program())
+
+    torch.testing.assert_close(made, want, rtol=1e-5, atol=1e-5)
+    assert [] == calls_of_torch(w.program())
+
+
+@pytest.mark.filterwarnings("ignore:std")
+@pytest.mark.parametrize(("shape", "dtype"), [((1,), "float32"), ((8, 8), "bfloat16")])
+def test_a_deviation_of_one_number_or_in_half_precision_is_torchs(shape, dtype):
+    w = Writing()
+    p = w.read("parameter", 0, type=TensorType(dtype, shape))
+    deviation = w.do("std", p, dim=None, keepdim=False, correction=None)
+    w.write(w.do("mul", p, deviation), "parameter", 0)
+
+    ((want, made),) = stepped(w.program())
+
+    assert torch.equal(want.isnan(), made.isnan())
+    assert torch.equal(want.nan_to_num(), made.nan_to_num())
+    assert ["std"] == calls_of_torch(w.program())
+
+
+def test_a_row_that_is_made_as_large_as_all_is_not_put_in_memory():
+    w = Writing()
+    p, g = (w.read(each, 0, type=TensorType("float32", (40, 64))) for each in PLACES)
+    norm = w.do("norm", g, w.number(2), dim=[1], keepdim=True, dtype=None)
+    large = w.do("expand", norm, size=[40, 64])
+    w.write(w.do("sub", p, w.do("div", g, large)), "parameter", 0)
+
+    ((want, made),) = stepped(w.program())
+
+    torch.testing.assert_close(made, want, rtol=1e-6, atol=1e-6)
+    assert [] == calls_of_torch(w.program())

@@ -20,6 +20,7 @@ NOT_TO_THE_BIT = {
     **dict.fromkeys(["log2", "log10", "pow -0.5", "fmax", "fmin", "sigmoid"], 0.02),
 }
 NUMBERS = [-0.3333333, 0.1234567]  # turned about, the bounds of a clamp are empty
+ATTRIBUTES = {"to": {"dtype": "bfloat16"}, "expand": {"size": [ELEMENTS]}}
 NAMES = sorted(name for name in {*TEMPLATES, *CALLS} if " " not in name)
 
 
@@ -69,8 +70,10 @@ def every_operation(dtype, target=CPU):
                 given.append(left.pop(0))
             else:
                 given.append((masks if is_mask else tensors)[at % (3 - is_mask)])
-        attributes = {"dtype": "bfloat16"} if name == "to" else {}
-        try_one(writing, target, names, name, given, attributes)
+        try_one(writing, target, names, name, given, ATTRIBUTES.get(name, {}))
+    for instead in ({"nan": 0.1, "posinf": None, "neginf": -3.0}, {}):
+        attributes = dict.fromkeys(("nan", "posinf", "neginf")) | instead
+        try_one(writing, target, names, "nan_to_num", [tensors[0]], attributes)
     for exponent in exponents:
         number = writing.number(exponent)
         try_one(writing, target, names, "pow", [tensors[0], number], {}, exponent)

@@ -76,7 +76,7 @@ def fused_form(
     works_in = _works_in(operation, tensors, made)
     if works_in is None or not _is_exact(program, types, operation):
         return None
-    fused = Fused(operation.name, _attributes(program, operation), works_in)
+    fused = Fused(operation.name, _attributes(program, operation, made), works_in)
     call = template_of(fused.name, fused.attributes)
     if isinstance(call, Call) and not target.calls(call.function, works_in):
         return None
@@ -119,7 +119,9 @@ def _is_exact(
             exponent is not None or isinstance(kinds[1], TensorType)
         )
     if operation.name == "clamp":
-        return all(isinstance(each, str) for each in kinds[1:])
+        return len({isinstance(each, str) for each in kinds[1:]}) == 1
+    if operation.name == "nan_to_num":
+        return all(map(math.isfinite, filter(None, operation.attributes.values())))
     if operation.name in CALLS or operation.name.startswith("bitwise"):
         return all(isinstance(each, TensorType) for each in kinds)
     return True
@@ -132,11 +134,26 @@ def _constant(program: Program, value: int) -> float | None:
     return float(operation.attributes["value"])
 
 
-def _attributes(program: Program, operation: Operation) -> tuple[tuple[str, Any], ...]:
+def _attributes(
+    program: Program, operation: Operation, made: TensorType
+) -> tuple[tuple[str, Any], ...]:
     if operation.name == "pow":
         exponent = _constant(program, operation.arguments[1])
         return () if exponent is None else (("exponent", exponent),)
+    if operation.name == "nan_to_num":
+        return _in_place_of(operation, made)
     return ()
+
+
+def _in_place_of(operation: Operation, made: TensorType) -> tuple[tuple[str, Any], ...]:
+    """What stands where elements are no numbers, negative or positive infinity."""
+    most = torch.finfo(DTYPES[made.dtype])
+    usual = {"nan": 0.0, "neginf": most.min, "posinf": most.max}
+    given = operation.attributes
+    return tuple(
+        (name, float(number if given[name] is None else given[name]))
+        for name, number in usual.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from dux_sandbox.recorded.kernels.fusing import (
 )
 from dux_sandbox.recorded.kernels.joining import Pass, joined, together
 from dux_sandbox.recorded.kernels.rows_apart import row_widths
+from dux_sandbox.recorded.kernels.spelling import spelled
 from dux_sandbox.recorded.kernels.targets import CPU, Target
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
 
@@ -82,7 +83,7 @@ def plan_of(program: Program, target: Target = CPU) -> Plan:
     Raises:
         CannotCompile: it would take too long to make.
     """
-    return _Planner(program, target).plan()
+    return _Planner(spelled(program), target).plan()
 
 
 class _Planner:

@@ -54,8 +54,10 @@ def mismatch(kernel: Kernel, device: torch.device = CPU.device) -> str | None:
     ]
     with torch.no_grad():
         wanted = [
-            _reference(chain, leaves, each, width, device)
-            for (leaves, _), each, width in zip(strands, given, _WIDTHS, strict=True)
+            _reference(chain, leaves, each, elements, width, device)
+            for (leaves, _), each, elements, width in zip(
+                strands, given, _ELEMENTS, _WIDTHS, strict=True
+            )
         ]
     pointers = []
     for leaves, own in strands:
@@ -118,6 +120,7 @@ def _reference(
     chain: Chain,
     leaves: Sequence[torch.Tensor],
     numbers: Sequence[float],
+    elements: int,
     width: int,
     device: torch.device,
 ) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -132,6 +135,8 @@ def _reference(
             for each in link.arguments
         ]
         values.append(_linked(link, given, device))
+    shape = (elements // width, width)
+    values = [each.expand(shape) for each in values]
     stored = [values[each.value].flatten() for each in chain.stores]
     return stored, [_gathered(each, values[each.value]) for each in chain.reduces]
 
@@ -147,7 +152,11 @@ def _linked(link: Link, given: list[Any], device: torch.device) -> torch.Tensor:
         return made.to(given[0].dtype)
     if exponent is not None:
         given = [given[0], exponent]
+    if link.name == "expand":
+        return torch.as_tensor(given[0])
     attributes: dict[str, Any] = {}
+    if link.name == "nan_to_num":
+        attributes |= dict(link.attributes)
     if link.name in ("to", "full"):
         attributes["dtype"] = link.dtype
     if link.name == "full":

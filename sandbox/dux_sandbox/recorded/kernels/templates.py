@@ -52,6 +52,7 @@ _ABS = "__builtin_fabs{f}"
 
 TEMPLATES: Mapping[str, str] = {
     "clone": "{0}",
+    "expand": "{0}",
     "to": "{0}",
     "full": "{0.rounded}",
     "abs": _ABS + "({0})",
@@ -117,6 +118,10 @@ TEMPLATES: Mapping[str, str] = {
 }
 """By the name of a link; a missing number `alpha` or a power has a name of its own."""
 
+_NAN_TO_NUM = (
+    "{{0}} != {{0}} ? {0} : {{0}} == __builtin_inf{{f}}() ? {2} "
+    ": {{0}} == -__builtin_inf{{f}}() ? {1} : {{0}}"
+)
 _POWERS: Mapping[float, str] = {
     0.0: "1",
     1.0: "{0}",
@@ -146,15 +151,15 @@ CALLS: Mapping[str, Call] = {
 
 
 ON_BOOLEANS = frozenset(
-    """bitwise_and bitwise_not bitwise_or bitwise_xor clone eq logical_and logical_not
-    logical_or logical_xor masked_fill mul ne to where""".split()
+    """bitwise_and bitwise_not bitwise_or bitwise_xor clone eq expand logical_and
+    logical_not logical_or logical_xor masked_fill mul ne to where""".split()
 )
 """The operations that kernels do on booleans; the others are of numbers."""
 
 
 def is_known(name: str) -> bool:
     """Whether a kernel can do the operation of that name."""
-    return name in TEMPLATES or name in CALLS
+    return name in TEMPLATES or name in CALLS or name == "nan_to_num"
 
 
 def template_of(
@@ -170,8 +175,11 @@ def template_of(
     if exponent is not None and exponent in _POWERS:
         return _POWERS[exponent]
     if name in ("clamp_min", "clamp_max") and letters == "TT":
-        sign = ">" if name == "clamp_min" else "<"
-        return f"{{0}} != {{0}} || {{0}} {sign} {{1}} ? {{0}} : {{1}}"
+        return "AT_LEAST({0}, {1})" if name == "clamp_min" else "AT_MOST({0}, {1})"
+    if name == "clamp" and letters == "TTT":
+        return "AT_MOST(AT_LEAST({0}, {1}), {2})"
+    if name == "nan_to_num":
+        return _NAN_TO_NUM.format(*(float(number).hex() for _, number in attributes))
     if name in ("add", "sub", "rsub") and len(letters) == 3:
         return TEMPLATES[f"{name} scaled"]
     return CALLS[name] if name in CALLS else TEMPLATES[name]
