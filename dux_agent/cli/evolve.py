@@ -120,7 +120,7 @@ def evolve(
         from dux_agent.evolving.evolve import resume as go_on
         from dux_agent.evolving.plan import OFFLINE, EvolvePlan, tasks_in
         from dux_agent.evolving.reading import read_in_words, read_search
-        from dux_agent.terminal.search_text import cost_lines, print_search
+        from dux_agent.terminal.search_text import print_search
         from dux_agent.tuning.plan import bytes_of
 
         shown = Console(stderr=True)
@@ -153,8 +153,6 @@ def evolve(
                     zoo=zoo,
                     experience=experience,
                 )
-                for line in cost_lines(plan):
-                    say(line)
                 where = run_dir or free_run_dir("evolve", seed)
                 folder = run_search(plan, where, **told)
         with read_in_words(folder):

@@ -14,7 +14,7 @@ from dux_agent.engines.processes import processes
 from dux_agent.engines.workers import Say, Workers, silent
 from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.evolving.asking import asked_operators, models_of
-from dux_agent.evolving.expecting import expected_seconds
+from dux_agent.evolving.expecting import cost_lines, expected_seconds
 from dux_agent.evolving.journal import Journal
 from dux_agent.evolving.plan import ZOO, EvolvePlan
 from dux_agent.evolving.search import Bench, Training, search
@@ -60,7 +60,7 @@ def evolve(
     Args:
         plan: what is to be done.
         run_dir: the folder to make.
-        say: is told how it goes, one line each.
+        say: is told what it will come to and how it goes, one line each.
         lm: the language model, where it is none that `plan.model` names; of several
             names as many.
         engine: makes the workers; processes of this machine at first.
@@ -92,6 +92,8 @@ def evolve(
     with RunFolder.create(run_dir, facts) as folder:
         vouch(plan, folder.path)
         say(f"run folder: {folder.path}; what is ended goes on with --resume")
+        for line in cost_lines(plan):
+            say(line)
         return _run(plan, folder, say, lm, engine)
 
 

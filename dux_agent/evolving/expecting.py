@@ -11,6 +11,7 @@ from functools import partial
 from dux_agent.evolving.asking import dollars_of_call
 from dux_agent.evolving.plan import OFFLINE, EvolvePlan
 from dux_agent.evolving.search import REFERENCE, Bench, Training, trainings_of
+from dux_agent.formatting import plural
 from dux_graphs.evolution.individual import Draft, Individual
 from dux_graphs.evolution.racing import highest_rung
 from dux_sandbox.zoo import entry
@@ -107,3 +108,24 @@ def _seconds(do: Callable[[], object]) -> float:
     began = time.monotonic()
     do()
     return time.monotonic() - began
+
+
+def cost_lines(plan: EvolvePlan) -> list[str]:
+    """What a search will come to, before it starts."""
+    come = expected(plan)
+    asked = []
+    if come.calls:
+        several = len(plan.models) > 1
+        price = "not all of whose prices are" if several else "whose price is not"
+        price = f"{price} known"
+        if come.dollars is not None:
+            price = f"{'up to' if several else 'some'} {come.dollars:.2f} dollars"
+        asked = [f"at most {come.calls} calls of {' or '.join(plan.models)}, {price}"]
+    return [
+        *asked,
+        f"{plural(come.examined, 'evaluation')} ({plan.budget} of the search and of "
+        f"each baseline: {', '.join(plan.baselines)}): {come.short} short trainings at "
+        f"most, and some {come.full} full ones",
+        f"then {plural(come.validation, 'training')} to validate and {come.report} to "
+        f"report",
+    ]

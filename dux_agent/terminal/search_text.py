@@ -4,34 +4,10 @@ from rich.console import Console
 from rich.text import Text
 
 from dux_agent.evolving.evolve import SEARCH
-from dux_agent.evolving.expecting import expected
-from dux_agent.evolving.plan import EvolvePlan
 from dux_agent.evolving.reading import SearchTold, over_seeds
-from dux_agent.formatting import plural
 from dux_agent.showing import one_line
 from dux_agent.terminal.report_text import say
 from dux_agent.terminal.tables import plain_table
-
-
-def cost_lines(plan: EvolvePlan) -> list[str]:
-    """What a search will come to, before it starts."""
-    come = expected(plan)
-    asked = []
-    if come.calls:
-        several = len(plan.models) > 1
-        price = "not all of whose prices are" if several else "whose price is not"
-        price = f"{price} known"
-        if come.dollars is not None:
-            price = f"{'up to' if several else 'some'} {come.dollars:.2f} dollars"
-        asked = [f"at most {come.calls} calls of {' or '.join(plan.models)}, {price}"]
-    return [
-        *asked,
-        f"{plural(come.examined, 'evaluation')} ({plan.budget} of the search and of "
-        f"each baseline: {', '.join(plan.baselines)}): {come.short} short trainings at "
-        f"most, and some {come.full} full ones",
-        f"then {plural(come.validation, 'training')} to validate and {come.report} to "
-        f"report",
-    ]
 
 
 def print_search(console: Console, told: SearchTold) -> None:

@@ -208,10 +208,12 @@ def test_a_search_that_is_over_is_not_done_again_when_it_is_resumed(whole):
     "options", [{"tasks": ("nosuch",)}, {"model": "nobody:x"}], ids=str
 )
 def test_what_is_not_there_is_refused_before_a_folder_is_made(options, tmp_path):
-    with pytest.raises(DuxError):
-        evolve(_plan(**options), tmp_path / "run")
+    said = []
 
-    assert not (tmp_path / "run").exists()
+    with pytest.raises(DuxError):
+        evolve(_plan(**options), tmp_path / "run", said.append)
+
+    assert [] == said and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

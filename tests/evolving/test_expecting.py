@@ -3,10 +3,9 @@ import pytest
 from dux_agent.benchmarks.evolve import cheap
 from dux_agent.errors import BadArgument, RunFolderUnusable
 from dux_agent.evolving.evolve import evolve, resume
-from dux_agent.evolving.expecting import expected
+from dux_agent.evolving.expecting import cost_lines, expected
 from dux_agent.evolving.reading import read_search
 from dux_agent.run_folder.folder import RunFolder
-from dux_agent.terminal.search_text import cost_lines
 from tests.evolving.test_evolve import _found, _plan
 
 
@@ -52,7 +51,9 @@ def test_where_it_is_and_how_long_it_will_take_is_told_before_it_begins(tmp_path
     evolve(_plan(), tmp_path / "run", said.append, engine=cheap)
 
     assert str(tmp_path / "run") in said[0] and "--resume" in said[0]
-    assert "with 1 worker, replies apart" in said[1]
+    cost = cost_lines(_plan())
+    assert cost == said[1 : 1 + len(cost)]
+    assert "with 1 worker, replies apart" in said[1 + len(cost)]
 
 
 def test_what_a_search_compares_with_is_trained_at_once_so_that_no_worker_waits(
