@@ -23,25 +23,31 @@ def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
 @torch.no_grad()
 def norm_on_device(parameters: list[torch.Tensor]) -> torch.Tensor | None:
     """The same as a scalar where the gradients are, float32: nobody waits for it."""
-    gradients, found = [], []
+    found = []
+    plain = True  # whole, in memory of their own
     for parameter in parameters:
         gradient = parameter.grad
-        if gradient is None or not gradient.numel():
-            continue
-        gradient = gradient.detach()
-        if gradient.layout is not torch.strided:
-            gradient = gradient.to_dense()
-        found.append(gradient)
-        gradients.append(own_part(gradient))
-    if not gradients:
+        if gradient is not None and gradient.numel():
+            found.append(gradient)
+            own = type(gradient) is torch.Tensor and gradient.layout is torch.strided
+            plain = plain and own
+    if not found:
         return None
-    norms = torch._foreach_norm(gradients)
+    norms = torch._foreach_norm(found if plain else [_values(each) for each in found])
     device = norms[0].device
     stacked = torch.stack([norm.to(device, torch.float32) for norm in norms])
-    if any(map(is_sharded, found)):
+    if not plain and any(map(is_sharded, found)):
         return _over_ranks(stacked, found)
-    whole: torch.Tensor = torch.linalg.vector_norm(stacked)
+    # The kernel of above once more: any other would have to come into the caches first.
+    whole: torch.Tensor = torch._foreach_norm([stacked])[0]
     return whole
+
+
+def _values(gradient: torch.Tensor) -> torch.Tensor:
+    """What this rank holds of it, as a dense tensor."""
+    gradient = gradient.detach()
+    dense = gradient if gradient.layout is torch.strided else gradient.to_dense()
+    return own_part(dense)
 
 
 def _over_ranks(norms: torch.Tensor, found: list[torch.Tensor]) -> torch.Tensor:
