@@ -13,12 +13,11 @@ from dux_agent.deciding.decider import Decider
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
-from dux_agent.live.gradients import norm_on_device
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.intake import Told, moved_nothing
-from dux_agent.training.loss_feed import OnItsWay
+from dux_agent.training.norm_looks import NormLooks
+from dux_agent.training.step_clock import TICK_EVERY
 from dux_agent.training.training import Training
-from dux_sandbox.running import parameters_of
 
 _MOST_WAITING = 16
 
@@ -44,7 +43,6 @@ class Loop:
     # Those of whole steps that nobody waits for, and how many more may follow them.
     _waiting: list[float] = field(default_factory=list)
     _room: int = 0
-    _late_norm: OnItsWay | None = None  # of an earlier step's gradients
 
     def __post_init__(self) -> None:
         """Nothing of the training was heard yet."""
@@ -53,7 +51,8 @@ class Loop:
         self._functions, self._asks = self.training.functions, self.decider.asks
         self._every = self.training.settings.every
         self._background = self.training.settings.background
-        self._tick = self.training.step_clock.tick
+        self._clock = self.training.step_clock
+        self._norms = NormLooks(self.training)
 
     @property
     def step(self) -> int:
@@ -128,7 +127,7 @@ class Loop:
 
     def settle(self) -> None:
         """See to what waits: losses, and the norm of a step's gradients."""
-        self._see_late_norm()
+        self._norms.settle()
         self._see_waiting()
 
     def _see_waiting(self) -> None:
@@ -211,7 +210,7 @@ class Loop:
         if self._coming and (due or self.decider.waits):
             self.drain()
         if due:
-            self._see_late_norm()
+            self._norms.settle()
         if due or self.decider.at_work:
             self.decider.at_the_edge_of_a_step()
         if due:
@@ -227,8 +226,8 @@ class Loop:
             return False
         return total is None or now < total
 
-    def step_begins(self) -> None:
-        """The live optimizer is about to step.
+    def step_begins(self, *, ready: bool) -> None:
+        """The live optimizer is about to step, on gradients that may be ready.
 
         Raises:
             BadArgument: it is the objective that steps it, in a dry run.
@@ -242,35 +241,23 @@ class Loop:
             self.together.step_begins()
         if self._intake.scale.value is None:
             self._intake.scale.step_begins()
+        if ready:
+            self.gradients_ready()
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""
-        if self._late_norm is not None:
-            self._see_late_norm()
         if self._asks and self._statistics.norm_is_due():
-            norm = norm_on_device(parameters_of(self._live.param_groups))
-            # A fused base optimizer gets them as GradScaler has multiplied them.
-            scale = getattr(self._live, "grad_scale", None)
-            if norm is not None:
-                read = self.training.feed.read(norm if scale is None else norm / scale)
-                if isinstance(read, float):
-                    self._statistics.see_norm(read)
-                else:
-                    self._late_norm = read
-
-    def _see_late_norm(self) -> None:
-        """The norm of an earlier step, which its device has computed meanwhile."""
-        late, self._late_norm = self._late_norm, None
-        if late is not None:
-            self._statistics.see_norm(late())
+            self._norms.look()
 
     def step_ends(self) -> None:
         """The live optimizer has stepped."""
         if moved_nothing(self._live):
             return
-        self._tick()
+        steps = self._live.steps
+        if steps % TICK_EVERY == 0:
+            self._clock.tick(steps)
         near = self._background and self.decider.at_work
-        if not near and self._every is not None:
+        if not near and self._every is not None and self._room <= self._intake.steps:
             step = self.step
             near = self._falls_due(step, step + self._intake.steps + 1)
         self._intake.step_taken(decision_near=near)

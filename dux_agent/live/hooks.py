@@ -18,6 +18,8 @@ _TABLES = (
     *("_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks"),
 )
 
+_compiling = torch.compiler.is_dynamo_compiling
+
 
 def leaves_out(base: torch.optim.Optimizer) -> bool:
     """Whether a call of `step` or `zero_grad` is none, by the base's own account.
@@ -40,7 +42,7 @@ def eager(function: Callable[..., Any]) -> Any:
 
     @functools.wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():
+        if _compiling():
             return aside(*arguments, **options)
         if torch.is_inference_mode_enabled():
             with torch.inference_mode(False), torch.no_grad():
@@ -70,10 +72,10 @@ def hooked(step: Callable[..., Any]) -> Any:
 
     @functools.wraps(step)
     def call(live: Any, *arguments: Any, **options: Any) -> Any:
-        if torch.compiler.is_dynamo_compiling():
+        if _compiling():
             return aside(live, *arguments, **options)
         base = live.base
-        if "gradient_state" in vars(base) and leaves_out(base):
+        if "gradient_state" in base.__dict__ and leaves_out(base):
             return None
         gradients = torch.is_grad_enabled()
         try:

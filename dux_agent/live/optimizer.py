@@ -28,15 +28,15 @@ _LOOK_EVERY = 32
 class StepListener(Protocol):
     """Is told what a training loop does with its live optimizer."""
 
-    def step_begins(self) -> None:
-        """It is about to step."""
+    def step_begins(self, *, ready: bool) -> None:
+        """It is about to step.
+
+        Args:
+            ready: the gradients are there; else a closure computes them.
+        """
 
     def gradients_ready(self) -> None:
-        """The gradients of the step are there.
-
-        Called once in every step: before it, or where the loop computes its gradients
-        in a closure, when that was first called.
-        """
+        """The closure has computed the gradients of the step, for the first time."""
 
     def step_ends(self) -> None:
         """It has stepped; what is raised here comes out of `step`."""
@@ -124,49 +124,46 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             Whatever `closure` raises.
             RuntimeError: `close` has ended the rule's process.
         """
-        listener = self.listener
-        if self.closed:
+        own = self.__dict__  # a name asked by the face is looked for in classes first
+        listener, steps = own["listener"], own["steps"]
+        if own["closed"]:
             raise RuntimeError(
                 "the agent is closed and its rule's process has ended; an open one "
                 "was wanted; close it after the last step."
             )
-        if self._look.handed_out is not None:
+        if own["_look"].handed_out is not None:
             self.write_state()
-        if self.steps % _LOOK_EVERY == 0 or self.steps < _LOOK_AT_FIRST:
+        if steps % _LOOK_EVERY == 0 or steps < _LOOK_AT_FIRST:
             self._look_for_replaced()
-        own = self.__dict__  # to assign by the face costs as much as all of this
         if "_opt_called" not in own:  # a scheduler made over either looks for this
             own["_opt_called"] = True
             self.base._opt_called = True  # type: ignore[attr-defined]
         if listener is not None:
-            listener.step_begins()
-        groups, rule = self._groups, self.running
-        if len(groups) != len(self.owned):
+            listener.step_begins(ready=closure is None)
+        groups, guard, schedule = own["_groups"], own["guard"], own["schedule"]
+        if len(groups) != len(own["owned"]):
             self.meet_groups()
-            rule = self.running
-        trusted = rule is self.base_rule
-        plain = trusted and closure is None and self._plain_step is not None
-        self.schedule.before_step(trusted=trusted)
-        known = [] if self.guard.watch is None else [set(group) for group in groups]
+        rule = own["running"]
+        trusted = rule is own["base_rule"]
+        plain = trusted and closure is None and own["_plain_step"] is not None
+        schedule.before_step(trusted=trusted)
+        known = [] if guard.watch is None else [set(group) for group in groups]
         try:
-            if closure is None:
-                if self.passes_closure:
-                    self.passes_closure = False
-                if listener is not None:
-                    listener.gradients_ready()
-                result = self.guard.step(None)
-            else:
+            if closure is not None:
                 result = self._step_with(closure)
+            else:
+                own["passes_closure"] = False
+                result = guard.step(None)
         finally:
-            if rule is self.running:
-                self.schedule.after_step(plain=plain)
+            if rule is own["running"]:
+                schedule.after_step(plain=plain)
         own["steps"] += 1
-        if known and rule is self.running:
+        if known and rule is own["running"]:
             for index, group in enumerate(groups):
                 if len(group) != len(known[index]):
                     # What appears in a step is the rule's own, never a scheduler's.
                     self.owned[index].update(set(group) - known[index])
-        if not trusted or self._ran[0] is not rule:
+        if not trusted or own["_ran"][0] is not rule:
             self._look_for_fallen()
         if listener is not None:
             listener.step_ends()
@@ -199,13 +196,14 @@ class DuxOptimizer(Uncopied, OptimizerFace):
     @eager
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
-        if "gradient_state" in vars(self.base) and leaves_out(self.base):
+        base, listener = self.base, self.listener
+        if "gradient_state" in base.__dict__ and leaves_out(base):
             return
-        if self.listener is not None:
-            self.listener.gradients_forgotten()
+        if listener is not None:
+            listener.gradients_forgotten()
         self.schedule.look()
         if self.running is self.base_rule:
-            self.base.zero_grad(set_to_none)
+            base.zero_grad(set_to_none)
             return
         try:
             self.running.zero_grad(set_to_none)

@@ -8,45 +8,42 @@ import torch
 
 _WITNESSES = 3
 
+Marks = list[tuple[torch.Tensor, torch.Tensor | None, int]]
+"""Parameters, their gradients and how often those were written to.
 
-class GradientMarks:
+They hold on to the gradients: a new one may lie where an old one lay.
+"""
+
+
+def marked(parameters: list[torch.Tensor], *, every: bool) -> Marks:
     """The gradients that a step has used, to know new ones from them later.
 
-    Holds on to their tensors: a new gradient may lie where an old one lay.
+    Args:
+        parameters: those of the optimizer, the smallest first.
+        every: mark all, also those without a gradient, for the moment before a
+            decision; else the first few that have one, which costs nothing to speak of.
     """
+    marks: Marks = []
+    for each in parameters:
+        gradient = each.grad  # torch makes an object of it, each time it is asked
+        if gradient is not None:
+            marks.append((each, gradient, gradient._version))
+            if len(marks) == _WITNESSES and not every:
+                break
+        elif every:
+            marks.append((each, None, 0))
+    return marks or [(each, None, 0) for each in parameters]
 
-    def __init__(self, parameters: list[torch.Tensor], *, every: bool) -> None:
-        """Mark them now.
 
-        Args:
-            parameters: those of the optimizer, the smallest first.
-            every: mark all gradients, for the moment before a decision; else those of
-                the first few that have one, which costs nothing to speak of.
-        """
-        # Plain loops here and below: both are gone through at every step.
-        present = []
-        for each in parameters:
-            gradient = each.grad  # torch makes an object of it, each time it is asked
-            if gradient is not None:
-                present.append((each, gradient, gradient._version))
-                if len(present) == _WITNESSES and not every:
-                    break
-        self._marks, self._absent = present, parameters[:0]
-        if every or not present:
-            self._absent = [each for each in parameters if each.grad is None]
-
-    def backward_since(self) -> bool:
-        """Whether any of them was computed or added to since."""
-        for parameter, gradient, version in self._marks:
-            now = parameter.grad
-            if now is None or (now is gradient and gradient._version == version):
-                continue
-            if _holds_something(now):
-                return True
-        for parameter in self._absent:
-            if parameter.grad is not None and _holds_something(parameter.grad):
-                return True
-        return False
+def backward_since(marks: Marks) -> bool:
+    """Whether any of them was computed or added to since."""
+    for parameter, gradient, version in marks:
+        now = parameter.grad
+        if now is None or (now is gradient and now._version == version):
+            continue
+        if _holds_something(now):
+            return True
+    return False
 
 
 def _holds_something(gradient: torch.Tensor) -> bool:

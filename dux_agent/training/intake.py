@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.training.edges import GradientMarks
+from dux_agent.training.edges import Marks, backward_since, marked
 from dux_agent.training.looking import CallersFunctions
 from dux_agent.training.loss_scale import LossScale
 from dux_agent.training.whole_model import model_is_sharded
@@ -66,7 +66,7 @@ class Intake:
             self.scale.given(1.0)
         self._steps = 0
         self._sum, self._count = 0.0, 0
-        self._marks: GradientMarks | None = None
+        self._marks: Marks = []
         self._smallest_first: list[torch.Tensor] = []
         self._counts: deque[int] = deque(maxlen=_REMEMBERED)
 
@@ -108,7 +108,7 @@ class Intake:
             count += len(group["params"])
         if count != len(self._smallest_first):
             self._smallest_first = sorted(parameters_of(groups), key=torch.Tensor.numel)
-        self._marks = GradientMarks(self._smallest_first, every=decision_near)
+        self._marks = marked(self._smallest_first, every=decision_near)
 
     @property
     def steps(self) -> int:
@@ -125,12 +125,12 @@ class Intake:
 
         None, and nothing was taken, unless one step is over since the last loss.
         """
-        marks, scale = self._marks, self.scale.value
+        scale = self.scale.value
         if self._steps != 1 or self._count or scale is None:
             return None
-        if marks is not None and marks.backward_since():
+        if backward_since(self._marks):
             return None
-        self._steps, self._marks = 0, None
+        self._steps, self._marks = 0, []
         self._counts.append(1)
         return loss.item() / scale
 
@@ -141,8 +141,8 @@ class Intake:
             BadArgument: with the first batch, as `CallersFunctions.check_objective`;
                 nothing was taken. Whatever the objective raises then.
         """
-        steps, marks = self._steps, self._marks
-        at_edge = steps > 0 and not (marks is not None and marks.backward_since())
+        steps = self._steps
+        at_edge = steps > 0 and not backward_since(self._marks)
         if batch is not None:
             self._functions.refuse_iterator(batch)
         if scale is not None:
@@ -152,7 +152,7 @@ class Intake:
         if batch is not None and not self._functions.objective_checked:
             self._functions.objective_on_a_copy(batch)
         if steps:
-            self._steps, self._marks = 0, None
+            self._steps, self._marks = 0, []
         return Told(at_edge, steps, scale)
 
     def take(self, loss: float, told: Told) -> StepLoss | None:
@@ -196,7 +196,7 @@ class Intake:
             raise ValueError("it counts fewer losses than none")
         counts = [max(1, int(count)) for count in state.get("counts", ())]
         self._counts = deque(counts, maxlen=_REMEMBERED)
-        self._marks = None
+        self._marks = []
         self.scale.load_state_dict(state)
 
 

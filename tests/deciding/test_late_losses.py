@@ -155,5 +155,5 @@ def test_the_norm_of_the_gradients_is_waited_for_one_look_later_and_told_the_sam
 
     assert told[0] == told[3]
     assert 3 > told[3]["count"] >= 2
-    # Looked at in steps 6 and 12, known one step later; no loss was waited for.
-    assert [0] * 6 + [1] * 6 + [2] * 2 == waited[14:]
+    # Looked at in steps 6 and 12, known one look later; no loss was waited for.
+    assert [0] * 11 + [1] * 3 == waited[14:]
