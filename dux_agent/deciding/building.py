@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.sharded_rule import over_parts
 from dux_agent.settings import Settings
 from dux_sandbox.executions import EXECUTIONS, Recorded
 from dux_sandbox.findings import CannotRunSo, DryRunReport, Finding, RuleFailed
 from dux_sandbox.limits import Limits
 from dux_sandbox.running_rule import ParamGroups, RunningRule
 from dux_sandbox.sensed_rule import SensedRule, sensed
+from dux_sandbox.sharded_rule import over_parts
 
 # A live step may take this many times the longest step of the dry run, and three
 # seconds in any case: a busy machine is no fault of a rule's.
