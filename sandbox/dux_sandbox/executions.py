@@ -238,5 +238,11 @@ def copy_of(running: RunningRule, groups: ParamGroups, limits: Limits) -> Runnin
         SourceRejected, RuleFailed, CannotRunSo: as `Execution.build`.
     """
     kind: Execution = INLINE if running.runs_here else ISOLATED
+    from dux_sandbox.sharded_rule import over_parts
+
     source = running.source or ""
-    return kind.build(source, groups, limits=limits, seed=0, predecessor=running)
+    rule = over_parts(
+        lambda here: kind.build(source, here, limits=limits, seed=0), groups
+    )
+    _go_on_from(running, rule, groups)
+    return rule

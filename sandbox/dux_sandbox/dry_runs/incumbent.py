@@ -10,6 +10,7 @@ from torch import nn
 from dux_sandbox.executions import copy_of
 from dux_sandbox.limits import Limits
 from dux_sandbox.running import InlineRule, ParamGroups, RunningRule
+from dux_sandbox.shards import as_part_of, is_sharded, own_part
 
 Clone = Callable[[nn.Module], nn.Module]
 TwinOf = dict[int, torch.Tensor]
@@ -36,6 +37,7 @@ def copy_of_trusted(
 ) -> torch.optim.Optimizer:
     """A torch optimizer with its state, over the parameters of a copy."""
     memo: dict[int, Any] = dict(twin_of)
+    memo |= _parts_of_state(optimizer, twin_of)
     for group in optimizer.param_groups:
         for name in set(group) - set(optimizer.defaults) - {"params"}:
             if not _is_data(group[name]):
@@ -48,6 +50,18 @@ def copy_of_trusted(
             continue
         setattr(twin, name, copy.deepcopy(value, memo))
     return twin
+
+
+def _parts_of_state(
+    optimizer: torch.optim.Optimizer, twin_of: TwinOf
+) -> dict[int, Any]:
+    """Copies of what is sharded, each over the groups of the parameter of the copy."""
+    return {
+        id(value): as_part_of(own_part(value).clone(), twin_of[id(parameter)])
+        for parameter, entry in optimizer.state.items()
+        if id(parameter) in twin_of and is_sharded(parameter)
+        for value in filter(is_sharded, entry.values())
+    }
 
 
 def _is_data(value: Any) -> bool:

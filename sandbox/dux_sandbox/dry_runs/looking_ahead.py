@@ -14,6 +14,7 @@ import torch
 from dux_sandbox.dry_runs.slices import ALIKE, Slices
 from dux_sandbox.findings import Finding
 from dux_sandbox.running_rule import RunningRule
+from dux_sandbox.shards import own_part
 
 # So that it never costs as much as the passes of the dry run: an element's step takes
 # some 3 ns, 0.3 s in all.
@@ -39,16 +40,17 @@ class Weights:
     """A sample of the weights of a model, and of their gradients.
 
     At most 4096 elements of each parameter, evenly spaced: the same ones each time.
+    Of what is sharded those that are here.
     """
 
     def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
         """A sample of these; nothing is read yet."""
-        self._parameters = [each for each in parameters if each.numel()]
-        self.elements = sum(each.numel() for each in parameters)
+        self._parameters = [each for each in parameters if own_part(each).numel()]
+        self.elements = sum(own_part(each).numel() for each in parameters)
 
     def now(self) -> torch.Tensor:
         """Their values, float32 `(elements,)`, on the CPU."""
-        return _joined([each.detach() for each in self._parameters])
+        return _joined([own_part(each.detach()) for each in self._parameters])
 
     def moved_from(self, begin: torch.Tensor) -> float:
         """How far they have come from there; infinite where one is not finite."""
@@ -59,9 +61,9 @@ class Weights:
         """Their gradients, as `now`; zero where there is none, or it is sparse."""
         return _joined(
             [
-                torch.zeros_like(each)
+                torch.zeros_like(own_part(each))
                 if each.grad is None or each.grad.layout != torch.strided
-                else each.grad.detach()
+                else own_part(each.grad.detach())
                 for each in self._parameters
             ]
         )

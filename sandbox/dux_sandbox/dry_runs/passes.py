@@ -7,12 +7,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
 from dux_sandbox.dry_runs.batch_copies import copy_of_batch
+from dux_sandbox.dry_runs.lockstep import Lockstep
 from dux_sandbox.dry_runs.scratch import out_of_memory
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.random_state import seed_all
@@ -28,6 +30,7 @@ class Given(Protocol):
     accumulate: int
     weight: float
     seed: int
+    together: Lockstep
 
     @property
     def objective(self) -> Objective:
@@ -81,13 +84,14 @@ class Passes:
             self.rule.zero_grad()
         values: list[torch.Tensor] = []
         for turn in range(given.accumulate):
-            values.append(self._loss(self._step * given.accumulate + turn))
-            if backward and math.isfinite(values[-1].item()):
-                self._backward(values[-1])
+            place = self._step * given.accumulate + turn
+            values.append(given.together.alike(partial(self._loss, place)))
+            if backward and math.isfinite(given.together.mean(values[-1].item())):
+                given.together.alike(partial(self._backward, values[-1]))
                 values[-1] = values[-1].detach()
         loss = values[0] if len(values) == 1 else torch.stack(values).detach().mean()
         if not self._in_step:
-            self.losses.append(float(loss.detach()))
+            self.losses.append(given.together.mean(float(loss.detach())))
         self._in_step += 1
         self._count += 1
         self._spent += time.perf_counter() - began

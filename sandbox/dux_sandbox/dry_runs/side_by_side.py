@@ -18,6 +18,7 @@ from torch import nn
 from dux_sandbox.dry_runs.acceptance import ACCEPT, WHERE_NOT_FINITE, judge
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, running_of
+from dux_sandbox.dry_runs.lockstep import ByItself, Lockstep
 from dux_sandbox.dry_runs.looking_ahead import Weights, look_ahead
 from dux_sandbox.dry_runs.passes import Objective
 from dux_sandbox.dry_runs.resting import Resting
@@ -31,6 +32,8 @@ from dux_sandbox.process.ahead import nothing_lingers
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.running_rule import StepCost, parameters_of
 from dux_sandbox.sensed_rule import sensed
+from dux_sandbox.sharded_rule import over_parts
+from dux_sandbox.shards import own_part
 
 Options = list[dict[str, Any]]
 
@@ -61,6 +64,7 @@ def in_slices(
     ahead: int = 0,
     sliced: bool = False,
     progress: tuple[int, int | None] = (0, None),
+    together: Lockstep | None = None,
 ) -> Slices[DryRunReport]:
     """Try a source for a few steps on a copy of the model; the model is untouched.
 
@@ -104,6 +108,8 @@ def in_slices(
             the next; both runs begin with the model as it was at the first.
         progress: steps of the run that are over, and of the whole run if that is
             known, for rules with sensors.
+        together: the processes that hold parts of the model and make this dry run too;
+            None: all of it is here. No closure is passed to `step` there.
 
     Returns:
         What happened; `report.ok` when nothing speaks against the proposal.
@@ -141,6 +147,7 @@ def in_slices(
         sliced=sliced,
         incumbent_moved=incumbent_moved,
         progress=progress,
+        together=together or ByItself(),
     )
     settled = settle or partial(share_out, shares=shares_of(optimizer.param_groups))
     followed = proposal_steps is not None and proposal_steps < steps
@@ -204,7 +211,10 @@ def _try_proposal(
     if trial.sliced:
         yield UNLIKE
     try:
-        rule = _built(source, groups, limits, trial.seed, followed)
+        seed = trial.seed
+        rule = trial.together.alike(
+            lambda: _built(source, groups, limits, seed, followed)
+        )
         _require_no_closure(rule, trial)
         for group, options in zip(groups, settle(rule.options), strict=True):
             group.update(options)
@@ -248,7 +258,12 @@ def _built(
     source: str, groups: Options, limits: Limits, seed: int, followed: bool
 ) -> IsolatedRule:
     """The proposal over a copy, told its sensors where it declares any."""
-    rule = IsolatedRule.build(source, groups, limits=limits, seed=seed, ahead=followed)
+    rule = over_parts(
+        lambda here: IsolatedRule.build(
+            source, here, limits=limits, seed=seed, ahead=followed
+        ),
+        groups,
+    )
     return cast(IsolatedRule, sensed(rule, groups))
 
 
@@ -263,7 +278,7 @@ def _require_no_closure(rule: IsolatedRule, trial: TwinTraining) -> None:
 
 def _not_finite(parameters: list[torch.Tensor]) -> list[Finding]:
     for index, parameter in enumerate(parameters):
-        if not bool(torch.isfinite(parameter.detach()).all()):
+        if not bool(torch.isfinite(own_part(parameter.detach())).all()):
             which = f"parameter {index} of shape {tuple(parameter.shape)}"
             said = f"{which} holds NaN or infinity after the dry run"
             return [Finding("nonfinite", None, said, WHERE_NOT_FINITE)]

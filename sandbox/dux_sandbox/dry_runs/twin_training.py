@@ -5,7 +5,8 @@ Forward and backward run here; where the rule runs is its own affair.
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
 from dux_sandbox.dry_runs.aside import Aside
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.incumbent import Clone, TwinOf, continue_on_copy
+from dux_sandbox.dry_runs.lockstep import ByItself, Lockstep
 from dux_sandbox.dry_runs.looking_ahead import Weights
 from dux_sandbox.dry_runs.passes import Objective, Passes
 from dux_sandbox.dry_runs.scratch import clone_model
@@ -37,7 +39,7 @@ class TwinTraining:
 
     Attributes:
         incumbent_moved: how far the incumbent has moved the weights; 0: not known.
-        progress: see `side_by_side.in_slices`.
+        progress, together: see `side_by_side.in_slices`.
     """
 
     model: nn.Module
@@ -56,6 +58,7 @@ class TwinTraining:
     sliced: bool = False
     incumbent_moved: float = 0.0
     progress: tuple[int, int | None] = (0, None)
+    together: Lockstep = field(default_factory=ByItself)
     _kept: tuple[nn.Module, ParamGroups, TwinOf] | None = None
 
     @property
@@ -68,7 +71,9 @@ class TwinTraining:
         """A copy of the model, and groups without options over its parameters."""
         if self._kept is not None:
             return self._kept
-        twin, twin_of = clone_model(self.model, self.clone, shared=self.resting)
+        twin, twin_of = self.together.alike(
+            lambda: clone_model(self.model, self.clone, shared=self.resting)
+        )
         for parameter in parameters_of(self.optimizer.param_groups):
             if id(parameter) not in twin_of:  # the model holds it no longer
                 twin_of[id(parameter)] = _stand_in(parameter)
@@ -97,7 +102,9 @@ class TwinTraining:
             group.update(without_params(live))
         losses: list[float] = []
         try:
-            rule = continue_on_copy(running, groups, twin_of, limits)
+            rule = self.together.alike(
+                lambda: continue_on_copy(running, groups, twin_of, limits)
+            )
         except (RuleFailed, SourceRejected):
             return losses  # as below: its state could not be fetched
         IsolatedRule.expect(groups, limits)  # the proposal's, while this one steps
@@ -145,10 +152,9 @@ class TwinTraining:
                 if last or not math.isfinite(losses[-1]):
                     return
             closure = None if call is None else call.before_step()
-            if rule.source is None:
-                _trusted_step(rule, closure)
-            else:
-                self._step_in_time(rule, closure, step, seconds, passes.seconds)
+            self.together.alike(
+                partial(self._step, rule, closure, step, seconds, passes.seconds)
+            )
             if call is not None:
                 call.after_step(None)
                 if not math.isfinite(losses[-1]):
@@ -157,6 +163,14 @@ class TwinTraining:
                 told.hear(losses[-1])
             if self.sliced:
                 yield ALIKE
+
+    def _step(
+        self, rule: RunningRule, closure: Closure | None, step: int, *times: float
+    ) -> None:
+        if rule.source is None:
+            _trusted_step(rule, closure)
+        else:
+            self._step_in_time(rule, closure, step, *times)
 
     def _step_in_time(
         self,
