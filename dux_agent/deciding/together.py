@@ -1,24 +1,24 @@
 """Several ranks as one: one loss, one verdict of the guard, one decision."""
 
-import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Self, TypeVar
 
 import torch
 
+from dux_agent.deciding.beating import Beating
+from dux_agent.deciding.orders import Orders
 from dux_agent.errors import RanksLost
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.whole_model import CannotGather, done_by_all
-from dux_sandbox.findings import RuleFailed
+from dux_sandbox.dry_runs.scratch import CannotClone, out_of_memory
+from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.replaying.agreeing import CANNOT
 from dux_sandbox.running import parameters_of
 from dux_sandbox.shards import own_part, place_of
 
 Value = TypeVar("Value")
-
-# How often a rank that is at work says so.
-_BEAT_SECONDS = 1.0
 
 
 class Together:
@@ -146,7 +146,7 @@ class Together:
             return [do()]
         raised: BaseException | None = None
         own: tuple[str, Any] = ("told", None)
-        with _Beating(self._ranks, stop):
+        with Beating(self._ranks, stop):
             try:
                 own = ("told", do())
             except BaseException as error:
@@ -163,20 +163,61 @@ class Together:
         results: list[Any] = [told for _, told in ends]
         return results
 
-    def all_can(self, trouble: str | None) -> None:
+    def gather(self, value: Value) -> list[Value]:
+        """What every rank gave, however long that takes one of them.
+
+        Raises:
+            RanksLost: one is gone.
+        """
+        return self.work(lambda: value)
+
+    def orders(self, do: Callable[[Any], Any], stop: Callable[[], None]) -> Orders[Any]:
+        """Those of the first rank; see `Orders`."""
+        return Orders(self._ranks, do, stop)
+
+    def alike(self, do: Callable[[], Value]) -> Value:
+        """What `do` gives here; what it raises on one rank ends it on all.
+
+        Raises:
+            RuleFailed: a rank has raised that; of several the first.
+            CannotGather: one had no memory for it.
+            RanksLost: one is gone, or has raised anything else, as this one does then.
+        """
+        with Beating(self._ranks) as beating:
+            try:
+                done = do()
+            except BaseException as error:
+                beating.raised = error
+        if not beating.failed:
+            return done
+        first, own = beating.failed[0], beating.raised
+        trouble = self._ranks.gather(_Trouble.of(own))[first]
+        if trouble.ours:
+            said = f"rank {first} could not try on its part: {trouble.said}"
+            raise CannotGather(said) from own
+        if own is not None and first == self._ranks.rank:
+            raise own
+        if trouble.finding is not None:
+            said = f"on rank {first}: {trouble.finding.message}"
+            raise RuleFailed(replace(trouble.finding, message=said)) from own
+        raise RanksLost(
+            f"rank {first} has failed in a dry run ({trouble.said}); one that ends was "
+            f"wanted; mend that first."
+        ) from own
+
+    def all_can(self, trouble: str | None, what: str = "make the model whole") -> None:
         """Every rank can go on, or none does.
 
         Args:
             trouble: why this one cannot.
+            what: it could not do.
 
         Raises:
             CannotGather: on all of them, where one cannot.
         """
         for rank, each in enumerate(self._ranks.gather(trouble)):
             if each is not None:
-                raise CannotGather(
-                    f"rank {rank} could not make the model whole: {each}"
-                )
+                raise CannotGather(f"rank {rank} could not {what}: {each}")
 
     def all_or_none(self, done: bool) -> None:
         """Every rank has done something, or none has.
@@ -192,33 +233,28 @@ class Together:
             )
 
 
-class _Beating:
-    """Tells the others, every second, that this rank is at work, until none is."""
+@dataclass(frozen=True)
+class _Trouble:
+    """What a rank has raised, as the others hear of it.
 
-    def __init__(self, ranks: Ranks, stop: Callable[[], None]) -> None:
-        self._ranks, self._stop = ranks, stop
-        self._over = threading.Event()
-        self._error: RanksLost | None = None
-        self._thread = threading.Thread(target=self._beat, daemon=True)
+    Attributes:
+        finding: against a rule; None: it is no rule's fault.
+        ours: nor the caller's: there was no memory for it, or no copy of the model.
+    """
 
-    def _beat(self) -> None:
-        over = False
-        try:
-            while not over:
-                over = self._over.wait(_BEAT_SECONDS)
-                over = all(self._ranks.gather(1.0 if over else 0.0))
-        except RanksLost as error:
-            self._error = error
-            self._stop()
+    said: str
+    finding: Finding | None
+    ours: bool
 
-    def __enter__(self) -> None:
-        self._thread.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
+    @classmethod
+    def of(cls, error: BaseException | None) -> Self:
+        """That of one who has raised this; None: it has raised nothing."""
+        finding = error.finding if isinstance(error, RuleFailed) else None
+        if isinstance(error, SourceRejected):
+            finding = error.report.findings[0]
+        short = isinstance(error, BaseException) and out_of_memory(error)
+        ours = short or isinstance(error, CannotClone)
+        return cls(f"{type(error).__name__}: {error}", finding, ours)
 
 
 Sums = list[tuple[tuple[int, ...], float, float]]
