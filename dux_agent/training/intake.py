@@ -61,7 +61,8 @@ class Intake:
         self._live = live
         self._functions = functions
         self.scale = LossScale(functions, parameters_of(live.param_groups))
-        if model_is_sharded(functions.model):
+        self._sharded = model_is_sharded(functions.model)
+        if self._sharded:
             # One rank may find it where another does not, and neither can look alone.
             self.scale.given(1.0)
         self._steps = 0
@@ -73,7 +74,8 @@ class Intake:
     def step_with(self, batch: Any) -> None:
         """The agent itself is about to step on this batch; see `take` for errors."""
         self._functions.refuse_iterator(batch)
-        self._functions.check_objective(batch)
+        if not self._sharded:
+            self._functions.check_objective(batch)
         self.scale.given(1.0)
 
     @property
@@ -149,7 +151,10 @@ class Intake:
             self.scale.given(scale)
         elif (scale := self.scale.value) is None:
             scale = self.scale.of(loss, batch, before_step=at_edge)
-        if batch is not None and not self._functions.objective_checked:
+        # A copy of a sharded model takes as much as all of it: a decision looks then.
+        if batch is not None and not (
+            self._functions.objective_checked or self._sharded
+        ):
             self._functions.objective_on_a_copy(batch)
         if steps:
             self._steps, self._marks = 0, []
