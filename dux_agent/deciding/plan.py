@@ -41,7 +41,8 @@ class DecisionPlan:
     """What one decision will need beside the training itself; see `Agent.plan`.
 
     Memory is in bytes. Activations of the passes come on top: as many as one step of
-    the training needs.
+    the training needs. Of a sharded model what this rank holds of each tensor is
+    counted; the first rank needs all of it where it tries on a whole copy.
 
     Attributes:
         batches: the last ones, which dry runs use; None: none was seen yet.

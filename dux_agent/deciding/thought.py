@@ -1,8 +1,10 @@
 """What one rank came to in a decision, as the others hear of it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Self
 
 from dux_agent.deciding.live_ports import DecisionPorts
@@ -92,10 +94,48 @@ def shared(
         if differ is not None:
             log.warning("decision %d: %s", decision.number, differ)
             return Thought(False, differ, {})
-        with training.made_whole(keep=together.leads, all_can=together.all_can):
-            thought: Thought = together.work(of_this_rank, stop)[0]
+        try:
+            with training.made_whole(keep=together.leads, all_can=together.all_can):
+                thought: Thought = together.work(of_this_rank, stop)[0]
+        except CannotGather as error:
+            thought = _on_shards(together, training, of_this_rank, stop, error)
     except CannotGather as error:
         return Thought.failed(error)
     if thought.observed and not together.leads:
         training.statistics.restart()
     return thought
+
+
+@contextmanager
+def _both_said(why: CannotGather) -> Iterator[None]:
+    """Why there is no whole model stands before why its parts cannot be tried."""
+    try:
+        yield
+    except CannotGather as error:
+        raise CannotGather(f"{why}; {error}") from error
+
+
+def _on_shards(
+    together: Together,
+    training: Training,
+    of_this_rank: Callable[[], Any],
+    stop: Callable[[], None],
+    why: CannotGather,
+) -> Thought:
+    """The same where no rank can hold the model whole: all try on their parts.
+
+    Raises:
+        CannotGather: on all of them, where one cannot do that either; says both.
+    """
+    if not together.several:
+        raise why
+    all_can = partial(together.all_can, what="copy its part")
+    with _both_said(why), training.on_shards(together, all_can) as shards:
+        orders = together.orders(shards.do, stop)
+        if together.leads:
+            shards.give = orders.give
+            thought: Thought = orders.lead(of_this_rank)
+        else:
+            of_this_rank()
+            thought = orders.follow()
+        return thought

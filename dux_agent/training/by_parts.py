@@ -6,6 +6,7 @@ comes to something else there. That is found by trying, on random gradients: wha
 source says of it can be told in too many ways.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from dux_sandbox.running import ParamGroups, parameters_of
 from dux_sandbox.static_check import sensors_of
 
 _STEPS = 8
+_MOST_ELEMENTS = 4096  # a mean over many is nearly that over a part of them
 # Kernels round the last elements of a tensor otherwise than those before.
 _TOLERANCE = 1e-3  # of the farthest that a step has moved an element
 _INSTEAD = (
@@ -35,7 +37,8 @@ def found_by_parts(
     Of parameters of one group that are of one shape, and cut alike, the first is tried.
 
     Args:
-        wholes: groups of whole parameters; nothing is changed.
+        wholes: groups of whole parameters; nothing is changed. For those on the meta
+            device others are drawn, and large ones cut down.
         parts: the shape of the part of each that one rank holds, its first elements.
 
     Returns:
@@ -45,7 +48,10 @@ def found_by_parts(
         said = "weights are sharded over ranks (FSDP), and it declares sensors"
         return Finding("sharded", None, said, "a rule without sensors")
     numbered = iter(enumerate(parts))
-    kept = [_one_of_each(group["params"], numbered) for group in wholes]
+    kept = [
+        [(at, *_drawn(p, shape)) for at, p, shape in _one_of_each(params, numbered)]
+        for params in (group["params"] for group in wholes)
+    ]
     whole = [
         {"params": [nn.Parameter(p.detach().clone()) for _, p, _ in group]}
         for group in kept
@@ -89,7 +95,24 @@ def _one_of_each(
     return list(found.values())
 
 
-def _first(whole: torch.Tensor, shape: torch.Size) -> nn.Parameter:
+def _drawn(whole: torch.Tensor, part: torch.Size) -> tuple[torch.Tensor, Sequence[int]]:
+    """The same; of one without data one that is drawn, no larger than is soon stepped.
+
+    A part of it is the same share of each dimension.
+    """
+    if not whole.is_meta:
+        return whole, part
+    shape = list(whole.shape)
+    while math.prod(shape) > _MOST_ELEMENTS:
+        longest = shape.index(max(shape))
+        shape[longest] = math.ceil(shape[longest] / 2)
+    cut = zip(part, shape, whole.shape, strict=True)
+    smaller = [math.ceil(size * now / max(1, was)) for size, now, was in cut]
+    drawn = torch.Generator().manual_seed(1)
+    return torch.randn(shape, generator=drawn).to(whole.dtype), smaller
+
+
+def _first(whole: torch.Tensor, shape: Sequence[int]) -> nn.Parameter:
     part = whole.detach()
     for dimension, size in enumerate(shape):
         part = part.narrow(dimension, 0, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +15,7 @@ from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.live.group_options import learning_rates
 from dux_agent.live.optimizer import DuxOptimizer
-from dux_agent.live.settling import settle, shares
+from dux_agent.live.settling import shares
 from dux_agent.settings import Settings
 from dux_agent.training import whole_model
 from dux_agent.training.best_weights import Best, BestWeights
@@ -23,7 +23,7 @@ from dux_agent.training.intake import Intake
 from dux_agent.training.interval_statistics import IntervalStatistics
 from dux_agent.training.looking import CallersFunctions, Clone, Objective, Validate
 from dux_agent.training.loss_feed import LossFeed
-from dux_agent.training.outdated import while_it_holds
+from dux_agent.training.on_shards import OnShards, Partners
 from dux_agent.training.prompt_history import PromptHistory, told_to_the_model
 from dux_agent.training.ranks import Alone, Ranks
 from dux_agent.training.scheduled import describe_schedule
@@ -34,9 +34,9 @@ from dux_agent.training.structure import (
     describe_optimizer,
     kinds_of,
 )
+from dux_agent.training.trial import Trial
 from dux_prompts.observation import Observation
-from dux_sandbox.dry_runs.side_by_side import in_slices
-from dux_sandbox.dry_runs.slices import Slices, at_once, within
+from dux_sandbox.dry_runs.slices import Slices, at_once
 from dux_sandbox.findings import DryRunReport
 from dux_sandbox.running import parameters_of
 
@@ -109,6 +109,7 @@ class Training:
             self.model, self.live, self.objective, self.validate, self.clone, self.also
         )
         self._whole: whole_model.WholeTraining | None = None
+        self._shards: OnShards | None = None
         self.intake = Intake(self.functions, self.live)
         self.best = BestWeights(self.model) if self.settings.keep_best else None
         self._described = (
@@ -122,10 +123,15 @@ class Training:
         Raises:
             BadArgument: `validate` returns no number. What it raises comes out.
         """
-        own = self.functions.validation_loss()
-        if own is None:
+        if self.validate is None:
             return None
-        losses = self.ranks.gather(own)
+        if self._shards is not None:
+            return self._shards.validation_loss()
+        own = self.functions.validation_loss()
+        return None if own is None else self.validated(self.ranks.gather(own))
+
+    def validated(self, losses: Sequence[float]) -> float:
+        """The mean of these, one of each rank; see `validation_loss`."""
         loss = float(sum(losses[1:], losses[0])) / len(losses)
         errors = [getattr(each, "standard_error", None) for each in losses]
         known = [error for error in errors if error is not None]
@@ -164,7 +170,9 @@ class Training:
         """
         settings, statistics, live = self.settings, self.statistics, self.live
         live.meet_groups()
-        self.functions.check_objective(self.batches[-1])
+        alone = self._shards is None
+        if alone:  # else the dry run does it, on all ranks
+            self.functions.check_objective(self.batches[-1])
         validation = self.validation_loss()
         if validation is not None:
             self.validations.append([statistics.step, validation])
@@ -188,7 +196,9 @@ class Training:
             gradient_clip=statistics.clipping.bound,
             validation_losses=[list(pair) for pair in self.validations],
             validation_error=self.validation_error,
-            evaluated_loss=self.functions.evaluated_loss(self.batches),
+            evaluated_loss=self.functions.evaluated_loss(self.batches)
+            if alone
+            else None,
             learning_rates=learning_rates(live.param_groups),
             groups=describe_groups(live.param_groups, shares(live)),
             closures=live.passes_closure if live.steps else None,
@@ -235,38 +245,16 @@ class Training:
             Outdated: between two slices the loop changed which parameters there are.
             Whatever the caller's objective or clone raise.
         """
-        settings, whole = self.settings, self._whole
-        model, live = (self.model, self.live) if whole is None else whole.pair
-        found = whole and whole.found_by_parts(source, self.live, settings.limits)
+        given = (source, steps, seed, incumbent_losses, incumbent_moved)
+        trial = Trial(*given, proposal_steps, ahead, sliced)
+        whole, shards = self._whole, self._shards
+        if shards is not None:
+            return shards.tried(trial)
+        limits = self.settings.limits
+        found = whole and whole.found_by_parts(source, self.live, limits)
         if found:
-            seen = tuple(incumbent_losses or ())
-            return DryRunReport(False, (), seen, 0.0, 0, (found,))
-        slices = in_slices(
-            source,
-            model,
-            live,
-            self.objective,
-            _met_twice(self.batches, steps, self.intake.accumulated),
-            steps,
-            settings.limits,
-            accept=settings.accept,
-            incumbent_losses=incumbent_losses,
-            incumbent_moved=incumbent_moved,
-            ahead=ahead,
-            closure=self.live.passes_closure,
-            accumulate=self.intake.accumulated,
-            weight=self.intake.weight,
-            clone=self.clone,
-            seed=seed,
-            settle=lambda options: settle(self.live, options, settings.lr_owner),
-            also=self.also,
-            resting=self.functions.resting if whole is None else None,
-            proposal_steps=proposal_steps,
-            sliced=sliced,
-            progress=(self.live.steps, settings.total_steps),
-        )
-        slices = while_it_holds(slices, self.model, self.live.param_groups)
-        report = yield from within(self.functions.called, slices)
+            return trial.refused(found)
+        report = yield from trial.on(self, None if whole is None else whole.pair)
         reports = self.ranks.gather(report)
         return next((each for each in reports if not each.ok), reports[0])
 
@@ -290,11 +278,21 @@ class Training:
         finally:
             self._whole = self.functions.whole = None
 
+    @contextmanager
+    def on_shards(
+        self, together: Partners, all_can: whole_model.AllCan
+    ) -> Iterator[OnShards]:
+        """Inside, all ranks try on copies of the parts that they hold.
 
-def _met_twice(batches: Collection[Any], steps: int, accumulate: int) -> list[Any]:
-    """The newest of them, as many as come again within half of the steps."""
-    newest = list(batches)
-    for count in range(len(newest), 1, -1):
-        if count // math.gcd(count, accumulate) <= max(1, steps // 2):
-            return newest[-count:]
-    return newest[-1:]
+        Args:
+            together: what they do alike.
+            all_can: see `whole_model.done_by_all`, also for what is raised.
+        """
+        shards = OnShards(self, together)
+        try:
+            whole_model.done_by_all(shards.begin, all_can)
+            self._shards = shards
+            yield shards
+        finally:
+            self._shards = None
+            shards.close()

@@ -22,7 +22,7 @@ from dux_sandbox.recorded.kernels import compiling
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.replaying import rule
 from tests import models, rule_with_sensors
-from tests.ranks import shardings
+from tests.ranks import parts, shardings
 from tests.sources import MOMENTUM, SGD
 from tests.talking import Scripted, scripted
 
@@ -315,7 +315,8 @@ def main(rank, count, where, out, scenarios):
     )
     for name, *given in scenarios:
         try:
-            known = globals().get(name) or getattr(shardings, name)
+            known = globals().get(name) or getattr(shardings, name, None)
+            known = known or getattr(parts, name)
             done = known(rank, *given)
         except Exception as error:
             done = {"error": f"{type(error).__name__}: {error}"}

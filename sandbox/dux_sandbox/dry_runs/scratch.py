@@ -11,6 +11,7 @@ from torch import nn
 from dux_sandbox.dry_runs.reach import Reached
 from dux_sandbox.dry_runs.wrappers import quieten, unwrapped
 from dux_sandbox.random_state import random_numbers_kept
+from dux_sandbox.shards import own_part
 
 # Stands in a memo of `copy.deepcopy`, beside ids, where a copy for a trial is made.
 _MARK = "dux_sandbox.dry_runs.scratch"
@@ -131,8 +132,8 @@ def _share(one: torch.Tensor, other: torch.Tensor) -> bool:
         return True
     if one.layout is not torch.strided or other.layout is not torch.strided:
         return False
-    place = one.untyped_storage().data_ptr()
-    return place != 0 and place == other.untyped_storage().data_ptr()
+    place = own_part(one).untyped_storage().data_ptr()
+    return place != 0 and place == own_part(other).untyped_storage().data_ptr()
 
 
 @contextmanager
