@@ -90,7 +90,7 @@ def test_every_function_of_torch_is_judged_by_what_it_makes() -> None:
         "jit",
     }
     idle |= {"_dynamo", "_utils", "amp", "autocast", "autograd", "cpu", "cuda", "fft"}
-    idle |= {"utils"}
+    idle |= {"sparse", "utils"}
     assert [] == unjudged("torch", NO_LARGER | idle)
     assert [] == unjudged("torch.fft", {"fftshift", "ifftshift"})
     assert [] == unjudged("torch.linalg", LINALG)

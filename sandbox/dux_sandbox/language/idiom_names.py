@@ -21,6 +21,8 @@ DeviceDict DeviceDtypeDict Indices ParamsT StateDict TensorListList _params_t
 # Kernels that trust what they are given; a rule gets no further than naming them.
 FUSED = "_fused_adagrad_ _fused_adam_ _fused_adamw_ _fused_sgd_".split()
 NO_KERNELS = [*FUSED, "sparse_coo_tensor"]
+# Of torch.sparse, as those are made that no rule ever meets.
+SPARSE_MADE = "DoubleTensor FloatTensor HalfTensor LongTensor".split()
 # Asked for in a `try`, with a loop for where it fails.
 NO_TRANSFORMS = ["vmap"]
 

@@ -40,12 +40,14 @@ def _name(policy: Judging, node: ast.Name) -> ast.AST:
 
 
 def refuse_own(policy: Judging, node: ast.AST, name: str) -> None:
-    policy.found(
-        "write",
-        node,
-        f"{name} belongs to torch's Optimizer",
-        "choose another name; use self.state[p] and group[...] as they are",
-    )
+    instead = "choose another name; use self.state[p] and group[...] as they are"
+    if name == "param_groups":
+        instead = (
+            "leave the groups as they are: they are the training's, and its schedules "
+            "write there; keep inner optimizers on self, or loop over the groups and "
+            "tell matrices by p.ndim"
+        )
+    policy.found("write", node, f"{name} belongs to torch's Optimizer", instead)
 
 
 # Attributes

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import grad_modes, idiom_names, outside
+from dux_sandbox.language import grad_modes, hint_imports, idiom_names, outside
 from dux_sandbox.language.as_built import as_built, is_optimizer
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 from dux_sandbox.language.fallbacks import kept
@@ -86,7 +86,7 @@ def prepare(
     reshaped = not OF_SHAPE.isdisjoint(attributes)
     records, marks = Records(lambda node: path_of(node, aliases)), marks_of(tree)
     usual, optimizers = UsualValues(), set[str]()
-    notes = outside.leave_out(tree, aliases, attributes)
+    notes = outside.leave_out(tree, aliases, attributes) + hint_imports.leave_out(tree)
     changed |= bool(notes) | as_methods(tree, aliases, attributes) | write_out(tree)
     for node in blocks:
         for name in _LISTS:

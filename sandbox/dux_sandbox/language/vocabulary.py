@@ -74,7 +74,7 @@ MODULES: dict[str, tuple[str, ...]] = {
                 *idiom_names.NO_KERNELS,
                 *idiom_names.NO_TRANSFORMS,
                 *"_dynamo _utils amp autocast autograd compile compiler cpu".split(),
-                *"cuda fft jit linalg nn optim utils".split(),
+                *"cuda fft jit linalg nn optim sparse utils".split(),
             }
         ),
     ),
@@ -109,6 +109,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         *idiom_names.OPTIMIZER_DOCS,
         "required",
     ),
+    "torch.sparse": tuple(idiom_names.SPARSE_MADE),
     "torch.utils": ("_foreach_utils",),
     "torch.utils._foreach_utils": tuple(idiom_names.FOREACH_UTILS),
     "math": tuple(python_names.MATH),

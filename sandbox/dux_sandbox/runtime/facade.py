@@ -122,6 +122,7 @@ _PLAIN_MODULES: dict[str, dict[str, Any]] = {
     "torch.cuda": idioms.CUDA,
     "torch.cuda.amp": idioms.AMP,
     "torch.jit": idioms.JIT,
+    "torch.sparse": idioms.SPARSE,
     "torch.utils": {},
     "torch.utils._foreach_utils": idioms.FOREACH_UTILS,
 }

@@ -227,6 +227,10 @@ JIT: dict[str, Any] = {
     "is_scripting": _no,
     "is_tracing": _no,
 }
+SPARSE: dict[str, Any] = {
+    name: _refusing(f"torch.sparse.{name}", "gradients are dense here")
+    for name in idiom_names.SPARSE_MADE
+}
 COMPILER: dict[str, Any] = {
     "allow_in_graph": _itself,
     "cudagraph_mark_step_begin": _nothing,
