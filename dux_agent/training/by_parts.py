@@ -3,7 +3,9 @@
 Where each rank holds a part of every parameter, its rule sees that part alone. A norm
 over a parameter, a product of matrices, a look at shapes or a draw of random numbers
 comes to something else there. That is found by trying, on random gradients: what a
-source says of it can be told in too many ways.
+source says of it can be told in too many ways. Weights and gradients are made larger
+from the first element to the last, since a mean over half of many that are alike is the
+mean over all.
 """
 
 import math
@@ -20,7 +22,8 @@ from dux_sandbox.running import ParamGroups, parameters_of
 from dux_sandbox.static_check import sensors_of
 
 _STEPS = 8
-_MOST_ELEMENTS = 4096  # a mean over many is nearly that over a part of them
+_MOST_ELEMENTS = 4096
+_UNLIKE = 3.0  # the last element is so many times e times as large as the first
 # Kernels round the last elements of a tensor otherwise than those before.
 _TOLERANCE = 1e-3  # of the farthest that a step has moved an element
 _INSTEAD = (
@@ -53,8 +56,7 @@ def found_by_parts(
         for params in (group["params"] for group in wholes)
     ]
     whole = [
-        {"params": [nn.Parameter(p.detach().clone()) for _, p, _ in group]}
-        for group in kept
+        {"params": [nn.Parameter(p.clone()) for _, p, _ in group]} for group in kept
     ]
     part = [{"params": [_first(p, shape) for _, p, shape in group]} for group in kept]
     numbers = [number for group in kept for number, *_ in group]
@@ -96,12 +98,13 @@ def _one_of_each(
 
 
 def _drawn(whole: torch.Tensor, part: torch.Size) -> tuple[torch.Tensor, Sequence[int]]:
-    """The same; of one without data one that is drawn, no larger than is soon stepped.
+    """Weights to try it on; for those without data others are drawn, no more than are
+    soon stepped.
 
     A part of it is the same share of each dimension.
     """
     if not whole.is_meta:
-        return whole, part
+        return _unlike(whole.detach()), part
     shape = list(whole.shape)
     while math.prod(shape) > _MOST_ELEMENTS:
         longest = shape.index(max(shape))
@@ -109,11 +112,19 @@ def _drawn(whole: torch.Tensor, part: torch.Size) -> tuple[torch.Tensor, Sequenc
     cut = zip(part, shape, whole.shape, strict=True)
     smaller = [math.ceil(size * now / max(1, was)) for size, now, was in cut]
     drawn = torch.Generator().manual_seed(1)
-    return torch.randn(shape, generator=drawn).to(whole.dtype), smaller
+    values = torch.randn(shape, generator=drawn)
+    return _unlike(values).to(whole.dtype), smaller
+
+
+def _unlike(tensor: torch.Tensor) -> torch.Tensor:
+    """The same, larger from the first element to the last."""
+    count, device = tensor.numel(), tensor.device
+    sizes = torch.linspace(-_UNLIKE / 2, _UNLIKE / 2, count, device=device).exp()
+    return (tensor * sizes.reshape(tensor.shape)).to(tensor.dtype)
 
 
 def _first(whole: torch.Tensor, shape: Sequence[int]) -> nn.Parameter:
-    part = whole.detach()
+    part = whole
     for dimension, size in enumerate(shape):
         part = part.narrow(dimension, 0, size)
     return nn.Parameter(part.clone())
@@ -124,11 +135,13 @@ def _train(
 ) -> None:
     """Some steps on gradients that are drawn for the whole, and cut for parts.
 
-    They keep a direction: a rate that is found from how far one came stays what it was
-    where they have none.
+    They keep a direction, and are neither about zero nor of one size: a rate that is
+    found from how far one came stays what it was where they have none.
     """
     drawn = torch.Generator().manual_seed(0)
-    directions = [torch.randn(each.shape, generator=drawn) for each in wholes]
+    directions = [
+        _unlike(0.5 + torch.randn(each.shape, generator=drawn)) for each in wholes
+    ]
     rule = IsolatedRule.build(source, groups, limits=limits)
     try:
         for group, options in zip(groups, rule.options, strict=True):

@@ -80,6 +80,20 @@ def test_rules_are_found_by_parts_of_large_weights_without_values(name):
     assert (found is None) == (name == "adamw")
 
 
+@pytest.mark.parametrize("name", ["lamb", "adamw"])
+def test_rules_are_found_by_parts_of_many_weights_that_are_alike(name):
+    drawn = torch.Generator().manual_seed(0)
+    wholes = [{"params": [torch.randn(1024, 1024, generator=drawn)]}]
+    before = wholes[0]["params"][0].clone()
+
+    found = found_by_parts(
+        entry(name).source, wholes, [torch.Size([512, 1024])], Limits()
+    )
+
+    assert (found is None) == (name == "adamw")
+    assert torch.equal(before, wholes[0]["params"][0])
+
+
 @pytest.mark.wall
 def test_a_rank_that_is_killed_in_a_dry_run_on_parts_ends_it_in_words(tmp_path):
     ran = begun(tmp_path, [["killed_on_parts"]], 2)

@@ -110,7 +110,9 @@ def test_what_a_count_leads_to_is_recorded_before_its_step(run, kind):
     one.looked()
     recordings, waits = one.recordings, one.rule.waits
 
-    one.step(24)
+    for _ in range(24):
+        one.step(1)
+        one.looked()
 
     assert "recorded" == one.rule.mode
     assert recordings == one.recordings
