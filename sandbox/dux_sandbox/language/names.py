@@ -43,7 +43,7 @@ def refuse_own(policy: Judging, node: ast.AST, name: str) -> None:
     instead = "choose another name; use self.state[p] and group[...] as they are"
     if name == "param_groups":
         instead = (
-            "leave the groups as they are: they are the training's, and its schedules "
+            "use group[...] as it is: the groups are the training's, and its schedules "
             "write there; keep inner optimizers on self, or loop over the groups and "
             "tell matrices by p.ndim"
         )
