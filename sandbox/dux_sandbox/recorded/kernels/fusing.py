@@ -1,7 +1,7 @@
 """Which operations of a program a kernel can do, and as what."""
 
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -224,17 +224,42 @@ def _reduction(program: Program, operation: Operation, dtype: str) -> Gathered |
     return simple.get(operation.name)
 
 
+def forms_of(
+    program: Program,
+    types: tuple[ValueType, ...],
+    values: Iterable[int],
+    target: Target,
+    *,
+    by_rows: bool,
+) -> tuple[dict[int, Fused], dict[int, Gathered]]:
+    """How kernels make those of some values that they make: each element, or of all."""
+    fused: dict[int, Fused] = {}
+    gathered: dict[int, Gathered] = {}
+    for value in sorted(values):
+        one = fused_form(program, types, value, target, by_rows)
+        if one is not None:
+            fused[value] = one
+            continue
+        of_all = gathered_form(program, types, value, by_rows)
+        if of_all is not None:
+            gathered[value] = of_all
+    return fused, gathered
+
+
 def reshaped_by_kernels(
     program: Program,
     types: tuple[ValueType, ...],
     needed: Container[int],
-    target: Target,
-    by_rows: bool,
+    by_kernels: Container[int],
 ) -> dict[int, int]:
     """Values that only kernels ask for, and what they are another shape of.
 
     No memory is made for them: kernels work on what is contiguous, so the same elements
     lie in the same row. What torch asks for it takes itself, as a view.
+
+    Args:
+        needed: values without which the step is not taken.
+        by_kernels: values that kernels make.
     """
     wanted_by_torch = {program.result}
     reshaped: list[tuple[int, int]] = []
@@ -245,10 +270,7 @@ def reshaped_by_kernels(
             continue
         if value not in wanted_by_torch and _keeps_order(operation, types[value]):
             reshaped.append((value, operation.arguments[0]))
-        elif (
-            fused_form(program, types, value, target, by_rows) is None
-            and gathered_form(program, types, value, by_rows) is None
-        ):
+        elif value not in by_kernels:
             wanted_by_torch.update(operation.arguments)
     same: dict[int, int] = {}
     for value, source in reversed(reshaped):

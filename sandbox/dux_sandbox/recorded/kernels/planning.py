@@ -13,10 +13,7 @@ from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.cones import Cones, Root
 from dux_sandbox.recorded.kernels.fusing import (
     DTYPES_OF_KERNELS,
-    Fused,
-    Gathered,
-    fused_form,
-    gathered_form,
+    forms_of,
     reshaped_by_kernels,
     types_of,
 )
@@ -91,17 +88,18 @@ class _Planner:
         self._program = program
         self._target = target
         self._types = types_of(program)
-        self._fused: dict[int, Fused] = {}
-        self._gathered: dict[int, Gathered] = {}
         self._ready: list[int] = []
         self._large = 0
         self._kept: dict[int, int] = {}
         self._needed = self._what_is_needed()
         self._leading, self._asked_first = self._what_leads()
         widths = row_widths(program, self._types) if target.rows else None
-        self._by_rows, self._widths = widths is not None, widths or {}
+        self._widths = widths or {}
+        self._fused, self._gathered = forms_of(
+            program, self._types, self._needed, target, by_rows=widths is not None
+        )
         self._reshaped = reshaped_by_kernels(
-            program, self._types, self._needed, target, self._by_rows
+            program, self._types, self._needed, {*self._fused, *self._gathered}
         )
         for value in range(program.values):
             self._ready.append(self._place(value))
@@ -148,16 +146,12 @@ class _Planner:
             return 0
         if value in self._reshaped:
             return self._ready[self._reshaped[value]]
-        program, types, by_rows = self._program, self._types, self._by_rows
-        fused = fused_form(program, types, value, self._target, by_rows)
-        if fused is not None:
-            self._fused[value] = fused
+        if value in self._fused:
             return max(
                 (self._at_hand(x, value) for x in operation.arguments), default=0
             )
-        gathered = gathered_form(program, types, value, by_rows)
+        gathered = self._gathered.get(value)
         if gathered is not None:
-            self._gathered[value] = gathered
             of = operation.arguments[: 2 if gathered.first == "mul" else 1]
             return max(self._ready[each] for each in of) + 1
         ready = max((self._in_memory(each) for each in operation.arguments), default=0)
