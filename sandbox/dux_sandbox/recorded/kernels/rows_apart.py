@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from dux_sandbox.recorded.kernels.chains import Along
+from dux_sandbox.recorded.kernels.groups import Sets
 from dux_sandbox.recorded.kernels.templates import is_known
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import Operation, Program, TensorType, ValueType
@@ -74,7 +75,8 @@ def row_widths(program: Program, types: tuple[ValueType, ...]) -> dict[int, int]
     What goes through a kernel together has rows of one width. None where two would
     have to go together: nothing is done by rows then.
     """
-    alike = _Alike(program.values)
+    alike: Sets[int] = Sets()
+    told: list[tuple[int, int]] = []
     for value in range(len(program.inputs), program.values):
         operation, made = program.operation_of(value), types[value]
         assert operation is not None
@@ -90,55 +92,25 @@ def row_widths(program: Program, types: tuple[ValueType, ...]) -> dict[int, int]
                 if kind.elements == made.elements:
                     alike.join(value, each)
                 elif (found := in_rows(kind, made)) is not None:
-                    alike.widen(value, found.width)
+                    told.append((value, found.width))
         elif TABLE[operation.name].room == "reduction" and given:
             kind = types[given[0]]
             assert isinstance(kind, TensorType)
             rows = reduced_rows(operation, kind)
             if rows is not None:
-                alike.widen(given[0], rows.width)
+                told.append((given[0], rows.width))
     inputs = {each.place: at for at, each in enumerate(program.inputs)}
     for output in program.outputs:
         at = inputs.get(output.place)
         if at is not None and types[at] == types[output.value]:
             alike.join(at, output.value)
-    return alike.widths()
+    widths: dict[int, int] = {}
+    for value, width in told:
+        if widths.setdefault(alike.top(value), width) != width:
+            return None
+    tops = ((value, alike.top(value)) for value in range(program.values))
+    return {value: widths[top] for value, top in tops if top in widths}
 
 
 def _is_tensor(kind: ValueType) -> bool:
     return isinstance(kind, TensorType)
-
-
-class _Alike:
-    """Which values must have rows of one width, and which width that is."""
-
-    def __init__(self, values: int) -> None:
-        self._parent = list(range(values))
-        self._width: dict[int, int] = {}
-        self._fits = True
-
-    def _top(self, value: int) -> int:
-        while self._parent[value] != value:
-            self._parent[value] = self._parent[self._parent[value]]
-            value = self._parent[value]
-        return value
-
-    def join(self, one: int, other: int) -> None:
-        """These two have rows of one width."""
-        top, under = self._top(one), self._top(other)
-        if top != under:
-            self._parent[under] = top
-            width = self._width.pop(under, None)
-            if width is not None:
-                self.widen(top, width)
-
-    def widen(self, value: int, width: int) -> None:
-        """It has rows of this width."""
-        self._fits &= self._width.setdefault(self._top(value), width) == width
-
-    def widths(self) -> dict[int, int] | None:
-        """See `row_widths`."""
-        if not self._fits:
-            return None
-        tops = ((at, self._top(at)) for at in range(len(self._parent)))
-        return {at: self._width[top] for at, top in tops if top in self._width}
