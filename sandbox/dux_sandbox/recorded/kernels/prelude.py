@@ -62,11 +62,6 @@ static inline float round_bfloat16(float x) {
 #define INNER_float64(x) (x)
 #define INNER_float16(x) (x)
 #define INNER_bfloat16(x) round_bfloat16(x)
-#define AT_LEAST(x, low) ((x) != (x) || (x) > (low) ? (x) : (low))
-#define AT_MOST(x, high) ((x) != (x) || (x) < (high) ? (x) : (high))
-#define CLAMP(x, low, high)                                                   \
-  ((x) != (x) ? (x) : (low) > (high) || (x) > (high) ? (high)                 \
-   : (x) < (low) ? (low) : (x))
 
 #define EIGHT(real, name)                                                     \
   typedef real name##_eight __attribute__((vector_size(8 * sizeof(real))));   \

@@ -22,6 +22,7 @@ from dux_sandbox.recorded.kernels.reducing import (
 )
 from dux_sandbox.recorded.kernels.sizes import require_few_arrays
 from dux_sandbox.recorded.kernels.templates import (
+    BOUNDS,
     STORED,
     Call,
     real_of,
@@ -65,6 +66,7 @@ def source_of(chain: Chain) -> Source:
     writer = _Writer(chain)
     lines = [
         PRELUDE,
+        BOUNDS,
         ARRAYS,
         *writer.vectors(),
         f"enum {{ BUFFERS = {chain.buffers}, NUMBERS = {chain.numbers}, "

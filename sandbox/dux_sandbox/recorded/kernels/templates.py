@@ -50,6 +50,14 @@ class Call:
 _FMA = "__builtin_fma{f}"
 _ABS = "__builtin_fabs{f}"
 
+BOUNDS = r"""#define AT_LEAST(x, low) ((x) != (x) || (x) > (low) ? (x) : (low))
+#define AT_MOST(x, high) ((x) != (x) || (x) < (high) ? (x) : (high))
+#define CLAMP(x, low, high)                                                   \
+  ((x) != (x) ? (x) : (low) > (high) || (x) > (high) ? (high)                 \
+   : (x) < (low) ? (low) : (x))
+"""
+"""What templates of bounds call, in the C of every target."""
+
 TEMPLATES: Mapping[str, str] = {
     "clone": "{0}",
     "expand": "{0}",

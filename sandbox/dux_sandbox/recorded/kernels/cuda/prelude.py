@@ -107,11 +107,6 @@ struct call {
 #define INNER_float64(x) (x)
 #define INNER_float16(x) ROUND_float16(x)
 #define INNER_bfloat16(x) ROUND_bfloat16(x)
-#define AT_LEAST(x, low) ((x) != (x) || (x) > (low) ? (x) : (low))
-#define AT_MOST(x, high) ((x) != (x) || (x) < (high) ? (x) : (high))
-#define CLAMP(x, low, high)                                                   \
-  ((x) != (x) ? (x) : (low) > (high) || (x) > (high) ? (high)                 \
-   : (x) < (low) ? (low) : (x))
 
 static __device__ inline double more(double x, double y) {
   return x != x ? x : y != y ? y : x > y ? x : y;

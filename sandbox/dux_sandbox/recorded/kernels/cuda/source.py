@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dux_sandbox.recorded.kernels.chains import Chain, Link, Reduce, Slot
 from dux_sandbox.recorded.kernels.cuda.prelude import BLOCK, COMMON, THREADS, TYPES
 from dux_sandbox.recorded.kernels.cuda.templates import expression_of
-from dux_sandbox.recorded.kernels.templates import STORED, real_of
+from dux_sandbox.recorded.kernels.templates import BOUNDS, STORED, real_of
 
 
 def source_of(chain: Chain, types: str = TYPES) -> str:
@@ -20,7 +20,8 @@ def source_of(chain: Chain, types: str = TYPES) -> str:
         f"enum {{ BLOCK = {BLOCK}, THREADS = {THREADS}, BUFFERS = {chain.buffers}, "
         f"NUMBERS = {chain.numbers}, REDUCES = {len(chain.reduces)} }};"
     )
-    return "\n".join([counts, types, COMMON, *writer.run(), *writer.finish()]) + "\n"
+    lines = [counts, types, COMMON, BOUNDS, *writer.run(), *writer.finish()]
+    return "\n".join(lines) + "\n"
 
 
 class _Writer:
