@@ -5,6 +5,7 @@ import torch
 
 from dux_sandbox.executions import EXECUTIONS
 from dux_sandbox.limits import Limits
+from dux_sandbox.loading import load
 from dux_sandbox.static_check import check
 from tests.executions import both
 from tests.language.test_given_groups import rule, stepped
@@ -275,6 +276,48 @@ def test_two_phases_become_one_step_with_the_closure_between(name, execution):
     assert "first_step and second_step" in note.message
     assert built.requires_closure
     assert torch.equal(torch.full((2, 2), -0.5), weight.detach())
+
+
+_THIRD = """
+    @torch.no_grad()
+    def third_step(self, zero_grad=False):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-0.1)
+"""
+
+
+@both
+def test_three_phases_are_all_taken_each_after_a_closure(execution):
+    phased = _PHASED.replace("    def ", "    @torch.no_grad()\n    def ")
+    text = _HEAD + phased + _THIRD + WITHOUT["raises"]
+    (note,) = check(text).notes
+
+    built, weight = stepped_down(text, execution)
+
+    # -0.5 after two phases, where the gradient is -1.
+    assert "first_step, second_step and third_step" in note.message
+    assert torch.equal(torch.full((2, 2), -0.4), weight.detach())
+
+
+CALLED_AT_ONCE = {
+    "loss = closure()": True,
+    "closure = torch.enable_grad()(closure)\nwith torch.no_grad(): closure()": True,
+    "loss = closure() if closure is not None else None": False,
+    "if closure:\n    loss = closure()": False,
+    "if self.state:\n    loss = closure()": False,
+    "try:\n    closure()\nexcept TypeError:\n    pass": False,
+    "closure = closure or (lambda: 1.0)\nclosure()": False,
+    "later = lambda: closure()": False,
+}
+
+
+@pytest.mark.parametrize("lines", list(CALLED_AT_ONCE))
+def test_a_step_that_calls_its_closure_whatever_happens_needs_one(lines):
+    body = "".join(f"        {line}\n" for line in lines.splitlines())
+    source = _HEAD + "    def step(self, closure=None):\n" + body
+
+    assert CALLED_AT_ONCE[lines] == load(source).requires_closure
 
 
 def test_a_rule_with_phases_and_a_step_of_its_own_keeps_it():

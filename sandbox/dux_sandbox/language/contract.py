@@ -107,7 +107,7 @@ def find_rule(tree: ast.Module, bindings: Bindings) -> Contract:
     chain = lineage(name, bindings)
     findings = _judge(chain, stock[name] or "Optimizer")
     step = _method(chain, "step")
-    asks = step is not None and any(map(_asks_closure, step.body))
+    asks = step is not None and (any(map(_asks_closure, step.body)) or _calls_it(step))
     sensors, faults = declared(chain)
     return Contract(name, (*findings, *faults), asks, sensors)
 
@@ -129,6 +129,43 @@ def _asks_closure(statement: ast.stmt) -> bool:
         return False
     texts = {ast.unparse(each) for each in asked}
     return raises and bool(texts & {"closure is None", "not closure"})
+
+
+_TESTING = (ast.If, ast.While, ast.IfExp)
+_AT_ONCE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
+_ENABLED = "torch.enable_grad()(closure)"
+
+
+def _calls_it(step: ast.FunctionDef) -> bool:
+    """Whether it calls `closure()` in any case, and never asks if there is one."""
+    nodes = [*ast.walk(step)]
+    tests = [each.test for each in nodes if isinstance(each, _TESTING)]
+    tests += [each for each in nodes if isinstance(each, (ast.BoolOp, ast.Compare))]
+    if any(_is_closure(each) for test in tests for each in ast.walk(test)):
+        return False
+    for each in nodes:
+        if isinstance(each, ast.Assign) and any(map(_is_closure, each.targets)):
+            if ast.unparse(each.value) != _ENABLED:
+                return False
+    left = [*step.body]
+    while left:
+        each = left.pop()
+        if isinstance(each, ast.With):
+            left += each.body
+        elif isinstance(each, _AT_ONCE):
+            inside = [*ast.walk(each)]
+            later = any(isinstance(node, ast.Lambda) for node in inside)
+            if not later and any(map(_calls_closure, inside)):
+                return True
+    return False
+
+
+def _calls_closure(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and _is_closure(node.func)
+
+
+def _is_closure(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "closure"
 
 
 def _judge(chain: list[ast.ClassDef], stock: str) -> list[Finding]:

@@ -17,28 +17,29 @@ the matrices and the second the others; a group that must have a flag (`use_muon
 it where a matrix is in it, and `named_parameters` are named by their places. It has a
 `step(self, closure=None)`, its own or its base's; what else a step wants it gets in the
 same way, its rate of the group, and a `loss` of the closure. A class with
-`first_step()` and `second_step()`, and no step or one that only raises, gets a step
-that calls both, with the closure between them, and so does one with `extrapolation()`
-and a `step` that goes on from there. Options of a step that has no `closure` keep their
-defaults. Of the methods it may override, `step` alone is called by the training loop;
-`zero_grad`, `state_dict`, `load_state_dict` and `add_param_group` of the loop are
-torch's. Class attributes are read: `carry = True` asks for the state of the rule before
-it, where names, shapes and dtypes match; `bfloat16_state = True` keeps state so between
-steps, rounded by chance; `requires_closure = True` says that `step` cannot work without
-a closure, and so does a closure without a default, or a step that raises at once
-without. The closure runs the backward pass: `backward()` of what it gave is left out,
-`torch.autograd.grad(loss, params)` of it are the gradients that it left, and passes
-that a step runs by itself with a model that it was handed (`inputs, targets, loss_of,
-model = self.paras`) are `closure()`. `torch.autograd.grad([p.grad ...], params,
-grad_outputs=vectors)` and `torch.autograd.grad((p.grad * v).sum(), p)`, products of the
-Hessian and vectors, and `torch.autograd.grad(sum(p.grad.pow(2).sum() for p in params),
-params)`, are taken by central differences of the gradients: such a rule needs a
-closure, which is evaluated twice more for each product. A `model` that is asked for
-`parameters()` or `named_parameters()` alone is an object that gives them, named by
-their places. Of a rule that takes several steps in one, `max_iter` is 8 by default. A
-rule that moves the weights before it calls the closure has gradients there before each
-step. A rule with `train()` and `eval()` is put in the first mode when it is built, and
-stays. A loop's closure is evaluated once in each step, also for a rule that ignores it.
+`first_step()`, `second_step()` and perhaps a `third_step()`, and no step or one that
+only raises, gets a step that calls them in turn, each after a closure, and so does one
+with `extrapolation()` and a `step` that goes on from there. Options of a step that has
+no `closure` keep their defaults. Of the methods it may override, `step` alone is called
+by the training loop; `zero_grad`, `state_dict`, `load_state_dict` and `add_param_group`
+of the loop are torch's. Class attributes are read: `carry = True` asks for the state of
+the rule before it, where names, shapes and dtypes match; `bfloat16_state = True` keeps
+state so between steps, rounded by chance; `requires_closure = True` says that `step`
+cannot work without a closure, and so does a closure without a default, or a step that
+raises at once, or calls it in any case, without. The closure runs the backward pass:
+`backward()` of what it gave is left out, `torch.autograd.grad(loss, params)` of it are
+the gradients that it left, and passes that a step runs by itself with a model that it
+was handed (`inputs, targets, loss_of, model = self.paras`) are `closure()`.
+`torch.autograd.grad([p.grad ...], params, grad_outputs=vectors)` and
+`torch.autograd.grad((p.grad * v).sum(), p)`, products of the Hessian and vectors, and
+`torch.autograd.grad(sum(p.grad.pow(2).sum() for p in params), params)`, are taken by
+central differences of the gradients: such a rule needs a closure, which is evaluated
+twice more for each product. A `model` that is asked for `parameters()` or
+`named_parameters()` alone is an object that gives them, named by their places. Of a
+rule that takes several steps in one, `max_iter` is 8 by default. A rule that moves the
+weights before it calls the closure has gradients there before each step. A rule with
+`train()` and `eval()` is put in the first mode when it is built, and stays. A loop's
+closure is evaluated once in each step, also for a rule that ignores it.
 
 What is nothing to the rule may stand in its file. Left out with a note: decorators that
 only speed things up (`torch.compile`, `torch.jit.script`, `functools.lru_cache`), what

@@ -1,12 +1,14 @@
-"""Rules of two phases that a loop calls by itself: they get a step that calls both.
+"""Rules of phases that a loop calls by itself: they get a step that calls them all.
 
-SAM is often written as `first_step()` and `second_step()`, with a `step` that only
-raises, and extragradient as `extrapolation()` and a `step()` that goes on from where
-the weights were. A training loop calls `step`: it gets one that takes both, with the
-closure between them.
+SAM is often written as `first_step()` and `second_step()`, kin of it with a third, with
+a `step` that only raises, and extragradient as `extrapolation()` and a `step()` that
+goes on from where the weights were. A training loop calls `step`: it gets one that
+takes them in turn, with the closure between each and the next.
 """
 
 import ast
+import itertools
+from collections.abc import Sequence
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.contract import demanded
@@ -15,12 +17,15 @@ from dux_sandbox.language.placing import placed
 _STEP = """
 def step(self, closure):
     self.{}()
+{}    return loss
+"""
+_NEXT = """\
     self.zero_grad()
     loss = closure()
     self.{}()
-    return loss
 """
-_PHASES = (("first_step", "second_step"), ("ascent_step", "descent_step"))
+_COUNTED = ("first_step", "second_step", "third_step", "fourth_step", "fifth_step")
+_PHASES = (_COUNTED, ("ascent_step", "descent_step"))
 _AHEAD = ("extrapolation", "extrapolate")
 _BACK = "step_from_there"
 
@@ -44,8 +49,9 @@ def join(node: ast.ClassDef) -> Finding | None:
     own = [each for each in node.body if getattr(each, "name", "") == "step"]
     if own and not (isinstance(own[0], ast.FunctionDef) and _only_raises(own[0])):
         return None
-    for phases in _PHASES:
-        if methods.keys() >= {*phases}:
+    for every in _PHASES:
+        phases = [*itertools.takewhile(methods.__contains__, every)]
+        if phases[1:]:
             at = own[0] if own else node
             node.body = [each for each in node.body if each not in own]
             return _joined(node, at, None, phases)
@@ -56,17 +62,19 @@ def _joined(
     node: ast.ClassDef,
     at: ast.stmt,
     back: ast.FunctionDef | None,
-    phases: tuple[str, str],
+    phases: Sequence[str],
 ) -> Finding:
-    """Add the step that calls both, in place; `back` is the second, by its new name."""
-    first, second = phases
-    last = second if back is None else back.name
-    node.body.append(placed(ast.parse(_STEP.format(first, last)).body[0], at))
+    """Add the step that calls them, in place; `back` is the last, by its new name."""
+    first, *others = phases
+    called = others if back is None else [back.name]
+    text = _STEP.format(first, "".join(map(_NEXT.format, called)))
+    node.body.append(placed(ast.parse(text).body[0], at))
     return Finding(
         "default",
         at.lineno,
-        f"step is made of {first} and {second}, with the closure between them",
-        "write def step(self, closure): that calls both",
+        f"step is made of {', '.join(phases[:-1])} and {phases[-1]}, with the closure "
+        "between them",
+        "write def step(self, closure): that calls them",
     )
 
 
