@@ -36,8 +36,9 @@ class KeptTree:
         of_tensors: what others have made of its tensors; empty when `stamp` changes.
     """
 
-    def __init__(self) -> None:
-        """A rule that keeps nothing."""
+    def __init__(self, parameters: Sequence[torch.Tensor] = ()) -> None:
+        """A rule over these that keeps nothing."""
+        self._parameters = parameters
         self.values: dict[Place, Any] = {}
         self.skeleton: list[Any] = []
         self.key = ""
@@ -69,18 +70,32 @@ class KeptTree:
         apart = TakenApart()
         for place, part in parts:
             apart.add(place, part)
-        self.values = dict(apart.leaves)
+        self.values = {place: self._laid(place, value) for place, value in apart.leaves}
         self.skeleton = apart.skeleton
         self._renew()
         self._note()
 
+    def _laid(self, place: Place, value: Any) -> Any:
+        """A tensor of a parameter's shape as that parameter lies in memory.
+
+        So does what a rule makes of it (`zeros_like`), and kernels go through both.
+        """
+        index = int(place[1]) if place[0] == "state" else len(self._parameters)
+        if index < len(self._parameters) and isinstance(value, torch.Tensor):
+            model = self._parameters[index].detach()
+            if value.shape == model.shape and value.stride() != model.stride():
+                made = torch.empty_like(model, dtype=value.dtype, device=value.device)
+                return made.copy_(value) if made.stride() != value.stride() else value
+        return value
+
     def set(self, place: Place, value: Any) -> None:
         """Another value at a leaf that there is."""
         before = self.values[place]
-        self.values[place] = value
         kind = type(value)
         if kind is type(before) and kind in _NUMBERS:
+            self.values[place] = value
             return
+        self.values[place] = value = self._laid(place, value)
         self._renew()
         if _type(before) != _type(value):
             self._note()

@@ -29,7 +29,7 @@ class Places:
     def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
         """Nothing is kept, and no group has options."""
         self.parameters = list(parameters)
-        self.kept = KeptTree()
+        self.kept = KeptTree(self.parameters)
         self.options: list[dict[str, Any]] = []
         self.accept: Callable[[list[dict[str, Any]]], None] | None = None
         self._leaves: tuple[list[dict[str, Any]], int, OptionLeaves] | None = None

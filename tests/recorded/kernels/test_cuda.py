@@ -277,7 +277,7 @@ def test_a_rule_that_goes_on_from_a_snapshot_takes_the_same_steps():
     assert all(map(torch.equal, weights, others))
 
 
-def test_gradients_that_are_not_contiguous_are_stepped_in_plain_torch():
+def test_gradients_that_are_not_contiguous_are_stepped_as_inline():
     ends = []
     for kind in ("recorded", "inline"):
         rule, weights, _ = built(ADAMW, kind, shapes=[(30, 20)])

@@ -1,6 +1,6 @@
 """Where the tensors of a step lie: looked at in each step, at little cost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from itertools import repeat
 from typing import Any
@@ -12,6 +12,7 @@ from dux_sandbox.recorded.kernels.numbers import picked
 _pointer = torch.Tensor.data_ptr
 _Look = Callable[..., bool]
 Kind = tuple[torch.dtype, torch.Size]
+Strides = tuple[int, ...]
 _MOST_LOOKS = 8
 """Made for one layout; where the strides of tensors change more often, none is."""
 
@@ -19,56 +20,104 @@ _MOST_LOOKS = 8
 class Layout:
     """Tensors that a step reads and writes, held against what they must be.
 
-    None of them is held on to.
+    Of a tensor that lies otherwise than its kernels go (see `Memory`) they have
+    a copy, for one step. No tensor is held on to between steps.
 
     Attributes:
         places: of each of them in a table.
-        pointers: of each of them, after `follow`.
-        moves: how often `follow` has met another pointer.
+        pointers: of each of them, after `point`.
+        moves: how often `point` has met another pointer.
+        looks: how often `follow` has met other dtypes, shapes or strides.
+        copies: by their places, the strides that copies have.
     """
 
     def __init__(
-        self, places: Sequence[int], kinds: Sequence[Kind], device: torch.device
+        self,
+        places: Sequence[int],
+        kinds: Sequence[Kind],
+        written: Collection[int],
+        device: torch.device,
     ) -> None:
-        """Of tensors of these dtypes and shapes on a device."""
+        """Of tensors of these dtypes and shapes on a device.
+
+        Args:
+            written: the places of those that kernels write to.
+        """
         self.places, self._kinds = places, kinds
+        self._written = [at in written for at in places]
         self._device = device
         self._pick = picked(places)
         self._look: _Look | None = None
-        self._looks = 0
+        self.looks = 0
         self.pointers: list[int] = []
         self.moves = 0
+        self.copies: Mapping[int, Strides] = {}
+        self._copied: list[tuple[torch.Tensor, torch.Tensor, bool]] = []
 
     def follow(self, table: Sequence[Any]) -> bool:
-        """Whether kernels can work on its tensors; their pointers are known then.
+        """Whether kernels can work on its tensors.
 
-        They cannot on what is not dense, not contiguous, not on the device or not
-        of the dtype and shape that it should be. Whoever holds a tensor can put other
-        memory, another shape or dtype into it: so each is looked at.
+        They cannot on what is not dense, not on the device or not of the dtype and
+        shape that it should be, nor write where elements share memory. Whoever holds a
+        tensor can put other memory, another shape or dtype into it: so each is looked
+        at.
         """
         tensors = self._pick(table)
         if self._look is None or not self._look(*tensors):
-            if not all(map(_is_as, tensors, self._kinds, repeat(self._device))):
+            device = repeat(self._device)
+            if not all(map(_is_as, tensors, self._kinds, self._written, device)):
                 return False
-            self._look = _look_of(tensors) if self._looks < _MOST_LOOKS else None
-            self._looks += 1
+            self._look = _look_of(tensors) if self.looks < _MOST_LOOKS else None
+            self.looks += 1
+        return True
+
+    def point(self, table: Sequence[Any]) -> None:
+        """Find where tensors are that were followed, and copy those of `copies`."""
+        tensors = self._pick(table)
+        if self.copies:
+            tensors = self._copy(tensors)
         pointers = list(map(_pointer, tensors))
         if pointers != self.pointers:
             self.pointers = pointers
             self.moves += 1
-        return True
+
+    def _copy(self, tensors: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        made, self._copied = list(tensors), []
+        for index, at in enumerate(self.places):
+            if at in self.copies:
+                tensor = tensors[index].detach()
+                copy = torch.empty_strided(
+                    tensor.shape,
+                    self.copies[at],
+                    dtype=tensor.dtype,
+                    device=tensor.device,
+                ).copy_(tensor)
+                made[index] = copy
+                self._copied.append((tensor, copy, self._written[index]))
+        return made
+
+    def put_back(self) -> None:
+        """Bring what was written to copies to the tensors that they are of."""
+        for tensor, copy, is_written in self._copied:
+            if is_written:
+                tensor.copy_(copy)
+
+    def release(self) -> None:
+        """Let go of copies, whether or not a step was taken."""
+        self._copied = []
 
 
-def _is_as(tensor: Any, kind: Kind, device: torch.device) -> bool:
-    """Whether its memory, on the device, holds its values in a row."""
+def _is_as(tensor: Any, kind: Kind, written: bool, device: torch.device) -> bool:
+    """Whether its memory, on the device, holds its values: of what is written, each
+    its own."""
     return (
         type(tensor) in (torch.Tensor, torch.nn.Parameter)
         and tensor.layout is torch.strided
         and tensor.device == device
         and not tensor.is_conj()
         and not tensor.is_neg()
-        and tensor.is_contiguous()
         and (tensor.dtype, tensor.shape) == kind
+        and (tensor.is_contiguous() or not (written and 0 in tensor.stride()))
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.kernel import Kernel
-from dux_sandbox.recorded.kernels.layout import Layout
+from dux_sandbox.recorded.kernels.memory import Memory
 from dux_sandbox.recorded.kernels.numbers import (
     Numbers,
     Pick,
@@ -20,7 +20,6 @@ from dux_sandbox.recorded.kernels.passes import ReadyPass
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.kernels.table import Table
 from dux_sandbox.recorded.lifetimes import last_uses
-from dux_sandbox.recorded.rows import DTYPES
 
 
 class FusedProgram:
@@ -47,11 +46,7 @@ class FusedProgram:
             for index in range(len(program.outputs))
             if self._where.get(values + index, values) >= values
         ]
-        self._kept, self._loose = (
-            Layout(places, [table.kind(at) for at in places], self._device)
-            for places in (table.kept, table.loose)
-        )
-        self._stamp: int | None = None
+        self._memory = Memory(table, self._device)
         self._moves = -1
         self._pointers = [0] * (values + len(self._made) + len(plan.cloned))
         self._passes = self._made_ready(kernels)
@@ -165,15 +160,15 @@ class FusedProgram:
         """
         work = self._work_for(inputs)
         made = [
-            torch.empty(kind.shape, dtype=DTYPES[kind.dtype], device=self._device)
+            self._table.new(at, inputs)
             if not targets or targets[index] is None
             else targets[index]
-            for index, kind in self._made
+            for at, index in self._made
         ]
         try:
             table = self._numbers.table(inputs, work)
             table += made
-            lies_well = self._follow(table, stamp)
+            lies_well = self._memory.follow(table, stamp)
             if lies_well and self._calls_torch and torch.is_grad_enabled():
                 with torch.no_grad():
                     self._take(table, before)
@@ -187,6 +182,8 @@ class FusedProgram:
             if index is None or index >= self._plan.leading:
                 interpret(self._program, inputs, self._device, done=self._last)
             raise
+        finally:
+            self._memory.release()
         if not lies_well:
             return self._interpreted(inputs, targets, before)
         torch.autograd.graph.increment_version(self._written(table))
@@ -199,12 +196,10 @@ class FusedProgram:
         begin no number is left that they cannot take."""
         plan, work = self._plan, self._work
         assert work is not None
-        moves = self._kept.moves + self._loose.moves
+        moves = self._memory.moves
         if moves != self._moves:
             self._moves = moves
-            for layout in (self._kept, self._loose):
-                for at, pointer in zip(layout.places, layout.pointers, strict=True):
-                    self._pointers[at] = pointer
+            self._memory.tell(self._pointers)
         end, self._interpreted_finite = len(plan.stages) - 1, None
         for stage, calls in enumerate(work.calls):
             asked, tensors = work.items[stage]
@@ -235,15 +230,7 @@ class FusedProgram:
         for index, copied in copies:
             table[self._where[self._program.values + index]].copy_(copied)
         self._pass_all(end, table)
-
-    def _follow(self, table: list[Any], stamp: int | None) -> bool:
-        """Whether kernels can work on these tensors, whose pointers are known then."""
-        if stamp is None or stamp != self._stamp:
-            self._stamp = None
-            if not self._kept.follow(table):
-                return False
-            self._stamp = stamp
-        return self._loose.follow(table)
+        self._memory.put_back()
 
     def _pass_all(self, stage: int, table: list[Any]) -> None:
         for one in self._passes[stage]:
