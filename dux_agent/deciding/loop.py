@@ -53,6 +53,7 @@ class Loop:
         self._background = self.training.settings.background
         self._clock = self.training.step_clock
         self._norms = NormLooks(self.training)
+        self._live.guard.read = lambda number: self.training.feed.read(number)
 
     @property
     def step(self) -> int:
@@ -138,9 +139,10 @@ class Loop:
                 self._statistics.see(loss)
 
     def drain(self) -> None:
-        """Wait for the values of all losses that were told of, and see to them."""
+        """Wait for all that is on its way, losses and what the guard looked at."""
         self.settle()
         self._take(self.training.feed.drain())
+        self._live.guard.settle()
         batches = self.training.batches
         if batches and not self._still_fit():
             newest = batches[-1]
@@ -202,6 +204,7 @@ class Loop:
         return self._decide()
 
     def _decide(self) -> Decision:
+        self.together.catch_up()
         background = self.training.settings.background
         return self.decider.begin() if background else self.decider.decide()
 
@@ -209,6 +212,8 @@ class Loop:
         due, self._due, self._waits_for_edge = self._due, False, False
         if self._coming and (due or self.decider.waits):
             self.drain()
+        if due or self.decider.at_work:
+            self._live.guard.settle()
         if due:
             self._norms.settle()
         if due or self.decider.at_work:

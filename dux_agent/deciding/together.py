@@ -52,7 +52,17 @@ class Together:
         return sum(losses) / len(losses)
 
     def step_begins(self) -> None:
-        """Roll back what another rank has rolled back since the last step.
+        """See `catch_up`; a recorded rule will ask how all ranks can take the step."""
+        if not self.several:
+            return
+        self.catch_up()
+        rule: Any = self._live.running
+        self._due = getattr(rule, "mode", None) == "recorded"
+        if self._due:
+            rule.agree = self._least
+
+    def catch_up(self) -> None:
+        """Roll back what another rank has rolled back between two steps.
 
         As where the process of a rule died while one rank saved its state.
         """
@@ -68,10 +78,6 @@ class Together:
         self._put_back = guard.put_back
         if any(isolated for _, isolated in told):
             self._go_isolated()
-        rule: Any = self._live.running
-        self._due = getattr(rule, "mode", None) == "recorded"
-        if self._due:
-            rule.agree = self._least
 
     @property
     def _isolated(self) -> bool:

@@ -114,6 +114,7 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
         """State and groups in torch's own layout; see `dux_agent.live.checkpoint`."""
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
+        self.guard.settle()
         packed = pack(self)
         for hook_after in self._optimizer_state_dict_post_hooks.values():
             changed = hook_after(self, packed)

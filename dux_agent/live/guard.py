@@ -4,7 +4,8 @@ A guard is armed at a swap with a snapshot of the model, and stays armed for the
 whole life of the rule. At every step it looks at what is cheap: the make of each
 parameter, hooks, torch's global modes, and every loss it is shown. For `guard_steps`
 after the swap, and at every 32nd step later, it also reads all parameters and wants
-them finite.
+them finite. A device is not waited for: what it finds counts at the end of the step
+after, and what is put back then is from before both.
 
 The snapshot is renewed while the rule is healthy, every `max(guard_steps, 130)`
 steps: a breach at step 5000 then costs some 150 steps of training, not 5000, at the
@@ -16,7 +17,6 @@ rollback may show that what was put back had been spoilt before.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +25,7 @@ import torch
 from dux_agent.choices import Place
 from dux_agent.live.aftermath import Aftermath
 from dux_agent.live.ending import end
-from dux_agent.live.gradients import gradient_norm, gradients_stray
+from dux_agent.live.gradients import gradients_stray, norm_on_device
 from dux_agent.live.guard_memory import GuardMemory
 from dux_agent.live.guarded_rule import DEAR_EVERY, GuardedRule
 from dux_agent.live.integrity import all_finite, left_finite
@@ -83,7 +83,8 @@ class Guard(GuardMemory):
         if first:
             # Of gradients that only the closure computes nothing is known before it.
             known = closure is None or closure.values
-            watch.gradient_norm = gradient_norm(self._parameters()) if known else None
+            norm = norm_on_device(self._parameters()) if known else None
+            watch.gradient_norm = None if norm is None else self.read(norm)
         if handed is not None:
             self.follow()
             if self.watch is not watch:
@@ -142,10 +143,20 @@ class Guard(GuardMemory):
         if closure is not None:
             watch.look_at_rows(self._parameters())
         watch.steps += 1
+        if closure is None or closure.error is None:
+            reason = watch.finite.settle() or reason
         reason = reason or looks.fault(self._memory)
-        if reason is None and dear and not left_finite(rule, self._parameters()):
-            reason = f"a parameter was not finite after {watch.steps} steps"
+        if reason is None and dear:
+            finite = self.read(left_finite(rule, self._parameters()))
+            fault = f"a parameter was not finite after {watch.steps} steps"
+            reason = watch.finite.look(finite, fault)
         return looks, result, self.agree(reason)
+
+    def settle(self) -> None:
+        """Between two steps: wait for what a device has found of the last one."""
+        reason = None if self.watch is None else self.watch.finite.settle()
+        if reason is not None:
+            self.breach(reason)
 
     def follow(self) -> None:
         """Take over, between two steps, what the loop did to its parameters.
@@ -210,25 +221,6 @@ class Guard(GuardMemory):
         if self.watch is not None:
             self._roll_back(reason, None)
 
-    def _memory(self) -> Iterator[torch.Tensor]:
-        """Every tensor that a rate must not be a part of."""
-        for parameter in self._parameters():
-            yield parameter
-            if parameter.grad is not None:
-                yield parameter.grad
-        rule = self.slot.running
-        state = rule.state_by_parameter() if rule.runs_here else {}
-        for entry in state.values():
-            if isinstance(entry, Mapping):
-                yield from (v for v in entry.values() if isinstance(v, torch.Tensor))
-
-    def _still_runs(self) -> bool:
-        try:
-            self.slot.running.snapshot()
-        except RuleFailed:
-            return False
-        return True
-
     def _promote(self, watch: GuardedRule) -> None:
         spoilt = None if all_finite(self._parameters()) else "not finite"
         # What a rank sees of it may be its own part of the weights.
@@ -246,7 +238,7 @@ class Guard(GuardMemory):
         first: bool,
     ) -> Any:
         watch = self.watch
-        norm = None if watch is None else watch.gradient_norm
+        norm = None if watch is None else watch.usual_norm()
         self._roll_back(reason, before, first=first)
         if closure is None and not first and gradients_stray(self._parameters(), norm):
             return None

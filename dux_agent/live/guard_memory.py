@@ -1,7 +1,7 @@
 """What the guard remembers of the rule that is live, and of what came before it."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
@@ -11,10 +11,12 @@ from dux_agent.live.ending import end_all
 from dux_agent.live.endings import Endings
 from dux_agent.live.guarded_rule import GuardedRule
 from dux_agent.live.integrity import Makes
+from dux_agent.live.late_numbers import Read, read_number
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rule_slot import Predecessor, RuleSlot
 from dux_agent.live.snapshot import Snapshot
 from dux_agent.live.untouched_rows import UntouchedRows, exemption
+from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running_rule import RuleState, RunningRule, parameters_of
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class GuardMemory(Endings):
         aftermath: what is watched for some losses after a rollback.
         last_state: what the rule had learned when its process was ended, if it was.
         agree: makes what is found against a step here what all ranks find.
+        read: gives the value of a number that a device computes, or what waits for it.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class GuardMemory(Endings):
         self.aftermath: Aftermath | None = None
         self.last_state: RuleState | None = None
         self.agree: Callable[[str | None], str | None] = lambda reason: reason
+        self.read: Read = read_number
 
     @property
     def armed(self) -> bool:
@@ -120,3 +124,22 @@ class GuardMemory(Endings):
 
     def _parameters(self) -> list[torch.Tensor]:
         return parameters_of(self.slot.param_groups)
+
+    def _memory(self) -> Iterator[torch.Tensor]:
+        """Every tensor that a rate must not be a part of."""
+        for parameter in self._parameters():
+            yield parameter
+            if parameter.grad is not None:
+                yield parameter.grad
+        rule = self.slot.running
+        state = rule.state_by_parameter() if rule.runs_here else {}
+        for entry in state.values():
+            if isinstance(entry, Mapping):
+                yield from (v for v in entry.values() if isinstance(v, torch.Tensor))
+
+    def _still_runs(self) -> bool:
+        try:
+            self.slot.running.snapshot()
+        except RuleFailed:
+            return False
+        return True

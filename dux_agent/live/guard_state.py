@@ -76,7 +76,7 @@ def pack_guard(
         "pending": None if pending is None else pending.state_dict(),
         "judge": watch.judge.state_dict(),
         "bound_at_snapshot": pack_bound(watch.bound_at_snapshot),
-        "gradient_norm": watch.gradient_norm,
+        "gradient_norm": watch.usual_norm(),
         "steps": watch.steps,
         "sees_losses": watch.sees_losses,
     }

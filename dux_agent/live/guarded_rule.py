@@ -1,11 +1,12 @@
 """What the guard remembers of the rule that is live, and when a snapshot is renewed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from dux_agent.live.integrity import Makes
+from dux_agent.live.late_numbers import FiniteLooks, OnItsWay
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rule_slot import Predecessor
 from dux_agent.live.snapshot import Snapshot
@@ -25,7 +26,8 @@ class GuardedRule:
         judge: of the losses.
         bound_at_snapshot: how high the loss might go when the snapshot was made.
         makes: the parameters as they were last found.
-        gradient_norm: when the snapshot was made, where it was known.
+        gradient_norm: when the snapshot was made, where it was known, or what waits
+            for it.
         pending: the next snapshot, until losses have shown it to be sound.
         older: the snapshot before the one that counts.
         rows: what gradients have reached since the newest snapshot, pending or not;
@@ -33,6 +35,7 @@ class GuardedRule:
         rows_to_pending: what they had reached when the pending one was made.
         steps: taken by the rule.
         sees_losses: the loop tells losses.
+        finite: looks at what its steps left.
     """
 
     predecessor: Predecessor
@@ -40,13 +43,20 @@ class GuardedRule:
     judge: LossJudge
     bound_at_snapshot: LossBound | None
     makes: Makes
-    gradient_norm: float | None = None
+    gradient_norm: float | OnItsWay | None = None
     pending: Snapshot | None = None
     older: Snapshot | None = None
     rows: UntouchedRows | None = None
     rows_to_pending: UntouchedRows | None = None
     steps: int = 0
     sees_losses: bool = False
+    finite: FiniteLooks = field(default_factory=FiniteLooks)
+
+    def usual_norm(self) -> float | None:
+        """`gradient_norm`; waits for it."""
+        if callable(self.gradient_norm):
+            self.gradient_norm = self.gradient_norm()
+        return self.gradient_norm
 
     def look_at_rows(self, parameters: Sequence[torch.Tensor]) -> None:
         """Note what the gradients of this step reach; cheap, and not at every step."""
@@ -79,7 +89,7 @@ class GuardedRule:
     def go_back_to(self, older: Snapshot) -> None:
         """An older snapshot was put back, and counts from now on."""
         self.snapshot = replace(older, step=self.steps, healthy=0)
-        self.pending = None
+        self.pending, self.finite = None, FiniteLooks()
 
     def renew(self, *, sound: bool) -> str | None:
         """Let the pending snapshot count, if it is `sound`.

@@ -9,6 +9,7 @@ import torch
 from dux_agent.live.group_options import Options
 from dux_agent.live.guard_state import Snapshots
 from dux_agent.live.guarded_rule import DEAR_EVERY, HEALTHY_LOSSES
+from dux_agent.live.late_numbers import FiniteLooks
 from dux_agent.live.run_losses import RunLosses
 from dux_agent.live.run_snapshot import RunSnapshot
 
@@ -25,6 +26,7 @@ class GuardedRun:
         quiet: steps since it began or last went back.
         sees_losses: the loop tells losses.
         written: per group, the values that the optimizer writes in its own steps.
+        finite: looks at what its steps left.
     """
 
     good: RunSnapshot
@@ -34,6 +36,7 @@ class GuardedRun:
     quiet: int = 0
     sees_losses: bool = False
     written: list[set[str]] = field(default_factory=list)
+    finite: FiniteLooks = field(default_factory=FiniteLooks)
 
     def is_of(self, parameters: Sequence[torch.Tensor]) -> bool:
         """Whether it is these that it would be taken back in."""
@@ -90,7 +93,7 @@ class GuardedRun:
         """Put everything back to where it was good; the steps that are undone."""
         self.good.restore(base, self.written)
         undone = self.steps - self.good.model.step
-        self.pending = None
+        self.pending, self.finite = None, FiniteLooks()
         self.quiet = 0
         self.steps = self.good.model.step
         self.losses.begin_again(self.good.bound)

@@ -30,7 +30,7 @@ from dux_agent.live.guard import Guard
 from dux_agent.live.guard_state import Snapshots
 from dux_agent.live.guarded_rule import DEAR_EVERY
 from dux_agent.live.guarded_run import GuardedRun
-from dux_agent.live.integrity import all_finite
+from dux_agent.live.integrity import all_finite, finite_on_device
 from dux_agent.live.loss_bound import LossBound
 from dux_agent.live.rates import Reference
 from dux_agent.live.rule_slot import RuleSlot
@@ -144,12 +144,27 @@ class RunGuard(Guard):
         result = self.slot.trusted_step(closure)
         run = self._run
         run.note_step(before, groups)
-        if dear and not all_finite(self._parameters()):
-            step = self.slot.steps + 1
-            self._go_back(f"a parameter was not finite after step {step}")
+        reason = run.finite.settle()
+        if reason is None and dear:
+            fault = f"a parameter was not finite after step {self.slot.steps + 1}"
+            finite = self.read(finite_on_device(self._parameters()))
+            reason = run.finite.look(finite, fault)
+        if reason is not None:
+            self._go_back(reason)
         elif run.proved_by_steps():
             run.renew(finite=all_finite(self._parameters()))
         return result
+
+    def settle(self) -> None:
+        """Wait for what a device has found of the last step; goes back for it.
+
+        Raises:
+            TrainingDiverged: it is a breach again after the last rollback.
+        """
+        if self.armed:
+            super().settle()
+        elif (reason := self._run.finite.settle()) is not None:
+            self._go_back(reason)
 
     def observed(self, loss: float) -> None:
         """A loss of the run; goes back when it is a breach.

@@ -10,7 +10,7 @@ import torch
 
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import ParamGroups, parameters_of
-from dux_sandbox.shards import reshard
+from dux_sandbox.shards import is_sharded, reshard
 
 """Where snapshots live: beside the model, in the CPU's memory, or nowhere."""
 
@@ -22,12 +22,18 @@ def clones(tensors: list[torch.Tensor], *, host: bool = False) -> list[torch.Ten
         tensors: to copy.
         host: into the memory of the CPU; else each on its own device.
     """
-    return [_clone(tensor, host) for tensor in tensors]
+    return [clone(tensor, host) for tensor in tensors]
 
 
-def _clone(tensor: torch.Tensor, host: bool) -> torch.Tensor:
+def clone(tensor: torch.Tensor, host: bool) -> torch.Tensor:
+    """One of `clones`; of a CUDA device in pinned memory, which it writes to itself."""
     plain = tensor.detach()
-    return plain.to("cpu", copy=True) if host else plain.clone()
+    if not host:
+        return plain.clone()
+    if not plain.is_cuda or is_sharded(plain) or plain.layout is not torch.strided:
+        return plain.to("cpu", copy=True)
+    pinned = torch.empty_like(plain, device="cpu", pin_memory=True)
+    return pinned.copy_(plain)
 
 
 @torch.no_grad()
@@ -61,7 +67,7 @@ class Buffers:
     def __init__(self, model: torch.nn.Module | None, *, host: bool = False) -> None:
         self.model = model
         self._held = {
-            path: _Buffer(module, name, _clone(value, host), value.device)
+            path: _Buffer(module, name, clone(value, host), value.device)
             for path, module, name, value in _buffers_of(model)
         }
 
@@ -231,7 +237,7 @@ class BeforeStep:
         """Clone gradients, buffers and the generators' states."""
         self._parameters = parameters
         self._gradients = [
-            None if p.grad is None else _clone(p.grad, host) for p in parameters
+            None if p.grad is None else clone(p.grad, host) for p in parameters
         ]
         self._buffers = Buffers(model, host=host)
         self._random = RandomState.take()

@@ -85,6 +85,7 @@ def swap(
             After either everything is bit for bit as it was.
     """
     live.meet_groups()
+    live.guard.settle()
     live.guard.follow()
     groups = live.param_groups
     live.schedule.prepare()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from dux_agent.live.snapshot import clone
 from dux_sandbox.stock_state import check_loaded
 
 # Of torch's own making, and nothing that a step teaches.
@@ -176,9 +177,7 @@ def _copied(value: Any, host: bool) -> Any:
     if isinstance(value, torch.nn.Parameter):
         return value  # a reference to the model's own
     if isinstance(value, torch.Tensor):
-        plain = value.detach()
-        copy = plain.to("cpu", copy=True) if host else plain.clone()
-        return _Kept(copy, value.device)
+        return _Kept(clone(value, host), value.device)
     if isinstance(value, dict):
         return {key: _copied(item, host) for key, item in value.items()}
     if type(value) in (list, tuple, deque):

@@ -1,20 +1,14 @@
-"""Losses in, their values out: at once from the CPU, some steps late from a device.
-
-To read a number that a device computes is to wait until it has done all that was queued
-before; a loop that does so at every step leaves the device idle in between.
-"""
+"""Losses in, their values out: at once from the CPU, some steps late from a device."""
 
 from collections import deque
-from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from dux_agent.errors import BadArgument
+from dux_agent.live.late_numbers import OnItsWay as OnItsWay
+from dux_agent.live.late_numbers import Read, read_number
 from dux_sandbox.scalar_loss import scalar_loss
-
-OnItsWay = Callable[[], float]  # waits for the value
-Read = Callable[[Any], float | OnItsWay]
 
 
 def read_loss(loss: Any) -> float | OnItsWay:
@@ -26,18 +20,7 @@ def read_loss(loss: Any) -> float | OnItsWay:
     if isinstance(loss, torch.Tensor) and not loss.is_cuda and loss.numel() == 1:
         return float(loss.item())
     loss = scalar_loss(loss, error=BadArgument)
-    if isinstance(loss, float):
-        return loss
-    copied = torch.empty(loss.shape, dtype=loss.dtype, device="cpu", pin_memory=True)
-    copied.copy_(loss, non_blocking=True)
-    done = torch.cuda.Event()
-    done.record(torch.cuda.current_stream(loss.device))
-
-    def value() -> float:
-        done.synchronize()
-        return float(copied)
-
-    return value
+    return loss if isinstance(loss, float) else read_number(loss)
 
 
 class LossFeed:

@@ -11,7 +11,8 @@ _REMEMBERED = 17
 class StepClock:
     """Hears of the end of every fourth step.
 
-    The median counts, so that a decision or an idle hour in between changes nothing.
+    The median counts, so that a decision or an idle hour in between changes nothing. It
+    is a device's pace too: a loop is at most four losses ahead of one, see `LossFeed`.
     """
 
     def __init__(self) -> None:

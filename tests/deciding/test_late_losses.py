@@ -9,6 +9,7 @@ from dux_agent.run_folder.trace import read
 from dux_agent.training.loss_feed import LossFeed
 from tests import models
 from tests.executions import both
+from tests.late_device import LateDevice, nobody_waits
 from tests.sources import MOMENTUM, SGD
 from tests.talking import scripted, sgd
 
@@ -104,7 +105,8 @@ def test_what_is_on_its_way_is_waited_for_before_the_agent_is_saved_or_closed(tm
     agent.close()
     waited.append(device.waited)
 
-    assert [0, 3, 3, 5] == waited
+    # Three losses and two, and a look at the weights of each of the five steps.
+    assert [2, 6, 7, 10] == waited
     assert 3 == saved["watch"]["step"]
     assert 5 == len(recorded(tmp_path / "run"))
 
@@ -157,3 +159,40 @@ def test_the_norm_of_the_gradients_is_waited_for_one_look_later_and_told_the_sam
     assert 3 > told[3]["count"] >= 2
     # Looked at in steps 6 and 12, known one look later; no loss was waited for.
     assert [0] * 11 + [1] * 3 == waited[14:]
+
+
+def test_weights_that_a_device_finds_spoilt_at_the_last_step_are_not_decided_on():
+    model = models.make("mlp")
+    options = {"every": 4, "execution": "inline", "dry_run_steps": 2}
+    with attached(model, 9, lm=scripted(MOMENTUM, SGD), **options) as agent:
+        train(agent, model, 4)
+        weights = [each.detach().clone() for each in model.parameters()]
+        train(agent, model, 3)
+        model[0].weight.register_hook(lambda gradient: gradient * torch.nan)
+        # Told at the edge of the eighth step: before the decision, not after it.
+        train(agent, model, 1)
+        verdicts = [decision.verdict for decision in agent.decisions]
+        reason = agent.decisions[0].reason
+
+    assert ["rolled_back", "applied"] == verdicts
+    assert "a parameter was not finite after 4 steps" in reason
+    assert all(map(torch.equal, weights, model.parameters()))
+
+
+def test_no_step_and_no_loss_under_a_rule_waits_for_the_device():
+    model = models.make("mlp")
+    options = {"every": 200, "execution": "inline", "dry_run_steps": 2}
+    with attach(
+        model, sgd(model), models.objective, lm=scripted(SGD), **options
+    ) as agent:
+        agent.training.feed = LossFeed(LateDevice())
+        agent.optimizer.zero_grad()
+        train(agent, model, 2)
+        agent.decide()
+        train(agent, model, 1)
+
+        with nobody_waits():
+            train(agent, model, 120)
+        verdicts = [decision.verdict for decision in agent.decisions]
+
+    assert ["applied"] == verdicts

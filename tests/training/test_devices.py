@@ -1,5 +1,7 @@
 """A training on each device there is: one that is late must change nothing."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
 
@@ -95,6 +97,24 @@ def test_a_saved_agent_goes_on_to_the_same_losses(device):
     assert expected == losses
 
 
+@contextmanager
+def nobody_waits():
+    torch.cuda.set_sync_debug_mode("error")  # raises where something waits
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def stepped(agent, batches):
+    for batch in batches:
+        agent.optimizer.zero_grad()
+        loss = models.objective(agent.model, batch)
+        loss.backward()
+        agent.optimizer.step()
+        agent.observe(loss, batch, scale=1.0)
+
+
 @pytest.mark.cuda
 @NO_CUDA
 def test_a_step_that_nobody_decides_in_waits_for_no_device():
@@ -102,15 +122,94 @@ def test_a_step_that_nobody_decides_in_waits_for_no_device():
 
     with attach(model, base, models.objective, lm="offline", every=10**9) as agent:
         trained(agent, batches, (0, 10))
-        torch.cuda.set_sync_debug_mode("error")  # raises where something waits
-        try:
-            for batch in batches[:4]:
-                agent.optimizer.zero_grad()
-                loss = models.objective(model, batch)
-                loss.backward()
-                agent.optimizer.step()
-                agent.observe(loss, batch, scale=1.0)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
+        with nobody_waits():
+            stepped(agent, batches[:4])
 
     assert 14 == agent.step_count
+
+
+@pytest.mark.cuda
+@NO_CUDA
+@pytest.mark.parametrize("execution", ["inline", "recorded"])
+def test_a_step_under_a_rule_waits_for_no_device(execution):
+    model, base, batches = made("cuda")
+    options = {"execution": execution, "max_attempts": 1, "every": 10}
+
+    with attach(model, base, models.objective, lm=scripted(GENTLE), **options) as agent:
+        trained(agent, batches, (0, 15))
+        with nobody_waits():
+            stepped(agent, batches[:4])
+
+    assert ["applied"] == [each.verdict for each in agent.decisions]
+
+
+@pytest.mark.cuda
+@NO_CUDA
+def test_a_step_of_a_guarded_run_waits_for_no_device():
+    model, base, batches = made("cuda")
+
+    with attach(model, base, models.objective, lm=None) as agent:
+        trained(agent, batches, (0, 5))
+        with nobody_waits():
+            stepped(agent, batches[:4])
+
+    assert 0 == agent.rollbacks
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("execution", ["inline", "recorded"])
+def test_weights_that_are_not_finite_are_taken_back(device, execution):
+    model, base, batches = made(device)
+    options = {"execution": execution, "max_attempts": 1, "every": 10}
+
+    with attach(model, base, models.objective, lm=scripted(GENTLE), **options) as agent:
+        trained(agent, batches, (0, 10))
+        swapped = [each.detach().clone() for each in model.parameters()]
+        agent.optimizer.zero_grad()
+        models.objective(model, batches[0]).backward()
+        model[0].weight.grad.fill_(torch.nan)
+        agent.optimizer.step()
+        late = agent.optimizer.running is not base and device != "cpu"
+        agent.optimizer.zero_grad()
+        models.objective(model, batches[1]).backward()
+        agent.optimizer.step()
+        verdict, reason = agent.decisions[0].verdict, agent.decisions[0].reason
+        here = [each.detach().clone() for each in model.parameters()]
+
+    assert "rolled_back" == verdict
+    assert "a parameter was not finite after 1 steps" in reason
+    assert late == ("told a step later" in reason)
+    assert not late or all(map(torch.equal, swapped, here))
+
+
+@pytest.mark.cuda
+@NO_CUDA
+def test_snapshots_on_the_host_lie_in_pinned_memory():
+    model, base, batches = made("cuda")
+    options = {"execution": "inline", "max_attempts": 1, "snapshots": "host"}
+
+    with attach(
+        model, base, models.objective, lm=scripted(GENTLE), every=10, **options
+    ) as agent:
+        trained(agent, batches, (0, 10))
+        values = agent.optimizer.guard.watch.snapshot.values
+
+    assert all(each.is_pinned() for each in values)
+
+
+@pytest.mark.cuda
+@NO_CUDA
+@pytest.mark.parametrize("kind", ["capturable", "fused"])
+def test_state_that_a_base_optimizer_keeps_on_the_device_comes_back_there(kind):
+    model, _, batches = made("cuda")
+    base = torch.optim.AdamW(model.parameters(), lr=0.01, **{kind: True})
+    options = {"execution": "inline", "max_attempts": 1, "every": 10}
+
+    with attach(model, base, models.objective, lm=scripted(GENTLE), **options) as agent:
+        trained(agent, batches, (0, 20), spike=14)
+        steps = [float(each["step"]) for each in base.state.values()]
+        devices = {each["step"].device.type for each in base.state.values()}
+
+    assert "rolled_back" == agent.decisions[0].verdict
+    assert {"cuda"} == devices
+    assert 1 == len(set(steps))

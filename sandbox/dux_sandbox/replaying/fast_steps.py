@@ -70,10 +70,10 @@ class FastStep:
         self._changed_options: list[tuple[int, Place]] = []
 
     @property
-    def finite(self) -> bool | None:
+    def finite(self) -> bool | torch.Tensor | None:
         """Whether all weights were finite after its last step; None: not known.
 
-        A device is waited for.
+        On a device one truth of no dimensions there: nobody waits for it.
         """
         if self._fused is None or not self._writes_all:
             return None

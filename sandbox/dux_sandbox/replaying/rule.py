@@ -182,10 +182,11 @@ class RecordedRule:
         return "recorded" if self._isolated is None else "isolated"
 
     @property
-    def left_finite(self) -> bool | None:
+    def left_finite(self) -> bool | torch.Tensor | None:
         """Whether the last step left all weights finite, where its kernels have seen.
 
-        None: nobody has looked. A device is waited for.
+        None: nobody has looked. On a device one truth of no dimensions there: nobody
+        waits for it.
         """
         taken_by = None if self._replay is None else self._replay.taken_by
         return None if taken_by is None else taken_by.finite

@@ -4,6 +4,8 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+import torch
+
 from dux_sandbox.recorded.kernels.chains import Chain
 
 
@@ -11,10 +13,10 @@ class BoundKernel(Protocol):
     """A kernel with the strands that it is called over."""
 
     @property
-    def finite(self) -> bool:
+    def finite(self) -> bool | torch.Tensor:
         """Whether all watched values that the last call wrote are finite.
 
-        A device is waited for.
+        On a device one truth of no dimensions there: nobody waits for it.
         """
 
     def share(self, rows: Sequence[int]) -> None:

@@ -81,8 +81,8 @@ class ReadyPass:
         self._numbers = picked([at for row in rows for at in row])
 
     @property
-    def finite(self) -> bool:
-        """Whether all that its last call wrote to parameters is finite."""
+    def finite(self) -> bool | torch.Tensor:
+        """See `BoundKernel.finite`, of what it wrote to parameters."""
         return self._bound.finite
 
     def count(self, table: list[Any]) -> None:

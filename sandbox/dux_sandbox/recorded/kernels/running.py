@@ -33,7 +33,7 @@ class FusedProgram:
         """Make it ready, with a kernel for each of `plan.chains`."""
         self._plan, self._program = plan, plan.program
         self._device = plan.target.device
-        self._interpreted_finite: list[torch.Tensor] | None = None
+        self._interpreted_finite: list[Any] | None = None
         self._numbers = Numbers(plan)
         self._last = last_uses(self._program)
         self._work: Work | None = None
@@ -116,14 +116,13 @@ class FusedProgram:
         return ends
 
     @property
-    def finite(self) -> bool:
-        """Whether all that the last step wrote to parameters was finite.
-
-        A device is waited for.
-        """
-        if self._interpreted_finite is not None:
-            return all(map(bool, self._interpreted_finite))
-        return all(one.finite for one in self._passes[-1])
+    def finite(self) -> bool | torch.Tensor:
+        """See `BoundKernel.finite`, of all that the last step wrote to parameters."""
+        seen = self._interpreted_finite
+        told = [one.finite for one in self._passes[-1]] if seen is None else seen
+        if self._device.type == "cpu" or not told:
+            return all(map(bool, told))
+        return torch.stack([torch.as_tensor(each) for each in told]).all()
 
     def give(self, outputs: Sequence[int]) -> None:
         """Return these outputs alone from `run`, by their indices; else it is all."""

@@ -92,10 +92,9 @@ class BoundCuda(Given):
         )
 
     @property
-    def finite(self) -> bool:
+    def finite(self) -> torch.Tensor:
         """See `BoundKernel.finite`."""
-        ill = int(self._fixed[-1])
-        return ill == 0 or ill != int(self._arguments.turn)
+        return self._fixed[-1] != int(self._arguments.turn)
 
     def call(self) -> None:
         """See `BoundKernel.call`."""
