@@ -38,7 +38,7 @@ class KeptTree:
 
     def __init__(self, parameters: Sequence[torch.Tensor] = ()) -> None:
         """A rule over these that keeps nothing."""
-        self._parameters = parameters
+        self._models: dict[str | int, torch.Tensor] = dict(enumerate(parameters))
         self.values: dict[Place, Any] = {}
         self.skeleton: list[Any] = []
         self.key = ""
@@ -79,14 +79,19 @@ class KeptTree:
         """A tensor of a parameter's shape as that parameter lies in memory.
 
         So does what a rule makes of it (`zeros_like`), and kernels go through both.
+        What is in an order of its own (`linalg.eigh`) stays so: products round by it.
         """
-        index = int(place[1]) if place[0] == "state" else len(self._parameters)
-        if index < len(self._parameters) and isinstance(value, torch.Tensor):
-            model = self._parameters[index].detach()
-            if value.shape == model.shape and value.stride() != model.stride():
-                made = torch.empty_like(model, dtype=value.dtype, device=value.device)
-                return made.copy_(value) if made.stride() != value.stride() else value
-        return value
+        model = self._models.get(place[1]) if place[0] == "state" else None
+        if (
+            model is None
+            or model.is_contiguous()
+            or not isinstance(value, torch.Tensor)
+        ):
+            return value
+        if model.shape != value.shape or not value.is_contiguous():
+            return value
+        made = torch.empty_like(model, dtype=value.dtype, device=value.device)
+        return value if made.is_contiguous() else made.copy_(value)
 
     def set(self, place: Place, value: Any) -> None:
         """Another value at a leaf that there is."""
