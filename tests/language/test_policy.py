@@ -243,7 +243,8 @@ IN_STEP = {
     # global modes
     "set_grad_enabled": "torch.set_grad_enabled(False)",
     "inference_mode": "torch.inference_mode()",
-    "manual_seed": "torch.manual_seed(0)",
+    "manual_seed": "torch.cuda.manual_seed(0)",
+    "manual_seed_aliased": "seed = torch.manual_seed\nseed(0)",
     "set_default_dtype": "torch.set_default_dtype(torch.float64)",
     "set_default_device": "torch.set_default_device('meta')",
     "set_num_threads": "torch.set_num_threads(1)",

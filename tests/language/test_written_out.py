@@ -1,9 +1,14 @@
-"""`copy`, `operator`, `random` and products of the Hessian, in the language itself."""
+"""`copy`, `heapq`, `operator`, `random` and products of the Hessian, written out."""
+
+import heapq
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.language import heap_functions
 from dux_sandbox.limits import Limits
 from dux_sandbox.loading import load
 from dux_sandbox.static_check import check
@@ -14,7 +19,7 @@ from tests.talking import agent_over
 
 _INIT = "params, lr=0.5\nsuper().__init__(params, dict(lr=lr))"
 _TOP = """
-import copy, functools
+import copy, functools, heapq
 import copy as copies, operator, random
 from copy import deepcopy
 from operator import mul as times
@@ -36,6 +41,11 @@ SAME = {
     "operators": "n = functools.reduce(operator.mul, p.shape, 1)\n"
     "p.sub_(times(p.grad, operator.truediv(n, 2 * n)))",
     "an item": "p.sub_(p.grad * operator.itemgetter('lr')(group))",
+    "a heap": "x = [5, 2, 8]\nheapq.heapify(x)\nheapq.heappush(x, 1)\n"
+    "assert heapq.heappop(x) == 1 and heapq.heappushpop(x, 9) == 2\n"
+    "assert heapq.heapreplace(x, 0) == 5 and heapq.heappushpop(x, -1) == -1\n"
+    "assert heapq.nlargest(2, x) == [9, 8] and heapq.nsmallest(1, x) == [0]\n"
+    "p.sub_(p.grad * 0.5)",
     "numbers at random": "assert 0 <= draw() < 1 <= random.uniform(1, 2) <= 2\n"
     "assert random.randint(1, 6) in range(1, 7)\nrandom.gauss(0.0, 1.0)\n"
     "p.sub_(p.grad * 0.5)",
@@ -430,3 +440,23 @@ def test_a_rule_of_second_order_steps_a_live_training(execution):
             agent.observe(1.0, batches[0])
 
     assert not any(map(torch.equal, before, model.parameters()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("push pop both over".split()), st.integers()))
+)
+def test_a_heap_gives_what_pythons_gives_after_any_calls(calls):
+    written: dict = {}
+    exec(heap_functions.WRITTEN, written)
+    ours, theirs = [3, 1, 2], [3, 1, 2]
+    written["heapq_heapify"](ours)
+    heapq.heapify(theirs)
+    names = dict(push="heappush", both="heappushpop", over="heapreplace", pop="heappop")
+
+    for call, number in calls:
+        given_too = () if call == "pop" else (number,)
+        if theirs or call in ("push", "both"):
+            expected = getattr(heapq, names[call])(theirs, *given_too)
+            assert expected == written[f"heapq_{names[call]}"](ours, *given_too)
+        assert sorted(theirs) == sorted(ours) and theirs[:1] == ours[:1]

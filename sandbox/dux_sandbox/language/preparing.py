@@ -20,6 +20,7 @@ from dux_sandbox.language.parameters_first import put_parameters_first
 from dux_sandbox.language.private_names import plainly
 from dux_sandbox.language.records import Records, maker_import
 from dux_sandbox.language.second_derivatives import put_product
+from dux_sandbox.language.seeding import own_seeds
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
 from dux_sandbox.language.step_arguments import steps_otherwise
 from dux_sandbox.language.torch_modules import as_plain
@@ -87,6 +88,7 @@ def prepare(
     records, marks = Records(lambda node: path_of(node, aliases)), marks_of(tree)
     usual, optimizers = UsualValues(), set[str]()
     notes = outside.leave_out(tree, aliases, attributes) + hint_imports.leave_out(tree)
+    notes += own_seeds(tree, aliases, attributes)
     changed |= bool(notes) | as_methods(tree, aliases, attributes) | write_out(tree)
     for node in blocks:
         for name in _LISTS:

@@ -269,7 +269,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 _DENIED = """
 - files, the network, processes, the environment, clocks, threads
-- other modules than those above, but `copy`, `operator`, `random` and
+- other modules than those above, but `copy`, `heapq`, `operator`, `random` and
   `torch.optim._functional` at the top of a file: `copy.deepcopy`, `operator.mul`,
   `random.random` and more are written out as functions of this language; random numbers
   are drawn as `torch.rand` draws them
@@ -278,8 +278,10 @@ _DENIED = """
   (accepted and left out), `__setstate__`, `__call__` of a helper class,
   `x.__class__.__name__`
 - hooks, storages, `.numpy()`, `.data_ptr()`, `.resize_()`, `.set_()`
-- global modes: default dtype and device, seeds, `inference_mode`, `set_grad_enabled`
-  (of a `with` block or a function, with True or False written there, it is read)
+- global modes: default dtype and device, `inference_mode`, `set_grad_enabled` (of a
+  `with` block or a function, with True or False written there, it is read); seeds of
+  the process: `torch.manual_seed` in a step seeds generators of the rule's own, which
+  draw the same numbers
 - `.backward()` and `torch.autograd`, but for what stands above: a closure does the
   backward pass
 - `async`, `await`, `except*`, class patterns in `match`, class keywords, class

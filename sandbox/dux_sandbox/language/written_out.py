@@ -1,21 +1,21 @@
-"""What `copy`, `operator` and `random` do, written in the language of rules itself.
+"""What `copy`, `heapq`, `operator`, `random` do, written in the language of rules.
 
 A source that imports them gets these functions in their place, before it is judged:
 they are judged with it and run behind the same guards, so that nothing is let in by
 them. Random numbers are drawn as `torch.rand` draws them. So are the functions behind
 torch's own optimizers, the gradients of a closure's loss, the product of the Hessian
-and vectors (`second_derivatives` says when they are taken), and the face of a model
-(`model_faces`).
+and vectors (`second_derivatives` says when they are taken), the face of a model
+(`model_faces`), and draws after a seed of the rule's own (`seeding`).
 """
 
 import ast
 import copy
 import functools
 
-from dux_sandbox.language import torch_functions
+from dux_sandbox.language import heap_functions, seeded_functions, torch_functions
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 
-_MODULES = frozenset("copy operator random".split())
+_MODULES = frozenset("copy heapq operator random".split())
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _TORCH = "torch_written_out"
 _OPERATORS = {
@@ -168,7 +168,8 @@ def operator_itemgetter(item):
 
 @functools.cache
 def _definitions() -> dict[str, ast.FunctionDef | ast.ClassDef]:
-    body = ast.parse(_WRITTEN + torch_functions.WRITTEN).body
+    texts = (heap_functions.WRITTEN, seeded_functions.WRITTEN, torch_functions.WRITTEN)
+    body = ast.parse("".join([_WRITTEN, *texts])).body
     kinds = (ast.FunctionDef, ast.ClassDef)
     return {each.name: each for each in body if isinstance(each, kinds)}
 

@@ -1,0 +1,68 @@
+"""Drawing after a seed that is a rule's own, written in the language of rules itself.
+
+A seed, and for each device a generator that was seeded with it, are kept on the rule
+whose step began last: they last from step to step, and into its checkpoints.
+"""
+
+# Of torch: those that draw tensors of sizes, those that draw for tensors they are
+# given, and the methods that draw into a tensor.
+OF_SIZES = "rand randint randn randperm".split()
+OF_TENSORS = "bernoulli multinomial normal rand_like randint_like randn_like".split()
+IN_PLACE = """
+bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_
+""".split()
+
+WRITTEN = (
+    """
+class SeededNumbers:
+    made = {}
+
+def seeds_of(rule):
+    if not hasattr(rule, "numbers_of_its_own"):
+        rule.numbers_of_its_own = {}
+    SeededNumbers.made = rule.numbers_of_its_own
+
+def seeded_numbers(device):
+    made = SeededNumbers.made
+    if "seed" not in made:
+        return None
+    place = str(torch_written_out.zeros(0, device=device).device)
+    if place not in made:
+        made[place] = torch_written_out.Generator(place).manual_seed(made["seed"])
+    return made[place]
+
+def seeded_from(options, device):
+    if options.get("generator") is not None:
+        return options
+    return {**options, "generator": seeded_numbers(options.get("device") or device)}
+
+def seeded_by(seed):
+    SeededNumbers.made.clear()
+    SeededNumbers.made["seed"] = int(seed)
+    return seeded_numbers(None)
+"""
+    + "".join(
+        f"""
+def seeded_{name}(*sizes, **options):
+    return torch_written_out.{name}(*sizes, **seeded_from(options, None))
+"""
+        for name in OF_SIZES
+    )
+    + "".join(
+        f"""
+def seeded_{name}(*given, **options):
+    every = (*given, *options.values())
+    tensors = [x for x in every if isinstance(x, torch_written_out.Tensor)]
+    device = tensors[0].device if tensors else None
+    return torch_written_out.{name}(*given, **seeded_from(options, device))
+"""
+        for name in OF_TENSORS
+    )
+    + "".join(
+        f"""
+def seeded_{name}(x, *numbers, **options):
+    return x.{name}(*numbers, **seeded_from(options, x.device))
+"""
+        for name in IN_PLACE
+    )
+)

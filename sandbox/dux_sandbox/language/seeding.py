@@ -1,0 +1,134 @@
+"""Rules that seed the random numbers of the process draw from generators of their own.
+
+Gradients by perturbation are often written with `torch.manual_seed(seed)` before each
+pass over the weights, so that the same noise is drawn again and never kept. The numbers
+of the process are the training's. Here a seed is a rule's own: what it draws after it
+are the numbers that torch would give, from generators that nothing else draws from.
+"""
+
+import ast
+
+from dux_sandbox.findings import Finding
+from dux_sandbox.language.bindings import path_of
+from dux_sandbox.language.seeded_functions import IN_PLACE, OF_SIZES, OF_TENSORS
+from dux_sandbox.language.usual_values import put_first
+from dux_sandbox.language.written_out import define
+
+_SEEDING = frozenset(["torch.manual_seed", "torch.random.manual_seed"])
+# What `torch.manual_seed` does as well, and is written beside it.
+_TOO = frozenset(["torch.cuda.manual_seed", "torch.cuda.manual_seed_all"])
+# These draw as well, and take no generator, or keep it to themselves.
+_OF_THE_PROCESS = frozenset("dropout init svd_lowrank".split())
+_KEEP = "seeds_of"
+
+
+def own_seeds(
+    tree: ast.Module, aliases: dict[str, str], attributes: set[str]
+) -> list[Finding]:
+    """Seeds inside functions become a rule's own, in place, and what is drawn after.
+
+    Args:
+        aliases: what the names of a source are imported as.
+        attributes: the names of all its attributes.
+
+    Returns:
+        A note on each seed; none where nothing is seeded, or where something is drawn
+        that has to come from the numbers of the process.
+    """
+    named = {*attributes, *".".join(aliases.values()).split(".")}
+    if "manual_seed" not in named or not _OF_THE_PROCESS.isdisjoint(named):
+        return []
+    calls = (each for each in ast.walk(tree) if isinstance(each, ast.Call))
+    if not any(path_of(each.func, aliases) in _SEEDING for each in calls):
+        return []
+    taking = _Taking(aliases)
+    taking.visit(tree)
+    steps = _steps(tree, taking.used)
+    for step in steps:
+        put_first(step, f"{_KEEP}({step.args.args[0].arg})")
+    taking.used |= {_KEEP} if steps else set()
+    define(tree, taking.used)
+    return taking.notes
+
+
+def _steps(tree: ast.Module, drawing: set[str]) -> list[ast.FunctionDef]:
+    """Those of the classes that draw, themselves or by a base; if none does, all."""
+    classes = {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)}
+    draw = {
+        name
+        for name, held in classes.items()
+        for each in ast.walk(held)
+        if isinstance(each, ast.Name) and each.id in drawing
+    }
+    steps = {
+        name: each
+        for name, held in classes.items()
+        for each in held.body
+        if isinstance(each, ast.FunctionDef) and each.name == "step" and each.args.args
+    }
+    found = [
+        step
+        for name, step in steps.items()
+        if not draw.isdisjoint([name, *map(ast.unparse, classes[name].bases)])
+    ]
+    return found or [*steps.values()]
+
+
+class _Taking(ast.NodeTransformer):
+    """Puts functions of here in place of those that seed and draw.
+
+    Attributes:
+        notes: one on each seed.
+        used: the functions of here that are called now.
+    """
+
+    def __init__(self, aliases: dict[str, str]) -> None:
+        self.notes: list[Finding] = []
+        self.used: set[str] = set()
+        self._aliases = aliases
+        self._seeds: set[str] = set()
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        seeds = {
+            ast.unparse(each.args[0])
+            for each in ast.walk(node)
+            if isinstance(each, ast.Call) and self._path(each) in _SEEDING and each.args
+        }
+        outside, self._seeds = self._seeds, seeds
+        self.generic_visit(node)
+        self._seeds = outside
+        return node
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST:
+        """What seeds accelerators alone goes, where all are seeded so beside it."""
+        call = node.value
+        if isinstance(call, ast.Call) and self._path(call) in _TOO:
+            if {ast.unparse(each) for each in call.args} <= self._seeds:
+                return ast.copy_location(ast.Pass(), node)
+        return self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        path = self._path(node) or ""
+        last = path.removeprefix("torch.")
+        if path in _SEEDING:
+            said = ast.unparse(node)[:60]
+            what = f"{said} seeds generators of the rule's own, with the same numbers"
+            instead = "keep a torch.Generator() on self, and draw from it"
+            self.notes.append(Finding("own", node.lineno, what, instead))
+            return self._called("seeded_by", node)
+        if path.startswith("torch.") and last in (*OF_SIZES, *OF_TENSORS):
+            return self._called(f"seeded_{last}", node)
+        method = node.func
+        if isinstance(method, ast.Attribute) and method.attr in IN_PLACE and not path:
+            node.args.insert(0, method.value)
+            return self._called(f"seeded_{method.attr}", node)
+        return node
+
+    def _path(self, call: ast.Call) -> str | None:
+        return path_of(call.func, self._aliases)
+
+    def _called(self, name: str, node: ast.Call) -> ast.Call:
+        self.used.add(name)
+        node.func = ast.copy_location(ast.Name(name, ast.Load()), node)
+        return node

@@ -1,0 +1,133 @@
+"""Rules that seed the random numbers of the process get the same ones, of their own."""
+
+import pytest
+import torch
+
+from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.limits import Limits
+from dux_sandbox.loading import load
+from dux_sandbox.runtime.attributes import attributes_of, restore_attributes
+from dux_sandbox.static_check import check
+from tests.executions import both
+from tests.rule_sources import one_parameter, rule, unguarded
+
+DRAWS = {
+    "like": "torch.randn_like(p) + torch.rand_like(p) + torch.randint_like(p, 0, 9)",
+    "sizes": "torch.randn(3, 2) + torch.rand(p.shape, device=p.device) "
+    "+ torch.randint(0, 9, (3, 2)) + torch.randperm(2)",
+    "normal": "torch.normal(mean=0, std=1, size=p.size(), dtype=p.dtype) "
+    "+ torch.normal(p, 0.5) + torch.normal(0.0, p.abs() + 1)",
+    "into": "torch.empty_like(p).normal_(0, 2) + p.new_zeros(3, 2).uniform_(-1, 1)",
+    "chances": "torch.bernoulli(torch.full_like(p, 0.5)) "
+    "+ torch.multinomial(torch.ones(2), 2)",
+    "by a helper": "noise(p)",
+}
+_HELPER = "def noise(p):\n    return torch.randn_like(p)\n"
+_SEEDED = """
+self.t += 1
+torch.manual_seed(self.t)
+torch.cuda.manual_seed_all(self.t)
+first = {draw}
+second = {draw}
+torch.random.manual_seed(self.t)
+assert torch.equal(first, {draw})
+p.add_(first - second + p.grad, alpha=-0.1)
+"""
+
+
+def source_of(draw):
+    return rule(_SEEDED.format(draw=draw), top=_HELPER)
+
+
+def weight_after(step, parameter, steps=3):
+    for _ in range(steps):
+        parameter.grad = torch.ones_like(parameter)
+        step()
+    return parameter.detach().clone()
+
+
+@both
+@pytest.mark.parametrize("name", list(DRAWS))
+def test_a_seed_gives_the_same_numbers_and_leaves_those_of_the_process(name, execution):
+    source = source_of(DRAWS[name])
+    plain, weight = one_parameter(), one_parameter()
+    expected = weight_after(unguarded(source)([plain]).step, plain)
+    groups = [{"params": [weight]}]
+    built = EXECUTIONS[execution].build(source, groups, limits=Limits(), seed=0)
+    groups[0].update(built.options[0])
+    built.bind(groups)
+    before = torch.get_rng_state()
+
+    moved = weight_after(lambda: built.step(None), weight)
+    built.close()
+
+    assert torch.equal(expected, moved)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_draw_before_the_seed_goes_on_where_the_last_step_ended():
+    source = rule(
+        "noise = torch.randn_like(p)\ntorch.manual_seed(int(noise[0, 0] > 0))\n"
+        "p.add_(noise + torch.randn_like(p))"
+    )
+    weights = one_parameter(), one_parameter()
+    moved = []
+
+    for made, weight in zip((load(source), unguarded(source)), weights, strict=True):
+        torch.manual_seed(5)
+        moved.append(weight_after(made([weight]).step, weight))
+
+    assert torch.equal(*moved)
+
+
+def test_the_seed_and_its_generators_are_saved_with_the_rule():
+    source = rule(
+        "p.add_(torch.randn_like(p))\nif self.t == 0:\n    torch.manual_seed(3)\n"
+        "self.t += 1"
+    )
+    first, second = one_parameter(), one_parameter()
+    made, other = load(source)([first]), load(source)([second])
+    weight_after(made.step, first)
+    restore_attributes(other, attributes_of(made))
+    first.data.copy_(second)
+
+    assert torch.equal(weight_after(made.step, first), weight_after(other.step, second))
+
+
+def test_two_rules_of_one_source_share_no_numbers():
+    source = rule(
+        "if self.t == 0:\n    torch.manual_seed(3)\n"
+        "self.t += 1\np.copy_(torch.rand(3, 2))"
+    )
+    kind = load(source)
+    alone, one, other = one_parameter(), one_parameter(), one_parameter()
+    expected = weight_after(kind([alone]).step, alone)
+    rules = kind([one]), kind([other])
+
+    for _ in range(3):
+        for each in rules:
+            each.step()
+
+    assert torch.equal(expected, one.detach())
+    assert torch.equal(expected, other.detach())
+
+
+REFUSED = {
+    "an accelerator's alone": "torch.cuda.manual_seed(1)",
+    "the entropy of the machine": "torch.seed()",
+    "a state": "torch.manual_seed(1)\ntorch.set_rng_state(torch.zeros(9))",
+    "what takes no generator": "torch.manual_seed(1)\np.add_(F.dropout(p, 0.5))",
+    "what fills a tensor": "torch.manual_seed(1)\ntorch.nn.init.normal_(p)",
+}
+
+
+@pytest.mark.parametrize("name", list(REFUSED))
+def test_what_would_touch_the_numbers_of_the_process_is_refused(name):
+    assert not check(rule(REFUSED[name])).ok
+
+
+def test_a_seed_that_is_no_number_raises_in_the_rule():
+    made = load(rule("torch.manual_seed('now')"))([one_parameter()])
+
+    with pytest.raises(ValueError, match="int"):
+        made.step()
