@@ -10,7 +10,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language import grad_modes, hint_imports, idiom_names, outside
+from dux_sandbox.language import (
+    former_tensors,
+    grad_modes,
+    hint_imports,
+    idiom_names,
+    outside,
+)
 from dux_sandbox.language.as_built import as_built, is_optimizer
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 from dux_sandbox.language.fallbacks import kept
@@ -87,9 +93,8 @@ def prepare(
     reshaped = not OF_SHAPE.isdisjoint(attributes)
     records, marks = Records(lambda node: path_of(node, aliases)), marks_of(tree)
     usual, optimizers = UsualValues(), set[str]()
-    notes = outside.leave_out(tree, aliases, attributes) + hint_imports.leave_out(tree)
-    notes += own_seeds(tree, aliases, attributes)
-    changed |= bool(notes) | as_methods(tree, aliases, attributes) | write_out(tree)
+    notes = _of_others(tree, aliases, attributes)
+    changed |= bool(notes) | _as_today(tree, aliases, attributes) | write_out(tree)
     for node in blocks:
         for name in _LISTS:
             held: list[ast.stmt] = getattr(node, name, [])
@@ -132,6 +137,20 @@ def prepare(
     changed |= len(body) != len(tree.body)
     tree.body = body
     return changed, notes
+
+
+def _of_others(
+    tree: ast.Module, aliases: dict[str, str], attributes: set[str]
+) -> list[Finding]:
+    """What is the world's, a type checker's or the training's, in place; the notes."""
+    notes = outside.leave_out(tree, aliases, attributes) + hint_imports.leave_out(tree)
+    return notes + own_seeds(tree, aliases, attributes)
+
+
+def _as_today(tree: ast.Module, aliases: dict[str, str], attributes: set[str]) -> bool:
+    """What torch has by another name, in place; whether there was any."""
+    former = former_tensors.as_today(tree, aliases, attributes)
+    return as_methods(tree, aliases, attributes) | former
 
 
 def _from_torch(node: ast.AST) -> None:

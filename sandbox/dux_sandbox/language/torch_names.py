@@ -125,7 +125,7 @@ softmax softmin softplus softshrink softsign tanh tanhshrink threshold
 """.split()
 
 NN_UTILS = """
-clip_grad_norm_ clip_grad_value_ get_total_norm parameters_to_vector
+clip_grad_norm clip_grad_norm_ clip_grad_value_ get_total_norm parameters_to_vector
 vector_to_parameters
 """.split()
 

@@ -90,6 +90,7 @@ _OWN: dict[str, Any] = {
     "torch.nn.functional.normalize": _normalize,
     "torch.nn.utils.vector_to_parameters": _vector_to_parameters,
     "torch.nn.utils.parameters_to_vector": parameters_to_vector,
+    "torch.nn.utils.clip_grad_norm": clip_grad_norm_,
     "torch.nn.utils.clip_grad_norm_": clip_grad_norm_,
     "torch.nn.utils.clip_grad_value_": clip_grad_value_,
     **idioms.PATHS,
