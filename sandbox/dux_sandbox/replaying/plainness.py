@@ -1,6 +1,7 @@
 """Which parameters a program runs over: plain tensors with memory of their own."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 
@@ -14,16 +15,32 @@ def require_plain(parameters: Sequence[torch.Tensor]) -> None:
     """Refuse parameters that a program would take for something else.
 
     Raises:
-        Unrecordable: one of them is no plain tensor, or two share memory.
+        Unrecordable: one of them is no plain tensor, or lies in between another's
+            elements. Pieces of one buffer that lie apart, as those of an LSTM on a CUDA
+            device, are tensors as others are.
     """
-    places: set[int] = set()
     for index, parameter in enumerate(parameters):
         plain = type(parameter) in (torch.nn.Parameter, torch.Tensor)
         if not plain or parameter.layout is not torch.strided:
             raise Unrecordable(f"is over parameter {index}, no plain tensor", None)
         if parameter.dtype not in _KNOWN or parameter.is_meta:
             raise Unrecordable(f"is over parameter {index}, a {parameter.dtype}", None)
-        place = parameter.untyped_storage().data_ptr()
-        if parameter.numel() and place in places:
+    spans = sorted(
+        (each.device.type, each.device.index or 0, *_span(each), index)
+        for index, each in enumerate(parameters)
+        if each.numel()
+    )
+    for (*there, _, end, first), (*here, begin, _, second) in pairwise(spans):
+        if there == here and begin < end:
+            index = max(first, second)
             raise Unrecordable(f"is over parameter {index}, part of another", None)
-        places.add(place)
+
+
+def _span(tensor: torch.Tensor) -> tuple[int, int]:
+    """The addresses of its first byte and of the one after its last."""
+    reach = sum(
+        (size - 1) * stride
+        for size, stride in zip(tensor.shape, tensor.stride(), strict=True)
+    )
+    begin = tensor.data_ptr()
+    return begin, begin + (reach + 1) * tensor.element_size()

@@ -21,7 +21,8 @@ from dux_sandbox.running_rule import ParamGroups, parameters_of
 
 # A rule's first step, the one after it, large gradients, and one that is missing.
 _SCALES = (0.1, 1.0, 10.0, 0.1)
-# Of the largest weight; eigenvectors and sums hang on the order of additions.
+# Of the largest weight; eigenvectors and sums hang on the order of additions. What is
+# kept in float64 was made of gradients that may be coarser.
 _TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-5}
 _HALF = 3e-2
 _MOST_PROVEN = 16
@@ -183,12 +184,14 @@ def _foresee_with_closure(replay: Replay, parameters: Sequence[torch.Tensor]) ->
 def _compare_kept(replay: Replay, isolated: IsolatedRule) -> None:
     kept = KeptTree()
     kept.take(isolated.snapshot())
+    coarsest = max(map(_tolerance, replay.places.parameters), default=0.0)
     if list(kept.values) != list(replay.kept.values):
         raise Unrecordable("keeps other things when it is recorded", None)
     for place, value in kept.values.items():
         mine = replay.kept.values[place]
         if isinstance(value, torch.Tensor) and isinstance(mine, torch.Tensor):
-            _require_near(mine, value, f"what it keeps as {place}", replay.steps - 1)
+            what = f"what it keeps as {place}"
+            _require_near(mine, value, what, replay.steps - 1, coarsest)
         elif is_leaf(value) and mine != value and not alike(mine, value):
             raise Unrecordable(f"keeps another number as {place}", None)
 
@@ -200,12 +203,18 @@ def alike(one: Any, other: Any) -> bool:
     return bool(abs(one - other) <= _TOLERANCES[torch.float32] * abs(other))
 
 
-def _require_near(one: torch.Tensor, other: torch.Tensor, what: str, step: int) -> None:
+def _tolerance(tensor: torch.Tensor) -> float:
+    return _TOLERANCES.get(tensor.dtype, _HALF)
+
+
+def _require_near(
+    one: torch.Tensor, other: torch.Tensor, what: str, step: int, coarsest: float = 0.0
+) -> None:
     if one.shape != other.shape or one.dtype != other.dtype:
         raise Unrecordable(f"gives {what} another shape when it is recorded", None)
     if not one.numel() or torch.equal(one, other):
         return
-    tolerance = _TOLERANCES.get(one.dtype, _HALF)
+    tolerance = max(_tolerance(one), coarsest)
     one, other = one.double(), other.double()
     odd = ~other.isfinite()
     if not torch.equal(one.isfinite(), other.isfinite()):
