@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from dux_agent.deciding.run_cost import RunCost
 from dux_agent.decisions import Decision
-from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.showing import html_table
 from dux_agent.training import memory
 from dux_agent.training.memory import readable
@@ -16,9 +15,6 @@ from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.scratch import frozen_weights
 from dux_sandbox.executions import EXECUTIONS, ISOLATED
 from dux_sandbox.running_rule import parameters_of
-
-# A rule keeps what it likes; as much as Adam's two moments is usual.
-_TENSORS_A_WEIGHT = 2
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class DecisionPlan:
 
     Memory is in bytes. Activations of the passes come on top: as many as one step of
     the training needs. Of a sharded model what this rank holds of each tensor is
-    counted; the first rank needs all of it where it tries on a whole copy.
+    counted, as where all ranks try on parts; `whole_copy` has what the first needs.
 
     Attributes:
         batches: the last ones, which dry runs use; None: none was seen yet.
@@ -55,6 +51,9 @@ class DecisionPlan:
         rule_state: what a rule keeps, if that is as much as Adam does: in its process,
             or inline beside the model.
         kept_aside: in the dry run, buffers and other modules that are put back.
+        whole_copy: of a sharded model, in the dry run, on the first rank where it tries
+            on all of it: weights, buffers and state made whole, and in place of the
+            above what a dry run of a whole model needs beside them; else 0.
         snapshot: while a rule is live; twice from its first renewal on, when the one
             before it is kept too, and once more for some steps while it is renewed.
         snapshots: where that lives: "device", "host" or "off".
@@ -86,6 +85,7 @@ class DecisionPlan:
     child: int = 0
     rule_state: int = 0
     kept_aside: int = 0
+    whole_copy: int = 0
     isolated: bool = False
     forwards: Counted = Counted(0, 0)
     backwards: Counted = Counted(0, 0)
@@ -135,6 +135,9 @@ class DecisionPlan:
             ("kept aside", self.kept_aside, "in the dry run"),
             ("snapshot", self.snapshot, f"while a rule is live, {where}; later two"),
         ]
+        if self.whole_copy:
+            told = "in place of these on the first rank, if it has as much"
+            rows.insert(6, ("whole copy", self.whole_copy, told))
         if self.live_state is not None:
             rows.append(("live rule's state", self.live_state, "recorded, and exact"))
         if self.best_weights:
@@ -217,29 +220,27 @@ def plan_of(
     bystanders = Bystanders(model, [training.objective], training.also)
     resting = {id(each) for each in frozen_weights(model, parameters_of(groups))}
     copied = memory.in_a_copy(model, resting) + memory.in_gradients(model)
-    rule_state = _TENSORS_A_WEIGHT * memory.copied_from(parameters_of(groups))
+    rule_state = memory.TENSORS_A_WEIGHT * memory.copied_from(parameters_of(groups))
     live_state: int | None = getattr(live.running, "state_bytes", None)
-    incumbent_state = _state_of(live, rule_state if live_state is None else live_state)
-    row = None
-    if batches:
-        seen = sum(map(memory.in_a_batch, batches))
-        row = -(-seen * settings.dry_run_steps // len(batches))
+    elsewhere = rule_state if live_state is None else live_state
+    isolated = EXECUTIONS[settings.execution] is ISOLATED
     passes = budget.of_a_decision(settings.candidates, settings.max_attempts)
     taken, runs = (Counted(*each) for each in passes)
     # The newest batches, looked at once beside what `validate` says.
     beside = len(batches) if training.validate is not None else 0
     return DecisionPlan(
-        batches=row,
-        incumbent_copy=copied + incumbent_state,
+        batches=memory.in_batches(batches, settings.dry_run_steps),
+        incumbent_copy=copied + memory.of_the_live_rule(live, elsewhere),
         clone=copied,
         child=memory.in_a_block(groups),
         rule_state=rule_state,
         kept_aside=memory.kept_aside(bystanders, resting),
+        whole_copy=memory.for_a_whole_copy(model, live, isolated=isolated),
         snapshot=0
         if settings.snapshots == "off"
         else memory.in_a_snapshot(groups, model),
         snapshots=settings.snapshots,
-        isolated=EXECUTIONS[settings.execution] is ISOLATED,
+        isolated=isolated,
         guard_only=False,
         # Each dry run looks at the loss once more after its last step.
         forwards=Counted(
@@ -274,15 +275,6 @@ def _seconds(
     paces = [each.seconds / steps for each, steps in taken if steps]
     pace = max(paces, default=training.step_clock.seconds)
     return None if pace is None else pace * steps
-
-
-def _state_of(live: DuxOptimizer, elsewhere: int) -> int:
-    """What the state of the live rule takes, bytes: `elsewhere` if it is not here."""
-    if live.running is live.base_rule:
-        return memory.in_the_state(live.base)
-    if live.running.runs_here:
-        return memory.in_entries(live.running.state_by_parameter())
-    return elsewhere
 
 
 def _plan_of_guard(training: Training) -> DecisionPlan:

@@ -8,12 +8,16 @@ from typing import Any
 import torch
 from torch import nn
 
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.training.whole_model import model_is_sharded
 from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.dry_runs.wrappers import unwrapped
-from dux_sandbox.process.places import block_size, reason_against
+from dux_sandbox.process.places import block_size, reason_against, room_for
 from dux_sandbox.running import parameters_of
 from dux_sandbox.shards import own_part
 
+# A rule keeps what it likes; as much as Adam's two moments is usual.
+TENSORS_A_WEIGHT = 2
 _DEEPEST = 12
 
 
@@ -46,6 +50,11 @@ def in_a_batch(batch: Any) -> int:
     return held_by(_tensors_in(batch, 0))
 
 
+def in_batches(seen: Collection[Any], count: int) -> int | None:
+    """Bytes of so many batches, if they are as large as these; None: none was seen."""
+    return -(-sum(map(in_a_batch, seen)) * count // len(seen)) if seen else None
+
+
 def in_a_copy(model: nn.Module, shared: Collection[int]) -> int:
     """Bytes of a copy of the model: weights, and tensors that are no weights.
 
@@ -55,6 +64,30 @@ def in_a_copy(model: nn.Module, shared: Collection[int]) -> int:
     original = unwrapped(model)
     weights = [each for each in original.parameters() if id(each) not in shared]
     return copied_from(weights) + held_by(_others(original))
+
+
+def of_wholes(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of tensors together with what other ranks hold of them."""
+    return sum(each.numel() * each.element_size() for each in tensors)
+
+
+def for_a_whole_copy(model: nn.Module, live: DuxOptimizer, *, isolated: bool) -> int:
+    """Bytes that a rank needs to try on all of a sharded model: a copy, and a dry run.
+
+    Args:
+        isolated: whether the live rule's copy has a process of its own.
+    """
+    if not model_is_sharded(model):
+        return 0
+    parameters = parameters_of(live.param_groups)
+    rule_state = TENSORS_A_WEIGHT * of_wholes(parameters)
+    state = of_the_live_rule(live, rule_state, whole=True)
+    original = unwrapped(model)
+    weights = of_wholes(original.parameters()) + held_by(_others(original))
+    trained = of_wholes(each for each in model.parameters() if each.requires_grad)
+    child = room_for(parameters)
+    incumbent, proposal = state + child * isolated, rule_state + child
+    return weights + state + weights + trained + max(incumbent, proposal)
 
 
 def in_gradients(model: nn.Module) -> int:
@@ -74,7 +107,7 @@ def in_all_weights(model: nn.Module) -> int:
 
 def in_a_block(groups: list[dict[str, Any]]) -> int:
     """Bytes of what a rule's process is shown: weights and gradients."""
-    parameters = parameters_of(groups)
+    parameters = [*map(own_part, parameters_of(groups))]
     if any(reason_against(each) is not None for each in parameters):
         return 0  # no process can be shown them; the dry run will say so
     return block_size(parameters)
@@ -87,17 +120,31 @@ def kept_aside(bystanders: Bystanders, resting: Collection[int]) -> int:
     return copied_from([*kept, *inside])
 
 
-def in_the_state(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of the state that an optimizer keeps, or will after its first step."""
-    return in_entries(optimizer.state) or _state_to_come(optimizer)
+def in_the_state(optimizer: torch.optim.Optimizer, *, whole: bool = False) -> int:
+    """Bytes of the state that an optimizer keeps, or will after its first step.
+
+    Args:
+        whole: with what other ranks hold of it.
+    """
+    kept = in_entries(optimizer.state, whole=whole)
+    return kept or _state_to_come(optimizer, whole=whole)
 
 
-def in_entries(state: Mapping[Any, Any]) -> int:
-    """Bytes of the entries of a state by parameter."""
-    return held_by(_tensors_in(dict(state), 0))
+def of_the_live_rule(live: DuxOptimizer, elsewhere: int, *, whole: bool = False) -> int:
+    """Bytes of the state of the rule that is live: `elsewhere` if it is not here."""
+    if live.running is live.base_rule:
+        return in_the_state(live.base, whole=whole)
+    if live.running.runs_here:
+        return in_entries(live.running.state_by_parameter(), whole=whole)
+    return elsewhere
 
 
-def _state_to_come(optimizer: torch.optim.Optimizer) -> int:
+def in_entries(state: Mapping[Any, Any], *, whole: bool = False) -> int:
+    """Bytes of the entries of a state by parameter; see `in_the_state`."""
+    return (of_wholes if whole else held_by)(_tensors_in(dict(state), 0))
+
+
+def _state_to_come(optimizer: torch.optim.Optimizer, *, whole: bool) -> int:
     """What a first step will make, seen on tensors without data; 0 where it cannot be.
 
     Only of torch's own optimizers: of others nobody knows what a step does besides.
@@ -105,12 +152,17 @@ def _state_to_come(optimizer: torch.optim.Optimizer) -> int:
     if not type(optimizer).__module__.startswith("torch.optim"):
         return 0
     stepped = parameters_of(optimizer.param_groups)
-    empty = {id(p): own_part(p).to("meta") for p in stepped}
+    shapes = {id(p): p.shape if whole else own_part(p).shape for p in stepped}
     try:
         groups = [
             {
                 **{k: v for k, v in group.items() if k not in ("params", "fused")},
-                "params": [nn.Parameter(empty[id(p)]) for p in group["params"]],
+                "params": [
+                    nn.Parameter(
+                        torch.empty(shapes[id(p)], dtype=p.dtype, device="meta")
+                    )
+                    for p in group["params"]
+                ],
             }
             for group in optimizer.param_groups
         ]

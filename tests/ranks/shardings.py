@@ -71,6 +71,7 @@ def trained(
             "norms": agent.training.statistics.norms.mean(),
             "live": agent.optimizer.running.digest,
             "asked": len(lm.asked) if isinstance(lm, Scripted) else None,
+            "plan": agent.plan().memory,
         }
 
 

@@ -63,6 +63,23 @@ def test_rules_of_elements_do_to_parts_what_they_do_to_wholes(pairs, execution):
     assert_alike(told, alone)
 
 
+@pytest.mark.parametrize("execution", BOTH)
+def test_a_plan_tells_what_the_first_rank_needs_for_a_whole_copy(pairs, execution):
+    sources = [shardings.GENTLE, shardings.SMOOTHED, shardings.SGD]
+    alone = shardings.alone(sources, execution)["plan"]
+
+    told = [each["plan"] for each in pairs["of_elements", execution]]
+
+    state = alone["incumbent copy"] - alone["clone"]
+    child = alone["child"]
+    incumbent = alone["incumbent copy"] + (child if execution == "isolated" else 0)
+    tried = max(incumbent, alone["clone"] + child + alone["rule's state"])
+    expected = alone["clone"] // 2 + state + tried
+    assert [expected] * 2 == [each["whole copy"] for each in told]
+    assert "whole copy" not in alone
+    assert all(0 < each["child"] < child for each in told)
+
+
 @pytest.mark.parametrize("how", ["evaluated", "of_some", "ungathered"])
 def test_models_of_which_parts_are_held_whole_decide_as_one_process_does(pairs, how):
     told = pairs[how,]
