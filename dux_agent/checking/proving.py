@@ -25,6 +25,9 @@ from dux_sandbox.same_steps import (
     stepless,
 )
 
+# What a class raises for anybody, whatever it is given.
+_BROKEN = ("NameError: ", "TypeError: super(type, obj): obj must be an instance")
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -104,8 +107,9 @@ def values_of(held: Read, names: Sequence[str]) -> Mapping[str, str]:
 def idle_in(held: Read) -> Mapping[str, str]:
     """What refused classes of a file raise that step nowhere under plain torch.
 
-    Only of names that are bound nowhere, and only beside a class that is accepted: the
-    file has something else to offer, and whoever steps such a class learns no more.
+    Only of names that are bound nowhere and of `super()` of another class, and only
+    beside a class that is accepted: the file has something else to offer, and whoever
+    steps such a class learns no more.
 
     Raises:
         DuxError: no such process can be had on this system.
@@ -124,8 +128,8 @@ def idle_in(held: Read) -> Mapping[str, str]:
     found = {}
     for name in given:
         raised = [said for _, said in run.episodes.get(name, {}).values()]
-        unbound = all(said.startswith("NameError: ") for said in raised)
-        if raised and unbound and not _steps(run, name):
+        broken = all(said.startswith(_BROKEN) for said in raised)
+        if raised and broken and not _steps(run, name):
             found[name] = raised[0]
     return found
 

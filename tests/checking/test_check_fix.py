@@ -248,7 +248,7 @@ KINDS |= {
     ),
     "a flag that is set anyway": (
         source(
-            body="c = p.detach().clone()\n"
+            body="(c,) = [p.detach().clone()]\n"
             "                    c.requires_grad = False\n"
             "                    p.add_(c, alpha=-1e-4)",
         ),
@@ -647,6 +647,27 @@ def test_a_class_that_steps_nowhere_is_taken_out_beside_one_that_is_fine(before)
     assert "class Mine" in written and "class Yours" not in written
     (said,) = [each["what"] for each in fix["changes"] if "Yours" in each["what"]]
     assert "takes no step, it raises NameError: name 'warm_up_of'" in said
+
+
+STRANGE = """
+class Yours(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super(Mine, self).__init__(params, dict(lr=lr))
+
+    def step(self, closure=None):
+        pass
+"""
+
+
+def test_a_class_whose_super_is_of_another_is_taken_out_beside_that_one():
+    Path("mine.py").write_text(source() + STRANGE)
+
+    fix, result = fixed()
+
+    assert 0 == result.exit_code, fix["trouble"]
+    assert "class Yours" not in Path("mine.fixed.py").read_text()
+    (said,) = [each["what"] for each in fix["changes"] if "Yours" in each["what"]]
+    assert "it raises TypeError: super(type, obj)" in said
 
 
 STAY = {

@@ -321,6 +321,22 @@ def test_a_vector_of_numbers_is_taken(line):
     assert check(product_with(line)).ok
 
 
+@pytest.mark.parametrize("line", [*DEPENDENT.values(), *NUMBERS.values()])
+def test_a_vector_that_is_handed_over_is_looked_at_where_it_comes_from(line):
+    source = hessian_rule().replace(
+        "torch.autograd.grad([p.grad for p in params], params, grad_outputs=zs,"
+        " only_inputs=True)",
+        f"None\n        p = params[0]; g = p.grad; {line}\n"
+        "        products = self.product(g, p, vector=v)",
+    )
+    source += """
+    def product(self, slope, at, vector):
+        return torch.autograd.grad((slope * vector).sum(), [at])
+"""
+
+    assert (line in NUMBERS.values()) == check(source).ok
+
+
 def test_vectors_of_gradients_in_a_list_are_refused():
     listed = """slopes = [p.grad for p in params]
         vectors = []

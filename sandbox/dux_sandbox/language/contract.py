@@ -106,6 +106,7 @@ def find_rule(tree: ast.Module, bindings: Bindings) -> Contract:
     name = rules[-1]
     chain = lineage(name, bindings)
     findings = _judge(chain, stock[name] or "Optimizer")
+    findings += _strange_supers(chain, bindings)
     step = _method(chain, "step")
     asks = step is not None and (any(map(_asks_closure, step.body)) or _calls_it(step))
     sensors, faults = declared(chain)
@@ -129,6 +130,29 @@ def _asks_closure(statement: ast.stmt) -> bool:
         return False
     texts = {ast.unparse(each) for each in asked}
     return raises and bool(texts & {"closure is None", "not closure"})
+
+
+def _strange_supers(chain: list[ast.ClassDef], bindings: Bindings) -> list[Finding]:
+    """`super(Adam, self)` in the constructor of a class that is no Adam: it raises."""
+    init = _method(chain, "__init__")
+    named = [
+        each.args[0]
+        for each in (ast.walk(init) if init else ())
+        if isinstance(each, ast.Call)
+        and ast.unparse(each.func) == "super"
+        and len(each.args) == 2
+    ]
+    own = {each.name for each in chain}
+    return [
+        Finding(
+            "contract",
+            each.lineno,
+            f"super({each.id}, self) in {chain[0].name}, which is not built on it",
+            "write super() without arguments",
+        )
+        for each in named
+        if isinstance(each, ast.Name) and each.id in bindings.classes.keys() - own
+    ]
 
 
 _TESTING = (ast.If, ast.While, ast.IfExp)

@@ -6,7 +6,7 @@ g.norm()`, torch differentiates the vector too.
 """
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 # Calls and attributes that give numbers without a graph, or with no slope.
 _CUT = frozenset(
@@ -24,6 +24,28 @@ def flow_of(method: ast.FunctionDef) -> Flow:
     flow: Flow = {}
     for name, value in _given(method):
         flow.setdefault(name, set()).update(_names(value))
+    return flow
+
+
+def handed_in(method: ast.FunctionDef, methods: Iterable[ast.FunctionDef]) -> Flow:
+    """What the arguments of a method are computed of where others of its class call it.
+
+    With the flow of those, as if the two shared their names.
+    """
+    names = [each.arg for each in method.args.args if each.arg != "self"]
+    flow: Flow = {}
+    for caller in methods:
+        for call in ast.walk(caller):
+            if not isinstance(call, ast.Call):
+                continue
+            if ast.unparse(call.func) != f"self.{method.name}":
+                continue
+            given = [*zip(names, call.args, strict=False)]
+            given += [(each.arg or "", each.value) for each in call.keywords]
+            for name, value in given:
+                flow.setdefault(name, set()).update(_names(value))
+            for name, of in flow_of(caller).items():
+                flow.setdefault(name, set()).update(of)
     return flow
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.backward_passes import losses_of
 from dux_sandbox.language.bindings import path_of
-from dux_sandbox.language.dependent_vectors import Flow, depend, flow_of
+from dux_sandbox.language.dependent_vectors import Flow, depend, flow_of, handed_in
 from dux_sandbox.language.model_faces import FACE, RULE
 from dux_sandbox.language.usual_values import put_first
 from dux_sandbox.language.written_out import define
@@ -57,6 +57,9 @@ def by_differences(
         and path_of(call.func, aliases) == "torch.autograd.grad"
     ]
     flows = {method: flow_of(method) for method, _ in calls}
+    for method, flow in flows.items():
+        for name, of in handed_in(method, methods).items():
+            flow.setdefault(name, set()).update(of)
     for method, call in calls:
         _as_product(call, method, flows[method])
     products = [(method, call) for method, call in calls if _of_vectors(call)]
