@@ -1,4 +1,5 @@
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,8 +9,13 @@ from langchain_core.callbacks import get_usage_metadata_callback
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from torch import nn
 
+from dux_agent.live.optimizer import DuxOptimizer
+from dux_agent.live.swap import swap
 from dux_graphs.offline.model import OfflineRules
 from dux_graphs.offline.plan import FAMILIES, Plan
+from dux_graphs.offline.reading import Figures
+from dux_graphs.offline.situation import Live, Situation
+from dux_graphs.offline.sprinting import after_a_sprint
 from dux_graphs.offline.writing import write_source
 from dux_prompts.brief import (
     render_another,
@@ -148,10 +154,107 @@ def on(base, rate, observation_of=first, **changes):
     [("Adam", "AdamW"), ("RMSprop", "RMSprop"), ("Lion", "Lion")],
 )
 def test_with_dropout_a_base_that_works_keeps_its_kind_and_rate(base, family):
-    source = answer(on(base, 0.002, dropping, loss_fifths=FALLS))
+    source = answer(on(base, 0.002, dropping, loss_fifths=FALLS, validation_losses=[]))
 
     assert f"class RuleBased{family}" in source
     assert 0.002 == defaults(source)["lr"]
+
+
+SPRINTS = {"total_steps": 675, "loss_fifths": FALLS}
+
+
+def sprint(**changes):
+    """The answer to a base that works under dropout, where validation is there."""
+    return answer(on("Adam", 0.002, dropping, **SPRINTS | changes))
+
+
+def test_with_dropout_and_validation_the_rate_comes_to_zero_within_the_interval():
+    got = defaults(sprint())
+
+    assert (54, 135, 0.0) == (got["hold"], got["total"], got["final"])
+
+
+@pytest.mark.parametrize(
+    "otherwise", [{"total_steps": 6750}, {"validation_losses": []}]
+)
+def test_no_sprint_in_a_short_interval_or_without_validation(otherwise):
+    assert defaults(sprint(**otherwise))["final"] > 0.5
+
+
+def after(source, seen, losses):
+    """The answer to a sprint, or to what followed it."""
+    now = {"source": source, "validation_losses": [[135, 0.6], [270, seen]]}
+    return answer(dropping(later, **SPRINTS | now | {"loss_fifths": losses}))
+
+
+CRAWLS = [0.52, 0.52, 0.51, 0.5, 0.51]
+
+
+def test_a_sprint_after_which_validation_rises_is_taken_back_and_rested_after():
+    back = after(sprint(), 0.65, CRAWLS)
+    rests = after(back, 0.4, FALLS)
+
+    assert defaults(back)["lr"] == defaults(rests)["lr"] < 1e-5
+    assert ("carry = True" in back, "carry = True" in rests) == (True, False)
+
+
+def test_a_rise_under_a_training_loss_that_lies_higher_is_noise():
+    assert "carry = True" not in after(sprint(), 0.65, [0.8, 0.8, 0.8, 0.75, 0.7])
+
+
+def test_a_training_loss_that_rises_in_a_sprint_does_not_calm_who_gained():
+    again = after(sprint(), 0.5, [0.5, 0.6, 0.7, 0.7, 0.7])
+
+    assert defaults(sprint())["lr"] == defaults(again)["lr"]
+
+
+def test_one_that_gained_is_run_again_and_goes_half_of_the_way_back_if_slow():
+    slow = after(sprint(), 0.5, CRAWLS)
+    fast = after(sprint(), 0.5, FALLS)
+
+    assert defaults(slow)["lr"] == defaults(fast)["lr"] == defaults(sprint())["lr"]
+    assert ("0.5)" in slow, "0.5)" in fast) == (True, False)
+
+
+@pytest.mark.parametrize(("so_far", "rate"), [(0.2, 0.0125), (0.4, 0.003)])
+def test_one_that_learns_as_fast_as_ever_goes_on_to_the_end_of_the_run(so_far, rate):
+    figures = Figures(step=240, total_steps=800, steps_ahead=160, interval=160)
+    live = Live("muon", 0.003, 0.6, True, False, True, 0.0)
+    seen = Situation(0.1, 0.05, False, False, 0.14, 0.0, so_far)
+
+    plan = after_a_sprint(figures, live, seen, ())
+
+    assert rate == round(plan.lr, 4)
+    assert (so_far == 0.4) == plan.begun == (plan.final == 0.0)
+
+
+def test_halfway_the_weights_end_in_the_middle_of_both():
+    weight = nn.Parameter(torch.zeros(2))
+    plan = Plan("sgd", 1.0, momentum=0.0, total=2, begun=True, halfway=True)
+    stepped(load(write_source(plan))([weight]), 2)
+
+    assert weight.tolist() == [-1.0, -1.0]
+
+
+@pytest.mark.parametrize(("carry", "ends"), [("asked", 0.0), ("never", -4.0)])
+def test_who_goes_back_ends_where_the_rule_before_began_if_it_may_know(carry, ends):
+    weight = nn.Parameter(torch.zeros(2))
+    plan = Plan("sgd", 2.0, momentum=0.0, total=2, begun=True)
+    live = DuxOptimizer(torch.optim.SGD([weight], lr=0.1))
+    for each in (plan, replace(plan, lr=1e-6, total=4, back=True)):
+        swap(live, write_source(each), carry=carry)
+        stepped(live, each.total)
+
+    assert [ends, ends] == pytest.approx(weight.tolist(), abs=1e-4)
+
+
+def stepped(rule, steps):
+    """Step it so many times on gradients of one."""
+    for _ in range(steps):
+        for group in rule.param_groups:
+            for weight in group["params"]:
+                weight.grad = torch.ones_like(weight)
+        rule.step()
 
 
 @pytest.mark.parametrize("factor", [10, 30, 100, 300])

@@ -33,6 +33,12 @@ from dux_graphs.offline.situation import (
     live_of,
     situation_of,
 )
+from dux_graphs.offline.sprinting import (
+    after_a_sprint,
+    has_sprinted,
+    may_sprint,
+    sprinted,
+)
 from dux_graphs.offline.writing import title_of
 
 
@@ -42,7 +48,7 @@ def decide(figures: Figures) -> Plan:
     situation = situation_of(figures)
     if not figures.losses and not figures.drawn:
         plan = _blind(figures, live)
-    elif situation.broken:
+    elif situation.broken and not has_sprinted(figures.source):
         plan = _calmed(figures, live)
     elif live.base:
         plan = _first(figures, live, situation)
@@ -58,7 +64,8 @@ def decide(figures: Figures) -> Plan:
 
 def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
     """The first proposal: the base optimizer is live."""
-    if _kept(figures, live, situation):
+    kept = _kept(figures, live, situation)
+    if kept and not may_sprint(figures):
         return _of_the_same_kind(figures, live, situation)
     family = "muon" if figures.matrices else "adamw"
     stands = situation.late_fall < FLAT
@@ -84,6 +91,8 @@ def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
         numbers=(*_said(figures, situation), f"The loss {how}."),
         changes=changes,
     )
+    if kept:
+        return sprinted(plan, figures)
     return scheduled(plan, figures, hold_until=0.0 if fast else HOLD_UNTIL)
 
 
@@ -123,6 +132,8 @@ def _of_the_same_kind(figures: Figures, live: Live, situation: Situation) -> Pla
 
 def _next(figures: Figures, live: Live, situation: Situation) -> Plan:
     """Later proposals: the live optimizer is one that was proposed."""
+    if has_sprinted(figures.source):
+        return after_a_sprint(figures, live, situation, _said(figures, situation))
     family = live.family if live.family in ("muon", "lion", "rmsprop", "sgd") else ""
     family = family or "adamw"
     factor, shrink, average, why = judged(figures, situation)

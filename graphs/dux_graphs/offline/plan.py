@@ -25,6 +25,10 @@ class Plan:
         final: share of the rate from step `total` on.
         average: number of steps before `total` whose weights are averaged; the mean
             replaces the weights at step `total`. 0: none.
+        begun: it keeps the weights that it began with.
+        halfway: at step `total` the weights go half of the way back to those.
+        back: over `total` steps the weights go back to those with which the rule before
+            began, which has kept them.
         plain_shapes: shapes that "muon" gives Adam steps (embeddings, the head).
         numbers: what the numbers say, one sentence each.
         changes: what is changed and why, one sentence each.
@@ -42,6 +46,9 @@ class Plan:
     total: int = 1
     final: float = 1.0
     average: int = 0
+    begun: bool = False
+    halfway: bool = False
+    back: bool = False
     plain_shapes: tuple[tuple[int, ...], ...] = ()
     numbers: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()

@@ -130,6 +130,8 @@ def write_source(plan: Plan) -> str:
         shapes = ", ".join(str(tuple(shape)) for shape in plan.plain_shapes)
         blocks.append("    # embeddings and the output layer: Adam suits them better\n")
         blocks.append(f"    plain_shapes = [{shapes}]\n\n")
+    if plan.back:
+        blocks.append("    carry = True  # what the rule before has kept\n\n")
     blocks.append(_indented(_constructor(plan), 4) + "\n")
     if muon:
         blocks.append(_indented(_ORTHOGONALIZED, 4) + "\n")
@@ -229,9 +231,9 @@ def _buffers(plan: Plan, family: _Family) -> str:
             "    if not hidden:\n"
             '        state["v"] = torch.zeros_like(p)\n'
         )
-    if plan.average:
-        buffers += '    state["mean"] = torch.zeros_like(p)\n'
-    return buffers
+    buffers += '    state["mean"] = torch.zeros_like(p)\n' if plan.average else ""
+    buffers += '    state["begun"] = p.clone()\n' if plan.begun or plan.back else ""
+    return buffers + ('    state["gone"] = 0\n' if plan.back else "")
 
 
 def _step(plan: Plan, family: _Family) -> str:
@@ -253,8 +255,9 @@ def _step(plan: Plan, family: _Family) -> str:
         each += "if p.ndim >= 2:\n"
         each += '    p.mul_(1.0 - rate * group["weight_decay"])\n'
     each += "p.add_(update, alpha=-rate)\n"
-    if plan.average:
-        each += _AVERAGE
+    each += _AVERAGE if plan.average else ""
+    each += _HALFWAY if plan.halfway else ""
+    each += _BACK if plan.back else ""
     head = (
         "@torch.no_grad()\n"
         "def step(self, closure=None):\n"
@@ -287,6 +290,20 @@ if 0 < begun <= group["average"]:
     mean.add_(p - mean, alpha=1.0 / begun)
     if n == group["total"]:
         p.copy_(mean)
+"""
+
+
+_HALFWAY = """\
+# the middle of two weights that have come to rest is better than either
+if n == group["total"]:
+    p.lerp_(state["begun"], 0.5)
+"""
+
+_BACK = """\
+# step by step back to the weights with which the rule before began
+state["gone"] += 1
+state["begun"].add_(update, alpha=-rate)
+p.lerp_(state["begun"], 1.0 / max(1, group["total"] + 1 - state["gone"]))
 """
 
 
