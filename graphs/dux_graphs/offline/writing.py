@@ -3,6 +3,7 @@
 import textwrap
 from dataclasses import dataclass
 
+from dux_graphs.offline.moving import moves, remembered
 from dux_graphs.offline.plan import Plan
 
 NOTICE = (
@@ -231,9 +232,7 @@ def _buffers(plan: Plan, family: _Family) -> str:
             "    if not hidden:\n"
             '        state["v"] = torch.zeros_like(p)\n'
         )
-    buffers += '    state["mean"] = torch.zeros_like(p)\n' if plan.average else ""
-    buffers += '    state["begun"] = p.clone()\n' if plan.begun or plan.back else ""
-    return buffers + ('    state["gone"] = 0\n' if plan.back else "")
+    return buffers + remembered(plan)
 
 
 def _step(plan: Plan, family: _Family) -> str:
@@ -255,9 +254,7 @@ def _step(plan: Plan, family: _Family) -> str:
         each += "if p.ndim >= 2:\n"
         each += '    p.mul_(1.0 - rate * group["weight_decay"])\n'
     each += "p.add_(update, alpha=-rate)\n"
-    each += _AVERAGE if plan.average else ""
-    each += _HALFWAY if plan.halfway else ""
-    each += _BACK if plan.back else ""
+    each += moves(plan)
     head = (
         "@torch.no_grad()\n"
         "def step(self, closure=None):\n"
@@ -280,31 +277,6 @@ def _step(plan: Plan, family: _Family) -> str:
     body += _indented(each, 8)
     body += "return loss\n"
     return head + _indented(body, 4)
-
-
-_AVERAGE = """\
-# the mean of the last weights has less of the noise of the steps
-begun = n - (group["total"] - group["average"])
-if 0 < begun <= group["average"]:
-    mean = state["mean"]
-    mean.add_(p - mean, alpha=1.0 / begun)
-    if n == group["total"]:
-        p.copy_(mean)
-"""
-
-
-_HALFWAY = """\
-# the middle of two weights that have come to rest is better than either
-if n == group["total"]:
-    p.lerp_(state["begun"], 0.5)
-"""
-
-_BACK = """\
-# step by step back to the weights with which the rule before began
-state["gone"] += 1
-state["begun"].add_(update, alpha=-rate)
-p.lerp_(state["begun"], 1.0 / max(1, group["total"] + 1 - state["gone"]))
-"""
 
 
 def _indented(text: str, columns: int) -> str:
