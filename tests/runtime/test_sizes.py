@@ -42,7 +42,7 @@ FUNCTIONAL = set(
 )
 NN_UTILS = set(
     """
-    clip_grad clip_grad_norm_ clip_grad_value_ get_total_norm
+    clip_grad clip_grad_norm clip_grad_norm_ clip_grad_value_ get_total_norm
     vector_to_parameters
     """.split()
 )
