@@ -142,9 +142,6 @@ class Agent(Uncopied):
         plain = type(scale) is float and 0 < scale <= 1  # as nearly always
         if scale is not None and not plain:
             arguments.check_scale(scale)
-        self.optimizer.schedule.look()
-        if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
-            loss = scalar_loss(loss, error=BadArgument)
         self._loop.observe(loss, batch, scale)
 
     @eager

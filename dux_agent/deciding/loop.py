@@ -18,6 +18,7 @@ from dux_agent.training.intake import Told, moved_nothing
 from dux_agent.training.norm_looks import NormLooks
 from dux_agent.training.step_clock import TICK_EVERY
 from dux_agent.training.training import Training
+from dux_sandbox.scalar_loss import scalar_loss
 
 _MOST_WAITING = 16
 
@@ -68,7 +69,7 @@ class Loop:
         return newest[0] if newest else None
 
     def observe(self, loss: Any, batch: Any, scale: float | None) -> None:
-        """One loss of the loop's; see `Agent.observe`."""
+        """One loss of the loop's; see `Agent.observe`, also for what is raised."""
         intake, coming = self._intake, self._coming
         if self._functions.calling:
             return  # a module that holds its agent tells of a copy's loss
@@ -76,6 +77,9 @@ class Loop:
         if self._room and as_before and batch is not None and self._may_wait(loss):
             self.training.batches.append(batch)
             return
+        self._live.schedule.look()
+        if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
+            loss = scalar_loss(loss, error=BadArgument)
         self._see_waiting()
         before = self.step if coming else self._statistics.step
         told = intake.hear(loss, batch, scale)
@@ -104,7 +108,7 @@ class Loop:
         guard = self._live.guard
         if guard.watch is not None or guard.aftermath is not None:
             return False
-        if not (isinstance(loss, torch.Tensor) and loss.is_cpu):
+        if not (isinstance(loss, torch.Tensor) and loss.is_cpu and loss.numel() == 1):
             return False
         value = self._intake.of_one_step(loss)
         if value is None:
@@ -120,6 +124,8 @@ class Loop:
         looked_at = guard.watch is not None or guard.aftermath is not None
         told = self.recorder.folder is not None or self.together.several
         if looked_at or told or not self._asks or decider.at_work or self._coming:
+            return 0
+        if self._live.schedule.followed:  # each loss is an occasion to look at it
             return 0
         if self._intake.waits or not self.training.feed.at_once:
             return 0
@@ -246,8 +252,8 @@ class Loop:
             self.together.step_begins()
         if self._intake.scale.value is None:
             self._intake.scale.step_begins()
-        if ready:
-            self.gradients_ready()
+        if ready and self._asks and self._statistics.norm_is_due():
+            self._norms.look()
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""

@@ -124,8 +124,8 @@ class _Observer:
         if not (self._alone and self._seen):
             return result
         if self._accelerator.sync_gradients:
-            loss = loss.detach()
-            self._held = loss if self._held is None else self._held + loss
+            held = self._held
+            self._held = loss if held is None else held.detach() + loss.detach()
         elif len(self._others) == 1:  # else it may belong to another's step
             self._tell(loss)
         return result
@@ -146,7 +146,8 @@ class _Observer:
     def _tell(self, loss: Any) -> None:
         self._told = True
         self._observe(loss, self._batch)
-        self._log()
+        if self._agent.decisions:
+            self._log()
 
     def _told_by_loop(
         self, loss: Any, batch: Any = None, *, scale: float | None = None

@@ -135,7 +135,7 @@ class _Observing(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """The optimizer has stepped."""
         self._observe()
-        new = self._news.take()
+        new = self._agent.decisions and self._news.take()
         if new:
             wanted = control.should_log  # a call of `log` takes that to be done
             for decision in new:

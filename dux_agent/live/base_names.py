@@ -12,6 +12,7 @@ from dux_agent.live.rule_slot import RuleSlot
 
 # A rule has one way of being; the base is told when it is live again.
 MODES = ("train", "eval")
+_NONE = object()
 
 
 def reached(live: RuleSlot, name: str, note: Callable[[str], None]) -> Any:
@@ -25,12 +26,12 @@ def reached(live: RuleSlot, name: str, note: Callable[[str], None]) -> Any:
         AttributeError: the base has none, or it is a method and a rule is live.
     """
     base = live.base
-    if name.startswith("__") or not hasattr(base, name):
+    value = _NONE if name.startswith("__") else getattr(base, name, _NONE)
+    if value is _NONE:
         raise AttributeError(
             f"'{type(live).__name__}' object has no attribute {name!r}, nor has the "
             f"{type(base).__name__} behind it"
         )
-    value = getattr(base, name)
     if live.running is live.base_rule or not callable(value):
         return value
     if name in MODES:

@@ -146,7 +146,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         rule = own["running"]
         trusted = rule is own["base_rule"]
         plain = trusted and closure is None and own["_plain_step"] is not None
-        schedule.before_step(trusted=trusted)
+        watched = schedule.before_step(trusted=trusted, plain=plain)
         known = [] if guard.watch is None else [set(group) for group in groups]
         try:
             if closure is not None:
@@ -155,8 +155,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                 own["passes_closure"] = False
                 result = guard.step(None)
         finally:
-            if rule is own["running"]:
-                schedule.after_step(plain=plain)
+            if watched and rule is own["running"]:
+                schedule.after_step()
         own["steps"] += 1
         if known and rule is own["running"]:
             for index, group in enumerate(groups):

@@ -65,6 +65,11 @@ class Schedule:
         return self._own.schedulers
 
     @property
+    def followed(self) -> bool:
+        """Whether the schedule's rates are followed behind the live ones."""
+        return self._own.known
+
+    @property
     def by_hand(self) -> bool:
         """Whether the loop sets its rates itself."""
         return self._by_hand.usual
@@ -170,26 +175,27 @@ class Schedule:
             self._own.end()
         self._seen = self._numbers()
 
-    def before_step(self, *, trusted: bool) -> None:
-        """Before a step of the live rule: judge what was written since the last.
+    def before_step(self, *, trusted: bool, plain: bool) -> bool:
+        """Judge what was written since the last step; whether to call `after_step`.
 
         Args:
-            trusted: it is the base optimizer's.
+            trusted: the step is the base optimizer's.
+            plain: and writes no rates, as an optimizer of torch's without a closure.
         """
         if len(self._state) != len(self._groups):
             self.meet_groups()
-        known = self._own.known
-        if known:
+        if known := self._own.known:
             self.look()
         self._steps += 1
-        self._paused = True
+        self._paused = known or not plain
         if known:
             self._take_note(judge=True)
-            return
+            return True
         if not self._by_hand.usual and self._is_new():
             self._count_change()
         if not trusted:
             self._kept = [copied(group.get("lr")) for group in self._groups]
+        return not plain
 
     def _count_change(self) -> None:
         """The base optimizer's rates may not be what they were at its last step."""
@@ -201,15 +207,9 @@ class Schedule:
         self._own.mark()
         self._seen = numbers
 
-    def after_step(self, *, plain: bool = False) -> None:
-        """After a step of the rule that is still live: what it wrote is its own.
-
-        Args:
-            plain: it wrote nothing, as an optimizer of torch's.
-        """
+    def after_step(self) -> None:
+        """After a step of the rule that is still live: what it wrote is its own."""
         self._paused = False
-        if plain and not self._own.known:
-            return
         kept, self._kept = self._kept, None
         if kept is None and not self._own.known and not self._is_new():
             return
