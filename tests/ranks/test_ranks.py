@@ -148,6 +148,21 @@ def test_what_one_rank_rolls_back_between_steps_all_do_before_the_next(pairs):
     )
 
 
+def test_what_a_late_device_tells_one_rank_takes_the_rule_out_of_all(tmp_path):
+    # In mid-run all hear of it in the step after; before a decision all catch up.
+    told = together(tmp_path, ["late", 14], ["late", 19])
+
+    for at in (0, 1):
+        first, second = (each[at] for each in told)
+        assert ["rolled_back", "applied"] == first["verdicts"][-1][1:]
+        assert first["verdicts"] == second["verdicts"]
+        assert first["weights"] == second["weights"]
+    assert (
+        "rank 1: a parameter was not finite after 5 steps" in told[0][0]["reasons"][0]
+    )
+    assert "another rank" in told[0][1]["reasons"][0]
+
+
 def test_weights_that_are_apart_are_told_and_nothing_is_decided(pairs):
     for each in pairs["apart"]:
         assert [10, "kept"] in each["verdicts"]

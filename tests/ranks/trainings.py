@@ -17,11 +17,13 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dux_agent import attach
+from dux_agent.training.loss_feed import LossFeed
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.recorded.kernels import compiling
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.replaying import rule
 from tests import models, rule_with_sensors
+from tests.late_device import LateDevice
 from tests.ranks import parts, shardings
 from tests.sources import MOMENTUM, SGD
 from tests.talking import Scripted, scripted
@@ -307,6 +309,24 @@ def uncompiled(rank):
         return executed(
             rank, 0, lambda _: patched.setattr(compiling, "compiler", lambda: None)
         )
+
+
+def late(rank, harm):
+    """Of a late device: a step leaves weights that are not finite on rank 1 alone."""
+
+    def plant(agent, step):
+        if step == 0:
+            agent.training.feed = LossFeed(LateDevice())
+        if rank == 1 and step == harm:
+            first = next(agent.model.parameters())
+            hook = agent.optimizer.register_step_pre_hook(
+                lambda *_: hook.remove() or spoil(first)
+            )
+
+    def spoil(parameter):
+        parameter.grad.fill_(torch.nan)
+
+    return training(rank, scripted(GENTLE, SGD), steps=24, every=10, plant=plant)
 
 
 def main(rank, count, where, out, scenarios):
