@@ -184,14 +184,16 @@ def _foresee_with_closure(replay: Replay, parameters: Sequence[torch.Tensor]) ->
 def _compare_kept(replay: Replay, isolated: IsolatedRule) -> None:
     kept = KeptTree()
     kept.take(isolated.snapshot())
-    coarsest = max(map(_tolerance, replay.places.parameters), default=0.0)
+    weights = replay.places.parameters
     if list(kept.values) != list(replay.kept.values):
         raise Unrecordable("keeps other things when it is recorded", None)
     for place, value in kept.values.items():
         mine = replay.kept.values[place]
         if isinstance(value, torch.Tensor) and isinstance(mine, torch.Tensor):
+            of = [weights[int(place[1])]] if place[0] == "state" else weights
+            most = max(map(_tolerance, of), default=0.0)
             what = f"what it keeps as {place}"
-            _require_near(mine, value, what, replay.steps - 1, coarsest)
+            _require_near(mine, value, what, replay.steps - 1, most)
         elif is_leaf(value) and mine != value and not alike(mine, value):
             raise Unrecordable(f"keeps another number as {place}", None)
 
@@ -208,13 +210,13 @@ def _tolerance(tensor: torch.Tensor) -> float:
 
 
 def _require_near(
-    one: torch.Tensor, other: torch.Tensor, what: str, step: int, coarsest: float = 0.0
+    one: torch.Tensor, other: torch.Tensor, what: str, step: int, least: float = 0.0
 ) -> None:
     if one.shape != other.shape or one.dtype != other.dtype:
         raise Unrecordable(f"gives {what} another shape when it is recorded", None)
     if not one.numel() or torch.equal(one, other):
         return
-    tolerance = max(_tolerance(one), coarsest)
+    tolerance = max(_tolerance(one), least) if one.is_floating_point() else 0.0
     one, other = one.double(), other.double()
     odd = ~other.isfinite()
     if not torch.equal(one.isfinite(), other.isfinite()):

@@ -78,6 +78,48 @@ def test_however_tensors_lie_a_step_is_the_same(drawn, lies):
         assert same(values[output.value], made), output.place
 
 
+def halfway(tensor):
+    """The same values; the last of their indices but two is what goes fastest."""
+    return tensor.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+
+
+def rows_taken_anew(w, p, g, r):
+    w.write(w.do("sub", p, w.do("mul", g, r)), "parameter", 0)
+    w.write(w.do("amax", g, dim=[2], keepdim=True), "state", 0, "r")
+
+
+def rows_made_of_rows(w, p, g, r):
+    s = w.read("state", 0, "s", type=ROWS)
+    w.write(w.do("sub", p, w.do("mul", g, r)), "parameter", 0)
+    w.write(w.do("mul", r, s), "state", 0, "r")
+    w.write(w.do("add", s, r), "state", 0, "s")
+
+
+WHOLE, ROWS = TensorType("float64", (4, 5, 16)), TensorType("float64", (4, 5, 1))
+
+
+@pytest.mark.parametrize("write", [rows_taken_anew, rows_made_of_rows])
+@pytest.mark.parametrize("rows", [turned, halfway, with_holes, copied])
+@pytest.mark.parametrize("weight", [turned, halfway, with_holes, copied])
+def test_rows_that_are_read_and_written_may_lie_otherwise(write, rows, weight):
+    w = Writing()
+    p, g = (w.read(each, 0, type=WHOLE) for each in ("parameter", "gradient"))
+    write(w, p, g, w.read("state", 0, "r", type=ROWS))
+    program = w.program()
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.rand(each.type.shape, generator=generator, dtype=torch.float64)
+        for each in program.inputs
+    ]
+    lying = [weight(inputs[0]), halfway(inputs[1]), *map(rows, inputs[2:])]
+    values = interpret(program, inputs)
+
+    *got, _ = fuse(program).run(lying)
+
+    for output, made in zip(program.outputs, got, strict=True):
+        assert torch.equal(values[output.value], made), output.place
+
+
 @pytest.mark.parametrize("lie", [turned, with_holes])
 def test_what_is_written_is_written_where_it_lies(lie):
     inputs, others = adam_inputs(), adam_inputs()

@@ -52,8 +52,8 @@ class Plan:
         leading: how many guards ask for numbers that hang on no tensor, before any
             other does: the first stage asks these, and nothing else.
         copies: indices of tensor outputs that no pass writes.
-        cloned: inputs of one element that are copied before the last stage's passes,
-            since one strand writes what another reads.
+        cloned: inputs, of one element or one for each row, that are copied before the
+            last stage's passes, since one strand writes what another reads.
         laid_out: values that torch makes and kernels read, or the other way round.
         target: what its kernels are made for.
     """

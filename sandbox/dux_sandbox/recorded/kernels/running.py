@@ -220,7 +220,7 @@ class FusedProgram:
         if before is not None:
             before(self._given(table))
         for value in plan.cloned:
-            table.append(table[value].clone())
+            table.append(table[value].clone(memory_format=torch.contiguous_format))
             self._pointers[len(table) - 1] = table[-1].data_ptr()
         copies = [
             (index, table[self._program.outputs[index].value].clone())
