@@ -25,15 +25,40 @@ def require_plain(parameters: Sequence[torch.Tensor]) -> None:
             raise Unrecordable(f"is over parameter {index}, no plain tensor", None)
         if parameter.dtype not in _KNOWN or parameter.is_meta:
             raise Unrecordable(f"is over parameter {index}, a {parameter.dtype}", None)
-    spans = sorted(
-        (each.device.type, each.device.index or 0, *_span(each), index)
-        for index, each in enumerate(parameters)
-        if each.numel()
-    )
-    for (*there, _, end, first), (*here, begin, _, second) in pairwise(spans):
-        if there == here and begin < end:
-            index = max(first, second)
-            raise Unrecordable(f"is over parameter {index}, part of another", None)
+    Apart(parameters).look()
+
+
+class Apart:
+    """Whether parameters lie in each other's memory: a loop may give them another's.
+
+    A program reads all before it writes any; a rule that goes from one parameter to the
+    next does not.
+    """
+
+    def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
+        """Of these; they are not looked at yet."""
+        self._parameters = parameters
+        self._pointers: list[int] = []
+
+    def look(self) -> None:
+        """Look at them, where one has moved since it was last done.
+
+        Raises:
+            Unrecordable: one of them lies in between another's elements.
+        """
+        pointers = list(map(torch.Tensor.data_ptr, self._parameters))
+        if pointers == self._pointers:
+            return
+        spans = sorted(
+            (each.device.type, each.device.index or 0, *_span(each), index)
+            for index, each in enumerate(self._parameters)
+            if each.numel()
+        )
+        for (*there, _, end, first), (*here, begin, _, second) in pairwise(spans):
+            if there == here and begin < end:
+                index = max(first, second)
+                raise Unrecordable(f"is over parameter {index}, part of another", None)
+        self._pointers = pointers
 
 
 def _span(tensor: torch.Tensor) -> tuple[int, int]:

@@ -31,6 +31,7 @@ from dux_sandbox.replaying.fast_steps import FastStep, Taken
 from dux_sandbox.replaying.hindrance import changing
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
+from dux_sandbox.replaying.plainness import Apart
 
 _FEW = 24
 """Recordings that any rule may take."""
@@ -68,6 +69,7 @@ class Replay:
         self._bounds = bounds
         self._compiles = compiles
         self._before: Mapping[Place, Any] = {}
+        self._apart = Apart(self.places.parameters)
         self._branches = Branches()
         self._both_ways = BothWays()
         self.ahead = Ahead(self._recorded)
@@ -105,6 +107,7 @@ class Replay:
                 nothing has changed.
             RuleFailed: the process that records has failed.
         """
+        self._apart.look()
         before = self.places.kept.values
         gradients = self._gradients()
         if all([each is None or each.layout is torch.strided for each in gradients]):
