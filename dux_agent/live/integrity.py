@@ -205,7 +205,9 @@ def left_finite(rule: RunningRule, parameters: list[torch.Tensor]) -> torch.Tens
         One truth of no dimensions, where the parameters are: nobody waits for it.
     """
     told: bool | torch.Tensor | None = getattr(rule, "left_finite", None)
-    return finite_on_device(parameters) if told is None else torch.as_tensor(told)
+    if isinstance(told, bool):
+        return torch.tensor(told, device="cpu")
+    return finite_on_device(parameters) if told is None else told
 
 
 def all_finite(parameters: list[torch.Tensor]) -> bool:
@@ -229,7 +231,7 @@ def finite_on_device(parameters: list[torch.Tensor]) -> torch.Tensor:
         if p.numel() and (p.is_floating_point() or p.is_complex())
     ]
     if not numbers:
-        return torch.tensor(True)
+        return torch.tensor(True, device="cpu")
     # float16 norms overflow at 65504, which sound weights can reach together.
     wide = [p.float() if p.dtype.itemsize < 4 else p for p in numbers]
     norms = torch._foreach_norm(wide)

@@ -499,3 +499,18 @@ def test_the_plan_of_a_decision_says_what_a_recorded_rule_keeps():
     assert nobody is None
     assert kept == plan.live_state > 0
     assert "live rule's state" in str(plan)
+
+
+def test_a_loop_with_another_default_device_records_its_rules(build):
+    weight = torch.nn.Parameter(torch.ones(3, 2))
+    weight.grad = torch.ones(3, 2)
+
+    torch.set_default_device("meta")
+    try:
+        rule = build(RECORDED, MOMENTUM, [{"params": [weight]}])
+        rule.step()
+    finally:
+        torch.set_default_device(None)
+
+    assert ("recorded", None) == (rule.mode, rule.why)
+    assert bool((weight < 1).all())

@@ -31,7 +31,8 @@ class CalledClosure:
         if is_loss(self.given):
             double = getattr(self.given, "dtype", None) == torch.float64
             self.kind = "float64" if double else "float32"
-            self.loss = torch.tensor(number_of(self.given), dtype=DTYPES[self.kind])
+            number, dtype = number_of(self.given), DTYPES[self.kind]
+            self.loss = torch.tensor(number, dtype=dtype, device="cpu")
 
     def __call__(self) -> Any:
         if self._first:

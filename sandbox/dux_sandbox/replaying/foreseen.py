@@ -49,12 +49,13 @@ def foresee(source: str, groups: ParamGroups, limits: Limits | None = None) -> F
         replay = Replay(parameters, process, bounds_for(parameters, limits))
         replay.build(process.program)
         closure = "float32" if process.requires_closure else None
-        loss = torch.tensor(1.0) if process.requires_closure else None
+        loss = torch.ones((), dtype=torch.float32, device="cpu") if closure else None
         generator = torch.Generator().manual_seed(0)
         for step in range(_MOST_STEPS):
             before = replay.recordings
             for each in parameters:
-                values = torch.randn(each.shape, generator=generator).to(each.dtype)
+                drawn = torch.randn(each.shape, generator=generator, device="cpu")
+                values = drawn.to(each.dtype)
                 each.grad = values if each.requires_grad else None
             present = [each.grad is not None for each in parameters]
             name = "first step" if step == 0 else f"step {step + 1}"

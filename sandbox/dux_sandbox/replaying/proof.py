@@ -144,14 +144,17 @@ def _compare(
     generator = torch.Generator().manual_seed(seed)
     pairs = list(zip(ours, theirs, strict=True))
     recorded: list[Recording] = []
-    closure = (lambda: torch.tensor(1.0)) if isolated.requires_closure else None
+    one_loss = torch.tensor(1.0, dtype=torch.float32, device="cpu")
+    closure = (lambda: one_loss) if isolated.requires_closure else None
     for step, scale in enumerate(_SCALES):
         last = step == len(_SCALES) - 1
         if last:
             _compare_kept(replay, isolated)
             recorded = replay.recorded
         for at, (one, other) in enumerate(pairs):
-            values = torch.randn(one.shape, generator=generator).to(one.dtype) * scale
+            # A loop may have set another default device, whose generator this is not.
+            drawn = torch.randn(one.shape, generator=generator, device=one.device)
+            values = drawn.to(one.dtype) * scale
             there = one.requires_grad and not (last and at == 0 and len(pairs) > 1)
             one.grad = values if there else None
             other.grad = values.clone() if there else None
@@ -166,7 +169,7 @@ def _compare(
         if closure is None:
             replay.step(None, None)
         else:
-            replay.step("float32", torch.tensor(1.0))
+            replay.step("float32", one_loss)
         for at, (one, other) in enumerate(pairs):
             _require_near(one.detach(), other.detach(), f"parameter {at}", step)
     return recorded
