@@ -10,6 +10,7 @@ loads neither torch nor langgraph.
 
 from __future__ import annotations
 
+import random
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,13 @@ keep_former_names(FORMER_NAMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    # Among all that is imported now something draws (rich does), and a loop may have
+    # seeded Python's numbers already.
+    numbers = random.getstate()
+    try:
+        return getattr(import_module(_HOME[name]), name)
+    finally:
+        random.setstate(numbers)
 
 
 def __dir__() -> list[str]:

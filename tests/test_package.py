@@ -48,6 +48,16 @@ def test_it_hands_out_its_public_names():
         assert getattr(dux_agent, name).__name__ == name
 
 
+@pytest.mark.parametrize("name", ["attach", "tune"])
+def test_its_names_draw_no_random_number_of_the_loop(name):
+    script = (
+        "import random, dux_agent; random.seed(1); state = random.getstate(); "
+        f"dux_agent.{name}; print(state == random.getstate())"
+    )
+
+    assert "True" == in_a_new_process(script).strip()
+
+
 def test_it_has_no_other_names():
     with pytest.raises(AttributeError, match="no attribute 'detach'"):
         dux_agent.detach  # noqa: B018
