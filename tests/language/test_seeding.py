@@ -112,6 +112,73 @@ def test_two_rules_of_one_source_share_no_numbers():
     assert torch.equal(expected, other.detach())
 
 
+_IN_PHASES = """
+import torch
+
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+        torch.manual_seed(3)
+
+    @torch.no_grad()
+    def first_step(self):
+        for p in self.param_groups[0]["params"]:
+            p.add_(torch.randn_like(p))
+
+    @torch.no_grad()
+    def second_step(self):
+        for p in self.param_groups[0]["params"]:
+            p.add_(torch.rand_like(p))
+"""
+_IN_A_BASE = """
+import torch
+
+class Base(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        torch.manual_seed(3)
+        super().__init__(params, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for p in self.param_groups[0]["params"]:
+            self.move(p)
+
+class Rule(Base):
+    def move(self, p):
+        p.add_(torch.randn_like(p))
+"""
+_WHEN_BUILT = rule("p.add_(torch.randn_like(p))").replace(
+    "    @torch.no_grad()", "        torch.manual_seed(3)\n\n    @torch.no_grad()", 1
+)
+
+
+@pytest.mark.parametrize("source", [_WHEN_BUILT, _IN_A_BASE])
+def test_a_seed_of_the_constructor_lasts_into_the_steps(source):
+    weights = one_parameter(), one_parameter()
+    moved = []
+
+    for made, weight in zip((load(source), unguarded(source)), weights, strict=True):
+        moved.append(weight_after(made([weight]).step, weight))
+
+    assert torch.equal(*moved)
+
+
+def test_a_seed_of_the_constructor_lasts_into_the_phases_of_a_step():
+    weights = one_parameter(), one_parameter()
+    kind = load(_IN_PHASES)
+    made, other = kind([weights[0]]), kind([one_parameter()])
+    plain = unguarded(_IN_PHASES)([weights[1]])
+    torch.manual_seed(5)  # not the rule's
+
+    for each in (other, made):
+        each.step(lambda: torch.ones(()))
+    torch.manual_seed(3)
+    plain.first_step()
+    plain.second_step()
+
+    assert torch.equal(*weights)
+
+
 REFUSED = {
     "an accelerator's alone": "torch.cuda.manual_seed(1)",
     "the entropy of the machine": "torch.seed()",

@@ -1,7 +1,7 @@
 """Drawing after a seed that is a rule's own, written in the language of rules itself.
 
 A seed, and for each device a generator that was seeded with it, are kept on the rule
-whose step began last: they last from step to step, and into its checkpoints.
+that was built or stepped last: they last from step to step, and into its checkpoints.
 """
 
 # Of torch: those that draw tensors of sizes, those that draw for tensors they are

@@ -11,6 +11,7 @@ import ast
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.bindings import path_of
 from dux_sandbox.language.seeded_functions import IN_PLACE, OF_SIZES, OF_TENSORS
+from dux_sandbox.language.torch_names import base_path
 from dux_sandbox.language.usual_values import put_first
 from dux_sandbox.language.written_out import define
 
@@ -20,6 +21,7 @@ _TOO = frozenset(["torch.cuda.manual_seed", "torch.cuda.manual_seed_all"])
 # These draw as well, and take no generator, or keep it to themselves.
 _OF_THE_PROCESS = frozenset("dropout init svd_lowrank".split())
 _KEEP = "seeds_of"
+_LOOSE = frozenset(["classmethod", "staticmethod"])
 
 
 def own_seeds(
@@ -43,35 +45,49 @@ def own_seeds(
         return []
     taking = _Taking(aliases)
     taking.visit(tree)
-    steps = _steps(tree, taking.used)
-    for step in steps:
-        put_first(step, f"{_KEEP}({step.args.args[0].arg})")
-    taking.used |= {_KEEP} if steps else set()
+    entered = _entered(tree, aliases, taking.used)
+    for method in entered:
+        put_first(method, f"{_KEEP}({method.args.args[0].arg})")
+    taking.used |= {_KEEP} if entered else set()
     define(tree, taking.used)
     return taking.notes
 
 
-def _steps(tree: ast.Module, drawing: set[str]) -> list[ast.FunctionDef]:
-    """Those of the classes that draw, themselves or by a base; if none does, all."""
+def _entered(
+    tree: ast.Module, aliases: dict[str, str], drawing: set[str]
+) -> list[ast.FunctionDef]:
+    """Methods that a training may call, of the optimizers that draw; if none, of all.
+
+    They are the constructors, the steps, and what draws or seeds by itself, such as a
+    phase of a step. Bases that draw, and bases of what draws, are among the optimizers.
+    """
     classes = {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)}
-    draw = {
-        name
-        for name, held in classes.items()
-        for each in ast.walk(held)
-        if isinstance(each, ast.Name) and each.id in drawing
-    }
-    steps = {
-        name: each
-        for name, held in classes.items()
-        for each in held.body
-        if isinstance(each, ast.FunctionDef) and each.name == "step" and each.args.args
-    }
-    found = [
-        step
-        for name, step in steps.items()
-        if not draw.isdisjoint([name, *map(ast.unparse, classes[name].bases)])
+    lines: dict[str, set[str]] = {}
+    optimizers: set[str] = set()
+    for name, held in classes.items():
+        above = [lines.get(ast.unparse(base), set()) for base in held.bases]
+        lines[name] = {name}.union(*above)
+        torchs = any(base_path(path_of(base, aliases)) for base in held.bases)
+        if torchs or not optimizers.isdisjoint(lines[name]):
+            optimizers.add(name)
+    draw = {name for name, held in classes.items() if _names(held, drawing)}
+    found = [lines[name] for name in optimizers if lines[name] & draw]
+    ours = set[str]().union(*(found or [lines[name] for name in optimizers]))
+    return [
+        each
+        for name in sorted(ours)
+        for each in classes[name].body
+        if isinstance(each, ast.FunctionDef)
+        and each.args.args
+        and not _LOOSE.intersection(map(ast.unparse, each.decorator_list))
+        and (each.name in ("__init__", "step") or _names(each, drawing))
     ]
-    return found or [*steps.values()]
+
+
+def _names(node: ast.AST, names: set[str]) -> bool:
+    return any(
+        isinstance(each, ast.Name) and each.id in names for each in ast.walk(node)
+    )
 
 
 class _Taking(ast.NodeTransformer):
