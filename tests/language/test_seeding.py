@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from dux_sandbox.executions import EXECUTIONS
+from dux_sandbox.language import seeded_functions
 from dux_sandbox.limits import Limits
 from dux_sandbox.loading import load
 from dux_sandbox.runtime.attributes import attributes_of, restore_attributes
@@ -21,8 +22,24 @@ DRAWS = {
     "chances": "torch.bernoulli(torch.full_like(p, 0.5)) "
     "+ torch.multinomial(torch.ones(2), 2)",
     "by a helper": "noise(p)",
+    "by a name": "draw(p)",
+    "by a default": "other(p)",
+    "by a table": 'TABLE["normal"](p)',
+    "mapped": "next(iter(map(torch.randn_like, [p])))",
+    "by a name of the import": "imported(p)",
 }
-_HELPER = "def noise(p):\n    return torch.randn_like(p)\n"
+_HELPER = """
+from torch import rand_like as imported
+
+TABLE = {"normal": torch.randn_like}
+draw = torch.randn_like
+
+def noise(p):
+    return torch.randn_like(p)
+
+def other(p, draw=torch.rand_like):
+    return draw(p)
+"""
 _SEEDED = """
 self.t += 1
 torch.manual_seed(self.t)
@@ -185,12 +202,55 @@ REFUSED = {
     "a state": "torch.manual_seed(1)\ntorch.set_rng_state(torch.zeros(9))",
     "what takes no generator": "torch.manual_seed(1)\np.add_(F.dropout(p, 0.5))",
     "what fills a tensor": "torch.manual_seed(1)\ntorch.nn.init.normal_(p)",
+    "a method passed on": "torch.manual_seed(1)\ndraw = p.clone().normal_\ndraw()",
+    "a function by its name": "torch.manual_seed(1)\ngetattr(torch, 'rand')(2)",
+    "a method by its name": "torch.manual_seed(1)\ngetattr(p, 'normal_')()",
 }
 
 
 @pytest.mark.parametrize("name", list(REFUSED))
 def test_what_would_touch_the_numbers_of_the_process_is_refused(name):
     assert not check(rule(REFUSED[name])).ok
+
+
+@pytest.mark.parametrize("name", ["dropout", "init", "svd_lowrank"])
+def test_an_attribute_of_the_rules_own_may_be_called_like_what_draws(name):
+    source = rule(f"self.{name} = 1\ntorch.manual_seed(1)\np.copy_(torch.rand(3, 2))")
+
+    assert check(source).ok
+
+
+_LIKE = {
+    "randn_like": [{}, {"dtype": torch.bfloat16}, {"dtype": torch.complex64}],
+    "rand_like": [{}, {"dtype": torch.float16}, {"dtype": torch.float64}],
+    "randint_like": [
+        {"high": 9},
+        {"low": -3, "high": 300},
+        {"high": 2, "dtype": torch.bool},
+        {"high": 9, "dtype": torch.int64},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", list(_LIKE))
+def test_what_is_drawn_like_a_tensor_has_torchs_bits_without_its_generator(
+    name, monkeypatch
+):
+    written = {"torch_written_out": torch}
+    exec(seeded_functions.WRITTEN, written)
+    given = torch.ones(5, 700), torch.ones(3, 40).t(), torch.ones(())
+    cases = [(x, options) for x in given for options in _LIKE[name]]
+    torch.manual_seed(7)
+    expected = [getattr(torch, name)(x, **options) for x, options in cases]
+    # Torch 2.6 has no generator= of these.
+    monkeypatch.delattr(torch, name)
+
+    written["seeded_by"](7)
+    drawn = [written[f"seeded_{name}"](x, **options) for x, options in cases]
+
+    for one, other in zip(expected, drawn, strict=True):
+        assert one.dtype == other.dtype and one.stride() == other.stride()
+        assert torch.equal(one, other)
 
 
 def test_a_seed_that_is_no_number_raises_in_the_rule():

@@ -5,9 +5,11 @@ that was built or stepped last: they last from step to step, and into its checkp
 """
 
 # Of torch: those that draw tensors of sizes, those that draw for tensors they are
-# given, and the methods that draw into a tensor.
+# given, those that draw what is like one and take no generator before torch 2.9, and
+# the methods that draw into a tensor.
 OF_SIZES = "rand randint randn randperm".split()
-OF_TENSORS = "bernoulli multinomial normal rand_like randint_like randn_like".split()
+OF_TENSORS = "bernoulli multinomial normal".split()
+LIKE = "rand_like randint_like randn_like".split()
 IN_PLACE = """
 bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_
 """.split()
@@ -40,6 +42,23 @@ def seeded_by(seed):
     SeededNumbers.made.clear()
     SeededNumbers.made["seed"] = int(seed)
     return seeded_numbers(None)
+
+def seeded_like(x, options):
+    made = torch_written_out.empty_like(x, **options)
+    return made, seeded_numbers(made.device)
+
+def seeded_rand_like(input, **options):
+    made, numbers = seeded_like(input, options)
+    return made.uniform_(generator=numbers)
+
+def seeded_randn_like(input, **options):
+    made, numbers = seeded_like(input, options)
+    return made.normal_(generator=numbers)
+
+def seeded_randint_like(input, low=0, high=None, **options):
+    made, numbers = seeded_like(input, options)
+    least, end = (0, low) if high is None else (low, high)
+    return made.random_(least, end, generator=numbers)
 """
     + "".join(
         f"""

@@ -10,7 +10,7 @@ import ast
 
 from dux_sandbox.findings import Finding
 from dux_sandbox.language.bindings import path_of
-from dux_sandbox.language.seeded_functions import IN_PLACE, OF_SIZES, OF_TENSORS
+from dux_sandbox.language.seeded_functions import IN_PLACE, LIKE, OF_SIZES, OF_TENSORS
 from dux_sandbox.language.torch_names import base_path
 from dux_sandbox.language.usual_values import put_first
 from dux_sandbox.language.written_out import define
@@ -19,7 +19,7 @@ _SEEDING = frozenset(["torch.manual_seed", "torch.random.manual_seed"])
 # What `torch.manual_seed` does as well, and is written beside it.
 _TOO = frozenset(["torch.cuda.manual_seed", "torch.cuda.manual_seed_all"])
 # These draw as well, and take no generator, or keep it to themselves.
-_OF_THE_PROCESS = frozenset("dropout init svd_lowrank".split())
+_UNTAKEN = frozenset("dropout init svd_lowrank".split())
 _KEEP = "seeds_of"
 _LOOSE = frozenset(["classmethod", "staticmethod"])
 
@@ -38,10 +38,12 @@ def own_seeds(
         that has to come from the numbers of the process.
     """
     named = {*attributes, *".".join(aliases.values()).split(".")}
-    if "manual_seed" not in named or not _OF_THE_PROCESS.isdisjoint(named):
+    if "manual_seed" not in named:
         return []
-    calls = (each for each in ast.walk(tree) if isinstance(each, ast.Call))
+    calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call)]
     if not any(path_of(each.func, aliases) in _SEEDING for each in calls):
+        return []
+    if _of_the_process(tree, aliases, calls):
         return []
     taking = _Taking(aliases)
     taking.visit(tree)
@@ -51,6 +53,27 @@ def own_seeds(
     taking.used |= {_KEEP} if entered else set()
     define(tree, taking.used)
     return taking.notes
+
+
+def _of_the_process(
+    tree: ast.Module, aliases: dict[str, str], calls: list[ast.Call]
+) -> bool:
+    """Whether something is drawn that no function of here can stand in for."""
+    called = {id(each.func) for each in calls}
+    for each in ast.walk(tree):
+        path = path_of(each, aliases) or ""
+        if path.startswith("torch.") and not _UNTAKEN.isdisjoint(path.split(".")):
+            return True
+        if isinstance(each, ast.Attribute) and not path and id(each) not in called:
+            # A method that draws, passed on with its tensor.
+            if each.attr in IN_PLACE and isinstance(each.ctx, ast.Load):
+                return True
+    asked = [each.args for each in calls if ast.unparse(each.func) == "getattr"]
+    return any(
+        path_of(each, aliases) == "torch" or getattr(each, "value", None) in IN_PLACE
+        for given in asked
+        for each in given
+    )
 
 
 def _entered(
@@ -95,7 +118,7 @@ class _Taking(ast.NodeTransformer):
 
     Attributes:
         notes: one on each seed.
-        used: the functions of here that are called now.
+        used: the functions of here that are named now.
     """
 
     def __init__(self, aliases: dict[str, str]) -> None:
@@ -123,28 +146,37 @@ class _Taking(ast.NodeTransformer):
                 return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(node)
 
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return self._drawing(node) or self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return self._drawing(node) or node
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        self.generic_visit(node)
-        path = self._path(node) or ""
-        last = path.removeprefix("torch.")
+        path, method = self._path(node), node.func
         if path in _SEEDING:
             said = ast.unparse(node)[:60]
             what = f"{said} seeds generators of the rule's own, with the same numbers"
             instead = "keep a torch.Generator() on self, and draw from it"
             self.notes.append(Finding("own", node.lineno, what, instead))
-            return self._called("seeded_by", node)
-        if path.startswith("torch.") and last in (*OF_SIZES, *OF_TENSORS):
-            return self._called(f"seeded_{last}", node)
-        method = node.func
-        if isinstance(method, ast.Attribute) and method.attr in IN_PLACE and not path:
+            node.func = self._named("seeded_by", node)
+        elif isinstance(method, ast.Attribute) and method.attr in IN_PLACE and not path:
             node.args.insert(0, method.value)
-            return self._called(f"seeded_{method.attr}", node)
-        return node
+            node.func = self._named(f"seeded_{method.attr}", node)
+        return self.generic_visit(node)
 
     def _path(self, call: ast.Call) -> str | None:
         return path_of(call.func, self._aliases)
 
-    def _called(self, name: str, node: ast.Call) -> ast.Call:
+    def _drawing(self, node: ast.Attribute | ast.Name) -> ast.Name | None:
+        """What stands for a function of torch that draws, called or passed on."""
+        path = path_of(node, self._aliases) or ""
+        last = path.removeprefix("torch.")
+        if last == path or not isinstance(node.ctx, ast.Load):
+            return None
+        taken = last in (*OF_SIZES, *OF_TENSORS, *LIKE)
+        return self._named(f"seeded_{last}", node) if taken else None
+
+    def _named(self, name: str, node: ast.expr) -> ast.Name:
         self.used.add(name)
-        node.func = ast.copy_location(ast.Name(name, ast.Load()), node)
-        return node
+        return ast.copy_location(ast.Name(name, ast.Load()), node)
