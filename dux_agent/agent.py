@@ -248,7 +248,7 @@ class Agent(Uncopied):
                 After each of them nothing was changed.
         """
         self._require_open()
-        self._loop.drain()
+        self._loop.drain(judge=False)
         self._state().load_state_dict(state)
 
     def prime(self, source: str | os.PathLike[str] | Mapping[str, Any]) -> Primed:
@@ -274,8 +274,10 @@ class Agent(Uncopied):
                 After each of them nothing was changed.
         """
         self._require_open()
-        self._loop.drain()
-        return self._rules.prime(source_in(source), self.settings.lr_owner)
+        rule = source_in(source)
+        self._loop.drain(judge=False)
+        self.optimizer.guard.forget()
+        return self._rules.prime(rule, self.settings.lr_owner)
 
     def stateful(self) -> OneEntry:
         """The agent as one entry for `torch.distributed.checkpoint`; needs no priming.

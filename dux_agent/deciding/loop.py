@@ -40,7 +40,7 @@ class Loop:
     _kind: tuple[torch.dtype, torch.device] | None = None  # of the batches
     _told: bool = False  # the guard knows that the loss that waits is not finite
     # Losses whose values are yet to come, and how often weights were put back.
-    _coming: deque[tuple[Told, int]] = field(default_factory=deque)
+    _coming: deque[tuple[Told, int | None]] = field(default_factory=deque)
     # Those of whole steps that nobody waits for, and how many more may follow them.
     _waiting: list[float] = field(default_factory=list)
     _room: int = 0
@@ -54,7 +54,6 @@ class Loop:
         self._background = self.training.settings.background
         self._clock = self.training.step_clock
         self._norms = NormLooks(self.training)
-        self._live.guard.read = lambda number: self.training.feed.read(number)
 
     @property
     def step(self) -> int:
@@ -144,11 +143,14 @@ class Loop:
             for loss in waiting:
                 self._statistics.see(loss)
 
-    def drain(self) -> None:
-        """Wait for all that is on its way, losses and what the guard looked at."""
+    def drain(self, *, judge: bool = True) -> None:
+        """Wait for what is on its way; judge nothing by it where weights are loaded."""
         self.settle()
+        if not judge:
+            self._coming = deque((told, None) for told, _ in self._coming)
         self._take(self.training.feed.drain())
-        self._live.guard.settle()
+        if judge:
+            self._live.guard.settle()
         batches = self.training.batches
         if batches and not self._still_fit():
             newest = batches[-1]
@@ -162,7 +164,7 @@ class Loop:
         for (_, loss), (told, put_back) in zip(losses, heard, strict=True):
             self._take_one(loss, told, put_back)
 
-    def _take_one(self, loss: float, told: Told, put_back: int) -> None:
+    def _take_one(self, loss: float, told: Told, put_back: int | None) -> None:
         several = self.together.several
         done = self._intake.take(loss, told)
         if done is not None:
@@ -178,8 +180,8 @@ class Loop:
             self._told = True
             self._judge(loss, put_back)
 
-    def _judge(self, loss: float, put_back: int) -> None:
-        """Show the guard a loss, unless it is of weights that are gone by now."""
+    def _judge(self, loss: float, put_back: int | None) -> None:
+        """Show the guard a loss, unless it is of weights that are gone (None: so)."""
         guard = self._live.guard
         if put_back == guard.put_back:
             guard.observed(loss)

@@ -71,6 +71,7 @@ class Guard(GuardMemory):
             Whatever the caller's closure raises, and nothing of a rule's.
         """
         if self.watch is not None:
+            self.watch.finite.hold_own(self.model)
             self.follow()
         watch = self.watch
         if watch is None:
@@ -147,16 +148,23 @@ class Guard(GuardMemory):
             reason = watch.finite.settle() or reason
         reason = reason or looks.fault(self._memory)
         if reason is None and dear:
-            finite = self.read(left_finite(rule, self._parameters()))
+            parameters = self._parameters()
+            finite = self.read(left_finite(rule, parameters))
             fault = f"a parameter was not finite after {watch.steps} steps"
-            reason = watch.finite.look(finite, fault)
+            reason = watch.finite.look(finite, fault, parameters)
         return looks, result, self.agree(reason)
 
     def settle(self) -> None:
         """Between two steps: wait for what a device has found of the last one."""
-        reason = None if self.watch is None else self.watch.finite.settle()
+        watch = self.watch
+        reason = None if watch is None else self._told_late(watch.finite)
         if reason is not None:
-            self.breach(reason)
+            self._roll_back(reason, None)
+
+    def forget(self) -> None:
+        """What a device has yet to tell is of weights that will be loaded over."""
+        if self.watch is not None:
+            self.watch.finite.forget()
 
     def follow(self) -> None:
         """Take over, between two steps, what the loop did to its parameters.
@@ -219,6 +227,7 @@ class Guard(GuardMemory):
     def breach(self, reason: str) -> None:
         """The rule failed outside a step, as while its state was fetched."""
         if self.watch is not None:
+            self.watch.finite.hold_own(self.model)
             self._roll_back(reason, None)
 
     def _promote(self, watch: GuardedRule) -> None:
@@ -272,6 +281,8 @@ class Guard(GuardMemory):
             watch.snapshot.restore(only_parameters=first)
         if before is not None:
             before.restore()
+        if blame:
+            watch.finite.put_back_own()
         slot.give_way(watch.predecessor)
         if slot.running is slot.base_rule:
             self.disarm()

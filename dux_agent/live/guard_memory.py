@@ -11,7 +11,7 @@ from dux_agent.live.ending import end_all
 from dux_agent.live.endings import Endings
 from dux_agent.live.guarded_rule import GuardedRule
 from dux_agent.live.integrity import Makes
-from dux_agent.live.late_numbers import Read, read_number
+from dux_agent.live.late_numbers import FiniteLooks, Read, read_number
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rule_slot import Predecessor, RuleSlot
 from dux_agent.live.snapshot import Snapshot
@@ -121,6 +121,11 @@ class GuardMemory(Endings):
     def disarm(self) -> None:
         """Guard nothing: the base optimizer is live."""
         self.watch = None
+
+    def _told_late(self, finite: FiniteLooks) -> str | None:
+        """Between two steps: what a device has found of the last one; waits for it."""
+        finite.hold_own(self.model)
+        return finite.settle()
 
     def _parameters(self) -> list[torch.Tensor]:
         return parameters_of(self.slot.param_groups)

@@ -92,6 +92,7 @@ class GuardedRun:
     def go_back(self, base: torch.optim.Optimizer) -> int:
         """Put everything back to where it was good; the steps that are undone."""
         self.good.restore(base, self.written)
+        self.finite.put_back_own()
         undone = self.steps - self.good.model.step
         self.pending, self.finite = None, FiniteLooks()
         self.quiet = 0

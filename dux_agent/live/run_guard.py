@@ -128,6 +128,7 @@ class RunGuard(Guard):
         if self.armed:
             return super().step(closure)
         run, parameters = self._run, self._parameters()
+        run.finite.hold_own(self.model)
         if not run.is_of(parameters) or (run.steps == 0 and not run.holds(parameters)):
             # Weights that were loaded since are what there is to go back to. Only
             # then: a first batch may have spoilt the buffers already.
@@ -147,8 +148,8 @@ class RunGuard(Guard):
         reason = run.finite.settle()
         if reason is None and dear:
             fault = f"a parameter was not finite after step {self.slot.steps + 1}"
-            finite = self.read(finite_on_device(self._parameters()))
-            reason = run.finite.look(finite, fault)
+            finite = self.read(finite_on_device(parameters))
+            reason = run.finite.look(finite, fault, parameters)
         if reason is not None:
             self._go_back(reason)
         elif run.proved_by_steps():
@@ -163,8 +164,13 @@ class RunGuard(Guard):
         """
         if self.armed:
             super().settle()
-        elif (reason := self._run.finite.settle()) is not None:
+        elif (reason := self._told_late(self._run.finite)) is not None:
             self._go_back(reason)
+
+    def forget(self) -> None:
+        """What a device has yet to tell is of weights that will be loaded over."""
+        super().forget()
+        self._run.finite.forget()
 
     def observed(self, loss: float) -> None:
         """A loss of the run; goes back when it is a breach.

@@ -46,10 +46,6 @@ class LossFeed:
         self._step = 0
         self._coming: deque[tuple[int, float | OnItsWay]] = deque()
 
-    def read(self, number: Any) -> float | OnItsWay:
-        """The value of a number that is no loss, or what waits for it."""
-        return self._read(number)
-
     @property
     def at_once(self) -> bool:
         """Whether a loss on the CPU has its value now, and none is before it."""

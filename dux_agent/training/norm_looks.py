@@ -23,7 +23,7 @@ class NormLooks:
             return
         # A fused base optimizer gets them as GradScaler has multiplied them.
         scale = getattr(live, "grad_scale", None)
-        read = self._training.feed.read(norm if scale is None else norm / scale)
+        read = live.guard.read(norm if scale is None else norm / scale)
         if isinstance(read, float):
             statistics.see_norm(read)
         else:

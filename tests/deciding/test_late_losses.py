@@ -1,5 +1,7 @@
 """Losses that come late from a device: the same training, and nobody else blamed."""
 
+import copy
+
 import pytest
 import torch
 
@@ -16,11 +18,17 @@ from tests.talking import scripted, sgd
 DATA = models.batches(4)
 
 
-def attached(model, late, **options):
+def attached(model, most_late, **options):
     agent = attach(model, sgd(model), models.objective, **options)
-    if late:
-        agent.training.feed = LossFeed(testing.LateLosses(), most_late=late)
+    if most_late:
+        late(agent, testing.LateLosses(), most_late=most_late)
     return agent
+
+
+def late(agent, device, *, most_late=4):
+    """Let losses, norms and what the guard looks at come from this device."""
+    agent.training.feed = LossFeed(device, most_late=most_late)
+    agent.optimizer.guard.read = device
 
 
 def train(agent, model, steps, spoilt=()):
@@ -94,7 +102,7 @@ def test_what_is_on_its_way_is_waited_for_before_the_agent_is_saved_or_closed(tm
     model = models.make("mlp")
     device = testing.LateLosses()
     agent = attached(model, 0, lm=None, run_dir=tmp_path / "run")
-    agent.training.feed = LossFeed(device, most_late=9)
+    late(agent, device, most_late=9)
 
     train(agent, model, 3)
     waited = [device.waited]
@@ -141,11 +149,11 @@ def test_losses_of_accumulated_batches_are_averaged_when_they_come(late):
 
 def test_the_norm_of_the_gradients_is_waited_for_one_look_later_and_told_the_same():
     told, waited = {}, []
-    for late in (0, 3):
+    for some in (0, 3):
         model, device = models.make("mlp"), testing.LateLosses()
         with attached(model, 0, lm=scripted(SGD), every=None) as agent:
-            if late:
-                agent.training.feed = LossFeed(device, most_late=99)
+            if some:
+                late(agent, device, most_late=99)
             for step in range(14):
                 agent.optimizer.zero_grad()
                 loss = models.objective(model, DATA[step % 4])
@@ -153,7 +161,7 @@ def test_the_norm_of_the_gradients_is_waited_for_one_look_later_and_told_the_sam
                 agent.optimizer.step()
                 waited.append(device.waited)
                 agent.observe(loss, DATA[step % 4])
-            told[late] = agent.training.statistics.norms.state_dict()
+            told[some] = agent.training.statistics.norms.state_dict()
 
     assert told[0] == told[3]
     assert 3 > told[3]["count"] >= 2
@@ -185,7 +193,7 @@ def test_no_step_and_no_loss_under_a_rule_waits_for_the_device():
     with attach(
         model, sgd(model), models.objective, lm=scripted(SGD), **options
     ) as agent:
-        agent.training.feed = LossFeed(LateDevice())
+        late(agent, LateDevice())
         agent.optimizer.zero_grad()
         train(agent, model, 2)
         agent.decide()
@@ -196,3 +204,53 @@ def test_no_step_and_no_loss_under_a_rule_waits_for_the_device():
         verdicts = [decision.verdict for decision in agent.decisions]
 
     assert ["applied"] == verdicts
+
+
+def spoilt_under_way(model, lm):
+    """An agent that a device has yet to tell of NaN, and what was saved before."""
+    options = {} if lm is None else {"execution": "inline", "dry_run_steps": 2}
+    agent = attach(model, sgd(model), models.objective, lm=lm, **options)
+    late(agent, LateDevice(), most_late=9)
+    train(agent, model, 2)
+    if lm is not None:
+        agent.decide()
+    train(agent, model, 3)
+    saved = copy.deepcopy((model.state_dict(), agent.state_dict()))
+    train(agent, model, 5)
+    hook = model[0].weight.register_hook(lambda gradient: gradient * torch.nan)
+    train(agent, model, 1, spoilt=[0])
+    hook.remove()
+    return agent, saved
+
+
+@pytest.mark.parametrize("lm", [None, scripted(SGD)], ids=["none", "scripted"])
+def test_a_load_drops_what_is_on_its_way_and_leaves_the_weights_that_were_loaded(lm):
+    model = models.make("mlp")
+    agent, (weights, state) = spoilt_under_way(model, lm)
+    model.load_state_dict(weights)
+
+    agent.load_state_dict(state)
+
+    assert all(map(torch.equal, weights.values(), model.state_dict().values()))
+    assert 0 == agent.rollbacks
+    assert ["applied"] * (lm is not None) == [each.verdict for each in agent.decisions]
+    train(agent, model, 8)
+    agent.close()
+    assert 0 == agent.rollbacks
+    assert ["applied"] * (lm is not None) == [each.verdict for each in agent.decisions]
+
+
+@pytest.mark.parametrize("lm", [None, scripted(SGD)], ids=["none", "scripted"])
+def test_priming_drops_what_is_on_its_way(lm):
+    model = models.make("mlp")
+    agent, (weights, _) = spoilt_under_way(model, lm)
+    model.load_state_dict(weights)
+
+    agent.prime(MOMENTUM)
+
+    assert all(map(torch.equal, weights.values(), model.state_dict().values()))
+    assert MOMENTUM == agent.optimizer.running.source
+    agent.close()
+    assert 0 == agent.rollbacks
+    reasons = [each.reason for each in agent.decisions]
+    assert ["another rule was primed"] * (lm is not None) == reasons

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from dux_agent.errors import TrainingDiverged
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.swap import swap
@@ -268,3 +269,83 @@ def test_what_a_device_has_yet_to_tell_of_a_run_is_waited_for_between_two_steps(
 
     assert 1 == live.guard.rollbacks
     assert all(each.isfinite().all() for each in model.parameters())
+
+
+def good_weights(model):
+    return {k: torch.full_like(v, 0.01) for k, v in model.state_dict().items()}
+
+
+def all_good(model):
+    return same([*good_weights(model).values()], [*model.state_dict().values()])
+
+
+def spoilt_run(model):
+    live = guarded_run(model)
+    train(live, model, (0, 3))
+    gradients(model, 3)
+    next(model.parameters()).grad.fill_(torch.nan)
+    live.step()
+    return live
+
+
+def test_a_model_that_the_loop_loads_before_the_device_has_told_stays_loaded():
+    model, twin = models.make("mlp"), models.make("mlp")
+    live, plain = late_over(model), sgd(twin)
+    spoilt(model, live)
+    for each in (model, twin):
+        each.load_state_dict(good_weights(each))
+
+    train(live, model, (1, 2))  # its predecessor takes the step
+    train(plain, twin, (1, 2))
+
+    assert live.running is live.base_rule
+    assert same([*model.parameters()], [*twin.parameters()])
+
+
+def test_a_model_that_the_loop_of_a_run_loads_stays_loaded():
+    model = models.make("batch norm")
+    live = spoilt_run(model)
+    model.load_state_dict(good_weights(model))
+    live.guard.settle()
+
+    assert 1 == live.guard.rollbacks
+    assert all_good(model)
+    assert not any("momentum_buffer" in entry for entry in live.base.state.values())
+
+
+def test_a_model_that_is_loaded_stays_where_no_rollback_is_left():
+    model = models.make("mlp")
+    live = spoilt_run(model)
+    live.guard._max_rollbacks = 0
+    model.load_state_dict(good_weights(model))
+
+    with pytest.raises(TrainingDiverged):
+        live.state_dict()
+
+    assert all_good(model)
+
+
+def test_what_the_loop_wrote_in_part_is_its_own_and_the_rest_is_put_back():
+    model = models.make("mlp")
+    live = late_over(model)
+    before = spoilt(model, live)
+    weight, *_ = model.parameters()
+    with torch.no_grad():
+        weight.fill_(0.25)
+    live.guard.settle()
+
+    assert bool((weight == 0.25).all())
+    assert same(before[1:], [*model.parameters()][1:])
+
+
+def test_a_loop_that_clamps_weights_that_are_not_finite_has_not_mended_them():
+    model = models.make("mlp")
+    live = late_over(model)
+    before = spoilt(model, live)
+    with torch.no_grad():
+        for each in model.parameters():
+            each.clamp_(-9.0, 9.0)
+    train(live, model, (1, 2))
+
+    assert live.running is live.base_rule
+    assert same(before, [*model.parameters()])

@@ -317,6 +317,7 @@ def late(rank, harm):
     def plant(agent, step):
         if step == 0:
             agent.training.feed = LossFeed(LateDevice())
+            agent.optimizer.guard.read = LateDevice()
         if rank == 1 and step == harm:
             first = next(agent.model.parameters())
             hook = agent.optimizer.register_step_pre_hook(
