@@ -125,7 +125,8 @@ class _Observer:
             return result
         if self._accelerator.sync_gradients:
             held = self._held
-            self._held = loss if held is None else held.detach() + loss.detach()
+            loss = loss.detach()  # the graph ends with the backward pass
+            self._held = loss if held is None else held + loss
         elif len(self._others) == 1:  # else it may belong to another's step
             self._tell(loss)
         return result

@@ -18,7 +18,7 @@ from tests.talking import scripted
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     accelerate = pytest.importorskip("accelerate")
-    from dux_agent.integrations.accelerate import attach
+    from dux_agent.integrations.accelerate import _OBSERVERS, attach
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -305,3 +305,14 @@ def test_what_a_loader_draws_for_each_batch_leaves_the_scale_of_losses_known(cap
     assert 1.0 == found.agent.training.intake.scale.value
     assert "was observed where the objective gives" not in caplog.text
     found.agent.close()
+
+
+def test_a_loss_that_waits_for_its_step_keeps_no_graph():
+    loop = Loop(GENTLE)
+    loss = models.objective(loop.model, next(iter(loop.loader)))
+    loop.accelerator.backward(loss)
+
+    [observer] = vars(loop.accelerator)[_OBSERVERS]
+
+    assert loss.item() == observer._held.item()
+    assert observer._held.grad_fn is None
