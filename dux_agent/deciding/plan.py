@@ -126,6 +126,7 @@ class DecisionPlan:
             told = f"weights, buffers, optimizer; {where}, twice while it is renewed"
             return [("snapshot", self.snapshot, told)]
         live = "also while a rule is live" if self.isolated else "in the dry run"
+        whole = "in place of these on the first rank, if it has as much"
         rows = [
             ("batches", self.batches, "the last ones, always"),
             ("incumbent copy", self.incumbent_copy, "in the dry run"),
@@ -133,11 +134,11 @@ class DecisionPlan:
             ("child", self.child, f"shared memory of its process, {live}"),
             ("rule's state", self.rule_state, "if it keeps as much as Adam does"),
             ("kept aside", self.kept_aside, "in the dry run"),
+            ("whole copy", self.whole_copy, whole),
             ("snapshot", self.snapshot, f"while a rule is live, {where}; later two"),
         ]
-        if self.whole_copy:
-            told = "in place of these on the first rank, if it has as much"
-            rows.insert(6, ("whole copy", self.whole_copy, told))
+        if not self.whole_copy:
+            rows = [row for row in rows if row[0] != "whole copy"]
         if self.live_state is not None:
             rows.append(("live rule's state", self.live_state, "recorded, and exact"))
         if self.best_weights:
