@@ -476,3 +476,38 @@ def test_a_heap_gives_what_pythons_gives_after_any_calls(calls):
             expected = getattr(heapq, names[call])(theirs, *given_too)
             assert expected == written[f"heapq_{names[call]}"](ours, *given_too)
         assert sorted(theirs) == sorted(ours) and theirs[:1] == ours[:1]
+
+
+class Ranked:
+    """Compared by a rank alone, so that many are equal and none is another."""
+
+    def __init__(self, rank):
+        self.rank = rank
+
+    def __lt__(self, other):
+        return self.rank < other.rank
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.integers(0, 2), max_size=20),
+    st.lists(
+        st.tuples(st.sampled_from("push pop both over".split()), st.integers(0, 2))
+    ),
+)
+def test_equal_items_of_a_heap_lie_and_come_out_as_pythons_do(ranks, calls):
+    written: dict = {}
+    exec(heap_functions.WRITTEN, written)
+    ours = [*map(Ranked, ranks)]
+    theirs = [*ours]
+    written["heapq_heapify"](ours)
+    heapq.heapify(theirs)
+    assert [*map(id, theirs)] == [*map(id, ours)]
+    names = dict(push="heappush", both="heappushpop", over="heapreplace", pop="heappop")
+
+    for call, rank in calls:
+        given_too = () if call == "pop" else (Ranked(rank),)
+        if theirs or call in ("push", "both"):
+            expected = getattr(heapq, names[call])(theirs, *given_too)
+            assert expected is written[f"heapq_{names[call]}"](ours, *given_too)
+        assert [*map(id, theirs)] == [*map(id, ours)]

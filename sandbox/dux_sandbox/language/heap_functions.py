@@ -1,24 +1,26 @@
-"""What `heapq` does, written in the language of rules itself, on lists in place."""
+"""What `heapq` does, written in the language of rules itself, on lists in place.
+
+What sinks goes down to a leaf and rises from there, as in Python's own, so that what
+compares equal comes out in the same order.
+"""
 
 WRITTEN = """
-def heap_rise(heap, at):
+def heap_rise(heap, at, top=0):
     item = heap[at]
-    while at > 0 and item < heap[(at - 1) // 2]:
+    while at > top and item < heap[(at - 1) // 2]:
         heap[at] = heap[(at - 1) // 2]
         at = (at - 1) // 2
     heap[at] = item
 
-def heap_sink(heap, at):
-    item = heap[at]
-    below = 2 * at + 1
+def heap_sink(heap, top):
+    item, at, below = heap[top], top, 2 * top + 1
     while below < len(heap):
-        if below + 1 < len(heap) and heap[below + 1] < heap[below]:
+        if below + 1 < len(heap) and not heap[below] < heap[below + 1]:
             below += 1
-        if not heap[below] < item:
-            break
         heap[at] = heap[below]
         at, below = below, 2 * below + 1
     heap[at] = item
+    heap_rise(heap, at, top)
 
 def heapq_heappush(heap, item):
     heap.append(item)
