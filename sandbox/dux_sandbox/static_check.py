@@ -34,7 +34,8 @@ class Judgement:
         report: of the check.
         code: the guarded code.
         rule: the name of the rule.
-        asks_closure: whether its step raises at once where it is given no closure.
+        asks_closure: whether its step raises at once where it is given no closure, or
+            calls it in any case.
         sensors: names of the sensors that it declares.
     """
 

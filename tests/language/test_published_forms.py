@@ -309,6 +309,14 @@ CALLED_AT_ONCE = {
     "try:\n    closure()\nexcept TypeError:\n    pass": False,
     "closure = closure or (lambda: 1.0)\nclosure()": False,
     "later = lambda: closure()": False,
+    "def closure():\n    return 1.0\nloss = closure()": False,
+    "closure = self.zero_grad\nloss = closure()": False,
+    "for closure in ():\n    pass\nclosure()": False,
+    "if self.state:\n    return None\nloss = closure()": False,
+    "with torch.no_grad():\n    if self.state:\n        return\n    closure()": False,
+    "def due():\n    return True\nloss = closure()": True,
+    "loss = closure()\nif self.state:\n    return loss": True,
+    "return closure()": True,
 }
 
 
@@ -318,6 +326,12 @@ def test_a_step_that_calls_its_closure_whatever_happens_needs_one(lines):
     source = _HEAD + "    def step(self, closure=None):\n" + body
 
     assert CALLED_AT_ONCE[lines] == load(source).requires_closure
+
+
+def test_a_closure_that_a_step_makes_by_itself_is_not_the_loops():
+    lines = "        def closure():\n            return 1.0\n        return closure()\n"
+
+    assert not load(_HEAD + "    def step(self):\n" + lines).requires_closure
 
 
 def test_a_rule_with_phases_and_a_step_of_its_own_keeps_it():

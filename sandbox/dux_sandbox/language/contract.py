@@ -4,7 +4,7 @@ import ast
 from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language.bindings import Bindings
+from dux_sandbox.language.bindings import Bindings, bound_names
 from dux_sandbox.language.declared_sensors import declared
 from dux_sandbox.language.torch_names import base_path
 
@@ -22,7 +22,8 @@ class Contract:
     Attributes:
         rule: the name of its class; None: there is none.
         findings: what speaks against it.
-        asks_closure: whether its step raises at once where it is given no closure.
+        asks_closure: whether its step raises at once where it is given no closure, or
+            calls it in any case.
         sensors: that its class declares.
     """
 
@@ -161,27 +162,44 @@ _ENABLED = "torch.enable_grad()(closure)"
 
 
 def _calls_it(step: ast.FunctionDef) -> bool:
-    """Whether it calls `closure()` in any case, and never asks if there is one."""
+    """Whether it calls its `closure()` in any case, and never asks if there is one."""
     nodes = [*ast.walk(step)]
     tests = [each.test for each in nodes if isinstance(each, _TESTING)]
     tests += [each for each in nodes if isinstance(each, (ast.BoolOp, ast.Compare))]
     if any(_is_closure(each) for test in tests for each in ast.walk(test)):
         return False
-    for each in nodes:
-        if isinstance(each, ast.Assign) and any(map(_is_closure, each.targets)):
-            if ast.unparse(each.value) != _ENABLED:
-                return False
-    left = [*step.body]
+    enabled = {
+        target
+        for each in nodes
+        if isinstance(each, ast.Assign) and ast.unparse(each.value) == _ENABLED
+        for target in each.targets
+    }
+    own = [each for each in ast.walk(step.args) if "closure" in bound_names(each)]
+    bound = [each for each in nodes if "closure" in bound_names(each)]
+    if not own or {*bound} - {*own} - enabled:
+        return False
+    left = step.body[::-1]
     while left:
         each = left.pop()
         if isinstance(each, ast.With):
-            left += each.body
+            left += each.body[::-1]
         elif isinstance(each, _AT_ONCE):
             inside = [*ast.walk(each)]
             later = any(isinstance(node, ast.Lambda) for node in inside)
             if not later and any(map(_calls_closure, inside)):
                 return True
+        if not isinstance(each, ast.With) and _leaves(each):
+            return False
     return False
+
+
+def _leaves(node: ast.AST) -> bool:
+    """Whether it may end the step, by a return of its own."""
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
+        return False
+    return isinstance(node, ast.Return) or any(
+        _leaves(each) for each in ast.iter_child_nodes(node)
+    )
 
 
 def _calls_closure(node: ast.AST) -> bool:
