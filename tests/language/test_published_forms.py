@@ -288,7 +288,7 @@ _THIRD = """
 
 
 @both
-def test_three_phases_are_all_taken_each_after_a_closure(execution):
+def test_three_phases_are_all_taken_with_the_closure_between(execution):
     phased = _PHASED.replace("    def ", "    @torch.no_grad()\n    def ")
     text = _HEAD + phased + _THIRD + WITHOUT["raises"]
     (note,) = check(text).notes
@@ -298,6 +298,23 @@ def test_three_phases_are_all_taken_each_after_a_closure(execution):
     # -0.5 after two phases, where the gradient is -1.
     assert "first_step, second_step and third_step" in note.message
     assert torch.equal(torch.full((2, 2), -0.4), weight.detach())
+
+
+@pytest.mark.parametrize("without", list(WITHOUT))
+def test_a_phase_that_demands_an_argument_is_refused_and_never_left_out(without):
+    third = _THIRD.replace("self, zero_grad=False", "self, rho, *, beta")
+
+    report = check(_HEAD + _PHASED + third + WITHOUT[without])
+
+    (finding,) = report.findings
+    assert "third_step wants rho, beta" in finding.message
+
+
+def test_what_is_named_like_a_phase_beside_torchs_own_step_is_none():
+    head = _HEAD.replace("torch.optim.Optimizer", "torch.optim.SGD")
+    helper = "\n    def weighted_step(self, weight):\n        return weight\n"
+
+    assert check(head.replace("dict(lr=lr)", "lr=lr") + helper).ok
 
 
 CALLED_AT_ONCE = {

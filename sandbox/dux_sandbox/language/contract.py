@@ -4,7 +4,8 @@ import ast
 from dataclasses import dataclass
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language.bindings import Bindings, bound_names
+from dux_sandbox.language.bindings import Bindings
+from dux_sandbox.language.closures_asked import asks_closure
 from dux_sandbox.language.declared_sensors import declared
 from dux_sandbox.language.torch_names import base_path
 
@@ -109,28 +110,9 @@ def find_rule(tree: ast.Module, bindings: Bindings) -> Contract:
     findings = _judge(chain, stock[name] or "Optimizer")
     findings += _strange_supers(chain, bindings)
     step = _method(chain, "step")
-    asks = step is not None and (any(map(_asks_closure, step.body)) or _calls_it(step))
+    asks = step is not None and asks_closure(step)
     sensors, faults = declared(chain)
     return Contract(name, (*findings, *faults), asks, sensors)
-
-
-def _asks_closure(statement: ast.stmt) -> bool:
-    """`assert closure is not None`, or an `if` that raises otherwise."""
-    if isinstance(statement, ast.Assert):
-        return ast.unparse(statement.test) in ("closure is not None", "closure")
-    if not isinstance(statement, ast.If):
-        return False
-    test, raises = statement.test, isinstance(statement.body[-1], ast.Raise)
-    asked = test.values if isinstance(test, ast.BoolOp) else [test]
-    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
-        # `if loss is None and closure is None`: what else it takes is never given.
-        raises = raises and all(
-            ast.unparse(each).endswith(" is None") for each in asked
-        )
-    elif isinstance(test, ast.BoolOp):
-        return False
-    texts = {ast.unparse(each) for each in asked}
-    return raises and bool(texts & {"closure is None", "not closure"})
 
 
 def _strange_supers(chain: list[ast.ClassDef], bindings: Bindings) -> list[Finding]:
@@ -156,66 +138,20 @@ def _strange_supers(chain: list[ast.ClassDef], bindings: Bindings) -> list[Findi
     ]
 
 
-_TESTING = (ast.If, ast.While, ast.IfExp)
-_AT_ONCE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr, ast.Return)
-_ENABLED = "torch.enable_grad()(closure)"
-
-
-def _calls_it(step: ast.FunctionDef) -> bool:
-    """Whether it calls its `closure()` in any case, and never asks if there is one."""
-    nodes = [*ast.walk(step)]
-    tests = [each.test for each in nodes if isinstance(each, _TESTING)]
-    tests += [each for each in nodes if isinstance(each, (ast.BoolOp, ast.Compare))]
-    if any(_is_closure(each) for test in tests for each in ast.walk(test)):
-        return False
-    enabled = {
-        target
-        for each in nodes
-        if isinstance(each, ast.Assign) and ast.unparse(each.value) == _ENABLED
-        for target in each.targets
-    }
-    own = [each for each in ast.walk(step.args) if "closure" in bound_names(each)]
-    bound = [each for each in nodes if "closure" in bound_names(each)]
-    if not own or {*bound} - {*own} - enabled:
-        return False
-    left = step.body[::-1]
-    while left:
-        each = left.pop()
-        if isinstance(each, ast.With):
-            left += each.body[::-1]
-        elif isinstance(each, _AT_ONCE):
-            inside = [*ast.walk(each)]
-            later = any(isinstance(node, ast.Lambda) for node in inside)
-            if not later and any(map(_calls_closure, inside)):
-                return True
-        if not isinstance(each, ast.With) and _leaves(each):
-            return False
-    return False
-
-
-def _leaves(node: ast.AST) -> bool:
-    """Whether it may end the step, by a return of its own."""
-    if isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.Lambda)):
-        return False
-    return isinstance(node, ast.Return) or any(
-        _leaves(each) for each in ast.iter_child_nodes(node)
-    )
-
-
-def _calls_closure(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and _is_closure(node.func)
-
-
-def _is_closure(node: ast.AST) -> bool:
-    return isinstance(node, ast.Name) and node.id == "closure"
-
-
 def _judge(chain: list[ast.ClassDef], stock: str) -> list[Finding]:
     findings: list[Finding] = []
     name, line = chain[0].name, chain[0].lineno
     init, step = _method(chain, "__init__"), _method(chain, "step")
+    never = stock == "Optimizer" if step is None else only_raises(step)
+    lone = _lone_phases(chain[0]) if never else ""
+    if lone:
+        message = f"no step calls the phases of {name}, of which {lone}"
+        instead = (
+            "write def step(self, closure=None): that calls them with what they want"
+        )
+        findings.append(Finding("contract", line, message, instead))
     if stock == "Optimizer":
-        if step is None:
+        if step is None and not lone:
             findings.append(
                 Finding(
                     "contract",
@@ -239,6 +175,24 @@ def _judge(chain: list[ast.ClassDef], stock: str) -> list[Finding]:
     if step is not None:
         findings.extend(_judge_step(step))
     return findings
+
+
+def only_raises(step: ast.FunctionDef) -> bool:
+    """Whether a step does nothing but to say that it is not to be called."""
+    *before, last = step.body
+    told = (isinstance(each, ast.Expr) for each in before)
+    return isinstance(last, ast.Raise) and all(told)
+
+
+def _lone_phases(node: ast.ClassDef) -> str:
+    """Which phases of a step, like `second_step`, demand what; "" where none does."""
+    wanting = {
+        each.name: ", ".join(argument.arg for argument in demanded(each.args, given=1))
+        for each in node.body
+        if isinstance(each, ast.FunctionDef) and each.name.endswith("_step")
+    }
+    told = [f"{name} wants {names}" for name, names in wanting.items() if names]
+    return ", and ".join(told)
 
 
 def demanded(arguments: ast.arguments, *, given: int) -> list[ast.arg]:

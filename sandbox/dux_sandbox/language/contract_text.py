@@ -18,7 +18,7 @@ it where a matrix is in it, and `named_parameters` are named by their places. It
 `step(self, closure=None)`, its own or its base's; what else a step wants it gets in the
 same way, its rate of the group, and a `loss` of the closure. A class with
 `first_step()`, `second_step()` and perhaps a `third_step()`, and no step or one that
-only raises, gets a step that calls them in turn, each after a closure, and so does one
+only raises, gets a step that calls them in turn, a closure between two, and so does one
 with `extrapolation()` and a `step` that goes on from there. Options of a step that has
 no `closure` keep their defaults. Of the methods it may override, `step` alone is called
 by the training loop; `zero_grad`, `state_dict`, `load_state_dict` and `add_param_group`

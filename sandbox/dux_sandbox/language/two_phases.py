@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Sequence
 
 from dux_sandbox.findings import Finding
-from dux_sandbox.language.contract import demanded
+from dux_sandbox.language.contract import demanded, only_raises
 from dux_sandbox.language.placing import placed
 
 _STEP = """
@@ -31,27 +31,29 @@ _BACK = "step_from_there"
 
 
 def join(node: ast.ClassDef) -> Finding | None:
-    """Give such a class a step of both, in place.
+    """Give such a class a step that takes its phases in turn, in place.
 
     Returns:
-        The note on it; None where the class steps by itself, or has no such phases.
+        The note on it; None where the class steps by itself, or has no such phases, or
+        where one of them demands an argument, which the contract refuses.
     """
     methods = {
         each.name: each
         for each in node.body
         if type(each) is ast.FunctionDef and not demanded(each.args, given=1)
     }
+    defined = {getattr(each, "name", "") for each in node.body}
     step = methods.get("step")
     ahead = next((name for name in _AHEAD if name in methods), None)
     if ahead is not None and step is not None and not _names(step, ahead):
         step.name = _BACK
         return _joined(node, step, step, (ahead, "step"))
     own = [each for each in node.body if getattr(each, "name", "") == "step"]
-    if own and not (isinstance(own[0], ast.FunctionDef) and _only_raises(own[0])):
+    if own and not (isinstance(own[0], ast.FunctionDef) and only_raises(own[0])):
         return None
     for every in _PHASES:
-        phases = [*itertools.takewhile(methods.__contains__, every)]
-        if phases[1:]:
+        phases = [*itertools.takewhile(defined.__contains__, every)]
+        if phases[1:] and methods.keys() >= {*phases}:
             at = own[0] if own else node
             node.body = [each for each in node.body if each not in own]
             return _joined(node, at, None, phases)
@@ -80,9 +82,3 @@ def _joined(
 
 def _names(method: ast.FunctionDef, name: str) -> bool:
     return any(getattr(each, "attr", "") == name for each in ast.walk(method))
-
-
-def _only_raises(step: ast.FunctionDef) -> bool:
-    *before, last = step.body
-    told = (isinstance(each, ast.Expr) for each in before)
-    return isinstance(last, ast.Raise) and all(told)
