@@ -12,7 +12,7 @@ from dux_sandbox.static_check import check, judge
 from tests import heavy_sources
 
 # The dearest source of the corpus takes 6 calls a byte, the densest of the made ones
-# 53, at 3 kB as at 24 kB. What is quadratic takes hundreds at one, thousands at the
+# 88, at 3 kB as at 24 kB. What is quadratic takes hundreds at one, thousands at the
 # other. In the same way 10 bytes of code come of a byte at most.
 CALLS_PER_BYTE = 90
 CODE_PER_BYTE = 20
