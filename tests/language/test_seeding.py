@@ -213,6 +213,14 @@ def test_what_would_touch_the_numbers_of_the_process_is_refused(name):
     assert not check(rule(REFUSED[name])).ok
 
 
+def test_a_seed_beside_an_optimizer_that_another_builds_is_refused():
+    inner = _IN_A_BASE.replace("torch.manual_seed(3)", "pass")
+    outer = _WHEN_BUILT.replace("self.t = 0", "self.inner = Base(params)")
+
+    assert check(inner + outer.replace("torch.manual_seed(3)", "pass")).ok
+    assert not check(inner + outer).ok
+
+
 @pytest.mark.parametrize("name", ["dropout", "init", "svd_lowrank"])
 def test_an_attribute_of_the_rules_own_may_be_called_like_what_draws(name):
     source = rule(f"self.{name} = 1\ntorch.manual_seed(1)\np.copy_(torch.rand(3, 2))")

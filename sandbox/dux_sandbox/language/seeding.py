@@ -43,11 +43,13 @@ def own_seeds(
     calls = [each for each in ast.walk(tree) if isinstance(each, ast.Call)]
     if not any(path_of(each.func, aliases) in _SEEDING for each in calls):
         return []
-    if _of_the_process(tree, aliases, calls):
+    classes = {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)}
+    lines = _lines(classes, aliases)
+    if _of_the_process(tree, aliases, calls) or _inside(classes, lines):
         return []
     taking = _Taking(aliases)
     taking.visit(tree)
-    entered = _entered(tree, aliases, taking.used)
+    entered = _entered(classes, lines, taking.used)
     for method in entered:
         put_first(method, f"{_KEEP}({method.args.args[0].arg})")
     taking.used |= {_KEEP} if entered else set()
@@ -76,15 +78,10 @@ def _of_the_process(
     )
 
 
-def _entered(
-    tree: ast.Module, aliases: dict[str, str], drawing: set[str]
-) -> list[ast.FunctionDef]:
-    """Methods that a training may call, of the optimizers that draw; if none, of all.
-
-    They are the constructors, the steps, and what draws or seeds by itself, such as a
-    phase of a step. Bases that draw, and bases of what draws, are among the optimizers.
-    """
-    classes = {each.name: each for each in tree.body if isinstance(each, ast.ClassDef)}
+def _lines(
+    classes: dict[str, ast.ClassDef], aliases: dict[str, str]
+) -> dict[str, set[str]]:
+    """Of each optimizer its name and those of its bases in the source."""
     lines: dict[str, set[str]] = {}
     optimizers: set[str] = set()
     for name, held in classes.items():
@@ -93,9 +90,29 @@ def _entered(
         torchs = any(base_path(path_of(base, aliases)) for base in held.bases)
         if torchs or not optimizers.isdisjoint(lines[name]):
             optimizers.add(name)
+    return {name: lines[name] for name in optimizers}
+
+
+def _inside(classes: dict[str, ast.ClassDef], lines: dict[str, set[str]]) -> bool:
+    """Whether one optimizer builds another, whose numbers would be others."""
+    return any(
+        isinstance(each, ast.Call) and ast.unparse(each.func) in lines
+        for name in lines
+        for each in ast.walk(classes[name])
+    )
+
+
+def _entered(
+    classes: dict[str, ast.ClassDef], lines: dict[str, set[str]], drawing: set[str]
+) -> list[ast.FunctionDef]:
+    """Methods that a training may call, of the optimizers that draw; if none, of all.
+
+    They are the constructors, the steps, and what draws or seeds by itself, such as a
+    phase of a step. Bases that draw, and bases of what draws, are among the optimizers.
+    """
     draw = {name for name, held in classes.items() if _names(held, drawing)}
-    found = [lines[name] for name in optimizers if lines[name] & draw]
-    ours = set[str]().union(*(found or [lines[name] for name in optimizers]))
+    found = [line for line in lines.values() if line & draw]
+    ours = set[str]().union(*(found or lines.values()))
     return [
         each
         for name in sorted(ours)
