@@ -43,8 +43,9 @@ def _calls_it(step: ast.FunctionDef) -> bool:
     enabled = {
         target
         for each in nodes
-        if isinstance(each, ast.Assign) and ast.unparse(each.value) == _ENABLED
+        if isinstance(each, ast.Assign) and any(map(_is_closure, each.targets))
         for target in each.targets
+        if ast.unparse(each.value) == _ENABLED
     }
     own = [each for each in ast.walk(step.args) if "closure" in bound_names(each)]
     bound = [each for each in nodes if "closure" in bound_names(each)]

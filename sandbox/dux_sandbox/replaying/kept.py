@@ -82,11 +82,7 @@ class KeptTree:
         What is in an order of its own (`linalg.eigh`) stays so: products round by it.
         """
         model = self._models.get(place[1]) if place[0] == "state" else None
-        if (
-            model is None
-            or model.is_contiguous()
-            or not isinstance(value, torch.Tensor)
-        ):
+        if model is None or model.is_contiguous() or not torch.is_tensor(value):
             return value
         if model.shape != value.shape or not value.is_contiguous():
             return value

@@ -54,8 +54,8 @@ class Layout:
         self.copies: Mapping[int, Strides] = {}
         self._copied: list[tuple[torch.Tensor, torch.Tensor, bool]] = []
 
-    def follow(self, table: Sequence[Any]) -> bool:
-        """Whether kernels can work on its tensors.
+    def follow(self, table: Sequence[Any]) -> Sequence[torch.Tensor] | None:
+        """Its tensors in a table, if kernels can work on them.
 
         They cannot on what is not dense, not on the device or not of the dtype and
         shape that it should be, nor write where elements share memory. Whoever holds a
@@ -66,14 +66,13 @@ class Layout:
         if self._look is None or not self._look(*tensors):
             device = repeat(self._device)
             if not all(map(_is_as, tensors, self._kinds, self._written, device)):
-                return False
+                return None
             self._look = _look_of(tensors) if self.looks < _MOST_LOOKS else None
             self.looks += 1
-        return True
+        return tensors
 
-    def point(self, table: Sequence[Any]) -> None:
-        """Find where tensors are that were followed, and copy those of `copies`."""
-        tensors = self._pick(table)
+    def point(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Find where the tensors of `follow` are, and copy those of `copies`."""
         if self.copies:
             tensors = self._copy(tensors)
         pointers = list(map(_pointer, tensors))

@@ -31,17 +31,19 @@ class Memory:
     def follow(self, table: Sequence[Any], stamp: int | None) -> bool:
         """Whether kernels can work on these tensors; see `FusedProgram.run`."""
         kept, loose = self._both
-        if not loose.follow(table):
+        others = loose.follow(table)
+        if others is None:
             return False
         is_known = stamp is not None and stamp == self._stamp
         if not is_known or (kept.looks, loose.looks) != self._settled:
             self._stamp = None
-            if not kept.follow(table):
+            own = kept.follow(table)
+            if own is None:
                 return False
             self._settle(table)
-            kept.point(table)
+            kept.point(own)
             self._stamp = None if kept.copies else stamp
-        loose.point(table)
+        loose.point(others)
         return True
 
     def _settle(self, table: Sequence[Any]) -> None:
@@ -62,14 +64,12 @@ class Memory:
     def put_back(self) -> None:
         """Bring what kernels wrote to copies to the tensors that they are of."""
         for layout in self._both:
-            if layout.copies:
-                layout.put_back()
+            layout.put_back()
 
     def release(self) -> None:
         """Let go of copies, whether or not a step was taken."""
         for layout in self._both:
-            if layout.copies:
-                layout.release()
+            layout.release()
 
 
 def _strides_wanted(
