@@ -177,8 +177,16 @@ def test_what_torch_marks_as_required_gets_a_usual_value():
     assert all(map(torch.equal, expected, held))
 
 
-def test_a_rate_of_none_that_is_asked_for_stays_none():
-    source = CAME.format(asks="if lr is not None and lr <= 0: raise ValueError(lr)")
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "if lr is not None and lr <= 0: raise ValueError(lr)",
+        "if lr is None:\n            lr = 0.25\n        assert lr > 0",
+        "lr = lr or 0.25\n        if lr <= 0: raise ValueError(lr)",
+    ],
+)
+def test_a_rate_of_none_that_the_class_answers_itself_stays_none(asks):
+    source = CAME.format(asks=asks)
 
     held = stepped(load(source))
 

@@ -6,6 +6,7 @@ builds them, and some the optimizer that they wrap.
 
 import ast
 import copy
+import itertools
 from collections.abc import Callable, Iterator
 
 from dux_sandbox.findings import Finding
@@ -208,10 +209,14 @@ def _literal(value: object) -> ast.expr:
 
 
 def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
-    """Whether None is the default of a rate that `assert lr > 0.0` asks for at once."""
+    """Whether None is the default of a rate that `assert lr > 0.0` asks for at once.
+
+    After `if lr is None: lr = 0.01` the class has a default of its own.
+    """
+    as_given = itertools.takewhile(lambda each: not _sets_rate(each), function.body)
     asked = [
         test.operand if isinstance(test, ast.UnaryOp) else test
-        for statement in function.body
+        for statement in as_given
         if isinstance(statement, (ast.Assert, ast.If))
         for test in _parts_of(statement.test)
     ]
@@ -220,6 +225,15 @@ def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
         and "lr" in map(ast.unparse, [test.left, *test.comparators])
         for test in asked
         if isinstance(test, ast.Compare)
+    )
+
+
+def _sets_rate(statement: ast.stmt) -> bool:
+    return any(
+        isinstance(each, ast.Name)
+        and each.id == "lr"
+        and isinstance(each.ctx, ast.Store)
+        for each in ast.walk(statement)
     )
 
 
