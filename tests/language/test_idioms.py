@@ -78,6 +78,10 @@ TOPS = {
     "version": "__version__ = '1.0'\n__author__ = 'me'\n__all__ = ['Rule']",
     "all, later": "__all__ = []\n__all__ += ['Rule']",
     "one underscore at both ends": "_scaled_ = 1.0",
+    "slots": "class Meter:\n    __slots__ = ('v',)\n"
+    "    def __init__(self):\n        self.v = 0.0\nMeter().v",
+    "chained": "import itertools\n"
+    "assert [*itertools.chain.from_iterable([[1], (2, 3)])] == [1, 2, 3]",
     "hints": "from typing import overload, override, Protocol, TypeAlias, TypeVar\n"
     "T = TypeVar('T')\nPair: TypeAlias = 'tuple[int, int]'\n"
     "Kind: TypeAlias = type[torch.optim.Optimizer]\n"

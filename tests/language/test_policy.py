@@ -434,7 +434,6 @@ def test_a_method_that_others_would_call_is_refused(name: str) -> None:
 
 TOP_LEVEL = {
     "class_attribute": "class A:\n    hook = torch.Tensor.register_hook",
-    "slots": "class A:\n    __slots__ = ('a',)",
     "class_dict": "class A:\n    __dict__ = {}",
     "class_cell": "class A:\n    __class__ = int",
     "name_of_hook": "x = 1\nclass A(torch.optim.SGD):\n    param_groups = []",

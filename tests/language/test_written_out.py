@@ -53,6 +53,13 @@ SAME = {
     "assert sorted(x) == [1, 2, 3]\n"
     "assert len(set(random.sample(x, 2))) == 2 and random.choice(x) in x\n"
     "p.sub_(p.grad * 0.5)",
+    "numbers of a seed": "one, two = random.Random(3), random.Random(3)\n"
+    "assert [one.random() for _ in range(9)] == [two.random() for _ in range(9)]\n"
+    "assert 1 <= one.uniform(1, 2) <= 2 and one.randint(1, 6) in range(1, 7)\n"
+    "assert one.choice([4]) == 4 and one.randrange(3) < 3 and one.gauss() < 99\n"
+    "assert one.sample([1], 1) == [1]\nx = [2, 1]\none.shuffle(x)\n"
+    "assert sorted(x) == [1, 2] and one.normalvariate(0.0, 1.0) < 99\n"
+    "assert random.Random().random() < 1\np.sub_(p.grad * 0.5)",
 }
 
 

@@ -90,9 +90,9 @@ SAYING_BASES = frozenset(
     """typing.Protocol typing.Generic typing_extensions.Protocol abc.ABC
     typing_extensions.Generic""".split()
 )
-# At the top level: about the module, and nothing to the rule.
+# About the module or its classes, and nothing to the rule.
 MODULE_DUNDERS = frozenset(
     """__all__ __author__ __authors__ __contact__ __copyright__ __credits__ __date__
-    __email__ __license__ __maintainer__ __status__ __version__ __version_info__
-    """.split()
+    __email__ __license__ __maintainer__ __slots__ __status__ __version__
+    __version_info__""".split()
 )

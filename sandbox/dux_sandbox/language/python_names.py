@@ -81,6 +81,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "complex": ("conjugate", "imag", "real"),
     "range": ("count", "index", "start", "step", "stop"),
     "slice": ("start", "step", "stop"),
+    "chain": ("from_iterable",),
     "property": ("getter", "setter"),
     "Exception": ("args",),
     "Size": ("count", "index", "numel"),

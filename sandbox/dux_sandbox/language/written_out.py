@@ -12,7 +12,12 @@ import ast
 import copy
 import functools
 
-from dux_sandbox.language import heap_functions, seeded_functions, torch_functions
+from dux_sandbox.language import (
+    heap_functions,
+    random_functions,
+    seeded_functions,
+    torch_functions,
+)
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 
 _MODULES = frozenset("copy heapq operator random".split())
@@ -49,37 +54,6 @@ def copy_deepcopy(value, memo=None):
         f"a copy of a {{type(value).__name__}} is not available; copy its tensors "
         "with .clone(), a dict with dict(d), a list with list(x)"
     )
-
-def random_random():
-    return {_TORCH}.rand((), dtype={_TORCH}.float64).item()
-
-def random_uniform(a, b):
-    return a + (b - a) * random_random()
-
-def random_gauss(mu=0.0, sigma=1.0):
-    return mu + sigma * {_TORCH}.randn((), dtype={_TORCH}.float64).item()
-
-def random_normalvariate(mu=0.0, sigma=1.0):
-    return random_gauss(mu, sigma)
-
-def random_randrange(start, stop=None, step=1):
-    numbers = range(start) if stop is None else range(start, stop, step)
-    return random_choice(numbers)
-
-def random_randint(a, b):
-    return random_choice(range(a, b + 1))
-
-def random_choice(seq):
-    return seq[{_TORCH}.randint(0, len(seq), ()).item()]
-
-def random_sample(population, k):
-    if not 0 <= k <= len(population):
-        raise ValueError("a sample is no larger than what it is taken of")
-    order = {_TORCH}.randperm(len(population))[:k].tolist()
-    return [population[place] for place in order]
-
-def random_shuffle(x):
-    x[:] = random_sample(list(x), len(x))
 
 def hessian_product(rule, outputs, inputs, grad_outputs, *others, **options):
     def listed(held):
@@ -168,8 +142,8 @@ def operator_itemgetter(item):
 
 @functools.cache
 def _definitions() -> dict[str, ast.FunctionDef | ast.ClassDef]:
-    texts = (heap_functions.WRITTEN, seeded_functions.WRITTEN, torch_functions.WRITTEN)
-    body = ast.parse("".join([_WRITTEN, *texts])).body
+    rooms = (heap_functions, random_functions, seeded_functions, torch_functions)
+    body = ast.parse("".join([_WRITTEN, *(room.WRITTEN for room in rooms)])).body
     kinds = (ast.FunctionDef, ast.ClassDef)
     return {each.name: each for each in body if isinstance(each, kinds)}
 
