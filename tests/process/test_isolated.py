@@ -330,6 +330,22 @@ def test_closing_leaves_no_process_no_memory_and_ordinary_parameters():
     assert "dux-mirror" not in maps()
 
 
+def test_a_rule_that_is_dropped_leaves_no_process_and_no_descriptor():
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.SGD, model)
+    train(rule, model, inputs, targets, 2)
+    pid, held = rule.pid, (rule.mirror.descriptor, rule._talk.child._handle)
+
+    del rule  # as a loop does that never closes its agent
+    gc.collect()
+
+    wait_until(lambda: not os.path.exists(f"/proc/{pid}"))
+    for descriptor in held:
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
+    assert "dux-mirror" not in maps()
+
+
 def maps():
     with open("/proc/self/maps") as text:
         return text.read()

@@ -43,6 +43,10 @@ class Child:
             except ProcessLookupError:
                 self._alive = False  # dead already: its channel will say so
         open_sockets.add(channel.socket)
+        self._dropped = weakref.finalize(
+            self, _end_dropped, pid, self._handle, os.getpid(), channel.socket
+        )
+        self._dropped.atexit = False
 
     @property
     def lives(self) -> bool:
@@ -76,6 +80,7 @@ class Child:
         Args:
             wait: until it is dead; else that is left to `wait_for_deaths`.
         """
+        self._dropped.detach()
         self.channel.close()
         if not self._alive:
             return
@@ -107,6 +112,17 @@ class Child:
             return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
         except (OSError, IndexError, ValueError):
             return 0
+
+
+def _end_dropped(pid: int, handle: int, owner: int, connection: socket.socket) -> None:
+    """Nobody holds the `Child` any more: a paused process would wait for ever."""
+    connection.close()
+    if handle < 0:
+        return  # its number may be another's by now; where it reads it hears the end
+    if os.getpid() == owner:  # and not a fork's own copy, of a child that is in use
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+    os.close(handle)
 
 
 # What was killed and nobody has waited for: process id and descriptor of each.

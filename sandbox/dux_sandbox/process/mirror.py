@@ -13,6 +13,7 @@ processes end.
 import mmap
 import os
 import tempfile
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -58,6 +59,7 @@ class Mirror:
         self.parameters = list(parameters)
         self.places, _ = lay_out(parameters)
         self.descriptor = new_memory(self.size) if memory is None else memory
+        self._dropped = weakref.finalize(self, os.close, self.descriptor)
         self._map = mmap.mmap(self.descriptor, self.size)
         self._block = torch.frombuffer(self._map, dtype=torch.uint8)
         self._lie = [memory_of(parameter) for parameter in parameters]
@@ -174,7 +176,7 @@ class Mirror:
         """Let go of the block; can be called twice."""
         if self.descriptor < 0:
             return
-        os.close(self.descriptor)
+        self._dropped()
         self.descriptor = -1
         self.values, self.gradients = [], []
         del self._block, self._map
