@@ -98,6 +98,11 @@ MATH: dict[str, Any] = {
 """`math` as a recorded rule gets it."""
 
 
+def square_root(value: Any) -> Any:
+    """`_dispatch_sqrt`, by which optimizers in torch's style take roots of numbers."""
+    return value.sqrt() if isinstance(value, torch.Tensor) else MATH["sqrt"](value)
+
+
 def _compare(name: str, left: Any, right: Any) -> Any:
     if name in ("in", "not in") and isinstance(left, Symbol):
         found = any(comparing.compare("==", left, each) for each in bounded(right))
@@ -141,4 +146,5 @@ class RecordingGuards(Guards):
         found[global_of("math")] = Namespace("math", inside)
         for name, value in inside.items():
             found[global_of(f"math.{name}")] = value
+        found[global_of("torch.optim.optimizer._dispatch_sqrt")] = square_root
         return found

@@ -15,7 +15,7 @@ from dux_sandbox.option_values import as_numbers
 from dux_sandbox.recorded.dispatching import Dispatching
 from dux_sandbox.recorded.drawing import Drawing
 from dux_sandbox.recorded.forking import Forks
-from dux_sandbox.recorded.guarding import MATH
+from dux_sandbox.recorded.guarding import square_root
 from dux_sandbox.recorded.intercepting import Intercepting
 from dux_sandbox.recorded.program import Place, Program, TensorType
 from dux_sandbox.recorded.recorded_closure import RecordedClosure
@@ -264,13 +264,9 @@ def _symbolic_square_roots() -> Iterator[None]:
     ]
     before = [getattr(module, name) for module in homes]
     for module in homes:
-        setattr(module, name, _root)
+        setattr(module, name, square_root)
     try:
         yield
     finally:
         for module, function in zip(homes, before, strict=True):
             setattr(module, name, function)
-
-
-def _root(value: Any) -> Any:
-    return value.sqrt() if isinstance(value, torch.Tensor) else MATH["sqrt"](value)
