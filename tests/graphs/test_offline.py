@@ -130,6 +130,38 @@ def test_without_a_hidden_matrix_a_plateau_is_left_by_adam():
     assert "class RuleBasedAdamW" in source
 
 
+def stacked(side, act="Sigmoid", last=True, **changes):
+    """An observation of a network whose hidden matrix lies between two activations."""
+    from tests.observations import MODEL
+
+    linear, _, head = MODEL["layers"]
+    act = {"name": "act", "kind": act, "detail": "", "parameters": {}, "count": 1}
+    hidden = linear | {"parameters": {"weight": [side, side], "bias": [side]}}
+    layers = [linear, act, hidden, *([act, head] if last else [head, act])]
+    return first(model=MODEL | {"layers": layers}, total_steps=675, **changes)
+
+
+@pytest.mark.parametrize(("side", "times"), [(64, 2.0), (128, 2**0.5), (512, 1.0)])
+def test_matrices_between_sigmoids_go_further_the_narrower_they_are(side, times):
+    usual = defaults(answer(stacked(side, "Tanh")))["lr"]
+    source = answer(stacked(side))
+
+    assert times * usual == pytest.approx(defaults(source)["lr"], rel=0.01)
+    assert (times > 1.0) == ("between sigmoids" in source)
+
+
+def test_a_sigmoid_that_is_the_output_lets_no_matrix_go_further():
+    usual = defaults(answer(stacked(32, "Tanh")))["lr"]
+
+    assert usual == defaults(answer(stacked(32, last=False)))["lr"]
+
+
+def test_however_narrow_they_are_the_rate_stays_within_bounds():
+    source = answer(stacked(2))
+
+    assert 0.12 == defaults(source)["lr"]
+
+
 FALLS = [0.71, 0.69, 0.67, 0.59, 0.53]
 STANDS = [2.31, 2.3, 2.3, 2.3, 2.29]
 

@@ -20,6 +20,7 @@ from dux_graphs.offline.schedule import (
     LOWEST_RATE,
     SHORTER,
     clip_at,
+    further,
     muon_momentum,
     reach_rate,
     scheduled,
@@ -70,17 +71,21 @@ def _first(figures: Figures, live: Live, situation: Situation) -> Plan:
     family = "muon" if figures.matrices else "adamw"
     stands = situation.late_fall < FLAT
     fast = situation.late_fall >= FAST
-    rate = reach_rate(figures, SHORTER if fast else 1.0)
+    usual = reach_rate(figures, SHORTER if fast else 1.0)
+    rate = further(usual, figures.between_sigmoids)
+    narrow = rate > usual
     if live.comparable and live.lr is not None and not stands:
         # A rate that works is not made smaller, but for one far out of bounds.
         rate = max(rate, min(live.lr, HIGHEST_KEPT))
     how = "hardly falls" if stands else "falls fast" if fast else "falls"
-    changes = (
+    changes: tuple[str, ...] = (
         f"Another kind of step: {title_of(family)}. Its length does not depend on how"
         " small the gradient is, so layers with weak gradients move too.",
         f"Rate {rate:.3g}: times the steps that are left it lets weights travel far"
         " enough, whatever the base optimizer's is.",
     )
+    if narrow:
+        changes += ("Narrow matrices between sigmoids have further to grow.",)
     plan = Plan(
         family,
         rate,

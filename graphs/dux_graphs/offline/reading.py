@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class Figures:
         validation: `(step, loss)` of the run so far.
         evaluated: training loss of the last batches in evaluation mode.
         dropout: the network drops some of its activations in training.
+        between_sigmoids: longest side of the matrices that lie between sigmoids, with
+            another layer behind them; 0: there are none.
         base: name of the base optimizer, in lower case.
         source: the live source, "" while the base optimizer is live.
         harms: how many of the last proposals in a row were rolled back or refused.
@@ -56,6 +59,7 @@ class Figures:
     validation: Pairs = ()
     evaluated: float | None = None
     dropout: bool = False
+    between_sigmoids: int = 0
     base: str = ""
     source: str = ""
     harms: int = 0
@@ -82,7 +86,8 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
     source = _live_source(update)
     # The source's comments may hold figures of their own: read around it.
     words = update.replace(source, "") if source else update
-    plain, matrices = _shapes(system)
+    layers = _layers(system)
+    plain, matrices = _shapes(layers)
     evaluated = _row(words, r"in evaluation mode[^:\n]*")
     fault = re.search(r"^- (.+)$", refused[-1], re.MULTILINE) if refused else None
     return Figures(
@@ -99,6 +104,7 @@ def read_chat(messages: Sequence[tuple[str, str]]) -> Figures:
         validation=_pairs(words, r"validation loss(?:es)?[^:\n]*(?:\(step: loss\))?"),
         evaluated=evaluated[0] if evaluated else None,
         dropout=any(float(p) > 0.0 for p in _DROPS.findall(system)),
+        between_sigmoids=_between_sigmoids(layers),
         base=_base(system + "\n" + words),
         source=source,
         harms=_harms(asked[: begin + 1], words),
@@ -191,20 +197,43 @@ def _base(text: str) -> str:
     return (found[1] or found[2]).lower() if found else ""
 
 
-def _shapes(system: str) -> tuple[tuple[tuple[int, ...], ...], bool]:
+Layers = list[tuple[str, list[tuple[int, ...]]]]
+"""Kind, in lower case, and shapes of matrices of each layer, in the model's order."""
+
+
+def _layers(system: str) -> Layers:
+    rows = re.findall(r"^\| [^|]*\| ([^|]*)\| [^|]*\| ([^|]*)\|$", system, re.MULTILINE)
+    layers = []
+    for kind, parameters in rows:
+        sizes = re.findall(r"\b(\d+(?:x\d+)+)\b", parameters)
+        shapes = [tuple(int(n) for n in size.split("x")) for size in sizes]
+        layers.append((kind.strip().lower(), shapes))
+    return layers
+
+
+def _between_sigmoids(layers: Layers) -> int:
+    marks = "".join(
+        "s" if kind == "sigmoid" else "m" if shapes else "-" for kind, shapes in layers
+    )
+    found = re.search("s.*s(?=.*m)", marks)
+    inner = layers[found.start() : found.end()] if found else []
+    sides = [
+        side
+        for _, shapes in inner
+        for rows, *columns in shapes
+        for side in (rows, math.prod(columns))
+    ]
+    return max(sides, default=0)
+
+
+def _shapes(layers: Layers) -> tuple[tuple[tuple[int, ...], ...], bool]:
     """Shapes that are no hidden matrices, and whether there is any hidden matrix.
 
     Embeddings look rows up and the last layer speaks in the loss's own units: neither
     wants all its directions made alike. Nor does a layer that is alone before the last
     one: its inputs are the data, in scales of their own.
     """
-    rows = re.findall(r"^\| [^|]*\| ([^|]*)\| [^|]*\| ([^|]*)\|$", system, re.MULTILINE)
-    layers = []
-    for kind, parameters in rows:
-        sizes = re.findall(r"\b(\d+(?:x\d+)+)\b", parameters)
-        shapes = [tuple(int(n) for n in size.split("x")) for size in sizes]
-        if shapes:
-            layers.append((kind.strip().lower(), shapes))
+    layers = [(kind, shapes) for kind, shapes in layers if shapes]
     if not layers:
         return (), True
     embedded = {
