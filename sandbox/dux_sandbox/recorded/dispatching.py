@@ -14,6 +14,7 @@ from dux_sandbox.recorded.storages import Storages, key_of
 from dux_sandbox.recorded.tags import Tags
 from dux_sandbox.recorded.tape import Tape
 from dux_sandbox.recorded.translating import Translating, tensors_in
+from dux_sandbox.recorded.typing_of import type_of
 
 _SAME_VALUE = frozenset(
     ["clone", "detach", "alias", "lift_fresh", "lift", "contiguous"]
@@ -193,6 +194,11 @@ class Dispatching(TorchDispatchMode):
         (result,) = results
         if key_of(result) == key_of(source):
             put(result, source, name)
+        elif result.dtype != source.dtype:
+            bytes_of_each = {each.dtype.itemsize for each in (result, source)}
+            if len(bytes_of_each) > 1 or torch.bool in (result.dtype, source.dtype):
+                raise self._tape.refuse("sees the bytes of a tensor in other pieces")
+            put(result, source, "bits", dtype=type_of(result).dtype)
         elif name in ("t", "transpose"):
             dims = {"dim0": bound.get("dim0", 0), "dim1": bound.get("dim1", 1)}
             put(result, source, "transpose", **dims)

@@ -19,6 +19,8 @@ from dux_sandbox.recorded.tape import Tape, rule_asks
 _MOST_LISTED = 256
 _SIZES = frozenset(["numel", "nelement", "size", "__len__", "shape"])
 _FACTORS = ("alpha", "beta", "value")
+_FACTOR_FIRST = {"add": 3, "sub": 3, "addcmul": 4, "addcdiv": 4}
+"""How many arguments these have where their factor is the second, as torch once had."""
 
 
 class Intercepting(TorchFunctionMode):
@@ -92,6 +94,8 @@ class Intercepting(TorchFunctionMode):
                 return answer(*args, **kwargs)
         if any(isinstance(kwargs.get(each), torch.Tensor) for each in _FACTORS):
             kwargs = self._with_numbers(kwargs)
+        if _FACTOR_FIRST.get(name.removesuffix("_")) == len(args):
+            args = self._with_factor(args)
         if not _has_symbols((args, kwargs)):
             return func(*args, **kwargs)
         if name in ("__getitem__", "__setitem__"):
@@ -118,6 +122,13 @@ class Intercepting(TorchFunctionMode):
                 else each
                 for name, each in named.items()
             }
+
+    def _with_factor(self, given: Any) -> Any:
+        """With the number of a tensor where a factor is the second argument."""
+        if not isinstance(given[1], torch.Tensor) or given[1].ndim:
+            return given
+        with self:
+            return (given[0], self._item(given[1]), *given[2:])
 
     # Numbers out of tensors
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.closures import is_loss
 from dux_sandbox.loading import restore_attributes
 from dux_sandbox.option_values import as_numbers
 from dux_sandbox.recorded.dispatching import Dispatching
@@ -196,7 +197,9 @@ class Session:
                     outputs[place] = value
         else:
             structure = renumbered(after.skeleton, values.__getitem__)
-        result = None if returned is None else self._value(returned)
+        # What else a step returns, as a dict or a function, is nobody's.
+        gives = type(returned) in SYMBOLS or is_loss(returned)
+        result = self._value(returned) if gives else None
         leaves = [] if structure is None else leaves_of(structure)
         return self.tape.program(outputs, structure, leaves, result)
 

@@ -177,6 +177,9 @@ class Storages:
             return emit("permute", (value,), dims=back)
         if view.name in ("reshape", "unsqueeze", "squeeze"):
             return emit("reshape", (value,), shape=list(view.shape))
+        if view.name == "bits":
+            dtype = str(view.parent[-1]).removeprefix("torch.")
+            return emit("bits", (value,), dtype=dtype)
         if view.name in ("select", "slice", "diagonal"):
             parent = self._read(view.parent)
             return emit(f"{view.name}_scatter", (parent, value), **given)

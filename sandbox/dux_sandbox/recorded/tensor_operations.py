@@ -104,6 +104,7 @@ def shapes() -> dict[str, Row]:
         "block_diag": shape(torch.block_diag, "T*"),
         "cat": shape(_cat, "T*", dim="int"),
         "stack": shape(_stack, "T*", dim="int"),
+        "bits": shape(_bits, dtype="dtype"),
         "part": Row("P", "shape", _part, {"index": "int"}),
     }
 
@@ -149,6 +150,13 @@ def _cat(*tensors: Any, dim: int) -> Any:
 
 def _stack(*tensors: Any, dim: int) -> Any:
     return torch.stack(tensors, dim)
+
+
+def _bits(tensor: Any, *, dtype: torch.dtype) -> Any:
+    """The same bits, taken for values of another dtype of as many bytes."""
+    if tensor.dtype.itemsize != dtype.itemsize or torch.bool in (tensor.dtype, dtype):
+        raise TypeError(f"the bits of {tensor.dtype} as {dtype}")
+    return tensor.view(dtype)
 
 
 def _part(several: Any, *, index: int) -> Any:

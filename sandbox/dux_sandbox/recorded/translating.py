@@ -20,6 +20,8 @@ _FULL = {
     **dict.fromkeys(["ones", "ones_like", "new_ones"], 1),
     **dict.fromkeys(["full", "full_like", "new_full", "scalar_tensor"], None),
 }
+_OF_A_NUMBER = frozenset(["add", "sub", "mul", "div", "floor_divide"])
+"""Whose first argument may be a number, as in `torch.div(1.0, x)`."""
 _TO_BOOL = frozenset(
     [
         *("eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"),
@@ -72,6 +74,8 @@ class Translating:
         """The value that an operation makes, or None where the table has it not."""
         if name in _FULL and result is not None:
             return self._full(name, bound, result)
+        if name in _OF_A_NUMBER and not isinstance(bound["self"], torch.Tensor):
+            bound = {**bound, "self": self._as_tensor(bound["self"], bound["other"])}
         special = self._special.get(name)
         if special is not None:
             found: int = special(bound, result, name)
@@ -117,6 +121,12 @@ class Translating:
         if isinstance(given, torch.Tensor):
             return self._storages.read(given)
         return self._tags.value_of(given)
+
+    def _as_tensor(self, number: Any, beside: Any) -> torch.Tensor:
+        """A number as a tensor of no dimensions that goes with another argument."""
+        made = torch.empty((), dtype=torch.result_type(number, beside), device="meta")
+        self._storages.put(made, self._filled(number, made))
+        return made
 
     def _full(self, name: str, bound: dict[str, Any], result: torch.Tensor) -> int:
         number = _FULL[name]

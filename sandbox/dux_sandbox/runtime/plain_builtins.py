@@ -8,6 +8,7 @@ import collections.abc
 import functools
 import itertools
 import math
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -292,12 +293,12 @@ def _repeat(object: Any, times: Any = None) -> list[Any]:
     """`itertools.repeat` as a list: its end must be known.
 
     Raises:
-        TypeError: `times` is missing, or no number.
+        TypeError: `times` is missing, or no whole number.
         ValueError: it is beyond the cap.
     """
-    if type(times) is not int:
+    if not hasattr(type(times), "__index__"):
         raise TypeError("repeat wants to know how many times: repeat(x, n)")
-    repeated: list[Any] = arithmetic.mul([object], times)
+    repeated: list[Any] = arithmetic.mul([object], operator.index(times))
     return repeated
 
 
