@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -22,13 +21,12 @@ from dux_agent.deciding.searching import Searching
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
-from dux_agent.in_notebooks import agent_table, show_live
+from dux_agent.in_notebooks import agent_line, agent_table, show_live
 from dux_agent.live.hooks import eager
 from dux_agent.live.priming import Primed, source_in
 from dux_agent.live.uncopied import Uncopied
 from dux_agent.one_entry import OneEntry
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.showing import named
 from dux_agent.training.best_weights import Best
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
@@ -311,20 +309,7 @@ class Agent(Uncopied):
         return self._closed is not None
 
     def __repr__(self) -> str:
-        rule = self.optimizer.running
-        name = named(rule.source, rule.digest) or type(self.optimizer.base).__name__
-        count = sum(parameter.numel() for parameter in self.model.parameters())
-        verdicts = Counter(decision.verdict for decision in self.decisions)
-        counts = ", ".join(f"{number} {each}" for each, number in verdicts.items())
-        where: str = self.settings.execution
-        told = f"decisions: {counts or 'none'}"
-        if self._run_guard is not None:
-            where, told = "no language model", f"rollbacks: {self.rollbacks}"
-        return (
-            f"<Agent of {type(self.model).__name__} with {count:,} weights: step "
-            f"{self.step_count}, live {name} ({where}), {told}"
-            f"{', closed' if self.closed else ''}>"
-        )
+        return agent_line(self, asks=self._run_guard is None)
 
     def _repr_html_(self) -> str:
         return agent_table(self)

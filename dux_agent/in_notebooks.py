@@ -1,10 +1,11 @@
-"""An agent in a notebook: one table of what it decided, and one that stays current."""
+"""An agent as a notebook shows it: a line, a table, and one that stays current."""
 
 from __future__ import annotations
 
 import html
 import threading
 import weakref
+from collections import Counter
 from typing import Any
 
 from dux_agent.errors import MissingExtra
@@ -12,6 +13,27 @@ from dux_agent.showing import html_table, named, one_line
 
 _REASON_CHARACTERS = 120
 _HEADINGS = ("decision", "step", "verdict", "rule", "tokens", "seconds", "reason")
+
+
+def agent_line(agent: Any, *, asks: bool) -> str:
+    """What is trained, how far it is, what is live and what was decided.
+
+    Args:
+        asks: it asks a language model.
+    """
+    rule = agent.optimizer.running
+    name = named(rule.source, rule.digest) or type(agent.optimizer.base).__name__
+    count = sum(parameter.numel() for parameter in agent.model.parameters())
+    verdicts = Counter(decision.verdict for decision in agent.decisions)
+    counts = ", ".join(f"{number} {each}" for each, number in verdicts.items())
+    where, told = agent.settings.execution, f"decisions: {counts or 'none'}"
+    if not asks:
+        where, told = "no language model", f"rollbacks: {agent.rollbacks}"
+    return (
+        f"<Agent of {type(agent.model).__name__} with {count:,} weights: step "
+        f"{agent.step_count}, live {name} ({where}), {told}"
+        f"{', closed' if agent.closed else ''}>"
+    )
 
 
 def agent_table(agent: Any) -> str:
