@@ -20,7 +20,7 @@ from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.searching import Searching
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
-from dux_agent.errors import BadArgument
+from dux_agent.errors import BadArgument, TrainingDiverged
 from dux_agent.in_notebooks import agent_line, agent_table, show_live
 from dux_agent.live.hooks import eager
 from dux_agent.live.priming import Primed, source_in
@@ -227,6 +227,8 @@ class Agent(Uncopied):
                 weights of the load and to the base optimizer without its state. "all":
                 with what is wanted only for a second rollback, and with a snapshot
                 that has not proved itself, and the one before: 9 W at most.
+
+        Raises TrainingDiverged with `lm=None`, as `observe` does, for what comes late.
         """
         return self._state().state_dict(snapshots)
 
@@ -333,12 +335,19 @@ class Agent(Uncopied):
 
         Args:
             because: told to whoever uses the agent afterwards.
+
+        Raises TrainingDiverged, as `state_dict` does, when all is ended; a note of what
+        ends a `with` block by an exception.
         """
+        self._close(because, drain=True)
+
+    def _close(self, because: str, *, drain: bool) -> None:
         if self.closed:
             return
         self._closed = because
         try:
-            self._loop.drain()
+            if drain:
+                self._loop.drain()
         finally:
             self._decider.close()
             self.optimizer.close()
@@ -361,8 +370,14 @@ class Agent(Uncopied):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
+        try:
+            # The other ranks of a loop that failed may be in the middle of a step.
+            self._close("", drain=error is None or self._ranks.count == 1)
+        except TrainingDiverged as diverged:
+            if error is None:
+                raise
+            error.add_note(f"As the agent was closed: {diverged}")
 
     def _tell_of_replaced(self, message: str) -> None:
         trouble = ErrorEvent(error="replaced", message=message)

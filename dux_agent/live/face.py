@@ -111,7 +111,12 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
 
     @eager
     def state_dict(self) -> dict[str, Any]:
-        """State and groups in torch's own layout; see `dux_agent.live.checkpoint`."""
+        """State and groups in torch's own layout; see `dux_agent.live.checkpoint`.
+
+        Raises:
+            TrainingDiverged: without a language model, when what a device has told
+                late leaves no rollback.
+        """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         self.guard.settle()

@@ -254,3 +254,21 @@ def test_priming_drops_what_is_on_its_way(lm):
     assert 0 == agent.rollbacks
     reasons = [each.reason for each in agent.decisions]
     assert ["another rule was primed"] * (lm is not None) == reasons
+
+
+@pytest.mark.parametrize("told", ["a loss", "weights"])
+def test_the_loops_own_exception_is_not_hidden_by_what_a_device_tells_late(told):
+    model = models.make("mlp")
+    agent = attach(model, sgd(model), models.objective, lm=None, max_rollbacks=0)
+    late(agent, LateDevice(), most_late=9)
+    with pytest.raises(KeyError, match="the loop's own") as caught, agent:
+        train(agent, model, 12, spoilt=[11] if told == "a loss" else [])
+        if told == "weights":
+            hook = model[0].weight.register_hook(lambda each: each * torch.nan)
+            train(agent, model, 1)
+            hook.remove()
+        raise KeyError("the loop's own")
+
+    assert agent.closed
+    assert ["diverged again" in each for each in caught.value.__notes__] == [True]
+    assert all(each.isfinite().all() for each in model.parameters())
