@@ -2,18 +2,19 @@
 
 import copy
 import math
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from dux_agent.deciding.coming_losses import ComingLosses
 from dux_agent.deciding.decider import Decider
 from dux_agent.deciding.together import Together
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.recorder import Recorder
+from dux_agent.training.fitting_batches import FittingBatches
 from dux_agent.training.intake import Told, moved_nothing
 from dux_agent.training.norm_looks import NormLooks
 from dux_agent.training.step_clock import TICK_EVERY
@@ -37,10 +38,8 @@ class Loop:
     together: Together
     _due: bool = False
     _waits_for_edge: bool = False
-    _kind: tuple[torch.dtype, torch.device] | None = None  # of the batches
     _told: bool = False  # the guard knows that the loss that waits is not finite
-    # Losses whose values are yet to come, and how often weights were put back.
-    _coming: deque[tuple[Told, int | None]] = field(default_factory=deque)
+    _coming: ComingLosses = field(default_factory=ComingLosses)
     # Those of whole steps that nobody waits for, and how many more may follow them.
     _waiting: list[float] = field(default_factory=list)
     _room: int = 0
@@ -54,12 +53,13 @@ class Loop:
         self._background = self.training.settings.background
         self._clock = self.training.step_clock
         self._norms = NormLooks(self.training)
+        self._batches = FittingBatches(self.training.batches, self._live)
 
     @property
     def step(self) -> int:
         """Optimizer steps that a loss was told of, even if its value is yet to come."""
         seen, coming = self._statistics.step + len(self._waiting), self._coming
-        return seen + sum(told.steps for told, _ in coming) if coming else seen
+        return seen + coming.steps if coming else seen
 
     @property
     def newest_loss(self) -> float | None:
@@ -83,7 +83,7 @@ class Loop:
         before = self.step if coming else self._statistics.step
         told = intake.hear(loss, batch, scale)
         if batch is not None and self._asks:
-            self._remember(batch)
+            self._batches.remember(batch)
         put_back, steps = self._live.guard.put_back, told.steps
         come = self.training.feed.push(loss, before + steps)
         if come and not coming:  # it has come at once, as from the CPU
@@ -147,15 +147,11 @@ class Loop:
         """Wait for what is on its way; judge nothing by it where weights are loaded."""
         self.settle()
         if not judge:
-            self._coming = deque((told, None) for told, _ in self._coming)
+            self._coming.judge_nobody()
         self._take(self.training.feed.drain())
         if judge:
             self._live.guard.settle()
-        batches = self.training.batches
-        if batches and not self._still_fit():
-            newest = batches[-1]
-            batches.clear()
-            batches.append(newest)
+        self._batches.drop_others()
 
     def _take(self, losses: list[tuple[int, float]]) -> None:
         """The values of losses have come, in the order in which they were told of."""
@@ -185,20 +181,6 @@ class Loop:
         guard = self._live.guard
         if put_back == guard.put_back:
             guard.observed(loss)
-
-    def _remember(self, batch: Any) -> None:
-        """Keep a batch for dry runs."""
-        if not self._still_fit():
-            self.training.batches.clear()
-        self.training.batches.append(batch)
-
-    def _still_fit(self) -> bool:
-        """Whether earlier batches fit: those of before a `model.to()` do no longer."""
-        groups = self._live.base.param_groups  # the same, without a look at schedules
-        first = next((each for group in groups for each in group["params"]), None)
-        kind = None if first is None else (first.dtype, first.device)
-        before, self._kind = self._kind, kind
-        return before in (None, kind)
 
     def decide(self) -> Decision:
         """Decide now, or begin to where that is done in the background."""
