@@ -20,6 +20,7 @@ from dux_agent.live.saved_checkpoint import readable, refused
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.looking import kept_batches
 from dux_agent.training.training import Training
+from dux_agent.training.whole_model import model_is_sharded
 from dux_sandbox.random_state import RandomState
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class AgentState:
     def state_dict(self, snapshots: Snapshots) -> dict[str, Any]:
         """See `Agent.state_dict`."""
         run, training = self.run_guard, self.training
-        self.loop.drain()
+        self.loop.settle_to_save()
         return {
             "version": VERSION,
             "snapshots": snapshots,
@@ -62,6 +63,12 @@ class AgentState:
         live, statistics = self.training.live, self.training.statistics
         if not isinstance(state, Mapping) or state.get("version") != VERSION:
             raise refused(f"it is no agent's state of version {VERSION}")
+        saved_by = state.get("rank", 0)
+        if saved_by != self.rank and model_is_sharded(self.training.model):
+            raise refused(
+                f"it is of the part of a sharded model that rank {saved_by} holds, and "
+                f"this is rank {self.rank}; let each rank save and load its own"
+            )
         with readable("its 'random'"):
             random = RandomState.of(state.get("random", {}))
         with readable("its 'batches'"):
@@ -88,7 +95,7 @@ class AgentState:
         self.training.batches.clear()
         self.training.batches.extend(batches)
         decide_from_there()
-        if state.get("rank", 0) == self.rank:  # other ranks draw other numbers
+        if saved_by == self.rank:  # other ranks draw other numbers
             random.restore()
         if state.get("snapshots", True) is False:
             log.warning(

@@ -153,6 +153,17 @@ class Loop:
             self._live.guard.settle()
         self._batches.drop_others()
 
+    def settle_to_save(self) -> None:
+        """Wait for what is on its way, but not among ranks: one of them may save alone.
+
+        There losses stay on their way, and are saved so.
+        """
+        if self.together.several:
+            self.settle()
+            self._batches.drop_others()
+        else:
+            self.drain()
+
     def _take(self, losses: list[tuple[int, float]]) -> None:
         """The values of losses have come, in the order in which they were told of."""
         # What the guard raises leaves none of them behind.
@@ -266,16 +277,21 @@ class Loop:
 
     def try_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raise what `load_state_dict` would raise; nothing is changed."""
-        loop = copy.copy(self)
-        loop._intake = copy.copy(self._intake)
-        loop._intake.scale = copy.copy(self._intake.scale)
-        loop.load_state_dict(state)
+        intake = copy.copy(self._intake)
+        intake.scale = copy.copy(intake.scale)
+        intake.load_state_dict(state)
+        ComingLosses.of(state, put_back=0)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"due": self._due, **self._intake.state_dict()}
+        """Plain data; of losses on their way those of this rank."""
+        put_back = self._live.guard.put_back
+        coming = self._coming.state(self.training.feed.coming(), put_back=put_back)
+        return {"due": self._due, "coming": coming, **self._intake.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; older checkpoints hold none."""
+        put_back = self._live.guard.put_back
+        self._coming, losses = ComingLosses.of(state, put_back=put_back)
+        self.training.feed.send(losses)
         self._due = self._waits_for_edge = bool(state.get("due", False))
         self._intake.load_state_dict(state)

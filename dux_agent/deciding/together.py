@@ -37,7 +37,7 @@ class Together:
         self.several = ranks.count > 1
         self._put_back = live.guard.put_back
         if self.several:
-            live.guard.agree = self._agree
+            live.guard.agree, live.guard.alone = self._agree, False
 
     @property
     def leads(self) -> bool:

@@ -119,7 +119,8 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
         """
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
-        self.guard.settle()
+        if self.guard.alone:  # else a rank that saves alone would go back alone
+            self.guard.settle()
         packed = pack(self)
         for hook_after in self._optimizer_state_dict_post_hooks.values():
             changed = hook_after(self, packed)

@@ -34,6 +34,7 @@ class GuardMemory(Endings):
         aftermath: what is watched for some losses after a rollback.
         last_state: what the rule had learned when its process was ended, if it was.
         agree: makes what is found against a step here what all ranks find.
+        alone: no other rank trains the same model.
         read: gives the value of a number that a device computes, or what waits for it.
     """
 
@@ -48,6 +49,7 @@ class GuardMemory(Endings):
         self.aftermath: Aftermath | None = None
         self.last_state: RuleState | None = None
         self.agree: Callable[[str | None], str | None] = lambda reason: reason
+        self.alone = True
         self.read: Read = read_number
 
     @property

@@ -102,6 +102,15 @@ class LossFeedTestCase(ContractTestCase):
 
         self.assertEqual([(1, 1.0)], feed.push(self.loss(1.0)) + feed.drain())
 
+    def test_a_loss_that_is_looked_at_comes_when_it_would_have(self) -> None:
+        one, other, third = self.make(), self.make(), self.make()
+        for number in range(20):
+            loss = self.loss(float(number))
+            third.send(one.coming())
+            come = other.push(loss)
+            self.assertEqual(come, one.push(loss))
+            self.assertEqual(come, third.push(loss, number + 1))
+
     def test_how_late_a_value_comes_depends_on_no_clock(self) -> None:
         one, other = self.make(), self.make()
         for number in range(20):

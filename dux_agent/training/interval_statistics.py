@@ -208,15 +208,16 @@ class IntervalStatistics:
     def norm_is_due(self) -> bool:
         """Whether the gradient norm of this step is wanted; call once a step."""
         self._steps_to_norm -= 1
-        if self._steps_to_norm > 0:
-            return False
+        return self._steps_to_norm <= 0
+
+    def norm_comes(self) -> None:
+        """It is taken now, and those of the looks before have been seen."""
         if self.norms.count >= 2 * _NORMS_WANTED:
             # The interval is longer than expected: from now on each look stands for
             # twice as many steps, and those so far are as many as if it always had.
             self.norms.halve()
             self._stride *= 2
         self._steps_to_norm = self._stride
-        return True
 
     def see_norm(self, norm: float) -> None:
         """The norm of the whole gradient, as a step found it."""

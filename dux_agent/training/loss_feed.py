@@ -1,6 +1,7 @@
 """Losses in, their values out: at once from the CPU, some steps late from a device."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -70,6 +71,16 @@ class LossFeed:
             return [(step, read)]
         self._coming.append((self._step, read))
         return self._come(0 if isinstance(read, float) else self._most_late)
+
+    def coming(self) -> list[tuple[int, float]]:
+        """What is on its way and stays there, each with its step; waits for it."""
+        come = self._come(0)
+        self.send(come)
+        return come
+
+    def send(self, coming: Iterable[tuple[int, float]]) -> None:
+        """Have these on their way and no others, as after a load."""
+        self._coming = deque(coming)
 
     def drain(self) -> list[tuple[int, float]]:
         """The values of all that are on their way; waits for them."""

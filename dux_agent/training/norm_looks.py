@@ -18,6 +18,7 @@ class NormLooks:
         """The gradients of a step are there."""
         self.settle()
         live, statistics = self._training.live, self._training.statistics
+        statistics.norm_comes()
         norm = norm_on_device(parameters_of(live.param_groups))
         if norm is None:
             return

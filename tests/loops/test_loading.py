@@ -186,6 +186,9 @@ DAMAGE = {
     "no validations": without("validations"),
     "watch": lambda state: state["watch"].update(recent=3),
     "loop": lambda state: state["loop"].update(counts=7),
+    "losses on their way": lambda state: state["loop"].update(
+        coming=[[True, 1, 0.0, True, 7, 0.5]]
+    ),
     "rates": lambda state: in_record(state, "rates", 3),
     "random": lambda state: state["random"].update(cpu=torch.zeros(2)),
     "decision": lambda state: state["decisions"][0].update(colour="red"),

@@ -5,6 +5,7 @@ import resource
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 from torch.distributed import checkpoint as dcp
 from torch.distributed.checkpoint.state_dict import (
@@ -16,7 +17,11 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import fully_shard
 
 from dux_agent import attach
+from dux_agent.live.saved_checkpoint import CheckpointRefused
+from dux_agent.training.loss_feed import LossFeed
+from dux_sandbox.shards import own_part
 from tests import models
+from tests.late_device import LateDevice
 from tests.sources import MOMENTUM, SGD, counting
 from tests.talking import Scripted, scripted
 
@@ -326,6 +331,35 @@ def spiking(rank, execution):
     """The loss of rank 1 alone goes out of bounds while a rule is live."""
     how = {"plant": spike_of_rank_1(rank), "every": EVERY + 1}
     return sharded(rank, [GENTLE, SMOOTHED], execution, **how)
+
+
+def saved_late(rank, *who):
+    """Of a late device: some ranks save after a step that spoils the part of rank 1."""
+
+    def spoil(parameter):
+        own_part(parameter.grad).fill_(torch.nan)
+
+    refused = []
+
+    def plant(agent, step):
+        if step == 0:
+            agent.training.feed = LossFeed(LateDevice())
+            agent.optimizer.guard.read = LateDevice()
+            other = {**agent.state_dict(), "rank": 1 - rank}
+            with pytest.raises(CheckpointRefused) as caught:
+                agent.load_state_dict(other)
+            refused.append(str(caught.value))
+        if step == EVERY + 1 and rank == 1:
+            first = next(agent.model.parameters())
+            hook = agent.optimizer.register_step_pre_hook(
+                lambda *_: hook.remove() or spoil(first)
+            )
+        if step in (EVERY - 1, EVERY + 2) and rank in who:
+            agent.optimizer.state_dict()
+            agent.state_dict()
+
+    done = sharded(rank, [GENTLE, SMOOTHED], "inline", plant=plant)
+    return {**done, "refused": refused}
 
 
 def of_wholes(rank):

@@ -1,6 +1,7 @@
 """Several processes train one model, over gloo, and decide as one."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -161,6 +162,61 @@ def test_what_a_late_device_tells_one_rank_takes_the_rule_out_of_all(tmp_path):
         "rank 1: a parameter was not finite after 5 steps" in told[0][0]["reasons"][0]
     )
     assert "another rank" in told[0][1]["reasons"][0]
+
+
+SAVERS = (), (0,), (0, 1)
+
+
+@pytest.fixture(scope="module")
+def savers(tmp_path_factory):
+    """What came of trainings of which some ranks save, and of those that go on."""
+    folder = tmp_path_factory.mktemp("saved")
+    scenarios = {}
+    for asks in (True, False):
+        for who in SAVERS:
+            to = folder / f"{asks}-{len(who)}"
+            to.mkdir()
+            scenarios["saving", asks, who] = ["saving", asks, str(to), *who]
+            if asks and who:
+                for step in (14, 17):
+                    again = ["resumed", str(to), step, *who]
+                    scenarios["resumed", step, who] = again
+    told = together(folder, *scenarios.values())
+    return dict(zip(scenarios, zip(*told, strict=True), strict=True))
+
+
+@pytest.mark.parametrize("asks", [True, False])
+@pytest.mark.parametrize("who", SAVERS[1:])
+def test_ranks_that_save_train_on_as_if_they_had_not(savers, who, asks):
+    told, unsaved = savers["saving", asks, who], savers["saving", asks, ()]
+
+    for each, other in zip(told, unsaved, strict=True):
+        assert other["weights"] == each["weights"]
+        assert repr(other["recent"]) == repr(each["recent"])
+        assert other["verdicts"] == each["verdicts"]
+        assert other["reasons"] == each["reasons"]
+    assert told[0]["weights"] == told[1]["weights"]
+
+
+@pytest.mark.parametrize("who", SAVERS[1:])
+def test_losses_that_are_on_their_way_are_saved_so(savers, who):
+    told, unbroken = savers["resumed", 17, who], savers["saving", True, who]
+
+    for each, other in zip(told, unbroken, strict=True):
+        assert other["weights"] == each["weights"]
+        assert other["verdicts"][-1] == each["verdicts"][-1]
+        assert len(other["recent"]) == len(each["recent"])
+        same = repr(other["recent"]) == repr(each["recent"])
+        assert (len(who) == 2) is same  # with one file for all, not their means
+
+
+@pytest.mark.parametrize("who", SAVERS[1:])
+def test_weights_that_were_spoilt_as_ranks_saved_are_put_back_after_a_load(savers, who):
+    first, second = savers["resumed", 14, who]
+
+    assert first["weights"] == second["weights"]
+    assert [16, "rolled_back"] in first["verdicts"]
+    assert all(math.isfinite(each) for row in first["weights"] for each in row)
 
 
 def test_weights_that_are_apart_are_told_and_nothing_is_decided(pairs):

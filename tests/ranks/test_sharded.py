@@ -12,6 +12,7 @@ from tests.ranks.test_ranks import together
 from tests.sources import counting
 
 BOTH = ("inline", "isolated")
+SAVERS = (), (0,), (0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +21,7 @@ def pairs(tmp_path_factory):
     scenarios = [
         *(["of_elements", each] for each in BOTH),
         ["spiking", "isolated"],
+        *(["saved_late", *who] for who in SAVERS),
         ["of_wholes"],
         ["evaluated"],
         ["evaluated_spiking"],
@@ -49,6 +51,26 @@ def assert_alike(told, expected):
         assert other == pytest.approx(one, rel=1e-3, abs=1e-5)
     assert first["recent"] == pytest.approx(expected["recent"], rel=1e-3)
     assert first["norms"] == pytest.approx(expected["norms"], rel=1e-3)
+
+
+@pytest.mark.parametrize("who", SAVERS[1:])
+def test_what_a_late_device_has_yet_to_tell_of_parts_stays_so_where_ranks_save(
+    pairs, who
+):
+    told, unsaved = pairs["saved_late", *who], pairs["saved_late",]
+
+    for each, other in zip(told, unsaved, strict=True):
+        assert other["weights"] == each["weights"]
+        assert other["reasons"] == each["reasons"]
+        assert other["verdicts"] == each["verdicts"]
+    assert "rank 1: a parameter was not finite" in told[0]["reasons"][0]
+
+
+def test_what_another_rank_has_saved_of_its_part_is_refused(pairs):
+    first, second = (each["refused"][0] for each in pairs["saved_late",])
+
+    assert "that rank 1 holds, and this is rank 0; let each rank save" in first
+    assert "that rank 0 holds, and this is rank 1; let each rank save" in second
 
 
 @pytest.mark.parametrize("execution", BOTH)

@@ -57,7 +57,16 @@ class Patient(Scripted):
 
 
 def training(
-    rank, lm, *, steps, every, branching=False, plant=None, group=None, **options
+    rank,
+    lm,
+    *,
+    first=0,
+    steps,
+    every,
+    branching=False,
+    plant=None,
+    group=None,
+    **options,
 ):
     """Train as rank `rank`; what came of it, as plain data."""
     torch.manual_seed(0)
@@ -70,7 +79,7 @@ def training(
     agent = attach(model, base, models.objective, lm=lm, every=every, **options)
     batches = models.batches(7)
     told, losses = [], []
-    for step in range(steps):
+    for step in range(first, steps):
         if plant is not None:
             plant(agent, step)
         batch = batches[(2 * step + rank) % len(batches)]
@@ -316,18 +325,58 @@ def late(rank, harm):
 
     def plant(agent, step):
         if step == 0:
-            agent.training.feed = LossFeed(LateDevice())
-            agent.optimizer.guard.read = LateDevice()
+            come_late(agent)
         if rank == 1 and step == harm:
-            first = next(agent.model.parameters())
-            hook = agent.optimizer.register_step_pre_hook(
-                lambda *_: hook.remove() or spoil(first)
-            )
-
-    def spoil(parameter):
-        parameter.grad.fill_(torch.nan)
+            spoil_next(agent)
 
     return training(rank, scripted(GENTLE, SGD), steps=24, every=10, plant=plant)
+
+
+def come_late(agent):
+    agent.training.feed = LossFeed(LateDevice())
+    agent.optimizer.guard.read = LateDevice()
+
+
+def spoil_next(agent):
+    """The next step of this rank leaves weights that are not finite."""
+    first = next(agent.model.parameters())
+
+    def spoil(*_):
+        hook.remove()
+        first.grad.fill_(torch.nan)
+
+    hook = agent.optimizer.register_step_pre_hook(spoil)
+
+
+def saving(rank, asks, folder, *who):
+    """Of a late device: some ranks save now and then, once over spoilt weights."""
+
+    def plant(agent, step):
+        if step == 0:
+            come_late(agent)
+        if step == 13:
+            spoil_next(agent)
+        if rank in who and step in (6, 14, 17):
+            saved = {"model": agent.model.state_dict(), "agent": agent.state_dict()}
+            torch.save(saved, f"{folder}/{step}-{rank}")
+
+    lm = scripted(GENTLE, SGD) if asks else None
+    return training(rank, lm, steps=24, every=10, plant=plant)
+
+
+def resumed(rank, folder, step, *who):
+    """Go on from what a rank has saved, each with its own where it has."""
+    own = rank if rank in who else 0
+    saved = torch.load(f"{folder}/{step}-{own}", weights_only=True)
+
+    def plant(agent, at):
+        if at == step:
+            come_late(agent)
+            agent.model.load_state_dict(saved["model"])
+            agent.load_state_dict(saved["agent"])
+
+    lm = scripted(SGD)
+    return training(rank, lm, first=step, steps=24, every=10, plant=plant)
 
 
 def main(rank, count, where, out, scenarios):

@@ -66,6 +66,7 @@ def test_the_norm_is_looked_at_in_every_fifth_of_short_and_long_intervals():
         for step in range(steps):
             if watch.norm_is_due():
                 due.append(step)
+                watch.norm_comes()
                 watch.norms.add(1.0)
             watch.see(1.0)
         fifths = [sum(5 * step // steps == part for step in due) for part in range(5)]
@@ -78,6 +79,7 @@ def test_norms_of_a_long_interval_are_told_by_fifths_of_its_steps():
     watch = IntervalStatistics(seed=0)
     for step in range(10_000):
         if watch.norm_is_due():
+            watch.norm_comes()
             watch.norms.add(float(step))
 
     expected = [1_000 + 2_000 * part for part in range(5)]
