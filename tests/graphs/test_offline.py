@@ -367,10 +367,11 @@ def test_each_rule_goes_on_from_the_rate_that_the_one_before_ended_with():
     assert ended == pytest.approx(got["lr"], rel=1e-3)
 
 
-def in_its_middle(begins, fifths, interval=135):
+def in_its_middle(begins, fifths, interval=135, **changes):
     """The answer to the second decision of a run that began with these losses."""
     before = answer(wide(loss_fifths=begins))
     now = dict(source=before, interval=interval, step=270, loss_fifths=fifths)
+    now |= changes
     chat = asked(wide(later, **now))
     chat[1:1] = [
         HumanMessage(render_update(wide(loss_fifths=begins))),
@@ -417,6 +418,19 @@ def test_losses_of_two_modes_that_lie_apart_are_not_read_as_overfitting(gap):
 
     assert "overfitting" in over
     assert "overfitting" not in apart, gap
+
+
+@pytest.mark.parametrize(
+    ("seen", "lowered"), [((2.0, 1.94), True), ((4.4, 4.27), False), ((4.4, 4.5), True)]
+)
+def test_validation_that_falls_from_above_the_beginning_is_on_another_scale(
+    seen, lowered
+):
+    usual = in_its_middle(SLOWLY, [1.9, 1.8, 1.7, 1.6, 1.4], validation_losses=[])
+    rows = [[135, seen[0]], [270, seen[1]]]
+    found = in_its_middle(SLOWLY, [1.9, 1.8, 1.7, 1.6, 1.4], validation_losses=rows)
+
+    assert lowered == (found["lr"] < 0.5 * usual["lr"])
 
 
 def test_a_flat_epoch_whose_losses_are_noisy_is_no_call_to_raise_the_rate():

@@ -89,7 +89,8 @@ class Situation:
         spiky: single parts of the interval have far longer gradients.
         gained: by how much the validation loss fell; None with fewer than two.
         gap: by how much the last validation loss lies over the training loss, and
-            over that of the last batches in evaluation mode where the prompt says it.
+            over that of the last batches in evaluation mode where the prompt says it;
+            None also where the two losses are on different scales.
         so_far: by how much it has fallen since the run began; None: that is out of
             sight.
         noisy: the losses drawn from the interval differ by more than a fall that
@@ -171,7 +172,10 @@ def situation_of(figures: Figures) -> Situation:
         # Dropout, sampling and BatchNorm put the losses of both modes apart: only what
         # lies over both is a matter of the data.
         trained = max(finite[-1], figures.evaluated or finite[-1])
-        gap = -_share(trained, seen[-1])
+        # What falls from above where the run began is a loss on a scale of its own.
+        began = figures.began if figures.began is not None else math.inf
+        if gained is None or gained <= 0.0 or seen[-1] <= began:
+            gap = -_share(trained, seen[-1])
     so_far = None
     if figures.began is not None and finite:
         so_far = _share(figures.began, finite[-1])
