@@ -20,7 +20,6 @@ OF_THE_LITERATURE = [
 # With the line that stands in the way.
 IN_THE_WAY = {
     "grown_history_sorted": "self.history",
-    "inner_optimizer": "self.inner =",
     "mars_adamw": 'state["last_grad"] = grad',
 }
 RECORDED = [path for path in MORE if path.stem not in IN_THE_WAY]

@@ -25,7 +25,6 @@ from dux_sandbox.recorded.storages import Storages
 from dux_sandbox.recorded.symbols import SYMBOLS, Symbol, symbol
 from dux_sandbox.recorded.tags import Tags
 from dux_sandbox.recorded.taking import (
-    own_names,
     revived,
     stays_built,
     take_apart,
@@ -41,6 +40,7 @@ from dux_sandbox.recorded.trees import (
 )
 from dux_sandbox.recorded.typing_of import type_of
 from dux_sandbox.runtime.attributes import RANDOM
+from dux_sandbox.runtime.inner_optimizers import own_names
 from dux_sandbox.values import ValueRefused
 
 

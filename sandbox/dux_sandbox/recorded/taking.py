@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.language import torch_names
 from dux_sandbox.loading import attributes_of
 from dux_sandbox.option_values import as_numbers
 from dux_sandbox.recorded.drawing import Drawing
@@ -13,6 +12,7 @@ from dux_sandbox.recorded.program import Place
 from dux_sandbox.recorded.symbols import SYMBOLS
 from dux_sandbox.recorded.trees import TakenApart
 from dux_sandbox.runtime.attributes import RANDOM
+from dux_sandbox.runtime.inner_optimizers import inner_optimizers, own_names
 from dux_sandbox.values import ValueRefused
 
 
@@ -66,6 +66,7 @@ def _require_apart(
     places = {each.untyped_storage()._cdata for each in given}
     own = {id(each) for each in parameters}
     held = [(f"self.{name}", vars(rule)[name]) for name in own_names(rule)]
+    held += [("the state of another", each.state) for each in inner_optimizers(rule)]
     for entry in rule.state.values():
         if isinstance(entry, dict):
             held += [
@@ -120,15 +121,6 @@ def revived(value: Any, drawing: Drawing) -> Any:
 def without_params(group: dict[str, Any]) -> dict[str, Any]:
     """The option values of one group."""
     return {name: value for name, value in group.items() if name != "params"}
-
-
-def own_names(rule: Any) -> list[str]:
-    """The attributes of a rule that are not torch's own."""
-    return [
-        name
-        for name in vars(rule)
-        if not name.startswith("__") and name not in torch_names.OPTIMIZER_OWN
-    ]
 
 
 def stays_built(value: Any) -> bool:

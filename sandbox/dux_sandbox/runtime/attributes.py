@@ -2,7 +2,8 @@
 
 torch's own `state_dict` forgets it. A tagged dict stands for what plain data cannot
 say: `{"dux": "parameter", ...}` a parameter of the rule, `"generator"` a random
-generator, `"object"` a helper object, `"items"` a dict with odd keys.
+generator, `"object"` a helper object, `"items"` a dict with odd keys, `"optimizer"` one
+inside of the rule, and `"same"` a second name for what that keeps.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from dux_sandbox.generator_states import generator_in
 from dux_sandbox.language import torch_names
 from dux_sandbox.option_values import kept_tensors, stays
 from dux_sandbox.runtime.arithmetic import TENSORS
+from dux_sandbox.runtime.inner_optimizers import own_names, plain_form, restore_inner
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.values import (
     MAX_BITS,
@@ -53,24 +56,16 @@ def _parameters(rule: torch.optim.Optimizer) -> list[torch.Tensor]:
     return [p for group in rule.param_groups for p in group["params"]]
 
 
-def _own_names(rule: torch.optim.Optimizer) -> list[str]:
-    return [
-        name
-        for name in vars(rule)
-        if not name.startswith("__") and name not in torch_names.OPTIMIZER_OWN
-    ]
-
-
 def attributes_of(
     rule: torch.optim.Optimizer, also: frozenset[type] = frozenset()
 ) -> dict[str, Any]:
     """The plain attributes of a rule that are not torch's own; tensors are cloned.
 
     Numbers, strings, None, tensors, generators, parameters of the rule, and lists,
-    tuples, sets, dicts and helper objects of them. What cannot be saved (a function,
-    an open iterator) is left out, and so is all beyond 100,000 items. Entries of the
-    state that belong to no parameter are there as "state", and tensors in the groups as
-    "param_groups".
+    tuples, sets, dicts and helper objects of them; what an optimizer has learned that
+    is an attribute. What cannot be saved (a function, an open iterator) is left out,
+    and so is all beyond 100,000 items. Entries of the state that belong to no parameter
+    are there as "state", and tensors in the groups as "param_groups".
 
     Args:
         also: types whose values stand for plain ones, and are given as they are.
@@ -80,9 +75,11 @@ def attributes_of(
     """
     saver = _Saver(rule, also)
     saved: dict[str, Any] = {}
-    for name in _own_names(rule):
+    for name in own_names(rule):
+        value = vars(rule)[name]
         try:
-            saved[name] = saver.plain(vars(rule)[name])
+            inner = plain_form(value, rule, saver.plain)
+            saved[name] = saver.plain(value) if inner is None else inner
         except (_Unsaved, TypeError):  # plain data that is no key any more
             continue
     shared = {
@@ -255,6 +252,9 @@ def _revived(
     if not isinstance(value, dict):
         return value
     tag = value.get(_TAG)
+    if tag in ("optimizer", "same"):
+        again = partial(_revived, parameters=parameters, module=module)
+        return restore_inner(value, current, again)
     if tag in ("parameter", "id"):
         parameter = parameters[value["index"]]
         return parameter if tag == "parameter" else id(parameter)
