@@ -17,7 +17,7 @@ from dux_agent.deciding.building import Builder
 from dux_agent.deciding.searching import searching_of
 from dux_agent.decisions import budget_of
 from dux_agent.live.schedulers import schedulers_given
-from dux_agent.refusals import check_kinds, check_ranks
+from dux_agent.refusals import check_kinds, check_ranks, warn_of_iterators
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
@@ -31,6 +31,7 @@ from dux_agent.training.looking import (
 from dux_agent.training.process_ranks import ranks_of_process
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
+from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -269,7 +270,7 @@ def attach(
     before = BeforeSteps(optimizer.param_groups)
     first = CallersFunctions(model, before, objective, validate, clone, also)
     if asked is not None:
-        first.look_first(batch)
+        _look_first(first, batch)
     # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, _all(lm, fallback))
     take_over(optimizer)
@@ -289,6 +290,13 @@ def attach(
     )
     remember(agent)
     return agent
+
+
+def _look_first(first: CallersFunctions, batch: Any) -> None:
+    """Try what every decision needs, and say what no dry run can put back."""
+    reached = Bystanders(first.model, [first.objective], first.also)
+    warn_of_iterators(reached.iterators)
+    first.look_first(batch)
 
 
 def _alike(settings: Settings, ranks: Ranks, wanted: str) -> Settings:

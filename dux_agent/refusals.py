@@ -3,7 +3,8 @@
 Whoever has one hears of it at `attach`, not at the first decision hours later.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,6 +13,20 @@ from torch.nn.parameter import is_lazy
 
 from dux_agent.errors import BadArgument
 from dux_sandbox.shards import is_fully_sharded, is_sharded
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_iterators(found: Sequence[Any]) -> None:
+    """Say that what a dry run takes from these the training does not get."""
+    if found:
+        kinds = ", ".join(sorted({type(each).__name__ for each in found}))
+        log.warning(
+            "the objective reaches an iterator (%s): what it takes from there in a dry "
+            "run the training does not get; have the loop take it, and hand it to the "
+            "objective in the batch",
+            kinds,
+        )
 
 
 def check_model_kind(model: nn.Module) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from dux_agent import attach
 from dux_sandbox import dry_run
@@ -555,3 +556,48 @@ def test_a_search_calls_nothing_of_the_users():
     vars(loud)["held"] = Strange(net=net)
 
     assert [net] == Reached([lambda: loud]).modules
+
+
+@pytest.mark.parametrize("kind", ["generator", "loader", "list"])
+def test_an_iterator_that_an_objective_reaches_is_told_at_attach(kind, caplog):
+    batches = models.batches()
+    more = {
+        "generator": lambda: (each for each in batches),
+        "loader": lambda: iter(DataLoader(batches, batch_size=None)),
+        "list": lambda: iter(batches),
+    }[kind]()
+    held = {"more": more}
+
+    def objective(model, batch):
+        return models.objective(model, batch) + next(held["more"])[1].mean()
+
+    model = models.make("mlp")
+    attach(model, sgd(model), objective, lm=scripted(REFUSED)).close()
+
+    (said,) = caplog.messages
+    assert f"the objective reaches an iterator ({type(more).__name__})" in said
+
+
+def test_files_and_what_the_user_wrote_are_not_told_as_iterators(caplog, tmp_path):
+    class Numbers:
+        def __init__(self):
+            self.last = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.last += 1  # a plain value, and put back
+            return self.last
+
+    numbers, file = Numbers(), (tmp_path / "losses").open("w")
+
+    def objective(model, batch):
+        print(next(numbers), file=file)
+        return models.objective(model, batch)
+
+    model = models.make("mlp")
+    with file:
+        attach(model, sgd(model), objective, lm=scripted(REFUSED)).close()
+
+    assert [] == caplog.messages

@@ -25,6 +25,7 @@ class Bystanders:
     Attributes:
         modules: each module once, those inside others too; the live model's as well.
         tensors: their parameters, and loose ones that take gradients.
+        iterators: of which what is taken cannot be put back.
         whole: the search for them came to its end.
     """
 
@@ -40,7 +41,7 @@ class Bystanders:
             also: modules, tensors or anything that holds some.
         """
         reached = Reached([*functions, *also, model])
-        self.whole = reached.whole
+        self.whole, self.iterators = reached.whole, reached.iterators
         self._live = {id(parameter) for parameter in model.parameters()}
         self.modules: list[nn.Module] = _once(
             inner for each in [model, *reached.modules] for inner in each.modules()

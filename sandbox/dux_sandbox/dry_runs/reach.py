@@ -50,6 +50,7 @@ class Reached:
         callers: objects that are no modules and that a function here works on: its
             `self`, or one that it names.
         functions: the user's own functions, where they are near.
+        iterators: generators, a loader's, Python's own, where near; no files.
         whole: the search came to its end before its bound.
     """
 
@@ -67,6 +68,7 @@ class Reached:
         self.tensors: list[torch.Tensor] = []
         self.callers: list[Any] = []
         self.functions: list[types.FunctionType] = []
+        self.iterators: list[Any] = []
         seen: dict[int, Any] = {}  # holds them, so that no id is used again
         waiting = deque((value, 0) for value in starts)
         while waiting and len(seen) < most:
@@ -92,6 +94,9 @@ class Reached:
         elif kind is types.FunctionType:
             if steps <= _NEAR_CODE and not _of_a_library(value.__module__):
                 self.functions.append(value)
+        elif issubclass(kind, Iterator) and _root(kind.__module__) in _CLOSED:
+            if steps <= _NEAR_CODE and not hasattr(kind, "readline"):
+                self.iterators.append(value)
         elif steps <= _NEAR and not issubclass(kind, type):
             if _root(kind.__module__) not in _CLOSED:
                 self.callers.append(value)
