@@ -348,6 +348,8 @@ class Agent(Uncopied):
         try:
             if drain:
                 self._loop.drain()
+            else:
+                self._ranks.leave()
         finally:
             self._decider.close()
             self.optimizer.close()

@@ -31,7 +31,9 @@ def go_live(
         found = (f"rank {rank}: {fault}" for rank, fault in faults if fault is not None)
         reason = next(found, None)
     record: SwapRecord | None = None
-    if reason is None:
+
+    def swapped() -> bool:
+        nonlocal record, reason
         try:
             record = swap(
                 live,
@@ -44,7 +46,10 @@ def go_live(
             )
         except (RuleFailed, SourceRejected) as error:
             reason = str(error)
-        together.all_or_none(record is not None)
+        return record is not None
+
+    if reason is None:
+        together.all_or_none(swapped)
     if record is not None:
         together.same_execution()
         mode, unrecorded = execution_of(live.running)

@@ -225,13 +225,16 @@ class Together:
             if each is not None:
                 raise CannotGather(f"rank {rank} could not {what}: {each}")
 
-    def all_or_none(self, done: bool) -> None:
-        """Every rank has done something, or none has.
+    def all_or_none(self, do: Callable[[], bool]) -> None:
+        """Every rank does something, or none can.
+
+        Args:
+            do: says whether it has.
 
         Raises:
-            RanksLost: some have.
+            RanksLost: some have. Whatever `work` raises.
         """
-        if self.several and len(set(self._ranks.gather(done))) > 1:
+        if len(set(self.work(do))) > 1:
             raise RanksLost(
                 "a rule went live on some ranks and failed on others after it had been "
                 "built on all; the same rule on all was wanted; begin again from a "

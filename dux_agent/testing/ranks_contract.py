@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
 from typing import Any, TypeVar
 
+from dux_agent.errors import RanksLost
 from dux_agent.testing.contract import ContractTestCase
 from dux_agent.training.ranks import Ranks
 
@@ -30,10 +32,18 @@ class ThreadRanks:
     def gather(self, value: Value) -> list[Value]:
         """See `dux_agent.training.ranks.Ranks`."""
         self._given[self.rank] = value
-        self._barrier.wait()
+        try:
+            self._barrier.wait()
+        except BrokenBarrierError:
+            raise RanksLost("a thread has left; all of them were wanted.") from None
         gathered = list(self._given)
-        self._barrier.wait()
+        with suppress(BrokenBarrierError):  # one that has what it wanted may leave
+            self._barrier.wait()
         return gathered
+
+    def leave(self) -> None:
+        """See `dux_agent.training.ranks.Ranks`."""
+        self._barrier.abort()
 
 
 class RanksTestCase(ContractTestCase):
@@ -75,3 +85,19 @@ class RanksTestCase(ContractTestCase):
         first, second = told[0]
         self.assertEqual(list(range(count)), [each["rank"] for each in first])
         self.assertEqual([(rank, 2) * 2 for rank in range(count)], second)
+
+    def test_who_waits_for_one_that_has_left_hears_of_it(self) -> None:
+        def ask(rank: Ranks) -> str:
+            rank.gather(0.0)
+            if rank.rank == 1:
+                rank.leave()
+            try:
+                rank.gather(1.0)
+            except RanksLost:
+                return "lost"
+            return "nothing heard"
+
+        told = self.on_each(ask)
+
+        alone = len(told) == 1  # and leaves nobody
+        self.assertEqual(["nothing heard"] if alone else ["lost"] * len(told), told)

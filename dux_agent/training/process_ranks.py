@@ -1,6 +1,7 @@
 """The ranks of a process group: what each gives goes to all, over gloo."""
 
 import pickle
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -18,9 +19,17 @@ PATIENCE = 25
 class ProcessRanks:
     """Processes that have a gloo group of their own for what is said here."""
 
-    def __init__(self, group: Any) -> None:
-        """Talk over `group`, a process group of the backend gloo, and nobody else."""
-        self._group = group
+    def __init__(
+        self, group: Any, destroy: Callable[[Any], None] = lambda _: None
+    ) -> None:
+        """Talk over a group that nobody else uses.
+
+        Args:
+            group: a process group of the backend gloo.
+            destroy: called with it when this rank leaves the others.
+        """
+        self._group, self._destroy = group, destroy
+        self._why = "this rank has left them"
         self.rank: int = group.rank()
         self.count: int = group.size()
 
@@ -28,19 +37,36 @@ class ProcessRanks:
         """See `dux_agent.training.ranks.Ranks`; a plain float goes by the short way.
 
         Raises:
-            RanksLost: one of them is gone, or came not for 25 seconds.
+            RanksLost: one of them is gone, or came not for 25 seconds. This rank has
+                left the others then.
         """
+        if self._group is None:
+            raise self._lost()
         try:
             if type(value) is float:
                 found = self._tensors(torch.tensor([value], dtype=torch.float64))
                 return [each.item() for each in found]  # type: ignore[misc]
             return self._objects(value)
-        except RuntimeError as error:
-            raise RanksLost(
-                f"rank {self.rank} of {self.count} hears no more of the others "
-                f"({error}); all of them were wanted; look for the first error in "
-                f"what they print, and begin again from a checkpoint."
-            ) from error
+        except BaseException as error:
+            # It has ended here alone: another word would be taken for what it was.
+            self._why = str(error) or type(error).__name__
+            self.leave()
+            if isinstance(error, RuntimeError):
+                raise self._lost() from error
+            raise
+
+    def leave(self) -> None:
+        """See `dux_agent.training.ranks.Ranks`; they hear of it at once."""
+        group, self._group = self._group, None
+        if group is not None:
+            self._destroy(group)
+
+    def _lost(self) -> RanksLost:
+        return RanksLost(
+            f"rank {self.rank} of {self.count} hears no more of the others "
+            f"({self._why}); all of them were wanted; look for the first error in "
+            f"what they print, and begin again from a checkpoint."
+        )
 
     def _objects(self, value: Any) -> list[Any]:
         data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
@@ -75,4 +101,4 @@ def ranks_of_process() -> Ranks:
             f"not every rank has attached an agent ({error}); all of "
             f"{distributed.get_world_size()} were wanted; call attach on each of them."
         ) from error
-    return ProcessRanks(group)
+    return ProcessRanks(group, distributed.destroy_process_group)

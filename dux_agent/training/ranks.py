@@ -26,7 +26,13 @@ class Ranks(Protocol):
 
         Args:
             value: plain data, or a record of it.
+
+        Raises:
+            RanksLost: one of them has left, or is gone.
         """
+
+    def leave(self) -> None:
+        """Take part no more; whoever waits for this rank hears of it."""
 
 
 class Alone:
@@ -38,3 +44,6 @@ class Alone:
     def gather(self, value: Value) -> list[Value]:
         """A list of this one value, which is handed back itself."""
         return [value]
+
+    def leave(self) -> None:
+        """There is nobody to leave."""

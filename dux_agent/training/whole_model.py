@@ -123,6 +123,7 @@ def done_by_all(do: Callable[[], Value], all_can: AllCan) -> Value | None:
 
     Raises:
         CannotGather: on all of them, where it has raised on one.
+        RanksLost: one is gone, or still waits for what has been raised here.
     """
     done = trouble = None
     try:
@@ -131,7 +132,12 @@ def done_by_all(do: Callable[[], Value], all_can: AllCan) -> Value | None:
         raise
     except Exception as error:  # whatever it is, the others wait to hear of it
         trouble = f"{type(error).__name__}: {error}"
-    all_can(trouble)
+    try:
+        all_can(trouble)
+    except RanksLost as lost:
+        if trouble is not None:
+            lost.add_note(f"Before that, on this rank: {trouble}")
+        raise
     return done
 
 

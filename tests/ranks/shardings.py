@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.fsdp import fully_shard
 
 from dux_agent import attach
+from dux_agent.errors import RanksLost
 from dux_agent.live.saved_checkpoint import CheckpointRefused
+from dux_agent.training import whole_model
 from dux_agent.training.loss_feed import LossFeed
 from dux_sandbox.shards import own_part
 from tests import models
@@ -215,6 +218,26 @@ def in_transformers(rank):
         attach_trainer(trainer, lm=None)
     except BadArgument as error:
         return {"shards": shards, "refused": str(error)}
+
+
+def ended_in_gathering(rank, how):
+    """Rank 1 ends after it has gathered one tensor with the others."""
+    usual, calls = whole_model.gathered, []
+
+    def gathered(tensor):
+        calls.append(tensor)
+        if rank == 1 and len(calls) == 2:
+            if how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise MemoryError("no room for another")
+        return usual(tensor)
+
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(whole_model, "gathered", gathered)
+            return sharded(rank, [GENTLE], "inline")
+    except RanksLost as lost:
+        return {"error": str(lost), "notes": getattr(lost, "__notes__", [])}
 
 
 class Heavy(torch.nn.Tanh):

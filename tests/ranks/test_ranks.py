@@ -12,7 +12,7 @@ import torch
 from torch import distributed as dist
 
 from dux_agent import testing
-from dux_agent.errors import BadArgument
+from dux_agent.errors import BadArgument, RanksLost
 from dux_agent.refusals import check_ranks
 from dux_agent.training.process_ranks import ProcessRanks
 from tests import models
@@ -264,6 +264,56 @@ def test_a_rank_that_is_killed_in_a_decision_ends_it(tmp_path):
 
     assert [] == second
     assert first[0]["error"].startswith("RanksLost: rank 0 of 2 hears no more")
+
+
+@pytest.mark.wall
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_rank_that_is_killed_once_all_have_built_a_rule_ends_all_in_words(
+    tmp_path, count
+):
+    ran = begun(tmp_path, [["ended_before_swap", "killed"]], count)
+
+    told = ended(ran, dead=[1])
+
+    assert [] == told.pop(1)
+    assert all(each[0]["error"].startswith("RanksLost: ") for each in told)
+
+
+def test_what_ends_the_swap_of_one_rank_is_told_on_all(tmp_path):
+    first, second = together(tmp_path, ["ended_before_swap", "no memory"])
+
+    why = "MemoryError: no room for another snapshot"
+    assert why == second[0]["error"]
+    assert first[0]["error"].startswith("RanksLost: rank 1 has failed in a decision")
+    assert why in first[0]["error"]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_nobody_waits_for_a_rank_whose_loop_has_ended_and_whose_process_has_not(
+    tmp_path, count
+):
+    told = together(tmp_path, ["left", str(tmp_path / "heard")], count=count)
+
+    assert "the agent is closed" in told.pop(1)[0]["error"]
+    for rank in told:
+        assert rank[0]["error"].startswith("RanksLost: ")
+        assert "Timed out" not in rank[0]["error"]
+
+
+class Unsendable:
+    def __reduce__(self):
+        raise KeyError("nobody may have it")
+
+
+def test_a_rank_whose_word_could_not_be_sent_says_nothing_more():
+    def tell(rank):
+        with pytest.raises(KeyError if rank.rank == 1 else RanksLost):
+            rank.gather(Unsendable() if rank.rank == 1 else "plain data")
+        with pytest.raises(RanksLost, match="hears no more of the others"):
+            rank.gather(0.0)
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(tell, TestProcessRanks().make()))
 
 
 def test_a_mistake_of_one_rank_is_told_on_all(pairs):

@@ -8,7 +8,7 @@ from dux_sandbox.limits import Limits
 from dux_sandbox.zoo import entry
 from tests import models
 from tests.ranks import shardings
-from tests.ranks.test_ranks import together
+from tests.ranks.test_ranks import begun, ended, together
 from tests.sources import counting
 
 BOTH = ("inline", "isolated")
@@ -246,3 +246,22 @@ def test_parts_that_two_ranks_hold_each_go_the_same_way(tmp_path, execution):
     )
 
     assert_alike([each[0] for each in told], alone)
+
+
+@pytest.mark.wall
+def test_a_rank_that_is_killed_as_all_gather_ends_in_words_on_the_others(tmp_path):
+    ran = begun(tmp_path, [["ended_in_gathering", "killed"]], 4)
+
+    told = ended(ran, dead=[1])
+
+    assert [] == told.pop(1)
+    assert all("hears no more of the others" in each[0]["error"] for each in told)
+
+
+@pytest.mark.slow
+def test_what_ends_the_gathering_of_one_rank_alone_ends_all_in_words(tmp_path):
+    told = together(tmp_path, ["ended_in_gathering", "raises"], count=4)
+
+    assert all("hears no more of the others" in each[0]["error"] for each in told)
+    why = "Before that, on this rank: MemoryError: no room for another"
+    assert [why] == told[1][0]["notes"]

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from dux_agent import attach
+from dux_agent.deciding import going_live
 from dux_agent.training.loss_feed import LossFeed
 from dux_sandbox.findings import Finding, RuleFailed
 from dux_sandbox.recorded.kernels import compiling
@@ -225,6 +226,39 @@ def killed(rank):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return training(rank, scripted(GENTLE), steps=12, every=10, plant=plant)
+
+
+def ended_before_swap(rank, how):
+    """All have built the rule; then rank 1 is killed, or finds no memory to swap it."""
+
+    def end(*given, **named):
+        if how == "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        raise MemoryError("no room for another snapshot")
+
+    with pytest.MonkeyPatch.context() as patched:
+        if rank == 1:
+            patched.setattr(going_live, "swap", end)
+        return training(rank, scripted(GENTLE), steps=12, every=10)
+
+
+def left(rank, heard):
+    """The loop of rank 1 ends by an exception before a step; its process lives on."""
+
+    def plant(agent, step):
+        def end(*_):
+            with pytest.raises(KeyError), agent:
+                raise KeyError("the loop's own")
+            while not Path(heard).exists():
+                threading.Event().wait(0.05)
+
+        if rank == 1 and step == 5:
+            agent.optimizer.register_step_pre_hook(end)
+
+    try:
+        return training(rank, scripted(GENTLE), steps=12, every=10, plant=plant)
+    finally:
+        Path(heard).touch()
 
 
 class Broken(BaseChatModel):
