@@ -38,7 +38,6 @@ class Loop:
     together: Together
     _due: bool = False
     _waits_for_edge: bool = False
-    _told: bool = False  # the guard knows that the loss that waits is not finite
     _coming: ComingLosses = field(default_factory=ComingLosses)
     # Those of whole steps that nobody waits for, and how many more may follow them.
     _waiting: list[float] = field(default_factory=list)
@@ -173,18 +172,17 @@ class Loop:
 
     def _take_one(self, loss: float, told: Told, put_back: int | None) -> None:
         several = self.together.several
+        known = not (several or self._intake.finite)  # to the guard, by an earlier one
         done = self._intake.take(loss, told)
         if done is not None:
             mean = self.together.mean(done.loss) if several else done.loss
             self._statistics.see(mean, done.steps)
             if self.recorder.folder is not None:
                 self.recorder.loss(self._statistics.step, mean)
-            if math.isfinite(mean) or not self._told:
+            if math.isfinite(mean) or not known:
                 self._judge(mean, put_back)
-            self._told = False
         if not several and self._intake.waits and not math.isfinite(loss):
             # GradScaler steps over what is not finite: its step might never come.
-            self._told = True
             self._judge(loss, put_back)
 
     def _judge(self, loss: float, put_back: int | None) -> None:

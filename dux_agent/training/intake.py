@@ -5,6 +5,7 @@ then; after its step or before it. Losses that belong to one step are averaged, 
 steps are counted where they are taken.
 """
 
+import math
 import statistics
 from collections import deque
 from collections.abc import Mapping
@@ -121,6 +122,11 @@ class Intake:
     def waits(self) -> bool:
         """Whether a loss was told of whose step is not over."""
         return self._count > 0
+
+    @property
+    def finite(self) -> bool:
+        """Whether no loss waits for its step that is not finite."""
+        return math.isfinite(self._sum)
 
     def of_one_step(self, loss: torch.Tensor) -> float | None:
         """The value of a step's own loss, on the CPU, in the objective's scale.

@@ -465,6 +465,51 @@ def test_a_loop_with_a_gradient_scaler_is_guarded():
     agent.close()
 
 
+def of_told_before_steps(steps=12):
+    """A run of which each loss is told before its step, the last step not taken."""
+    model = models.make("mlp")
+    agent = attach(model, momentum(model), models.objective, lm=None)
+    for step in range(steps):
+        tell(agent, step)
+        agent.optimizer.step()
+    return model, agent
+
+
+def tell(agent, step, factor=1.0):
+    agent.optimizer.zero_grad()
+    loss = models.objective(agent.model, batch_of(step))
+    loss.backward()
+    agent.observe(loss.detach() * factor)
+
+
+def test_a_loss_that_waits_for_its_step_is_held_against_nobody_twice_after_a_load():
+    model, agent = of_told_before_steps()
+    tell(agent, 12, factor=NAN)
+    weights, saved = copy.deepcopy(model.state_dict()), agent.state_dict()
+    model, other = of_told_before_steps(1)
+    model.load_state_dict(weights)
+    other.load_state_dict(saved)
+
+    tell(other, 12)
+    other.optimizer.step()
+    tell(other, 13)
+
+    assert 1 == agent.rollbacks == other.rollbacks
+
+
+def test_what_was_told_before_a_load_hides_nothing_after_it():
+    model, agent = of_told_before_steps()
+    weights, saved = copy.deepcopy(model.state_dict()), agent.state_dict()
+    tell(agent, 12, factor=NAN)
+    model.load_state_dict(weights)
+    agent.load_state_dict(saved)
+
+    agent.optimizer.step()
+    agent.observe(NAN)
+
+    assert 1 == agent.rollbacks
+
+
 @pytest.mark.parametrize("order", ["told before the step", "and clipped"])
 @pytest.mark.parametrize("base", ["SGD", "AdamW"])
 def test_a_loop_may_tell_of_its_loss_before_it_steps(order, base):
