@@ -194,6 +194,19 @@ def test_a_rate_of_none_that_the_class_answers_itself_stays_none(asks):
     assert all(map(torch.equal, stepped(plain(source)), held))
 
 
+@pytest.mark.parametrize(
+    "converts",
+    ["lr = float(lr)", "if isinstance(lr, torch.Tensor):\n            lr = lr.item()"],
+)
+def test_a_rate_of_none_that_is_only_converted_gets_a_usual_value(converts):
+    source = CAME.format(asks=f"{converts}\n        if lr <= 0: raise ValueError(lr)")
+
+    held = stepped(load(source))
+
+    assert ["write lr=0.001"] == [note.instead for note in check(source).notes]
+    assert all(map(torch.equal, stepped(lambda p: plain(source)(p, lr=1e-3)), held))
+
+
 BESIDE = """
 import torch
 class Rule(torch.optim.Optimizer):

@@ -213,7 +213,7 @@ def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
 
     After `if lr is None: lr = 0.01` the class has a default of its own.
     """
-    as_given = itertools.takewhile(lambda each: not _sets_rate(each), function.body)
+    as_given = itertools.takewhile(lambda each: not _answers_none(each), function.body)
     asked = [
         test.operand if isinstance(test, ast.UnaryOp) else test
         for statement in as_given
@@ -228,13 +228,21 @@ def _must_be(function: ast.FunctionDef, default: ast.expr) -> bool:
     )
 
 
-def _sets_rate(statement: ast.stmt) -> bool:
+def _answers_none(statement: ast.stmt) -> bool:
+    """Whether it sets a rate without one; `lr = float(lr)` has no answer to None."""
     return any(
-        isinstance(each, ast.Name)
-        and each.id == "lr"
-        and isinstance(each.ctx, ast.Store)
+        isinstance(each, ast.Assign)
+        and any(isinstance(to, ast.Name) and to.id == "lr" for to in each.targets)
+        and _does_without(each.value)
         for each in ast.walk(statement)
     )
+
+
+def _does_without(value: ast.expr) -> bool:
+    inside = list(ast.walk(value))
+    chosen = any(isinstance(each, (ast.BoolOp, ast.IfExp)) for each in inside)
+    named = any(isinstance(each, ast.Name) and each.id == "lr" for each in inside)
+    return chosen or not named
 
 
 def _parts_of(test: ast.expr) -> list[ast.expr]:
