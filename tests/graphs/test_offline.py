@@ -156,6 +156,20 @@ def test_a_sigmoid_that_is_the_output_lets_no_matrix_go_further():
     assert usual == defaults(answer(stacked(32, last=False)))["lr"]
 
 
+def test_sigmoids_that_are_gates_of_other_activations_let_no_matrix_go_further():
+    from tests.observations import MODEL
+
+    linear, _, head = MODEL["layers"]
+    act = {"name": "act", "detail": "", "parameters": {}, "count": 1}
+    gate, bend = act | {"kind": "Sigmoid"}, act | {"kind": "ReLU"}
+    narrow = linear | {"parameters": {"weight": [16, 16], "bias": [16]}}
+    stack = [linear, bend, narrow, gate, narrow, bend, narrow, gate, head]
+
+    source = answer(first(model=MODEL | {"layers": stack}, total_steps=675))
+
+    assert "between sigmoids" not in source
+
+
 def test_however_narrow_they_are_the_rate_stays_within_bounds():
     source = answer(stacked(2))
 

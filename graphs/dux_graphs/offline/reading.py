@@ -211,11 +211,22 @@ def _layers(system: str) -> Layers:
     return layers
 
 
+_OTHER_ACTIVATIONS = frozenset(
+    """celu elu gelu glu hardswish hardtanh leakyrelu mish prelu relu relu6 selu silu
+    softplus softsign tanh""".split()
+)
+
+
+def _mark(kind: str, shapes: Sequence[object]) -> str:
+    if kind == "sigmoid" or shapes:
+        return "s" if kind == "sigmoid" else "m"
+    return "x" if kind in _OTHER_ACTIVATIONS else "-"
+
+
 def _between_sigmoids(layers: Layers) -> int:
-    marks = "".join(
-        "s" if kind == "sigmoid" else "m" if shapes else "-" for kind, shapes in layers
-    )
-    found = re.search("s.*s(?=.*m)", marks)
+    marks = "".join(_mark(kind, shapes) for kind, shapes in layers)
+    # With another activation between them they are gates, and nothing is stacked.
+    found = re.search("s(?:[m-]*s)+(?=.*m)", marks)
     inner = layers[found.start() : found.end()] if found else []
     sides = [
         side
