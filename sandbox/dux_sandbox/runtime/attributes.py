@@ -11,22 +11,20 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import torch
 
-from dux_sandbox.generator_states import generator_in
 from dux_sandbox.language import torch_names
 from dux_sandbox.option_values import kept_tensors, stays
 from dux_sandbox.runtime.arithmetic import TENSORS
-from dux_sandbox.runtime.inner_optimizers import own_names, plain_form, restore_inner
+from dux_sandbox.runtime.inner_optimizers import own_names, plain_form
 from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.reviving import live_form
 from dux_sandbox.values import (
     MAX_BITS,
     ValueRefused,
     form_of,
-    formed,
     tensor_fault,
     whole,
 )
@@ -212,7 +210,7 @@ def restore_attributes(
             continue
         current = vars(rule).get(name)
         try:
-            revived = _revived(value, current, parameters, module)
+            revived = live_form(value, current, parameters, module)
         except (LookupError, TypeError, RuntimeError, AttributeError) as error:
             raise ValueError(
                 f"the saved attribute {name} is malformed ({error}); "
@@ -229,64 +227,6 @@ def _held(
 ) -> Any:
     """What was saved under a name that is torch's own; None where nothing was."""
     try:
-        return _revived(attributes.get(name), None, parameters, module)
+        return live_form(attributes.get(name), None, parameters, module)
     except (LookupError, TypeError, RuntimeError, AttributeError) as error:
         raise ValueError(f"the saved {name} is malformed ({error})") from None
-
-
-def _revived(
-    value: Any, current: Any, parameters: list[torch.Tensor], module: str
-) -> Any:
-    """The live form of a saved value; `current` is what a fresh rule has there."""
-    if isinstance(value, torch.Tensor):
-        return value.detach().clone()
-    if type(value) is torch.Size:
-        return value
-    if type(value) is tuple:
-        return tuple(_revived(item, None, parameters, module) for item in value)
-    if type(value) in (set, frozenset):
-        return type(value)(_revived(item, None, parameters, module) for item in value)
-    if type(value) is list:
-        items = [_revived(item, None, parameters, module) for item in value]
-        return Deque(items, current.maxlen) if type(current) is Deque else items
-    if not isinstance(value, dict):
-        return value
-    tag = value.get(_TAG)
-    if tag in ("optimizer", "same"):
-        again = partial(_revived, parameters=parameters, module=module)
-        return restore_inner(value, current, again)
-    if tag in ("parameter", "id"):
-        parameter = parameters[value["index"]]
-        return parameter if tag == "parameter" else id(parameter)
-    if tag == "generator":
-        return generator_in(value["state"].cpu(), value["device"])
-    if tag == "object":
-        return _revived_object(value["fields"], current, parameters, module)
-    pairs = value["pairs"] if tag == "items" else value.items()
-    kept = current if type(current) in _MAPPINGS else {}
-    made = {
-        _revived(key, None, parameters, module): _revived(
-            item, kept.get(key) if type(key) is str else None, parameters, module
-        )
-        for key, item in pairs
-    }
-    if tag == "items" and "form" in value:
-        return formed(value["form"], made)
-    if type(current) is defaultdict:
-        return defaultdict(current.default_factory, made)
-    return OrderedDict(made) if type(current) is OrderedDict else made
-
-
-def _revived_object(
-    fields: Mapping[str, Any],
-    current: Any,
-    parameters: list[torch.Tensor],
-    module: str,
-) -> Any:
-    if type(current).__module__ != module:
-        return current  # the fresh rule has no such object to fill
-    for name, item in fields.items():
-        if not name.startswith("__"):
-            before = vars(current).get(name)
-            vars(current)[name] = _revived(item, before, parameters, module)
-    return current
