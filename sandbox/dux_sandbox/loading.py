@@ -15,6 +15,7 @@ from dux_sandbox.language.declared_sensors import PLAUSIBLE
 from dux_sandbox.runtime.attributes import attributes_of as attributes_of
 from dux_sandbox.runtime.attributes import restore_attributes as restore_attributes
 from dux_sandbox.runtime.guards import Guards
+from dux_sandbox.runtime.namespaces import NAMESPACES
 from dux_sandbox.runtime.text import plain
 from dux_sandbox.static_check import judge
 
@@ -22,9 +23,6 @@ __all__ = ["attributes_of", "build_over", "load", "restore_attributes"]
 
 _SUSPENDS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
-_namespaces: WeakKeyDictionary[type[torch.optim.Optimizer], dict[str, Any]] = (
-    WeakKeyDictionary()
-)
 # The namespaces of sources of which nothing can be left suspended are not in here.
 _suspending: WeakKeyDictionary[type[torch.optim.Optimizer], bool] = WeakKeyDictionary()
 
@@ -72,7 +70,7 @@ def load(source: str, *, guards: Guards | None = None) -> type[torch.optim.Optim
     if not made or not issubclass(rule, torch.optim.Optimizer):
         raise SourceRejected(_replaced(report, judgement.rule))
     rule.dux_source, rule.dux_digest = source, report.digest
-    _namespaces[rule] = namespace
+    NAMESPACES[rule] = namespace
     _suspending[rule] = _suspends(judgement.code)
     for name in ("carry", "bfloat16_state", "requires_closure"):
         setattr(rule, name, getattr(rule, name, False) is True)
@@ -125,7 +123,7 @@ def build_over(
 
 def namespace_of(rule: type[torch.optim.Optimizer]) -> dict[str, Any]:
     """The globals of the source that `load` made this class of; no source sees them."""
-    return _namespaces[rule]
+    return NAMESPACES[rule]
 
 
 def may_suspend(rule: type[torch.optim.Optimizer]) -> bool:

@@ -1,4 +1,4 @@
-"""Optimizers inside of a rule: what they have learned is saved and given back."""
+"""Optimizers and helpers inside of a rule: what they have learned is given back."""
 
 from pathlib import Path
 
@@ -12,7 +12,13 @@ from dux_sandbox.running import InlineRule
 from tests.sources import with_step
 
 STYLES = Path(__file__).parents[1] / "corpus" / "styles"
-NAMES = ("inner_optimizer", "lookahead_around", "two_inner_optimizers")
+NAMES = (
+    "inner_optimizer",
+    "lookahead_around",
+    "two_inner_optimizers",
+    "listed_inner_optimizers",
+    "helpers_in_lists",
+)
 KINDS = {"inline": InlineRule, "isolated": IsolatedRule, "recorded": RecordedRule}
 
 
@@ -164,3 +170,55 @@ def test_what_is_malformed_is_said_to_be(broken):
 
     with pytest.raises(ValueError, match="the saved attribute inner is malformed"):
         restore_attributes(rule, saved)
+
+
+HELPERS = """
+import torch
+class Meter:
+    def __init__(self, value):
+        self.value = value
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+        self.built = {3: Meter(1.0)}
+        self.alike = (self.built[3], Meter(2.0))
+        self.grown = []
+        self.parts = {"a": torch.optim.SGD(self.param_groups, lr=lr, momentum=0.9)}
+    def step(self, closure=None):
+        self.built[3].value += 1
+        self.grown.append(Meter(float(len(self.grown))))
+        self.parts["a"].step()
+"""
+
+
+def stepped_twice():
+    parameter = torch.nn.Parameter(torch.ones(3))
+    parameter.grad = torch.ones(3)
+    rule = load(HELPERS)([parameter])
+    rule.step()
+    rule.step()
+    return rule
+
+
+def test_helpers_in_containers_come_back_also_those_that_were_not_built():
+    saved = attributes_of(stepped_twice())
+    fresh = load(HELPERS)([torch.nn.Parameter(torch.ones(3))])
+
+    restore_attributes(fresh, saved)
+
+    assert fresh.built[3] is fresh.alike[0]
+    assert (3.0, 2.0) == (fresh.built[3].value, fresh.alike[1].value)
+    assert [0.0, 1.0] == [each.value for each in fresh.grown]
+    (entry,) = fresh.parts["a"].state.values()
+    assert torch.equal(torch.full((3,), 1.9), entry["momentum_buffer"])
+
+
+@pytest.mark.parametrize("kind", ["Rule", "torch", "nobody", 3, None])
+def test_a_helper_of_a_kind_that_is_none_is_not_made(kind):
+    fresh = load(HELPERS)([torch.nn.Parameter(torch.ones(3))])
+    forged = {"dux": "object", "kind": kind, "fields": {"state": 1}}
+
+    restore_attributes(fresh, {"grown": [forged], "parts": {"a": forged}})
+
+    assert [None] == [getattr(each, "state", None) for each in fresh.grown]
+    assert 1 != fresh.parts["a"].state

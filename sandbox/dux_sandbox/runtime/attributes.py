@@ -19,8 +19,9 @@ from dux_sandbox.language import torch_names
 from dux_sandbox.option_values import kept_tensors, stays
 from dux_sandbox.runtime.arithmetic import TENSORS
 from dux_sandbox.runtime.inner_optimizers import own_names, plain_form
+from dux_sandbox.runtime.namespaces import NAMESPACES
 from dux_sandbox.runtime.nestable import Deque
-from dux_sandbox.runtime.reviving import live_form
+from dux_sandbox.runtime.reviving import Home, live_form
 from dux_sandbox.values import (
     MAX_BITS,
     ValueRefused,
@@ -105,6 +106,7 @@ class _Saver:
     """Turns one rule's attributes into plain data, up to a number of items."""
 
     def __init__(self, rule: torch.optim.Optimizer, also: frozenset[type]) -> None:
+        self._rule = rule
         self._scalars = _SCALARS | also
         self._places = {id(p): index for index, p in enumerate(_parameters(rule))}
         self._module = type(rule).__module__
@@ -148,7 +150,11 @@ class _Saver:
             fields = {
                 name: self.plain(item, depth + 1) for name, item in vars(value).items()
             }
-            return {_TAG: "object", "fields": fields}
+            return {_TAG: "object", "kind": kind.__name__, "fields": fields}
+        if isinstance(value, torch.optim.Optimizer):
+            inner = plain_form(value, self._rule, self.plain)
+            if inner is not None:
+                return inner
         raise _Unsaved
 
     def _plain_dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
@@ -189,13 +195,13 @@ def restore_attributes(
     Raises:
         ValueError: an attribute is not what `attributes_of` gives.
     """
-    parameters = _parameters(rule)
-    module = type(rule).__module__
-    entries = _held(attributes, _STATE, parameters, module)
+    kind = type(rule)
+    home = Home(_parameters(rule), kind.__module__, NAMESPACES.get(kind, {}))
+    entries = _held(attributes, _STATE, home)
     for key, entry in entries.items() if isinstance(entries, dict) else ():
         if type(key) in _KEYS:
             rule.state[key] = entry
-    groups = _held(attributes, _GROUPS, parameters, module)
+    groups = _held(attributes, _GROUPS, home)
     listed = groups if isinstance(groups, list) else []
     for group, kept in zip(rule.param_groups, listed, strict=False):
         for name, value in kept_tensors(kept).items() if type(kept) is dict else ():
@@ -210,7 +216,7 @@ def restore_attributes(
             continue
         current = vars(rule).get(name)
         try:
-            revived = live_form(value, current, parameters, module)
+            revived = live_form(value, current, home)
         except (LookupError, TypeError, RuntimeError, AttributeError) as error:
             raise ValueError(
                 f"the saved attribute {name} is malformed ({error}); "
@@ -219,14 +225,9 @@ def restore_attributes(
         vars(rule)[name] = revived
 
 
-def _held(
-    attributes: Mapping[str, Any],
-    name: str,
-    parameters: list[torch.Tensor],
-    module: str,
-) -> Any:
+def _held(attributes: Mapping[str, Any], name: str, home: Home) -> Any:
     """What was saved under a name that is torch's own; None where nothing was."""
     try:
-        return live_form(attributes.get(name), None, parameters, module)
+        return live_form(attributes.get(name), None, home)
     except (LookupError, TypeError, RuntimeError, AttributeError) as error:
         raise ValueError(f"the saved {name} is malformed ({error})") from None

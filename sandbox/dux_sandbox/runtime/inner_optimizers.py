@@ -22,9 +22,15 @@ Revived = Callable[[Any, Any], Any]
 
 
 def inner_optimizers(rule: Any) -> list[torch.optim.Optimizer]:
-    """Those that are attributes of a rule."""
-    held = [each for each in vars(rule).values() if each is not rule]
-    return [each for each in held if isinstance(each, torch.optim.Optimizer)]
+    """Those that are attributes of a rule, or in a list, tuple or dict that is one."""
+    held: list[Any] = []
+    for value in vars(rule).values():
+        if type(value) in (list, tuple):
+            held += value
+        else:
+            held += value.values() if type(value) is dict else [value]
+    optimizers = [each for each in held if isinstance(each, torch.optim.Optimizer)]
+    return [each for each in optimizers if each is not rule]
 
 
 def plain_form(inner: Any, rule: Any, plain: Plain) -> dict[str, Any] | None:
