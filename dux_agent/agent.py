@@ -228,7 +228,8 @@ class Agent(Uncopied):
                 with what is wanted only for a second rollback, and with a snapshot
                 that has not proved itself, and the one before: 9 W at most.
 
-        Raises TrainingDiverged with `lm=None`, as `observe` does, for what comes late.
+        Raises:
+            TrainingDiverged: with `lm=None`, as `observe` does, for what comes late.
         """
         return self._state().state_dict(snapshots)
 
@@ -336,8 +337,9 @@ class Agent(Uncopied):
         Args:
             because: told to whoever uses the agent afterwards.
 
-        Raises TrainingDiverged, as `state_dict` does, when all is ended; a note of what
-        ends a `with` block by an exception.
+        Raises:
+            TrainingDiverged: as `state_dict` does, when all is ended. It is a note of
+                the exception that ends a `with` block.
         """
         self._close(because, drain=True)
 
