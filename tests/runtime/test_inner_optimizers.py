@@ -222,3 +222,28 @@ def test_a_helper_of_a_kind_that_is_none_is_not_made(kind):
 
     assert [None] == [getattr(each, "state", None) for each in fresh.grown]
     assert 1 != fresh.parts["a"].state
+
+
+ROUND = """
+import torch
+class Part(torch.optim.Optimizer):
+    def __init__(self, params):
+        super().__init__(params, dict(lr=0.1))
+        self.other = None
+    def step(self, closure=None):
+        return None
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.1):
+        super().__init__(params, dict(lr=lr))
+        self.one, self.two = Part(self.param_groups), Part(self.param_groups)
+        self.one.other, self.two.other = self.two, self.one
+        self.count = 3
+    def step(self, closure=None):
+        return None
+"""
+
+
+def test_of_optimizers_that_hold_each_other_nothing_is_saved_and_the_rest_is():
+    rule = load(ROUND)([torch.nn.Parameter(torch.ones(3))])
+
+    assert {"count": 3} == attributes_of(rule)

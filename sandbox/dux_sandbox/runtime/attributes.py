@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,12 @@ import torch
 from dux_sandbox.language import torch_names
 from dux_sandbox.option_values import kept_tensors, stays
 from dux_sandbox.runtime.arithmetic import TENSORS
-from dux_sandbox.runtime.inner_optimizers import own_names, plain_form
+from dux_sandbox.runtime.inner_optimizers import (
+    TAG,
+    inner_optimizers,
+    own_names,
+    plain_form,
+)
 from dux_sandbox.runtime.namespaces import NAMESPACES
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.runtime.reviving import Home, live_form
@@ -32,7 +38,6 @@ from dux_sandbox.values import (
 
 _SCALARS: frozenset[type] = frozenset([int, float, bool, str, type(None)])
 _MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
-_TAG = "dux"
 # The name for entries of the state that belong to no parameter; no attribute of a rule
 # can have it, for torch's own has.
 _STATE = "state"
@@ -77,8 +82,7 @@ def attributes_of(
     for name in own_names(rule):
         value = vars(rule)[name]
         try:
-            inner = plain_form(value, rule, saver.plain)
-            saved[name] = saver.plain(value) if inner is None else inner
+            saved[name] = saver.plain(value)
         except (_Unsaved, TypeError):  # plain data that is no key any more
             continue
     shared = {
@@ -106,7 +110,10 @@ class _Saver:
     """Turns one rule's attributes into plain data, up to a number of items."""
 
     def __init__(self, rule: torch.optim.Optimizer, also: frozenset[type]) -> None:
-        self._rule = rule
+        self._rule, inner = rule, inner_optimizers(rule)
+        self._inner = set(map(id, inner))
+        # A second name for what one keeps, as in `self.fast = self.inner.state`.
+        self._same = {id(x) for each in inner for x in (each.state, each.param_groups)}
         self._scalars = _SCALARS | also
         self._places = {id(p): index for index, p in enumerate(_parameters(rule))}
         self._module = type(rule).__module__
@@ -123,15 +130,17 @@ class _Saver:
             raise _Unsaved
         if kind in self._scalars:
             return value
+        if id(value) in self._same:
+            return {TAG: "same"}
         if kind in TENSORS:
             if id(value) in self._places:
-                return {_TAG: "parameter", "index": self._places[id(value)]}
+                return {TAG: "parameter", "index": self._places[id(value)]}
             if tensor_fault(value) is not None:
                 raise _Unsaved
             return whole(value.detach()).clone()
         if kind is torch.Generator:
             device = str(value.device)
-            return {_TAG: "generator", "device": device, "state": value.get_state()}
+            return {TAG: "generator", "device": device, "state": value.get_state()}
         if kind is Deque or kind is list:
             return [self.plain(item, depth + 1) for item in value]
         if kind is torch.Size or kind is torch.dtype:
@@ -150,11 +159,9 @@ class _Saver:
             fields = {
                 name: self.plain(item, depth + 1) for name, item in vars(value).items()
             }
-            return {_TAG: "object", "kind": kind.__name__, "fields": fields}
-        if isinstance(value, torch.optim.Optimizer):
-            inner = plain_form(value, self._rule, self.plain)
-            if inner is not None:
-                return inner
+            return {TAG: "object", "kind": kind.__name__, "fields": fields}
+        if id(value) in self._inner:
+            return plain_form(value, self._rule, partial(self.plain, depth=depth + 1))
         raise _Unsaved
 
     def _plain_dict(self, value: dict[Any, Any], depth: int) -> dict[str, Any]:
@@ -163,10 +170,10 @@ class _Saver:
         with suppress(ValueRefused):
             form = form_of(value)
             if form != "dict":
-                return {_TAG: "items", "pairs": self._pairs(items, depth), "form": form}
-        if all(type(key) is str for key in items) and _TAG not in items:
+                return {TAG: "items", "pairs": self._pairs(items, depth), "form": form}
+        if all(type(key) is str for key in items) and TAG not in items:
             return items
-        return {_TAG: "items", "pairs": self._pairs(items, depth)}
+        return {TAG: "items", "pairs": self._pairs(items, depth)}
 
     def _pairs(self, items: dict[Any, Any], depth: int) -> list[list[Any]]:
         pairs = []
@@ -174,11 +181,11 @@ class _Saver:
             if type(key) in TENSORS:
                 if id(key) not in self._places:
                     raise _Unsaved
-                place = {_TAG: "parameter", "index": self._places[id(key)]}
+                place = {TAG: "parameter", "index": self._places[id(key)]}
                 pairs.append([place, item])
             elif type(key) is int and key in self._places:
                 # Written as d[id(p)]: the number is another one after a restart.
-                pairs.append([{_TAG: "id", "index": self._places[key]}, item])
+                pairs.append([{TAG: "id", "index": self._places[key]}, item])
             else:
                 pairs.append([self.plain(key, depth + 1), item])
         return pairs

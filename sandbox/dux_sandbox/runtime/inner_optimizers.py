@@ -17,7 +17,7 @@ from dux_sandbox.runtime.arithmetic import TENSORS
 TAG = "dux"
 # What counts as one while a rule is recorded is among them.
 _NUMBERS = (int, float, torch.SymInt, torch.SymFloat)
-Plain = Callable[[Any, int], Any]
+Plain = Callable[[Any], Any]
 Revived = Callable[[Any, Any], Any]
 
 
@@ -33,31 +33,23 @@ def inner_optimizers(rule: Any) -> list[torch.optim.Optimizer]:
     return [each for each in optimizers if each is not rule]
 
 
-def plain_form(inner: Any, rule: Any, plain: Plain) -> dict[str, Any] | None:
-    """What an inner optimizer has learned, for an attribute of a rule that is one.
+def plain_form(inner: Any, rule: Any, plain: Plain) -> dict[str, Any]:
+    """What an inner optimizer has learned.
 
-    Its groups that are the rule's are not in it. Of a second name for what one keeps
-    (`self.fast = self.inner.state`) that is all that is said; of anything else None.
+    Its groups that are the rule's are not in it.
 
     Args:
-        plain: the plain form of a value at a depth; raises where there is none.
+        plain: the plain form of a value inside; raises where there is none.
     """
-    known = inner_optimizers(rule)
-    if any(inner is each.state or inner is each.param_groups for each in known):
-        return {TAG: "same"}
-    if all(inner is not each for each in known):
-        return None
     if not all(type(key) in TENSORS for key in inner.state):
         raise TypeError("an entry that belongs to no parameter")
-    entries = [
-        [plain(key, 1), plain(dict(entry), 1)] for key, entry in inner.state.items()
-    ]
+    entries = [[plain(key), plain(dict(entry))] for key, entry in inner.state.items()]
     shared = list(map(id, rule.param_groups))
     groups = [
         {} if id(each) in shared else _numbers(each) for each in inner.param_groups
     ]
     names = [] if type(inner).__module__ != type(rule).__module__ else own_names(inner)
-    fields = {name: plain(vars(inner)[name], 1) for name in names}
+    fields = {name: plain(vars(inner)[name]) for name in names}
     return {
         TAG: "optimizer",
         "kind": _kind(inner),

@@ -12,12 +12,11 @@ from typing import Any
 import torch
 
 from dux_sandbox.generator_states import generator_in
-from dux_sandbox.runtime.inner_optimizers import restore_inner
+from dux_sandbox.runtime.inner_optimizers import TAG, restore_inner
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.values import formed
 
 _MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
-_TAG = "dux"
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def live_form(value: Any, current: Any, home: Home) -> Any:
         return Deque(items, current.maxlen) if type(current) is Deque else items
     if not isinstance(value, dict):
         return value
-    tag = value.get(_TAG)
+    tag = value.get(TAG)
     if tag in ("optimizer", "same"):
         return restore_inner(value, current, partial(live_form, home=home))
     if tag in ("parameter", "id"):
