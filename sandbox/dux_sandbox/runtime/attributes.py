@@ -8,7 +8,6 @@ inside of the rule, and `"same"` a second name for what that keeps.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -26,7 +25,7 @@ from dux_sandbox.runtime.inner_optimizers import (
     plain_form,
 )
 from dux_sandbox.runtime.namespaces import NAMESPACES
-from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.nestable import MAPPINGS, Deque
 from dux_sandbox.runtime.reviving import Home, live_form
 from dux_sandbox.values import (
     MAX_BITS,
@@ -37,7 +36,6 @@ from dux_sandbox.values import (
 )
 
 _SCALARS: frozenset[type] = frozenset([int, float, bool, str, type(None)])
-_MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 # The name for entries of the state that belong to no parameter; no attribute of a rule
 # can have it, for torch's own has.
 _STATE = "state"
@@ -152,7 +150,7 @@ class _Saver:
             if any(isinstance(item, torch.Tensor) for item in items):
                 raise _Unsaved  # its hash is its place in memory
             return kind(items)
-        if kind in _MAPPINGS:
+        if kind in MAPPINGS:
             return self._plain_dict(value, depth)
         own = kind.__module__ == self._module
         if own and not isinstance(value, torch.optim.Optimizer):

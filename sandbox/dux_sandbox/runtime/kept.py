@@ -7,13 +7,13 @@ from a rule's own process, and through `torch.save` and
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
 from typing import Any
 
 import torch
 
 from dux_sandbox.option_values import FUNCTIONS
 from dux_sandbox.runtime.arithmetic import TENSORS
+from dux_sandbox.runtime.nestable import MAPPINGS
 from dux_sandbox.stock_state import is_torchs
 from dux_sandbox.values import (
     MAX_BITS,
@@ -26,7 +26,6 @@ from dux_sandbox.values import (
 # By exact type. A frozenset is none of these, for torch.load does not know it.
 _SCALARS: frozenset[type] = frozenset([int, float, bool, str, type(None)])
 _VALUES: frozenset[type] = _SCALARS | TENSORS | {torch.dtype}
-_MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 _LISTS: frozenset[type] = frozenset([list, tuple, set, torch.Size])
 _KEYS: frozenset[type] = frozenset([int, str])
 _MOST_DEPTH = 8
@@ -149,7 +148,7 @@ class _Walk:
             if self.deep:
                 self._look(value, where)
             return
-        if kind in _MAPPINGS:
+        if kind in MAPPINGS:
             self._form(value, where)
         elif kind not in _LISTS:
             raise TypeError(
@@ -160,7 +159,7 @@ class _Walk:
             raise TypeError(f"{where} is nested deeper than {_MOST_DEPTH}")
         if self._left < len(value):
             raise TypeError(f"{where} holds more than {_MOST_ITEMS} items in all")
-        hashed = kind in _MAPPINGS or kind is set
+        hashed = kind in MAPPINGS or kind is set
         if hashed:
             self._hashes([k for k in value if id(k) not in self.parameters], where)
         for each in value:
@@ -168,7 +167,7 @@ class _Walk:
                 self.key(each, where, depth + 1)
             else:
                 self.value(each, where, depth + 1)
-        for each in value.values() if kind in _MAPPINGS else ():
+        for each in value.values() if kind in MAPPINGS else ():
             self.value(each, where, depth + 1)
 
     def key(self, key: Any, where: str, depth: int = 0) -> None:

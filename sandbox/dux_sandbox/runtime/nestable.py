@@ -26,6 +26,11 @@ class Deque(collections.deque[Any]):
 
 Deque.__name__ = "deque"  # what a rule, and its texts, see
 
+MAPPINGS: frozenset[type] = frozenset(
+    [dict, collections.defaultdict, collections.OrderedDict]
+)
+"""The dicts that reach a rule."""
+
 
 def _nestable(kind: type) -> type:
     made = type(kind.__name__.capitalize(), (kind,), {"__slots__": ("depth",)})

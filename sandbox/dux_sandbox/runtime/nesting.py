@@ -6,7 +6,7 @@ every level, and visits what is shared as often as it is found.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict, deque
+from collections import OrderedDict, deque
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -16,16 +16,15 @@ from dux_sandbox.language import vocabulary
 from dux_sandbox.runtime.arithmetic import TENSORS
 from dux_sandbox.runtime.broadcasting import check_shapes
 from dux_sandbox.runtime.budget import check_items
-from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.nestable import MAPPINGS, Deque
 
-_MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 _SEQUENCES: frozenset[type] = frozenset(
     [list, tuple, set, frozenset, deque, Deque, torch.Size]
     + [type({}.keys()), type({}.values()), type({}.items())]
     + [type(OrderedDict().keys()), type(OrderedDict().values())]
     + [type(OrderedDict().items())]
 )
-_CONTAINERS: frozenset[type] = _MAPPINGS | _SEQUENCES | {slice}
+_CONTAINERS: frozenset[type] = MAPPINGS | _SEQUENCES | {slice}
 _FOUND = _CONTAINERS | TENSORS
 # What is hashed by walking through it; a frozenset keeps the hash it was given.
 _WALKED: frozenset[type] = frozenset([tuple, torch.Size, slice])
@@ -69,7 +68,7 @@ def check_nested(value: Any) -> list[Any]:
 
 
 def _children(value: Any, kind: type) -> Iterable[Collection[Any]]:
-    if kind in _MAPPINGS:
+    if kind in MAPPINGS:
         return value.keys(), value.values()
     if kind is slice:
         return ((value.start, value.stop, value.step),)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from dux_sandbox.language import vocabulary
+from dux_sandbox.runtime.nestable import MAPPINGS
 from dux_sandbox.runtime.text import check_length, shown_in_format
 
 _FLAGS = "-+ #0"
 # Longest text of a number: a double of 309 digits before its point.
 _NUMBER_CHARACTERS = 1_300 + vocabulary.FORMAT_WIDTH
 _TENSORS: frozenset[type] = frozenset([torch.Tensor, torch.nn.Parameter])
-_MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def percent(text: str, values: object) -> str:
     """
     fields = list(_fields(text))
     wanted = {field.key for field in fields if field.key is not None}
-    if type(values) in _MAPPINGS and (wanted or not fields):
+    if type(values) in MAPPINGS and (wanted or not fields):
         assert isinstance(values, dict)
         named = {key: _shown(values[key]) for key in wanted if key in values}
         _check(text, fields, [named.get(field.key or "") for field in fields])

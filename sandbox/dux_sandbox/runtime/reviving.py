@@ -13,10 +13,8 @@ import torch
 
 from dux_sandbox.generator_states import generator_in
 from dux_sandbox.runtime.inner_optimizers import TAG, restore_inner
-from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.nestable import MAPPINGS, Deque
 from dux_sandbox.values import formed
-
-_MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def live_form(value: Any, current: Any, home: Home) -> Any:
     if tag == "object":
         return home.filled(value, current)
     pairs = value["pairs"] if tag == "items" else value.items()
-    kept = current if type(current) in _MAPPINGS else {}
+    kept = current if type(current) in MAPPINGS else {}
     made = {
         live_form(key, None, home): live_form(
             item, kept.get(key) if type(key) in (str, int) else None, home

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections import OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from dux_sandbox.language import vocabulary
 from dux_sandbox.language.constants import wide
 from dux_sandbox.runtime.budget import spend
-from dux_sandbox.runtime.nestable import Deque
+from dux_sandbox.runtime.nestable import MAPPINGS, Deque
 
 _PLAIN: frozenset[type] = frozenset(
     [int, float, bool, str, type(None), complex, torch.Size, torch.dtype, torch.device]
@@ -27,7 +27,6 @@ _BRACKETS: dict[type, str] = {
     deque: "[]",
     Deque: "[]",
 }
-_MAPPINGS: frozenset[type] = frozenset([dict, defaultdict, OrderedDict])
 _MOST_ITEMS = 2_000
 _MOST_DEPTH = 5
 # torch shows at most this many numbers of one dimension, or a whole dimension that
@@ -83,7 +82,7 @@ def _quoted(value: object, left: _Budget, depth: int = 0) -> str:
         return left.of(of_plain(value) if kind in _TENSORS else repr(value))
     if depth >= _MOST_DEPTH or left.items <= 0 or left.characters <= 0:
         return "..."
-    if kind in _MAPPINGS:
+    if kind in MAPPINGS:
         assert isinstance(value, dict)
         pairs = []
         for key, item in value.items():
