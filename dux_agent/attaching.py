@@ -31,7 +31,6 @@ from dux_agent.training.looking import (
 from dux_agent.training.process_ranks import ranks_of_process
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
-from dux_sandbox.dry_runs.bystanders import Bystanders
 from dux_sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -294,8 +293,7 @@ def attach(
 
 def _look_first(first: CallersFunctions, batch: Any) -> None:
     """Try what every decision needs, and say what no dry run can put back."""
-    reached = Bystanders(first.model, [first.objective], first.also)
-    warn_of_iterators(reached.iterators)
+    warn_of_iterators(first.iterators)
     first.look_first(batch)
 
 

@@ -4,7 +4,7 @@ Whoever has one hears of it at `attach`, not at the first decision hours later.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import torch
@@ -17,15 +17,14 @@ from dux_sandbox.shards import is_fully_sharded, is_sharded
 log = logging.getLogger(__name__)
 
 
-def warn_of_iterators(found: Sequence[Any]) -> None:
-    """Say that what a dry run takes from these the training does not get."""
-    if found:
-        kinds = ", ".join(sorted({type(each).__name__ for each in found}))
+def warn_of_iterators(kinds: Collection[str]) -> None:
+    """Say that what a dry run takes from some of these kinds training does not get."""
+    if kinds:
         log.warning(
             "the objective reaches an iterator (%s): what it takes from there in a dry "
             "run the training does not get; have the loop take it, and hand it to the "
             "objective in the batch",
-            kinds,
+            ", ".join(sorted(kinds)),
         )
 
 

@@ -58,6 +58,7 @@ class CallersFunctions:
         objective_checked: it gave a scalar, and the model a gradient.
         calling: one of them runs just now, and not for the training.
         whole: a copy of a sharded model that is tried in its place; None: none is.
+        iterators: kinds of those that the objective reaches, which nobody puts back.
     """
 
     model: nn.Module
@@ -73,7 +74,8 @@ class CallersFunctions:
     def __post_init__(self) -> None:
         """Look at the frozen weights for the first time."""
         self.resting = Resting(lambda: self.live.steps)
-        self._look(Bystanders(self.model, [self.objective], self.also))
+        reached, _ = self._look()
+        self.iterators = {type(each).__name__ for each in reached.iterators}
 
     @contextmanager
     def called(self) -> Iterator[None]:
@@ -84,9 +86,10 @@ class CallersFunctions:
         finally:
             self.calling = before
 
-    def _look(self, bystanders: Bystanders) -> set[int]:
+    def _look(self) -> tuple[Bystanders, set[int]]:
+        reached = Bystanders(self.model, [self.objective], self.also)
         frozen = frozen_weights(self.model, parameters_of(self.live.param_groups))
-        return self.resting.look([*frozen, *bystanders.others])
+        return reached, self.resting.look([*frozen, *reached.others])
 
     def look_first(self, batch: Any = None) -> None:
         """Try once, before anything else, what every decision will need.
@@ -181,8 +184,7 @@ class CallersFunctions:
             BadArgument: the model cannot be copied, or as `check_objective`. Whatever
                 the objective raises.
         """
-        bystanders = Bystanders(self.model, [self.objective], self.also)
-        resting = self._look(bystanders)
+        bystanders, resting = self._look()
         twin, twin_of = self._copy(resting)
         # Gradients are on: an objective may take some itself (a penalty, a residual).
         kept = bystanders.kept(resting=resting)
@@ -216,8 +218,7 @@ class CallersFunctions:
         """
         if self.validate is None:
             return None
-        bystanders = Bystanders(self.model, [self.objective], self.also)
-        resting = self._look(bystanders)
+        bystanders, resting = self._look()
         twin, _ = self._copy(resting)
         kept = bystanders.kept(resting=resting)
         with self.called(), random_numbers_kept(), kept, torch.enable_grad():
