@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from dux_agent.live.followed import Followed, Numbers
-from dux_agent.live.group_options import Options, copied
+from dux_agent.live.group_options import Options, copied, options_of
 from dux_agent.live.rates import number_of_rate, told_apart
 from dux_agent.live.schedulers import all_optimizers, schedulers_over
 from dux_agent.live.shadow import OwnRates
@@ -64,7 +64,7 @@ class OwnSchedule:
 
     def begin(self, own: Sequence[Any]) -> None:
         """Follow from now on; `own` are the rates of each group as they are."""
-        self._rates = OwnRates(map(_without_parameters, self._groups))
+        self._rates = OwnRates(map(options_of, self._groups))
         self.known = True
         for index, rate in enumerate(own):
             self.put(index, rate)
@@ -81,7 +81,7 @@ class OwnSchedule:
         """A group was added behind the others."""
         self.scales.append(1.0)
         if self._rates is not None:
-            self._rates.param_groups.append(_without_parameters(group))
+            self._rates.param_groups.append(options_of(group))
             self._shade(self._followed)
 
     def leave(self, left: Sequence[int]) -> None:
@@ -139,7 +139,7 @@ class OwnSchedule:
         if rates is None:
             return
         for own, group in zip(rates.param_groups, self._groups, strict=False):
-            own.update(_without_parameters(group, "lr"))
+            own.update(options_of(group, set(group) - {"lr"}))
         # Of several, the one whose rates are found in the groups was the last.
         for each in sorted(moved, key=lambda each: each.ends(numbers) == numbers):
             each.advance(rates, shown, numbers, self._known_optimizers())
@@ -183,9 +183,9 @@ class OwnSchedule:
             steps: how many more.
             taken: how many it has taken so far.
         """
-        rates = OwnRates(map(_without_parameters, self._groups))
+        rates = OwnRates(map(options_of, self._groups))
         for index, group in enumerate(rates.param_groups):
-            group["lr"] = self.rate(index)
+            group["lr"] = copied(self.rate(index))
         foretold = [
             each.foretell(rates, self._known_optimizers(), steps, taken)
             for each in self._followed
@@ -207,11 +207,3 @@ class OwnSchedule:
 
     def _known_optimizers(self) -> list[Any]:
         return [*self._optimizers, *all_optimizers(self.schedulers)]
-
-
-def _without_parameters(group: Options, *others: str) -> Options:
-    return {
-        name: value
-        for name, value in group.items()
-        if name != "params" and name not in others
-    }

@@ -322,16 +322,39 @@ def test_two_schedulers_at_once_are_both_followed():
     assert pytest.approx(twin.rates(), rel=CLOSE) == loop.rates()
 
 
+def tensors(model):
+    """Two groups whose rates are tensors, as a compiled step wants them."""
+    first, *others = model.parameters()
+    rates = torch.tensor(0.1), torch.tensor(0.02)
+    return torch.optim.Adam(
+        [{"params": [first], "lr": rates[0]}, {"params": others, "lr": rates[1]}],
+        foreach=False,
+    )
+
+
+@pytest.mark.parametrize("rates", [tensors, two_groups])
+@pytest.mark.parametrize("name", list(TORCH))
+def test_who_asks_what_a_schedule_will_set_changes_nothing_of_it(name, rates):
+    make, step = TORCH[name]
+    loops = []
+    for _ in range(2):
+        model = models.make("mlp")
+        live = live_over(model, rates(model))
+        loops.append(Loop(live, model, step, make(live)))
+    asked, other = loops
+    asked.run(3), other.run(3)
+    asked.optimizer.schedule.foretell(4, 3)
+    swap(asked.optimizer, ADAM), swap(other.optimizer, ADAM)
+    asked.optimizer.schedule.foretell(4, 3)
+    asked.run(3), other.run(3)
+    asked.optimizer.schedule.foretell(4, 6)
+
+    assert asked.rates() == other.rates()
+    assert asked.run(4) == other.run(4)
+
+
 @pytest.mark.parametrize("name", ["StepLR", "LambdaLR", "ChainedScheduler"])
 def test_a_tensor_rate_stays_the_very_tensor(name):
-    def tensors(model):
-        first, *others = model.parameters()
-        rates = torch.tensor(0.1), torch.tensor(0.02)
-        return torch.optim.Adam(
-            [{"params": [first], "lr": rates[0]}, {"params": others, "lr": rates[1]}],
-            foreach=False,
-        )
-
     model, other = models.make("mlp"), models.make("mlp")
     base, plain = tensors(model), tensors(other)
     held = [group["lr"] for group in base.param_groups]
