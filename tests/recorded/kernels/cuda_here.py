@@ -17,13 +17,18 @@ from dux_sandbox.recorded.kernels.running import FusedProgram
 from dux_sandbox.recorded.kernels.targets import Target
 
 HERE = Target(
-    torch.device("cpu"), lambda name, works_in: True, in_turns=False, waits=True
+    torch.device("cpu"),
+    lambda name, works_in: True,
+    in_turns=False,
+    rows=True,
+    waits=True,
 )
 """A CUDA device that is the processor."""
 
 TYPES = r"""
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #define __global__
 #define __device__
@@ -58,12 +63,23 @@ static inline uint16_t narrow_bfloat16(float x) {
   return x != x ? 0x7fc0 : (uint16_t)(even >> 16);
 }
 /* Threads come one after the other, the first one last: it has what all have had. */
-#define GATHER(name, begin, together)                                         \
-  static inline double name(double x) {                                       \
-    static double all[64];                                                    \
-    double &y = all[asked++ % 64];                                            \
-    if (threadIdx.x == THREADS - 1) y = begin;                                \
+#define GATHER(kind, begin, together)                                         \
+  static double gather_##kind##_by(double x, int lane, bool is_first) {       \
+    static double all[1 << 14][32];                                           \
+    if (asked == 1 << 14) abort();                                            \
+    double &y = all[asked++][lane];                                           \
+    if (is_first) y = begin;                                                  \
     return y = together;                                                      \
+  }                                                                           \
+  static inline double gather_##kind(double x) {                              \
+    return gather_##kind##_by(x, 0, threadIdx.x == THREADS - 1);              \
+  }                                                                           \
+  static inline double gather_##kind##_along(double x, int lanes) {           \
+    return gather_##kind##_by(x, 0, threadIdx.x % lanes == lanes - 1);        \
+  }                                                                           \
+  static inline double gather_##kind##_across(double x, int lanes) {          \
+    const bool is_first = threadIdx.x >= THREADS - lanes;                     \
+    return gather_##kind##_by(x, threadIdx.x % lanes, is_first);              \
   }
 static int asked;
 """

@@ -12,6 +12,7 @@ from dux_sandbox.recorded.kernels.compiling import fuse, kernel_of
 from dux_sandbox.recorded.kernels.library import BLOCK
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.kernels.proving import mismatch
+from dux_sandbox.recorded.kernels.targets import CPU
 from dux_sandbox.recorded.program import TensorType
 from tests.recorded.programs import Writing
 
@@ -37,15 +38,15 @@ def centred(*parameters, dtype="float32"):
     return w.program()
 
 
-def calls_of_torch(program):
+def calls_of_torch(program, target=CPU):
     """The names of what the plan of a program leaves to torch."""
-    plan = plan_of(program)
+    plan = plan_of(program, target)
     made = [v for stage in plan.stages for v in stage.plain]
     tensors = [v for v in made if isinstance(plan.types[v], TensorType)]
     return [plan.program.operation_of(each).name for each in tensors]
 
 
-def stepped(program, seed=0):
+def stepped(program, seed=0, fused=fuse):
     """What kernels and the interpreter write, from the same inputs."""
     generator = torch.Generator().manual_seed(seed)
     inputs = [
@@ -55,7 +56,7 @@ def stepped(program, seed=0):
         for each in program.inputs
     ]
     wanted = interpret(program, [each.clone() for each in inputs])
-    *got, _ = fuse(program).run(inputs)
+    *got, _ = fused(program).run(inputs)
     wanted = [wanted[each.value] for each in program.outputs]
     return list(zip(wanted, got, strict=True))
 

@@ -17,9 +17,10 @@ from dux_sandbox.recorded.rows import DTYPES
 
 # Two blocks and a few elements; torch's own loops end evenly, since what they do with
 # the rest of a vector is not always the same.
-_ELEMENTS = (BLOCK + 1024, 64)
-_WIDTHS = (320, 16)
-"""Elements of a row of each: of the first not all rows are in one block."""
+_SIZES = ((BLOCK + 1024, 320), (64, 16))
+"""Elements of each strand, and of a row: of the first not all rows are in one block."""
+_SIZES_ON_A_DEVICE = ((200 * 320, 320), (9 * 130, 130))
+"""So that tiles lie beside each other and below, and a row is no multiple of four."""
 _SEED = 20_17
 _MOST_DIFFERENT = 0.05
 # A comparison that rounding decides may turn a value into another one.
@@ -47,17 +48,13 @@ def mismatch(kernel: Kernel, device: torch.device = CPU.device) -> str | None:
         if link.name == "pick" and isinstance(link.arguments[0], Slot):
             others[link.arguments[0].index] = 0.0
     given = (numbers, others)
-    bound = kernel.bind(_ELEMENTS, _WIDTHS)
-    strands = [
-        _strand(chain, elements, width, generator, device)
-        for elements, width in zip(_ELEMENTS, _WIDTHS, strict=True)
-    ]
+    sizes = _SIZES if device.type == "cpu" else _SIZES_ON_A_DEVICE
+    bound = kernel.bind(*zip(*sizes, strict=True))
+    strands = [_strand(chain, *size, generator, device) for size in sizes]
     with torch.no_grad():
         wanted = [
-            _reference(chain, leaves, each, elements, width, device)
-            for (leaves, _), each, elements, width in zip(
-                strands, given, _ELEMENTS, _WIDTHS, strict=True
-            )
+            _reference(chain, leaves, each, *size, device)
+            for (leaves, _), each, size in zip(strands, given, sizes, strict=True)
         ]
     pointers = []
     for leaves, own in strands:

@@ -9,6 +9,7 @@ import torch
 
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.cuda.prelude import BLOCK, THREADS
+from dux_sandbox.recorded.kernels.cuda.tiles import Tiles, tiles_of
 from dux_sandbox.recorded.kernels.kernel import Given
 
 
@@ -18,8 +19,9 @@ class Arguments(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_void_p) for name in ("buffers", "numbers", "row")),
         *((name, ctypes.c_void_p) for name in ("elements", "blocks_to", "strand")),
-        *((name, ctypes.c_void_p) for name in ("partial", "bad")),
-        *((name, ctypes.c_int64) for name in ("turn", "strands")),
+        *((name, ctypes.c_void_p) for name in ("partial", "parts", "bad")),
+        *((name, ctypes.c_void_p) for name in ("tiles", "place", "end")),
+        ("turn", ctypes.c_int64),
     ]
 
 
@@ -51,7 +53,7 @@ class CudaKernel:
 
     def bind(self, elements: Sequence[int], widths: Sequence[int]) -> "BoundCuda":
         """See `Kernel.bind`."""
-        return BoundCuda(self, elements)
+        return BoundCuda(self, elements, widths)
 
 
 class BoundCuda(Given):
@@ -62,12 +64,12 @@ class BoundCuda(Given):
     keeps its own.
     """
 
-    def __init__(self, kernel: CudaKernel, elements: Sequence[int]) -> None:
-        """Make room for strands of so many elements each."""
+    def __init__(
+        self, kernel: CudaKernel, elements: Sequence[int], widths: Sequence[int]
+    ) -> None:
+        """Make room for strands of so many elements each, in rows of these widths."""
         chain, count = kernel.chain, len(elements)
         self._kernel, self._count = kernel, count
-        pieces = [-(-each // BLOCK) for each in elements]
-        self._blocks = sum(pieces)
         self._pointers = count * chain.buffers
         self._words = self._pointers + count * (chain.numbers + 1)
         self._block = (ctypes.c_int64 * max(1, self._words))()
@@ -77,19 +79,43 @@ class BoundCuda(Given):
         after = at + (self._pointers + count) * 8
         self._numbers = (ctypes.c_double * (count * chain.numbers)).from_address(after)
         self._row[:] = list(range(count))
-        device = kernel.device.device
-        strands = [at for at, many in enumerate(pieces) for _ in range(many)]
-        self._strand = torch.tensor(strands, dtype=torch.int32).to(device)
-        fixed = [*elements, *accumulate(pieces), 0]
+        tiles = tiles_of(chain, elements, widths) if chain.in_rows else []
+        pieces = [each.across * each.down for each in tiles]
+        pieces = pieces or [-(-each // BLOCK) for each in elements]
+        self._blocks = sum(pieces)
+        self._arguments = Arguments()
+        self._fix(elements, pieces, tiles)
+
+    def _fix(
+        self, elements: Sequence[int], pieces: Sequence[int], tiles: Sequence[Tiles]
+    ) -> None:
+        """Bring to the device what is the same in all calls."""
+        chain, device = self._kernel.chain, self._kernel.device.device
+        shapes = [word for each in tiles for word in each.words]
+        fixed = [*elements, *accumulate(pieces), *shapes, 0]
         self._fixed = torch.tensor(fixed, dtype=torch.int64).to(device)
-        first = self._fixed.data_ptr()
-        self._arguments = Arguments(
-            elements=first,
-            blocks_to=first + count * 8,
-            bad=first + count * 16,
-            strand=self._strand.data_ptr(),
-            strands=count,
-        )
+        strands = [at for at, many in enumerate(pieces) for _ in range(many)]
+        places = [at for each in tiles for place in each.places for at in place]
+        ends = [
+            at
+            for strand, each in enumerate(tiles)
+            for block in range(each.ends(chain))
+            for at in (strand, block)
+        ]
+        small = [*strands, *places, *ends]
+        self._small = torch.tensor(small, dtype=torch.int32).to(device)
+        self._ends = len(ends) // 2 or self._count
+        self._partial = self._blocks * len(chain.reduces)
+        self._parts = sum(each.parts(chain) for each in tiles)
+        first, arguments = self._fixed.data_ptr(), self._arguments
+        arguments.elements = first
+        arguments.blocks_to = first + self._count * 8
+        arguments.tiles = first + self._count * 16
+        arguments.bad = first + (len(fixed) - 1) * 8
+        first = self._small.data_ptr()
+        arguments.strand = first
+        arguments.place = first + len(strands) * 4
+        arguments.end = first + (len(strands) + len(places)) * 4
 
     @property
     def finite(self) -> torch.Tensor:
@@ -107,10 +133,10 @@ class BoundCuda(Given):
         arguments.numbers = first + (self._pointers + self._count) * 8
         arguments.turn += 1
         if reduces:
-            partial = torch.empty(
-                self._blocks * reduces, dtype=torch.float64, device=device.device
-            )
+            room = self._partial + self._parts
+            partial = torch.empty(room, dtype=torch.float64, device=device.device)
             arguments.partial = partial.data_ptr()
+            arguments.parts = arguments.partial + self._partial * 8
         device.launch(kernel.run, self._blocks, THREADS, arguments)
         if kernel.finish is not None:
-            device.launch(kernel.finish, self._count, THREADS, arguments)
+            device.launch(kernel.finish, self._ends, THREADS, arguments)

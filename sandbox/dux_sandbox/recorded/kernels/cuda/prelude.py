@@ -49,30 +49,52 @@ static __device__ inline uint16_t narrow_bfloat16(float x) {
   return x != x ? 0x7fc0 : (uint16_t)(even >> 16);
 }
 
-/* One value of each thread of a block brought together, in an order that is always
-   the same; the first thread gets it. */
-#define GATHER(name, begin, together)                                         \
-  static __device__ inline double name(double x) {                            \
-    __shared__ double of_warps[THREADS / 32];                                 \
-    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;               \
-    for (int apart = 16; apart; apart /= 2) {                                 \
-      const double y = __shfl_down_sync(0xffffffffu, x, apart);               \
+/* One value of each thread brought together, in an order that is always the same: of a
+   block, which its first thread gets; of so many threads beside each other, a power of
+   two within a warp, which the first of them gets; and of those threads of a block that
+   are as far apart, which the first so many get. */
+#define GATHER(kind, begin, together)                                         \
+  static __device__ inline double gather_##kind##_along(double x, int lanes) { \
+    for (int apart = lanes / 2; apart; apart /= 2) {                          \
+      const double y = __shfl_down_sync(0xffffffffu, x, apart, lanes);        \
       x = together;                                                           \
     }                                                                         \
+    return x;                                                                 \
+  }                                                                           \
+  static __device__ inline double gather_##kind(double x) {                   \
+    __shared__ double of_warps[THREADS / 32];                                 \
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;               \
+    x = gather_##kind##_along(x, 32);                                         \
     __syncthreads();                                                          \
     if (lane == 0) of_warps[warp] = x;                                        \
     __syncthreads();                                                          \
     x = threadIdx.x < THREADS / 32 ? of_warps[threadIdx.x] : begin;           \
-    for (int apart = THREADS / 64; apart; apart /= 2) {                       \
+    return gather_##kind##_along(x, THREADS / 32);                            \
+  }                                                                           \
+  static __device__ inline double gather_##kind##_across(double x, int lanes) { \
+    __shared__ double of_threads[THREADS];                                    \
+    for (int apart = 16; apart >= lanes; apart /= 2) {                        \
       const double y = __shfl_down_sync(0xffffffffu, x, apart);               \
       x = together;                                                           \
     }                                                                         \
+    __syncthreads();                                                          \
+    of_threads[threadIdx.x] = x;                                              \
+    __syncthreads();                                                          \
+    if (threadIdx.x < lanes)                                                  \
+      for (int at = threadIdx.x + 32; at < THREADS; at += 32) {               \
+        const double y = of_threads[at];                                      \
+        x = together;                                                         \
+      }                                                                       \
     return x;                                                                 \
   }
 """
 """What only a device has."""
 
 COMMON = r"""
+/* How the blocks of a strand share its rows; `tiles.Tiles` is its twin. */
+struct tiles {
+  int64_t elements, width, rows, lanes, tall, across, down, room;
+};
 /* What one call works on; `kernels.Arguments` is its twin. */
 struct call {
   void *const *buffers;      /* of each strand in turn */
@@ -82,9 +104,12 @@ struct call {
   const int64_t *blocks_to;  /* of each strand, the end of its blocks */
   const int32_t *strand;     /* of each block */
   double *partial;           /* of each block, its part of each reduction */
+  double *parts;             /* of each tile, those of rows and columns */
   int64_t *bad;              /* the last turn in which a value was not finite */
+  const struct tiles *tiles; /* of each strand, where a chain asks for rows */
+  const int32_t *place;      /* of each block, tiles left of it and above it */
+  const int32_t *end;        /* of each block of `finish`, strand and block of that */
   int64_t turn;
-  int64_t strands;
 };
 
 #define LOAD_float32(x) (x)
@@ -114,9 +139,9 @@ static __device__ inline double more(double x, double y) {
 static __device__ inline double less(double x, double y) {
   return x != x ? x : y != y ? y : x < y ? x : y;
 }
-GATHER(gather_sum, 0, x + y)
-GATHER(gather_amax, -__builtin_inf(), more(x, y))
-GATHER(gather_amin, __builtin_inf(), less(x, y))
+GATHER(sum, 0, x + y)
+GATHER(amax, -__builtin_inf(), more(x, y))
+GATHER(amin, __builtin_inf(), less(x, y))
 
 /* Four elements that one thread takes at a time: 16 bytes of float32. */
 template <typename T>
