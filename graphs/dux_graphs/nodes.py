@@ -60,9 +60,8 @@ class DecisionNodes:
         # they will go on.
         if to_be_applied(judged) or len(judged) < state.get("awaited", 0):
             return Command()
-        judged = [a for a in judged if not a["ok"]]
         if tries >= ports.max_attempts:
-            return Command(update=_kept(judged, tries), goto=END)
+            return Command(update=_kept(state.get("attempts", []), tries), goto=END)
         try:
             answers, messages, room = self._asked(state, ports, observation, runtime)
         except NotWritten as error:
@@ -257,12 +256,14 @@ def _fresh(state: DecisionState) -> tuple[DecisionState, dict[str, Any]]:
     return cleared, {"tries": 0, **{name: Overwrite([]) for name in lists}}
 
 
-def _kept(judged: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:
+def _kept(attempts: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:
     """The update that ends a decision whose every try was refused."""
     reason = f"refused in {'the only try' if tries == 1 else f'all {tries} tries'}"
-    if judged and judged[-1]["findings"]:
-        finding = judged[-1]["findings"][0]
-        reason += f", the last time by [{finding['rule']}] {finding['message']}"
+    refused = (a for a in attempts if not a["ok"] and a["findings"])
+    # A source that came again is refused for what it was refused for before.
+    found = [f for a in refused if (f := a["findings"][0])["rule"] != REPEATED.rule]
+    if found:
+        reason += f", the last time by [{found[-1]['rule']}] {found[-1]['message']}"
     return _ended("kept", reason)
 
 

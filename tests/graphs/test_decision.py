@@ -138,6 +138,7 @@ def test_a_source_refused_once_is_never_checked_or_tried_again():
     rules = [attempt["findings"][0]["rule"] for attempt in out["attempts"]]
     assert ["name", "repeated", "repeated"] == rules
     assert "[repeated]" in play.asked[2][-1]["content"]
+    assert "refused in all 3 tries, the last time by [name] it is bad" == out["reason"]
 
 
 def test_a_reply_without_a_source_is_a_finding_and_nothing_is_checked():
