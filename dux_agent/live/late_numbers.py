@@ -27,7 +27,7 @@ def read_number(number: torch.Tensor) -> float | OnItsWay:
     number = number.detach()
     if not number.is_cuda:
         return float(number.item())
-    copied = torch.empty(number.shape, dtype=number.dtype, pin_memory=True)
+    copied = torch.empty_like(number, device="cpu", pin_memory=True)
     copied.copy_(number, non_blocking=True)
     done = torch.cuda.Event()
     done.record(torch.cuda.current_stream(number.device))

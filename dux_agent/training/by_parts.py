@@ -112,7 +112,7 @@ def _drawn(whole: torch.Tensor, part: torch.Size) -> tuple[torch.Tensor, Sequenc
     cut = zip(part, shape, whole.shape, strict=True)
     smaller = [math.ceil(size * now / max(1, was)) for size, now, was in cut]
     drawn = torch.Generator().manual_seed(1)
-    values = torch.randn(shape, generator=drawn)
+    values = torch.randn(shape, generator=drawn, device="cpu")
     return _unlike(values).to(whole.dtype), smaller
 
 
@@ -140,7 +140,8 @@ def _train(
     """
     drawn = torch.Generator().manual_seed(0)
     directions = [
-        _unlike(0.5 + torch.randn(each.shape, generator=drawn)) for each in wholes
+        _unlike(0.5 + torch.randn(each.shape, generator=drawn, device="cpu"))
+        for each in wholes
     ]
     rule = IsolatedRule.build(source, groups, limits=limits)
     try:
@@ -149,7 +150,7 @@ def _train(
         rule.bind(groups)
         for _ in range(_STEPS):
             for mine, steady in zip(parameters_of(groups), directions, strict=True):
-                noise = torch.randn(steady.shape, generator=drawn)
+                noise = torch.randn(steady.shape, generator=drawn, device="cpu")
                 gradient = steady + 0.3 * noise
                 for dimension, size in enumerate(mine.shape):
                     gradient = gradient.narrow(dimension, 0, size)

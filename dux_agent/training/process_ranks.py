@@ -44,7 +44,7 @@ class ProcessRanks:
             raise self._lost()
         try:
             if type(value) is float:
-                found = self._tensors(torch.tensor([value], dtype=torch.float64))
+                found = self._tensors(_here([value], torch.float64))
                 return [each.item() for each in found]  # type: ignore[misc]
             return self._objects(value)
         except BaseException as error:
@@ -70,8 +70,8 @@ class ProcessRanks:
 
     def _objects(self, value: Any) -> list[Any]:
         data = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
-        sizes = [int(each) for each in self._tensors(torch.tensor([len(data)]))]
-        padded = torch.zeros(max(sizes), dtype=torch.uint8)
+        sizes = [int(each) for each in self._tensors(_here([len(data)], torch.int64))]
+        padded = torch.zeros(max(sizes), dtype=torch.uint8, device="cpu")
         padded[: len(data)] = data
         found = self._tensors(padded)
         # From a process of the same training, which runs the same code.
@@ -84,6 +84,11 @@ class ProcessRanks:
         found = [torch.empty_like(tensor) for _ in range(self.count)]
         self._group.allgather([found], [tensor]).wait()
         return found
+
+
+def _here(numbers: list[Any], dtype: torch.dtype) -> torch.Tensor:
+    """On the CPU, whatever the loop has as default device: the group is gloo's."""
+    return torch.tensor(numbers, dtype=dtype, device="cpu")
 
 
 def ranks_of_process() -> Ranks:

@@ -213,7 +213,7 @@ def _sum(numbers: Sequence[torch.Tensor]) -> torch.Tensor:
 def _read(number: torch.Tensor, least: float, most: float) -> float | OnItsWay:
     """A number between bounds, 0 where it is none; from a device what waits for it."""
     if number.is_cuda:
-        copied = torch.empty((), dtype=number.dtype, pin_memory=True)
+        copied = torch.empty_like(number, device="cpu", pin_memory=True)
         copied.copy_(number, non_blocking=True)
         done = torch.cuda.Event()
         done.record(torch.cuda.current_stream(number.device))

@@ -1,6 +1,7 @@
 """A step that moves weights without a gradient is told from one that goes on evenly."""
 
 import pytest
+import torch
 
 from dux_sandbox.dry_runs.drawn_steps import cut_down, steps_by_itself
 from tests.sources import counting
@@ -72,3 +73,13 @@ def test_a_rule_that_compares_nothing_but_its_options_is_not_run(kind):
 def test_shapes_that_are_large_are_cut_and_such_as_are_alike_are_one():
     assert [[100, 157], [10]] == cut_down([(100, 40_000), (10,), (10,)])
     assert cut_down([]) and cut_down([(0, 3)])
+
+
+def test_a_default_device_of_the_loop_changes_nothing():
+    source = counting("p.sub_(0.1 * p.grad + (n == 9) * p)")
+    expected = steps_by_itself(source, [(4, 3)], 20)
+
+    with torch.device("meta"):
+        found = steps_by_itself(source, [(4, 3)], 20)
+
+    assert (9,) == expected == found

@@ -365,6 +365,18 @@ class TestProcessRanks(testing.RanksTestCase):
             return list(pool.map(group, range(count)))
 
 
+@pytest.mark.parametrize("said", [0.5, "plain data"])
+def test_what_ranks_say_is_said_on_the_cpu_whatever_the_default_device(said):
+    def tell(rank):
+        with torch.device("meta"):
+            return rank.gather(said)
+
+    with ThreadPoolExecutor(3) as pool:
+        heard = list(pool.map(tell, TestProcessRanks().make()))
+
+    assert [[said] * 3] * 3 == heard
+
+
 @pytest.mark.parametrize("name", ["background", "keep_best"])
 def test_what_ranks_cannot_do_yet_is_refused(name):
     chosen = {"background": False, "keep_best": False, name: True}

@@ -226,6 +226,16 @@ def test_nothing_speaks_against_rules_of_elements(source):
     assert found_by_parts(source, wholes, parts, Limits()) is None
 
 
+def test_a_default_device_of_the_loop_is_not_where_parts_are_tried():
+    wholes = [{"params": list(models.make("mlp").parameters())}]
+    parts = [torch.Size([4, 6]), torch.Size([4]), torch.Size([1, 8]), torch.Size([1])]
+
+    with torch.device("meta"):
+        found = found_by_parts(shardings.SMOOTHED, wholes, parts, Limits())
+
+    assert found is None
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["entry", "optimizer"])
 def test_a_saved_training_goes_on_to_the_last_bit(tmp_path, how):

@@ -1,6 +1,6 @@
 """A training on each device there is: one that is late must change nothing."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 import torch
@@ -213,3 +213,33 @@ def test_state_that_a_base_optimizer_keeps_on_the_device_comes_back_there(kind):
     assert "rolled_back" == agent.decisions[0].verdict
     assert {"cuda"} == devices
     assert 1 == len(set(steps))
+
+
+@contextmanager
+def default_device(device):
+    """The loop makes its tensors there; on a CPU alone one that holds no values."""
+    torch.set_default_device("meta" if device == "cpu" else device)
+    try:
+        yield
+    finally:
+        torch.set_default_device(None)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("execution", ["inline", "recorded"])
+def test_a_default_device_of_the_loop_changes_no_loss(device, execution):
+    options = {"execution": execution, "max_attempts": 1, "every": 10}
+    found = []
+
+    for changed in (False, True):
+        model, base, batches = made(device)
+        with (
+            default_device(device) if changed else nullcontext(),
+            attach(
+                model, base, models.objective, lm=scripted(GENTLE), **options
+            ) as agent,
+        ):
+            found.append(trained(agent, batches, (0, 15)))
+        assert ["applied"] == [each.verdict for each in agent.decisions]
+
+    assert found[0] == found[1]

@@ -51,14 +51,15 @@ def drawn_steps(
     """
     draw = torch.Generator().manual_seed(0)
     weights = [
-        torch.nn.Parameter(torch.randn(tuple(s), generator=draw)) for s in shapes
+        torch.nn.Parameter(torch.randn(tuple(s), generator=draw, device="cpu"))
+        for s in shapes
     ]
     rule = IsolatedRule.build(source, [{"params": weights}])
     try:
         rule.bind([{"params": weights, **options} for options in rule.options])
         for step in range(1, steps + 1):
             for at, weight in enumerate(weights):
-                drawn = torch.randn(weight.shape, generator=draw)
+                drawn = torch.randn(weight.shape, generator=draw, device="cpu")
                 by = scale(step, at)
                 weight.grad = None if by is None else by * drawn
             rule.step()

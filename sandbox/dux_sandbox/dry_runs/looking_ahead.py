@@ -71,7 +71,7 @@ class Weights:
 
 def _joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     if not tensors:
-        return torch.zeros(0)
+        return torch.zeros(0, device="cpu")
     return torch.cat([_some(each).to("cpu", torch.float32) for each in tensors])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dux_sandbox.dry_runs.own_functions import follow_functions
 from dux_sandbox.dry_runs.reach import Reached
 from dux_sandbox.dry_runs.wrappers import quieten, unwrapped
 from dux_sandbox.random_state import random_numbers_kept
@@ -101,6 +102,7 @@ def _deep_copy(original: nn.Module, shared: Collection[int]) -> nn.Module:
             f"the model cannot be deep-copied ({type(error).__name__}: {error}); "
             f"pass clone=, a callable that takes the model and returns a copy."
         ) from error
+    follow_functions(original, memo)
     quieten(original, twin)
     return twin
 

@@ -99,7 +99,7 @@ class Device:
         Returns:
             (count,), int64.
         """
-        pinned = torch.empty(count, dtype=torch.int64, pin_memory=True)
+        pinned = torch.empty(count, dtype=torch.int64, device="cpu", pin_memory=True)
         ctypes.memmove(pinned.data_ptr(), block, count * 8)
         return pinned.to(self.device, non_blocking=True)
 

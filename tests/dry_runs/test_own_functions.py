@@ -1,0 +1,175 @@
+"""A copy of a model whose modules hold functions computes with its own weights."""
+
+import functools
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from dux_agent import attach
+from dux_sandbox.dry_runs.scratch import clone_model
+from tests import models
+from tests.sources import SGD
+from tests.talking import scripted, sgd
+
+
+def closes_over(module):
+    former = module.forward
+    module.forward = lambda x: former(x)
+
+
+def as_a_default(module):
+    module.forward = lambda x, former=module.forward: former(x)
+
+
+def as_a_named_default(module):
+    def forward(x, *, former=module.forward):
+        return former(x)
+
+    module.forward = forward
+
+
+def wrapped(module):
+    def twice_wrapped(function):
+        @functools.wraps(function)
+        def inner(*given):
+            return function(*given)
+
+        return inner
+
+    module.forward = twice_wrapped(twice_wrapped(module.forward))
+
+
+def of_a_partial(module):
+    former = functools.partial(type(module).forward, module)
+    module.forward = lambda x: former(x)
+
+
+def of_a_script(module):
+    """What a notebook's cell leaves: the former one is a global."""
+    space = {"former": module.forward}
+    exec("def forward(x):\n    return former(x)", space)
+    module.forward = space["forward"]
+
+
+def calls_itself(module):
+    weight = module.weight
+
+    def forward(x, deep=2):
+        if deep:
+            return forward(x, deep - 1)
+        return nn.functional.linear(x, weight, module.bias)
+
+    module.forward = forward
+
+
+def has_an_empty_cell(module):
+    def forward(x):
+        return former(x) if x is not None else later
+
+    former = module.forward
+    module.forward = forward
+    if module is None:
+        later = None
+
+
+def compiled(module):
+    module.forward = torch.compile(module.forward, backend="eager")
+
+
+def graphed(module):
+    """As `torch.cuda.make_graphed_callables` leaves it, which needs a device."""
+
+    def replays(function, graphed, orig_fwd):
+        def new_fwd(*given):
+            return graphed(*given) if function.training else orig_fwd(*given)
+
+        new_fwd.__module__ = "torch.cuda.graphs"
+        return new_fwd
+
+    module.forward = replays(module, module.forward, module.forward)
+
+
+KINDS = [
+    *(closes_over, as_a_default, as_a_named_default, wrapped, of_a_partial),
+    *(of_a_script, calls_itself, has_an_empty_cell, compiled, graphed),
+]
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["a layer", "the model"])
+@pytest.mark.parametrize("change", KINDS, ids=lambda each: each.__name__)
+def test_a_forward_of_its_own_computes_with_the_weights_of_the_copy(change, whole):
+    if whole and change is calls_itself:
+        pytest.skip("of a layer alone")
+    model = models.mlp()
+    change(model if whole else model[0])
+    inputs, _ = models.batches(1)[0]
+    expected = model(inputs)
+
+    twin, _ = clone_model(model)
+    same = twin(inputs)
+    with torch.no_grad():
+        for each in twin.parameters():
+            each.mul_(2)
+    other = twin(inputs)
+    other.sum().backward()
+
+    assert torch.equal(expected, same)
+    assert not torch.allclose(expected, other)
+    assert torch.equal(expected, model(inputs))
+    assert all(each.grad is not None for each in twin.parameters())
+    assert all(each.grad is None for each in model.parameters())
+
+
+def test_a_function_that_reaches_no_module_is_the_same_one():
+    model = models.mlp()
+    scale = 3.0
+    model.scaled = lambda x: scale * x
+
+    twin, _ = clone_model(model)
+
+    assert twin.scaled is model.scaled
+
+
+def test_a_count_that_a_forward_keeps_is_the_copys_own():
+    model, count = models.mlp(), 0
+    former = model.forward
+
+    def forward(x):
+        nonlocal count
+        count += 1
+        return former(x)
+
+    model.forward = forward
+    twin, _ = clone_model(model)
+    twin(torch.zeros(1, 6))
+
+    assert 0 == count
+
+
+def test_what_a_bound_method_was_made_with_follows_too():
+    model = models.mlp()
+    model[0].forward = types.MethodType(
+        lambda self, x, weight=model[0].weight: nn.functional.linear(x, weight),
+        model[0],
+    )
+
+    twin, _ = clone_model(model)
+
+    assert twin[0].forward.__self__ is twin[0]
+    assert twin[0].forward.__func__.__defaults__[0] is twin[0].weight
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_model_whose_forward_is_compiled_is_tried_as_it_trains():
+    model = models.mlp()
+    compiled(model)
+
+    with attach(
+        model, sgd(model), models.objective, lm=scripted(SGD), every=4, max_attempts=1
+    ) as agent:
+        for batch in models.batches(5):
+            agent.step(batch)
+
+    assert ["applied"] == [each.verdict for each in agent.decisions]
