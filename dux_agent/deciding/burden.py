@@ -9,10 +9,10 @@ rule does after the steps of its dry run is seen without a pass of the model
     gain = loss when a batch was met first - loss when it is met again, a mean
     far  = how far a rule moves the weights by how far the incumbent does
 
-    idle:     far < 1/1000 (1/20 for a maker whose standing is not above 0), and the
-              loss does not come down by a twentieth or by more than the incumbent's,
-              or its gain is less than a tenth of the incumbent's; unless its steps
-              grow later
+    idle:     far < 1/1000 (1/20 for a maker whose standing is not above 0), and its
+              gain is not above the incumbent's and above a fiftieth of the loss; or
+              its gain is less than a tenth of the incumbent's (of a maker whose
+              standing is above 0: beyond its noise); unless its steps grow later
     behind:   its gain is less than half of the incumbent's (of a maker whose standing
               is not above 0: who has brought the loss down may cool down); unless
               they do
@@ -20,18 +20,20 @@ rule does after the steps of its dry run is seen without a pass of the model
               (of a maker whose standing is below 0; before the last interval, of
               one whose standing is not above 0)
 
-Of such a maker the incumbent's gain counts as at least half of what the loss of the
-training has come down by over as many steps, or of the loss if that is less: one that
-leaps about may gain nothing in ten steps, and a rule that creeps would be ahead of it.
+Ten steps of an incumbent that leaps about say little. So its gain counts as at most
+what the loss of the training can have come down by over as many steps (its trend, and
+the standard error of that). For a maker whose standing is below 0 it counts in full,
+and as at least half of what is sure of that trend, or of the loss if that is less.
 
 Where the network overfits, only that share of the incumbent's gain counts which has
 reached the validation loss over the last interval, but for a maker whose standing is
 below 0: a rule that cools down or decays weights gains less on what it is trained on,
 and is what is wanted there.
 
-Where the incumbent gains less than a fiftieth of the loss there is little to lose: what
-goes further is taken on trust there, but for a maker whose standing is below 0, and
-goes when the interval is over if it has brought nothing (`dux_agent.deciding.regret`).
+Where the incumbent is not sure to gain a fiftieth of the loss, by the standard error
+of its gain, there is little to lose: what goes further is taken on trust there, but for
+a maker whose standing is below 0, and goes when the interval is over if it has brought
+nothing (`dux_agent.deciding.regret`).
 While fewer batches were seen than a dry run takes, only what is frozen is refused.
 
 The standing of a maker is how many of its rules have brought the loss down over an
@@ -59,7 +61,6 @@ from dux_sandbox.findings import DryRunReport, Finding
 
 _FROZEN, _CREEPS = 1e-3, 0.05  # of how far the incumbent moves the weights
 _GROWN = 0.2  # the same
-_OF_USE = 0.05  # of the loss
 _IDLE, _BEHIND = 0.1, 0.5  # of what the incumbent gains
 _LITTLE = 0.02  # of the loss
 _GAP = 0.04  # the same
@@ -142,7 +143,7 @@ def _steps_ahead(settings: Settings) -> int:
 def judged(
     report: DryRunReport,
     standing: int | None,
-    came: float = 0.0,
+    came: tuple[float, float] = (0.0, math.inf),
     reaches: float = 1.0,
 ) -> DryRunReport:
     """The report, refused where the proposal has not shown what it has to.
@@ -150,7 +151,8 @@ def judged(
     Args:
         report: of a whole dry run that speaks of no harm.
         standing: of the maker; 0: unknown. None: only what is frozen is refused.
-        came: by how much the loss of the training comes down a step.
+        came: by how much the loss of the training comes down a step, at least and at
+            most.
         reaches: the share of a gain that reaches held-back data.
     """
     losses, others = report.losses, report.incumbent_losses
@@ -163,38 +165,44 @@ def judged(
 
 
 def _fault(
-    report: DryRunReport, standing: int | None, came: float, reaches: float
+    report: DryRunReport,
+    standing: int | None,
+    came: tuple[float, float],
+    reaches: float,
 ) -> Finding | None:
     losses, others, period = report.losses, report.incumbent_losses, report.period
-    own, theirs = gained(losses, period), max(0.0, gained(others, period))
-    grows = report.moves_later >= _GROWN * report.incumbent_moved > 0
-    least = _FROZEN if standing is None or standing > 0 else _CREEPS
-    stands = report.moved < least * report.incumbent_moved and not grows
+    (own, blur), (theirs, noise) = gained(losses, period), gained(others, period)
     said = f"on batches that are met again the loss comes down by {own:.2g}, with the "
-    said += f"incumbent by {theirs:.2g}"
+    said += f"incumbent by {max(0.0, theirs):.2g}"
     if report.incumbent_moved > 0:
         far = report.moved / report.incumbent_moved
         said += f"; it moves the weights {far:.2g} times as far"
     useless = Finding("idle", None, said, "a rule that lowers the loss")
-    # Of a rule that stands still the gain is noise: of dropout, alike in both runs. And
-    # one that creeps is ahead of an incumbent whose loss leaps about as it falls.
-    if stands and not own > max(_OF_USE * abs(losses[0]), theirs):
-        return useless
-    met = met_again(losses, period)
-    if standing is None or not met:
-        return None
+    met = met_again(losses, period) or (0,)
     level = statistics.fmean(abs(others[at % period]) for at in met)
-    if standing < 0:  # ten steps of an incumbent that leaps about say little
-        theirs, reaches = max(theirs, _SURE * min(came * period, level)), 1.0
-    little = _LITTLE * level
-    bold = report.moved > report.incumbent_moved > 0 <= standing and theirs < little
+    little, (least, most) = _LITTLE * level, (each * period for each in came)
+    caught = standing is not None and standing < 0
+    theirs = max(0.0, theirs if caught else min(theirs, most))
+    grows = report.moves_later >= _GROWN * report.incumbent_moved > 0
+    share = _FROZEN if standing is None or standing > 0 else _CREEPS
+    stands = report.moved < share * report.incumbent_moved and not grows
+    # One that creeps is ahead of an incumbent whose loss leaps about as it falls.
+    if stands and not own > max(little, theirs):
+        return useless
+    if standing is None or math.isnan(own):
+        return None
+    if caught:  # ten steps of an incumbent that leaps about say little
+        theirs, reaches = max(theirs, _SURE * min(least, level)), 1.0
+    bold = report.moved > report.incumbent_moved > 0 <= standing
+    trusted = grows or (bold and theirs - noise < little)
     theirs *= reaches
-    if not (grows or bold):
-        if own < _IDLE * theirs or own <= theirs == 0:
+    shown = own + blur if standing > 0 else own
+    if not trusted:
+        if shown < _IDLE * theirs or shown <= theirs == 0:
             return useless
         if standing <= 0 and own < _BEHIND * theirs:
             return replace(useless, rule="behind")
-    if standing < 0 and math.fsum(losses[at] - others[at] for at in met) > 0:
+    if caught and math.fsum(losses[at] - others[at] for at in met) > 0:
         said = "this one has to be ahead of the incumbent, since earlier proposals did "
         said += "harm or nothing or no decision follows, and it is not"
         return Finding("unproved", None, said, "a rule that gains more, step for step")
@@ -223,17 +231,20 @@ def reaching(observation: Observation, ended: Sequence[float]) -> float:
     return min(1.0, max(0.0, (before - now) / fitted))
 
 
-def progress(losses: Sequence[float]) -> float:
-    """How far losses come down a step, at least: less the standard error of that.
+def progress(losses: Sequence[float]) -> tuple[float, float]:
+    """How far losses come down a step: the trend, less and more its standard error.
 
-    >>> round(progress([10.0 - step for step in range(10)]), 6)
-    1.0
+    Of too few losses nothing is known.
+
+    >>> [round(each, 6) for each in progress([10.0 - step for step in range(10)])]
+    [1.0, 1.0]
     """
     newest = [loss for loss in losses if math.isfinite(loss)][-_NEWEST:]
     count = len(newest)
     if count < _FEWEST_SEEN:
-        return 0.0
+        return 0.0, math.inf
     slope, level = statistics.linear_regression(range(count), newest)
     rest = math.fsum((x - level - slope * at) ** 2 for at, x in enumerate(newest))
     apart = count * (count * count - 1) / 12
-    return -slope - math.sqrt(rest / (count - 2) / apart)
+    error = math.sqrt(rest / (count - 2) / apart)
+    return -slope - error, -slope + error

@@ -118,8 +118,10 @@ def test_who_was_caught_may_not_creep_past_an_incumbent_that_leaps_about(
 ):
     wild = (1.0, *(1.0 + 0.5 * (step % 3) for step in range(10)))
 
-    assert ok == judged(report(CREEPING, wild, far=0.1), standing, came).ok
-    assert judged(report(CREEPING, wild, far=0.1), 0, came).ok
+    seen = (came, math.inf)
+
+    assert ok == judged(report(CREEPING, wild, far=0.1), standing, seen).ok
+    assert judged(report(CREEPING, wild, far=0.1), 0, seen).ok
 
 
 @pytest.mark.parametrize(
@@ -132,10 +134,53 @@ def test_who_has_proved_nothing_may_not_bring_a_rule_to_a_crawl(standing, rules)
     assert judged(report(FALLING, wild, far=0.02), standing).ok
 
 
+LEAPS = (4.1, 3.4, 3.1, 2.7, 1.2, 2.0, 2.0, 2.6, 1.7, 1.1, 1.6)
+CREEPS_DOWN = (4.1, 3.8, 4.6, 4.4, 4.4, 3.95, 3.65, 4.4, 4.2, 4.2, 3.8)
+
+
+@pytest.mark.parametrize(
+    ("came", "rules"), [((-0.6, -0.1), []), ((0.1, 0.3), ["idle"])]
+)
+@pytest.mark.parametrize("standing", [0, -1])
+def test_no_more_of_a_leap_counts_than_the_training_has_come_down(
+    standing, came, rules
+):
+    leaping = report(CREEPS_DOWN, LEAPS, far=0.03)
+    behind = report(CREEPS_DOWN, LEAPS, far=0.3)
+
+    assert (rules if standing == 0 else ["idle"]) == found(
+        judged(leaping, standing, came)
+    )
+    assert judged(behind, 0, (-0.6, -0.1)).ok
+    assert not judged(behind, standing, (0.1, 0.3)).ok
+
+
+NOISY = (1.0, 1.2, 0.8, 1.1, 0.9, 0.95, 1.25, 0.7, 1.05, 0.95, 0.92)
+OVERSHOOTS = (1.0, 1.3, 0.9, 1.0, 0.9, 1.1, 1.35, 1.0, 0.95, 1.0, 0.95)
+
+
+def test_where_no_gain_of_the_incumbent_is_sure_a_bold_rule_is_taken_on_trust():
+    sure = tuple(1.0 - 0.006 * step for step in range(11))
+
+    assert judged(report(OVERSHOOTS, NOISY, far=7.0), 0).ok
+    assert ["idle"] == found(judged(report(OVERSHOOTS, NOISY, far=0.7), 0))
+    assert ["idle"] == found(judged(report(OVERSHOOTS, NOISY, far=7.0), -1))
+    assert ["idle"] == found(judged(report(OVERSHOOTS, sure, far=7.0), 0))
+
+
+def test_who_has_brought_the_loss_down_is_refused_beyond_the_noise_alone():
+    slow = tuple(1.0 - 0.02 * step for step in range(11))
+    leaps = (1.0, 1.3, 0.6, 1.2, 0.9, 1.1, 0.9, 0.8, 1.0, 1.1, 0.9)
+
+    assert judged(report(leaps, slow), 1).ok
+    assert not judged(report(leaps, slow), 0).ok
+    assert ["idle"] == found(judged(report(RISING, slow), 1))
+
+
 def test_no_gain_is_asked_of_who_was_caught_that_is_larger_than_the_loss():
     vanishing = report([1e-5 * 0.5**step for step in range(11)], [1e-5] * 11)
 
-    assert judged(vanishing, -1, 0.05).ok
+    assert judged(vanishing, -1, (0.05, 0.05)).ok
 
 
 @pytest.mark.parametrize(
@@ -189,12 +234,15 @@ def test_nothing_else_is_called_overfitting(ended, validation, evaluated):
     assert 1.0 == seen(ended, validation, evaluated)
 
 
-def test_progress_is_what_is_sure_of_it():
+def test_progress_is_the_trend_and_how_sure_it_is():
     falling = [5.0 - 0.1 * step for step in range(30)]
 
-    assert progress(falling) == pytest.approx(0.1)
-    assert 0 < progress([x + 0.1 * (-1) ** at for at, x in enumerate(falling)]) < 0.1
-    assert 0.0 == progress(falling[:5])
+    noisy = [x + 0.1 * (-1) ** at for at, x in enumerate(falling)]
+    least, most = progress(noisy)
+
+    assert progress(falling) == pytest.approx((0.1, 0.1))
+    assert 0 < least < 0.1 < most < 0.2
+    assert (0.0, math.inf) == progress(falling[:5])
 
 
 def test_a_tiny_rate_that_tames_an_incumbent_passes():

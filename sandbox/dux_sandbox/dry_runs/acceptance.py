@@ -66,17 +66,22 @@ def met_again(losses: Sequence[float], period: int) -> range:
     return range(max(period, len(losses) - 1 - period), len(losses))
 
 
-def gained(losses: Sequence[float], period: int) -> float:
-    """How far the loss has come down on batches that were met again, on average.
+def gained(losses: Sequence[float], period: int) -> tuple[float, float]:
+    """How far the loss has come down on batches that were met again.
 
     Args:
         losses: before each step, and after the last one.
-        period: steps after which the batches come again; NaN where they have not yet.
+        period: steps after which the batches come again.
+
+    Returns:
+        The mean, and its standard error; NaN where none has come again yet.
     """
     places = met_again(losses, period)
-    if not places:
-        return math.nan
-    return statistics.fmean(losses[at % period] - losses[at] for at in places)
+    gains = [losses[at % period] - losses[at] for at in places]
+    if not gains:
+        return math.nan, math.nan
+    spread = statistics.stdev(gains) if len(gains) > 1 else 0.0
+    return statistics.fmean(gains), spread / math.sqrt(len(gains))
 
 
 def _noise(losses: list[float]) -> float:
