@@ -58,5 +58,7 @@ def test_a_batch_counts_once_when_it_was_met_before(steps, period, places):
 def test_a_gain_is_taken_on_the_same_batch():
     losses = [3.0, 1.0, 2.0, 0.5, 1.5]
 
-    assert (3.0 - 2.0 + 1.0 - 0.5 + 3.0 - 1.5) / 3 == gained(losses, 2)
-    assert math.isnan(gained(losses, 5))
+    # 3.0 - 2.0, 1.0 - 0.5 and 3.0 - 1.5, and the error of their mean
+    assert pytest.approx((1.0, 0.5 / math.sqrt(3))) == gained(losses, 2)
+    assert (2.5, 0.0) == gained(losses[:4], 3)
+    assert all(map(math.isnan, gained(losses, 5)))
