@@ -16,6 +16,7 @@ from dux_agent.deciding.burden import caught_by, reaching, tried
 from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
+from dux_agent.deciding.nothing_to_try import nothing_to_try
 from dux_agent.deciding.outcome import apply_event, failed, moves_by_itself
 from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.regret import Regret, on_probation
@@ -47,13 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_NO_BATCH = (
-    "no batch has been seen yet, so nothing can be tried; call "
-    "agent.observe(loss, batch) after each step"
-)
-_NO_MODEL = (
-    "there is no language model to ask (lm=None); the guard watches the base optimizer"
-)
 _PENDING = "it is being decided while training goes on"
 _CLOSE_SECONDS = 150.0  # a check and a dry run end long before
 
@@ -267,11 +261,9 @@ class Decider:
     def _observe(self, decision: Decision) -> Observation | None:
         """What training looks like now; None when there is nothing to decide on."""
         self._live.guard.follow()
-        if not self._asked:
-            decision.reason = _NO_MODEL
-            return None
-        if not self._training.batches:
-            decision.reason = _NO_BATCH
+        nothing = nothing_to_try(self._training, asks=self.asks)
+        if nothing is not None:
+            decision.reason = nothing
             return None
         new = on_probation(self._decisions, self._settings.accept)
         self._regret.look(self._training.statistics, self._live, new=new)

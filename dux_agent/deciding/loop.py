@@ -180,16 +180,18 @@ class Loop:
             if self.recorder.folder is not None:
                 self.recorder.loss(self._statistics.step, mean)
             if math.isfinite(mean) or not known:
-                self._judge(mean, put_back)
+                self._judge(mean, put_back, of_one_step=done.steps == 1)
         if not several and self._intake.waits and not math.isfinite(loss):
             # GradScaler steps over what is not finite: its step might never come.
             self._judge(loss, put_back)
 
-    def _judge(self, loss: float, put_back: int | None) -> None:
+    def _judge(
+        self, loss: float, put_back: int | None, *, of_one_step: bool = False
+    ) -> None:
         """Show the guard a loss, unless it is of weights that are gone (None: so)."""
         guard = self._live.guard
         if put_back == guard.put_back:
-            guard.observed(loss)
+            guard.observed(loss, of_one_step=of_one_step)
 
     def decide(self) -> Decision:
         """Decide now, or begin to where that is done in the background."""

@@ -179,23 +179,24 @@ class Guard(GuardMemory):
             log.warning("%s; its predecessor goes on", reason)
             self._roll_back(reason, None, blame=False)
 
-    def observed(self, loss: float) -> None:
-        """A loss under the live rule; rolls back when it is a breach."""
+    def observed(self, loss: float, *, of_one_step: bool = False) -> None:
+        """A loss, of the one step since the last or of more; rolls back on a breach."""
         if self.aftermath is not None and self._relapsed(self.aftermath, loss):
             return
         watch = self.watch
         if watch is None:
             return
-        watch.sees_losses = True
+        first, watch.sees_losses = not watch.sees_losses, True
         if watch.steps == 0:
             return  # the rule has not stepped yet
+        if first and of_one_step:
+            watch.judge.begin_at(loss)
         if isinstance(self.slot.running, SensedRule):
             self.slot.running.hear(loss)
         reason = watch.judge.see(loss)
         if reason is not None:
             self._roll_back(f"{reason}, {watch.steps} steps after the swap", None)
-            return
-        if watch.proved_by_a_loss():
+        elif watch.proved_by_a_loss():
             self._promote(watch)
 
     def _relapsed(self, aftermath: Aftermath, loss: float) -> bool:

@@ -16,6 +16,9 @@ a level that stays, falls to a third or to a thirtieth (10,800 runs of 600 steps
 none broke a bound. Rules that warm up stay where the loss was,
 far below both bounds.
 
+The first loss is that of the weights which a rule finds. Where these have been spoilt
+already, so that it lies above `drift`, the bounds are taken from it alone.
+
 As a rule lowers the loss the bounds follow, twice as wide, every 32 losses, and never
 rise again: weights spoilt after 400 steps are judged by what the rule had reached.
 """
@@ -158,6 +161,12 @@ class LossJudge:
         judge._spikes.extend(each is True for each in state["spikes"])
         judge._seen = int(state["seen"])
         return judge
+
+    def begin_at(self, loss: float) -> None:
+        """The loss before the rule's first step: what lies above is not its doing."""
+        if self.bound is not None and self.bound.drift < loss < math.inf:
+            self.bound = LossBound.of([loss], reach=self._reach)
+            self.smoothed = loss
 
     def see(self, loss: float) -> str | None:
         """One more loss; the reason for a rollback, or None."""

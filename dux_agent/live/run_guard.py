@@ -172,14 +172,17 @@ class RunGuard(Guard):
         super().forget()
         self._run.finite.forget()
 
-    def observed(self, loss: float) -> None:
+    def observed(self, loss: float, *, of_one_step: bool = False) -> None:
         """A loss of the run; goes back when it is a breach.
+
+        Args:
+            of_one_step: see `Guard.observed`.
 
         Raises:
             TrainingDiverged: it is one again after the last rollback.
         """
         if self.armed:
-            super().observed(loss)
+            super().observed(loss, of_one_step=of_one_step)
             return
         run = self._run
         run.sees_losses = True

@@ -54,6 +54,16 @@ def test_a_jump_for_good_is_caught_within_twenty_losses(times, share):
     assert any(found)
 
 
+def test_bounds_are_taken_from_a_first_loss_that_lies_above_them():
+    calm, spoilt = (LossJudge(LossBound.of([1.0, 1.1] * 32)) for _ in range(2))
+
+    calm.begin_at(1.2), spoilt.begin_at(50.0)
+
+    assert LossBound.of([1.0, 1.1] * 32) == calm.bound
+    assert [None] * 20 == [spoilt.see(x) for x in [50.0, 60.0, 45.0, 70.0] * 5]
+    assert [None] * 6 != [spoilt.see(400.0) for _ in range(6)]
+
+
 def test_one_bad_batch_is_forgiven_and_two_are_not():
     judge = LossJudge(LossBound(spike=3.0, drift=2.0, mean=1.0))
 

@@ -1,0 +1,76 @@
+"""Weights that were spoilt before a decision: what no rule is blamed for, or mends."""
+
+import pytest
+import torch
+
+from tests import models
+from tests.swapping import MOMENTUM, after
+from tests.talking import agent_over, run
+
+GENTLE = MOMENTUM.replace("lr=0.05", "lr=1e-6")
+
+
+def stepped_then_told(agent, batch, loss):
+    agent.optimizer.step()
+    agent.observe(loss, batch)
+
+
+def told_then_stepped(agent, batch, loss):
+    agent.observe(loss, batch)
+    agent.optimizer.step()
+
+
+def spoilt(source):
+    """An agent whose optimizer has just thrown the weights far away, and a new rule."""
+    model = models.make("mlp")
+    agent = agent_over(model, source)
+    run(agent, 20)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(30.0)
+    return model, agent
+
+
+def trained(model, agent, loop, steps):
+    for step in range(steps):
+        batch = models.batches()[step % 3]
+        agent.optimizer.zero_grad()
+        loss = models.objective(model, batch)
+        loss.backward()
+        loop(agent, batch, loss)
+
+
+@pytest.mark.parametrize("loop", [stepped_then_told, told_then_stepped])
+def test_a_rule_that_finds_spoilt_weights_stays(loop):
+    model, agent = spoilt(GENTLE)
+
+    decision = agent.decide()
+    trained(model, agent, loop, 40)
+
+    assert "applied" == decision.verdict, decision.reason
+    agent.close()
+
+
+@pytest.mark.parametrize("loop", [stepped_then_told, told_then_stepped])
+def test_one_that_spoils_them_further_is_rolled_back(loop):
+    model, agent = spoilt(after(12, "p.mul_(2.0)", GENTLE))
+
+    decision = agent.decide()
+    trained(model, agent, loop, 40)
+
+    assert "rolled_back" == decision.verdict
+    agent.close()
+
+
+def test_nobody_is_asked_for_what_mends_weights_that_are_not_finite():
+    model = models.make("mlp")
+    agent = agent_over(model, GENTLE)
+    run(agent, 3)
+    with torch.no_grad():
+        next(model.parameters())[0] = float("nan")
+
+    decision = agent.decide()
+
+    assert ("kept", {}) == (decision.verdict, decision.usage)
+    assert "not finite" in decision.reason
+    agent.close()
