@@ -16,6 +16,7 @@ from dux_sandbox.recorded.kernels.compiling import fuse
 from dux_sandbox.recorded.kernels.cuda.runtime_compiler import RuntimeCompiler
 from dux_sandbox.recorded.kernels.targets import target_of
 from dux_sandbox.recorded.program import TensorType
+from tests.recorded.kernels.test_rows import calls_of_torch, centred, factored
 from tests.recorded.kernels.test_templates import every_operation
 from tests.recorded.programs import Writing, adam, adam_inputs
 from tests.recorded.test_equality import RULES
@@ -25,6 +26,27 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
 ]
 DEVICE = torch.device("cuda", 0)
+BY_ROWS = """
+import torch
+
+
+class ByRows(torch.optim.Optimizer):
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.01})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                last = p.dim() - 1
+                size = p.norm(dim=last, keepdim=True)
+                row = p.grad.square().mean(dim=last, keepdim=True)
+                column = p.grad.abs().amax(dim=0, keepdim=True)
+                step = p.grad / (row.sqrt() + column + 1e-8) * size.clamp(1e-3, 10.0)
+                p.add_(step, alpha=-group["lr"])
+"""
 SHAPES = [(40, 33), (70,), (7, 3)]
 
 
@@ -101,6 +123,48 @@ def test_reductions_are_those_of_torch(dtype, many):
     for output, made in zip(w.outputs, got, strict=False):
         want = wanted[output.value]
         torch.testing.assert_close(made, want, rtol=max(1e-6, step), atol=0.0)
+
+
+LARGE = [(1024, 1024), (50_257, 24), (9, 100_003), (130, 4098), (8, 8), (3000, 4000)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "float64"])
+@pytest.mark.parametrize("over", [[0], [1]])
+def test_rows_and_columns_are_brought_together_as_torch_does(over, dtype):
+    program = centred(*((shape, over) for shape in LARGE), dtype=dtype)
+    generator = torch.Generator(DEVICE).manual_seed(0)
+    inputs = [
+        torch.randn(each.type.shape, generator=generator, device=DEVICE).to(
+            getattr(torch, dtype)
+        )
+        for each in program.inputs
+    ]
+    wanted = interpret(program, inputs, DEVICE)
+    again = [each.clone() for each in inputs]
+
+    fused = fuse(program, device=DEVICE)
+    *got, _ = fused.run(inputs)
+    *twice, _ = fused.run(again)
+
+    assert [] == calls_of_torch(program, target_of(DEVICE))
+    assert all(map(torch.equal, got, twice))
+    bound = {"float32": 1e-5, "float64": 1e-12}.get(dtype, 2e-2)
+    for output, made in zip(program.outputs, got, strict=True):
+        want = wanted[output.value]
+        torch.testing.assert_close(made, want, rtol=bound, atol=bound)
+
+
+def test_an_outer_product_takes_a_number_of_each_row_and_of_each_column():
+    w = Writing()
+    factored(w, (700, 1300))
+    drawn = [torch.rand(each.type.shape) for each in w.inputs]
+    inputs = on_device(drawn)
+    wanted = interpret(w.program(), on_device(drawn), DEVICE)
+
+    *got, _ = fuse(w.program(), device=DEVICE).run(inputs)
+
+    for output, made in zip(w.outputs, got, strict=True):
+        torch.testing.assert_close(made, wanted[output.value], rtol=1e-5, atol=1e-5)
 
 
 def test_tensors_that_lie_at_no_multiple_of_four_are_stepped_alike():
@@ -218,9 +282,10 @@ def test_gradients_that_are_made_anew_are_found_wherever_they_lie():
     assert all(map(torch.equal, weights, others))
 
 
+@pytest.mark.parametrize("source", [ADAMW, BY_ROWS], ids=["elements", "rows"])
 @pytest.mark.parametrize("set_to_none", [True, False])
-def test_a_step_by_kernels_waits_for_no_device(set_to_none):
-    rule, weights, _ = built(ADAMW, "recorded")
+def test_a_step_by_kernels_waits_for_no_device(set_to_none, source):
+    rule, weights, _ = built(source, "recorded")
     with closing(rule):
         stepped(rule, weights, 4)
         drawn = [torch.randn_like(each) for each in weights]
@@ -261,6 +326,19 @@ def test_steps_in_another_stream_come_in_its_order():
         ends.append(weights)
 
     assert all(map(torch.equal, *ends))
+
+
+def test_a_rule_that_goes_by_rows_steps_as_it_does_inline():
+    ends = []
+    for kind in ("recorded", "inline"):
+        rule, weights, _ = built(BY_ROWS, kind, shapes=[(300, 1200), (70,), (64, 130)])
+        with closing(rule):
+            stepped(rule, weights, 8)
+            assert kind == "inline" or took_kernels(rule)
+        ends.append(weights)
+
+    for one, other in zip(*ends, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_a_rule_that_goes_on_from_a_snapshot_takes_the_same_steps():

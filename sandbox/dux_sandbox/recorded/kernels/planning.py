@@ -93,7 +93,7 @@ class _Planner:
         self._kept: dict[int, int] = {}
         self._needed = self._what_is_needed()
         self._leading, self._asked_first = self._what_leads()
-        widths = row_widths(program, self._types) if target.rows else None
+        widths = row_widths(program, self._types)
         self._widths = widths or {}
         self._fused, self._gathered = forms_of(
             program, self._types, self._needed, target, by_rows=widths is not None

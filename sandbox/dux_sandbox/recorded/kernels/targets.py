@@ -18,14 +18,12 @@ class Target:
             that dtype.
         in_turns: whether it pays to do all passes over some tensors before those over
             the next ones: where what is read once stays in a cache.
-        rows: whether kernels there know the rows of a tensor.
         waits: whether to ask for the number in a tensor is to wait for a device.
     """
 
     device: torch.device
     calls: Callable[[str, str], bool]
     in_turns: bool
-    rows: bool = False
     waits: bool = False
 
 
@@ -37,7 +35,7 @@ def _has_all(name: str, works_in: str) -> bool:
     return True
 
 
-CPU = Target(torch.device("cpu"), _has, in_turns=True, rows=True)
+CPU = Target(torch.device("cpu"), _has, in_turns=True)
 
 
 def target_of(device: torch.device) -> Target | None:
