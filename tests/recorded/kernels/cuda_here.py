@@ -17,7 +17,7 @@ from dux_sandbox.recorded.kernels.running import FusedProgram
 from dux_sandbox.recorded.kernels.targets import Target
 
 HERE = Target(
-    torch.device("cpu"), lambda name, works_in: True, in_turns=False, waits=True
+    torch.device("cpu"), lambda name, works_in: True, False, 1 << 27, waits=True
 )
 """A CUDA device that is the processor."""
 

@@ -3,6 +3,7 @@ told by the tests of the marker `cuda`."""
 
 import ctypes
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from dux_sandbox.recorded.kernels.compiling import fuse
 from dux_sandbox.recorded.kernels.cuda.kernels import Arguments
 from dux_sandbox.recorded.kernels.cuda.runtime_compiler import _names
 from dux_sandbox.recorded.kernels.cuda.source import source_of
+from dux_sandbox.recorded.kernels.numbers import numbers_in
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.replaying.ahead import Ahead
@@ -31,7 +33,12 @@ from tests.recorded.test_recording import groups_of, parameters_in
 OFF_IN_ULPS = {"float32": 16, "float64": 16, "bfloat16": 8, "float16": 8}
 # torch's own for these on the processor is another function, or does without.
 OTHER = {"erf", "erfinv"}
-FEW = [path for path in RULES if path.stem in ("radam", "lars", "reasoning_comments")]
+FEW = [
+    path
+    for path in RULES
+    if path.stem
+    in ("radam", "lars", "reasoning_comments", "unitwise_agc", "adafactor_row_col")
+]
 
 
 def test_what_a_call_works_on_has_the_same_layout_on_both_sides():
@@ -146,6 +153,63 @@ def test_a_rule_steps_by_the_text_of_a_device_as_it_does_inline(
     assert finite
     for one, other in pairs:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def products(many):
+    """Two products of each parameter with what a kernel makes between them."""
+    w, kind = Writing(), TensorType("float32", (256, 256))
+    read = [w.read("parameter", at, type=kind) for at in range(many)]
+    for at, x in enumerate(read):
+        made = w.do("mul", w.do("mm", x, x), w.number(0.5))
+        w.write(w.do("add", w.do("mm", made, x), x), "parameter", at)
+    return w.program()
+
+
+def test_large_products_of_several_parameters_are_side_by_side_on_a_device(tmp_path):
+    program, room = products(6), 4 * 256 * 256
+    inputs = [torch.randn(256, 256) / 16 for _ in range(6)]
+    wanted = interpret(program, [each.clone() for each in inputs])
+
+    stages = [
+        len(plan_of(program, replace(HERE, side_by_side=most)).stages)
+        for most in (1 << 27, room, 0)
+    ]
+    *got, _ = fused_here(program, tmp_path).run(inputs)
+
+    assert len(plan_of(products(1), HERE).stages) == stages[0] < stages[1] < stages[2]
+    for output, made in zip(program.outputs, got, strict=True):
+        torch.testing.assert_close(made, wanted[output.value])
+
+
+def test_numbers_are_taken_from_what_they_are_parts_of_or_by_themselves():
+    few, turned = torch.arange(6.0), torch.arange(6.0).view(2, 3).t()
+    many = torch.arange(float(1 << 15))
+    parts = [few[4:5], turned[1, 1], many[20_000], few[1], torch.tensor(2.5)]
+
+    assert [4.0, 4.0, 20_000.0, 1.0, 2.5] == numbers_in(parts)
+
+
+def test_results_that_only_kernels_want_are_made_together(tmp_path):
+    """48 rows' norms: those that torch puts in a list are tensors, the others parts."""
+    w, kind = Writing(), TensorType("float32", (16, 32))
+    read = [w.read("parameter", at, type=kind) for at in range(24)]
+    along = {"dim": [1], "keepdim": True, "dtype": None}
+    norms = [w.do("norm", x, w.number(2), **along) for x in read]
+    sums = [w.do("sum", x, **along) for x in read]
+    total = w.do(
+        "sum", w.do("stack", *norms, dim=0), dim=None, keepdim=False, dtype=None
+    )
+    for at, (x, each) in enumerate(zip(read, sums, strict=True)):
+        w.write(w.do("mul", w.do("div", x, each), total), "parameter", at)
+    inputs = [torch.rand(16, 32) for _ in read]
+    wanted = interpret(w.program(), [each.clone() for each in inputs])
+    plan = plan_of(w.program(), HERE)
+
+    *got, _ = fused_here(w.program(), tmp_path).run(inputs)
+
+    assert set(norms) <= plan.seen_by_torch and plan.seen_by_torch.isdisjoint(sums)
+    for output, made in zip(w.outputs, got, strict=True):
+        torch.testing.assert_close(made, wanted[output.value])
 
 
 def test_a_device_without_kernels_is_told_so():

@@ -36,20 +36,46 @@ def picked(places: Sequence[int]) -> Pick:
     return itemgetter(only)
 
 
+_FEW = 1 << 14
+"""Numbers that are had together because one of them is asked for."""
+
+
 def numbers_in(tensors: Sequence[torch.Tensor]) -> list[Any]:
     """The number in each tensor of one element; a device is waited for once a dtype.
 
-    >>> numbers_in([torch.tensor(1.5), torch.tensor([True]), torch.tensor(2.0)])
-    [1.5, True, 2.0]
+    Kernels make results together, as parts of one tensor: that is looked at whole.
+
+    >>> parts = torch.arange(3).unbind()
+    >>> numbers_in([parts[2], torch.tensor(1.5), torch.tensor([True]), parts[0]])
+    [2, 1.5, True, 0]
     """
-    places: dict[torch.dtype, list[int]] = {}
-    for at, each in enumerate(tensors):
-        places.setdefault(each.dtype, []).append(at)
-    found: dict[int, Any] = {}
-    for many in places.values():
-        stacked = torch.stack([tensors[at].reshape(()) for at in many])
-        found.update(zip(many, stacked.tolist(), strict=True))
-    return [found[at] for at in range(len(tensors))]
+    begins: dict[tuple[torch.dtype, int], int] = {}
+    wholes: dict[torch.dtype, list[torch.Tensor]] = {}
+    counts: dict[torch.dtype, int] = {}
+    places = []
+    for each in tensors:
+        whole, dtype = _whole_of(each), each.dtype
+        key = dtype, id(whole)
+        if key not in begins:
+            begins[key] = counts.get(dtype, 0)
+            counts[dtype] = begins[key] + whole.numel()
+            wholes.setdefault(dtype, []).append(whole.reshape(-1))
+        at = begins[key] + each.storage_offset() - whole.storage_offset()
+        places.append((dtype, at))
+    found = {dtype: torch.cat(many).tolist() for dtype, many in wholes.items()}
+    return [found[dtype][at] for dtype, at in places]
+
+
+def _whole_of(part: torch.Tensor) -> torch.Tensor:
+    """The tensor of few elements that it is a part of; else itself."""
+    whole = part._base
+    is_whole = (
+        whole is not None
+        and whole.dtype == part.dtype
+        and whole.numel() <= _FEW
+        and whole.is_contiguous()
+    )
+    return whole if whole is not None and is_whole else part
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.layout import Kind
 from dux_sandbox.recorded.kernels.numbers import Pick, picked
 
+_FEW = 1 << 14
+
 
 class ReadyPass:
     """A pass that can be called.
@@ -24,6 +26,7 @@ class ReadyPass:
         kernel: Kernel,
         where: Callable[[int], int],
         held: frozenset[int],
+        seen: frozenset[int],
         kind: Callable[[int], Kind],
         device: torch.device,
     ) -> None:
@@ -32,6 +35,7 @@ class ReadyPass:
         Args:
             where: the place in the table of a value or an output.
             held: the places whose tensors are there before the step.
+            seen: values that torch works with.
             kind: of a value that is a tensor.
             device: where tensors are made.
         """
@@ -57,12 +61,12 @@ class ReadyPass:
         alike: dict[Any, list[int]] = {}
         for value in made:
             dtype, shape = kind(value)
-            # Many results of one element are asked for at once: that takes its time.
-            key = (dtype, shape, 0 if shape.numel() == 1 else value)
+            few = _may_be_together(shape)
+            key = (dtype, shape, value in seen, 0 if few else value)
             alike.setdefault(key, []).append(value)
         self._makes = [
-            (values, dtype, (len(values), *shape))
-            for (dtype, shape, _), values in alike.items()
+            (values, dtype, (len(values), *shape), shape.numel() * dtype.itemsize, each)
+            for (dtype, shape, each, _), values in alike.items()
         ]
 
     def share(self, same: Sequence[int]) -> None:
@@ -97,16 +101,27 @@ class ReadyPass:
         """Do it, with the numbers that were counted last.
 
         Args:
-            table: what it makes is put there.
+            table: what it makes is put there; where only kernels want it, it is a
+                part of what is put there, for as long as that is.
             pointers: of each tensor of the table.
             moves: how often a tensor that was there has moved so far.
         """
-        for values, dtype, shape in self._makes:
+        for values, dtype, shape, size, is_seen in self._makes:
             made = torch.empty(shape, dtype=dtype, device=self._device)
-            for value, each in zip(values, made.unbind(), strict=True):
-                table[value] = each
-                pointers[value] = each.data_ptr()
+            pointer = made.data_ptr()
+            for value in values:
+                table[value], pointers[value] = made, pointer
+                pointer += size
+            if is_seen:
+                for value, each in zip(values, made.unbind(), strict=True):
+                    table[value] = each
         if self._moves or self._moved != moves:
             self._bound.point(self._order(pointers))
             self._moved = moves
         self._bound.call()
+
+
+def _may_be_together(shape: torch.Size) -> bool:
+    """Whether results of this shape may be parts of one tensor: to ask for many takes
+    its time. Kernels take several numbers at once from where these lie well."""
+    return shape.numel() == 1 or (shape.numel() <= _FEW and shape.numel() % 16 == 0)

@@ -21,10 +21,8 @@ from dux_sandbox.recorded.kernels.joining import Pass, joined, together
 from dux_sandbox.recorded.kernels.rows_apart import row_widths
 from dux_sandbox.recorded.kernels.spelling import spelled
 from dux_sandbox.recorded.kernels.targets import CPU, Target
+from dux_sandbox.recorded.kernels.turns import LARGE, Turn
 from dux_sandbox.recorded.program import Program, TensorType, ValueType
-
-_LARGE = 1 << 16
-"""Elements of which a few temporaries fill the cache of one core."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,16 @@ class Plan:
         found = [each.chain for stage in self.stages for each in stage.passes]
         return tuple(dict.fromkeys(found))
 
+    @property
+    def seen_by_torch(self) -> frozenset[int]:
+        """The values that torch works with, or that leave the step."""
+        seen = {self.program.outputs[index].value for index in self.copies}
+        seen |= set() if self.program.result is None else {self.program.result}
+        for value in (each for stage in self.stages for each in stage.plain):
+            operation = self.program.operation_of(value)
+            seen.update(() if operation is None else operation.arguments)
+        return frozenset(seen)
+
 
 def plan_of(program: Program, target: Target = CPU) -> Plan:
     """The plan of a program that was verified, on tensors where `target` is.
@@ -89,7 +97,7 @@ class _Planner:
         self._target = target
         self._types = types_of(program)
         self._ready: list[int] = []
-        self._large = 0
+        self._turn = Turn(target.side_by_side)
         self._kept: dict[int, int] = {}
         self._needed = self._what_is_needed()
         self._leading, self._asked_first = self._what_leads()
@@ -155,17 +163,10 @@ class _Planner:
             of = operation.arguments[: 2 if gathered.first == "mul" else 1]
             return max(self._ready[each] for each in of) + 1
         ready = max((self._in_memory(each) for each in operation.arguments), default=0)
-        if self._is_large(value, operation.arguments):
-            ready = self._large = max(ready, self._large)
-        return ready
-
-    def _is_large(self, value: int, arguments: tuple[int, ...]) -> bool:
-        """Whether torch works on large tensors: one parameter after the other then, as
-        the rule does, so that what is in between is in a cache, and not in memory for
-        all parameters at once."""
-        kinds = [self._types[each] for each in (value, *arguments)]
+        kinds = [self._types[each] for each in (value, *operation.arguments)]
         sizes = [each.elements for each in kinds if isinstance(each, TensorType)]
-        return max(sizes, default=0) >= _LARGE
+        largest = max(sizes, default=0)
+        return self._turn.place(ready, largest) if largest >= LARGE else ready
 
     def _at_hand(self, argument: int, value: int) -> int:
         """The stage in which a kernel has an argument of what it makes: one that goes

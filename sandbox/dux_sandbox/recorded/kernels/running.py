@@ -76,6 +76,7 @@ class FusedProgram:
     def _made_ready(self, kernels: Mapping[Chain, Kernel]) -> list[list[ReadyPass]]:
         plan, ready = self._plan, []
         copies = self._program.values + len(self._made)
+        seen = plan.seen_by_torch
         for stage in plan.stages:
             where = dict(self._where)
             if stage is plan.stages[-1]:
@@ -87,6 +88,7 @@ class FusedProgram:
                         kernels[one.chain],
                         lambda at, where=where: where.get(at, at),  # type: ignore[misc]
                         self._table.held,
+                        seen,
                         self._table.kind,
                         self._device,
                     )

@@ -37,6 +37,7 @@ class Table:
         self.kept: list[int] = []
         self.loose: list[int] = []
         self._place_outputs()
+        self._kinds = {at: self.kind(at) for at, _ in self.made}
         for at, each in enumerate(program.inputs):
             if isinstance(each.type, TensorType):
                 is_kept = each.place[0] in ("state", "attribute")
@@ -108,7 +109,7 @@ class Table:
 
         It lies as the parameter does beside which kernels will go through it.
         """
-        dtype, shape = self.kind(at)
+        dtype, shape = self._kinds[at]
         model = inputs[self._models[at]] if at in self._models else None
         if model is not None and model.shape == shape:
             return torch.empty_like(model, dtype=dtype)
