@@ -355,7 +355,7 @@ class Agent(Uncopied):
         finally:
             self._decider.close()
             self.optimizer.close()
-            self.optimizer.listener = None
+            self.optimizer.listener = self.optimizer.on_forgotten = None
             self._recorder.close()
             let_go(self)
 

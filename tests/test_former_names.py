@@ -45,6 +45,14 @@ def test_names_are_still_imported_from_a_former_module():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_whoever_looks_for_a_package_asks_one_finder_of_ours():
+    import_module("dux_graphs")
+
+    assert ["FormerModules"] == [
+        type(each).__name__ for each in sys.meta_path if "dux" in type(each).__module__
+    ]
+
+
 def test_what_is_no_former_name_is_not_found_by_it():
     with pytest.raises(ModuleNotFoundError, match=r"dux_agent\.never"):
         import_module("dux_agent.never")

@@ -15,7 +15,7 @@ from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.training.fitting_batches import FittingBatches
-from dux_agent.training.intake import Told, moved_nothing
+from dux_agent.training.intake import Told
 from dux_agent.training.norm_looks import NormLooks
 from dux_agent.training.step_clock import TICK_EVERY
 from dux_agent.training.training import Training
@@ -53,6 +53,7 @@ class Loop:
         self._clock = self.training.step_clock
         self._norms = NormLooks(self.training)
         self._batches = FittingBatches(self.training.batches, self._live)
+        self._hear_of_forgotten()
 
     @property
     def step(self) -> int:
@@ -68,13 +69,17 @@ class Loop:
 
     def observe(self, loss: Any, batch: Any, scale: float | None) -> None:
         """One loss of the loop's; see `Agent.observe`, also for what is raised."""
-        intake, coming = self._intake, self._coming
+        intake, coming, guard = self._intake, self._coming, self._live.guard
         if self._functions.calling:
             return  # a module that holds its agent tells of a copy's loss
-        as_before = scale is None or scale == intake.scale.value
-        if self._room and as_before and batch is not None and self._may_wait(loss):
-            self.training.batches.append(batch)
-            return
+        looked_at = guard.watch is not None or guard.aftermath is not None
+        if self._room and batch is not None and not looked_at:
+            value = intake.of_one_step(loss, scale)
+            if value is not None:
+                self._room -= 1
+                self._waiting.append(value)
+                self.training.batches.append(batch)
+                return
         self._live.schedule.look()
         if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
             loss = scalar_loss(loss, error=BadArgument)
@@ -83,7 +88,7 @@ class Loop:
         told = intake.hear(loss, batch, scale)
         if batch is not None and self._asks:
             self._batches.remember(batch)
-        put_back, steps = self._live.guard.put_back, told.steps
+        put_back, steps = guard.put_back, told.steps
         come = self.training.feed.push(loss, before + steps)
         if come and not coming:  # it has come at once, as from the CPU
             self._take_one(come[0][1], told, put_back)
@@ -99,21 +104,8 @@ class Loop:
                 self._waits_for_edge = self._due or self.decider.at_work
         if intake.scale.value is None:
             intake.scale.forward_may_begin()
+        self._hear_of_forgotten()
         self._room = 0 if batch is None else self._room_to_wait()
-
-    def _may_wait(self, loss: Any) -> bool:
-        """Keep the loss of one more step for later, if that is all there is to it."""
-        guard = self._live.guard
-        if guard.watch is not None or guard.aftermath is not None:
-            return False
-        if not (isinstance(loss, torch.Tensor) and loss.is_cpu and loss.numel() == 1):
-            return False
-        value = self._intake.of_one_step(loss)
-        if value is None:
-            return False
-        self._room -= 1
-        self._waiting.append(value)
-        return True
 
     def _room_to_wait(self) -> int:
         """How many losses may wait: while the loop's own optimizer is live, nobody
@@ -247,33 +239,38 @@ class Loop:
             self.together.step_begins()
         if self._intake.scale.value is None:
             self._intake.scale.step_begins()
-        if ready and self._asks and self._statistics.norm_is_due():
-            self._norms.look()
+        if ready and self._asks:
+            self._statistics.steps_to_norm -= 1
+            if self._statistics.steps_to_norm <= 0:
+                self._norms.look()
 
     def gradients_ready(self) -> None:
         """The gradients of the step are there."""
-        if self._asks and self._statistics.norm_is_due():
-            self._norms.look()
+        if self._asks:
+            self._statistics.steps_to_norm -= 1
+            if self._statistics.steps_to_norm <= 0:
+                self._norms.look()
 
     def step_ends(self) -> None:
         """The live optimizer has stepped."""
-        if moved_nothing(self._live):
+        intake = self._intake
+        near = self._background and self.decider.at_work
+        if not near and self._every is not None and self._room <= intake.steps:
+            step = self.step
+            near = self._falls_due(step, step + intake.steps + 1)
+        if not intake.step_taken(decision_near=near):
             return
         steps = self._live.steps
         if steps % TICK_EVERY == 0:
             self._clock.tick(steps)
-        near = self._background and self.decider.at_work
-        if not near and self._every is not None and self._room <= self._intake.steps:
-            step = self.step
-            near = self._falls_due(step, step + self._intake.steps + 1)
-        self._intake.step_taken(decision_near=near)
         if self._waits_for_edge:
             self._at_edge()
 
-    def gradients_forgotten(self) -> None:
-        """The loop has zeroed its gradients."""
-        if self._intake.scale.value is None:
-            self._intake.scale.forward_may_begin()
+    def _hear_of_forgotten(self) -> None:
+        """Of gradients that the loop zeroes, until it is known how it scales losses."""
+        scale = self._intake.scale
+        known = scale.value is not None
+        self._live.on_forgotten = None if known else scale.forward_may_begin
 
     def try_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raise what `load_state_dict` would raise; nothing is changed."""
@@ -295,3 +292,4 @@ class Loop:
         self.training.feed.send(losses)
         self._due = self._waits_for_edge = bool(state.get("due", False))
         self._intake.load_state_dict(state)
+        self._hear_of_forgotten()

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ class _Observer:
         others.append(self)
         for name in ("backward", "prepare_optimizer", "prepare_scheduler"):
             before = getattr(accelerator, name)
-            vars(accelerator)[name] = _after(before, getattr(self, f"_{name}"))
+            vars(accelerator)[name] = partial(getattr(self, f"_{name}"), before)
         for name in ("prepare_data_loader", "skip_first_batches"):
             before = getattr(accelerator, name)
             vars(accelerator)[name] = _then(before, self._tell_of)
@@ -195,11 +196,6 @@ class _Observer:
         told = type(kind.__name__, (kind,), {"__iter__": __iter__})
         # Python looks for __iter__ at the class; Accelerate's claims to be another.
         vars(object)["__class__"].__set__(loader, told)
-
-
-def _after(before: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:
-    """A method of the accelerator's that is called by ours."""
-    return lambda *given, **named: ours(before, *given, **named)
 
 
 def _then(before: Callable[..., Any], ours: Callable[..., Any]) -> Callable[..., Any]:

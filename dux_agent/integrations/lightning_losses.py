@@ -144,9 +144,10 @@ def objectives_for(
 
 def loss_in(returned: Any) -> Any:
     """The loss in what a `training_step` returned, or None."""
-    if isinstance(returned, torch.Tensor):  # quicker to tell than a mapping
+    if isinstance(returned, torch.Tensor):
         return returned
-    return returned.get("loss") if isinstance(returned, Mapping) else returned
+    # Lightning's own is a dict, which is quicker to tell than a mapping.
+    return returned.get("loss") if isinstance(returned, dict | Mapping) else returned
 
 
 def _under(autocast: Callable[[], Any], objective: Any, module: Any, batch: Any) -> Any:

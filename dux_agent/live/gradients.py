@@ -20,17 +20,16 @@ def gradient_norm(parameters: list[torch.Tensor]) -> float | None:
     return None if norm is None else float(norm)
 
 
-@torch.no_grad()
 def norm_on_device(parameters: list[torch.Tensor]) -> torch.Tensor | None:
     """The same as a scalar where the gradients are, float32: nobody waits for it."""
     found = []
-    plain = True  # whole, in memory of their own
+    plain = True  # whole, in memory of their own, and no graph behind them
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is not None and gradient.numel():
             found.append(gradient)
             own = type(gradient) is torch.Tensor and gradient.layout is torch.strided
-            plain = plain and own
+            plain = plain and own and not gradient.requires_grad
     if not found:
         return None
     norms = torch._foreach_norm(found if plain else [_values(each) for each in found])

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # At how many steps it is looked whether the model still holds the parameters: a look
 # touches every module, as much as all the rest of a step that no rule takes.
-_LOOK_AT_FIRST = 100
+_LOOK_AT_FIRST = 16
 _LOOK_EVERY = 32
 
 
@@ -41,9 +41,6 @@ class StepListener(Protocol):
     def step_ends(self) -> None:
         """It has stepped; what is raised here comes out of `step`."""
 
-    def gradients_forgotten(self) -> None:
-        """The loop zeroes its gradients."""
-
 
 class DuxOptimizer(Uncopied, OptimizerFace):
     """A `torch.optim.Optimizer` whose rule can be replaced while it is in use.
@@ -58,6 +55,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         on_fallen: called when a step could not be recorded any more: where the live
             rule runs from now on, and why.
         listener: is told of every step, if set.
+        on_forgotten: called when the loop zeroes its gradients, if set.
         passes_closure: the loop's last step had a closure that gave a loss.
 
     >>> weight = torch.nn.Parameter(torch.ones(1))
@@ -104,6 +102,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         self._groups = base.param_groups
         share_hooks(self, base)
         self.listener: StepListener | None = None
+        self.on_forgotten: Callable[[], None] | None = None
         self.passes_closure = False
         self.on_replaced: Callable[[str], None] | None = None
         self.on_fallen: Callable[[str, str], None] | None = None
@@ -196,11 +195,12 @@ class DuxOptimizer(Uncopied, OptimizerFace):
     @eager
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set the gradients to None, or to zero in place."""
-        base, listener = self.base, self.listener
+        # Not out of `__dict__`: Lightning's wrapper, which inherits this, has no base.
+        base, forgotten = self.base, self.on_forgotten
         if "gradient_state" in base.__dict__ and leaves_out(base):
             return
-        if listener is not None:
-            listener.gradients_forgotten()
+        if forgotten is not None:
+            forgotten()
         self.schedule.look()
         if self.running is self.base_rule:
             base.zero_grad(set_to_none)

@@ -183,7 +183,8 @@ class RuleSlot:
 
     def trusted_step(self, closure: Closure | None) -> Any:
         """One step of the base optimizer, with what GradScaler left for it."""
-        own, base, plain = self.__dict__, self.base, self._plain_step
+        own = self.__dict__  # what the face has is looked for in classes first
+        base, plain = own["base"], own["_plain_step"]
         scaled = "grad_scale" in own or "found_inf" in own
         if plain is not None and not scaled and "step" not in base.__dict__:
             return plain(base) if closure is None else plain(base, closure)

@@ -55,18 +55,19 @@ class Intake:
 
     Attributes:
         scale: how the loop's losses are scaled.
+        steps: optimizer steps taken since a loss was last told of one.
     """
 
     def __init__(self, functions: CallersFunctions, live: DuxOptimizer) -> None:
         """Gather losses of the training that `live` steps."""
-        self._live = live
+        self._live, self._base = live, live.base
         self._functions = functions
         self.scale = LossScale(functions, parameters_of(live.param_groups))
         self._sharded = model_is_sharded(functions.model)
         if self._sharded:
             # One rank may find it where another does not, and neither can look alone.
             self.scale.given(1.0)
-        self._steps = 0
+        self.steps = 0
         self._sum, self._count = 0.0, 0
         self._marks: Marks = []
         self._smallest_first: list[torch.Tensor] = []
@@ -96,27 +97,30 @@ class Intake:
         mean, scale = 1 / self.accumulated, self.scale.value or 1.0
         return mean if scale == 1 else max(scale, mean)
 
-    def step_taken(self, *, decision_near: bool) -> None:
-        """An optimizer step is over.
+    def step_taken(self, *, decision_near: bool) -> bool:
+        """The optimizer has stepped; False where that was none, see `_moved_nothing`.
 
         Args:
             decision_near: the next loss may bring a decision: look closely then.
         """
-        self._steps += 1
+        own, base = self._live.__dict__, self._base.__dict__
+        moved, count = False, 0
+        groups = self._base.param_groups  # the same, without a look at schedules
+        for group in groups:
+            rate = group.get("lr")
+            moved = moved or (type(rate) is float and rate != 0)
+            count += len(group["params"])
+        # Where GradScaler leaves it; to ask by getattr costs as much as all the rest.
+        told = not moved or "found_inf" in own or "found_inf" in base
+        if told and _moved_nothing(self._live):
+            return False
+        self.steps += 1
         if self.scale.value is None:
             self.scale.forward_may_begin()
-        groups = self._live.base.param_groups
-        count = 0
-        for group in groups:
-            count += len(group["params"])
         if count != len(self._smallest_first):
             self._smallest_first = sorted(parameters_of(groups), key=torch.Tensor.numel)
         self._marks = marked(self._smallest_first, every=decision_near)
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps taken since a loss was last told of one."""
-        return self._steps
+        return True
 
     @property
     def waits(self) -> bool:
@@ -128,19 +132,24 @@ class Intake:
         """Whether no loss waits for its step that is not finite."""
         return math.isfinite(self._sum)
 
-    def of_one_step(self, loss: torch.Tensor) -> float | None:
-        """The value of a step's own loss, on the CPU, in the objective's scale.
+    def of_one_step(self, loss: Any, scale: float | None) -> float | None:
+        """The value of a step's own loss in the objective's scale.
 
-        None, and nothing was taken, unless one step is over since the last loss.
+        None, and nothing was taken, unless it is a scalar on the CPU in the scale of
+        those before, and one step is over since the last one.
         """
-        scale = self.scale.value
-        if self._steps != 1 or self._count or scale is None:
+        known = self.scale.value
+        if self.steps != 1 or self._count or known is None:
+            return None
+        if scale is not None and scale != known:
+            return None
+        if not (isinstance(loss, torch.Tensor) and loss.is_cpu and loss.numel() == 1):
             return None
         if backward_since(self._marks):
             return None
-        self._steps, self._marks = 0, []
+        self.steps, self._marks = 0, []
         self._counts.append(1)
-        return loss.item() / scale
+        return loss.item() / known
 
     def hear(self, loss: Any, batch: Any, scale: float | None) -> Told:
         """The loop tells of one more loss; `take` its value, in the same order.
@@ -149,7 +158,7 @@ class Intake:
             BadArgument: with the first batch, as `CallersFunctions.check_objective`;
                 nothing was taken. Whatever the objective raises then.
         """
-        steps = self._steps
+        steps = self.steps
         at_edge = steps > 0 and not backward_since(self._marks)
         if batch is not None:
             self._functions.refuse_iterator(batch)
@@ -163,7 +172,7 @@ class Intake:
         ):
             self._functions.objective_on_a_copy(batch)
         if steps:
-            self._steps, self._marks = 0, []
+            self.steps, self._marks = 0, []
         return Told(at_edge, steps, scale)
 
     def take(self, loss: float, told: Told) -> StepLoss | None:
@@ -194,7 +203,7 @@ class Intake:
         return {
             "sum": self._sum,
             "count": self._count,
-            "steps": self._steps,
+            "steps": self.steps,
             "counts": list(self._counts),
             **self.scale.state_dict(),
         }
@@ -202,8 +211,8 @@ class Intake:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; an empty one begins anew."""
         self._sum, self._count = float(state.get("sum", 0)), int(state.get("count", 0))
-        self._steps = int(state.get("steps", 0))
-        if min(self._count, self._steps) < 0:
+        self.steps = int(state.get("steps", 0))
+        if min(self._count, self.steps) < 0:
             raise ValueError("it counts fewer losses than none")
         counts = [max(1, int(count)) for count in state.get("counts", ())]
         self._counts = deque(counts, maxlen=_REMEMBERED)
@@ -211,23 +220,18 @@ class Intake:
         self.scale.load_state_dict(state)
 
 
-def moved_nothing(live: DuxOptimizer) -> bool:
+def _moved_nothing(live: DuxOptimizer) -> bool:
     """Whether the step that `live` has just taken was none.
 
     `torch.distributed.checkpoint` steps at a rate of zero on gradients of zero to see
     what the state looks like; a fused optimizer steps over what GradScaler found to be
     infinite.
     """
-    # Where GradScaler leaves it; to ask by getattr costs as much as all of the rest.
-    own, base = live.__dict__, live.base.__dict__
-    if "found_inf" in own or "found_inf" in base:
-        found = own.get("found_inf", base.get("found_inf"))
-        if isinstance(found, torch.Tensor) and bool(found.item()):
-            return True
-    for group in live.base.param_groups:  # the same, without a look at schedules
-        rate = group.get("lr")
-        if (rate if type(rate) is float else number_in(rate)) != 0:
-            return False
+    found = vars(live).get("found_inf", vars(live.base).get("found_inf"))
+    if isinstance(found, torch.Tensor) and bool(found.item()):
+        return True
+    if any(number_in(group.get("lr")) != 0 for group in live.base.param_groups):
+        return False
     gradients = [each.grad for each in parameters_of(live.param_groups)]
     return all(
         each.layout is torch.strided and not bool(each.detach().any())

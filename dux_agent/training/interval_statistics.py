@@ -140,6 +140,8 @@ class IntervalStatistics:
         interval: optimizer steps observed since the last decision.
         recent: the newest 128 losses, for the guard's bounds.
         reach: the highest mean over 32 losses yet, or None.
+        steps_to_norm: until the norm of the gradients is wanted, which `norm_comes`
+            sets; whoever sees the steps counts it down.
     """
 
     def __init__(
@@ -169,7 +171,7 @@ class IntervalStatistics:
         self.clipping = Clipping()
         self._drawn: list[list[float]] = []
         self._stride = max(1, (self._expected or 100) // _NORMS_WANTED)
-        self._steps_to_norm = self._stride
+        self.steps_to_norm = self._stride
 
     def restart(self) -> None:
         """A decision has been made: a new interval begins."""
@@ -205,11 +207,6 @@ class IntervalStatistics:
             drawn = self._random.getrandbits(bits)
         return drawn
 
-    def norm_is_due(self) -> bool:
-        """Whether the gradient norm of this step is wanted; call once a step."""
-        self._steps_to_norm -= 1
-        return self._steps_to_norm <= 0
-
     def norm_comes(self) -> None:
         """It is taken now, and those of the looks before have been seen."""
         if self.norms.count >= 2 * _NORMS_WANTED:
@@ -217,7 +214,7 @@ class IntervalStatistics:
             # twice as many steps, and those so far are as many as if it always had.
             self.norms.halve()
             self._stride *= 2
-        self._steps_to_norm = self._stride
+        self.steps_to_norm = self._stride
 
     def see_norm(self, norm: float) -> None:
         """The norm of the whole gradient, as a step found it."""
@@ -245,7 +242,7 @@ class IntervalStatistics:
             "clipping": self.clipping.state_dict(),
             "expected": self._expected,
             "stride": self._stride,
-            "steps_to_norm": self._steps_to_norm,
+            "steps_to_norm": self.steps_to_norm,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -265,4 +262,4 @@ class IntervalStatistics:
         self.norms.load_state_dict(state["norms"])
         self.clipping.load_state_dict(state.get("clipping", {}))
         self._stride = max(1, int(state["stride"]))
-        self._steps_to_norm = int(state["steps_to_norm"])
+        self.steps_to_norm = int(state["steps_to_norm"])

@@ -19,11 +19,11 @@ class NormLooks:
         self.settle()
         live, statistics = self._training.live, self._training.statistics
         statistics.norm_comes()
-        norm = norm_on_device(parameters_of(live.param_groups))
+        norm = norm_on_device(parameters_of(live.base.param_groups))
         if norm is None:
             return
         # A fused base optimizer gets them as GradScaler has multiplied them.
-        scale = getattr(live, "grad_scale", None)
+        scale = vars(live).get("grad_scale", vars(live.base).get("grad_scale"))
         read = live.guard.read(norm if scale is None else norm / scale)
         if isinstance(read, float):
             statistics.see_norm(read)

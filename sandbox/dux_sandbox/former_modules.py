@@ -24,6 +24,10 @@ class FormerModules(MetaPathFinder, Loader):
     def __init__(self, present: Mapping[str, str]) -> None:
         self._present = dict(present)
 
+    def know(self, present: Mapping[str, str]) -> None:
+        """Find these too."""
+        self._present.update(present)
+
     def find_spec(
         self,
         fullname: str,
@@ -31,6 +35,8 @@ class FormerModules(MetaPathFinder, Loader):
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
         """A spec for a former name; None for every other name."""
+        if not fullname.startswith("dux_"):
+            return None  # Accelerate looks for packages at every step
         return ModuleSpec(fullname, self) if self._now(fullname) else None
 
     def exec_module(self, module: ModuleType) -> None:
@@ -59,4 +65,8 @@ def keep_former_names(present: Mapping[str, str]) -> None:
         present: as for `FormerModules`. The finder stands before Python's own, which
             would load a module of a former room a second time.
     """
+    for finder in sys.meta_path:
+        if isinstance(finder, FormerModules):  # each is asked whenever one looks
+            finder.know(present)
+            return
     sys.meta_path.insert(0, FormerModules(present))

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from dux_agent.live.gradients import gradient_norm
+from dux_agent.live.gradients import gradient_norm, norm_on_device
 from dux_agent.training.interval_statistics import IntervalStatistics, Thinned
 
 
@@ -64,7 +64,8 @@ def test_the_norm_is_looked_at_in_every_fifth_of_short_and_long_intervals():
         watch = IntervalStatistics(seed=0, expected=expected)
         due = []
         for step in range(steps):
-            if watch.norm_is_due():
+            watch.steps_to_norm -= 1
+            if watch.steps_to_norm <= 0:
                 due.append(step)
                 watch.norm_comes()
                 watch.norms.add(1.0)
@@ -78,7 +79,8 @@ def test_the_norm_is_looked_at_in_every_fifth_of_short_and_long_intervals():
 def test_norms_of_a_long_interval_are_told_by_fifths_of_its_steps():
     watch = IntervalStatistics(seed=0)
     for step in range(10_000):
-        if watch.norm_is_due():
+        watch.steps_to_norm -= 1
+        if watch.steps_to_norm <= 0:
             watch.norm_comes()
             watch.norms.add(float(step))
 
@@ -120,3 +122,16 @@ def test_the_gradient_norm_is_that_of_all_gradients_together():
     assert 5.0 == gradient_norm([one, other, frozen])
     assert gradient_norm([frozen]) is None
     assert gradient_norm([table.weight]) == pytest.approx(math.sqrt(2))
+
+
+def test_the_norm_of_gradients_that_have_a_graph_has_none():
+    weight, other = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    loss = (weight.pow(3) * other).sum()
+    pair = torch.autograd.grad(loss, [weight, other], create_graph=True)
+    weight.grad, other.grad = pair
+
+    norm = norm_on_device([weight, other])
+
+    assert weight.grad.requires_grad
+    assert not norm.requires_grad
+    assert math.sqrt(2 * 3**2 + 2) == pytest.approx(float(norm))
