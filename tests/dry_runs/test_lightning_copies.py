@@ -142,3 +142,37 @@ def test_a_module_without_a_trainer_logs_nothing_and_warns_of_nothing():
         agent.observe(1.0, models.batches()[0])
 
         assert "applied" == agent.decide().verdict
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_what_fabric_has_set_up_is_tried_in_its_precision(precision):
+    fabric = lightning.Fabric(accelerator="cpu", devices=1, precision=precision)
+
+    def losses(attached):
+        torch.manual_seed(0)
+        model = models.mlp()
+        model, optimizer = fabric.setup(model, sgd(model))
+        agent, found = None, []
+        if attached:
+            agent = attach(
+                model, optimizer, models.objective, lm=scripted(SGD), every=3
+            )
+            optimizer = agent.optimizer
+        for batch in models.batches(4):
+            optimizer.zero_grad()
+            loss = models.objective(model, batch)
+            fabric.backward(loss)
+            optimizer.step()
+            found.append(float(loss))
+            if attached:
+                agent.observe(loss, batch)
+        if attached:
+            agent.close()
+        return found, attached and [each.verdict for each in agent.decisions]
+
+    expected, _ = losses(False)
+    found, verdicts = losses(True)
+
+    assert ["applied"] == verdicts
+    assert expected[:3] == found[:3]
