@@ -30,7 +30,7 @@ from dux_agent.live.guard_memory import GuardMemory
 from dux_agent.live.guarded_rule import DEAR_EVERY, GuardedRule
 from dux_agent.live.integrity import all_finite, left_finite
 from dux_agent.live.rule_slot import RuleSlot
-from dux_agent.live.snapshot import BeforeStep
+from dux_agent.live.snapshot import NEWER, BeforeStep, unless_crowded
 from dux_agent.live.step_looks import StepLooks
 from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
@@ -115,10 +115,12 @@ class Guard(GuardMemory):
         kept = watch.snapshot
         first = watch.steps == (0 if kept is None else kept.step)
         if first and kept is not None:
-            host = self.snapshots == "host"
-            return first, BeforeStep(self._parameters(), self.model, host=host)
+            before = self.before_first_step()
+            return before is not None, before
         if watch.steps % self._renew_every == 0 and kept is not None:
-            watch.begin_renewal(self.snapshot(watch.steps), self._unreached_rows())
+            newer = unless_crowded(lambda: self.snapshot(watch.steps), NEWER)
+            if newer is not None:
+                watch.begin_renewal(newer, self._unreached_rows())
         return first, None
 
     def _watched_step(

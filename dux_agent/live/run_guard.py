@@ -36,6 +36,7 @@ from dux_agent.live.rates import Reference
 from dux_agent.live.rule_slot import RuleSlot
 from dux_agent.live.run_losses import RunLosses
 from dux_agent.live.run_snapshot import RunSnapshot
+from dux_agent.live.snapshot import NEWER, unless_crowded
 from dux_sandbox.closures import LoopClosure
 from dux_sandbox.group_shares import number_in
 from dux_sandbox.language.torch_names import KERNEL_FLAGS
@@ -134,7 +135,8 @@ class RunGuard(Guard):
             # then: a first batch may have spoilt the buffers already.
             self._begin()
         elif run.steps and run.quiet and run.quiet % self._renew_every == 0:
-            run.pending = self._take(run.steps, run.losses.judge.bound)
+            bound = run.losses.judge.bound
+            run.pending = unless_crowded(lambda: self._take(run.steps, bound), NEWER)
         run = self._run
         dear = run.quiet < self._guard_steps or run.quiet % DEAR_EVERY == 0
         stale, self._stale = self._stale, []

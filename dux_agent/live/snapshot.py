@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from dux_sandbox.dry_runs.scratch import out_of_memory
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import ParamGroups, parameters_of
 from dux_sandbox.shards import is_sharded, reshard
+
+log = logging.getLogger(__name__)
+
+Copy = TypeVar("Copy")
+NEWER = "a newer snapshot beside the one that is kept"
 
 """Where snapshots live: beside the model, in the CPU's memory, or nowhere."""
 
@@ -34,6 +41,21 @@ def clone(tensor: torch.Tensor, host: bool) -> torch.Tensor:
         return plain.to("cpu", copy=True)
     pinned = torch.empty_like(plain, device="cpu", pin_memory=True)
     return pinned.copy_(plain)
+
+
+def unless_crowded(take: Callable[[], Copy], purpose: str) -> Copy | None:
+    """What `take` copies; None, and a warning, where there is no memory for it.
+
+    Args:
+        purpose: what the training goes on without, for the log.
+    """
+    try:
+        return take()
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+    log.warning("there is no memory for %s; the training goes on without", purpose)
+    return None
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dux_agent.live.snapshot import clones
+from dux_agent.live.snapshot import clones, unless_crowded
 from dux_agent.training.looking import CallersFunctions
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.scalar_loss import scalar_loss
@@ -65,7 +65,13 @@ class LossScale:
         """Keep what the losses of this step were computed with."""
         if self.value is None and self._steps < _STEPS_WATCHED:
             self._steps += 1
-            self._before = (self._random, clones(self._parameters))
+            weights = unless_crowded(
+                lambda: clones(self._parameters), "the weights of one step once more"
+            )
+            if weights is None:
+                self._steps = _STEPS_WATCHED
+            else:
+                self._before = (self._random, weights)
 
     def given(self, scale: float) -> None:
         """The loop says what it is."""
