@@ -17,7 +17,12 @@ from dux_agent.deciding.building import Builder
 from dux_agent.deciding.searching import searching_of
 from dux_agent.decisions import budget_of
 from dux_agent.live.schedulers import schedulers_given
-from dux_agent.refusals import check_kinds, check_ranks, warn_of_iterators
+from dux_agent.refusals import (
+    check_devices,
+    check_kinds,
+    check_ranks,
+    warn_of_iterators,
+)
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
@@ -269,6 +274,7 @@ def attach(
     before = BeforeSteps(optimizer.param_groups)
     first = CallersFunctions(model, before, objective, validate, clone, also)
     if asked is not None:
+        check_devices(settings.execution, optimizer.param_groups)
         _look_first(first, batch)
     # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, _all(lm, fallback))

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from dux_agent.errors import BadArgument
-from dux_sandbox.shards import is_fully_sharded, is_sharded
+from dux_sandbox.running import ParamGroups, parameters_of
+from dux_sandbox.shards import is_fully_sharded, is_sharded, own_part
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,12 @@ def check_model_kind(model: nn.Module) -> None:
             "attach to a model whose layers are not distributed over devices",
         ),
         (
+            _first(name for name, each in tensors if _is_offloaded(each)),
+            "is kept away from the devices of its mesh (CPUOffloadPolicy); one that is "
+            "where it is computed with was wanted",
+            "call fully_shard without an offload policy",
+        ),
+        (
             _first(name for name, each in tensors if is_lazy(each)),
             "is not initialised (a lazy module); a tensor with a shape was wanted",
             "run the model once on a batch before the optimizer is made",
@@ -78,6 +85,17 @@ def check_kinds(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             "the optimizer has maximize=True; one that lowers the objective was "
             "wanted, since rules are written, tried and watched for that; turn the "
             "sign of the loss and leave maximize out."
+        )
+
+
+def check_devices(execution: str, groups: ParamGroups) -> None:
+    """Raise BadArgument where a recorded program would be of several devices."""
+    devices = sorted({str(each.device) for each in parameters_of(groups)})
+    if execution == "recorded" and len(devices) > 1:
+        raise BadArgument(
+            f"the optimizer's parameters are on {' and '.join(devices)}, and rules run "
+            f"as recorded programs, which are of one device; all on one were wanted; "
+            f"move them, or pass execution='inline'."
         )
 
 
@@ -110,6 +128,13 @@ def _is_wrapped(module: nn.Module) -> bool:
     """FSDP of the first generation, whose parameters are flat."""
     kinds = type(module).__mro__
     return any(kind.__name__ == "FullyShardedDataParallel" for kind in kinds)
+
+
+def _is_offloaded(tensor: torch.Tensor) -> bool:
+    if not is_sharded(tensor):
+        return False
+    mesh: Any = tensor.device_mesh  # type: ignore[attr-defined]
+    return own_part(tensor).device.type != str(mesh.device_type)
 
 
 def _sharded_once(tensor: torch.Tensor) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from dux_agent.choices import Place
+from dux_agent.errors import BadArgument
 from dux_agent.live.face import OptimizerFace
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.hooks import eager, hooked, leaves_out, share_hooks
@@ -122,6 +123,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
         Raises:
             Whatever `closure` raises.
             RuntimeError: `close` has ended the rule's process.
+            BadArgument: it is to become a part of a CUDA graph.
         """
         own = self.__dict__  # a name asked by the face is looked for in classes first
         listener, steps = own["listener"], own["steps"]
@@ -129,6 +131,13 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             raise RuntimeError(
                 "the agent is closed and its rule's process has ended; an open one "
                 "was wanted; close it after the last step."
+            )
+        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+            raise BadArgument(
+                "the live optimizer is stepped while a CUDA graph is captured; a step "
+                "that Python takes each time was wanted, since decisions change what "
+                "it does; capture forward and backward alone, and call "
+                "agent.optimizer.step() after each replay."
             )
         if own["_look"].handed_out is not None:
             self.write_state()

@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from dux_agent import attach
+from dux_agent import attach, refusals
 from dux_agent.errors import BadArgument
 from tests import models
 from tests.sources import MOMENTUM
@@ -111,3 +111,26 @@ def test_an_optimizer_that_maximises_is_refused_at_attach(lm):
 
     with pytest.raises(BadArgument, match=r"maximize=True.*turn the sign"):
         attach(model, upwards, lambda *given: -models.objective(*given), lm=lm)
+
+
+@pytest.mark.usefixtures("alone")
+def test_parts_that_are_kept_elsewhere_are_refused_at_attach(monkeypatch):
+    from torch.distributed.fsdp import fully_shard
+
+    model = models.make("mlp")
+    fully_shard(model, mesh=dist.device_mesh.init_device_mesh("cpu", (1,)))
+    elsewhere = torch.empty(0, device="meta")  # as of a mesh of CUDA devices
+    monkeypatch.setattr(refusals, "own_part", lambda _: elsewhere)
+
+    with pytest.raises(BadArgument, match="kept away from the devices of its mesh"):
+        attach(model, sgd(model), models.objective)
+
+
+def test_parameters_on_several_devices_are_refused_where_programs_are_recorded():
+    here, there = torch.ones(1), torch.ones(1, device="meta")
+    groups = [{"params": [here]}, {"params": [there]}]
+
+    with pytest.raises(BadArgument, match="are on cpu and meta, .*execution='inline'"):
+        refusals.check_devices("recorded", groups)
+    refusals.check_devices("recorded", groups[:1])
+    refusals.check_devices("inline", groups)
