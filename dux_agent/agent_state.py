@@ -9,19 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from dux_agent.deciding.decider import Decider
 from dux_agent.deciding.guarding import go_on_guarding
 from dux_agent.deciding.loop import Loop
 from dux_agent.live.checkpoint import copied_for_later
 from dux_agent.live.guard_state import Snapshots, pack_guard
 from dux_agent.live.loading import prepare
+from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.saved_checkpoint import readable, refused
 from dux_agent.run_folder.recorder import Recorder
-from dux_agent.training.looking import kept_batches
+from dux_agent.training.kept_batches import kept_batches, placed, places_of
 from dux_agent.training.training import Training
 from dux_agent.training.whole_model import model_is_sharded
 from dux_sandbox.random_state import RandomState
+from dux_sandbox.running import parameters_of
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +47,15 @@ class AgentState:
         """See `Agent.state_dict`."""
         run, training = self.run_guard, self.training
         self.loop.settle_to_save()
+        batches = kept_batches(training.batches)
         return {
             "version": VERSION,
             "snapshots": snapshots,
             "optimizer": copied_for_later(training.live.state_dict(), training.live),
             "watch": training.statistics.state_dict(),
             "loop": self.loop.state_dict(),
-            "batches": kept_batches(training.batches),
+            "batches": batches,
+            "batch_places": places_of(batches, _device_of(training.live)),
             "guard": pack_guard(training.live, snapshots),
             "run_guard": None if run is None else run.state_dict(snapshots=snapshots),
             "random": RandomState.take().state_dict(),
@@ -73,6 +79,8 @@ class AgentState:
             random = RandomState.of(state.get("random", {}))
         with readable("its 'batches'"):
             batches = copy.deepcopy(list(state["batches"]))
+            if "batch_places" in state:  # older checkpoints do not say
+                batches = placed(batches, state["batch_places"], _device_of(live))
         with readable("its 'watch'"):
             copy.deepcopy(statistics).load_state_dict(state["watch"])
         with readable("its 'loop'"):
@@ -103,3 +111,8 @@ class AgentState:
                 "the weights of this load, and to the base optimizer, which begins "
                 "without its state."
             )
+
+
+def _device_of(live: DuxOptimizer) -> torch.device:
+    """Where the first of its parameters is."""
+    return next(iter(parameters_of(live.param_groups))).device

@@ -274,8 +274,7 @@ def attach(
     before = BeforeSteps(optimizer.param_groups)
     first = CallersFunctions(model, before, objective, validate, clone, also)
     if asked is not None:
-        check_devices(settings.execution, optimizer.param_groups)
-        _look_first(first, batch)
+        _look_first(first, batch, settings.execution)
     # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, _all(lm, fallback))
     take_over(optimizer)
@@ -297,8 +296,9 @@ def attach(
     return agent
 
 
-def _look_first(first: CallersFunctions, batch: Any) -> None:
+def _look_first(first: CallersFunctions, batch: Any, execution: str) -> None:
     """Try what every decision needs, and say what no dry run can put back."""
+    check_devices(execution, first.live.param_groups)
     warn_of_iterators(first.iterators)
     first.look_first(batch)
 

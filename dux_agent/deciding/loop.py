@@ -52,6 +52,7 @@ class Loop:
         self._background = self.training.settings.background
         self._clock = self.training.step_clock
         self._norms = NormLooks(self.training)
+        self._put_back = self._live.guard.put_back  # as the step began
         self._batches = FittingBatches(self.training.batches, self._live)
         self._hear_of_forgotten()
 
@@ -93,7 +94,8 @@ class Loop:
         if come and not coming:  # it has come at once, as from the CPU
             self._take_one(come[0][1], told, put_back)
         else:
-            coming.append((told, put_back))
+            # A step may end with other weights than its loss was computed with.
+            coming.append((told, self._put_back if told.at_edge else put_back))
             self._take(come)
         if steps:
             if self._asks and not self._due:
@@ -237,6 +239,7 @@ class Loop:
             )
         if self.together.several:
             self.together.step_begins()
+        self._put_back = self._live.guard.put_back
         if self._intake.scale.value is None:
             self._intake.scale.step_begins()
         if ready and self._asks:
@@ -287,7 +290,7 @@ class Loop:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave; older checkpoints hold none."""
-        put_back = self._live.guard.put_back
+        put_back = self._put_back = self._live.guard.put_back
         self._coming, losses = ComingLosses.of(state, put_back=put_back)
         self.training.feed.send(losses)
         self._due = self._waits_for_edge = bool(state.get("due", False))

@@ -30,7 +30,7 @@ from dux_agent.live.guard_memory import GuardMemory
 from dux_agent.live.guarded_rule import DEAR_EVERY, GuardedRule
 from dux_agent.live.integrity import all_finite, left_finite
 from dux_agent.live.rule_slot import RuleSlot
-from dux_agent.live.snapshot import NEWER, BeforeStep, unless_crowded
+from dux_agent.live.snapshot import BeforeStep
 from dux_agent.live.step_looks import StepLooks
 from dux_sandbox.closures import Closure, HandedClosure, LoopClosure
 from dux_sandbox.findings import RuleFailed
@@ -108,8 +108,7 @@ class Guard(GuardMemory):
     def _remember(self, watch: GuardedRule) -> tuple[bool, BeforeStep | None]:
         """Before a step: whether it is the first since the snapshot, and what it finds.
 
-        Where the snapshot is due to be renewed, the next one is taken.
-        """
+        Where the snapshot is due to be renewed, the next one is taken."""
         if watch.snapshot is None and self.keeps:
             watch.snapshot = self.snapshot()  # after a load: weights may come later
         kept = watch.snapshot
@@ -118,8 +117,7 @@ class Guard(GuardMemory):
             before = self.before_first_step()
             return before is not None, before
         if watch.steps % self._renew_every == 0 and kept is not None:
-            newer = unless_crowded(lambda: self.snapshot(watch.steps), NEWER)
-            if newer is not None:
+            if (newer := self.newer_snapshot(watch.steps)) is not None:
                 watch.begin_renewal(newer, self._unreached_rows())
         return first, None
 

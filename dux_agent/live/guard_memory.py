@@ -14,7 +14,12 @@ from dux_agent.live.integrity import Makes
 from dux_agent.live.late_numbers import FiniteLooks, Read, read_number
 from dux_agent.live.loss_bound import LossBound, LossJudge
 from dux_agent.live.rule_slot import Predecessor, RuleSlot
-from dux_agent.live.snapshot import BeforeStep, Snapshot, unless_crowded
+from dux_agent.live.snapshot import (
+    NEWER,
+    BeforeStep,
+    Snapshot,
+    unless_crowded,
+)
 from dux_agent.live.untouched_rows import UntouchedRows, exemption
 from dux_sandbox.findings import RuleFailed
 from dux_sandbox.running_rule import RuleState, RunningRule, parameters_of
@@ -86,6 +91,10 @@ class GuardMemory(Endings):
         """A snapshot of the model as it is now, after `step` steps of the rule."""
         groups, host = self.slot.param_groups, self.snapshots != "device"
         return Snapshot.take(groups, self.model, step, host=host)
+
+    def newer_snapshot(self, step: int) -> Snapshot | None:
+        """One beside the one that is kept; None: there is no room."""
+        return unless_crowded(lambda: self.snapshot(step), NEWER)
 
     def before_first_step(self) -> BeforeStep | None:
         """What the step after the snapshot finds besides; None: there is no room."""

@@ -132,13 +132,7 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                 "the agent is closed and its rule's process has ended; an open one "
                 "was wanted; close it after the last step."
             )
-        if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
-            raise BadArgument(
-                "the live optimizer is stepped while a CUDA graph is captured; a step "
-                "that Python takes each time was wanted, since decisions change what "
-                "it does; capture forward and backward alone, and call "
-                "agent.optimizer.step() after each replay."
-            )
+        _refuse_capture()
         if own["_look"].handed_out is not None:
             self.write_state()
         if steps % _LOOK_EVERY == 0 or steps < _LOOK_AT_FIRST:
@@ -250,3 +244,14 @@ class DuxOptimizer(Uncopied, OptimizerFace):
 
 # A scheduler that was made over the base and is pointed here later looks for this.
 DuxOptimizer.step._wrapped_by_lr_sched = True
+
+
+def _refuse_capture() -> None:
+    """Raise BadArgument where a CUDA graph would hold the step."""
+    if torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing():
+        raise BadArgument(
+            "the live optimizer is stepped while a CUDA graph is captured; a step that "
+            "Python takes each time was wanted, since decisions change what it does; "
+            "capture forward and backward alone, and call agent.optimizer.step() after "
+            "each replay."
+        )

@@ -1,6 +1,5 @@
 """Runs the caller's own functions and leaves everything as it was."""
 
-import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -266,35 +265,3 @@ class CallersFunctions:
                     f"or a scalar tensor was wanted; return the mean loss over your "
                     f"validation data."
                 ) from None
-
-
-_MOST_BYTES = 64 << 20
-
-
-def kept_batches(batches: Iterable[Any]) -> list[Any]:
-    """Copies of batches for a checkpoint; none at all when they do not fit in one."""
-    batches = list(batches)
-    sizes = [_plain_bytes(batch, 0) for batch in batches]
-    if any(size is None for size in sizes):
-        return []
-    if sum(size or 0 for size in sizes) > _MOST_BYTES:
-        return []
-    return copy.deepcopy(batches)
-
-
-def _plain_bytes(value: Any, depth: int) -> int | None:
-    """Bytes of tensors in plain containers; None for anything else."""
-    if depth > 8:
-        return None
-    if type(value) is torch.Tensor:
-        return None if value.requires_grad else value.numel() * value.element_size()
-    if value is None or type(value) in (bool, int, float, str):
-        return 0
-    if type(value) is dict:
-        value = [*value.keys(), *value.values()]
-    if type(value) not in (list, tuple):
-        return None
-    sizes = [_plain_bytes(item, depth + 1) for item in value]
-    if any(size is None for size in sizes):
-        return None
-    return sum(size or 0 for size in sizes)

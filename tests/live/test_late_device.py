@@ -5,10 +5,12 @@ import copy
 import pytest
 import torch
 
+from dux_agent import attach
 from dux_agent.errors import TrainingDiverged
 from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.run_guard import RunGuard
 from dux_agent.live.swap import swap
+from dux_agent.training.loss_feed import LossFeed
 from tests import models
 from tests.late_device import LateDevice, nobody_waits
 from tests.swapping import ADAM, MOMENTUM, SGD, after, live_over
@@ -349,3 +351,19 @@ def test_a_loop_that_clamps_weights_that_are_not_finite_has_not_mended_them():
 
     assert live.running is live.base_rule
     assert same(before, [*model.parameters()])
+
+
+@pytest.mark.parametrize("kind", ["mlp", "batch norm"])
+def test_a_batch_that_is_not_finite_costs_a_run_one_rollback(kind):
+    """Of the losses that come later two are of weights that are put back by then."""
+    model = models.make(kind)
+    with attach(model, sgd(model), models.objective, lm=None) as agent:
+        agent.training.feed = LossFeed(LateDevice())
+        agent.optimizer.guard.read = LateDevice()
+        for step in range(40):
+            inputs, targets = BATCHES[step % 6]
+            batch = (inputs * torch.nan, targets) if step == 20 else (inputs, targets)
+            agent.step(batch)
+
+    assert 1 == agent.rollbacks
+    assert all(each.isfinite().all() for each in model.parameters())

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dux_agent import attach
+from dux_agent.errors import BadArgument
 from tests import models
 from tests.sources import MOMENTUM
 from tests.talking import scripted
@@ -95,6 +96,51 @@ def test_a_saved_agent_goes_on_to_the_same_losses(device):
         losses = trained(agent, batches, (15, 25))
 
     assert expected == losses
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_checkpoint_that_is_read_to_the_host_goes_on_to_the_same_losses(
+    device, tmp_path
+):
+    """As frameworks read them; the next decision tries rules on its batches."""
+    options = {"execution": "inline", "max_attempts": 1, "every": 6}
+    model, base, batches = made(device)
+    with attach(model, base, models.objective, lm=scripted(GENTLE), **options) as agent:
+        trained(agent, batches, (0, 15))
+        saved = {"model": model.state_dict(), "agent": agent.state_dict()}
+        torch.save(saved, tmp_path / "saved")
+        expected = trained(agent, batches, (15, 20))
+        verdicts = [each.verdict for each in agent.decisions]
+
+    again, base, batches = made(device)
+    saved = torch.load(tmp_path / "saved", map_location="cpu")
+    again.load_state_dict(saved["model"])
+    with attach(again, base, models.objective, lm=scripted(GENTLE), **options) as agent:
+        agent.load_state_dict(saved["agent"])
+        losses = trained(agent, batches, (15, 20))
+
+    assert expected == losses
+    assert ["applied"] * 3 == verdicts == [each.verdict for each in agent.decisions]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("execution", ["inline", "recorded"])
+def test_an_agent_is_closed_whose_state_was_moved_to_the_host(device, execution):
+    """As Lightning does at the end of a training."""
+    model, base, batches = made(device)
+    options = {"execution": execution, "max_attempts": 1, "every": 10}
+    agent = attach(model, base, models.objective, lm=scripted(GENTLE), **options)
+    trained(agent, batches, (0, 15))
+
+    state = agent.optimizer.state
+    for parameter, entry in list(state.items()):
+        state[parameter] = {
+            name: value.cpu() if torch.is_tensor(value) else value
+            for name, value in entry.items()
+        }
+    agent.close()
+
+    assert ["applied"] == [each.verdict for each in agent.decisions]
 
 
 @contextmanager
@@ -243,3 +289,65 @@ def test_a_default_device_of_the_loop_changes_no_loss(device, execution):
         assert ["applied"] == [each.verdict for each in agent.decisions]
 
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("capturing", [False, True])
+def test_a_step_is_no_part_of_a_graph(capturing, monkeypatch):
+    model, base, batches = made("cpu")
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: capturing)
+
+    with attach(model, base, models.objective, lm="offline") as agent:
+        before = [each.detach().clone() for each in model.parameters()]
+        refused = pytest.raises(BadArgument, match="while a CUDA graph is captured")
+        with refused if capturing else nullcontext():
+            agent.step(batches[0])
+        stood = all(map(torch.equal, before, model.parameters()))
+
+    assert capturing == stood
+
+
+@pytest.mark.cuda
+@NO_CUDA
+def test_a_graph_that_would_hold_a_step_is_refused_and_the_next_one_captured():
+    model, base, batches = made("cuda")
+
+    with attach(model, base, models.objective, lm="offline") as agent:
+        trained(agent, batches, (0, 3))
+        graph = torch.cuda.CUDAGraph()
+        with pytest.raises(BadArgument, match="graph"), torch.cuda.graph(graph):
+            models.objective(model, batches[0]).backward()
+            agent.optimizer.step()
+        agent.optimizer.zero_grad()
+        losses = trained(agent, batches, (3, 6))
+
+    assert bare("cuda", 6)[3:] == losses
+
+
+@pytest.mark.cuda
+@NO_CUDA
+def test_dropout_that_cudnn_draws_is_what_it_is_without_an_agent():
+    def losses(attached):
+        torch.manual_seed(0)
+        rnn = torch.nn.GRU(6, 8, num_layers=2, dropout=0.5, batch_first=True).cuda()
+        base = torch.optim.AdamW(rnn.parameters(), lr=0.01)
+        batch = torch.randn(4, 5, 6, device="cuda")
+
+        def objective(model, batch):
+            return model(batch)[0].square().mean()
+
+        agent = attach(rnn, base, objective, lm="offline") if attached else None
+        found = []
+        for _ in range(8):
+            base.zero_grad()
+            loss = objective(rnn, batch)
+            loss.backward()
+            (agent.optimizer if attached else base).step()
+            if attached:
+                agent.observe(loss, batch)
+            found.append(loss.item())
+        if attached:
+            agent.close()
+        return found
+
+    assert losses(False) == losses(True)
