@@ -184,11 +184,9 @@ class Guard(GuardMemory):
         if self.aftermath is not None and self._relapsed(self.aftermath, loss):
             return
         watch = self.watch
-        if watch is None:
-            return
-        first, watch.sees_losses = not watch.sees_losses, True
-        if watch.steps == 0:
+        if watch is None or watch.steps == 0:
             return  # the rule has not stepped yet
+        first, watch.sees_losses = not watch.sees_losses, True
         if first and of_one_step:
             watch.judge.begin_at(loss)
         if isinstance(self.slot.running, SensedRule):
@@ -293,6 +291,7 @@ class Guard(GuardMemory):
                 slot.base_predecessor,
                 None if kept is None else replace(kept, step=0, healthy=0),
                 watch.bound_at_snapshot,
+                found=watch.judge.found,
                 makes=watch.makes,
             )
         if blame and watch.older is not None:

@@ -111,6 +111,7 @@ class GuardMemory(Endings):
         bound: LossBound | None = None,
         *,
         reach: float = 0.0,
+        found: float | None = None,
         makes: Makes | None = None,
     ) -> None:
         """Guard the rule that has just become live.
@@ -119,13 +120,13 @@ class GuardMemory(Endings):
             predecessor: what is live again after a breach.
             snapshot: what is put back; None: the model as the first step finds it.
             bound: how high the loss may go.
-            reach: the highest mean loss of the run so far.
+            reach, found: see `LossJudge`.
             makes: the parameters as they were when it was built; None: as they are.
         """
         self.watch = GuardedRule(
             predecessor=predecessor,
             snapshot=snapshot if self.keeps else None,
-            judge=LossJudge(bound, reach=reach),
+            judge=LossJudge(bound, reach=reach, found=found),
             bound_at_snapshot=bound,
             makes=makes or Makes(self.slot.param_groups),
             rows=self._unreached_rows(),

@@ -16,8 +16,10 @@ a level that stays, falls to a third or to a thirtieth (10,800 runs of 600 steps
 none broke a bound. Rules that warm up stay where the loss was,
 far below both bounds.
 
-The first loss is that of the weights which a rule finds. Where these have been spoilt
-already, so that it lies above `drift`, the bounds are taken from it alone.
+Weights may have been spoilt before a rule finds them. Where both the first loss of its
+dry run and the first under it lie above `drift`, the bounds are taken from the latter
+alone. One of them tells too little: it may be of a bad batch, or, in a loop that tells
+what a step left, of weights that the rule has moved.
 
 As a rule lowers the loss the bounds follow, twice as wide, every 32 losses, and never
 rise again: weights spoilt after 400 steps are judged by what the rule had reached.
@@ -128,8 +130,20 @@ class LossJudge:
     'the loss was 50, above the bound 4 taken from the interval before'
     """
 
-    def __init__(self, bound: LossBound | None, *, reach: float = 0.0) -> None:
-        self.bound = bound
+    def __init__(
+        self,
+        bound: LossBound | None,
+        *,
+        reach: float = 0.0,
+        found: float | None = None,
+    ) -> None:
+        """Judge by a bound.
+
+        Args:
+            reach: the highest mean loss of the run so far.
+            found: a loss of the weights that the rule found, if its dry run has one.
+        """
+        self.bound, self.found = bound, found
         self.smoothed = None if bound is None else bound.mean
         self._reach = reach
         self._recent: deque[float] = deque(maxlen=_FOLLOW_EVERY)
@@ -142,6 +156,7 @@ class LossJudge:
             "bound": pack_bound(self.bound),
             "smoothed": self.smoothed,
             "reach": self._reach,
+            "found": self.found,
             "recent": list(self._recent),
             "spikes": list(self._spikes),
             "seen": self._seen,
@@ -155,6 +170,8 @@ class LossJudge:
             LookupError, TypeError, ValueError: it is something else.
         """
         judge = cls(unpack_bound(state["bound"]), reach=float(state["reach"]))
+        found = state.get("found")  # older checkpoints have none
+        judge.found = None if found is None else float(found)
         smoothed = state["smoothed"]
         judge.smoothed = None if smoothed is None else float(smoothed)
         judge._recent.extend(float(loss) for loss in state["recent"])
@@ -163,8 +180,10 @@ class LossJudge:
         return judge
 
     def begin_at(self, loss: float) -> None:
-        """The loss before the rule's first step: what lies above is not its doing."""
-        if self.bound is not None and self.bound.drift < loss < math.inf:
+        """The first loss, of before the rule's first step where loops tell it then."""
+        if self.bound is None or self.found is None or not math.isfinite(loss):
+            return
+        if min(self.found, loss) > self.bound.drift:
             self.bound = LossBound.of([loss], reach=self._reach)
             self.smoothed = loss
 

@@ -112,6 +112,7 @@ def swap(
         snapshot,
         LossBound.of(losses, dry_run=dry_run, reach=reach),
         reach=reach,
+        found=dry_run[0] if dry_run else None,
     )
     return SwapRecord(
         new.rule.digest,

@@ -62,6 +62,23 @@ def test_one_that_spoils_them_further_is_rolled_back(loop):
     agent.close()
 
 
+def test_one_that_has_spoilt_them_before_a_loss_is_told_is_rolled_back():
+    once = after(0, "p.mul_(30.0 if self.t == 1 else 1.0)", GENTLE)
+    agent = agent_over(model := models.make("mlp"), once)
+    run(agent, 20)
+
+    def told_of_what_it_left(agent, batch, loss):
+        agent.optimizer.step()
+        with torch.no_grad():
+            agent.observe(models.objective(model, batch), batch)
+
+    decision = agent.decide()
+    trained(model, agent, told_of_what_it_left, 40)
+
+    assert "rolled_back" == decision.verdict
+    agent.close()
+
+
 def test_nobody_is_asked_for_what_mends_weights_that_are_not_finite():
     model = models.make("mlp")
     agent = agent_over(model, GENTLE)

@@ -54,14 +54,33 @@ def test_a_jump_for_good_is_caught_within_twenty_losses(times, share):
     assert any(found)
 
 
-def test_bounds_are_taken_from_a_first_loss_that_lies_above_them():
-    calm, spoilt = (LossJudge(LossBound.of([1.0, 1.1] * 32)) for _ in range(2))
+def test_bounds_are_taken_from_weights_that_were_spoilt_before():
+    spoilt = LossJudge(LossBound.of([1.0, 1.1] * 32), found=60.0)
 
-    calm.begin_at(1.2), spoilt.begin_at(50.0)
+    spoilt.begin_at(50.0)
 
-    assert LossBound.of([1.0, 1.1] * 32) == calm.bound
     assert [None] * 20 == [spoilt.see(x) for x in [50.0, 60.0, 45.0, 70.0] * 5]
     assert [None] * 6 != [spoilt.see(400.0) for _ in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("found", "first"),
+    [(60.0, 1.2), (1.2, 60.0), (None, 60.0), (60.0, math.inf), (math.nan, 60.0)],
+)
+def test_one_high_loss_is_no_sign_of_such_weights(found, first):
+    judge = LossJudge(LossBound.of([1.0, 1.1] * 32), found=found)
+
+    judge.begin_at(first)
+
+    assert LossBound.of([1.0, 1.1] * 32) == judge.bound
+
+
+def test_a_judge_that_goes_on_knows_what_the_rule_found():
+    judge = LossJudge.of(LossJudge(LossBound.of([1.0, 1.1]), found=60.0).state_dict())
+
+    judge.begin_at(50.0)
+
+    assert judge.see(50.0) is None
 
 
 def test_one_bad_batch_is_forgiven_and_two_are_not():
