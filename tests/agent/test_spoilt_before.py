@@ -79,6 +79,24 @@ def test_one_that_has_spoilt_them_before_a_loss_is_told_is_rolled_back():
     agent.close()
 
 
+def test_nor_is_the_rule_before_it_blamed_when_it_is_back():
+    agent = agent_over(model := models.make("mlp"), GENTLE, after(12, "p.mul_(2.0)"))
+    run(agent, 20)
+    first = agent.decide()
+    run(agent, 20)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(30.0)
+
+    decision = agent.decide()
+    trained(model, agent, stepped_then_told, 60)
+
+    assert ["applied", "rolled_back"] == [first.verdict, decision.verdict]
+    assert agent.optimizer.guard.waiting is None  # the first one is live
+    assert agent.optimizer.guard.armed
+    agent.close()
+
+
 def test_nobody_is_asked_for_what_mends_weights_that_are_not_finite():
     model = models.make("mlp")
     agent = agent_over(model, GENTLE)
