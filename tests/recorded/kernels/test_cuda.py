@@ -341,6 +341,21 @@ def test_a_rule_that_goes_by_rows_steps_as_it_does_inline():
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_products_of_several_matrices_at_once_are_those_of_each():
+    (muon,) = (path.read_text() for path in RULES if path.stem == "muon")
+    ends = []
+    for kind in ("recorded", "inline"):
+        shapes = [(320, 256)] * 3 + [(256, 320)] * 2 + [(256, 256), (70,)]
+        rule, weights, _ = built(muon, kind, shapes=shapes)
+        with closing(rule):
+            stepped(rule, weights, 6)
+            assert kind == "inline" or took_kernels(rule)
+        ends.append(weights)
+
+    for one, other in zip(*ends, strict=True):
+        assert float((one - other).abs().max()) <= 1e-4 * float(other.abs().max())
+
+
 def test_a_rule_that_goes_on_from_a_snapshot_takes_the_same_steps():
     rule, weights, _ = built(ADAMW, "recorded")
     other, others, _ = built(ADAMW, "recorded")

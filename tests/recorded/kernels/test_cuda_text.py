@@ -181,6 +181,59 @@ def test_large_products_of_several_parameters_are_side_by_side_on_a_device(tmp_p
         torch.testing.assert_close(made, wanted[output.value])
 
 
+def calls_of(monkeypatch, name):
+    """The first arguments of each call of a function of torch that follows."""
+    called, real = [], getattr(torch, name)
+    monkeypatch.setattr(
+        torch, name, lambda *given: [called.append(given[0]), real(*given)][1]
+    )
+    return called
+
+
+def orthogonal(w, x, turned):
+    """Three rounds of Newton and Schulz over one matrix."""
+    for _ in range(3):
+        other = w.do("transpose", x, dim0=0, dim1=1)
+        square = w.do("mm", other, x) if turned else w.do("mm", x, other)
+        half = w.do("mul", square, w.number(-0.5))
+        more = w.do("mm", x, half) if turned else w.do("mm", half, x)
+        x = w.do("add", w.do("mul", x, w.number(1.5)), more)
+    return x
+
+
+def test_products_of_one_shape_are_one_call_and_nothing_is_copied_for_it(
+    tmp_path, monkeypatch
+):
+    w, shapes = Writing(), [(32, 48)] * 3 + [(48, 32)] * 2 + [(16, 16)]
+    read = [
+        w.read("parameter", at, type=TensorType("float32", shape))
+        for at, shape in enumerate(shapes)
+    ]
+    for at, (p, shape) in enumerate(zip(read, shapes, strict=True)):
+        small = w.do("mul", p, w.number(0.1))
+        w.write(orthogonal(w, small, shape[0] > shape[1]), "parameter", at)
+    inputs = [torch.randn(each.type.shape) for each in w.inputs]
+    wanted = interpret(w.program(), [each.clone() for each in inputs])
+    fused = fused_here(w.program(), tmp_path)
+    products, copies = (calls_of(monkeypatch, name) for name in ("bmm", "stack"))
+
+    *got, _ = fused.run(inputs)
+
+    assert 3 * (2 + 2) == len(products) and not copies
+    assert {2, 3} == {len(each) for each in products}
+    for output, made in zip(w.outputs, got, strict=True):
+        torch.testing.assert_close(made, wanted[output.value])
+
+
+def test_products_of_what_lies_by_itself_are_one_call_each(tmp_path, monkeypatch):
+    program = products(3)
+    products_at_once = calls_of(monkeypatch, "bmm")
+
+    fused_here(program, tmp_path).run([torch.randn(256, 256) for _ in range(3)])
+
+    assert not products_at_once
+
+
 def test_numbers_are_taken_from_what_they_are_parts_of_or_by_themselves():
     few, turned = torch.arange(6.0), torch.arange(6.0).view(2, 3).t()
     many = torch.arange(float(1 << 15))

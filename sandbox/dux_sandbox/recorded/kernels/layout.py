@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.recorded.kernels.numbers import picked
+from dux_sandbox.recorded.kernels.picking import picked
 
 _pointer = torch.Tensor.data_ptr
 _Look = Callable[..., bool]

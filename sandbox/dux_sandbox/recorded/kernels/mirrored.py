@@ -27,11 +27,11 @@ def is_mirrored(program: Program, types: Sequence[ValueType], value: int) -> boo
         and kind.dtype in ("float32", "float64")
         and kind.shape[0] >= _LEAST_ROWS
         and kind.shape[1] >= _LEAST_COLUMNS
-        and (_turned(program, left) == right or _turned(program, right) == left)
+        and (turned(program, left) == right or turned(program, right) == left)
     )
 
 
-def _turned(program: Program, value: int) -> int | None:
+def turned(program: Program, value: int) -> int | None:
     """The matrix that a value is the transpose of."""
     operation = program.operation_of(value)
     if operation is None:

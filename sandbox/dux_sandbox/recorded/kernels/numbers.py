@@ -7,34 +7,19 @@ step, and the order of work is made once for each pattern.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from operator import is_, itemgetter
+from operator import is_
 from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.kernels.batches import Batches, Call
 from dux_sandbox.recorded.kernels.mirrored import is_mirrored, mirrored
+from dux_sandbox.recorded.kernels.picking import Pick, picked
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.number_operations import unbounded
 from dux_sandbox.recorded.operations import TABLE, prepared
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
-
-Pick = Callable[[Sequence[Any]], Sequence[Any]]
-Call = tuple[int, Callable[..., Any], Pick]
-"""The value that it makes, how, and which values it takes."""
-
-
-def picked(places: Sequence[int]) -> Pick:
-    """Takes what is at these places out of a list.
-
-    >>> picked([2, 0])("abc"), picked([1])("abc"), picked([])("abc")
-    (('c', 'a'), ('b',), ())
-    """
-    if len(places) > 1:
-        return itemgetter(*places)
-    only = slice(places[0], places[0] + 1) if places else slice(0)
-    return itemgetter(only)
-
 
 _FEW = 1 << 14
 """Numbers that are had together because one of them is asked for."""
@@ -107,7 +92,7 @@ class Numbers:
 
     def __init__(self, plan: Plan) -> None:
         """Of a plan."""
-        self._plan = plan
+        self._plan, self._batches = plan, Batches(plan)
         self._places = [
             at
             for at, each in enumerate(plan.program.inputs)
@@ -141,6 +126,7 @@ class Numbers:
             return [*inputs, *made]
         table = [*inputs, *work.blank]
         for value, call, arguments in work.steady:
+            assert isinstance(value, int)
             table[value] = call(*arguments(table))
         self._seen = work, options, table[len(inputs) :]
         return table
@@ -177,6 +163,7 @@ class Numbers:
         blank: list[Any] = [None] * len(program.operations)
         known: dict[Any, int] = {}
         calls: list[list[Call]] = [[] for _ in plan.stages]
+        given: dict[int, tuple[int, ...]] = {}
         steady: list[Call] = []
         steadies = set(self._options)
         items = self._items(same)
@@ -207,6 +194,9 @@ class Numbers:
                     steady.append(call)
                 else:
                     calls[stage].append(call)
+                    given[value] = arguments
+        if plan.target.side_by_side:
+            calls = [self._batches.together(each, given) for each in calls]
         made = tuple(tuple(each) for each in calls)
         merged = [at for at in self._places if same[at] != at]
         earlier = picked([same[at] for at in merged])

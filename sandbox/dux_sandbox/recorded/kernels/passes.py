@@ -8,7 +8,7 @@ import torch
 from dux_sandbox.recorded.kernels.joining import Pass
 from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.layout import Kind
-from dux_sandbox.recorded.kernels.numbers import Pick, picked
+from dux_sandbox.recorded.kernels.picking import Pick, picked
 
 _FEW = 1 << 14
 
@@ -27,6 +27,7 @@ class ReadyPass:
         where: Callable[[int], int],
         held: frozenset[int],
         seen: frozenset[int],
+        joins: bool,
         kind: Callable[[int], Kind],
         device: torch.device,
     ) -> None:
@@ -36,6 +37,7 @@ class ReadyPass:
             where: the place in the table of a value or an output.
             held: the places whose tensors are there before the step.
             seen: values that torch works with.
+            joins: whether large ones of these may be parts of one tensor, too.
             kind: of a value that is a tensor.
             device: where tensors are made.
         """
@@ -61,8 +63,9 @@ class ReadyPass:
         alike: dict[Any, list[int]] = {}
         for value in made:
             dtype, shape = kind(value)
-            few = _may_be_together(shape)
-            key = (dtype, shape, value in seen, 0 if few else value)
+            wanted = value in seen
+            few = _may_be_together(shape, large=wanted and joins)
+            key = (dtype, shape, wanted, 0 if few else value)
             alike.setdefault(key, []).append(value)
         self._makes = [
             (values, dtype, (len(values), *shape), shape.numel() * dtype.itemsize, each)
@@ -121,7 +124,8 @@ class ReadyPass:
         self._bound.call()
 
 
-def _may_be_together(shape: torch.Size) -> bool:
+def _may_be_together(shape: torch.Size, *, large: bool) -> bool:
     """Whether results of this shape may be parts of one tensor: to ask for many takes
     its time. Kernels take several numbers at once from where these lie well."""
-    return shape.numel() == 1 or (shape.numel() <= _FEW and shape.numel() % 16 == 0)
+    many = shape.numel()
+    return many == 1 or ((large or many <= _FEW) and many % 16 == 0)

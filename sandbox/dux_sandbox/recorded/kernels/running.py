@@ -9,14 +9,9 @@ from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.memory import Memory
-from dux_sandbox.recorded.kernels.numbers import (
-    Numbers,
-    Pick,
-    Work,
-    numbers_in,
-    picked,
-)
+from dux_sandbox.recorded.kernels.numbers import Numbers, Work, numbers_in
 from dux_sandbox.recorded.kernels.passes import ReadyPass
+from dux_sandbox.recorded.kernels.picking import Pick, picked
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.kernels.table import Table
 from dux_sandbox.recorded.lifetimes import last_uses
@@ -89,6 +84,7 @@ class FusedProgram:
                         lambda at, where=where: where.get(at, at),  # type: ignore[misc]
                         self._table.held,
                         seen,
+                        plan.target.side_by_side > 0,
                         self._table.kind,
                         self._device,
                     )
@@ -208,10 +204,15 @@ class FusedProgram:
                 numbers = numbers_in(tensors(table))
                 for value, number in zip(asked, numbers, strict=True):
                     table[value] = number
-            for value, call, arguments in calls:
-                table[value] = call(*arguments(table))
-                if value in plan.laid_out:
-                    self._pointers[value] = table[value].data_ptr()
+            for makes, call, arguments in calls:
+                made = call(*arguments(table))
+                if isinstance(makes, int):
+                    table[makes] = made
+                    if makes in plan.laid_out:
+                        self._pointers[makes] = made.data_ptr()
+                else:
+                    for value, each in zip(makes, made, strict=True):
+                        table[value], self._pointers[value] = each, each.data_ptr()
             for index, value, expected in self._guards[stage]:
                 if table[work.same[value]] is not expected:
                     raise GuardFailed(index)
