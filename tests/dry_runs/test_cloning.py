@@ -358,30 +358,3 @@ def test_an_objective_that_trains_is_refused_in_so_many_words(do, said):
             agent.decide()
 
         assert all(map(torch.equal, weights, model.parameters()))
-
-
-@pytest.mark.parametrize("kind", [nn.RNN, nn.GRU, nn.LSTM])
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_a_copy_draws_no_dropout_that_nobody_can_put_back(kind, dropout):
-    """cuDNN keeps what it draws from for the layers of a recurrent network."""
-    used = []
-
-    class Recurrent(kind):
-        def forward(self, *given):
-            used.append(torch.backends.cudnn.enabled)
-            return super().forward(*given)
-
-    model = nn.Sequential(Recurrent(3, 4, num_layers=2, dropout=dropout))
-    inputs = torch.randn(2, 5, 3)
-
-    twin, _ = clone_model(model)
-    further, _ = clone_model(twin)
-    torch.manual_seed(1)
-    expected = model(inputs)[0]
-    torch.manual_seed(1)
-    found = twin(inputs)[0]
-    further(inputs)
-
-    assert [True, not dropout, not dropout] == used
-    assert torch.equal(expected, found)
-    assert torch.backends.cudnn.enabled

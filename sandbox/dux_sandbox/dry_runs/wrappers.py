@@ -6,10 +6,8 @@ keeps ranks in step would make them wait for each other.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
-import torch
 from torch import nn
 
 # Whose wrappers hand on to the module inside and add nothing to what it computes. A
@@ -78,8 +76,7 @@ def quieten(model: nn.Module, twin: nn.Module) -> None:
 
     LightningModules read the trainer of `model`, and log nothing: one on its own warns
     at each `self.log`, and raises where it reads its trainer. What Fabric has set up
-    takes a backward pass that is not Fabric's. Recurrent networks draw their dropout
-    from torch's random numbers: cuDNN has some of its own, which nobody can put back.
+    takes a backward pass that is not Fabric's.
     """
     for one, other in zip(model.modules(), twin.modules(), strict=False):
         attributes = vars(one)
@@ -93,14 +90,3 @@ def quieten(model: nn.Module, twin: nn.Module) -> None:
                     vars(other)[name] = _Nothing()
         if "_fabric_module_initialized" in attributes:
             vars(other)["_register_backward_hook"] = _Nothing()
-        if (
-            isinstance(other, nn.RNNBase)
-            and other.dropout
-            and "forward" not in attributes
-        ):
-            vars(other)["forward"] = partial(_without_cudnn, other)
-
-
-def _without_cudnn(module: nn.RNNBase, *given: Any, **named: Any) -> Any:
-    with torch.backends.cudnn.flags(enabled=False):
-        return type(module).forward(module, *given, **named)
