@@ -74,6 +74,24 @@ def has_an_empty_cell(module):
         later = None
 
 
+def of_a_list(module):
+    former = [{"forward": (module.forward,)}]
+    former[0]["all"] = former
+    module.forward = lambda x: former[0]["forward"][0](x)
+
+
+def in_a_list(module):
+    former = module.forward
+    module.each = [lambda x: former(x)]
+    module.forward = types.MethodType(lambda self, x: self.each[0](x), module)
+
+
+def in_a_dictionary(module):
+    former = module.forward
+    module.each = {"former": lambda x: former(x)}
+    module.forward = types.MethodType(lambda self, x: self.each["former"](x), module)
+
+
 def compiled(module):
     module.forward = torch.compile(module.forward, backend="eager")
 
@@ -94,6 +112,7 @@ def graphed(module):
 KINDS = [
     *(closes_over, as_a_default, as_a_named_default, wrapped, of_a_partial),
     *(of_a_script, calls_itself, has_an_empty_cell, compiled, graphed),
+    *(of_a_list, in_a_list, in_a_dictionary),
 ]
 
 
@@ -130,6 +149,22 @@ def test_a_function_that_reaches_no_module_is_the_same_one():
     twin, _ = clone_model(model)
 
     assert twin.scaled is model.scaled
+
+
+def test_a_list_that_a_copy_shares_is_left_as_it_is():
+    class Sharing(nn.Linear):
+        def __deepcopy__(self, memo):
+            twin = memo[id(self)] = Sharing(6, 1)
+            twin.each = self.each
+            return twin
+
+    model = Sharing(6, 1)
+    function = lambda x: model(x)  # noqa: E731
+    model.each = [function]
+
+    clone_model(nn.Sequential(model))
+
+    assert [function] == model.each
 
 
 def test_a_count_that_a_forward_keeps_is_the_copys_own():

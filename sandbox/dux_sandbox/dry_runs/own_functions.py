@@ -5,7 +5,7 @@
 would compute with the weights of the original in the copy too.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from types import CellType, FunctionType, MethodType
 from typing import Any
@@ -14,6 +14,7 @@ from torch import nn
 
 Memo = dict[Any, Any]  # of `copy.deepcopy`: what was copied, by the id of the original
 _GRAPHED = "torch.cuda.graphs"  # of make_graphed_callables
+_MOST = 1000  # things in a list that a function closes over: more are data
 
 
 def follow_functions(model: nn.Module, memo: Memo) -> None:
@@ -37,6 +38,21 @@ def follow_functions(model: nn.Module, memo: Memo) -> None:
             elif isinstance(held, MethodType) and name in copied:
                 function = _followed(held.__func__, memo)
                 copied[name] = MethodType(function, copied[name].__self__)
+            elif type(held) in (list, dict) and memo.get(id(held), held) is not held:
+                functions = [
+                    each for each in _places(held) if isinstance(each[1], FunctionType)
+                ]
+                _follow_each(functions, memo[id(held)], memo)
+
+
+def _places(held: Any) -> Iterable[tuple[Any, Any]]:
+    """What is in a list or a dictionary, each with where it is."""
+    return list(held.items() if isinstance(held, dict) else enumerate(held))
+
+
+def _follow_each(held: Iterable[tuple[Any, Any]], copied: Any, memo: Memo) -> None:
+    for at, each in held:
+        copied[at] = _followed(each, memo)
 
 
 def _followed(value: Any, memo: Memo) -> Any:
@@ -54,7 +70,13 @@ def _followed(value: Any, memo: Memo) -> Any:
         named = {key: _followed(each, memo) for key, each in value.keywords.items()}
         given = (_followed(each, memo) for each in value.args)
         return partial(_followed(value.func, memo), *given, **named)
-    return _made_anew(value, memo)
+    if isinstance(value, FunctionType):
+        return _made_anew(value, memo)
+    if isinstance(value, tuple):
+        return tuple(_followed(each, memo) for each in value)
+    twin = memo[id(value)] = type(value)(value)  # it may hold itself
+    _follow_each(_places(value), twin, memo)
+    return twin
 
 
 def _made_anew(function: FunctionType, memo: Memo) -> FunctionType:
@@ -89,11 +111,16 @@ def _reaches(value: Any, memo: Memo, seen: set[int]) -> bool:
 
 
 def _used(value: Any) -> Iterator[Any]:
-    """What a function was given with its making; of globals no other functions."""
+    """What a function was given with its making; of globals no other functions.
+
+    And what is in a list, tuple or dictionary that it was given.
+    """
     if isinstance(value, MethodType):
         yield value.__self__
     elif isinstance(value, partial):
         yield from (value.func, *value.args, *value.keywords.values())
+    elif type(value) in (list, tuple, dict) and len(value) <= _MOST:
+        yield from value.values() if isinstance(value, dict) else value
     elif isinstance(value, FunctionType):
         for cell in value.__closure__ or ():
             yield from _contents(cell)
