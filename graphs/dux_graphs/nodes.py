@@ -259,11 +259,13 @@ def _fresh(state: DecisionState) -> tuple[DecisionState, dict[str, Any]]:
 def _kept(attempts: Sequence[dict[str, Any]], tries: int) -> dict[str, Any]:
     """The update that ends a decision whose every try was refused."""
     reason = f"refused in {'the only try' if tries == 1 else f'all {tries} tries'}"
-    refused = (a for a in attempts if not a["ok"] and a["findings"])
-    # A source that came again is refused for what it was refused for before.
-    found = [f for a in refused if (f := a["findings"][0])["rule"] != REPEATED.rule]
-    if found:
-        reason += f", the last time by [{found[-1]['rule']}] {found[-1]['message']}"
+    refused = [a for a in attempts if not a["ok"] and a["findings"]]
+    if refused:
+        last = refused[-1]
+        # A source that came again is refused for what it was refused for at first.
+        alike = (a for a in refused if last["digest"] and a["digest"] == last["digest"])
+        finding = next(alike, last)["findings"][0]
+        reason += f", the last time by [{finding['rule']}] {finding['message']}"
     return _ended("kept", reason)
 
 

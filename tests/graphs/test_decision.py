@@ -141,6 +141,19 @@ def test_a_source_refused_once_is_never_checked_or_tried_again():
     assert "refused in all 3 tries, the last time by [name] it is bad" == out["reason"]
 
 
+def test_the_reason_is_the_one_of_the_source_that_came_last():
+    play, slow = Play(), "```python\nslow = 1\n```"
+    replies = iter([slow, "I would rather not.", slow])
+    play.write = lambda messages: next(replies)
+
+    out = play.run()
+
+    assert ["name", "repeated"] == [
+        out["attempts"][at]["findings"][0]["rule"] for at in (0, 2)
+    ]
+    assert "the last time by [name] it is bad" in out["reason"]
+
+
 def test_a_reply_without_a_source_is_a_finding_and_nothing_is_checked():
     play = Play()
     play.write = lambda messages: "I would rather not."
