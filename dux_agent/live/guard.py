@@ -108,7 +108,8 @@ class Guard(GuardMemory):
     def _remember(self, watch: GuardedRule) -> tuple[bool, BeforeStep | None]:
         """Before a step: whether it is the first since the snapshot, and what it finds.
 
-        Where the snapshot is due to be renewed, the next one is taken."""
+        Where the snapshot is due to be renewed, the next one is taken.
+        """
         if watch.snapshot is None and self.keeps:
             watch.snapshot = self.snapshot()  # after a load: weights may come later
         kept = watch.snapshot

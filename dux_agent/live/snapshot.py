@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 Copy = TypeVar("Copy")
 NEWER = "a newer snapshot beside the one that is kept"
 
-"""Where snapshots live: beside the model, in the CPU's memory, or nowhere."""
-
 
 def clones(tensors: list[torch.Tensor], *, host: bool = False) -> list[torch.Tensor]:
     """Detached copies that keep shape, strides and dtype.
