@@ -2,8 +2,8 @@
 
 A dry run is short, and a good rule often begins behind the incumbent, which has its
 momentum already. So what counts is what it makes of the batches that it meets a second
-time, and not how far behind it is; who was caught has to be ahead on them, too. What a
-rule does after the steps of its dry run is seen without a pass of the model
+time, and not how far behind it is; who was caught has to be surely ahead on them, too.
+What a rule does after the steps of its dry run is seen without a pass of the model
 (`dux_sandbox.dry_runs.looking_ahead`).
 
     gain = loss when a batch was met first - loss when it is met again, a mean
@@ -16,9 +16,10 @@ rule does after the steps of its dry run is seen without a pass of the model
     behind:   its gain is less than half of the incumbent's (of a maker whose standing
               is not above 0: who has brought the loss down may cool down); unless
               they do
-    unproved: on the batches that are met again its losses are above the incumbent's
-              (of a maker whose standing is below 0; before the last interval, of
-              one whose standing is not above 0)
+    unproved: on the batches that are met again its losses are not below the
+              incumbent's by two standard errors of that (of a maker whose standing
+              is below 0; before the last interval, of one whose standing is not above
+              0): chance alone puts some of many useless proposals ahead
 
 Ten steps of an incumbent that leaps about say little. So its gain counts as at most
 what the loss of the training can have come down by over as many steps (its trend, and
@@ -202,11 +203,17 @@ def _fault(
             return useless
         if standing <= 0 and own < _BEHIND * theirs:
             return replace(useless, rule="behind")
-    if caught and math.fsum(losses[at] - others[at] for at in met) > 0:
+    if caught and not _surely_ahead([others[at] - losses[at] for at in met]):
         said = "this one has to be ahead of the incumbent, since earlier proposals did "
         said += "harm or nothing or no decision follows, and it is not"
         return Finding("unproved", None, said, "a rule that gains more, step for step")
     return None
+
+
+def _surely_ahead(leads: Sequence[float]) -> bool:
+    """Whether their mean is above zero by two standard errors, or exactly zero."""
+    spread = statistics.stdev(leads) if len(leads) > 1 else 0.0
+    return statistics.fmean(leads) >= 2 * spread / math.sqrt(len(leads))
 
 
 def reaching(observation: Observation, ended: Sequence[float]) -> float:

@@ -96,6 +96,15 @@ def test_who_was_caught_has_to_be_ahead(standing, rules, losses):
     assert judged(report(FALLING, losses), standing).ok
 
 
+def test_who_was_caught_is_not_ahead_by_chance():
+    lucky = tuple(x + 0.01 * (-1) ** at - 0.002 for at, x in enumerate(FALLING))
+    ahead = tuple(x - 0.01 * (at > 0) for at, x in enumerate(FALLING))
+
+    assert judged(report(lucky), 0).ok
+    assert ["unproved"] == found(judged(report(lucky), -1))
+    assert judged(report(ahead), -1).ok
+
+
 def test_a_rule_whose_steps_grow_is_not_idle_but_has_to_be_ahead_if_it_was_caught():
     grows = replace(report(FLAT, far=5e-4), moves_later=0.8)
 
