@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 # touches every module, as much as all the rest of a step that no rule takes.
 _LOOK_AT_FIRST = 16
 _LOOK_EVERY = 32
+# A build without CUDA captures nothing, and is not asked at every step.
+_MAY_BE_CAPTURED = torch.backends.cuda.is_built()
 
 
 class StepListener(Protocol):
@@ -132,7 +134,8 @@ class DuxOptimizer(Uncopied, OptimizerFace):
                 "the agent is closed and its rule's process has ended; an open one "
                 "was wanted; close it after the last step."
             )
-        _refuse_capture()
+        if _MAY_BE_CAPTURED:
+            _refuse_capture()
         if own["_look"].handed_out is not None:
             self.write_state()
         if steps % _LOOK_EVERY == 0 or steps < _LOOK_AT_FIRST:

@@ -296,6 +296,7 @@ def test_a_default_device_of_the_loop_changes_no_loss(device, execution):
 @pytest.mark.parametrize("capturing", [False, True])
 def test_a_step_is_no_part_of_a_graph(capturing, monkeypatch):
     model, base, batches = made("cpu")
+    monkeypatch.setattr("dux_agent.live.optimizer._MAY_BE_CAPTURED", True)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: capturing)
 
