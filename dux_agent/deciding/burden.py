@@ -56,7 +56,7 @@ from dux_agent.decisions import Decision
 from dux_agent.settings import Settings
 from dux_agent.training.training import Training
 from dux_prompts.observation import Observation
-from dux_sandbox.dry_runs.acceptance import gained, met_again
+from dux_sandbox.dry_runs.acceptance import gained, mean_and_error, met_again
 from dux_sandbox.dry_runs.slices import Slices
 from dux_sandbox.findings import DryRunReport, Finding
 
@@ -203,17 +203,12 @@ def _fault(
             return useless
         if standing <= 0 and own < _BEHIND * theirs:
             return replace(useless, rule="behind")
-    if caught and not _surely_ahead([others[at] - losses[at] for at in met]):
+    lead, error = mean_and_error([others[at] - losses[at] for at in met])
+    if caught and lead < 2 * error:
         said = "this one has to be ahead of the incumbent, since earlier proposals did "
         said += "harm or nothing or no decision follows, and it is not"
         return Finding("unproved", None, said, "a rule that gains more, step for step")
     return None
-
-
-def _surely_ahead(leads: Sequence[float]) -> bool:
-    """Whether their mean is above zero by two standard errors, or exactly zero."""
-    spread = statistics.stdev(leads) if len(leads) > 1 else 0.0
-    return statistics.fmean(leads) >= 2 * spread / math.sqrt(len(leads))
 
 
 def reaching(observation: Observation, ended: Sequence[float]) -> float:

@@ -78,10 +78,17 @@ def gained(losses: Sequence[float], period: int) -> tuple[float, float]:
     """
     places = met_again(losses, period)
     gains = [losses[at % period] - losses[at] for at in places]
-    if not gains:
-        return math.nan, math.nan
-    spread = statistics.stdev(gains) if len(gains) > 1 else 0.0
-    return statistics.fmean(gains), spread / math.sqrt(len(gains))
+    return mean_and_error(gains) if gains else (math.nan, math.nan)
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean of some numbers, and its standard error; that of one alone is 0.
+
+    >>> mean_and_error([1.0, 3.0])
+    (2.0, 1.0)
+    """
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return statistics.fmean(values), spread / math.sqrt(len(values))
 
 
 def _noise(losses: list[float]) -> float:
