@@ -50,9 +50,9 @@ def some_program(seed):
     for _ in range(chance.randrange(1, 12)):
         name = chance.choice(sorted(TABLE))
         row = TABLE[name]
-        letters = (
-            row.signature if row.signature != "T*" else "T" * chance.randrange(1, 4)
-        )
+        letters = row.signature
+        if letters.endswith("*"):
+            letters = letters[0] * chance.randrange(1, 4)
         count = len(writing.inputs) + len(writing.operations)
         arguments = [
             chance.choice((7, 8) if letter == "N" else range(count))

@@ -65,6 +65,20 @@ def _extreme(name: str) -> Callable[..., Any]:
     return find
 
 
+def _ordered(values: list[Any], key: Any, reverse: Any) -> list[Any]:
+    """`comparing.ordered`; what comes out of symbols hangs on no branch."""
+    kinds = set(map(type, values))
+    if key is not None or not kinds & SYMBOLS or not kinds <= SYMBOLS | {int, float}:
+        return comparing.ordered(values, key, reverse)
+    one = next(each for each in values if isinstance(each, Symbol))
+    places = range(len(values))
+    return [one.ranked(values, rank=at, reverse=bool(reverse)) for at in places]
+
+
+def _sorted(items: Any, *, key: Any = None, reverse: Any = False) -> list[Any]:
+    return _ordered(list(bounded(items)), key, reverse)
+
+
 def _plain_or_symbol(*values: Any) -> bool:
     return all(isinstance(each, (Symbol, int, float)) for each in values)
 
@@ -128,6 +142,14 @@ class RecordingGuards(Guards):
         super().__init__()
         self.context.numbers = SYMBOLS
         self._names[torch.Generator]["manual_seed"] = _seeding
+        self._names[list]["sort"] = self._sorting
+
+    def _sorting(self, target: list[Any]) -> Callable[..., None]:
+        def sort(*, key: Any = None, reverse: Any = False) -> None:
+            self.context.check_list(target)
+            target[:] = _ordered(list(target), key, reverse)
+
+        return sort
 
     def _builtins(self) -> dict[str, Any]:
         found = super()._builtins()
@@ -135,6 +157,7 @@ class RecordingGuards(Guards):
         found["int"] = StandIn(int, _int)
         found["isinstance"] = _isinstance
         found["min"], found["max"] = _extreme("min"), _extreme("max")
+        found["sorted"] = _sorted
         return found
 
     def globals(self) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from dux_sandbox.recorded.trees import renumbered
 
 _SAFE = frozenset(
     """add sub mul neg pos abs min max lt le gt ge eq ne bool not isnan isinf isfinite
-    float copysign atan tanh pick item constant""".split()
+    float copysign atan tanh pick ranked item constant""".split()
 )
 """The operations on numbers that never raise."""
 _PRODUCTS = frozenset(

@@ -53,6 +53,15 @@ def _pick(asked: bool, one: Number, other: Number) -> Number:
     return one if asked else other
 
 
+def ranked(*numbers: Number, rank: int, reverse: bool) -> Number:
+    """The number that stands at a place when all of them are sorted.
+
+    >>> ranked(3, 1.0, 2, rank=0, reverse=True)
+    3
+    """
+    return sorted(numbers, reverse=reverse)[rank]
+
+
 def _rounded(number: Number, digits: int) -> Number:
     if abs(digits) > 300:
         raise OverflowError(f"round to {digits} digits; at most 300")
@@ -114,6 +123,8 @@ _TO_FLOAT: dict[str, Callable[..., Any]] = {
     },
     "powf": math.pow,
 }
+RANKED = MappingProxyType({"rank": "int", "reverse": "bool"})
+"""The attributes of `ranked`, and their kinds."""
 THREE = frozenset(["pick"])
 """A boolean, what it is where that is true, and else."""
 TWO = frozenset(
@@ -155,7 +166,7 @@ def kind_of_result(name: str, kinds: list[str]) -> str:
         return "int"
     if name in _TO_FLOAT:
         return "float"
-    if name in ("min", "max"):
+    if name in ("min", "max", "ranked"):
         return kinds[0] if len(set(kinds)) == 1 else "number"
     if name in THREE:
         return kinds[1] if kinds[1] == kinds[2] else "number"

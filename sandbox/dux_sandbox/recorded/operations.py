@@ -12,7 +12,13 @@ import torch
 
 from dux_sandbox.recorded.called_operations import CALLED
 from dux_sandbox.recorded.elementwise_operations import elementwise
-from dux_sandbox.recorded.number_operations import MEANINGS, THREE, TWO
+from dux_sandbox.recorded.number_operations import (
+    MEANINGS,
+    RANKED,
+    THREE,
+    TWO,
+    ranked,
+)
 from dux_sandbox.recorded.random_operations import drawing
 from dux_sandbox.recorded.rows import DTYPES, Meaning, Row
 from dux_sandbox.recorded.tensor_operations import making, matrices, reductions, shapes
@@ -32,6 +38,7 @@ def _numbers() -> dict[str, Row]:
         letters = "NNN" if name in THREE else "NN" if name in TWO else "N"
         rows[f"number.{name}"] = Row(letters, "number", meaning)
     rows["number.log"] = Row("NN", "number", MEANINGS["log"], optional=1)
+    rows["number.ranked"] = Row("N*", "number", ranked, RANKED)
     rows["constant"] = Row("", "number", _constant, {"value": "number"})
     rows["item"] = Row("T", "number", _item)
     return rows

@@ -25,7 +25,7 @@ class Row:
 
     Attributes:
         signature: a letter for each argument: T a tensor, N a number, A either, P
-            several tensors; "T*" any number of tensors.
+            several tensors; "T*" any number of tensors, "N*" of numbers.
         optional: how many of the last arguments may be left out.
         room: "elementwise", "reduction", "shape", "making", "matrix" or "number".
         attributes: the kind of each: "int", "ints", "bool", "dtype", "number", "seed",

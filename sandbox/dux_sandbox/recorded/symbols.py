@@ -8,12 +8,17 @@ or cannot be recorded where nobody knows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 
-from dux_sandbox.recorded.number_operations import MEANINGS, Number, kind_of_result
+from dux_sandbox.recorded.number_operations import (
+    MEANINGS,
+    Number,
+    kind_of_result,
+    ranked,
+)
 from dux_sandbox.recorded.tape import Tape
 
 _PLAIN = (float, int, bool)
@@ -67,6 +72,22 @@ class Symbol:
             guess = _guess(name, values)
             told = None if known is None else bool(known)
             return self.tape.guard(made, told, guess)
+        return symbol(self.tape, made, known, kind)
+
+    def ranked(self, numbers: Sequence[Any], *, rank: int, reverse: bool) -> Any:
+        """What stands at a place of these numbers, this among them, when sorted."""
+        values = [self._of(each) for each in numbers]
+        hints = [each.hint if isinstance(each, Symbol) else each for each in numbers]
+        told = [each for each in hints if each is not None]
+        known = None
+        if len(told) == len(hints):
+            known = ranked(*told, rank=rank, reverse=reverse)
+        kinds = [
+            each.kind if isinstance(each, Symbol) else type(each).__name__
+            for each in numbers
+        ]
+        kind = kind_of_result("ranked", kinds)
+        made = self.tape.emit("number.ranked", values, rank=rank, reverse=reverse)
         return symbol(self.tape, made, known, kind)
 
     def __bool__(self) -> bool:

@@ -72,6 +72,8 @@ def _number(
             return "bool"
         return "float" if dtype.is_floating_point else "int"
     kinds = [str(each) for each in arguments]
+    if name == "number.ranked" and not 0 <= attributes["rank"] < len(kinds):
+        raise IndexError(f"number {attributes['rank']} of {len(kinds)} that are sorted")
     return kind_of_result(name.removeprefix("number."), kinds)
 
 

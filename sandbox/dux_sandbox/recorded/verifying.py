@@ -124,8 +124,8 @@ def _arguments(
 
 
 def _letters(row: Row, given: int) -> str | None:
-    if row.signature == "T*":
-        return "T" * given if given else None
+    if row.signature in ("T*", "N*"):
+        return row.signature[0] * given if given else None
     if not len(row.signature) - row.optional <= given <= len(row.signature):
         return None
     return row.signature[:given]

@@ -176,8 +176,8 @@ class Numbers:
                 assert operation is not None
                 arguments = tuple(same[each] for each in operation.arguments)
                 if isinstance(plan.types[value], str) and operation.name != "item":
-                    number = operation.attributes.get("value")
-                    key = (operation.name, arguments, type(number), repr(number))
+                    said = repr(sorted(operation.attributes.items()))
+                    key = (operation.name, arguments, said)
                     same[value] = known.setdefault(key, value)
                     if same[value] != value:
                         continue
