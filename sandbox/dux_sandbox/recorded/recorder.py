@@ -149,6 +149,8 @@ class Recorder:
         )
         with session.modes():
             session.restore(self.rule, kept)
+            # No closure can change what the rule keeps.
+            session.tape.read_tensor = False
             session.give_gradients(present)
             outside = outside_of(self.kind)
             called = session.closure(closure)

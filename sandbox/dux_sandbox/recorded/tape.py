@@ -70,7 +70,8 @@ class Tape:
         usual: what the last one came out as that was told, by the line and the
             operation that is asked; goes on from one recording to the next.
         seed_generator: called where a rule seeds a generator with a value.
-        read_tensor: whether the values of any tensor have been asked for.
+        read_tensor: whether the values of any tensor have been asked for, since this
+            was last set to False.
         marks: what each guard is, where branches are to be merged; see `merging`.
     """
 
@@ -114,6 +115,7 @@ class Tape:
         """One operation more; gives the number of its value."""
         if len(self._operations) >= MOST_RECORDED:
             raise self.refuse(f"a step of more than {MOST_RECORDED} operations")
+        self.read_tensor |= name == "item"
         self._operations.append(
             Operation(name, tuple(arguments), attributes, line_of_rule())
         )
