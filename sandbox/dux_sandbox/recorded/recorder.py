@@ -17,6 +17,7 @@ from dux_sandbox.recorded.merging import merged
 from dux_sandbox.recorded.outside import outside_of
 from dux_sandbox.recorded.program import Program
 from dux_sandbox.recorded.session import Kept, Session, Shown
+from dux_sandbox.recorded.sharing import Met, Sharing
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.stepping import call_step
 
@@ -68,6 +69,7 @@ class Recorder:
         self._groups = groups
         self._device = device
         self._seed = seed
+        self._met = Met()
         self._usual: dict[tuple[int | None, str], bool] = {}
 
     def build(self) -> Recording:
@@ -81,7 +83,7 @@ class Recorder:
         session = Session(self._shown, self._device, seed=self._seed)
         with session.modes():
             self._begin(session)
-            session.require_recorded()
+            Sharing(self.rule, session.tape, self._met)
             return Recording(session.program(self.rule, None, None))
 
     def step(
@@ -111,7 +113,7 @@ class Recorder:
             return Recording(run.program, run.calls)
 
         def record(paths: Mapping[int, Path]) -> Run:
-            return self._run(kept, present, outcomes, closure, Forks(paths))
+            return self._run(kept, present, outcomes, closure, paths)
 
         kinds = {place: kind for place, kind, _ in kept.leaves}
         for index, each in enumerate(self._shown):
@@ -132,12 +134,13 @@ class Recorder:
         present: Sequence[bool],
         outcomes: Sequence[bool],
         closure: str | None,
-        forks: Forks | None,
+        paths: Mapping[int, Path] | None,
     ) -> Run:
         """One recording of a step."""
         session = Session(self._shown, self._device)
         with session.modes():
             self._begin(session)
+        names = Sharing(self.rule, session.tape, self._met)
         session = Session(
             self._shown,
             self._device,
@@ -145,18 +148,21 @@ class Recorder:
             session.parameters,
             self._seed,
             self._usual,
-            forks,
+            None if paths is None else Forks(paths),
         )
         with session.modes():
             session.restore(self.rule, kept)
             # No closure can change what the rule keeps.
             session.tape.read_tensor = False
+            names.begin()
             session.give_gradients(present)
             outside = outside_of(self.kind)
             called = session.closure(closure)
             with suppress(Unrecordable):
                 returned = call_step(self.rule, None if closure is None else called)
             session.require_recorded()
+            if names.again():
+                return self._run(kept, present, outcomes, closure, paths)
             if outside_of(self.kind) != outside:
                 raise session.tape.refuse("keeps something outside of the rule itself")
             program = session.program(self.rule, kept, returned)
