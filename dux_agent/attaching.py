@@ -22,6 +22,7 @@ from dux_agent.refusals import (
     check_kinds,
     check_ranks,
     warn_of_iterators,
+    warn_of_recurrent_dropout,
 )
 from dux_agent.run_folder.folder import RunFolder, require_store
 from dux_agent.run_folder.recorder import Recorder
@@ -274,7 +275,7 @@ def attach(
     before = BeforeSteps(optimizer.param_groups)
     first = CallersFunctions(model, before, objective, validate, clone, also)
     if asked is not None:
-        _look_first(first, batch, settings.execution)
+        _look_first(model, first, batch, settings.execution)
     # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, _all(lm, fallback))
     take_over(optimizer)
@@ -296,10 +297,13 @@ def attach(
     return agent
 
 
-def _look_first(first: CallersFunctions, batch: Any, execution: str) -> None:
+def _look_first(
+    model: nn.Module, first: CallersFunctions, batch: Any, execution: str
+) -> None:
     """Try what every decision needs, and say what no dry run can put back."""
     check_devices(execution, first.live.param_groups)
     warn_of_iterators(first.iterators)
+    warn_of_recurrent_dropout(model)
     first.look_first(batch)
 
 

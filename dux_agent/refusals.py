@@ -29,6 +29,25 @@ def warn_of_iterators(kinds: Collection[str]) -> None:
         )
 
 
+def warn_of_recurrent_dropout(model: nn.Module) -> None:
+    """Say of which layers cuDNN draws what a dry run cannot put back."""
+    drawn = [
+        name or "the model"
+        for name, each in model.named_modules()
+        if isinstance(each, nn.RNNBase)
+        and each.num_layers > 1
+        and each.dropout > 0
+        and _is_cudnns(each)
+    ]
+    if drawn:
+        log.warning(
+            "%s: cuDNN draws the dropout between recurrent layers from numbers of its "
+            "own, which no dry run can put back: a training with decisions draws "
+            "others than one without; nn.Dropout between single layers draws the same",
+            ", ".join(drawn),
+        )
+
+
 def check_model_kind(model: nn.Module) -> None:
     """Raise BadArgument for such models."""
     wrapped = [each for each in model.modules() if _is_wrapped(each)]
@@ -122,6 +141,10 @@ def check_ranks(
 
 def _first(names: Iterable[str]) -> str | None:
     return next(iter(names), None)
+
+
+def _is_cudnns(module: nn.Module) -> bool:
+    return torch.backends.cudnn.enabled and any(p.is_cuda for p in module.parameters())
 
 
 def _is_wrapped(module: nn.Module) -> bool:

@@ -134,3 +134,37 @@ def test_parameters_on_several_devices_are_refused_where_programs_are_recorded()
         refusals.check_devices("recorded", groups)
     refusals.check_devices("recorded", groups[:1])
     refusals.check_devices("inline", groups)
+
+
+def warnings_for(module, caplog, monkeypatch):
+    monkeypatch.setattr(refusals, "_is_cudnns", lambda module: True)
+    model = nn.ModuleDict({"body": module, "head": nn.Linear(4, 1)})
+    with attach(model, sgd(model), lambda model, batch: model["head"](batch).sum()):
+        return [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU, nn.RNN])
+def test_dropout_that_cudnn_draws_is_named_at_attach(kind, caplog, monkeypatch):
+    said = warnings_for(kind(4, 4, num_layers=2, dropout=0.1), caplog, monkeypatch)
+
+    assert 1 == len(said)
+    assert said[0].startswith("body: cuDNN draws the dropout between recurrent layers")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        nn.LSTM(4, 4, num_layers=2),
+        nn.GRU(4, 4, num_layers=1),
+        nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.1)),
+    ],
+)
+def test_nothing_is_said_where_cudnn_draws_nothing(module, caplog, monkeypatch):
+    assert [] == warnings_for(module, caplog, monkeypatch)
+
+
+def test_nor_of_layers_on_the_cpu(caplog):
+    model = nn.LSTM(4, 4, num_layers=2, dropout=0.1)
+
+    with attach(model, sgd(model), lambda model, batch: model(batch)[0].sum()):
+        assert [] == caplog.records
