@@ -27,22 +27,60 @@ _OVERWRITE = tuple(
 )
 _METHODS = ("get_last_lr", "step", "state_dict", "load_state_dict")
 _MOST_WRAPPERS = 8
+# Accelerate's wrapper keeps an optimizer as `optimizer`, Lightning's as `_optimizer`.
+_KEPT_AS = ("optimizer", "_optimizer")
 _MOST_FRAMES = 24
 
 
 def schedulers_over(optimizers: Sequence[torch.optim.Optimizer]) -> list[Any]:
     """The live schedulers whose optimizer is one of these, or a wrapper of one.
 
-    Looked for among all objects that Python's garbage collector knows (some 50 ms for
-    300,000 of them). A scheduler that is part of another one is left out.
+    The garbage collector is asked who holds them, which takes as long as going over all
+    objects twice, and once or twice more for a wrapper. A scheduler that is part of
+    another one is left out.
     """
-    objects = gc.get_objects()
-    kinds = {kind for kind in set(map(type, objects)) if _is_scheduler(kind)}
-    if not kinds:
-        return []
-    return without_parts(
-        [each for each in objects if type(each) in kinds and is_over(each, optimizers)]
-    )
+    found: list[Any] = []
+    seen = {id(each) for each in optimizers}
+    held: Sequence[Any] = optimizers
+    for _ in range(_MOST_WRAPPERS + 1):
+        if not held:
+            break
+        holders = [each for each in _holders_of(held) if id(each) not in seen]
+        seen |= set(map(id, holders))
+        found += [each for each in holders if _is_scheduler(type(each))]
+        # A wrapper, a trainer: what is over it is over the optimizer.
+        held = [each for each in holders if not _is_scheduler(type(each))]
+    return without_parts([each for each in found if is_over(each, optimizers)])
+
+
+def _holders_of(objects: Sequence[Any]) -> list[Any]:
+    """Those that keep one of these as an attribute in the way of a scheduler.
+
+    Never `gc.get_objects`: whoever looks at all objects holds the tuples that other
+    threads have not finished, and Python ends those threads with a SystemError.
+    """
+    wanted = set(map(id, objects))
+
+    def keeps(attributes: dict[str, Any]) -> bool:
+        return any(id(attributes.get(name)) in wanted for name in _KEPT_AS)
+
+    known = gc.get_referrers(*objects)
+    of_their_own = [each for each in known if type(each) is dict and keeps(each)]
+    if of_their_own:
+        known += gc.get_referrers(*of_their_own)
+    one_by_one = {id(each): each for each in known if keeps(_attributes_of(each))}
+    return list(one_by_one.values())
+
+
+def _attributes_of(holder: Any) -> dict[str, Any]:
+    """What an object keeps, without a word to it; nothing for a class or a module."""
+    if isinstance(holder, type | ModuleType):
+        return {}
+    try:
+        found = object.__getattribute__(holder, "__dict__")
+    except AttributeError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def without_parts(schedulers: Sequence[Any]) -> list[Any]:
@@ -90,9 +128,8 @@ def _optimizers_of(scheduler: Any) -> Iterator[Any]:
         if optimizer is None:
             return
         yield optimizer
-        # Accelerate's wrapper keeps it as `optimizer`, Lightning's as `_optimizer`.
         inside = getattr(optimizer, "__dict__", {})
-        optimizer = inside.get("optimizer", inside.get("_optimizer"))
+        optimizer = next((inside[name] for name in _KEPT_AS if name in inside), None)
 
 
 def unwrapped(scheduler: Any) -> Any:

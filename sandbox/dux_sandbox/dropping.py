@@ -7,7 +7,7 @@ moment that the trainer chooses, before anything is restored.
 
 import gc
 import logging
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, FunctionType, GeneratorType
 from typing import Any
 
 import torch
@@ -43,14 +43,16 @@ def drop(rule: torch.optim.Optimizer) -> None:
 
 
 def _suspended_in(namespace: dict[str, Any]) -> list[Any]:
-    """All generators of this namespace's code, wherever they are held."""
-    found = []
-    for each in gc.get_objects():
-        if type(each) in _SUSPENDABLE:
-            frame = getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None)
-            if frame is not None and frame.f_globals is namespace:
-                found.append(each)
-    return found
+    """All generators of this namespace's code, wherever they are held.
+
+    Asked for by what they hold. Whoever looks at all objects (`gc.get_objects`) holds
+    the tuples that other threads have not finished, and Python ends those threads.
+    """
+    holders = gc.get_referrers(namespace)
+    functions = [each for each in holders if type(each) is FunctionType]
+    if not functions:
+        return []
+    return [each for each in gc.get_referrers(*functions) if type(each) in _SUSPENDABLE]
 
 
 def _end(suspended: Any) -> None:
