@@ -197,3 +197,29 @@ def test_another_shape_that_torch_works_on_is_a_view_of_its_memory():
 
     assert "clone" not in called.names
     assert torch.equal(torch.full((6, 8), 1.0 - 8 * 6), inputs[0])
+
+
+def test_nothing_is_copied_but_what_the_step_writes_over():
+    w = Writing()
+    ring = w.read("state", 0, "ring", type=TensorType("float32", (3, 12)))
+    p, g = w.read("parameter", 0), w.read("gradient", 0)
+    row, of = w.do("reshape", g, shape=[12]), w.do("reshape", p, shape=[12])
+    kept = w.do("select_scatter", ring, row, dim=0, index=1)
+    update = w.do("mul", w.do("mv", kept, row), w.number(0.1))
+    size = w.do("add", w.do("mv", kept, of), update)
+    w.write(w.do("add", size, w.number(1.0)), "state", 0, "sizes")
+    w.write(w.do("sub", p, w.number(0.5)), "parameter", 0)
+    w.write(kept, "state", 0, "ring")
+    w.write(w.do("abs", row), "state", 0, "last")
+    w.write(w.do("abs", of), "state", 0, "before")
+    fused = fuse(w.program())
+    inputs = [torch.randn(3, 12), torch.randn(4, 3), torch.randn(4, 3)]
+    wanted = interpret(w.program(), [each.clone() for each in inputs])
+
+    with Called() as called:
+        got = fused.run(inputs)
+
+    # The weights' row, of which what it was before is kept.
+    assert 1 == called.names.count("clone")
+    for output, found in zip(w.program().outputs, got[:-1], strict=True):
+        assert torch.equal(wanted[output.value], found)

@@ -21,6 +21,11 @@ from dux_sandbox.recorded.operations import TABLE, prepared
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
 
+_VIEWS = frozenset(
+    """transpose permute reshape expand unsqueeze squeeze select slice diagonal bits
+    part unfold pick""".split()
+)
+"""The operations that may give a part of what they are given, in its memory."""
 _FEW = 1 << 14
 """Numbers that are had together because one of them is asked for."""
 
@@ -99,7 +104,7 @@ class Numbers:
             if isinstance(each.type, str)
         ]
         inputs = plan.program.inputs
-        written = {each.place for each in plan.program.outputs}
+        self._places_written = written = {x.place for x in plan.program.outputs}
         # An option that the rule itself writes is another one in every step.
         self._options = [
             at
@@ -218,13 +223,17 @@ class Numbers:
         return tuple(found) or (((), picked([])),) * len(self._plan.stages)
 
     def _is_view(self, value: int) -> bool:
-        """Whether it may lie in the memory of an input."""
-        waiting = [value]
+        """Whether it may lie in the memory of an input that the step writes."""
+        program, waiting = self._plan.program, [value]
         while waiting:
-            operation = self._plan.program.operation_of(waiting.pop())
-            if operation is None:
+            value = waiting.pop()
+            operation = program.operation_of(value)
+            if (
+                operation is None
+                and program.inputs[value].place in self._places_written
+            ):
                 return True
-            if TABLE[operation.name].room == "shape" or operation.name == "pick":
+            if operation is not None and operation.name in _VIEWS:
                 waiting += operation.arguments
         return False
 
