@@ -8,6 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dux_sandbox.recorded.kernels.chains import Chain, Link, Slot
+from dux_sandbox.recorded.kernels.dividing import (
+    DIVIDING,
+    QUOTIENT,
+    either_way,
+    head,
+    quotients,
+)
 from dux_sandbox.recorded.kernels.functions import Function, function
 from dux_sandbox.recorded.kernels.levels import Levels
 from dux_sandbox.recorded.kernels.prelude import ARRAYS, EPILOGUE, PRELUDE
@@ -66,6 +73,7 @@ def source_of(chain: Chain) -> Source:
     writer = _Writer(chain)
     lines = [
         PRELUDE,
+        DIVIDING,
         BOUNDS,
         ARRAYS,
         *writer.vectors(),
@@ -82,6 +90,7 @@ class _Writer:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._levels = Levels(chain)
+        self._quotients = quotients(chain)
         self.addresses: list[int] = []
         calls = [
             name for value in self._levels.calls for name in self._call_arrays(value)
@@ -116,13 +125,8 @@ class _Writer:
 
     def block(self) -> Iterator[str]:
         """The function that takes one strand from one element to another."""
-        yield (
-            "static void block(struct call *c, void *const *p, const double *s, "
-            "double *partial, double *columns, int64_t from, int64_t to, "
-            "int64_t width) {"
-        )
+        yield head(self._quotients)
         yield from self._names()
-        yield "int32_t bad = 0;"
         reduces = list(enumerate(self._chain.reduces))
         yield from (begun(at, each) for at, each in reduces if each.along is None)
         yield from columns_begun(self._chain)
@@ -146,8 +150,8 @@ class _Writer:
         for at, reduce in reduces:
             if reduce.along is None:
                 yield f"partial[{at}] = {made_of(at, reduce)};"
-        yield "if (bad) __atomic_store_n(&c->bad, 1, __ATOMIC_RELAXED);"
-        yield "(void)s; (void)partial; (void)columns; (void)width; }"
+        yield "TELL(c) (void)s; (void)partial; (void)columns; (void)width; }"
+        yield from either_way(self._quotients)
 
     def _names(self) -> Iterator[str]:
         written = {each.leaf for each in self._chain.stores}
@@ -160,6 +164,7 @@ class _Writer:
                 yield f"{kind} *restrict b{at} = p[{at}];"
         for slot in range(self._chain.numbers):
             yield f"const double s{slot} = s[{slot}];"
+        yield "WATCHED"
         for value in self._levels.once:
             yield self._assign(value, "0")
 
@@ -226,9 +231,7 @@ class _Writer:
         for target, store in self._chain.targets():
             dtype = self._chain.dtype(store.value)
             if store.watched and dtype != "bool":
-                suffix = "" if dtype == "float64" else "f"
-                size = f"__builtin_fabs{suffix}(v{store.value})"
-                yield f"bad |= !({size} < __builtin_inf{suffix}());"
+                yield f"WATCH_{real_of(dtype)}(v{store.value})"
             yield f"b{target}[i] = SAVE_{dtype}(v{store.value});"
 
     def _assign(self, value: int, at: str) -> str:
@@ -238,7 +241,9 @@ class _Writer:
             return f"const {real_of(dtype)} v{value} = LOAD_{dtype}(b{value}[0]);"
         link = self._link(value)
         template = template_of_link(link)
-        if isinstance(template, Call):
+        if value in self._quotients:
+            made = self._filled(QUOTIENT, value)
+        elif isinstance(template, Call):
             made = self._filled(template.result, value, y=f"y{value}{at}")
         else:
             made = self._filled(template, value)
