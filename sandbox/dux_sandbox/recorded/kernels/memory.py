@@ -10,7 +10,11 @@ from dux_sandbox.recorded.kernels.table import Table
 
 
 class Memory:
-    """Where the tensors of a step are: those that the rule keeps, and the others."""
+    """Where the tensors of a step are: those that the rule keeps, and the others.
+
+    Attributes:
+        moves: how often any of them was found somewhere else.
+    """
 
     def __init__(self, table: Table, device: torch.device) -> None:
         """Of the tensors of a table that are there before a step."""
@@ -22,11 +26,8 @@ class Memory:
         self._both = self._kept, self._loose
         self._stamp: int | None = None
         self._settled = (0, 0)
-
-    @property
-    def moves(self) -> int:
-        """How often any of them was found somewhere else."""
-        return self._kept.moves + self._loose.moves
+        self._copies = False
+        self.moves = 0
 
     def follow(self, table: Sequence[Any], stamp: int | None) -> bool:
         """Whether kernels can work on these tensors; see `FusedProgram.run`."""
@@ -44,6 +45,7 @@ class Memory:
             kept.point(own)
             self._stamp = None if kept.copies else stamp
         loose.point(others)
+        self.moves = kept.moves + loose.moves
         return True
 
     def _settle(self, table: Sequence[Any]) -> None:
@@ -54,6 +56,7 @@ class Memory:
             copies = _strides_wanted(table, self._table.reached, self._table.alike)
             for layout in self._both:
                 layout.copies = {at: copies[at] for at in layout.places if at in copies}
+            self._copies = bool(copies)
 
     def tell(self, pointers: list[int]) -> None:
         """Put the pointers that kernels are to have into a list, by their places."""
@@ -63,12 +66,12 @@ class Memory:
 
     def put_back(self) -> None:
         """Bring what kernels wrote to copies to the tensors that they are of."""
-        for layout in self._both:
+        for layout in self._both if self._copies else ():
             layout.put_back()
 
     def release(self) -> None:
         """Let go of copies, whether or not a step was taken."""
-        for layout in self._both:
+        for layout in self._both if self._copies else ():
             layout.release()
 
 

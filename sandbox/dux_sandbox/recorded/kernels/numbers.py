@@ -5,7 +5,7 @@ the counts are equal, so is all that follows: which of them are is looked at in 
 step, and the order of work is made once for each pattern.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import is_
 from typing import Any
@@ -78,6 +78,7 @@ class Work:
         items: of each stage, the numbers in tensors that are asked for at once before
             all calls, and what takes these tensors.
         calls: the others of each stage, in order.
+        given: of each call that is not steady, which values it takes.
         same: for each value, the first one that is equal to it.
         merged: takes the inputs that are equal to an earlier one, out of all.
         first: takes those earlier ones.
@@ -87,6 +88,7 @@ class Work:
     steady: tuple[Call, ...]
     items: tuple[tuple[tuple[int, ...], Pick], ...]
     calls: tuple[tuple[Call, ...], ...]
+    given: Mapping[int, tuple[int, ...]]
     same: tuple[int, ...]
     merged: Pick
     first: Pick
@@ -116,11 +118,14 @@ class Numbers:
         self._last: Work | None = None
         self._seen: tuple[Work | None, Sequence[Any], list[Any]] = (None, (), [])
 
-    def table(self, inputs: Sequence[Any], work: Work) -> list[Any]:
-        """All values; None for those that the stages make.
+    def steady(self, inputs: Sequence[Any], work: Work) -> list[Any]:
+        """The values after the inputs that no step changes; None for the others.
 
         Args:
             work: for these inputs.
+
+        Returns:
+            The same list until an option is another one.
 
         Raises:
             ArithmeticError, ValueError: Python, for a number that cannot be.
@@ -128,13 +133,14 @@ class Numbers:
         options = self._pick_options(inputs)
         known, seen, made = self._seen
         if known is work and all(map(is_, options, seen)):
-            return [*inputs, *made]
+            return made
         table = [*inputs, *work.blank]
         for value, call, arguments in work.steady:
             assert isinstance(value, int)
             table[value] = call(*arguments(table))
-        self._seen = work, options, table[len(inputs) :]
-        return table
+        made = table[len(inputs) :]
+        self._seen = work, options, made
+        return made
 
     def work(self, inputs: Sequence[Any]) -> Work:
         """What is to be done for these inputs."""
@@ -206,7 +212,8 @@ class Numbers:
         merged = [at for at in self._places if same[at] != at]
         earlier = picked([same[at] for at in merged])
         steadily, all_same = tuple(steady), tuple(same)
-        return Work(blank, steadily, items, made, all_same, picked(merged), earlier)
+        taken = picked(merged)
+        return Work(blank, steadily, items, made, given, all_same, taken, earlier)
 
     def _items(self, same: list[int]) -> tuple[tuple[tuple[int, ...], Pick], ...]:
         """See `Work.items`: those of tensors that are there before the stage."""

@@ -9,6 +9,7 @@ from dux_sandbox.recorded.kernels.joining import Pass
 from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.layout import Kind
 from dux_sandbox.recorded.kernels.picking import Pick, picked
+from dux_sandbox.recorded.kernels.planning import Plan
 
 _FEW = 1 << 14
 
@@ -18,6 +19,7 @@ class ReadyPass:
 
     Attributes:
         buffers: for each pointer, the value or output that it is of.
+        numbers: the values that are its numbers, row after row.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class ReadyPass:
         self._order = picked(places)
         self._moves = not held.issuperset(places)
         self._moved = -1
+        self.numbers: list[int] = []
         self._numbers: Pick = picked([])
         leaves = len(one.chain.leaves)
         made = dict.fromkeys(
@@ -85,7 +88,13 @@ class ReadyPass:
                 for each in self._strands
             ]
         )
-        self._numbers = picked([at for row in rows for at in row])
+        self.numbers = [at for row in rows for at in row]
+        self._numbers = picked(self.numbers)
+
+    @property
+    def makes(self) -> bool:
+        """Whether it makes tensors."""
+        return bool(self._makes)
 
     @property
     def finite(self) -> bool | torch.Tensor:
@@ -99,6 +108,10 @@ class ReadyPass:
             OverflowError: one is larger than any float.
         """
         self._bound.count_with(self._numbers(table))
+
+    def count_with(self, numbers: Sequence[Any]) -> None:
+        """Take them as they are. Raises as `count`."""
+        self._bound.count_with(numbers)
 
     def call(self, table: list[Any], pointers: list[int], moves: int) -> None:
         """Do it, with the numbers that were counted last.
@@ -129,3 +142,24 @@ def _may_be_together(shape: torch.Size, *, large: bool) -> bool:
     its time. Kernels take several numbers at once from where these lie well."""
     many = shape.numel()
     return many == 1 or ((large or many <= _FEW) and many % 16 == 0)
+
+
+def last_stages(plan: Plan, ready: Sequence[Sequence[ReadyPass]]) -> list[list[int]]:
+    """For each stage, the tensors that nothing needs after it."""
+    program = plan.program
+    last: dict[int, int] = {}
+    for stage, passes in enumerate(ready):
+        for value in plan.stages[stage].plain:
+            operation = program.operation_of(value)
+            arguments = () if operation is None else operation.arguments
+            last.update((each, stage) for each in (value, *arguments))
+        for one in passes:
+            last.update((each, stage) for each in one.buffers)
+    kept = {program.outputs[index].value for index in plan.copies}
+    ends: list[list[int]] = [[] for _ in plan.stages]
+    for value, stage in last.items():
+        is_made = len(program.inputs) <= value < program.values
+        if is_made and value not in kept and value != program.result:
+            if not isinstance(plan.types[value], str):
+                ends[stage].append(value)
+    return ends

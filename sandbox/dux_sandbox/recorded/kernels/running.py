@@ -7,11 +7,13 @@ import torch
 
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.kernels.chains import Chain
+from dux_sandbox.recorded.kernels.counting import Count, Counting
 from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.memory import Memory
 from dux_sandbox.recorded.kernels.numbers import Numbers, Work, numbers_in
-from dux_sandbox.recorded.kernels.passes import ReadyPass
+from dux_sandbox.recorded.kernels.passes import ReadyPass, last_stages
 from dux_sandbox.recorded.kernels.picking import Pick, picked
+from dux_sandbox.recorded.kernels.plain_step import PlainStep
 from dux_sandbox.recorded.kernels.planning import Plan
 from dux_sandbox.recorded.kernels.table import Table
 from dux_sandbox.recorded.lifetimes import last_uses
@@ -33,6 +35,7 @@ class FusedProgram:
         self._last = last_uses(self._program)
         self._work: Work | None = None
         self._give: Pick = picked([])
+        self._count: Count | None = None
         program, values = plan.program, plan.program.values
         self._table = table = Table(plan)
         self._where, self._made = table.where, table.made
@@ -45,6 +48,7 @@ class FusedProgram:
         self._moves = -1
         self._pointers = [0] * (values + len(self._made) + len(plan.cloned))
         self._passes = self._made_ready(kernels)
+        self._counting = Counting(plan, self._passes)
         self._guards = [
             [
                 (index, program.guards[index].value, program.guards[index].expected)
@@ -52,7 +56,7 @@ class FusedProgram:
             ]
             for stage in plan.stages
         ]
-        self._done_with = self._last_uses()
+        self._done_with = last_stages(plan, self._passes)
         self._wanted: Sequence[int] = range(len(program.outputs))
         self._written = picked(
             [
@@ -93,26 +97,6 @@ class FusedProgram:
             )
         return ready
 
-    def _last_uses(self) -> list[list[int]]:
-        """For each stage, the tensors that nothing needs after it."""
-        plan, program = self._plan, self._program
-        last: dict[int, int] = {}
-        for stage, passes in enumerate(self._passes):
-            for value in plan.stages[stage].plain:
-                operation = program.operation_of(value)
-                arguments = () if operation is None else operation.arguments
-                last.update((each, stage) for each in (value, *arguments))
-            for one in passes:
-                last.update((each, stage) for each in one.buffers)
-        kept = {program.outputs[index].value for index in plan.copies}
-        ends: list[list[int]] = [[] for _ in plan.stages]
-        for value, stage in last.items():
-            is_made = len(program.inputs) <= value < program.values
-            if is_made and value not in kept and value != program.result:
-                if not isinstance(plan.types[value], str):
-                    ends[stage].append(value)
-        return ends
-
     @property
     def finite(self) -> bool | torch.Tensor:
         """See `BoundKernel.finite`, of all that the last step wrote to parameters."""
@@ -125,13 +109,15 @@ class FusedProgram:
     def give(self, outputs: Sequence[int]) -> None:
         """Return these outputs alone from `run`, by their indices; else it is all."""
         self._wanted, self._work = outputs, None
+        self._counting.forget()
 
     def run(
         self,
-        inputs: Sequence[Any],
+        inputs: list[Any],
         targets: Sequence[Any] = (),
         before: Callable[[list[Any]], None] | None = None,
         stamp: int | None = None,
+        moved: Callable[[], None] | None = None,
     ) -> list[Any]:
         """Take the step: all writes, or, where it raises, none.
 
@@ -146,6 +132,8 @@ class FusedProgram:
             stamp: equal to that of the last call only where the tensors that the rule
                 keeps are the very same, and nobody else has them: these are not looked
                 at then. None: they are.
+            moved: called before anything is written, unless all tensors lie where they
+                did in the call before; what it raises comes out.
 
         Returns:
             For each output that is wanted, what its place holds now: a tensor or a
@@ -153,19 +141,19 @@ class FusedProgram:
 
         Raises:
             GuardFailed: a guard does not hold.
+            NotStrided: an input has another layout.
             ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
         work = self._work_for(inputs)
-        made = [
-            self._table.new(at, inputs)
-            if not targets or targets[index] is None
-            else targets[index]
-            for at, index in self._made
-        ]
+        made = self._new(inputs, targets) if self._made else ()
         try:
-            table = self._numbers.table(inputs, work)
-            table += made
+            steady = self._numbers.steady(inputs, work)
+            table = inputs if self._count else [*inputs, *steady, *made]
             lies_well = self._memory.follow(table, stamp)
+            if moved and not (lies_well and self._memory.moves == self._moves):
+                moved()
+            if lies_well and self._count:
+                return self._take_counted(self._count, inputs, steady, before)
             if lies_well and self._calls_torch and torch.is_grad_enabled():
                 with torch.no_grad():
                     self._take(table, before)
@@ -182,9 +170,47 @@ class FusedProgram:
         finally:
             self._memory.release()
         if not lies_well:
-            return self._interpreted(inputs, targets, before)
+            return self._plainly(inputs, targets, before)
         torch.autograd.graph.increment_version(self._written(table))
         return self._given(table)
+
+    def _new(self, inputs: Sequence[Any], targets: Sequence[Any]) -> list[Any]:
+        """What outputs are written to that are in no input's place."""
+        return [
+            self._table.new(at, inputs)
+            if not targets or targets[index] is None
+            else targets[index]
+            for at, index in self._made
+        ]
+
+    def _take_counted(
+        self,
+        count: Count,
+        inputs: Sequence[Any],
+        steady: Sequence[Any],
+        before: Callable[[list[Any]], None] | None,
+    ) -> list[Any]:
+        """The step where only its numbers come before the passes of the last stage."""
+        numbers, given = count(inputs, steady)
+        passes = self._passes[-1]
+        for one, each in zip(passes, numbers, strict=True):
+            one.count_with(each)
+        self._interpreted_finite = None
+        self._find()
+        if before is not None:
+            before(given)
+        for one in passes:
+            one.call([], self._pointers, self._moves)
+        self._memory.put_back()
+        torch.autograd.graph.increment_version(self._written(inputs))
+        return given
+
+    def _find(self) -> None:
+        """Know where all tensors are that are there before the step."""
+        moves = self._memory.moves
+        if moves != self._moves:
+            self._moves = moves
+            self._memory.tell(self._pointers)
 
     def _take(
         self, table: list[Any], before: Callable[[list[Any]], None] | None
@@ -193,10 +219,7 @@ class FusedProgram:
         begin no number is left that they cannot take."""
         plan, work = self._plan, self._work
         assert work is not None
-        moves = self._memory.moves
-        if moves != self._moves:
-            self._moves = moves
-            self._memory.tell(self._pointers)
+        self._find()
         end, self._interpreted_finite = len(plan.stages) - 1, None
         for stage, calls in enumerate(work.calls):
             asked, tensors = work.items[stage]
@@ -253,37 +276,24 @@ class FusedProgram:
             ]
             given += [] if program.result is None else [work.same[program.result]]
             self._give = picked(given)
+            self._count = self._counting.of(work, given)
         return work
 
     def _given(self, table: list[Any]) -> list[Any]:
         given = list(self._give(table))
         return given if self._program.result is not None else [*given, None]
 
-    def _interpreted(
+    def _plainly(
         self,
         inputs: Sequence[Any],
         targets: Sequence[Any],
         before: Callable[[list[Any]], None] | None,
     ) -> list[Any]:
         """The same in plain torch, for tensors that no kernel can work on."""
-        values = interpret(self._program, inputs, self._device, done=self._last)
-        made = [values[each.value] for each in self._program.outputs]
-        made = [x.clone() if isinstance(x, torch.Tensor) else x for x in made]
-        result = self._program.result
-        returned = None if result is None else values[result]
+        step = PlainStep(self._program, inputs, self._device, self._last)
         if before is not None:
-            before([*(made[at] for at in self._wanted), returned])
-        finite = []
-        with torch.no_grad():
-            for index, output in enumerate(self._program.outputs):
-                at = self._where.get(self._program.values + index)
-                target = targets[index] if targets else None
-                if at is not None and at < len(inputs):
-                    target = inputs[at]
-                if target is not None:
-                    target.copy_(made[index])
-                    if output.place[0] == "parameter":
-                        finite.append(torch.isfinite(target).all())
-                    made[index] = target
-        self._interpreted_finite = finite
-        return [*(made[at] for at in self._wanted), returned]
+            before(step.given(self._wanted))
+        first, many = self._program.values, len(self._program.outputs)
+        places = [self._where.get(at) for at in range(first, first + many)]
+        self._interpreted_finite = step.write(places, targets)
+        return step.given(self._wanted)
