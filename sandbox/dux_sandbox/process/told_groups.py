@@ -1,6 +1,7 @@
 """Option values of the parameter groups, kept the same on both sides of the wall."""
 
 from collections.abc import Sequence
+from operator import is_
 from typing import Any
 
 from dux_sandbox.option_values import SCHEDULERS
@@ -90,6 +91,8 @@ class ToldGroups:
 def _is_as_told(group: dict[str, Any], told: dict[str, Any], names: set[str]) -> bool:
     """Whether every option is the very value that was told: most steps change none."""
     try:
-        return all([group[name] is told[name] for name in names])
+        return all(
+            map(is_, map(group.__getitem__, names), map(told.__getitem__, names))
+        )
     except KeyError:
         return False

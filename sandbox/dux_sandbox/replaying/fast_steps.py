@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from dux_sandbox.recorded.kernels.compiling import Compilation
+from dux_sandbox.recorded.kernels.picking import picked
 from dux_sandbox.recorded.kernels.running import FusedProgram
-from dux_sandbox.recorded.program import Place, Program, TensorType
+from dux_sandbox.recorded.program import Place, Program
+from dux_sandbox.replaying.inputs import KEPT, Inputs
 from dux_sandbox.replaying.kept import KeptTree, OptionLeaves
 
 _log = logging.getLogger(__name__)
-_KEPT = ("state", "attribute")
 PATIENCE, PATIENCE_OF_RANKS = 60.0, 12.0
 """Seconds that a step waits for its kernels; after that it never has any. The ranks
 that wait for this one must not take it for lost."""
@@ -30,9 +31,18 @@ class FastStep:
     """
 
     def __init__(
-        self, program: Program, parameters: Sequence[torch.Tensor], compiles: bool
+        self,
+        program: Program,
+        parameters: Sequence[torch.Tensor],
+        compiles: bool,
+        moved: Callable[[], None] | None = None,
     ) -> None:
-        """Begin to compile a program that can be one of many steps."""
+        """Begin to compile a program that can be one of many steps.
+
+        Args:
+            moved: see `FusedProgram.run`.
+        """
+        self._moved = moved
         self._program = program
         self._parameters = parameters
         devices = {each.device for each in parameters}
@@ -42,21 +52,8 @@ class FastStep:
             self._compilation = Compilation(program, *devices)
         self.waits = self._compilation is not None
         self._fused: FusedProgram | None = None
-        places = [(at, each.place) for at, each in enumerate(program.inputs)]
-        self._inputs = [
-            parameters[int(place[1])] if place[0] == "parameter" else None
-            for _, place in places
-        ]
-        self._gradients = [
-            (at, int(place[1])) for at, place in places if place[0] == "gradient"
-        ]
-        kept = [at for at, place in places if place[0] in _KEPT]
-        is_tensor = [isinstance(each.type, TensorType) for each in program.inputs]
-        self._kept_tensors = [places[at] for at in kept if is_tensor[at]]
-        self._kept_numbers = [places[at] for at in kept if not is_tensor[at]]
-        self._options = [(at, place) for at, place in places if place[0] == "option"]
-        self._loss = [at for at, place in places if place[0] == "loss"]
-        read = {place for _, place in places}
+        self._inputs = Inputs(program, parameters)
+        read = {each.place for each in program.inputs}
         written = [(at, each.place) for at, each in enumerate(program.outputs)]
         self._written = [
             (at, place)
@@ -66,7 +63,8 @@ class FastStep:
         self._writes_all = {("parameter", at) for at in range(len(parameters))} <= {
             place for _, place in written
         }
-        self._changes: list[tuple[int, Place]] = []
+        self._changes: list[Place] = []
+        self._pick_changes = picked([])
         self._changed_options: list[tuple[int, Place]] = []
 
     @property
@@ -102,10 +100,12 @@ class FastStep:
     def _give_what_changes(self, fused: FusedProgram) -> None:
         """Ask for what is not written in its place: what is kept anew, and options."""
         places = [each.place for each in self._program.outputs]
-        wanted = [at for at in fused.replaced if places[at][0] in (*_KEPT, "option")]
+        wanted = [at for at in fused.replaced if places[at][0] in (*KEPT, "option")]
         fused.give(wanted)
         given = [(k, places[at]) for k, at in enumerate(wanted)]
-        self._changes = [each for each in given if each[1][0] in _KEPT]
+        changes = [each for each in given if each[1][0] in KEPT]
+        self._changes = [place for _, place in changes]
+        self._pick_changes = picked([k for k, _ in changes])
         self._changed_options = [each for each in given if each[1][0] == "option"]
 
     def give_up(self) -> None:
@@ -140,43 +140,18 @@ class FastStep:
         """
         assert self._fused is not None
         values = self._fused.run(
-            self._given(kept, gradients, options, loss),
+            self._inputs.now(kept, gradients, options, loss),
             self._targets(),
             self._before(agree, options, always=always),
             kept.stamp,
+            self._moved,
         )
-        for at, place in self._changes:
-            kept.set(place, values[at])
+        if self._changes:
+            kept.set_all(self, self._changes, self._pick_changes(values))
         result = values[-1]
         if isinstance(result, torch.Tensor) and result is not loss:
             result = result.clone()
         return result
-
-    def _given(
-        self,
-        kept: KeptTree,
-        gradients: Sequence[torch.Tensor | None],
-        options: OptionLeaves,
-        loss: Any,
-    ) -> list[Any]:
-        """What the inputs hold now."""
-        values = kept.values
-        known = kept.of_tensors.get(self)
-        if known is None:
-            known = kept.of_tensors[self] = self._inputs.copy()
-            for at, place in self._kept_tensors:
-                known[at] = values[place]
-        # Nothing else is held on to: a gradient may be forgotten between two steps.
-        inputs: list[Any] = known.copy()
-        for at, index in self._gradients:
-            inputs[at] = gradients[index]
-        for at, place in self._kept_numbers:
-            inputs[at] = values[place]
-        for at, place in self._options:
-            inputs[at] = options.values[place]
-        for at in self._loss:
-            inputs[at] = loss
-        return inputs
 
     def _targets(self) -> list[Any]:
         """The tensors that are written to and not read."""

@@ -23,7 +23,7 @@ from dux_sandbox.values import ValueRefused
 
 Type = TensorType | str
 _MOST_GROUPS = 1 << 16
-_NUMBERS = (int, float, bool)
+_NUMBERS = frozenset((int, float, bool))
 
 
 class KeptTree:
@@ -44,6 +44,7 @@ class KeptTree:
         self.key = ""
         self.stamp = 0
         self.of_tensors: dict[Any, Any] = {}
+        self._of_types: dict[Any, list[type] | None] = {}
         self._note()
 
     def take(self, state: RuleState) -> None:
@@ -101,6 +102,22 @@ class KeptTree:
         if _type(before) != _type(value):
             self._note()
 
+    def set_all(self, who: Any, places: Sequence[Place], values: Sequence[Any]) -> None:
+        """Other values at leaves that there are.
+
+        Args:
+            who: asks for the same places each time.
+        """
+        kinds = self._of_types.get(who)
+        if kinds is None:
+            kinds = [type(self.values[place]) for place in places]
+            self._of_types[who] = kinds = kinds if set(kinds) <= _NUMBERS else None
+        if kinds is not None and kinds == list(map(type, values)):
+            self.values.update(zip(places, values, strict=True))
+            return
+        for place, value in zip(places, values, strict=True):
+            self.set(place, value)
+
     def types(self) -> dict[Place, Type]:
         """The type of each leaf, in the order of their numbers."""
         return {place: _type(value) for place, value in self.values.items()}
@@ -134,6 +151,7 @@ class KeptTree:
         self.of_tensors.clear()
 
     def _note(self) -> None:
+        self._of_types.clear()
         types = [str(each) for each in self.types().values()]
         self.key = json.dumps([self.skeleton, types])
 

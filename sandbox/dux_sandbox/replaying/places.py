@@ -38,6 +38,10 @@ class Places:
         """Where the parameters are."""
         return self.parameters[0].device if self.parameters else torch.device("cpu")
 
+    def gradients(self) -> list[torch.Tensor | None]:
+        """Of each parameter, as it is now."""
+        return [each.grad for each in self.parameters]
+
     def option_leaves(self) -> OptionLeaves:
         """The options taken apart; as before where no group has got others."""
         known, many = self._leaves, len(self.kept.values)

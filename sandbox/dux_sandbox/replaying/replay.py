@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.gradients import DenseGradients
-from dux_sandbox.recorded.interpreting import GuardFailed, interpret
+from dux_sandbox.recorded.interpreting import GuardFailed, NotStrided, interpret
 from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.program import Place, Program, ValueType
 from dux_sandbox.recorded.tape import Unrecordable
@@ -31,7 +31,7 @@ from dux_sandbox.replaying.fast_steps import FastStep, Taken
 from dux_sandbox.replaying.hindrance import changing
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
-from dux_sandbox.replaying.plainness import Apart
+from dux_sandbox.replaying.plainness import Apart, require_strided
 
 _FEW = 24
 """Recordings that any rule may take."""
@@ -107,14 +107,13 @@ class Replay:
                 nothing has changed.
             RuleFailed: the process that records has failed.
         """
-        self._apart.look()
         before = self.places.kept.values
-        gradients = self._gradients()
-        if all([each is None or each.layout is torch.strided for each in gradients]):
+        gradients = self.places.gradients()
+        try:
             result = self._taken(closure, loss, gradients)
-        else:
+        except NotStrided:
             with DenseGradients(self.places.parameters):
-                result = self._taken(closure, loss, self._gradients())
+                result = self._taken(closure, loss, self.places.gradients())
         self.steps += 1
         self._before = before
         if self._compiles and self.steps >= self.ahead.due:
@@ -127,8 +126,9 @@ class Replay:
         """See `Branches.least_bytes`; None where there was no step."""
         return self._branches.least_bytes()
 
-    def _gradients(self) -> list[torch.Tensor | None]:
-        return [each.grad for each in self.places.parameters]
+    def _look(self, gradients: Sequence[torch.Tensor | None]) -> None:
+        self._apart.look()
+        require_strided(gradients)
 
     def _taken(
         self, closure: str | None, loss: Any, gradients: list[torch.Tensor | None]
@@ -136,10 +136,9 @@ class Replay:
         """What the step returns, once it is taken."""
         options = self.places.option_leaves()
         branch, made = self._found(closure, loss, options, gradients)
+        self.taken_by = branch.fast if isinstance(made, Taken) else None
         if isinstance(made, Taken):
-            self.taken_by = branch.fast
             return made.result
-        self.taken_by = None
         agreed(self.agree, PLAIN)
         return self.places.write(branch.program, made, loss, options)
 
@@ -169,7 +168,8 @@ class Replay:
         program = recorded.program
         done = last_uses(program)
         run = partial(interpret, program, device=self.places.device(), done=done)
-        fast = FastStep(program, self.places.parameters, self._compiles)
+        parameters, moved = self.places.parameters, self._apart.look
+        fast = FastStep(program, parameters, self._compiles, moved)
         path, both = path_of(program), is_both_ways(program)
         self._both_ways.found |= both
         return Branch(program, recorded.types, recorded.calls, path, run, fast, both)
@@ -202,8 +202,7 @@ class Replay:
         gradients: list[torch.Tensor | None],
     ) -> tuple[Branch, Any]:
         present = [each is not None for each in gradients]
-        key = (self.kept.key, options.key, tuple(present), closure)
-        met = Met()
+        key, met = (self.kept.key, options.key, tuple(present), closure), Met()
         for _ in range(_FEW + 64):
             for branch in self._branches.candidates(key, met.ruled_out):
                 values, failed = self._try(branch, loss, options, gradients)
@@ -211,6 +210,7 @@ class Replay:
                     self._branches.used(key, branch)
                     return branch, values
                 met.failed(branch, failed)
+            self._look(gradients)
             with self.ahead.waiting():
                 if not self.ahead.take(self._branches):
                     self._record(key, present, met, closure)
@@ -229,13 +229,13 @@ class Replay:
                 with self.ahead.waiting():
                     branch.fast.is_ready(among_ranks=self.agree is not None)
             if branch.fast.is_ready():
-                before = self._before_kernels
-                always = self.agree is not None
+                before, always = self._before_kernels, self.agree is not None
                 given = self.kept, gradients, options, loss
                 try:
                     return Taken(branch.fast.run(*given, before, always=always)), 0
                 except InPlainTorch:
                     branch.fast.give_up()
+            self._look(gradients)
             inputs = [
                 self.places.read(each.place, loss, options)
                 for each in branch.program.inputs
