@@ -42,6 +42,7 @@ class Loop:
     # Those of whole steps that nobody waits for, and how many more may follow them.
     _waiting: list[float] = field(default_factory=list)
     _room: int = 0
+    _shown: bool = False  # the last loss that was looked at came with its batch
 
     def __post_init__(self) -> None:
         """Nothing of the training was heard yet."""
@@ -74,12 +75,14 @@ class Loop:
         if self._functions.calling:
             return  # a module that holds its agent tells of a copy's loss
         looked_at = guard.watch is not None or guard.aftermath is not None
-        if self._room and batch is not None and not looked_at:
+        shown = batch is not None
+        if self._room and shown is self._shown and not looked_at:
             value = intake.of_one_step(loss, scale)
             if value is not None:
                 self._room -= 1
                 self._waiting.append(value)
-                self.training.batches.append(batch)
+                if shown:
+                    self.training.batches.append(batch)
                 return
         self._live.schedule.look()
         if not (isinstance(loss, torch.Tensor) and loss.numel() == 1):
@@ -87,7 +90,7 @@ class Loop:
         self._see_waiting()
         before = self.step if coming else self._statistics.step
         told = intake.hear(loss, batch, scale)
-        if batch is not None and self._asks:
+        if shown and self._asks:
             self._batches.remember(batch)
         put_back, steps = guard.put_back, told.steps
         come = self.training.feed.push(loss, before + steps)
@@ -107,7 +110,7 @@ class Loop:
         if intake.scale.value is None:
             intake.scale.forward_may_begin()
         self._hear_of_forgotten()
-        self._room = 0 if batch is None else self._room_to_wait()
+        self._room, self._shown = self._room_to_wait(), shown
 
     def _room_to_wait(self) -> int:
         """How many losses may wait: while the loop's own optimizer is live, nobody
@@ -270,10 +273,9 @@ class Loop:
             self._at_edge()
 
     def _hear_of_forgotten(self) -> None:
-        """Of gradients that the loop zeroes, until it is known how it scales losses."""
+        """Of gradients that are zeroed, while it is looked for a scale of losses."""
         scale = self._intake.scale
-        known = scale.value is not None
-        self._live.on_forgotten = None if known else scale.forward_may_begin
+        self._live.on_forgotten = scale.forward_may_begin if scale.watches else None
 
     def try_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raise what `load_state_dict` would raise; nothing is changed."""

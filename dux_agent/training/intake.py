@@ -139,6 +139,8 @@ class Intake:
         those before, and one step is over since the last one.
         """
         known = self.scale.value
+        if known is None and not self.scale.watches:
+            known = 1.0  # no batch was shown that it could be found on
         if self.steps != 1 or self._count or known is None:
             return None
         if scale is not None and scale != known:

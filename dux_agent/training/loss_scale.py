@@ -28,6 +28,9 @@ _ATTEMPTS = 3
 # a little by what a model keeps of its last batch, or by another optimizer's step.
 _ITS_OWN = (0.75, 1.33)
 _STEPS_WATCHED = 100
+# Random numbers are a third of a millisecond a step: a loop that shows no batch for so
+# many steps is not watched until it does, and then for twice as many.
+_PATIENCE = 8
 
 
 class LossScale:
@@ -53,17 +56,24 @@ class LossScale:
         self._others_move = any(id(each) not in mine for each in trained)
         self._ratios: list[float] = []
         self._steps = 0
+        self._patience, self._unshown = _PATIENCE, 0  # steps without a batch
         self._random: RandomState | None = RandomState.take()
         self._before: tuple[RandomState | None, list[torch.Tensor]] | None = None
 
+    @property
+    def watches(self) -> bool:
+        """Whether it keeps what a forward pass may begin with."""
+        return self.value is None and self._unshown < self._patience
+
     def forward_may_begin(self) -> None:
         """A step was taken, a loss told of, or gradients were zeroed."""
-        if self.value is None:
+        if self.watches:
             self._random = RandomState.take()
 
     def step_begins(self) -> None:
         """Keep what the losses of this step were computed with."""
-        if self.value is None and self._steps < _STEPS_WATCHED:
+        self._unshown += 1
+        if self.watches and self._steps < _STEPS_WATCHED:
             self._steps += 1
             weights = unless_crowded(
                 lambda: clones(self._parameters), "the weights of one step once more"
@@ -87,8 +97,14 @@ class LossScale:
         """
         if self.value is not None:
             return self.value
+        if batch is None:
+            self._before = None
+            return 1.0
+        watched, self._unshown = self.watches, 0
+        if not watched:
+            self._patience *= 2
         loss = float(scalar_loss(loss))
-        if batch is None or not math.isfinite(loss):
+        if not watched or not math.isfinite(loss):
             self._before = None
             return 1.0
         kept = self._before if before_step else (self._random, None)
@@ -182,7 +198,7 @@ class LossScale:
         """
         value, weight = (_factor(state.get(name)) for name in ("scale", "weight"))
         self.value, self.weight = value, weight
-        self._before = None
+        self._before, self._unshown = None, 0
 
 
 def _factor(value: Any) -> float | None:
