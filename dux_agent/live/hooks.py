@@ -5,12 +5,15 @@ step, save and load, whatever rule is live, with the live optimizer as its argum
 """
 
 import functools
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch.optim.optimizer import _global_optimizer_post_hooks as _after_all
+from torch.optim.optimizer import _global_optimizer_pre_hooks as _before_all
 
 _TABLES = (
     *("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"),
@@ -19,6 +22,11 @@ _TABLES = (
 )
 
 _compiling = torch.compiler.is_dynamo_compiling
+# A profiler that a daemon turns on from outside says nothing of it here.
+_always = "KINETO_USE_DAEMON" in os.environ
+_profiled: Callable[[], bool] = (
+    (lambda: True) if _always else torch._C._autograd._profiler_enabled
+)
 
 
 def leaves_out(base: torch.optim.Optimizer) -> bool:
@@ -66,7 +74,8 @@ def hooked(step: Callable[..., Any]) -> Any:
     One that the base leaves out fires none and is none.
 
     torch does this to the step of every class by itself; done here, it is inside what
-    `eager` leaves alone.
+    `eager` leaves alone. Where no profiler is on torch's mark for it is spared: beside
+    a model that fills the caches it costs as much as all the rest that an agent does.
     """
     wrapped: Any = torch.optim.Optimizer.profile_hook_step(step)
 
@@ -79,7 +88,14 @@ def hooked(step: Callable[..., Any]) -> Any:
             return None
         gradients = torch.is_grad_enabled()
         try:
-            return wrapped(live, *arguments, **options)
+            if _profiled() or live._optimizer_step_pre_hooks or _before_all:
+                return wrapped(live, *arguments, **options)
+            result = step(live, *arguments, **options)
+            if live._optimizer_step_post_hooks or _after_all:
+                own = live._optimizer_step_post_hooks.values()
+                for hook in (*own, *_after_all.values()):
+                    hook(live, (live, *arguments), options)
+            return result
         except BaseException:  # an interrupt, also where torch puts them back
             torch.set_grad_enabled(gradients)
             raise

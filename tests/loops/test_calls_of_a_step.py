@@ -42,7 +42,8 @@ def calls_of_a_step(attached):
 
 
 def test_an_agent_that_never_decides_adds_few_calls_to_a_step():
-    # Beside a model that fills the caches each costs some three microseconds. A build
-    # with CUDA is asked whether a graph is being captured.
-    most = 30 if torch.backends.cuda.is_built() else 27
+    # Beside a model that fills the caches each costs some three microseconds. What
+    # torch calls to mark a step for profilers is spared. A build with CUDA is asked
+    # whether a graph is being captured.
+    most = 12 if torch.backends.cuda.is_built() else 9
     assert calls_of_a_step(True) - calls_of_a_step(False) <= most
