@@ -18,7 +18,10 @@ Objective = Callable[[Any, Any], torch.Tensor]
 Run = Callable[[nn.Module, Objective, Iterator[Batch], int, bool], None]
 """Trains a model on batches for so many steps, with an agent or without."""
 
-_OPTIONS: dict[str, Any] = {"lm": "offline", "every": None}
+EVERY = 500
+"""At this step the agent would decide; trainings for timing end before."""
+
+_OPTIONS: dict[str, Any] = {"lm": "offline", "every": EVERY}
 _RATE = 1e-3
 
 
@@ -137,6 +140,7 @@ def in_transformers(
             optim="sgd",
         )
         trainer = Trainer(model=Model(), args=arguments)
+        trainer.remove_callback(transformers.PrinterCallback)
         attached: Any = nullcontext()
         if agent:
             from dux_agent.integrations.transformers import attach_trainer

@@ -3,6 +3,7 @@ import math
 import sys
 
 import pytest
+import torch
 from rich.console import Console
 
 from dux_agent.benchmarks import (
@@ -20,6 +21,7 @@ from dux_agent.benchmarks import (
     tracing_cost,
 )
 from dux_agent.benchmarks.measurement import Measurement
+from dux_agent.benchmarks.taking_turns import StepTime
 from dux_agent.benchmarks.workload import workload
 from dux_agent.cli import app
 
@@ -65,12 +67,55 @@ def test_the_overhead_is_measured_in_every_loop_that_is_installed(monkeypatch):
         lambda name: None if name == "transformers" else found(name),
     )
 
-    held = overhead.measure(rounds=2, steps=2)
+    held = overhead.measure(fresh=2, rounds=3)
 
     assert ("%", overhead.BAR) == (held.unit, held.bar)
     assert math.isfinite(held.value)
-    assert "transformers: not installed" in held.detail
-    assert all(f"{name} " in held.detail for name in ("plain", "accelerate"))
+    head, *table = held.detail.splitlines()
+    assert "981,400 weights" in head and "2 fresh trainings of 3 steps" in head
+    assert "  transformers: not installed" in table
+    rows = [row.split() for row in table[1:] if "not installed" not in row]
+    assert [
+        ["plain", "+-", "+-"],
+        ["lightning", "+-", "+-"],
+        ["accelerate", "+-", "+-"],
+    ] == [[row[0], row[2], row[-2]] for row in rows]
+
+
+def test_a_training_with_an_agent_is_held_against_two_that_are_alike(monkeypatch):
+    begun = []
+
+    def take_turns(trainings, data, steps, *, first):
+        begun.append(first)
+        bare = [StepTime(0.010, 0.001)] * steps
+        other = [StepTime(0.010, 0.001 + 2e-6 * (-1) ** len(begun))] * steps
+        attached = [StepTime(0.0103, 0.0011)] * steps
+        attached[20] = StepTime(0.5, 0.4)  # another process, in one round
+        return [bare, other, attached]
+
+    monkeypatch.setattr(overhead, "take_turns", take_turns)
+
+    added = overhead.added_by(overhead.LOOPS["plain"], [], fresh=6, rounds=30)
+
+    assert [0, 1, 2, 0, 1, 2] == begun
+    assert (pytest.approx(1.0), pytest.approx(0.0)) == (
+        added.outside.mean,
+        added.control.mean,
+    )
+    assert pytest.approx(3.0) == added.whole.mean
+    assert added.outside.mean < added.most < 1.02
+    assert pytest.approx(0.010) == added.step
+
+
+def test_what_a_training_raises_ends_the_others_too():
+    def loop(model, objective, batches, steps, agent):
+        for at, batch in enumerate(batches):
+            objective(model, batch)
+            if agent and at == 1:
+                raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        overhead.added_by(loop, [(torch.ones(8, 700),) * 2], fresh=2, rounds=4)
 
 
 def test_the_cost_of_a_run_folder_is_the_time_that_is_spent_in_it():
