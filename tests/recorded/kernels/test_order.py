@@ -223,3 +223,43 @@ def test_nothing_is_copied_but_what_the_step_writes_over():
     assert 1 == called.names.count("clone")
     for output, found in zip(w.program().outputs, got[:-1], strict=True):
         assert torch.equal(wanted[output.value], found)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin"])
+@pytest.mark.parametrize(("many", "dim"), [(2, 0), (3, -1), (7, 1)])
+def test_what_is_brought_together_of_a_stack_is_not_stacked(name, many, dim):
+    w = Writing()
+    kept = [w.read("state", 0, str(at)) for at in range(many)]
+    more = {} if name.startswith("a") else {"dtype": None}
+    stack = w.do("stack", *kept, dim=dim)
+    one = w.do(name, stack, dim=[dim], keepdim=False, **more)
+    w.write(w.do("mul", one, w.number(0.5)), "parameter", 0)
+    fused = fuse(w.program())
+    inputs = [torch.randn(4, 3) for _ in range(many)]
+    inputs[0][0, 0], inputs[1][0, 1] = -0.0, torch.nan
+    wanted = interpret(w.program(), inputs)[-1]
+
+    with Called() as called:
+        got, _ = fused.run(inputs)
+
+    assert "stack" not in called.names
+    torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-7, equal_nan=True)
+    if many <= 4:
+        assert torch.equal(got.nan_to_num(9.0), wanted.nan_to_num(9.0))
+
+
+def test_what_is_brought_together_of_a_stack_in_another_way_is_torchs():
+    w = Writing()
+    kept = [w.read("state", 0, str(at)) for at in range(3)]
+    stack = w.do("stack", *kept, dim=0)
+    over = {"keepdim": False, "dtype": None}
+    w.write(w.do("mean", stack, dim=[0, 1], **over), "state", 0, "columns")
+    w.write(w.do("sum", stack, dim=None, **over), "state", 0, "all")
+    w.write(w.do("sum", stack, dim=[0], keepdim=True, dtype=None), "state", 0, "one")
+    inputs = [torch.randn(4, 3) for _ in range(3)]
+    wanted = interpret(w.program(), inputs)
+
+    got = fuse(w.program()).run(inputs)
+
+    for output, found in zip(w.program().outputs, got[:-1], strict=True):
+        torch.testing.assert_close(found, wanted[output.value])
