@@ -9,8 +9,8 @@ the agent's own code out of the caches between two calls, so that it costs sever
 what it does beside a tiny model. The agent would decide at step 500, and the trainings
 end before; the norm of the gradients is looked at as seldom as then.
 
-The agent's step spares torch's mark for profilers, which a bare step makes: where that
-takes longer than all that the agent does, what is added is below zero.
+The live optimizer spares torch's marks for profilers, which a bare step and `zero_grad`
+make: where those take longer than all that the agent does, what is added is below zero.
 
 Forward and backward pass and torch's own SGD are nearly all of a step and the agent has
 no part in them. So two figures are told, both in percent of a whole step: what is added

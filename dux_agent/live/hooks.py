@@ -24,7 +24,8 @@ _TABLES = (
 _compiling = torch.compiler.is_dynamo_compiling
 # A profiler that a daemon turns on from outside says nothing of it here.
 _always = "KINETO_USE_DAEMON" in os.environ
-_profiled: Callable[[], bool] = (
+_zero_grad = torch.optim.Optimizer.zero_grad
+profiled: Callable[[], bool] = (
     (lambda: True) if _always else torch._C._autograd._profiler_enabled
 )
 
@@ -88,7 +89,7 @@ def hooked(step: Callable[..., Any]) -> Any:
             return None
         gradients = torch.is_grad_enabled()
         try:
-            if _profiled() or live._optimizer_step_pre_hooks or _before_all:
+            if profiled() or live._optimizer_step_pre_hooks or _before_all:
                 return wrapped(live, *arguments, **options)
             result = step(live, *arguments, **options)
             if live._optimizer_step_post_hooks or _after_all:
@@ -127,6 +128,12 @@ def plain_step(base: torch.optim.Optimizer) -> Callable[..., Any] | None:
     step: Any = type(base).step
     own = type(base).__module__.startswith("torch.optim.")
     return step.__wrapped__ if own and getattr(step, "hooked", False) else None
+
+
+def forgets_plainly(base: torch.optim.Optimizer) -> bool:
+    """Whether its `zero_grad` is torch's own, and no profiler is to see its mark."""
+    own = type(base).zero_grad is _zero_grad and "zero_grad" not in base.__dict__
+    return own and not profiled()
 
 
 @contextmanager

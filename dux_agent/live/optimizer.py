@@ -10,7 +10,13 @@ from dux_agent.choices import Place
 from dux_agent.errors import BadArgument
 from dux_agent.live.face import OptimizerFace
 from dux_agent.live.guarded_slot import GuardedSlot
-from dux_agent.live.hooks import eager, hooked, leaves_out, share_hooks
+from dux_agent.live.hooks import (
+    eager,
+    forgets_plainly,
+    hooked,
+    leaves_out,
+    share_hooks,
+)
 from dux_agent.live.replaced import ParametersInModel, complaint
 from dux_agent.live.rule_slot import RuleBuilder, build_inline
 from dux_agent.live.schedule import Schedule
@@ -209,7 +215,12 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             forgotten()
         self.schedule.look()
         if self.running is self.base_rule:
-            base.zero_grad(set_to_none)
+            if not set_to_none or not forgets_plainly(base):
+                base.zero_grad(set_to_none)
+                return
+            for group in base.param_groups:
+                for each in group["params"]:
+                    each.grad = None
             return
         try:
             self.running.zero_grad(set_to_none)

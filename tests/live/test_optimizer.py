@@ -256,6 +256,43 @@ def test_step_hooks_and_the_profiler_see_every_step_across_a_swap():
     assert ["before", "after"] * 4 == seen
     names = [event.key for event in profile.key_averages()]
     assert "Optimizer.step#DuxOptimizer.step" in names
+    assert "Optimizer.zero_grad#SGD.zero_grad" in names
+
+
+@pytest.mark.parametrize("where", ["class", "object"])
+def test_a_base_that_forgets_gradients_in_its_own_way_does_so(where):
+    class Own(torch.optim.SGD):
+        def zero_grad(self, set_to_none=True):
+            asked.append(set_to_none)
+
+    asked = []
+    weight = torch.nn.Parameter(torch.ones(1))
+    base = (Own if where == "class" else torch.optim.SGD)([weight], lr=0.1)
+    if where == "object":
+        base.zero_grad = lambda set_to_none=True: asked.append(set_to_none)
+    live = DuxOptimizer(base)
+    weight.grad = torch.ones(1)
+
+    live.zero_grad()
+    live.zero_grad(set_to_none=False)
+
+    assert [True, False] == asked
+    assert weight.grad is not None
+
+
+def test_gradients_of_all_groups_are_forgotten_or_set_to_zero():
+    first, other = (torch.nn.Parameter(torch.ones(1)) for _ in range(2))
+    live = DuxOptimizer(torch.optim.SGD([first], lr=0.1))
+    live.add_param_group({"params": [other]})
+
+    for each in (first, other):
+        each.grad = torch.ones(1)
+    live.zero_grad(set_to_none=False)
+    zeroed = [float(each.grad) for each in (first, other)]
+    live.zero_grad()
+
+    assert [0.0, 0.0] == zeroed
+    assert [None, None] == [first.grad, other.grad]
 
 
 def test_a_closure_is_called_and_its_loss_returned_by_base_and_rule():
