@@ -1,57 +1,112 @@
-"""What a source keeps where no program sees it: in globals, classes and defaults."""
+"""What a source keeps where no program sees it: in globals, classes and defaults, and
+in what the functions that a rule holds have captured."""
 
 from collections import OrderedDict, defaultdict, deque
-from types import FunctionType
+from functools import partial
+from types import FunctionType, MethodType
 from typing import Any
 
 import torch
 
 from dux_sandbox.loading import namespace_of
+from dux_sandbox.runtime.inner_optimizers import own_names
 
 _MOST_DEPTH = 6
 _MOST_ITEMS = 20_000
 _MAPPINGS = (dict, OrderedDict, defaultdict)
+_CALLED = (FunctionType, MethodType, partial)
 
 
-def outside_of(rule: type[torch.optim.Optimizer]) -> str:
-    """A text that changes when any of it does."""
-    seen: list[str] = []
-    for name, value in namespace_of(rule).items():
-        if name.startswith(("@", "__")):
-            continue
-        _describe(value, seen, 0)
-    return "\n".join(seen)
+def outside_of(kind: type[torch.optim.Optimizer], rule: torch.optim.Optimizer) -> str:
+    """A text that changes when any of it does.
+
+    Args:
+        kind: the guarded class.
+        rule: an instance; its own parameters are nothing outside.
+    """
+    own = {id(p) for group in rule.param_groups for p in group["params"]}
+    telling = _Telling(own | {id(rule)})
+    for name, value in namespace_of(kind).items():
+        if not name.startswith(("@", "__")):
+            telling.describe(value)
+    told = list(telling.seen)
+    held = [vars(rule)[name] for name in own_names(rule)]
+    for _ in range(2):  # first, which helper objects it has by a name of its own
+        telling.seen = list(told)
+        telling.functions_in(held)
+    return "\n".join(telling.seen)
 
 
-def _describe(value: Any, seen: list[str], depth: int) -> None:
-    if depth > _MOST_DEPTH or len(seen) > _MOST_ITEMS:
-        return
-    if isinstance(value, (str, int, float, bool, type(None))):
-        seen.append(repr(value)[:200])
-    elif isinstance(value, torch.Tensor):
-        seen.append(f"tensor {id(value)} {value._version}")
-    elif isinstance(value, _MAPPINGS):
-        for key, item in value.items():
-            seen.append(str(type(key)))
-            _describe(key, seen, depth + 1)
-            _describe(item, seen, depth + 1)
-    elif isinstance(value, (list, tuple, set, frozenset, deque)):
-        seen.append(f"{type(value).__name__} of {len(value)}")
-        for item in value:
-            _describe(item, seen, depth + 1)
-    elif isinstance(value, FunctionType):
-        cells = [each.cell_contents for each in value.__closure__ or () if _full(each)]
-        for part in (value.__defaults__, value.__kwdefaults__, cells):
-            _describe(part, seen, depth + 1)
-    elif isinstance(value, (staticmethod, classmethod)):
-        _describe(value.__func__, seen, depth + 1)
-    elif isinstance(value, type) and value.__module__ == "dux_rule":
-        for name, item in vars(value).items():
-            if not name.startswith("__"):
-                seen.append(name)
-                _describe(item, seen, depth + 1)
-    else:
-        seen.append(f"{type(value).__name__} {id(value)}")
+class _Telling:
+    def __init__(self, own: set[int]) -> None:
+        self.seen: list[str] = []
+        self._own = own
+
+    def functions_in(self, value: Any, depth: int = 0) -> None:
+        """Describe the functions in what a rule keeps, and nothing else of it."""
+        if depth > _MOST_DEPTH or id(value) in self._own:
+            return
+        if isinstance(value, _CALLED):
+            self.describe(value)
+        elif isinstance(value, _MAPPINGS):
+            for each in value.values():
+                self.functions_in(each, depth + 1)
+        elif isinstance(value, (list, tuple, deque)):
+            for each in value:
+                self.functions_in(each, depth + 1)
+        elif _is_helper(value):
+            # It is filled again with what it keeps, whoever else has it.
+            self._own.add(id(value))
+            for each in vars(value).values():
+                self.functions_in(each, depth + 1)
+
+    def describe(self, value: Any, depth: int = 0) -> None:
+        """Add what can be told of a value."""
+        seen = self.seen
+        if depth > _MOST_DEPTH or len(seen) > _MOST_ITEMS or id(value) in self._own:
+            return
+        if isinstance(value, (str, int, float, bool, type(None))):
+            seen.append(repr(value)[:200])
+        elif isinstance(value, torch.Tensor):
+            seen.append(f"tensor {id(value)} {value._version}")
+        elif isinstance(value, _MAPPINGS):
+            for key, item in value.items():
+                seen.append(str(type(key)))
+                self.describe(key, depth + 1)
+                self.describe(item, depth + 1)
+        elif isinstance(value, (list, tuple, set, frozenset, deque)):
+            seen.append(f"{type(value).__name__} of {len(value)}")
+            for item in value:
+                self.describe(item, depth + 1)
+        elif isinstance(value, (*_CALLED, staticmethod, classmethod)):
+            for part in captured_by(value):
+                self.describe(part, depth + 1)
+        elif _is_helper(value):
+            self.describe(vars(value), depth + 1)
+        elif isinstance(value, type) and value.__module__ == "dux_rule":
+            for name, item in vars(value).items():
+                if not name.startswith("__"):
+                    seen.append(name)
+                    self.describe(item, depth + 1)
+        else:
+            seen.append(f"{type(value).__name__} {id(value)}")
+
+
+def _is_helper(value: Any) -> bool:
+    is_own = type(value).__module__ == "dux_rule" and hasattr(value, "__dict__")
+    return is_own and not isinstance(value, torch.optim.Optimizer)
+
+
+def captured_by(function: Any) -> list[Any]:
+    """What a function has of its own, or hands on to another one."""
+    if isinstance(function, partial):
+        return [function.func, function.args, function.keywords]
+    if isinstance(function, MethodType):
+        return [function.__func__, function.__self__]
+    if isinstance(function, (staticmethod, classmethod)):
+        return [function.__func__]
+    cells = [each.cell_contents for each in function.__closure__ or () if _full(each)]
+    return [function.__defaults__, function.__kwdefaults__, cells]
 
 
 def _full(cell: Any) -> bool:

@@ -156,14 +156,14 @@ class Recorder:
             session.tape.read_tensor = False
             names.begin()
             session.give_gradients(present)
-            outside = outside_of(self.kind)
+            outside = outside_of(self.kind, self.rule)
             called = session.closure(closure)
             with suppress(Unrecordable):
                 returned = call_step(self.rule, None if closure is None else called)
             session.require_recorded()
             if names.again():
                 return self._run(kept, present, outcomes, closure, paths)
-            if outside_of(self.kind) != outside:
+            if outside_of(self.kind, self.rule) != outside:
                 raise session.tape.refuse("keeps something outside of the rule itself")
             program = session.program(self.rule, kept, returned)
             return Run(program, session.tape.marks, called.calls)

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from operator import is_
+from types import FunctionType
 from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.outside import captured_by
 from dux_sandbox.recorded.tape import Tape
 from dux_sandbox.runtime.inner_optimizers import inner_optimizers, own_names
 from dux_sandbox.runtime.nestable import MAPPINGS, Deque
@@ -53,10 +56,10 @@ class Sharing:
             Unrecordable: it has two names for one tensor.
         """
         self._rule, self._tape, self._met = rule, tape, met
-        self._built = _twice(rule)
-        for names in self._built:
-            inside = _inside(_at(rule, names[0]))
-            tensors = any(isinstance(each, torch.Tensor) for each in inside)
+        twice = _twice(rule)
+        self._built = [names for names, _ in twice]
+        for names, thing in twice:
+            tensors = any(isinstance(each, torch.Tensor) for each in _inside(thing))
             if tensors and not _of_groups(names):
                 raise tape.refuse(_said(names))
         self._before: list[tuple[Name, Any, list[Any]]] = []
@@ -108,18 +111,18 @@ class Sharing:
                 raise self._tape.refuse(_said(names))
         if not new:
             known = [set(names) for names in self._built]
-            for names in _twice(self._rule):
+            for names, _ in _twice(self._rule):
                 if not any(each.issuperset(names) for each in known):
                     raise self._tape.refuse(_said(names))
         return new
 
 
-def _twice(rule: Any) -> list[list[Name]]:
-    """The names of each thing that has more than one."""
-    found: dict[int, list[Name]] = {}
+def _twice(rule: Any) -> list[tuple[list[Name], Any]]:
+    """The names of each thing that has more than one, and the thing."""
+    found: dict[int, tuple[list[Name], Any]] = {}
     for name, thing in _things(rule):
-        found.setdefault(id(thing), []).append(name)
-    return [names for names in found.values() if len(names) > 1]
+        found.setdefault(id(thing), ([], thing))[0].append(name)
+    return [each for each in found.values() if len(each[0]) > 1]
 
 
 def _same(one: list[Any], other: list[Any]) -> bool:
@@ -168,6 +171,8 @@ def _within(
         inside = list(value.items())
     elif kind.__module__ == "dux_rule" and not isinstance(value, torch.optim.Optimizer):
         inside = list(vars(value).items())
+    elif kind in (FunctionType, partial):
+        inside = list(enumerate(captured_by(value)))
     if kind in _LISTS or kind in MAPPINGS:
         yield name, value
     seen.add(id(value))
