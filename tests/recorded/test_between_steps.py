@@ -25,6 +25,28 @@ COUNTING = with_step(
                 p.sub_(state["m"] / (1 - 0.9 ** state["t"]), alpha=group["lr"])
 """
 )
+AVERAGING = with_step(
+    """\
+        for group in self.param_groups:
+            for p in group["params"]:
+                state = self.state[p]
+                if not state:
+                    state.update(t=0, z=p.detach().clone())
+                state["t"] += 1
+                if p.grad is not None:
+                    state["z"].sub_(p.grad, alpha=group["lr"] / state["t"])
+                p.copy_(state["z"] * (1 + group["lr"] ** state["t"]))
+"""
+)
+SPENDING = with_step(
+    """\
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(p.abs().sqrt(), alpha=group["lr"])
+                if p.grad is not None:
+                    p.grad.zero_()
+"""
+)
 
 
 def other_memory(weights, group):
@@ -78,7 +100,7 @@ CHANGES = [
 ]
 
 
-def trained(kind, change):
+def trained(kind, change, source=COUNTING):
     """The weights after each of 9 steps, and where the rule ran."""
     generator = torch.Generator().manual_seed(0)
     weights = [
@@ -87,7 +109,7 @@ def trained(kind, change):
     for each in weights:
         each.grad = torch.zeros_like(each)
     groups, seen = [{"params": weights}], []
-    rule = EXECUTIONS[kind].build(COUNTING, groups, limits=Limits(), seed=0)
+    rule = EXECUTIONS[kind].build(source, groups, limits=Limits(), seed=0)
     with closing(rule):
         groups[0].update(rule.options[0])
         rule.bind(groups)
@@ -105,10 +127,23 @@ def trained(kind, change):
         return seen, getattr(rule, "mode", kind)
 
 
-@pytest.mark.parametrize("change", CHANGES)
-def test_what_is_done_between_steps_is_seen(change):
-    seen, mode = trained("recorded", change)
-    wanted, _ = trained("inline", change)
+# Torch itself writes to no gradient that is one number for all elements.
+CASES = [
+    pytest.param(source, change, id=f"{name}-{change.__name__}")
+    for name, source in [
+        ("counting", COUNTING),
+        ("weights it does not read", AVERAGING),
+        ("gradients it does not read", SPENDING),
+    ]
+    for change in CHANGES
+    if source is not SPENDING or change is not one_gradient_for_all
+]
+
+
+@pytest.mark.parametrize("source, change", CASES)
+def test_what_is_done_between_steps_is_seen(source, change):
+    seen, mode = trained("recorded", change, source)
+    wanted, _ = trained("inline", change, source)
 
     assert "recorded" == mode
     for one, other in zip(wanted, seen, strict=True):

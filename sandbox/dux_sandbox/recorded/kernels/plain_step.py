@@ -18,20 +18,22 @@ class PlainStep:
         inputs: Sequence[Any],
         device: torch.device,
         last: Sequence[Sequence[int]],
+        targets: Sequence[Any] = (),
     ) -> None:
         """Compute it.
 
         Args:
             last: see `lifetimes.last_uses`.
+            targets: of each output, as for `FusedProgram.run`.
 
         Raises:
-            NotStrided: an input has another layout.
+            NotStrided: an input or a target has another layout.
             GuardFailed, ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
-        for each in inputs:
+        for each in (*inputs, *targets):
             if isinstance(each, torch.Tensor) and each.layout is not torch.strided:
                 raise NotStrided
-        self._program, self._inputs = program, inputs
+        self._program, self._inputs, self._targets = program, inputs, targets
         values = interpret(program, inputs, device, done=last)
         made = [values[each.value] for each in program.outputs]
         self._made = [x.clone() if isinstance(x, torch.Tensor) else x for x in made]
@@ -42,14 +44,11 @@ class PlainStep:
         return [*(self._made[at] for at in wanted), self._result]
 
     @torch.no_grad()
-    def write(
-        self, places: Sequence[int | None], targets: Sequence[Any]
-    ) -> list[torch.Tensor]:
+    def write(self, places: Sequence[int | None]) -> list[torch.Tensor]:
         """Write all outputs that are tensors somewhere.
 
         Args:
             places: of each output; that of an input, or another one.
-            targets: of each output, as for `FusedProgram.run`.
 
         Returns:
             Of each parameter written, whether it is finite.
@@ -57,7 +56,7 @@ class PlainStep:
         finite = []
         for index, output in enumerate(self._program.outputs):
             at = places[index]
-            target = targets[index] if targets else None
+            target = self._targets[index] if self._targets else None
             if at is not None and at < len(self._inputs):
                 target = self._inputs[at]
             if target is not None:

@@ -141,19 +141,20 @@ class FusedProgram:
 
         Raises:
             GuardFailed: a guard does not hold.
-            NotStrided: an input has another layout.
+            NotStrided: an input or a target has another layout.
             ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
         work = self._work_for(inputs)
         made = self._new(inputs, targets) if self._made else ()
         try:
             steady = self._numbers.steady(inputs, work)
-            table = inputs if self._count else [*inputs, *steady, *made]
+            is_whole = self._count and not self._made
+            table = inputs if is_whole else [*inputs, *steady, *made]
             lies_well = self._memory.follow(table, stamp)
             if moved and not (lies_well and self._memory.moves == self._moves):
                 moved()
             if lies_well and self._count:
-                return self._take_counted(self._count, inputs, steady, before)
+                return self._take_counted(self._count, table, steady, before)
             if lies_well and self._calls_torch and torch.is_grad_enabled():
                 with torch.no_grad():
                     self._take(table, before)
@@ -186,12 +187,12 @@ class FusedProgram:
     def _take_counted(
         self,
         count: Count,
-        inputs: Sequence[Any],
+        table: Sequence[Any],
         steady: Sequence[Any],
         before: Callable[[list[Any]], None] | None,
     ) -> list[Any]:
         """The step where only its numbers come before the passes of the last stage."""
-        numbers, given = count(inputs, steady)
+        numbers, given = count(table, steady)
         passes = self._passes[-1]
         for one, each in zip(passes, numbers, strict=True):
             one.count_with(each)
@@ -202,7 +203,7 @@ class FusedProgram:
         for one in passes:
             one.call([], self._pointers, self._moves)
         self._memory.put_back()
-        torch.autograd.graph.increment_version(self._written(inputs))
+        torch.autograd.graph.increment_version(self._written(table))
         return given
 
     def _find(self) -> None:
@@ -290,10 +291,10 @@ class FusedProgram:
         before: Callable[[list[Any]], None] | None,
     ) -> list[Any]:
         """The same in plain torch, for tensors that no kernel can work on."""
-        step = PlainStep(self._program, inputs, self._device, self._last)
+        step = PlainStep(self._program, inputs, self._device, self._last, targets)
         if before is not None:
             before(step.given(self._wanted))
         first, many = self._program.values, len(self._program.outputs)
         places = [self._where.get(at) for at in range(first, first + many)]
-        self._interpreted_finite = step.write(places, targets)
+        self._interpreted_finite = step.write(places)
         return step.given(self._wanted)
