@@ -52,7 +52,17 @@ def _suspended_in(namespace: dict[str, Any]) -> list[Any]:
     functions = [each for each in holders if type(each) is FunctionType]
     if not functions:
         return []
-    return [each for each in gc.get_referrers(*functions) if type(each) in _SUSPENDABLE]
+    users = gc.get_referrers(*functions)
+    found = [each for each in users if type(each) in _SUSPENDABLE]
+    # One of others may hold such a function, as it may hold anything.
+    return [each for each in found if _globals_of(each) is namespace]
+
+
+def _globals_of(suspended: Any) -> Any:
+    """Those of its code; None where it has come to its end."""
+    names = ("gi_frame", "cr_frame", "ag_frame")
+    frames = (getattr(suspended, name, None) for name in names)
+    return next((each.f_globals for each in frames if each is not None), None)
 
 
 def _end(suspended: Any) -> None:

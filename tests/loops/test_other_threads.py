@@ -5,6 +5,7 @@ anybody else holds that tuple at the end: whoever has asked for all objects hold
 """
 
 import gc
+import inspect
 import threading
 from functools import partial
 
@@ -115,3 +116,18 @@ def test_nor_while_the_generators_of_a_rule_are_ended(monkeypatch):
     assert building.raised is None
     with pytest.raises(StopIteration):
         next(generator)
+
+
+def test_a_generator_of_others_that_holds_a_function_of_the_rule_goes_on():
+    def loader(held):
+        yield 1
+        yield held
+
+    rule = load(SUSPENDED)(list(models.make("mlp").parameters()))
+    rule.step()
+    batches = loader(inspect.unwrap(type(rule).step))
+    next(batches)
+
+    drop(rule)
+
+    assert callable(next(batches))
