@@ -48,8 +48,9 @@ def schedulers_over(optimizers: Sequence[torch.optim.Optimizer]) -> list[Any]:
         holders = [each for each in _holders_of(held) if id(each) not in seen]
         seen |= set(map(id, holders))
         found += [each for each in holders if _is_scheduler(type(each))]
-        # A wrapper, a trainer: what is over it is over the optimizer.
-        held = [each for each in holders if not _is_scheduler(type(each))]
+        # A wrapper, which may tell of rates itself, or a trainer: what is over it is
+        # over the optimizer.
+        held = [each for each in holders if not isinstance(each, LRScheduler)]
     return without_parts([each for each in found if is_over(each, optimizers)])
 
 
@@ -78,7 +79,7 @@ def _attributes_of(holder: Any) -> dict[str, Any]:
         return {}
     try:
         found = object.__getattribute__(holder, "__dict__")
-    except AttributeError:
+    except Exception:  # of a proxy of somebody's own it may be anything
         return {}
     return found if isinstance(found, dict) else {}
 
