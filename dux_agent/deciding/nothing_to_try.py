@@ -11,7 +11,7 @@ _NO_BATCH = (
     "no batch has been seen yet, so nothing can be tried; call "
     "agent.observe(loss, batch) after each step"
 )
-_NOT_FINITE = (
+NOT_FINITE = (
     "the weights are not finite, which no optimizer mends, so nobody was asked; load a "
     "checkpoint from before, lower the base optimizer's rate, or attach with lm=None, "
     "whose guard takes such a run back"
@@ -32,5 +32,5 @@ def nothing_to_try(training: Training, *, asks: bool) -> str | None:
     if not training.batches:
         return _NO_BATCH
     if not all_finite(parameters_of(training.live.param_groups)):
-        return _NOT_FINITE
+        return NOT_FINITE
     return None

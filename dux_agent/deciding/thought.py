@@ -90,10 +90,10 @@ def shared(
         return None
 
     try:
-        differ = together.weights_differ()
-        if differ is not None:
-            log.warning("decision %d: %s", decision.number, differ)
-            return Thought(False, differ, {})
+        nothing = together.nothing_for_all()
+        if nothing is not None:
+            log.warning("decision %d: %s", decision.number, nothing)
+            return Thought(False, nothing, {})
         try:
             with training.made_whole(keep=together.leads, all_can=together.all_can):
                 thought: Thought = together.work(of_this_rank, stop)[0]

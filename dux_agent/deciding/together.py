@@ -7,9 +7,11 @@ from typing import Any, Self, TypeVar
 import torch
 
 from dux_agent.deciding.beating import Beating
+from dux_agent.deciding.nothing_to_try import NOT_FINITE
 from dux_agent.deciding.orders import Orders
 from dux_agent.errors import RanksLost
 from dux_agent.live.guarded_slot import GuardedSlot
+from dux_agent.live.integrity import all_finite
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.whole_model import CannotGather, done_by_all
 from dux_sandbox.dry_runs.scratch import CannotClone, out_of_memory
@@ -116,8 +118,11 @@ class Together:
         self._due = True  # the predecessor takes the step, and may be recorded, too
         return next(f"rank {rank}: {each}" for rank, each in reasons if each)
 
-    def weights_differ(self) -> str | None:
-        """Why no rule can serve all ranks; None where their weights are the same.
+    def nothing_for_all(self) -> str | None:
+        """Why no rule can serve all ranks, or None.
+
+        Their weights must be the same, and finite on each: one alone sees of sharded
+        ones its part.
 
         Raises:
             CannotGather: on all of them, where one cannot say.
@@ -126,7 +131,11 @@ class Together:
             return None
         parameters = parameters_of(self._live.param_groups)
         sums = done_by_all(lambda: [*map(_sums, parameters)], self.all_can)
-        all_sums = self._ranks.gather(sums or [])
+        told = self._ranks.gather((all_finite(parameters), sums or []))
+        for rank, (finite, _) in enumerate(told):
+            if not finite:
+                return f"on rank {rank} {NOT_FINITE}"
+        all_sums = [each for _, each in told]
         other = [rank for rank, each in enumerate(all_sums) if _apart(each, all_sums)]
         if not other:
             return None

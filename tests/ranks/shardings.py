@@ -356,6 +356,17 @@ def spiking(rank, execution):
     return sharded(rank, [GENTLE, SMOOTHED], execution, **how)
 
 
+def spoilt_part(rank):
+    """The part of rank 1 is not finite when a decision is due."""
+
+    def plant(agent, step):
+        if step == STEPS - 1 and rank == 1:
+            own = own_part(next(agent.model.parameters()).detach())
+            agent.optimizer.register_step_post_hook(lambda *_: own.fill_(torch.nan))
+
+    return sharded(rank, [GENTLE], "inline", plant=plant, every=STEPS)
+
+
 def saved_late(rank, *who):
     """Of a late device: some ranks save after a step that spoils the part of rank 1."""
 

@@ -225,6 +225,18 @@ def test_weights_that_are_apart_are_told_and_nothing_is_decided(pairs):
         assert "the weights of rank 1 are not those of rank 0" in each["reasons"][0]
 
 
+def test_nobody_is_asked_where_the_weights_of_a_rank_are_not_finite(tmp_path):
+    told = together(tmp_path, ["spoilt", 1], ["spoilt", 0, 1])
+
+    for at, rank in ((0, 1), (1, 0)):
+        first, second = (each[at] for each in told)
+        assert (0, 0) == (first["asked"], second["asked"])
+        assert [10, "kept"] in first["verdicts"]
+        assert first["reasons"] == second["reasons"]
+        said = f"on rank {rank} the weights are not finite"
+        assert first["reasons"][0].startswith(said)
+
+
 def test_a_parameter_that_no_loss_comes_from_and_isolated_rules(pairs):
     first, second = pairs["isolated"]
 

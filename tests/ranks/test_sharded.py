@@ -23,6 +23,7 @@ def pairs(tmp_path_factory):
         ["spiking", "isolated"],
         *(["saved_late", *who] for who in SAVERS),
         ["of_wholes"],
+        ["spoilt_part"],
         ["evaluated"],
         ["evaluated_spiking"],
         ["of_some"],
@@ -182,6 +183,15 @@ def test_a_rule_that_needs_whole_parameters_is_refused_with_the_reason(pairs):
     assert 3 == first["asked"]  # two went back with their findings
     assert ["passed after 3 tries"] == first["reasons"] == second["reasons"]
     assert first["weights"] == second["weights"]
+
+
+def test_nobody_is_asked_where_the_part_of_another_rank_is_not_finite(pairs):
+    first, second = pairs["spoilt_part",]
+
+    assert (0, 0) == (first["asked"], second["asked"])
+    assert ["kept"] == first["verdicts"][-1] == second["verdicts"][-1]
+    assert first["reasons"] == second["reasons"]
+    assert first["reasons"][0].startswith("on rank 1 the weights are not finite")
 
 
 @pytest.mark.parametrize(

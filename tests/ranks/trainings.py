@@ -193,6 +193,19 @@ def apart(rank):
     return training(rank, scripted(GENTLE), steps=12, every=10, plant=plant)
 
 
+def spoilt(rank, *of):
+    """Weights that are not finite on some ranks when a decision is due."""
+
+    def plant(agent, step):
+        if step == 9 and rank in of:
+            first = next(agent.model.parameters())
+            agent.optimizer.register_step_post_hook(
+                lambda *_: first.data.fill_(torch.inf)
+            )
+
+    return training(rank, scripted(GENTLE), steps=10, every=10, plant=plant)
+
+
 def slow(rank, until):
     """A decision that takes as long as somebody wants, and gradients that may not."""
     lm = Patient(replies=scripted(GENTLE).replies, until=until)
