@@ -147,7 +147,8 @@ class Agent(Uncopied):
         """Ask the model once, now; see `Decision` for what may come of it.
 
         With `background=True` the decision is made while training goes on: what is
-        returned says so, and becomes the real one when it is over.
+        returned says so, and becomes the real one when it is over. Where training has
+        gone astray by itself meanwhile, nothing is applied, and its reason says so.
 
         Raises:
             BadArgument: the objective or the model turns out to be unusable.

@@ -16,8 +16,9 @@ from dux_agent.deciding.burden import caught_by, reaching, tried
 from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
+from dux_agent.deciding.meanwhile import Meanwhile
 from dux_agent.deciding.nothing_to_try import nothing_to_try
-from dux_agent.deciding.outcome import apply_event, failed, moves_by_itself
+from dux_agent.deciding.outcome import apply_event, failed, kept, moves_by_itself
 from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.regret import Regret, on_probation
 from dux_agent.deciding.rules_in_force import RulesInForce
@@ -106,6 +107,7 @@ class Decider:
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None
+        self._meanwhile: Meanwhile | None = None  # of that one
         self.pace: Pace | None = None
 
     def decide(self) -> Decision:
@@ -146,6 +148,7 @@ class Decider:
         observation = self._observe(decision)
         if observation is None:
             return self._conclude(decision, None, {}, began)
+        self._meanwhile = Meanwhile(self._training)
         work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
         ports = self._ports(decision, work.run_on_training_thread, sliced=True)
         decision.reason = _PENDING
@@ -194,6 +197,9 @@ class Decider:
             if not isinstance(work.error, Exception):
                 raise work.error
             out = failed(work.error, ports)
+        elif ports.inbox is not None and self._meanwhile is not None:
+            spoilt = self._meanwhile.spoilt()
+            out = out if spoilt is None else {**out, **kept(spoilt)}
         self._conclude(decision, ports, out, began)
 
     def close(self) -> None:
@@ -324,6 +330,8 @@ class Decider:
         self, ports: DecisionPorts, *what: Any, **how: Any
     ) -> Slices[DryRunReport]:
         ports.dry_runs_at.append(self._training.statistics.step)
+        if self._meanwhile is not None:
+            self._meanwhile.require_sound()
         caught = caught_by(self._decisions) + ports.caught
         how |= self._regret.of_maker(caught)
         return (yield from tried(self._training, *what, **how))

@@ -88,13 +88,18 @@ def _by_itself(
         return ()
 
 
+def kept(reason: str) -> dict[str, Any]:
+    """How a graph has ended from which no source goes live after all."""
+    return {"verdict": "kept", "source": None, "digest": None, "reason": reason}
+
+
 def failed(error: Exception, ports: DecisionPorts) -> dict[str, Any]:
     """Trouble that ended the graph: the caller's own comes out, ours does not."""
     if ports.callers_error is not None:
         if isinstance(ports.callers_error, Cancelled):
-            return {"verdict": "kept", "reason": "the agent was closed first"}
+            return kept("the agent was closed first")
         if isinstance(ports.callers_error, Outdated):
-            return {"verdict": "kept", "reason": str(ports.callers_error)}
+            return kept(str(ports.callers_error))
         raise as_callers_error(ports.callers_error) from error
     # A disk that refuses a decision's states costs that decision, not the run.
     if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):

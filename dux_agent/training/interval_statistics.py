@@ -138,6 +138,7 @@ class IntervalStatistics:
     Attributes:
         step: optimizer steps observed since the run began.
         interval: optimizer steps observed since the last decision.
+        seen: losses since then.
         recent: the newest 128 losses, for the guard's bounds.
         reach: the highest mean over 32 losses yet, or None.
         steps_to_norm: until the norm of the gradients is wanted, which `norm_comes`
@@ -165,7 +166,7 @@ class IntervalStatistics:
 
     def _begin(self) -> None:
         self.interval = 0
-        self._seen = 0  # losses in the interval
+        self.seen = 0
         self.losses = Thinned()
         self.norms = Thinned()
         self.clipping = Clipping()
@@ -183,7 +184,7 @@ class IntervalStatistics:
         turn = (self.step + steps) // 32 > self.step // 32
         self.step += steps
         self.interval += steps
-        self._seen += 1
+        self.seen += 1
         self.recent.append(loss)
         if math.isfinite(loss):
             self.losses.add(loss)
@@ -195,7 +196,7 @@ class IntervalStatistics:
         if len(self._drawn) < self._draws:
             self._drawn.append([self.step, loss])
             return
-        place = self._below(self._seen)
+        place = self._below(self.seen)
         if place < self._draws:
             self._drawn[place] = [self.step, loss]
 
@@ -232,7 +233,7 @@ class IntervalStatistics:
         return {
             "step": self.step,
             "interval": self.interval,
-            "seen": self._seen,
+            "seen": self.seen,
             "recent": list(self.recent),
             "reach": self.reach,
             "random": [version, list(numbers), gauss],
@@ -252,7 +253,7 @@ class IntervalStatistics:
         self._begin()
         self.step = int(state["step"])
         self.interval = int(state["interval"])
-        self._seen = int(state.get("seen", self.interval))
+        self.seen = int(state.get("seen", self.interval))
         self.recent = deque((float(loss) for loss in state["recent"]), maxlen=_RECENT)
         self.reach = None if reach is None else float(reach)
         version, numbers, gauss = state["random"]

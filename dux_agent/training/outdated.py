@@ -10,7 +10,7 @@ from dux_sandbox.dry_runs.slices import Result, Slices, within
 
 
 class Outdated(Exception):
-    """The loop trains other parameters than those that a dry run began with."""
+    """The training is not any more what a dry run, or its decision, began with."""
 
 
 def while_it_holds(
