@@ -114,5 +114,6 @@ class AgentState:
 
 
 def _device_of(live: DuxOptimizer) -> torch.device:
-    """Where the first of its parameters is."""
-    return next(iter(parameters_of(live.param_groups))).device
+    """Where the first of its parameters is; the CPU where a loop has taken all out."""
+    first = next(iter(parameters_of(live.param_groups)), None)
+    return torch.device("cpu") if first is None else first.device

@@ -11,6 +11,7 @@ _NO_BATCH = (
     "no batch has been seen yet, so nothing can be tried; call "
     "agent.observe(loss, batch) after each step"
 )
+_NO_PARAMETERS = "the optimizer holds no parameters any more, so no rule moves anything"
 NOT_FINITE = (
     "the weights are not finite, which no optimizer mends, so nobody was asked; load a "
     "checkpoint from before, lower the base optimizer's rate, or attach with lm=None, "
@@ -31,6 +32,9 @@ def nothing_to_try(training: Training, *, asks: bool) -> str | None:
         return _NO_MODEL
     if not training.batches:
         return _NO_BATCH
-    if not all_finite(parameters_of(training.live.param_groups)):
+    parameters = parameters_of(training.live.param_groups)
+    if not parameters:
+        return _NO_PARAMETERS
+    if not all_finite(parameters):
         return NOT_FINITE
     return None

@@ -132,6 +132,28 @@ def test_an_optimizer_over_another_model_is_refused():
     assert "4 of 4 parameters that are not the model's" in message
 
 
+def test_an_optimizer_over_nothing_is_refused():
+    message = bad(optimizer=torch.optim.SGD([{"params": []}], lr=0.1))
+
+    assert "the optimizer holds no parameters" in message
+
+
+def test_an_optimizer_that_is_emptied_later_is_saved_and_nobody_is_asked():
+    model = models.make("mlp")
+    with attach(model, sgd(model), models.objective, lm=scripted(SGD)) as agent:
+        agent.step(models.batches()[0])
+        for group in agent.optimizer.param_groups:
+            group["params"].clear()
+        agent.step(models.batches()[1])
+        decision, state = agent.decide(), agent.state_dict()
+        agent.load_state_dict(state)
+        again = agent.state_dict()
+
+    assert ("kept", {}) == (decision.verdict, decision.usage)
+    assert "holds no parameters any more" in decision.reason
+    assert state["batch_places"] == again["batch_places"]
+
+
 def test_a_model_without_parameters_is_refused():
     message = bad(model=torch.nn.Tanh(), optimizer=sgd(models.make("mlp")))
 
