@@ -115,8 +115,8 @@ class CallersFunctions:
 
         Raises:
             BadArgument: the objective returned no scalar, or gave the copy that it was
-                handed no gradient; or the model cannot be copied. Whatever the
-                objective raises comes out as it is.
+                handed no gradient, or the live model some; or the model cannot be
+                copied. Whatever the objective raises comes out as it is.
         """
         if not self.objective_checked:
             self.objective_on_a_copy(batch)
@@ -130,7 +130,9 @@ class CallersFunctions:
                 f"list(batch), or tensors."
             )
 
-    def _check(self, loss: Any, trained: list[torch.Tensor]) -> None:
+    def _check(
+        self, loss: Any, trained: list[torch.Tensor], bystanders: Bystanders
+    ) -> None:
         """Judge what the objective returned for a copy with these weights."""
         scalar_loss(loss, tensor=True, error=BadArgument)
         if loss.requires_grad:
@@ -142,7 +144,26 @@ class CallersFunctions:
                 "computed from its argument `model` was wanted; do not use another "
                 "model in it, nor detach the loss."
             )
+        self._require_no_live_weights(bystanders)
         self.objective_checked = True
+
+    def _require_no_live_weights(self, bystanders: Bystanders) -> None:
+        """Raise BadArgument where live weights took part in a call on a copy.
+
+        Those that a module beside the model holds too are that one's.
+        """
+        inside = set(map(id, self.model.modules()))
+        beside = [each for each in bystanders.modules if id(each) not in inside]
+        known = {id(held) for each in beside for held in each._parameters.values()}
+        for name, parameter in self.model.named_parameters():
+            if parameter.grad is not None and id(parameter) not in known:
+                raise BadArgument(
+                    f"the objective was handed a copy of the model, and the live "
+                    f"parameter {name} got a gradient from it; a loss computed from "
+                    f"the copy alone was wanted; use no other model in the objective, "
+                    f"or, where a function or hook of the model reaches the live one, "
+                    f"pass clone=, a callable that returns a copy which does not."
+                )
 
     def _copy(
         self, resting: set[int], *, values: bool = True
@@ -196,7 +217,7 @@ class CallersFunctions:
             if not self.objective_checked:
                 stepped = map(id, parameters_of(self.live.param_groups))
                 ours = [twin_of[each] for each in stepped if each in twin_of]
-                self._check(loss, ours)
+                self._check(loss, ours, bystanders)
             elif gradients is not None and loss.requires_grad:
                 loss.backward()
             if gradients is not None:

@@ -1,13 +1,16 @@
 """A copy of a model whose modules hold functions computes with its own weights."""
 
 import functools
+import pickle
 import types
+import weakref
 
 import pytest
 import torch
 from torch import nn
 
 from dux_agent import attach
+from dux_agent.errors import BadArgument
 from dux_sandbox.dry_runs.scratch import clone_model
 from tests import models
 from tests.sources import SGD
@@ -109,7 +112,90 @@ def graphed(module):
     module.forward = replays(module, module.forward, module.forward)
 
 
+def of_a_namespace(module):
+    held = types.SimpleNamespace(former=module.forward, scale=1.0)
+    held.itself = held
+    module.forward = lambda x: held.itself.former(held.scale * x)
+
+
+def cached(module):
+    @functools.lru_cache(maxsize=2)
+    def weights():
+        return module
+
+    former = type(module).forward
+    module.forward = lambda x: former(weights(), x)
+
+
+def held_cached(module):
+    module.whose = functools.lru_cache(lambda: module)
+    former = type(module).forward
+    module.forward = types.MethodType(lambda self, x: former(self.whose(), x), module)
+
+
+def partly(module):
+    former = module.forward
+    module.forward = functools.partial(
+        lambda x, *, scale, of: of(scale(x)), scale=lambda x: x, of=lambda x: former(x)
+    )
+
+
+def weakly(module):
+    whose, former = weakref.ref(module), type(module).forward
+    module.forward = lambda x: former(whose(), x)
+
+
+def holds_itself_weakly(module):
+    module.whose, former = weakref.ref(module), type(module).forward
+    module.forward = types.MethodType(lambda self, x: former(self.whose(), x), module)
+
+
+def holds_a_proxy(module):
+    vars(module)["whose"], former = weakref.proxy(module), type(module).forward
+    module.forward = types.MethodType(lambda self, x: former(self.whose, x), module)
+
+
+def called_before(module):
+    former, module.forward = module.forward, lambda x: x
+    module.register_forward_pre_hook(lambda _, given: (former(*given),))
+
+
+def called_after(module):
+    former = module.forward
+
+    def hook(module, given, named, _):
+        return former(*given, **named)
+
+    module.forward = lambda x: x
+    module.register_forward_hook(hook, with_kwargs=True)
+
+
+def called_after_by_a_partial(module):
+    former, module.forward = module.forward, lambda x: x
+    hook = functools.partial(lambda of, _, given, __: of(*given), lambda x: former(x))
+    module.register_forward_hook(hook)
+
+
+def copies_itself(module):
+    """By a `__deepcopy__` of its own, which takes no part of another's."""
+
+    class Own(type(module)):
+        def __deepcopy__(self, memo):
+            twin = pickle.loads(saved)
+            twin.load_state_dict(self.state_dict())
+            vars(twin)["forward"] = self.forward
+            return twin
+
+    saved, former = pickle.dumps(module), module.forward
+    module.__class__ = Own
+    inner = list(module.modules())[-1]
+    module.forward = lambda x, inner=inner: former(x) + 0 * inner.weight.sum()
+
+
 KINDS = [
+    *(of_a_namespace, cached, held_cached, partly, weakly, holds_itself_weakly),
+    *(holds_a_proxy, called_before, called_after, called_after_by_a_partial),
+    copies_itself,
     *(closes_over, as_a_default, as_a_named_default, wrapped, of_a_partial),
     *(of_a_script, calls_itself, has_an_empty_cell, compiled, graphed),
     *(of_a_list, in_a_list, in_a_dictionary),
@@ -149,6 +235,52 @@ def test_a_function_that_reaches_no_module_is_the_same_one():
     twin, _ = clone_model(model)
 
     assert twin.scaled is model.scaled
+
+
+class Keeper:
+    """An object of the user's own that a function of the model works on."""
+
+    def __init__(self, model):
+        self.model = model
+
+    def hook(self, module, given, output):
+        return output + self.model[0].weight.sum()
+
+
+def by_a_hook(model):
+    keeper = Keeper(model)
+    model.register_forward_hook(lambda *given: keeper.hook(*given))
+    return models.objective
+
+
+def by_the_objective(model):
+    return lambda copy, batch: models.objective(copy, batch) + model[0].weight.sum()
+
+
+@pytest.mark.parametrize("way", [by_a_hook, by_the_objective])
+def test_a_copy_that_computes_with_live_weights_is_refused_in_words(way):
+    model = models.mlp()
+    objective, batch = way(model), models.batches(1)[0]
+
+    with pytest.raises(BadArgument) as caught:
+        attach(model, sgd(model), objective, lm=scripted(SGD), batch=batch)
+
+    assert "live parameter 0.weight got a gradient" in str(caught.value)
+    assert "pass clone=" in str(caught.value)
+    assert model[0].weight.grad is None
+
+
+def test_weights_that_are_another_modules_too_may_get_a_gradient_there():
+    model, other = models.mlp(), models.mlp()
+    other[0].weight = model[0].weight
+    objective = lambda copy, batch: (  # noqa: E731
+        models.objective(copy, batch) + models.objective(other, batch)
+    )
+
+    with attach(
+        model, sgd(model), objective, lm=scripted(SGD), batch=models.batches(1)[0]
+    ) as agent:
+        assert agent.training.functions.objective_checked
 
 
 def test_a_list_that_a_copy_shares_is_left_as_it_is():

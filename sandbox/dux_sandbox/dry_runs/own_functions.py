@@ -1,18 +1,25 @@
-"""Functions that modules hold as attributes, for a copy of the modules.
+"""Functions that modules hold as attributes and hooks, for a copy of the modules.
 
-`copy.deepcopy` takes a function for a constant. One that reaches its module, such as
-`model.forward = torch.compile(model.forward)` or `self.head = lambda x: self.out(x)`,
-would compute with the weights of the original in the copy too.
+`copy.deepcopy` takes a function for a constant, and a weak reference too. One that
+reaches its module, such as `model.forward = torch.compile(model.forward)`,
+`self.head = lambda x: self.out(x)` or a hook that calls another layer, would compute
+with the weights of the original in the copy too.
 """
 
+import weakref
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from functools import partial
-from types import CellType, FunctionType, MethodType
+from functools import lru_cache, partial
+from types import CellType, FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from torch import nn
 
 Memo = dict[Any, Any]  # of `copy.deepcopy`: what was copied, by the id of the original
+_Cached: Any = type(lru_cache(int))
+_WEAK = (weakref.ReferenceType, *weakref.ProxyTypes)
+_TABLES = (list, dict, OrderedDict)  # modules keep their hooks in the last
+_OF_A_TABLE = (FunctionType, _Cached, MethodType, partial, *_WEAK)
 _GRAPHED = "torch.cuda.graphs"  # of make_graphed_callables
 _MOST = 1000  # things in a list that a function closes over: more are data
 
@@ -33,16 +40,35 @@ def follow_functions(model: nn.Module, memo: Memo) -> None:
     for module in model.modules():
         copied = getattr(memo.get(id(module)), "__dict__", {})
         for name, held in vars(module).items():
-            if isinstance(held, FunctionType) and copied.get(name) is held:
-                copied[name] = _followed(held, memo)
-            elif isinstance(held, MethodType) and name in copied:
-                function = _followed(held.__func__, memo)
-                copied[name] = MethodType(function, copied[name].__self__)
-            elif type(held) in (list, dict) and memo.get(id(held), held) is not held:
-                functions = [
-                    each for each in _places(held) if isinstance(each[1], FunctionType)
-                ]
-                _follow_each(functions, memo[id(held)], memo)
+            if name in copied:
+                copied[name] = _own(held, copied[name], memo)
+
+
+def _own(held: Any, copied: Any, memo: Memo) -> Any:
+    """What the copy holds in place of `held`, of which `deepcopy` has made `copied`."""
+    kind = type(held)
+    if kind in _WEAK:  # of a proxy it copies what is behind
+        return _weakly(held, memo, copied)
+    if type(copied) is not kind:
+        return copied
+    if kind in (FunctionType, _Cached):
+        return _followed(held, memo) if copied is held else copied
+    if kind is MethodType:
+        return MethodType(_followed(held.__func__, memo), copied.__self__)
+    if kind is partial and len(held.args) == len(copied.args):
+        given = map(partial(_own, memo=memo), held.args, copied.args)
+        own = {
+            k: _own(held.keywords.get(k), v, memo) for k, v in copied.keywords.items()
+        }
+        twin = partial(_own(held.func, copied.func, memo), *given, **own)
+        vars(twin).update(vars(copied))
+        return twin
+    if kind in _TABLES and copied is not held:
+        now = dict(_places(copied))
+        for at, each in _places(held):
+            if type(each) in _OF_A_TABLE and at in now:
+                copied[at] = _own(each, now[at], memo)
+    return copied
 
 
 def _places(held: Any) -> Iterable[tuple[Any, Any]]:
@@ -57,6 +83,8 @@ def _follow_each(held: Iterable[tuple[Any, Any]], copied: Any, memo: Memo) -> No
 
 def _followed(value: Any, memo: Memo) -> Any:
     """What stands for `value` in the copy; itself where it reaches nothing copied."""
+    if type(value) in _WEAK:
+        return _weakly(value, memo, value)
     if id(value) in memo:
         return memo[id(value)]
     inside = _inside(value)
@@ -64,6 +92,9 @@ def _followed(value: Any, memo: Memo) -> Any:
         return _followed(inside, memo)
     if not _reaches(value, memo, set()):
         return value
+    if isinstance(value, _Cached):
+        again = lru_cache(**value.cache_parameters())
+        return again(_followed(value.__wrapped__, memo))
     if isinstance(value, MethodType):
         return MethodType(value.__func__, _followed(value.__self__, memo))
     if isinstance(value, partial):
@@ -74,9 +105,33 @@ def _followed(value: Any, memo: Memo) -> Any:
         return _made_anew(value, memo)
     if isinstance(value, tuple):
         return tuple(_followed(each, memo) for each in value)
-    twin = memo[id(value)] = type(value)(value)  # it may hold itself
+    # It may hold itself.
+    if isinstance(value, SimpleNamespace):
+        space = memo[id(value)] = SimpleNamespace(**vars(value))
+        _follow_each(_places(vars(value)), vars(space), memo)
+        return space
+    twin = memo[id(value)] = type(value)(value)
     _follow_each(_places(value), twin, memo)
     return twin
+
+
+def _weakly(value: Any, memo: Memo, other: Any) -> Any:
+    """A weak reference to what stands for its object in the copy, or the `other`."""
+    twin = memo.get(id(_target(value)))
+    if twin is None:
+        return other
+    proxy = type(value) in weakref.ProxyTypes
+    return weakref.proxy(twin) if proxy else weakref.ref(twin)
+
+
+def _target(value: Any) -> Any:
+    """What a weak reference refers to; None where that is gone."""
+    if type(value) not in weakref.ProxyTypes:
+        return value()
+    try:
+        return value.__reduce_ex__.__self__
+    except ReferenceError:
+        return None
 
 
 def _made_anew(function: FunctionType, memo: Memo) -> FunctionType:
@@ -102,6 +157,8 @@ def _made_anew(function: FunctionType, memo: Memo) -> FunctionType:
 
 def _reaches(value: Any, memo: Memo, seen: set[int]) -> bool:
     """Whether it uses something that was copied."""
+    if type(value) in _WEAK:
+        return id(_target(value)) in memo
     if id(value) in memo:
         return True
     if id(value) in seen:
@@ -113,13 +170,17 @@ def _reaches(value: Any, memo: Memo, seen: set[int]) -> bool:
 def _used(value: Any) -> Iterator[Any]:
     """What a function was given with its making; of globals no other functions.
 
-    And what is in a list, tuple or dictionary that it was given.
+    And what is in a list, tuple, dictionary or namespace that it was given.
     """
     if isinstance(value, MethodType):
         yield value.__self__
+    elif isinstance(value, _Cached):
+        yield value.__wrapped__
+    elif isinstance(value, SimpleNamespace):
+        yield from vars(value).values()
     elif isinstance(value, partial):
         yield from (value.func, *value.args, *value.keywords.values())
-    elif type(value) in (list, tuple, dict) and len(value) <= _MOST:
+    elif type(value) in (*_TABLES, tuple) and len(value) <= _MOST:
         yield from value.values() if isinstance(value, dict) else value
     elif isinstance(value, FunctionType):
         for cell in value.__closure__ or ():

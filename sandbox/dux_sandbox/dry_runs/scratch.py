@@ -102,9 +102,19 @@ def _deep_copy(original: nn.Module, shared: Collection[int]) -> nn.Module:
             f"the model cannot be deep-copied ({type(error).__name__}: {error}); "
             f"pass clone=, a callable that takes the model and returns a copy."
         ) from error
+    _remember_parts(original, twin, memo)
     follow_functions(original, memo)
     quieten(original, twin)
     return twin
+
+
+def _remember_parts(original: nn.Module, twin: nn.Module, memo: dict[Any, Any]) -> None:
+    """Know the parts, too, where a `__deepcopy__` of a module's own told of none."""
+    for names in (nn.Module.named_modules, nn.Module.named_parameters):
+        parts = dict(names(twin))
+        for name, part in names(original):
+            if name in parts and parts[name] is not part:
+                memo.setdefault(id(part), parts[name])
 
 
 def _check(original: nn.Module, twin: Any, shared: Collection[int]) -> None:
