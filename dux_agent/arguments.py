@@ -48,16 +48,12 @@ def check_model(model: Any, optimizer: Any, objective: Any) -> None:
         )
     given = [p for group in optimizer.param_groups for p in group["params"]]
     strangers = [p for p in given if id(p) not in own]
-    if not given:
+    if strangers or not given:
+        count = f"{len(strangers)} of {len(given)} parameters that are not the model's"
         raise BadArgument(
-            "the optimizer holds no parameters; some of the model's were wanted; build "
-            "it over model.parameters() of the very model you pass."
-        )
-    if strangers:
-        raise BadArgument(
-            f"the optimizer holds {len(strangers)} of {len(given)} parameters that are "
-            f"not the model's; only the model's own were wanted; build it over "
-            f"model.parameters() of the very model you pass."
+            f"the optimizer holds {count if given else 'no parameters'}; only the "
+            f"model's own were wanted; build it over model.parameters() of the very "
+            f"model you pass."
         )
     check_objective(objective)
 
