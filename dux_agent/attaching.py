@@ -18,6 +18,7 @@ from dux_agent.deciding.searching import searching_of
 from dux_agent.decisions import budget_of
 from dux_agent.live.schedulers import schedulers_given
 from dux_agent.refusals import (
+    check_copied,
     check_devices,
     check_kinds,
     check_ranks,
@@ -230,9 +231,9 @@ def attach(
     modes and random numbers are bit for bit as before.
 
     Raises:
-        BadArgument: an argument cannot be meant, the model cannot be copied, `validate`
-            returns no number, the objective no scalar or no gradient; nothing was
-            written.
+        BadArgument: an argument cannot be meant, model or optimizer cannot be copied,
+            `validate` returns no number, the objective no scalar or no gradient;
+            nothing was written.
         RanksLost: one of several ranks did not attach.
         Whatever `clone`, `validate` or `objective` raise.
         RunFolderExists: `run_dir` holds something already.
@@ -275,7 +276,7 @@ def attach(
     before = BeforeSteps(optimizer.param_groups)
     first = CallersFunctions(model, before, objective, validate, clone, also)
     if asked is not None:
-        _look_first(model, first, batch, settings.execution)
+        _look_first(model, optimizer, first, batch, settings.execution)
     # Last of all: these change something.
     recorder = Recorder.of(run_dir, settings, _all(lm, fallback))
     take_over(optimizer)
@@ -298,9 +299,14 @@ def attach(
 
 
 def _look_first(
-    model: nn.Module, first: CallersFunctions, batch: Any, execution: str
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    first: CallersFunctions,
+    batch: Any,
+    execution: str,
 ) -> None:
     """Try what every decision needs, and say what no dry run can put back."""
+    check_copied(optimizer)
     check_devices(execution, first.live.param_groups)
     warn_of_iterators(first.iterators)
     warn_of_recurrent_dropout(model)

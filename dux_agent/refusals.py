@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from dux_agent.errors import BadArgument
+from dux_sandbox.dry_runs.incumbent import copy_of_trusted
 from dux_sandbox.running import ParamGroups, parameters_of
 from dux_sandbox.shards import is_fully_sharded, is_sharded, own_part
 
@@ -104,6 +105,38 @@ def check_kinds(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             "the optimizer has maximize=True; one that lowers the objective was "
             "wanted, since rules are written, tried and watched for that; turn the "
             "sign of the loss and leave maximize out."
+        )
+
+
+def check_copied(optimizer: torch.optim.Optimizer) -> None:
+    """Raise BadArgument for an optimizer that no dry run can continue on a copy.
+
+    What it has learned is not copied for that.
+    """
+    parameters = parameters_of(optimizer.param_groups)
+    if any(map(is_sharded, parameters)):
+        return  # that is tried with all ranks
+    learned = [each for entry in optimizer.state.values() for each in entry.values()]
+    same = {id(each): each for each in (*parameters, *learned)}
+    try:
+        copy_of_trusted(optimizer, same)
+    except Exception as error:  # whatever an optimizer of the user's says to it
+        kind = type(optimizer).__name__
+        raise BadArgument(
+            f"the optimizer, a {kind}, cannot be deep-copied ({error}); one that can "
+            f"was wanted, since a dry run goes on with it on a copy; pass another, as "
+            f"for ZeroRedundancyOptimizer the one inside it, with fully_shard where "
+            f"that needs too much memory."
+        ) from error
+
+
+def refuse_uneven(model: nn.Module | None) -> None:
+    """Raise BadArgument where some ranks may take fewer steps than others."""
+    if getattr(getattr(model, "_join_config", None), "enable", False):
+        raise BadArgument(
+            "the loop is inside model.join(), where some ranks step less often than "
+            "others; as many steps on all were wanted, since they decide as one; leave "
+            "it out, and let all end with the one that has the fewest batches."
         )
 
 

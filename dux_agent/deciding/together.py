@@ -12,6 +12,7 @@ from dux_agent.deciding.orders import Orders
 from dux_agent.errors import RanksLost
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.integrity import all_finite
+from dux_agent.refusals import refuse_uneven
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.whole_model import CannotGather, done_by_all
 from dux_sandbox.dry_runs.scratch import CannotClone, out_of_memory
@@ -54,9 +55,14 @@ class Together:
         return sum(losses) / len(losses)
 
     def step_begins(self) -> None:
-        """See `catch_up`; a recorded rule will ask how all ranks can take the step."""
+        """See `catch_up`; a recorded rule will ask how all ranks can take the step.
+
+        Raises:
+            BadArgument: see `refuse_uneven`.
+        """
         if not self.several:
             return
+        refuse_uneven(self._live.guard.model)
         self.catch_up()
         rule: Any = self._live.running
         self._due = getattr(rule, "mode", None) == "recorded"

@@ -26,6 +26,20 @@ def alone(tmp_path):
     dist.destroy_process_group()
 
 
+@pytest.mark.usefixtures("alone")
+@pytest.mark.filterwarnings("ignore")  # of importing it
+def test_an_optimizer_that_cannot_be_copied_is_refused_where_a_model_is_asked():
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
+    model = models.make("mlp")
+    base = ZeroRedundancyOptimizer(model.parameters(), torch.optim.SGD, lr=0.1)
+
+    with pytest.raises(BadArgument, match="a ZeroRedundancyOptimizer, cannot be deep"):
+        attach(model, base, models.objective, lm=scripted(MOMENTUM))
+    with attach(model, base, models.objective, lm=None) as agent:
+        agent.step(models.batches(1)[0])
+
+
 def test_an_fsdp_model_of_the_first_generation_is_refused_at_attach():
     class FullyShardedDataParallel(nn.Sequential):
         """As the one of torch.distributed is called, which wants a process group."""

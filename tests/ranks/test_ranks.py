@@ -328,6 +328,13 @@ def test_a_rank_whose_word_could_not_be_sent_says_nothing_more():
         list(pool.map(tell, TestProcessRanks().make()))
 
 
+def test_a_loop_in_which_ranks_step_unevenly_ends_in_words_at_once(tmp_path):
+    told = together(tmp_path, ["uneven"])
+
+    for (each,) in told:
+        assert each["error"].startswith("BadArgument: the loop is inside model.join()")
+
+
 def test_a_mistake_of_one_rank_is_told_on_all(pairs):
     first, second = pairs["mistaken"]
 

@@ -206,6 +206,16 @@ def spoilt(rank, *of):
     return training(rank, scripted(GENTLE), steps=10, every=10, plant=plant)
 
 
+def uneven(rank):
+    """A loop inside `join`, where one rank may have fewer batches."""
+
+    def plant(agent, step):
+        if step == 3:
+            agent.model.join().__enter__()
+
+    return training(rank, scripted(GENTLE), steps=10, every=10, plant=plant)
+
+
 def slow(rank, until):
     """A decision that takes as long as somebody wants, and gradients that may not."""
     lm = Patient(replies=scripted(GENTLE).replies, until=until)
