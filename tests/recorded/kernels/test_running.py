@@ -410,3 +410,21 @@ def test_what_torch_makes_is_not_read_as_another_type(monkeypatch):
 
     with pytest.raises(RuntimeError, match="cumsum gives no"):
         fused.run([torch.ones(4, 3)], [torch.zeros(4, 3)])
+
+
+@pytest.mark.parametrize("copied_ones", [False, True])
+def test_whoever_asks_is_told_where_tensors_may_have_moved(copied_ones, monkeypatch):
+    fused, inputs = fuse(adam()), adam_inputs()
+    if (
+        copied_ones
+    ):  # a turned weight, of which kernels have a copy; in one place always
+        weight = inputs[0]
+        inputs[0] = weight.t().contiguous().t()
+        place = torch.empty_strided(weight.shape, weight.stride(), dtype=weight.dtype)
+        monkeypatch.setattr(torch, "empty_strided", lambda *given, **named: place)
+    told = []
+
+    for _ in range(3):
+        fused.run(inputs, moved=lambda: told.append(None))
+
+    assert (3 if copied_ones else 1) == len(told)

@@ -58,6 +58,11 @@ class Memory:
                 layout.copies = {at: copies[at] for at in layout.places if at in copies}
             self._copies = bool(copies)
 
+    def stays(self, moves: int) -> bool:
+        """Whether nothing lies elsewhere than after so many moves: of what is copied
+        it is not known."""
+        return moves == self.moves and not self._copies
+
     def tell(self, pointers: list[int]) -> None:
         """Put the pointers that kernels are to have into a list, by their places."""
         for layout in self._both:

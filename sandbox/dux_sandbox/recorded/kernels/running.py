@@ -151,7 +151,7 @@ class FusedProgram:
             is_whole = self._count and not self._made
             table = inputs if is_whole else [*inputs, *steady, *made]
             lies_well = self._memory.follow(table, stamp)
-            if moved and not (lies_well and self._memory.moves == self._moves):
+            if moved and not (lies_well and self._memory.stays(self._moves)):
                 moved()
             if lies_well and self._count:
                 return self._take_counted(self._count, table, steady, before)
