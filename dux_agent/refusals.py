@@ -13,6 +13,7 @@ from torch.nn.parameter import is_lazy
 
 from dux_agent.errors import BadArgument
 from dux_sandbox.dry_runs.incumbent import copy_of_trusted
+from dux_sandbox.dry_runs.scratch import out_of_memory
 from dux_sandbox.running import ParamGroups, parameters_of
 from dux_sandbox.shards import is_fully_sharded, is_sharded, own_part
 
@@ -116,11 +117,15 @@ def check_copied(optimizer: torch.optim.Optimizer) -> None:
     parameters = parameters_of(optimizer.param_groups)
     if any(map(is_sharded, parameters)):
         return  # that is tried with all ranks
-    learned = [each for entry in optimizer.state.values() for each in entry.values()]
-    same = {id(each): each for each in (*parameters, *learned)}
+    same: dict[int, Any] = {id(each): each for each in parameters}
+    for entry in optimizer.state.values():
+        inside = entry.values() if isinstance(entry, dict) else [entry]
+        same |= {id(each): each for each in inside}
     try:
         copy_of_trusted(optimizer, same)
     except Exception as error:  # whatever an optimizer of the user's says to it
+        if out_of_memory(error):
+            return  # there may be some when a decision is due, and it says if not
         kind = type(optimizer).__name__
         raise BadArgument(
             f"the optimizer, a {kind}, cannot be deep-copied ({error}); one that can "

@@ -150,6 +150,35 @@ def test_parameters_on_several_devices_are_refused_where_programs_are_recorded()
     refusals.check_devices("inline", groups)
 
 
+class Counting(torch.optim.SGD):
+    """Keeps a number in its state, as no optimizer of torch's does."""
+
+    def __init__(self, parameters, lr=0.01):
+        super().__init__(parameters, lr=lr)
+        self.state["steps"] = 0
+
+    def step(self, closure=None):
+        self.state["steps"] += 1
+        return super().step(closure)
+
+
+class NoRoom(torch.optim.SGD):
+    """Finds no memory for a copy of itself just now."""
+
+    def __deepcopy__(self, memo):
+        raise torch.OutOfMemoryError("no room")
+
+
+@pytest.mark.parametrize("kind", [Counting, NoRoom])
+def test_an_optimizer_is_attached_to_that_may_be_copied_later(kind):
+    model = models.make("mlp")
+
+    with attach(model, kind(model.parameters(), lr=0.01), models.objective) as agent:
+        agent.step(models.batches()[0])
+
+        assert isinstance(agent.optimizer, torch.optim.Optimizer)
+
+
 def warnings_for(module, caplog, monkeypatch):
     monkeypatch.setattr(refusals, "_is_cudnns", lambda module: True)
     model = nn.ModuleDict({"body": module, "head": nn.Linear(4, 1)})
