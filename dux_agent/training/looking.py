@@ -150,13 +150,15 @@ class CallersFunctions:
     def _require_no_live_weights(self, bystanders: Bystanders) -> None:
         """Raise BadArgument where live weights took part in a call on a copy.
 
-        Those that a module beside the model holds too are that one's.
+        Those that a module beside the model holds too are that one's, and a copy may
+        share those that nobody trains.
         """
+        trained = set(map(id, parameters_of(self.live.param_groups)))
         inside = set(map(id, self.model.modules()))
         beside = [each for each in bystanders.modules if id(each) not in inside]
-        known = {id(held) for each in beside for held in each._parameters.values()}
+        trained -= {id(held) for each in beside for held in each._parameters.values()}
         for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and id(parameter) not in known:
+            if parameter.grad is not None and id(parameter) in trained:
                 raise BadArgument(
                     f"the objective was handed a copy of the model, and the live "
                     f"parameter {name} got a gradient from it; a loss computed from "

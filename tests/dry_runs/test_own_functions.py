@@ -340,3 +340,12 @@ def test_a_model_whose_forward_is_compiled_is_tried_as_it_trains():
             agent.step(batch)
 
     assert ["applied"] == [each.verdict for each in agent.decisions]
+
+
+def test_weights_that_nobody_trains_may_take_part():
+    model = models.mlp()
+    head = torch.optim.SGD(model[-1].parameters(), lr=0.01)
+    batch = models.batches(1)[0]
+
+    with attach(model, head, by_the_objective(model), lm=scripted(SGD), batch=batch):
+        assert model[0].weight.grad is None
