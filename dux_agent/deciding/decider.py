@@ -107,7 +107,6 @@ class Decider:
         self._closing = threading.Event()
         self._work: BackgroundWork | None = None
         self._pending: tuple[Decision, DecisionPorts, float] | None = None
-        self._meanwhile: Meanwhile | None = None  # of that one
         self.pace: Pace | None = None
 
     def decide(self) -> Decision:
@@ -148,9 +147,9 @@ class Decider:
         observation = self._observe(decision)
         if observation is None:
             return self._conclude(decision, None, {}, began)
-        self._meanwhile = Meanwhile(self._training)
         work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
         ports = self._ports(decision, work.run_on_training_thread, sliced=True)
+        ports.meanwhile = Meanwhile(self._training)
         decision.reason = _PENDING
         self._work, self._pending = work, (decision, ports, began)
         work.start()
@@ -197,8 +196,8 @@ class Decider:
             if not isinstance(work.error, Exception):
                 raise work.error
             out = failed(work.error, ports)
-        elif ports.inbox is not None and self._meanwhile is not None:
-            spoilt = self._meanwhile.spoilt()
+        elif ports.inbox is not None and ports.meanwhile is not None:
+            spoilt = ports.meanwhile.spoilt()
             out = out if spoilt is None else {**out, **kept(spoilt)}
         self._conclude(decision, ports, out, began)
 
@@ -330,8 +329,8 @@ class Decider:
         self, ports: DecisionPorts, *what: Any, **how: Any
     ) -> Slices[DryRunReport]:
         ports.dry_runs_at.append(self._training.statistics.step)
-        if self._meanwhile is not None:
-            self._meanwhile.require_sound()
+        if ports.meanwhile is not None:
+            ports.meanwhile.require_sound()
         caught = caught_by(self._decisions) + ports.caught
         how |= self._regret.of_maker(caught)
         return (yield from tried(self._training, *what, **how))

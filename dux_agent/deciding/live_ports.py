@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dux_agent.deciding.burden import HARMFUL, caught_in
+from dux_agent.deciding.meanwhile import Meanwhile
 from dux_agent.errors import BadArgument
 from dux_agent.training.prompt_history import Message, PromptHistory
 from dux_agent.training.token_room import TokenRoom
@@ -46,6 +47,7 @@ class DecisionPorts:
         caught: proposals of this decision that speak against their maker.
         inbox: the source that passed, until the trainer takes it.
         dry_runs_at: step at which each dry run began.
+        meanwhile: what becomes of the training, where it goes on beside the decision.
         callers_error: an error of the caller's own (their objective, their clone).
     """
 
@@ -62,6 +64,7 @@ class DecisionPorts:
     dry_runs: dict[str, DryRunReport] = field(default_factory=dict)
     inbox: str | None = None
     dry_runs_at: list[int] = field(default_factory=list)
+    meanwhile: Meanwhile | None = None
     callers_error: Exception | None = None
     caught: int = 0
     _earlier: DryRunReport | None = None
