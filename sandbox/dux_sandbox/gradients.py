@@ -7,6 +7,17 @@ from typing import Any, Self
 import torch
 
 
+class NotStrided(Exception):
+    """A tensor has a layout that no program reads as it is: a sparse gradient."""
+
+
+def require_strided(values: Iterable[Any]) -> None:
+    """Refuse tensors that no program can read as they are. Raises NotStrided."""
+    for each in values:
+        if isinstance(each, torch.Tensor) and each.layout is not torch.strided:
+            raise NotStrided
+
+
 def dense(gradient: torch.Tensor) -> torch.Tensor:
     """The gradient itself where it is strided, else a strided copy of it."""
     return gradient if gradient.layout is torch.strided else gradient.to_dense()

@@ -24,10 +24,6 @@ class GuardFailed(Exception):
         super().__init__(f"guard {index} does not hold")
 
 
-class NotStrided(Exception):
-    """A tensor has a layout that no program reads as it is: a sparse gradient."""
-
-
 def interpret(
     program: Program,
     inputs: Sequence[Any],

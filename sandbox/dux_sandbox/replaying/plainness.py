@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import torch
 
-from dux_sandbox.recorded.interpreting import NotStrided
 from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.tape import Unrecordable
 
@@ -27,12 +26,6 @@ def require_plain(parameters: Sequence[torch.Tensor]) -> None:
         if parameter.dtype not in _KNOWN or parameter.is_meta:
             raise Unrecordable(f"is over parameter {index}, a {parameter.dtype}", None)
     Apart(parameters).look()
-
-
-def require_strided(gradients: Sequence[torch.Tensor | None]) -> None:
-    """Refuse gradients that no program can read as they are. Raises NotStrided."""
-    if not all(each is None or each.layout is torch.strided for each in gradients):
-        raise NotStrided
 
 
 class Apart:

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.gradients import DenseGradients
-from dux_sandbox.recorded.interpreting import GuardFailed, NotStrided, interpret
+from dux_sandbox.gradients import DenseGradients, NotStrided, require_strided
+from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.program import Place, Program, ValueType
 from dux_sandbox.recorded.tape import Unrecordable
@@ -31,7 +31,7 @@ from dux_sandbox.replaying.fast_steps import FastStep, Taken
 from dux_sandbox.replaying.hindrance import changing
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
 from dux_sandbox.replaying.places import Places
-from dux_sandbox.replaying.plainness import Apart, require_strided
+from dux_sandbox.replaying.plainness import Apart
 
 _FEW = 24
 """Recordings that any rule may take."""

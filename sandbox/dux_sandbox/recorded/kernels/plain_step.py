@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.recorded.interpreting import NotStrided, interpret
+from dux_sandbox.gradients import require_strided
+from dux_sandbox.recorded.interpreting import interpret
 from dux_sandbox.recorded.program import Program
 
 
@@ -30,9 +31,7 @@ class PlainStep:
             NotStrided: an input or a target has another layout.
             GuardFailed, ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
-        for each in (*inputs, *targets):
-            if isinstance(each, torch.Tensor) and each.layout is not torch.strided:
-                raise NotStrided
+        require_strided((*inputs, *targets))
         self._program, self._inputs, self._targets = program, inputs, targets
         values = interpret(program, inputs, device, done=last)
         made = [values[each.value] for each in program.outputs]
