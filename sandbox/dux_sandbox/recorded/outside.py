@@ -54,7 +54,7 @@ class _Telling:
         elif isinstance(value, (list, tuple, deque)):
             for each in value:
                 self.functions_in(each, depth + 1)
-        elif _is_helper(value):
+        elif is_helper(value):
             # It is filled again with what it keeps, whoever else has it.
             self._own.add(id(value))
             for each in vars(value).values():
@@ -81,7 +81,7 @@ class _Telling:
         elif isinstance(value, (*_CALLED, staticmethod, classmethod)):
             for part in captured_by(value):
                 self.describe(part, depth + 1)
-        elif _is_helper(value):
+        elif is_helper(value):
             self.describe(vars(value), depth + 1)
         elif isinstance(value, type) and value.__module__ == "dux_rule":
             for name, item in vars(value).items():
@@ -92,7 +92,8 @@ class _Telling:
             seen.append(f"{type(value).__name__} {id(value)}")
 
 
-def _is_helper(value: Any) -> bool:
+def is_helper(value: Any) -> bool:
+    """Whether it is an object of a class in the source, other than an optimizer."""
     is_own = type(value).__module__ == "dux_rule" and hasattr(value, "__dict__")
     return is_own and not isinstance(value, torch.optim.Optimizer)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.recorded.outside import captured_by
+from dux_sandbox.recorded.outside import captured_by, is_helper
 from dux_sandbox.recorded.tape import Tape
 from dux_sandbox.runtime.inner_optimizers import inner_optimizers, own_names
 from dux_sandbox.runtime.nestable import MAPPINGS, Deque
@@ -169,7 +169,7 @@ def _within(
         inside = list(enumerate(value))
     elif kind in MAPPINGS:
         inside = list(value.items())
-    elif kind.__module__ == "dux_rule" and not isinstance(value, torch.optim.Optimizer):
+    elif is_helper(value):
         inside = list(vars(value).items())
     elif kind in (FunctionType, partial):
         inside = list(enumerate(captured_by(value)))
