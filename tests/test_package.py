@@ -1,6 +1,7 @@
 """Importing dux_agent is quick, and its names are there when they are asked for."""
 
 import ast
+import os
 import subprocess
 import sys
 import tomllib
@@ -89,3 +90,60 @@ def test_what_is_imported_is_declared():
 
     assert {"torch", "langgraph"} < needed
     assert set() == needed - declared
+
+
+# Behind a door that says what to install; the plugin and the strategies are for those
+# who have the package.
+BEHIND_A_DOOR = {
+    "dux_agent.integrations.lightning_trainer",
+    "dux_agent.integrations.optuna_space",
+    "dux_agent.run_folder.decision_store",
+    "dux_agent.tasks.array_cache",
+    "dux_agent.tasks.imdb",
+    "dux_agent.tasks.mnist",
+    "dux_agent.tool_server.server",
+    "dux_sandbox.laws.drawing",
+    "dux_sandbox.laws.strategies",
+    "dux_sandbox.pytest_plugin",
+    "dux_sandbox.strategies",
+}
+
+
+def in_a_plain_install(*arguments):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "tests.plain_install", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": ":".join(each for each in sys.path if each)},
+    )
+
+
+def test_without_any_extra_every_module_is_there_or_says_what_to_install():
+    ended = in_a_plain_install()
+
+    assert 0 == ended.returncode, ended.stderr
+    kinds = dict(line.split("\t")[:2] for line in ended.stdout.splitlines())
+    without_words = {name for name, kind in kinds.items() if kind != "MissingExtra"}
+    assert {"dux_agent.integrations.lightning", "dux_agent.integrations.ray"} < set(
+        kinds
+    )
+    assert BEHIND_A_DOOR == without_words
+
+
+@pytest.mark.parametrize(
+    ("command", "extra"),
+    [
+        ("run digits --lm offline", "tasks"),
+        ("run sine --lm offline", "store"),
+        ("tune svm:digits --budget 3", "tune"),
+        ("fuzz tests/corpus/benign/radam.py", "fuzz"),
+        ("mcp", "mcp"),
+    ],
+)
+def test_without_any_extra_a_command_says_what_to_install(command, extra):
+    ended = in_a_plain_install(*command.split())
+
+    assert 2 == ended.returncode
+    assert f"pip install 'dux-agent[{extra}]'" in ended.stderr
+    assert "Traceback" not in ended.stderr

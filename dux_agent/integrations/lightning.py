@@ -18,13 +18,6 @@ from dux_agent.integrations.lightning_losses import (
     loss_in,
     objectives_for,
 )
-from dux_agent.integrations.lightning_trainer import (
-    names_of,
-    point_schedulers,
-    spare_hooks,
-    tell,
-    total_steps,
-)
 from dux_agent.integrations.news import DecisionNews
 from dux_agent.live.base_state import state_of_base
 from dux_agent.training.looking import Objective
@@ -39,6 +32,13 @@ except ImportError:
     raise MissingExtra.of(
         "lightning", extra="lightning", purpose="DuxCallback"
     ) from None
+from dux_agent.integrations.lightning_trainer import (
+    names_of,
+    point_schedulers,
+    spare_hooks,
+    tell,
+    total_steps,
+)
 
 _KEY = "dux_agent"
 

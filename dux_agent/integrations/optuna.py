@@ -14,11 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from dux_agent.decisions import budget_of
 from dux_agent.errors import BadArgument, MissingExtra
-from dux_agent.integrations.optuna_space import (
-    Distributions,
-    OptunaSpace,
-    distributions_of,
-)
 from dux_agent.tuning.judging import Judge, StudyPaused, plan_of
 from dux_agent.tuning.models import models_of
 from dux_agent.tuning.study import Trial as Evaluated
@@ -38,6 +33,11 @@ try:
     from optuna.trial import TrialState
 except ImportError:
     raise MissingExtra.of("optuna", extra="optuna", purpose="LMSampler") from None
+from dux_agent.integrations.optuna_space import (
+    Distributions,
+    OptunaSpace,
+    distributions_of,
+)
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -14,7 +14,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 from dux_agent.runs.plan import Plan
-from dux_agent.tasks.array_cache import folder
+from dux_agent.tasks.cache_folder import folder
 from dux_agent.tasks.named import in_full, is_file, needs_import
 
 log = logging.getLogger(__name__)

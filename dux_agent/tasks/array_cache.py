@@ -3,7 +3,6 @@
 import hashlib
 import logging
 import os
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -13,23 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from dux_agent.tasks.cache_folder import folder
+
 Arrays = dict[str, NDArray[np.generic]]
 
 logger = logging.getLogger(__name__)
-
-
-def folder() -> Path:
-    """Where arrays are kept: DUX_CACHE, else `dux-agent` in the user's caches."""
-    chosen = os.environ.get("DUX_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        home = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local"
-    elif sys.platform == "darwin":
-        home = Path.home() / "Library/Caches"
-    else:
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(home) / "dux-agent"
 
 
 def cached(name: str, identity: str, make: Callable[[], Arrays]) -> Arrays:

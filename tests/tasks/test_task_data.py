@@ -7,7 +7,7 @@ import torch
 from dux_agent import tasks
 from dux_agent.errors import DataMissing
 from dux_agent.tasks.array_cache import cached
-from dux_agent.tasks.array_cache import folder as cache_folder
+from dux_agent.tasks.cache_folder import folder as cache_folder
 from dux_agent.tasks.imdb import ranked
 
 datasets = pytest.importorskip("datasets")
