@@ -41,7 +41,7 @@ _PRODUCTS = frozenset(
 )
 
 
-def merged(record: Record, kinds: Mapping[Place, TensorType | str]) -> Run | None:
+def merged(record: Record, kinds: Mapping[Place, TensorType | str]) -> Run:
     """One program for all outcomes of the branches of single parameters.
 
     Args:
@@ -49,15 +49,15 @@ def merged(record: Record, kinds: Mapping[Place, TensorType | str]) -> Run | Non
         kinds: the type of each place of a parameter.
 
     Returns:
-        The program; None where no branch hangs on one parameter.
+        The program, which has one way where no branch hangs on one parameter.
 
     Raises:
         CannotMerge: it would not be the rule's step.
     """
-    numbering = Numbering()
-    first = Seen(numbering, record({}))
+    numbering, run = Numbering(), record({})
+    first = Seen(numbering, run)
     if not first.paths:
-        return None
+        return run
     leaves = explored(numbering, record, first)
     require_apart(numbering, record, first, leaves)
     return _Weaver(numbering, leaves, first).woven(kinds)
@@ -106,8 +106,11 @@ class _Tree:
         no = self.picked(sound, by_path, other, before, (*prefix, False))
         if yes == no:
             return yes
-        is_number = isinstance(self._numbering.kind(yes), str)
-        name = "number.pick" if is_number else "pick"
+        kinds = [self._numbering.kind(each) for each in (yes, no)]
+        numbers = [isinstance(each, str) for each in kinds]
+        if numbers[0] != numbers[1] or (not numbers[0] and kinds[0] != kinds[1]):
+            raise CannotMerge("a branch decides what kind of value is kept")
+        name = "number.pick" if numbers[0] else "pick"
         return self._numbering.add(name, (sound[asked], yes, no), {}, line)
 
     def _asked(self, under: Sequence[Path], at: int) -> tuple[int, int | None]:

@@ -71,7 +71,7 @@ class Replay:
         self._before: Mapping[Place, Any] = {}
         self._apart = Apart(self.places.parameters)
         self._branches = Branches()
-        self._both_ways = BothWays()
+        self._both_ways = BothWays(parameters)
         self.ahead = Ahead(self._recorded)
 
     def build(self, program: Program) -> None:
@@ -245,22 +245,21 @@ class Replay:
             return None, failed.index
 
     def _record(
-        self,
-        key: Hashable,
-        present: list[bool],
-        met: Met,
-        closure: str | None,
+        self, key: Hashable, present: list[bool], met: Met, closure: str | None
     ) -> Branch:
         self.recordings += 1
         if self.recordings > _FEW and self.recordings > self.steps // 2:
             new = (each for each in self.kept.values if each not in self._before)
             raise changing(met.last, new)
-        many = self._branches.known(key)
-        both = met.may_merge and self._both_ways.wanted(key, many)
+        ways, many = self._both_ways, self._branches.known(key)
+        both = met.may_merge and ways.wanted(key, many)
         outcomes = met.outcomes(both_ways=both)
         branch = self._recorded(self.places, present, closure, outcomes, both)
+        if branch.both_ways and ways.too_dear(branch.program, many):
+            branch.fast.close()
+            return self._record(key, present, met, closure)
         if both and not branch.both_ways:
-            self._both_ways.failed(key)
+            ways.failed(key)
             met.may_merge = False
         self._branches.add(key, branch)
         self.ahead.again()

@@ -11,9 +11,9 @@ from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.cones import Strand
 from dux_sandbox.recorded.kernels.groups import Groups
 
-_WORTH = 1 << 20
+WORTH = 1 << 20
 """Elements in all; fewer are in a cache as it is, and each call costs some time."""
-_TURN = 1 << 18
+TURN = 1 << 18
 """Elements of what is done together, where there are many small tensors."""
 
 
@@ -23,6 +23,21 @@ class Pass:
 
     chain: Chain
     strands: tuple[Strand, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What can be done once all earlier stages are.
+
+    Attributes:
+        plain: values that Python and torch compute, in order.
+        guards: indices of guards that can be asked then.
+        passes: kernels that run after that; what they make is there in the next stage.
+    """
+
+    plain: tuple[int, ...]
+    guards: tuple[int, ...]
+    passes: tuple[Pass, ...]
 
 
 def together(strands: Sequence[tuple[Chain, Strand]]) -> tuple[Pass, ...]:
@@ -51,7 +66,7 @@ def joined(
         for one in passes
         for strand in one.strands
     ]
-    if not any(stages[:-1]) or sum(each.elements for *_, each in strands) < _WORTH:
+    if not any(stages[:-1]) or sum(each.elements for *_, each in strands) < WORTH:
         return None
     groups = Groups()
     for index, (_, _, strand) in enumerate(strands):
@@ -61,7 +76,7 @@ def joined(
     for group in groups.of(range(len(strands))):
         turns[-1] += group
         held += max(strands[each][2].elements for each in group)
-        if held >= _TURN:
+        if held >= TURN:
             turns.append([])
             held = 0
     turns = [each for each in turns if each]

@@ -1,15 +1,17 @@
 """One pass of a step, bound to the places of its tensors and numbers in a table."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.joining import Pass
 from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.layout import Kind
 from dux_sandbox.recorded.kernels.picking import Pick, picked
 from dux_sandbox.recorded.kernels.planning import Plan
+from dux_sandbox.recorded.kernels.table import Table
 
 _FEW = 1 << 14
 
@@ -142,6 +144,26 @@ def _may_be_together(shape: torch.Size, *, large: bool) -> bool:
     its time. Kernels take several numbers at once from where these lie well."""
     many = shape.numel()
     return many == 1 or ((large or many <= _FEW) and many % 16 == 0)
+
+
+def ready_passes(
+    plan: Plan, kernels: Mapping[Chain, Kernel], table: Table
+) -> list[list[ReadyPass]]:
+    """The passes of each stage of a plan, bound to their places in a table."""
+    ready = []
+    copies = plan.program.values + len(table.made)
+    seen, joins = plan.seen_by_torch, plan.target.side_by_side > 0
+    for stage, each in enumerate(plan.stages):
+        where = dict(table.where)
+        if stage >= plan.order.writes_from:
+            where |= {value: copies + k for k, value in enumerate(plan.cloned)}
+
+        def place(at: int, where: dict[int, int] = where) -> int:
+            return where.get(at, at)
+
+        bound = place, table.held, seen, joins, table.kind, plan.target.device
+        ready.append([ReadyPass(x, kernels[x.chain], *bound) for x in each.passes])
+    return ready
 
 
 def last_stages(plan: Plan, ready: Sequence[Sequence[ReadyPass]]) -> list[list[int]]:

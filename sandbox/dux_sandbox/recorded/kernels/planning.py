@@ -17,7 +17,8 @@ from dux_sandbox.recorded.kernels.fusing import (
     reshaped_by_kernels,
     types_of,
 )
-from dux_sandbox.recorded.kernels.joining import Pass, joined, together
+from dux_sandbox.recorded.kernels.interleaving import Interleaver, Order
+from dux_sandbox.recorded.kernels.joining import Stage, joined, together
 from dux_sandbox.recorded.kernels.rows_apart import row_widths
 from dux_sandbox.recorded.kernels.spelling import spelled
 from dux_sandbox.recorded.kernels.targets import CPU, Target
@@ -26,27 +27,12 @@ from dux_sandbox.recorded.program import Program, TensorType, ValueType
 
 
 @dataclass(frozen=True)
-class Stage:
-    """What can be done once all earlier stages are.
-
-    Attributes:
-        plain: values that Python and torch compute, in order.
-        guards: indices of guards that can be asked then.
-        passes: kernels that run after that; what they make is there in the next stage.
-    """
-
-    plain: tuple[int, ...]
-    guards: tuple[int, ...]
-    passes: tuple[Pass, ...]
-
-
-@dataclass(frozen=True)
 class Plan:
     """A whole step.
 
     Attributes:
         types: of each value.
-        stages: in order; the writes of the last one are the step's.
+        order: its stages, and which of them write.
         leading: how many guards ask for numbers that hang on no tensor, before any
             other does: the first stage asks these, and nothing else.
         copies: indices of tensor outputs that no pass writes.
@@ -58,12 +44,17 @@ class Plan:
 
     program: Program
     types: tuple[ValueType, ...]
-    stages: tuple[Stage, ...]
+    order: Order
     leading: int
     copies: tuple[int, ...]
     cloned: tuple[int, ...]
     laid_out: frozenset[int]
     target: Target
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What is done, in order."""
+        return self.order.stages
 
     @property
     def chains(self) -> tuple[Chain, ...]:
@@ -207,11 +198,10 @@ class _Planner:
             passes = together(cones.strands(roots, stage))
             stages.append(Stage(tuple(plain[stage]), tuple(guards[stage]), passes))
         cloned, laid_out = self._read_by(stages)
-        stages = self._joined(stages, cones)
         return Plan(
             program,
             self._types,
-            tuple(stages),
+            self._in_order(stages, cones),
             self._leading,
             copies,
             cloned,
@@ -219,17 +209,22 @@ class _Planner:
             self._target,
         )
 
-    def _joined(self, stages: list[Stage], cones: Cones) -> list[Stage]:
-        """As many of the last stages as one as have nothing to be done between them."""
+    def _in_order(self, stages: list[Stage], cones: Cones) -> Order:
+        """As many of the last stages as can be in turns, where that pays."""
         last = len(stages) - 1
         first = last
         while first and not (stages[first].plain or stages[first].guards):
             first -= 1
-        for begin in range(first, last if self._target.in_turns else first):
+        for begin in range(first, last) if self._target.in_turns else ():
             passes = joined([each.passes for each in stages[begin:]], cones.written_by)
             if passes is not None:
-                return [*stages[:begin], replace(stages[begin], passes=passes)]
-        return stages
+                joint = replace(stages[begin], passes=passes)
+                return Order((*stages[:begin], joint), begin)
+        found = None
+        if self._target.in_turns:
+            given = self._program, self._types, stages, cones.written_by
+            found = Interleaver(*given).order()
+        return found or Order(tuple(stages), last)
 
     def _roots(self, cones: Cones) -> dict[int, list[Root]]:
         """By stage, what must be in memory before the next one."""

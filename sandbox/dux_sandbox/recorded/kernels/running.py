@@ -8,10 +8,11 @@ import torch
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.counting import Count, Counting
+from dux_sandbox.recorded.kernels.interleaving import Unsure
 from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.memory import Memory
 from dux_sandbox.recorded.kernels.numbers import Numbers, Work, numbers_in
-from dux_sandbox.recorded.kernels.passes import ReadyPass, last_stages
+from dux_sandbox.recorded.kernels.passes import last_stages, ready_passes
 from dux_sandbox.recorded.kernels.picking import Pick, picked
 from dux_sandbox.recorded.kernels.plain_step import PlainStep
 from dux_sandbox.recorded.kernels.planning import Plan
@@ -47,7 +48,7 @@ class FusedProgram:
         self._memory = Memory(table, self._device)
         self._moves = -1
         self._pointers = [0] * (values + len(self._made) + len(plan.cloned))
-        self._passes = self._made_ready(kernels)
+        self._passes = ready_passes(plan, kernels, table)
         self._counting = Counting(plan, self._passes)
         self._guards = [
             [
@@ -57,6 +58,8 @@ class FusedProgram:
             for stage in plan.stages
         ]
         self._done_with = last_stages(plan, self._passes)
+        late = plan.order.late
+        self._late = [at for at in plan.copies if program.outputs[at].value in late]
         self._wanted: Sequence[int] = range(len(program.outputs))
         self._written = picked(
             [
@@ -72,36 +75,13 @@ class FusedProgram:
             for value in stage.plain
         )
 
-    def _made_ready(self, kernels: Mapping[Chain, Kernel]) -> list[list[ReadyPass]]:
-        plan, ready = self._plan, []
-        copies = self._program.values + len(self._made)
-        seen = plan.seen_by_torch
-        for stage in plan.stages:
-            where = dict(self._where)
-            if stage is plan.stages[-1]:
-                where |= {value: copies + k for k, value in enumerate(plan.cloned)}
-            ready.append(
-                [
-                    ReadyPass(
-                        one,
-                        kernels[one.chain],
-                        lambda at, where=where: where.get(at, at),  # type: ignore[misc]
-                        self._table.held,
-                        seen,
-                        plan.target.side_by_side > 0,
-                        self._table.kind,
-                        self._device,
-                    )
-                    for one in stage.passes
-                ]
-            )
-        return ready
-
     @property
     def finite(self) -> bool | torch.Tensor:
         """See `BoundKernel.finite`, of all that the last step wrote to parameters."""
         seen = self._interpreted_finite
-        told = [one.finite for one in self._passes[-1]] if seen is None else seen
+        writing = self._passes[self._plan.order.writes_from :]
+        mine = [one.finite for passes in writing for one in passes]
+        told = mine if seen is None else seen
         if self._device.type == "cpu" or not told:
             return all(map(bool, told))
         return torch.stack([torch.as_tensor(each) for each in told]).all()
@@ -160,6 +140,8 @@ class FusedProgram:
                     self._take(table, before)
             elif lies_well:
                 self._take(table, before)
+        except Unsure:
+            lies_well = False
         except (ArithmeticError, ValueError, RuntimeError, GuardFailed) as error:
             # What the rule would have met comes first, and whether it does is for the
             # interpreter to say: a stage may be ahead of a guard. The guards before all
@@ -216,12 +198,12 @@ class FusedProgram:
     def _take(
         self, table: list[Any], before: Callable[[list[Any]], None] | None
     ) -> None:
-        """All stages; only the last one's passes write to what was there, and when they
-        begin no number is left that they cannot take."""
+        """All stages. What was there is written from one stage on, and when that begins
+        nothing is left that could fail; see `Order`."""
         plan, work = self._plan, self._work
         assert work is not None
         self._find()
-        end, self._interpreted_finite = len(plan.stages) - 1, None
+        self._interpreted_finite = None
         for stage, calls in enumerate(work.calls):
             asked, tensors = work.items[stage]
             if asked:
@@ -242,21 +224,36 @@ class FusedProgram:
                     raise GuardFailed(index)
             for one in self._passes[stage]:
                 one.count(table)
-            if stage < end:
-                self._pass_all(stage, table)
+            if stage == plan.order.writes_from:
+                copies = self._about_to_write(table, before)
+            self._pass_all(stage, table)
+        copies += [(index, self._value(index, table)) for index in self._late]
+        for index, copied in copies:
+            table[self._where[self._program.values + index]].copy_(copied)
+        self._memory.put_back()
+
+    def _about_to_write(
+        self, table: list[Any], before: Callable[[list[Any]], None] | None
+    ) -> list[tuple[int, torch.Tensor]]:
+        """Copy what passes write over and is wanted yet, and what outputs that torch
+        makes are to be, by their indices. Raises Unsure."""
+        plan, work = self._plan, self._work
+        assert work is not None
+        plan.order.require_sure(table, work.same)
         if before is not None:
             before(self._given(table))
         for value in plan.cloned:
             table.append(table[value].clone(memory_format=torch.contiguous_format))
             self._pointers[len(table) - 1] = table[-1].data_ptr()
-        copies = [
-            (index, table[self._program.outputs[index].value].clone())
+        return [
+            (index, self._value(index, table).clone())
             for index in plan.copies
+            if index not in self._late
         ]
-        for index, copied in copies:
-            table[self._where[self._program.values + index]].copy_(copied)
-        self._pass_all(end, table)
-        self._memory.put_back()
+
+    def _value(self, output: int, table: Sequence[Any]) -> torch.Tensor:
+        value: torch.Tensor = table[self._program.outputs[output].value]
+        return value
 
     def _pass_all(self, stage: int, table: list[Any]) -> None:
         for one in self._passes[stage]:
