@@ -7,6 +7,7 @@ and one that shares memory with a weight would have them write into the weight.
 
 import math
 from collections.abc import Collection, Iterable
+from operator import is_
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
@@ -145,6 +146,25 @@ def shared(options: dict[str, Any]) -> dict[str, Any]:
     {'eps': 1e-08}
     """
     return {n: v for n, v in options.items() if not stays(n, v)}
+
+
+def of_its_own(value: Any) -> Any:
+    """An option value that stays as it is when a loop writes to its list or dict.
+
+    >>> betas = [0.9, 0.99]
+    >>> told = of_its_own(betas)
+    >>> betas[0] = 0.5
+    >>> told
+    [0.9, 0.99]
+    """
+    kind = type(value)
+    if kind in (list, tuple):
+        inside = [of_its_own(each) for each in value]
+        same = kind is tuple and all(map(is_, inside, value))
+        return value if same else kind(inside)
+    if kind is dict:
+        return {name: of_its_own(each) for name, each in value.items()}
+    return set(value) if kind is set else value
 
 
 def stays(name: str, value: Any) -> bool:

@@ -20,7 +20,7 @@ from dux_sandbox.own_groups import OwnGroups
 from dux_sandbox.running_rule import ParamGroups as ParamGroups
 from dux_sandbox.running_rule import RuleState as RuleState
 from dux_sandbox.running_rule import RunningRule as RunningRule
-from dux_sandbox.running_rule import StepCost
+from dux_sandbox.running_rule import StepCost, entries_by_index
 from dux_sandbox.running_rule import parameters_of as parameters_of
 from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
 from dux_sandbox.stepping import call_step, unhooked
@@ -206,19 +206,16 @@ class InlineRule:
             except ValueRefused as error:
                 said = printable(str(error))
                 raise RuleFailed(Finding("state", None, said, KEEP)) from None
-        state = {
-            index: dict(optimizer.state[parameter])
-            for index, parameter in enumerate(self._parameters())
-            if parameter in optimizer.state
-        }
+        state = entries_by_index(optimizer.state, self._parameters())
         return RuleState(clone_value(state), clone_value(attributes))
 
     def restore(self, state: RuleState) -> None:
         """Replace state and plain attributes by clones of these."""
         self.optimizer.state.clear()
-        for index, parameter in enumerate(self._parameters()):
-            if index in state.state:
-                self.optimizer.state[parameter] = clone_value(state.state[index])
+        parameters = dict(enumerate(self._parameters()))
+        for index, entry in state.state.items():
+            if index in parameters:
+                self.optimizer.state[parameters[index]] = clone_value(entry)
         if self.source:
             restore_attributes(self.optimizer, clone_value(state.attributes))
 

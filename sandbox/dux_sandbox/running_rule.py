@@ -149,3 +149,18 @@ class RunningRule(Protocol):
 def parameters_of(param_groups: ParamGroups) -> list[torch.Tensor]:
     """All parameters, groups in order, then parameters in order."""
     return [parameter for group in param_groups for parameter in group["params"]]
+
+
+def entries_by_index(
+    state: Mapping[Any, Any], parameters: Sequence[torch.Tensor]
+) -> dict[int, dict[str, Any]]:
+    """The state of each parameter by its index, in the order in which it came to be.
+
+    A rule may go through its state, and begin with the first.
+    """
+    places = {id(each): index for index, each in enumerate(parameters)}
+    return {
+        places[id(key)]: dict(entry)
+        for key, entry in state.items()
+        if id(key) in places
+    }

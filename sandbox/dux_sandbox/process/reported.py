@@ -11,6 +11,7 @@ from dux_sandbox.option_values import (
     MOST_OPTIONS,
     SCHEDULERS,
     check_options,
+    of_its_own,
     rate_fault,
 )
 from dux_sandbox.running import RuleState, same_value
@@ -199,7 +200,7 @@ def write_options(
             raise ValueRefused(f"group[{name!r}] must stay a number")
         owned.add(name)
         group[name] = value
-        told[name] = value
+        told[name] = of_its_own(value)
 
 
 def _is_number(value: Any) -> bool:

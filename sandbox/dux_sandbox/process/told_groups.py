@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from operator import is_
 from typing import Any
 
-from dux_sandbox.option_values import SCHEDULERS
+from dux_sandbox.option_values import SCHEDULERS, of_its_own
 from dux_sandbox.process.reported import options_to_send, take_options, write_options
 from dux_sandbox.running import ParamGroups, same_options, same_value
 from dux_sandbox.values import encode
@@ -28,7 +28,7 @@ class ToldGroups:
     def __init__(self, groups: ParamGroups, options: list[dict[str, Any]]) -> None:
         """The child built its groups with these options, one dict a group."""
         self.groups = groups
-        self._told = [dict(one) for one in options]
+        self._told = [{n: of_its_own(one[n]) for n in one} for one in options]
         self.owned = [set(one) for one in options]
         self._private: list[dict[str, Any]] = [{} for _ in options]
 
@@ -57,7 +57,7 @@ class ToldGroups:
             now = {**private, **shared}
             if not same_options(now, self._told[index]):
                 changed.append([index, options_to_send(now)])
-                self._told[index] = now
+                self._told[index] = {name: of_its_own(now[name]) for name in now}
         return changed
 
     def take(self, changes: Any) -> None:

@@ -19,6 +19,7 @@ from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
 from dux_sandbox.process.whereabouts import tell_when_asked
 from dux_sandbox.running import same_options, without_params
+from dux_sandbox.running_rule import entries_by_index
 from dux_sandbox.runtime.attributes import RANDOM
 from dux_sandbox.runtime.context import Runaway
 from dux_sandbox.runtime.kept import KEEP, check_values, require_saveable
@@ -229,11 +230,7 @@ class _Server:
 
     def _learned(self, blobs: list[Any] | None) -> dict[str, Any]:
         require_saveable(self._rule)
-        state = {
-            index: dict(self._rule.state[parameter])
-            for index, parameter in enumerate(self._parameters)
-            if parameter in self._rule.state
-        }
+        state = entries_by_index(self._rule.state, self._parameters)
         attributes = attributes_of(self._rule)
         random = torch.get_rng_state()
         if not torch.equal(random, self._undrawn):

@@ -34,9 +34,12 @@ def take_apart(
         ValueRefused: it keeps what no program could give it again.
     """
     _require_apart(rule, parameters, given)
-    for index, parameter in enumerate(parameters):
-        if parameter in rule.state:
-            _add(after, ("state", index), dict(rule.state[parameter]), "self.state[p]")
+    # In the order of its entries, which a rule may go through.
+    places = {id(each): index for index, each in enumerate(parameters)}
+    for parameter, entry in rule.state.items():
+        if id(parameter) in places:
+            place = ("state", places[id(parameter)])
+            _add(after, place, dict(entry), "self.state[p]")
     attributes = attributes_of(rule, _AS_THEY_ARE)
     for name in own_names(rule):
         if name not in attributes and not stays_built(vars(rule)[name]):

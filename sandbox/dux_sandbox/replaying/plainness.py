@@ -38,14 +38,21 @@ class Apart:
     def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
         """Of these; they are not looked at yet."""
         self._parameters = parameters
+        self._kinds = [(each.shape, each.dtype) for each in parameters]
         self._pointers: list[int] = []
 
     def look(self) -> None:
         """Look at them, where one has moved since it was last done.
 
         Raises:
-            Unrecordable: one of them lies in between another's elements.
+            Unrecordable: one of them has another shape or dtype than at first, or lies
+                in between another's elements.
         """
+        for index, (each, kind) in enumerate(
+            zip(self._parameters, self._kinds, strict=True)
+        ):
+            if (each.shape, each.dtype) != kind:
+                raise Unrecordable(f"is over parameter {index}, of another shape", None)
         pointers = list(map(torch.Tensor.data_ptr, self._parameters))
         if pointers == self._pointers:
             return

@@ -39,8 +39,9 @@ def prove(
 ) -> list[Recording]:
     """Take some steps recorded and isolated, and compare weights and what is kept.
 
-    Once for each source, set of shapes and bounds; the weights are copies on the CPU,
-    of large ones corners, where the rule's first step on those is the same operations.
+    Once for each source, set of shapes, bounds and seed; the weights are copies on the
+    CPU, of large ones corners, where the rule's first step on those is the same
+    operations.
 
     Returns:
         What was recorded of the first steps, with and without a closure; nothing where
@@ -57,7 +58,7 @@ def prove(
         )
         for group in groups
     )
-    key = (digest_of(source), shapes, bounds)
+    key = (digest_of(source), shapes, bounds, seed, torch.get_default_dtype())
     if key not in _proven:
         try:
             _proven[key] = _recordings(source, groups, process, bounds, limits, seed)

@@ -36,6 +36,7 @@ from dux_sandbox.replaying.called_closure import CalledClosure
 from dux_sandbox.replaying.child import RecordingProcess
 from dux_sandbox.replaying.hindrance import FAULTS, in_the_way
 from dux_sandbox.replaying.plainness import require_plain
+from dux_sandbox.replaying.preparing import prepare
 from dux_sandbox.replaying.proof import prove
 from dux_sandbox.replaying.replay import Replay
 from dux_sandbox.running_rule import ParamGroups, RuleState, StepCost, parameters_of
@@ -55,6 +56,7 @@ class RecordedRule:
     """
 
     runs_here = False
+    prepare = staticmethod(prepare)
 
     def __init__(self, source: str, groups: ParamGroups, limits: Limits, seed: int):
         """For `build`; use that."""
@@ -78,6 +80,7 @@ class RecordedRule:
         self._replay: Replay | None = None
         self._isolated: IsolatedRule | None = None
         self._calls, self._expected = True, 0
+        self._trained: list[bool] = []
         self._not_with_closure: Unrecordable | None = None
 
     @classmethod
@@ -118,7 +121,14 @@ class RecordedRule:
         return rule
 
     def _begin(self, source: str, groups: ParamGroups, warm: Zygote | None) -> None:
+        replay = self._proven(source, groups, warm)
+        replay.places.options = [dict(each) for each in self.options]
+        self._groups = ToldGroups(groups, self.options)
+        self._replay = replay
+
+    def _proven(self, source: str, groups: ParamGroups, warm: Zygote | None) -> Replay:
         require_plain(self._parameters)
+        self._trained = self._trained_now()
         limits, seed = self._limits, self._seed
         process = RecordingProcess(source, groups, limits=limits, seed=seed, warm=warm)
         self._process = process
@@ -128,29 +138,28 @@ class RecordedRule:
         replay.build(process.program)
         replay.adopt(prove(source, groups, process, bounds, self._limits, self._seed))
         self._foresee(replay)
-        replay.places.options = [dict(each) for each in self.options]
         replay.places.accept = self._accept
-        self._groups = ToldGroups(groups, self.options)
-        self._replay = replay
+        return replay
 
-    @staticmethod
-    def prepare(source: str, groups: ParamGroups, limits: Limits, seed: int) -> None:
-        """Record, prove and compile what `build` will want, in any thread.
+    def _trained_now(self) -> list[bool]:
+        """Which parameters are trained, where the source may ask for it."""
+        if "requires_grad" not in (self.source or ""):
+            return []
+        return [each.requires_grad for each in self._parameters]
 
-        Weights are copied, which may be written meanwhile. What speaks against the
-        rule `build` says.
+    def _record_again(self, before: Replay) -> Replay:
+        """Go on with the same rule over parameters that are trained, or are no more.
+
+        Raises:
+            Unrecordable, RuleFailed: as where it was built; nothing has changed.
         """
-        process = None
-        try:
-            require_plain(parameters_of(groups))
-            process = RecordingProcess(source, groups, limits=limits, seed=seed)
-            bounds = bounds_for(parameters_of(groups), limits)
-            prove(source, groups, process, bounds, limits, seed)
-        except (*FAULTS, RuleFailed, SourceRejected) as error:
-            log.debug("rule %s is not prepared: %s", digest_of(source)[:12], error)
-        finally:
-            if process is not None:
-                process.close()
+        self._let_go()
+        self._replay = before
+        replay = self._proven(self.source or "", self._groups.groups, None)
+        replay.places.options = before.places.options
+        replay.kept.take(before.kept.state())
+        self._replay = replay
+        return replay
 
     def _say_as(self, other: RecordingProcess | IsolatedRule) -> None:
         """Say of the rule what whoever has built it does."""
@@ -273,6 +282,11 @@ class RecordedRule:
         if replay is None:
             raise RuleFailed(Finding("died", None, "the rule was closed"))
         began = time.perf_counter()
+        if self._trained and self._trained != self._trained_now():
+            try:
+                replay = self._record_again(replay)
+            except (*FAULTS, RuleFailed, SourceRejected) as error:
+                return self._fallen(error, closure, seconds)
         for index, described in self._groups.news():
             replay.places.options[index] = Decoder(bytearray()).decode(described)
         replay.agree = self.agree
