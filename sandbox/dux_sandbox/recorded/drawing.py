@@ -16,8 +16,8 @@ from dux_sandbox.recorded.tags import Tags
 from dux_sandbox.recorded.tape import Tape
 
 _FIRST_MARK = 1 << 62
-# By aten's name: the kind, and the numbers by their names in its schema or as they are.
-_FILLING: dict[str, tuple[str, tuple[Any, ...]]] = {
+# By aten's name: the kind, and the numbers by their names in its schema, or themselves.
+FILLING: dict[str, tuple[str, tuple[Any, ...]]] = {
     "normal_": ("normal", ("mean", "std")),
     "uniform_": ("uniform", ("from", "to")),
     "bernoulli_": ("bernoulli", ("p",)),
@@ -123,9 +123,9 @@ class Drawing:
             return self._drawn(generator, "chosen", (self._storages.read(chances),))
         if name == "normal" and "size" not in bound:
             return self._normal(generator, bound, kind)
-        if name not in _FILLING:
+        if name not in FILLING:
             raise self._tape.refuse(f"draws random numbers ({name})")
-        filling, numbers = _FILLING[name]
+        filling, numbers = FILLING[name]
         given = [bound.get(each) if type(each) is str else each for each in numbers]
         if filling == "random":
             given = [given[0] or 0, given[1]] if given[1] is not None else []

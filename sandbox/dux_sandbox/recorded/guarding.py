@@ -4,15 +4,18 @@ Nothing more is allowed than elsewhere; `float`, `min`, `math` and their like ta
 symbols where they take numbers.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from dux_sandbox.language import python_names
 from dux_sandbox.language.torch_names import global_of
+from dux_sandbox.recorded.asides import Asides
 from dux_sandbox.recorded.number_operations import MEANINGS, TWO
-from dux_sandbox.recorded.symbols import SYMBOLS, Symbol, SymbolicInt
-from dux_sandbox.runtime import comparing, plain_builtins
+from dux_sandbox.recorded.symbols import SYMBOLS, Symbol
+from dux_sandbox.recorded.texts import percent_of, showing
+from dux_sandbox.runtime import comparing, lookups, plain_builtins
 from dux_sandbox.runtime.facade import PATHS
 from dux_sandbox.runtime.guards import Guards
 from dux_sandbox.runtime.iteration import bounded
@@ -40,10 +43,26 @@ def _isinstance(value: Any, asked: Any) -> bool:
     if isinstance(value, Symbol):
         kinds = real_class(asked)
         kinds = kinds if isinstance(kinds, tuple) else (kinds,)
-        mine = int if isinstance(value, SymbolicInt) else float
+        mine = _type_of(value)
         return any(isinstance(each, type) and issubclass(mine, each) for each in kinds)
     found: bool = plain_builtins.BUILTINS["isinstance"](value, asked)
     return found
+
+
+def _type_of(value: Symbol) -> type:
+    return int if value.settled().kind == "int" else float
+
+
+def _typed(
+    plain: Callable[[Any], Any], own: Mapping[type, Any]
+) -> Callable[[Any], Any]:
+    """`type`: of a symbol that of the number; what has another name here by that."""
+
+    def kind_of(value: Any) -> Any:
+        kind = _type_of(value) if isinstance(value, Symbol) else type(value)
+        return own[kind] if kind in own else plain(value)
+
+    return kind_of
 
 
 def _extreme(name: str) -> Callable[..., Any]:
@@ -134,15 +153,32 @@ def _seeding(generator: torch.Generator) -> Callable[[Any], torch.Generator]:
     return manual_seed
 
 
+_OF_NUMBERS = frozenset(python_names.METHODS["int"] + python_names.METHODS["float"])
+
+
+def _attribute(name: str) -> Callable[[Symbol], Any]:
+    """What a number has by that name: of the number that it is now."""
+
+    def read(value: Symbol) -> Any:
+        if name == "is_integer":
+            return lambda: value.apply("mod", value, 1) == 0
+        return getattr(value.settled().plain(), name)
+
+    return read
+
+
 class RecordingGuards(Guards):
     """`Guards` for a rule whose numbers are symbols."""
 
-    def __init__(self) -> None:
+    def __init__(self, asides: Asides) -> None:
         """Of one source, as `Guards` are."""
         super().__init__()
+        self._asides = asides
         self.context.numbers = SYMBOLS
         self._names[torch.Generator]["manual_seed"] = _seeding
         self._names[list]["sort"] = self._sorting
+        for each in SYMBOLS:
+            self._names[each] = {name: _attribute(name) for name in _OF_NUMBERS}
 
     def _sorting(self, target: list[Any]) -> Callable[..., None]:
         def sort(*, key: Any = None, reverse: Any = False) -> None:
@@ -158,12 +194,25 @@ class RecordingGuards(Guards):
         found["isinstance"] = _isinstance
         found["min"], found["max"] = _extreme("min"), _extreme("max")
         found["sorted"] = _sorted
+        plain = found["type"]
+        lookups.as_hints.discard(plain)
+        for name in ("repr", "format"):
+            found[name] = showing(found[name], self._asides)
+        found["str"] = StandIn(str, showing(found["str"], self._asides))
+        own: dict[type, Any] = {
+            each: found[each.__name__] for each in (int, float, str)
+        }
+        found["type"] = _typed(plain, own)
+        lookups.as_hints.add(found["type"])
         return found
 
     def globals(self) -> dict[str, Any]:
         """A fresh dict of globals for one source, whole."""
         found = super().globals()
         found["@compare"] = _compare
+        for name in ("@format", "@format_literal"):
+            found[name] = showing(found[name], self._asides)
+        found["@mod"] = percent_of(found["@mod"], self._asides)
         inside = dict(contents_of(PATHS["math"]))
         inside |= {name: MATH[name] for name in inside if name in MATH}
         found[global_of("math")] = Namespace("math", inside)

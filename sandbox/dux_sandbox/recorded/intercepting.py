@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from dux_sandbox.recorded.storages import Storages
 from dux_sandbox.recorded.symbols import Symbol, symbol
 from dux_sandbox.recorded.tags import Tags
+from dux_sandbox.recorded.takers import takes_numbers
 from dux_sandbox.recorded.tape import Tape, rule_asks
 
 _MOST_LISTED = 256
@@ -98,9 +99,14 @@ class Intercepting(TorchFunctionMode):
             args = self._with_factor(args)
         if not _has_symbols((args, kwargs)):
             return func(*args, **kwargs)
-        if name in ("__getitem__", "__setitem__"):
+        if not takes_numbers(func):
+            plain, named = _mapped((args, kwargs), Symbol.plain)
+            return func(*plain, **named)
+        if name == "__setitem__":
             # A slice would take any number for an end.
             args = (args[0], _mapped(args[1], Symbol.plain), *args[2:])
+        if not _has_floating((args, kwargs)):
+            args, kwargs = _mapped((args, kwargs), Symbol.settled)
         plain, named = self._told((args, kwargs))
         try:
             return func(*plain, **named)
@@ -214,7 +220,8 @@ def _place(tensor: torch.Tensor) -> tuple[int, int]:
 
 def _dtype_of(number: Any) -> torch.dtype:
     """What torch makes of a number of Python."""
-    kind = number.kind if isinstance(number, Symbol) else type(number).__name__
+    is_symbol = isinstance(number, Symbol)
+    kind = number.settled().kind if is_symbol else type(number).__name__
     if kind == "bool":
         return torch.bool
     return torch.int64 if kind == "int" else torch.get_default_dtype()
@@ -228,6 +235,15 @@ def _has_symbols(found: Any) -> bool:
     if type(found) is slice:
         return any(map(_has_symbols, (found.start, found.stop, found.step)))
     return isinstance(found, Symbol)
+
+
+def _has_floating(found: Any) -> bool:
+    """Whether there is a tensor beside which int and float are one."""
+    if isinstance(found, (list, tuple)):
+        return any(map(_has_floating, found))
+    if isinstance(found, dict):
+        return any(map(_has_floating, found.values()))
+    return isinstance(found, torch.Tensor) and found.dtype.is_floating_point
 
 
 def _mapped(found: Any, change: Callable[[Symbol], Any]) -> Any:

@@ -21,6 +21,7 @@ from dux_sandbox.recorded.exploring import (
     require_apart,
 )
 from dux_sandbox.recorded.forking import OF_PARAMETERS, Mark, Path
+from dux_sandbox.recorded.number_operations import NEVER_FAIL
 from dux_sandbox.recorded.numbering import Numbering
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import (
@@ -31,10 +32,7 @@ from dux_sandbox.recorded.program import (
 )
 from dux_sandbox.recorded.trees import renumbered
 
-_SAFE = frozenset(
-    """add sub mul neg pos abs min max lt le gt ge eq ne bool not isnan isinf isfinite
-    float copysign atan tanh pick ranked item constant""".split()
-)
+_SAFE = NEVER_FAIL | {"ranked", "item", "constant"}
 """The operations on numbers that never raise."""
 _PRODUCTS = frozenset(
     "mm bmm mv dot addmm addmv addbmm baddbmm trace vdot addr".split()

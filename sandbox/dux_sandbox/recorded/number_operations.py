@@ -68,6 +68,10 @@ def _rounded(number: Number, digits: int) -> Number:
     return round(number, digits)
 
 
+def _is_int(number: Number) -> bool:
+    return isinstance(number, int)
+
+
 _SAME: dict[str, Callable[..., Any]] = {
     "add": operator.add,
     "sub": operator.sub,
@@ -95,6 +99,7 @@ _TO_BOOL: dict[str, Callable[..., Any]] = {
     "isnan": math.isnan,
     "isinf": math.isinf,
     "isfinite": math.isfinite,
+    "is_int": _is_int,
 }
 _TO_INT: dict[str, Callable[..., Any]] = {
     "int": int,
@@ -170,8 +175,28 @@ def kind_of_result(name: str, kinds: list[str]) -> str:
         return kinds[0] if len(set(kinds)) == 1 else "number"
     if name in THREE:
         return kinds[1] if kinds[1] == kinds[2] else "number"
-    if "number" in kinds:
-        return "number"
     if "float" in kinds:
         return "float"
+    if "number" in kinds:
+        return "number"
     return "number" if name == "pow" else "int"
+
+
+FAILS: Mapping[str, tuple[str, int, int]] = MappingProxyType(
+    {
+        **dict.fromkeys(["div", "floordiv", "mod", "fmod"], ("eq", 1, 0)),
+        **dict.fromkeys(["log", "log2", "log10"], ("le", 0, 0)),
+        "sqrt": ("lt", 0, 0),
+        "log1p": ("le", 0, -1),
+    }
+)
+"""Where these raise, in so far as it can be told: the comparison of one argument with a
+number that is true then."""
+NEVER_FAIL = frozenset(
+    [
+        *("add", "sub", "mul", "neg", "pos", "abs", "min", "max", "bool", "not"),
+        *("lt", "le", "gt", "ge", "eq", "ne", "isnan", "isinf", "isfinite", "is_int"),
+        *("float", "copysign", "atan", "tanh", "pick"),
+    ]
+)
+"""Those that raise for no numbers that a rule has."""

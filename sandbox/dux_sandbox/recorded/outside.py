@@ -1,6 +1,7 @@
 """What a source keeps where no program sees it: in globals, classes and defaults, and
 in what the functions that a rule holds have captured."""
 
+import itertools
 from collections import OrderedDict, defaultdict, deque
 from functools import partial
 from types import FunctionType, MethodType
@@ -11,10 +12,12 @@ import torch
 from dux_sandbox.loading import namespace_of
 from dux_sandbox.runtime.inner_optimizers import own_names
 
-_MOST_DEPTH = 6
-_MOST_ITEMS = 20_000
+_MOST_DEPTH = 24
+_MOST_ITEMS = 200_000
+_WHOLE = 200
 _MAPPINGS = (dict, OrderedDict, defaultdict)
 _CALLED = (FunctionType, MethodType, partial)
+_more = itertools.count()
 
 
 def outside_of(kind: type[torch.optim.Optimizer], rule: torch.optim.Optimizer) -> str:
@@ -29,6 +32,7 @@ def outside_of(kind: type[torch.optim.Optimizer], rule: torch.optim.Optimizer) -
     for name, value in namespace_of(kind).items():
         if not name.startswith(("@", "__")):
             telling.describe(value)
+    telling.describe(rule.defaults)
     told = list(telling.seen)
     held = [vars(rule)[name] for name in own_names(rule)]
     for _ in range(2):  # first, which helper objects it has by a name of its own
@@ -41,6 +45,8 @@ class _Telling:
     def __init__(self, own: set[int]) -> None:
         self.seen: list[str] = []
         self._own = own
+        # What a value is inside of: a function that calls itself has captured itself.
+        self._around: set[int] = set()
 
     def functions_in(self, value: Any, depth: int = 0) -> None:
         """Describe the functions in what a rule keeps, and nothing else of it."""
@@ -62,11 +68,23 @@ class _Telling:
 
     def describe(self, value: Any, depth: int = 0) -> None:
         """Add what can be told of a value."""
-        seen = self.seen
-        if depth > _MOST_DEPTH or len(seen) > _MOST_ITEMS or id(value) in self._own:
+        if id(value) in self._own:
             return
-        if isinstance(value, (str, int, float, bool, type(None))):
-            seen.append(repr(value)[:200])
+        if id(value) in self._around:
+            self.seen.append("around")
+            return
+        self._around.add(id(value))
+        self._describe(value, depth)
+        self._around.discard(id(value))
+
+    def _describe(self, value: Any, depth: int) -> None:
+        seen = self.seen
+        if depth > _MOST_DEPTH or len(seen) > _MOST_ITEMS:
+            # Nobody can tell whether it changes: it counts as if it did.
+            seen.append(f"more {next(_more)}")
+        elif isinstance(value, (str, int, float, bool, type(None))):
+            text = repr(value)
+            seen.append(text if len(text) <= _WHOLE else f"text {hash(text)}")
         elif isinstance(value, torch.Tensor):
             seen.append(f"tensor {id(value)} {value._version}")
         elif isinstance(value, _MAPPINGS):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dux_sandbox.loading import build_over, load
+from dux_sandbox.recorded.asides import Asides, asides_of
 from dux_sandbox.recorded.exploring import Run
 from dux_sandbox.recorded.forking import Forks, Path
 from dux_sandbox.recorded.guarding import RecordingGuards
@@ -70,6 +71,7 @@ class Recorder:
         self._device = device
         self._seed = seed
         self._met = Met()
+        self._asides = Asides()
         self._usual: dict[tuple[int | None, str], bool] = {}
 
     def build(self) -> Recording:
@@ -81,6 +83,8 @@ class Recorder:
             Exception: what the source itself raised.
         """
         session = Session(self._shown, self._device, seed=self._seed)
+        with suppress(SyntaxError):  # which the static check has more to say about
+            self._asides = asides_of(self._source)
         with session.modes():
             self._begin(session)
             Sharing(self.rule, session.tape, self._met)
@@ -150,6 +154,7 @@ class Recorder:
             self._usual,
             None if paths is None else Forks(paths),
         )
+        session.tape.asides = self._asides
         with session.modes():
             session.restore(self.rule, kept)
             # No closure can change what the rule keeps.
@@ -171,7 +176,7 @@ class Recorder:
     def _begin(self, session: Session) -> None:
         """A rule as it is built, with nothing left of an earlier recording."""
         with suppress(Unrecordable):
-            self.kind = load(self._source, guards=RecordingGuards())
+            self.kind = load(self._source, guards=RecordingGuards(self._asides))
             groups = [
                 {"params": [session.parameters[at] for at in each]}
                 for each in self._groups

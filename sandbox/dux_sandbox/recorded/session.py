@@ -234,7 +234,9 @@ class Session:
 def _type_of_leaf(leaf: Any) -> TensorType | str:
     if isinstance(leaf, torch.Tensor):
         return type_of(leaf)
-    return leaf.kind if isinstance(leaf, Symbol) else type(leaf).__name__
+    if isinstance(leaf, Symbol) and (leaf.kind != "number" or leaf.hint is None):
+        return leaf.kind
+    return type(leaf.hint if isinstance(leaf, Symbol) else leaf).__name__
 
 
 def _empty(shown: Shown) -> torch.Tensor:

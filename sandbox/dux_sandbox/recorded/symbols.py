@@ -9,12 +9,15 @@ or cannot be recorded where nobody knows it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from dux_sandbox.recorded.number_operations import (
+    FAILS,
     MEANINGS,
+    NEVER_FAIL,
+    TWO,
     Number,
     kind_of_result,
     ranked,
@@ -57,22 +60,59 @@ class Symbol:
         """The result of an operation on numbers of which this is one."""
         values = [self._of(each) for each in numbers]
         hints = [each.hint if isinstance(each, Symbol) else each for each in numbers]
+        fails = self.tape.asides.catches and name not in NEVER_FAIL
+        if fails:
+            self._ask_whether_it_fails(name, numbers, hints)
         known = None
         if None not in hints:
             known = MEANINGS[name](*hints)
-        kind = type(known).__name__
-        if known is None:
-            kinds = [
-                each.kind if isinstance(each, Symbol) else type(each).__name__
-                for each in numbers
-            ]
-            kind = kind_of_result(name, kinds)
+        kind = kind_of_result(name, _kinds_of(numbers))
         made = self.tape.number(f"number.{name}", *values)
         if kind == "bool":
             guess = _guess(name, values)
             told = None if known is None else bool(known)
             return self.tape.guard(made, told, guess)
+        if fails and name not in FAILS:
+            # Nothing may need it but the `except` that it does not come to.
+            told = None if known is None else known == known
+            self.tape.guard(self.tape.number("number.eq", made, made), told, True)
         return symbol(self.tape, made, known, kind)
+
+    def _ask_whether_it_fails(
+        self, name: str, numbers: Sequence[Any], hints: Sequence[Any]
+    ) -> None:
+        """Guard that it does as it does now, in a rule that may catch what is raised.
+
+        Raises:
+            ArithmeticError, ValueError: it fails.
+        """
+        if name in FAILS and len(numbers) == (2 if name in TWO else 1):
+            compared, at, limit = FAILS[name]
+            asked = self.tape.number(
+                f"number.{compared}", self._of(numbers[at]), self._of(limit)
+            )
+            told = None if hints[at] is None else MEANINGS[compared](hints[at], limit)
+            if self.tape.guard(asked, told, False):
+                MEANINGS[name](*[0 if each is None else each for each in hints])
+                _fail(name)
+        elif None not in hints:
+            try:
+                MEANINGS[name](*hints)
+            except (ArithmeticError, ValueError):
+                for each in numbers:
+                    if isinstance(each, Symbol):
+                        each.plain()
+                raise
+
+    def settled(self) -> Symbol:
+        """Itself, known to be a float or an int; where it may be either, by a guard."""
+        if self.kind != "number":
+            return self
+        known = None if self.hint is None else isinstance(self.hint, int)
+        asked = self.tape.number("number.is_int", self.value)
+        kind = "int" if self.tape.guard(asked, known, False) else "float"
+        same = self.tape.number(f"number.{kind}", self.value)
+        return symbol(self.tape, same, self.hint, kind)
 
     def ranked(self, numbers: Sequence[Any], *, rank: int, reverse: bool) -> Any:
         """What stands at a place of these numbers, this among them, when sorted."""
@@ -82,11 +122,7 @@ class Symbol:
         known = None
         if len(told) == len(hints):
             known = ranked(*told, rank=rank, reverse=reverse)
-        kinds = [
-            each.kind if isinstance(each, Symbol) else type(each).__name__
-            for each in numbers
-        ]
-        kind = kind_of_result("ranked", kinds)
+        kind = kind_of_result("ranked", _kinds_of(numbers))
         made = self.tape.emit("number.ranked", values, rank=rank, reverse=reverse)
         return symbol(self.tape, made, known, kind)
 
@@ -98,7 +134,11 @@ class Symbol:
     def __int__(self) -> int:
         return int(self.plain())
 
-    __index__ = __int__
+    def __index__(self) -> int:
+        found = self.settled().plain()
+        if type(found) is not int:
+            raise TypeError("'float' object cannot be interpreted as an integer")
+        return found
 
     def __float__(self) -> float:
         return float(self.plain())
@@ -107,10 +147,10 @@ class Symbol:
         return hash(self.plain())
 
     def __str__(self) -> str:
-        return str(self.plain())
+        return str(self.settled().plain())
 
     def __format__(self, form: str) -> str:
-        return format(self.plain(), form)
+        return format(self.settled().plain(), form)
 
     __repr__ = __str__
 
@@ -124,6 +164,20 @@ class Symbol:
         if digits is None:
             return self.apply("round_to_int", self)
         return self.apply("round", self, digits)
+
+
+def _kinds_of(numbers: Sequence[Any]) -> list[str]:
+    return [
+        each.kind if isinstance(each, Symbol) else type(each).__name__
+        for each in numbers
+    ]
+
+
+def _fail(name: str) -> NoReturn:
+    """Raise what Python does where `FAILS` is true of a number that nobody knows."""
+    if name in ("div", "floordiv", "mod"):
+        raise ZeroDivisionError("division by zero")
+    raise ValueError("math domain error")
 
 
 def _guess(name: str, values: list[int]) -> bool:
@@ -158,12 +212,12 @@ def _alone(name: str) -> Callable[[Any], Any]:
     return operate
 
 
-_TWO = {
+_OPERATORS = {
     **{each: each for each in ("add", "sub", "mul", "floordiv", "mod", "pow")},
     **{each: each for each in ("and", "or", "xor", "rshift")},
     "truediv": "div",
 }
-for _name, _operation in _TWO.items():
+for _name, _operation in _OPERATORS.items():
     setattr(Symbol, f"__{_name}__", _left(_operation))
     setattr(Symbol, f"__r{_name}__", _right(_operation))
 for _name in ("lt", "le", "gt", "ge", "eq", "ne"):

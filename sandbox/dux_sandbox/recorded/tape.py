@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from dux_sandbox.recorded.asides import Asides
 from dux_sandbox.recorded.forking import Forks, Mark
 from dux_sandbox.recorded.program import (
     Guard,
@@ -73,6 +74,7 @@ class Tape:
         read_tensor: whether the values of any tensor have been asked for, since this
             was last set to False.
         marks: what each guard is, where branches are to be merged; see `merging`.
+        asides: of the source.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Tape:
         self.outcomes = list(outcomes)
         self.read_tensor = False
         self.marks: list[Mark] = []
+        self.asides = Asides()
         self._forks = forks
         self.seed_generator: Callable[[Any, int], None] = _no_generator
         self._inputs: dict[Place, int] = {}

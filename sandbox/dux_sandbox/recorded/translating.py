@@ -6,7 +6,6 @@ from typing import Any
 import torch
 
 from dux_sandbox.recorded.aten_names import DEFAULTS, TRANSLATIONS, Translation
-from dux_sandbox.recorded.called_operations import CALLED
 from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.storages import Storages
@@ -99,8 +98,7 @@ class Translating:
             ours: bound.get(theirs, DEFAULTS.get(theirs))
             for theirs, ours in translation.attributes
         }
-        if translation.name in CALLED:
-            self._require_all_said(translation, bound)
+        self._require_all_said(translation, bound)
         return self._emit(translation.name, arguments, **attributes)
 
     def _require_all_said(self, translation: Translation, bound: Any) -> None:
@@ -135,9 +133,8 @@ class Translating:
         return self._filled(number, result)
 
     def _filled(self, number: Any, like: torch.Tensor) -> int:
-        shape, dtype = list(like.shape), _NAMES[like.dtype]
         value = self._tags.value_of(number)
-        return self._tape.emit("full", (value,), size=shape, dtype=dtype)
+        return self._emit("full", (value,), size=list(like.shape), dtype=like.dtype)
 
     def _as_type(self, value: int, found: torch.dtype, wanted: torch.dtype) -> int:
         if found == wanted:
@@ -244,7 +241,7 @@ class Translating:
         given = {name: span[name] for name in ("start", "end", "step")}
         if not all(type(each) in (int, float) for each in given.values()):
             raise self._tape.refuse("makes a range of what is no plain number")
-        return self._tape.emit("arange", (), **given, dtype=_NAMES[result.dtype])
+        return self._emit("arange", (), **given, dtype=result.dtype)
 
     def _index_put(self, bound: Any, _: Any, __: str) -> int:
         """`x[mask] = one value`, which is `where`."""
