@@ -1,12 +1,12 @@
-"""Elements divided by a number: without a division, and the same to the last bit.
+"""Elements divided by a number: without a division, and nearly always to the last bit.
 
-A processor divides sixteen floats in the time of ten other operations, and takes roots
-with the same part of it. `x / c` is `x * (1 / c)` with what that leaves over corrected,
-which rounds as the division does (Markstein): of each of the 2 ** 23 divisors between
-two powers of two the quotients next to the middle of two floats were tried, 58 million.
-Where x is smaller than 2 ** -100 a quotient may be one unit in its last place off, so
-kernels with a root or a function do it alone: torch rounds its own roots otherwise, and
-they are held to some units.
+A processor divides sixteen floats in the time of six other operations, and takes roots
+with the same part of it. `x / c` is `x * (1 / c)`, with `1 / c` as a float and as what
+that leaves over, in a product and a sum that is rounded once: off by less than a
+millionth of a unit before that, so that the last bit is another one where a quotient
+lies that near to the middle of two floats, once in millions. A quotient below 2 ** -100
+may be one unit in its last place off, too. So kernels with a root or a function do it
+alone: torch rounds its own roots otherwise, and they are held to some units.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,22 +24,29 @@ _PASSED_ON = "c, p, s, partial, columns, from, to, width"
 
 DIVIDING = r"""
 #define DIVIDES(c) ((c) >= 0x1p-20f && (c) <= 0x1p20f)
-/* `x / c` where `DIVIDES(c)`. What is left over of an infinite quotient is infinite or
-   no number, of either sign: a finite number in place of that keeps the quotient. */
-static inline float quotient(float x, float c) {
-  const float once = 1 / c;
-  float made = x * once;
-  word left = {.value = __builtin_fmaf(made, c, -x)};
-  left.bits = left.bits < 0xf5000000u ? left.bits : 0xf5000000u;
-  const int32_t high = left.bits;
-  left.bits = high < 0x75000000 ? high : 0x75000000;
-  return __builtin_fmaf(left.value, -once, made);
+/* `1 / c` where `DIVIDES(c)`: a float that is no larger, and what that leaves over.
+   Both are more than zero, so that an infinite product and its rest have one sign. */
+typedef struct { float most, rest; } reciprocal;
+static inline reciprocal reciprocal_of(float c) {
+  const double exact = 1 / (double)c;
+  word most = {.value = (float)exact};
+  most.bits -= (double)most.value > exact;
+  const float rest = (float)(exact - (double)most.value);
+  reciprocal made = {most.value, rest > 0 ? rest : most.value * 0x1p-60f};
+  return made;
+}
+static inline float quotient(float x, reciprocal once) {
+  return __builtin_fmaf(x, once.most, x * once.rest);
 }
 """
 """What kernels that divide so call; it comes after `prelude`."""
 
-QUOTIENT = "quick ? quotient({0}, {1}) : {0} / {1}"
-"""A template of such a value."""
+_QUOTIENT = "quick ? quotient({{0}}, once{}) : {{0}} / {{1}}"
+
+
+def quotient_by(slot: int) -> str:
+    """A template of a value that is divided by the number in a slot."""
+    return _QUOTIENT.format(slot)
 
 
 def quotients(chain: Chain) -> Mapping[int, int]:
@@ -74,6 +81,12 @@ def head(found: Mapping[int, int]) -> str:
         return f"static void block({_GIVEN}) {{"
     either = "static inline __attribute__((always_inline)) void work"
     return f"{either}(const int32_t quick, {_GIVEN}) {{"
+
+
+def reciprocals(found: Mapping[int, int]) -> Iterator[str]:
+    """What is had once for each block: of no other divisors is it used."""
+    for slot in sorted(set(found.values())):
+        yield f"const reciprocal once{slot} = reciprocal_of((float)s{slot});"
 
 
 def either_way(found: Mapping[int, int]) -> Iterator[str]:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from dux_sandbox.recorded.kernels.chains import Chain, Link, Slot
 from dux_sandbox.recorded.kernels.dividing import (
     DIVIDING,
-    QUOTIENT,
     either_way,
     head,
+    quotient_by,
     quotients,
+    reciprocals,
 )
 from dux_sandbox.recorded.kernels.functions import Function, function
 from dux_sandbox.recorded.kernels.levels import Levels
@@ -164,6 +165,7 @@ class _Writer:
                 yield f"{kind} *restrict b{at} = p[{at}];"
         for slot in range(self._chain.numbers):
             yield f"const double s{slot} = s[{slot}];"
+        yield from reciprocals(self._quotients)
         yield "WATCHED"
         for value in self._levels.once:
             yield self._assign(value, "0")
@@ -242,7 +244,8 @@ class _Writer:
         link = self._link(value)
         template = template_of_link(link)
         if value in self._quotients:
-            made = self._filled(QUOTIENT, value)
+            by = quotient_by(self._quotients[value])
+            made = self._filled(by, value)
         elif isinstance(template, Call):
             made = self._filled(template.result, value, y=f"y{value}{at}")
         else:
