@@ -1,11 +1,13 @@
 """What any program of a rule may use up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 
 from dux_sandbox.limits import Limits
+from dux_sandbox.recorded.program import Place, Program, TensorType, ValueType
+from dux_sandbox.recorded.verifying import Allowed, verify
 
 # Of a process's memory, what a rule may keep in the trainer's beside that: 64 MiB.
 _SHARE_OF_MEMORY = 16
@@ -21,6 +23,15 @@ class Bounds:
     kept_bytes: int
     made_bytes: int
     work: float
+
+    def verified(
+        self,
+        program: Program,
+        readable: Mapping[Place, TensorType | str],
+        writable: Mapping[Place, TensorType | str],
+    ) -> tuple[ValueType, ...]:
+        """The types of its values; see `recorded.verifying.verify`."""
+        return verify(program, Allowed(readable, writable, **vars(self)))
 
 
 def bounds_for(parameters: Sequence[torch.Tensor], limits: Limits) -> Bounds:

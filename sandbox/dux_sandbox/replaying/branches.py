@@ -69,18 +69,43 @@ def kept_after(branch: Branch) -> int:
     return sum(bytes_of(branch.types[leaf]) for leaf in leaves)
 
 
+@dataclass(frozen=True)
+class Again:
+    """The last step, which kernels took. Of another one that begins alike its program
+    is the first that would be tried: it needs to be looked up nowhere.
+
+    Attributes:
+        key: what it began with, as for `Branches.candidates`.
+        known: how many programs had been recorded.
+        fast: its kernels.
+    """
+
+    key: tuple[Hashable, ...]
+    known: int
+    fast: FastStep
+
+    def begins(self, key: tuple[Hashable, ...], known: int) -> bool:
+        """Whether one that begins so begins alike."""
+        return known == self.known and key == self.key
+
+
 class Branches:
-    """Programs by what a step begins with, those used last first."""
+    """Programs by what a step begins with, those used last first.
+
+    Attributes:
+        count: how many there are.
+        added: how many there were, those that had to go among them.
+    """
 
     def __init__(self) -> None:
         """None yet."""
         self._by_key: OrderedDict[Hashable, list[Branch]] = OrderedDict()
-        self.count = 0
+        self.count = self.added = 0
 
     def add(self, key: Hashable, branch: Branch) -> None:
         """One program more; the oldest goes where there are too many."""
         self._by_key.setdefault(key, []).insert(0, branch)
-        self.count += 1
+        self.count, self.added = self.count + 1, self.added + 1
         while self.count > MOST_PROGRAMS:
             oldest, branches = next(iter(self._by_key.items()))
             branches.pop()

@@ -139,10 +139,11 @@ class FastStep:
             What the rule's step returns.
         """
         assert self._fused is not None
+        tells = always or self._changed_options
         values = self._fused.run(
             self._inputs.now(kept, gradients, options, loss),
-            self._targets(),
-            self._before(agree, options, always=always),
+            self._targets() if self._written else (),
+            self._before(agree, options) if tells else None,
             kept.stamp,
             self._moved,
         )
@@ -155,8 +156,6 @@ class FastStep:
 
     def _targets(self) -> list[Any]:
         """The tensors that are written to and not read."""
-        if not self._written:
-            return []
         targets: list[Any] = [None] * len(self._program.outputs)
         for at, place in self._written:
             parameter = self._parameters[int(place[1])]
@@ -167,13 +166,9 @@ class FastStep:
         self,
         agree: Callable[[OptionLeaves, dict[Place, Any]], None],
         options: OptionLeaves,
-        *,
-        always: bool,
-    ) -> Callable[[list[Any]], None] | None:
+    ) -> Callable[[list[Any]], None]:
         """Tells what becomes of the options."""
         changed = self._changed_options
-        if not (changed or always):
-            return None
         return lambda values: agree(options, {at: values[k] for k, at in changed})
 
 

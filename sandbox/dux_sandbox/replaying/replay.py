@@ -14,7 +14,6 @@ from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.program import Place, Program, ValueType
 from dux_sandbox.recorded.tape import Unrecordable
-from dux_sandbox.recorded.verifying import Allowed, verify
 from dux_sandbox.replaying.agreeing import (
     KERNELS,
     PLAIN,
@@ -26,7 +25,7 @@ from dux_sandbox.replaying.ahead import Ahead
 from dux_sandbox.replaying.asking import Asked, Records
 from dux_sandbox.replaying.both_ways import BothWays, Met, is_both_ways
 from dux_sandbox.replaying.bounds import Bounds
-from dux_sandbox.replaying.branches import Branch, Branches, Recording, path_of
+from dux_sandbox.replaying.branches import Again, Branch, Branches, Recording, path_of
 from dux_sandbox.replaying.fast_steps import FastStep, Taken
 from dux_sandbox.replaying.hindrance import changing
 from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
@@ -65,6 +64,7 @@ class Replay:
         self.recordings = self.steps = 0
         self.taken_by: FastStep | None = None
         self.agree: Agree | None = None
+        self._again: Again | None = None
         self._records = records
         self._bounds = bounds
         self._compiles = compiles
@@ -82,7 +82,7 @@ class Replay:
             ArithmeticError, ValueError, RuntimeError: see `interpret`.
         """
         nothing = [False] * len(self.places.parameters)
-        types = self._verified(program, nothing, None, None, self.places)
+        types = self._verified(program, *self.places.types(nothing, None))
         branch = self._branch(Recording(None, program, types, 0))
         values = branch.run(
             [self.places.read(each.place, None) for each in program.inputs]
@@ -134,10 +134,20 @@ class Replay:
         self, closure: str | None, loss: Any, gradients: list[torch.Tensor | None]
     ) -> Any:
         """What the step returns, once it is taken."""
-        options = self.places.option_leaves()
-        branch, made = self._found(closure, loss, options, gradients)
+        options, again = self.places.option_leaves(), self._again
+        present = [each is not None for each in gradients]
+        key = self.kept.key, options.key, tuple(present), closure
+        alone, before = self.agree is None, self._before_kernels
+        if again is not None and alone and again.begins(key, self._branches.added):
+            try:
+                return again.fast.run(self.kept, gradients, options, loss, before)
+            except GuardFailed:
+                pass
+        self._again = None
+        branch, made = self._found(key, loss, options, gradients)
         self.taken_by = branch.fast if isinstance(made, Taken) else None
         if isinstance(made, Taken):
+            self._again = Again(key, self._branches.added, branch.fast)
             return made.result
         agreed(self.agree, PLAIN)
         return self.places.write(branch.program, made, loss, options)
@@ -196,13 +206,12 @@ class Replay:
 
     def _found(
         self,
-        closure: str | None,
+        key: tuple[Any, ...],
         loss: Any,
         options: OptionLeaves,
         gradients: list[torch.Tensor | None],
     ) -> tuple[Branch, Any]:
-        present = [each is not None for each in gradients]
-        key, met = (self.kept.key, options.key, tuple(present), closure), Met()
+        met, (*_, present, closure) = Met(), key
         for _ in range(_FEW + 64):
             for branch in self._branches.candidates(key, met.ruled_out):
                 values, failed = self._try(branch, loss, options, gradients)
@@ -213,7 +222,7 @@ class Replay:
             self._look(gradients)
             with self.ahead.waiting():
                 if not self.ahead.take(self._branches):
-                    self._record(key, present, met, closure)
+                    self._record(key, list(present), met, closure)
         raise Unrecordable("branches on numbers that never come out as before", None)
 
     def _try(
@@ -280,19 +289,11 @@ class Replay:
         leaves = [*places.kept.leaves(), *options.leaves()]
         asked = Asked(skeleton, leaves, present, list(outcomes), closure, merge)
         program, calls = self._records.step(asked)
-        types = self._verified(program, present, closure, options, places)
+        types = self._verified(program, *places.types(present, closure, options))
         return self._branch(Recording(None, program, types, calls))
 
-    def _verified(
-        self,
-        program: Program,
-        present: list[bool],
-        closure: str | None,
-        options: OptionLeaves | None,
-        places: Places,
-    ) -> tuple[ValueType, ...]:
-        readable, writable = places.types(present, closure, options)
-        types = verify(program, Allowed(readable, writable, **vars(self._bounds)))
+    def _verified(self, program: Program, *of: Any) -> tuple[ValueType, ...]:
+        types = self._bounds.verified(program, *of)
         if program.structure is not None:
             many = len(self.places.parameters)
             require_keepable(program.structure, types, many, len(self.places.options))
