@@ -18,6 +18,9 @@ class Limits:
         step_seconds: the longest a single live step may take, seconds. The live
             optimizer narrows it from the dry run's times.
         closure_calls: how often one step may call its closure.
+        graph_memory: bytes of a CUDA device that captured steps of a recorded rule may
+            keep for themselves; 0: no step is captured in a CUDA graph. It has been
+            measured on no device yet.
         require: names of jail layers (see `dux_sandbox.process.jail`) without which no
             rule is run at all.
     """
@@ -27,6 +30,7 @@ class Limits:
     state: float = 8.0
     step_seconds: float = 4.0
     closure_calls: int = 10
+    graph_memory: int = 0
     require: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -37,6 +41,11 @@ class Limits:
                     f"Limits({name}={value!r}): it must be above 0; "
                     f"leave it out for the default."
                 )
+        if not 0 <= self.graph_memory < math.inf:
+            raise ValueError(
+                f"Limits(graph_memory={self.graph_memory!r}): it must be bytes, 0 or "
+                f"more; leave it out to have no step captured."
+            )
         for name in ("memory", "state"):
             if getattr(self, name) == math.inf:
                 raise ValueError(

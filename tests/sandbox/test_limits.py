@@ -18,3 +18,11 @@ def test_a_limit_is_above_nothing(name, value):
 def test_what_is_set_aside_in_bytes_is_finite(name):
     with pytest.raises(ValueError, match=f"{name}=inf.*finite"):
         Limits(**{name: math.inf})
+
+
+@pytest.mark.parametrize("value", [-1, math.inf, math.nan])
+def test_memory_of_graphs_is_bytes_and_may_be_none(value):
+    with pytest.raises(ValueError, match=r"graph_memory=.*0 or more"):
+        Limits(graph_memory=value)
+
+    assert 0 == Limits().graph_memory == Limits(graph_memory=0).graph_memory

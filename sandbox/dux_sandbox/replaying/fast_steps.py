@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.kernels.capturing import Graphs
 from dux_sandbox.recorded.kernels.compiling import Compilation
 from dux_sandbox.recorded.kernels.picking import picked
 from dux_sandbox.recorded.kernels.running import FusedProgram
@@ -36,13 +37,15 @@ class FastStep:
         parameters: Sequence[torch.Tensor],
         compiles: bool,
         moved: Callable[[], None] | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
         """Begin to compile a program that can be one of many steps.
 
         Args:
             moved: see `FusedProgram.run`.
+            graphs: where its steps are captured; None: nowhere.
         """
-        self._moved = moved
+        self._moved, self._graphs = moved, graphs
         self._program = program
         self._parameters = parameters
         devices = {each.device for each in parameters}
@@ -89,6 +92,8 @@ class FastStep:
             self._fused = self._compilation.wait(seconds)
             if self._fused is not None:
                 self._give_what_changes(self._fused)
+                if self._graphs is not None:
+                    self._fused.capture_in(self._graphs)
             if self._fused is None and self._compilation.reason is None:
                 _log.warning(
                     "a recorded rule runs in plain torch: its kernels were not "

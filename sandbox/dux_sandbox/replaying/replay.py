@@ -11,16 +11,11 @@ import torch
 
 from dux_sandbox.gradients import DenseGradients, NotStrided, require_strided
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
+from dux_sandbox.recorded.kernels.capturing import Graphs
 from dux_sandbox.recorded.lifetimes import last_uses
 from dux_sandbox.recorded.program import Place, Program, ValueType
 from dux_sandbox.recorded.tape import Unrecordable
-from dux_sandbox.replaying.agreeing import (
-    KERNELS,
-    PLAIN,
-    Agree,
-    InPlainTorch,
-    agreed,
-)
+from dux_sandbox.replaying.agreeing import KERNELS, PLAIN, Agree, InPlainTorch, agreed
 from dux_sandbox.replaying.ahead import Ahead
 from dux_sandbox.replaying.asking import Asked, Records
 from dux_sandbox.replaying.both_ways import BothWays, Met, is_both_ways
@@ -45,6 +40,7 @@ class Replay:
         recordings: how often it was recorded.
         steps: how many steps it has taken.
         taken_by: the kernels that took the last step, or None.
+        graphs: its captured steps; None: none is captured.
         ahead: looks for programs that are coming, where they get kernels.
         agree: where others train the same weights, asked in each step, before anything
             is written, with how it can be taken here; gives how it is, which is the
@@ -57,6 +53,7 @@ class Replay:
         records: Records,
         bounds: Bounds,
         compiles: bool = False,
+        graphs: Graphs | None = None,
     ) -> None:
         """Begin with nothing; `compiles`: programs that last get kernels."""
         self.places = Places(parameters)
@@ -67,7 +64,7 @@ class Replay:
         self._again: Again | None = None
         self._records = records
         self._bounds = bounds
-        self._compiles = compiles
+        self._compiles, self.graphs = compiles, graphs
         self._before: Mapping[Place, Any] = {}
         self._apart = Apart(self.places.parameters)
         self._branches = Branches()
@@ -157,10 +154,12 @@ class Replay:
         self.places.agree(options, changed)
 
     def close(self) -> None:
-        """End what is being compiled, and looking ahead."""
+        """End what is being compiled, and looking ahead; let go of graphs."""
         self.ahead.close(self._branches)
         for branch in self._branches:
             branch.fast.close()
+        if self.graphs is not None:
+            self.graphs.forget()
 
     @property
     def recorded(self) -> list[Recording]:
@@ -179,7 +178,7 @@ class Replay:
         done = last_uses(program)
         run = partial(interpret, program, device=self.places.device(), done=done)
         parameters, moved = self.places.parameters, self._apart.look
-        fast = FastStep(program, parameters, self._compiles, moved)
+        fast = FastStep(program, parameters, self._compiles, moved, self.graphs)
         path, both = path_of(program), is_both_ways(program)
         self._both_ways.found |= both
         return Branch(program, recorded.types, recorded.calls, path, run, fast, both)

@@ -28,6 +28,7 @@ from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.process.reported import NONSENSE
 from dux_sandbox.process.spawning import Zygote
 from dux_sandbox.process.told_groups import ToldGroups
+from dux_sandbox.recorded.kernels.cuda.graphs import graphs_on
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.replaying.agreeing import CANNOT, Agree
 from dux_sandbox.replaying.bounds import bounds_for
@@ -39,6 +40,7 @@ from dux_sandbox.replaying.plainness import require_plain
 from dux_sandbox.replaying.preparing import prepare
 from dux_sandbox.replaying.proof import prove
 from dux_sandbox.replaying.replay import Replay
+from dux_sandbox.replaying.telling import Telling
 from dux_sandbox.running_rule import ParamGroups, RuleState, StepCost, parameters_of
 from dux_sandbox.runtime.kept import KEEP
 from dux_sandbox.values import Decoder, ValueRefused
@@ -46,7 +48,7 @@ from dux_sandbox.values import Decoder, ValueRefused
 log = logging.getLogger(__name__)
 
 
-class RecordedRule:
+class RecordedRule(Telling):
     """A recorded rule; see `RunningRule`.
 
     Attributes:
@@ -134,7 +136,8 @@ class RecordedRule:
         self._process = process
         self._say_as(process)
         bounds = bounds_for(self._parameters, self._limits)
-        replay = Replay(self._parameters, process, bounds, compiles=True)
+        graphs = graphs_on(self._parameters, limits.graph_memory)
+        replay = Replay(self._parameters, process, bounds, True, graphs)
         replay.build(process.program)
         replay.adopt(prove(source, groups, process, bounds, self._limits, self._seed))
         self._foresee(replay)
@@ -191,16 +194,6 @@ class RecordedRule:
         return "recorded" if self._isolated is None else "isolated"
 
     @property
-    def left_finite(self) -> bool | torch.Tensor | None:
-        """Whether the last step left all weights finite, where its kernels have seen.
-
-        None: nobody has looked. On a device one truth of no dimensions there: nobody
-        waits for it.
-        """
-        taken_by = None if self._replay is None else self._replay.taken_by
-        return None if taken_by is None else taken_by.finite
-
-    @property
     def cost(self) -> StepCost:
         """What it has cost so far."""
         if self._isolated is not None:
@@ -240,20 +233,6 @@ class RecordedRule:
         """What it keeps, or will after its first step; None where it is isolated."""
         kept = 0 if self._replay is None else self._replay.kept.tensor_bytes
         return None if self._replay is None else max(kept, self._expected)
-
-    @property
-    def waits(self) -> tuple[int, float]:
-        """How often a step has waited for a program or for kernels, and seconds in all.
-
-        What it counts to is looked for ahead; what it asks of tensors cannot be.
-        """
-        ahead = None if self._replay is None else self._replay.ahead
-        return (0, 0.0) if ahead is None else (ahead.waits, ahead.waited)
-
-    @property
-    def least_bytes(self) -> int | None:
-        """What its last step had to read and write; None where it is isolated."""
-        return None if self._replay is None else self._replay.least_bytes
 
     def step(
         self, closure: Closure | None = None, *, seconds: float | None = None
@@ -382,6 +361,8 @@ class RecordedRule:
         """Let go of what only stepping needs."""
         if self._isolated is not None:
             self._isolated.rest()
+        if self._replay is not None and self._replay.graphs is not None:
+            self._replay.graphs.forget()
 
     def close(self) -> None:
         """End its processes, and let go of what it keeps."""

@@ -96,13 +96,24 @@ class _Here:
     """Stands for a device."""
 
     device = torch.device("cpu")
+    taken_down = None
+    """While a graph is captured, what is called; see `graphs_here`."""
 
     def launch(self, function, blocks, threads, arguments):
         assert 256 == threads
-        function(ctypes.byref(arguments), blocks)
+        if self.taken_down is None:
+            function(ctypes.byref(arguments), blocks)
+        else:  # arguments are given by value: as they are now
+            given = type(arguments).from_buffer_copy(arguments)
+            self.taken_down.append(lambda: function(ctypes.byref(given), blocks))
 
-    def upload(self, block, count):
-        return torch.tensor(block[:count], dtype=torch.int64)
+    def upload(self, block, count, into=None):
+        assert self.taken_down is None, "what comes from the host would be baked in"
+        made = torch.tensor(block[:count], dtype=torch.int64)
+        return made if into is None else into.copy_(made)
+
+
+DEVICE = _Here()
 
 
 _BUILT = {}
@@ -116,7 +127,7 @@ def kernel_here(chain, folder):
         library = _compiled(text, folder)
         names = ("run", "finish") if chain.reduces else ("run",)
         _BUILT[text] = {each: getattr(library, f"all_{each}") for each in names}
-    return CudaKernel(chain, _Here(), _BUILT[text])
+    return CudaKernel(chain, DEVICE, _BUILT[text])
 
 
 def _compiled(text, folder):

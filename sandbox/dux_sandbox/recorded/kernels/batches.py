@@ -4,7 +4,7 @@ One product of a few thousand rows leaves most of a large device idle, and each 
 takes some time of the host.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -17,6 +17,27 @@ from dux_sandbox.recorded.rows import DTYPES
 
 Call = tuple[int | tuple[int, ...], Callable[..., Any], Pick]
 """The value that it makes, or several; how; and which values it takes."""
+
+
+def called(
+    calls: Sequence[Call], table: list[Any], pointers: list[int], laid_out: Set[int]
+) -> None:
+    """Make values, in order.
+
+    Args:
+        table: what they are taken from, and put into.
+        pointers: told where those lie that kernels work with.
+        laid_out: see `Plan.laid_out`.
+    """
+    for makes, call, arguments in calls:
+        made = call(*arguments(table))
+        if isinstance(makes, int):
+            table[makes] = made
+            if makes in laid_out:
+                pointers[makes] = made.data_ptr()
+        else:
+            for value, each in zip(makes, made, strict=True):
+                table[value], pointers[value] = each, each.data_ptr()
 
 
 class Batches:

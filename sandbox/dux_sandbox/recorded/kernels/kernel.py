@@ -40,6 +40,21 @@ class BoundKernel(Protocol):
         """Do it; on a device, in the order of its current stream."""
 
 
+class CapturableKernel(BoundKernel, Protocol):
+    """One on a device, of which a call can be captured; see `capturing`."""
+
+    @property
+    def words(self) -> int:
+        """How many words of 8 bytes it reads in a call, and one more, which is 0: where
+        it notes what is not finite."""
+
+    def lie(self, given: torch.Tensor | None) -> None:
+        """Say where these words lie on the device; None: a call brings them there."""
+
+    def write_to(self, address: int) -> None:
+        """Write them to memory of the host, but for the one that is 0."""
+
+
 class Given:
     """The arrays that machine code reads, as a bound kernel is told what is in them."""
 

@@ -14,6 +14,7 @@ class Memory:
 
     Attributes:
         moves: how often any of them was found somewhere else.
+        copies: whether kernels work on copies of some, for one step.
     """
 
     def __init__(self, table: Table, device: torch.device) -> None:
@@ -26,7 +27,7 @@ class Memory:
         self._both = self._kept, self._loose
         self._stamp: int | None = None
         self._settled = (0, 0)
-        self._copies = False
+        self.copies = False
         self.moves = 0
 
     def follow(self, table: Sequence[Any], stamp: int | None) -> bool:
@@ -56,12 +57,12 @@ class Memory:
             copies = _strides_wanted(table, self._table.reached, self._table.alike)
             for layout in self._both:
                 layout.copies = {at: copies[at] for at in layout.places if at in copies}
-            self._copies = bool(copies)
+            self.copies = bool(copies)
 
     def stays(self, moves: int) -> bool:
         """Whether nothing lies elsewhere than after so many moves: of what is copied
         it is not known."""
-        return moves == self.moves and not self._copies
+        return moves == self.moves and not self.copies
 
     def tell(self, pointers: list[int]) -> None:
         """Put the pointers that kernels are to have into a list, by their places."""
@@ -69,14 +70,21 @@ class Memory:
             for at, pointer in zip(layout.places, layout.pointers, strict=True):
                 pointers[at] = pointer
 
+    def find(self, pointers: list[int], moves: int) -> int:
+        """The same where anything lies elsewhere than after so many moves; how many
+        there are now."""
+        if moves != self.moves:
+            self.tell(pointers)
+        return self.moves
+
     def put_back(self) -> None:
         """Bring what kernels wrote to copies to the tensors that they are of."""
-        for layout in self._both if self._copies else ():
+        for layout in self._both if self.copies else ():
             layout.put_back()
 
     def release(self) -> None:
         """Let go of copies, whether or not a step was taken."""
-        for layout in self._both if self._copies else ():
+        for layout in self._both if self.copies else ():
             layout.release()
 
 

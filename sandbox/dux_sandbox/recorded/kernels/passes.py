@@ -22,6 +22,7 @@ class ReadyPass:
     Attributes:
         buffers: for each pointer, the value or output that it is of.
         numbers: the values that are its numbers, row after row.
+        bound: its kernel.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class ReadyPass:
         """
         self.buffers = [at for each in one.strands for at in each.buffers]
         self._strands = one.strands
-        self._bound = kernel.bind(
+        self.bound = kernel.bind(
             [each.elements for each in one.strands],
             [each.width for each in one.strands],
         )
@@ -84,7 +85,7 @@ class ReadyPass:
             same: for each value, the first one that is equal to it.
         """
         rows: dict[tuple[int, ...], int] = {}
-        self._bound.share(
+        self.bound.share(
             [
                 rows.setdefault(tuple(same[at] for at in each.slots), len(rows))
                 for each in self._strands
@@ -101,7 +102,7 @@ class ReadyPass:
     @property
     def finite(self) -> bool | torch.Tensor:
         """See `BoundKernel.finite`, of what it wrote to parameters."""
-        return self._bound.finite
+        return self.bound.finite
 
     def count(self, table: list[Any]) -> None:
         """Take its numbers out of a table.
@@ -109,11 +110,11 @@ class ReadyPass:
         Raises:
             OverflowError: one is larger than any float.
         """
-        self._bound.count_with(self._numbers(table))
+        self.bound.count_with(self._numbers(table))
 
     def count_with(self, numbers: Sequence[Any]) -> None:
         """Take them as they are. Raises as `count`."""
-        self._bound.count_with(numbers)
+        self.bound.count_with(numbers)
 
     def call(self, table: list[Any], pointers: list[int], moves: int) -> None:
         """Do it, with the numbers that were counted last.
@@ -134,9 +135,14 @@ class ReadyPass:
                 for value, each in zip(values, made.unbind(), strict=True):
                     table[value] = each
         if self._moves or self._moved != moves:
-            self._bound.point(self._order(pointers))
+            self.point(pointers)
             self._moved = moves
-        self._bound.call()
+        self.bound.call()
+
+    def point(self, pointers: Sequence[int]) -> None:
+        """Say which memory the next call works on, made or not."""
+        self.bound.point(self._order(pointers))
+        self._moved = -1
 
 
 def _may_be_together(shape: torch.Size, *, large: bool) -> bool:

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
+from dux_sandbox.recorded.kernels.batches import called
+from dux_sandbox.recorded.kernels.captured_steps import CapturedSteps, captured_in
+from dux_sandbox.recorded.kernels.capturing import Graphs
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.counting import Count, Counting
 from dux_sandbox.recorded.kernels.interleaving import Unsure
@@ -25,6 +28,7 @@ class FusedProgram:
 
     Attributes:
         replaced: indices of outputs that are no tensors written in place.
+        captured: its steps on a device, as one call each; None: there are none.
     """
 
     def __init__(self, plan: Plan, kernels: Mapping[Chain, Kernel]) -> None:
@@ -32,6 +36,7 @@ class FusedProgram:
         self._plan, self._program = plan, plan.program
         self._device = plan.target.device
         self._interpreted_finite: list[Any] | None = None
+        self.captured: CapturedSteps | None = None
         self._numbers = Numbers(plan)
         self._last = last_uses(self._program)
         self._work: Work | None = None
@@ -90,6 +95,11 @@ class FusedProgram:
         """Return these outputs alone from `run`, by their indices; else it is all."""
         self._wanted, self._work = outputs, None
         self._counting.forget()
+
+    def capture_in(self, graphs: Graphs) -> None:
+        """Have steps captured where that may pay: not before some were taken."""
+        given = self._passes, self._done_with, self._table.written
+        self.captured = captured_in(graphs, self._plan, *given)
 
     def run(
         self,
@@ -179,7 +189,7 @@ class FusedProgram:
         for one, each in zip(passes, numbers, strict=True):
             one.count_with(each)
         self._interpreted_finite = None
-        self._find()
+        self._moves = self._memory.find(self._pointers, self._moves)
         if before is not None:
             before(given)
         for one in passes:
@@ -188,13 +198,6 @@ class FusedProgram:
         torch.autograd.graph.increment_version(self._written(table))
         return given
 
-    def _find(self) -> None:
-        """Know where all tensors are that are there before the step."""
-        moves = self._memory.moves
-        if moves != self._moves:
-            self._moves = moves
-            self._memory.tell(self._pointers)
-
     def _take(
         self, table: list[Any], before: Callable[[list[Any]], None] | None
     ) -> None:
@@ -202,23 +205,18 @@ class FusedProgram:
         nothing is left that could fail; see `Order`."""
         plan, work = self._plan, self._work
         assert work is not None
-        self._find()
+        self._moves = self._memory.find(self._pointers, self._moves)
         self._interpreted_finite = None
+        graphs, lies = self.captured, (self._memory, self._pointers)
+        if graphs is not None and graphs.take(work, table, *lies, before, self._given):
+            return
         for stage, calls in enumerate(work.calls):
             asked, tensors = work.items[stage]
             if asked:
                 numbers = numbers_in(tensors(table))
                 for value, number in zip(asked, numbers, strict=True):
                     table[value] = number
-            for makes, call, arguments in calls:
-                made = call(*arguments(table))
-                if isinstance(makes, int):
-                    table[makes] = made
-                    if makes in plan.laid_out:
-                        self._pointers[makes] = made.data_ptr()
-                else:
-                    for value, each in zip(makes, made, strict=True):
-                        table[value], self._pointers[value] = each, each.data_ptr()
+            called(calls, table, self._pointers, plan.laid_out)
             for index, value, expected in self._guards[stage]:
                 if table[work.same[value]] is not expected:
                     raise GuardFailed(index)
@@ -231,6 +229,8 @@ class FusedProgram:
         for index, copied in copies:
             table[self._where[self._program.values + index]].copy_(copied)
         self._memory.put_back()
+        if graphs is not None:
+            graphs.compare(table)
 
     def _about_to_write(
         self, table: list[Any], before: Callable[[list[Any]], None] | None
@@ -277,7 +277,7 @@ class FusedProgram:
             self._count = self._counting.of(work, given)
         return work
 
-    def _given(self, table: list[Any]) -> list[Any]:
+    def _given(self, table: Sequence[Any]) -> list[Any]:
         given = list(self._give(table))
         return given if self._program.result is not None else [*given, None]
 

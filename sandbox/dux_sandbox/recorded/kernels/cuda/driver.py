@@ -93,14 +93,25 @@ class Device:
             )
         _checked(found, "cuLaunchKernel")
 
-    def upload(self, block: ctypes.Array[ctypes.c_int64], count: int) -> torch.Tensor:
+    def upload(
+        self,
+        block: ctypes.Array[ctypes.c_int64],
+        count: int,
+        into: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The first words of a block on the device, without waiting for it.
+
+        Args:
+            into: where they are to be there; None: in a new tensor.
 
         Returns:
             (count,), int64.
         """
         pinned = torch.empty(count, dtype=torch.int64, device="cpu", pin_memory=True)
         ctypes.memmove(pinned.data_ptr(), block, count * 8)
+        # Until it is copied, the allocator of pinned memory lends it to nobody else.
+        if into is not None:
+            return into.copy_(pinned, non_blocking=True)
         return pinned.to(self.device, non_blocking=True)
 
 

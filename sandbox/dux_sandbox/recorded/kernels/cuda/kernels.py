@@ -35,7 +35,12 @@ class Launches(Protocol):
     ) -> None:
         """Run a function with one argument, by value, in the current stream."""
 
-    def upload(self, block: ctypes.Array[ctypes.c_int64], count: int) -> torch.Tensor:
+    def upload(
+        self,
+        block: ctypes.Array[ctypes.c_int64],
+        count: int,
+        into: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """The first words of a block on the device, without waiting for it."""
 
 
@@ -84,6 +89,7 @@ class BoundCuda(Given):
         pieces = pieces or [-(-each // BLOCK) for each in elements]
         self._blocks = sum(pieces)
         self._arguments = Arguments()
+        self._given: torch.Tensor | None = None
         self._fix(elements, pieces, tiles)
 
     def _fix(
@@ -120,13 +126,32 @@ class BoundCuda(Given):
     @property
     def finite(self) -> torch.Tensor:
         """See `BoundKernel.finite`."""
+        if self._given is not None:
+            return self._given[-1] == 0
         return self._fixed[-1] != int(self._arguments.turn)
+
+    @property
+    def words(self) -> int:
+        """See `CapturableKernel.words`."""
+        return self._words + 1
+
+    def lie(self, given: torch.Tensor | None) -> None:
+        """See `CapturableKernel.lie`."""
+        self._given = given
+        noted = self._fixed if given is None else given
+        self._arguments.bad = noted[-1:].data_ptr()
+
+    def write_to(self, address: int) -> None:
+        """See `CapturableKernel.write_to`."""
+        ctypes.memmove(address, self._block, self._words * 8)
 
     def call(self) -> None:
         """See `BoundKernel.call`."""
         kernel, arguments = self._kernel, self._arguments
         device, reduces = kernel.device, len(kernel.chain.reduces)
-        given = device.upload(self._block, self._words)
+        given = self._given
+        if given is None:
+            given = device.upload(self._block, self._words)
         first = given.data_ptr()
         arguments.buffers = first
         arguments.row = first + self._pointers * 8
