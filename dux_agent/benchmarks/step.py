@@ -36,6 +36,9 @@ TORCH: Mapping[str, Mapping[str, Any]] = {
     "compile": {"foreach": True},
 }
 FUSED, RULE_OF_TORCH = "fused", "torch.optim.AdamW"
+CAPTURED = "captured"
+"""Of a recorded rule, its steps in CUDA graphs."""
+_MEMORY_OF_GRAPHS = 1 << 34
 _BYTES_OF_ADAMW = 28
 """What AdamW reads and writes for each float32 weight."""
 _WARM_UP = 6
@@ -57,7 +60,8 @@ class StepTime:
         rule: the name of its file, or of torch's own.
         size: one of `SIZES`.
         threads: of torch.
-        kind: where its code ran, one of `TORCH`, or "memory": what AdamW cannot beat.
+        kind: where its code ran, `CAPTURED`, one of `TORCH`, or "memory": what AdamW
+            cannot beat.
         seconds: of the fastest step; None: there is none.
         against_fused: in units of the fastest step of `AdamW(fused=True)` beside it.
         note: why there is none.
@@ -92,6 +96,7 @@ def measure(
     rounds: int = 200,
     seconds: float = 4.0,
     torch_kinds: Sequence[str] = tuple(TORCH),
+    graphs: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> Iterator[StepTime]:
     """Every figure, as it is there.
@@ -104,8 +109,10 @@ def measure(
         rounds: the most steps of each that count.
         seconds: that the steps of one figure may take, and those before them, by the
             clock that times them: a busy machine takes as many; then there are fewer.
+        graphs: whether recorded rules are also timed with their steps captured.
         say: told what is measured.
     """
+    kinds = [*EXECUTIONS, *([CAPTURED] if graphs else [])]
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -124,7 +131,7 @@ def measure(
             limit = _pace(weights, here, device) * weights * _BYTES_OF_ADAMW
             yield StepTime(RULE_OF_TORCH, size, threads, "memory", limit, None)
             for name, source in rules.items():
-                for kind in EXECUTIONS:
+                for kind in kinds:
                     say(f"{name}, {kind}, {size}")
                     by = timed if kind == "isolated" else timed_here
                     yield _of_rule(name, source, kind, size, threads, device, by)
@@ -143,26 +150,32 @@ def _of_rule(
     timed: Callable[[Callable[[], Any]], tuple[float, float]],
 ) -> StepTime:
     groups = _groups(SIZES[size], device)
-    reason = EXECUTIONS[kind].reason_against(groups[0]["params"])
+    expected = "recorded" if kind == CAPTURED else kind
+    execution, memory = EXECUTIONS[expected], kind == CAPTURED and _MEMORY_OF_GRAPHS
+    reason = execution.reason_against(groups[0]["params"])
     if reason is not None:
         return StepTime(name, size, threads, kind, None, None, reason)
-    limits = Limits(step_seconds=120.0, seconds=1200.0)
+    limits = Limits(step_seconds=120.0, seconds=1200.0, graph_memory=int(memory))
     try:
-        rule = EXECUTIONS[kind].build(source, groups, limits=limits, seed=0)
+        rule = execution.build(source, groups, limits=limits, seed=0)
     except _FAULTS as error:
         return StepTime(name, size, threads, kind, None, None, _first(error))
     try:
         for group, options in zip(groups, rule.options, strict=True):
             group.update(options)
         rule.bind(groups)
-        ran = getattr(rule, "mode", kind)
-        if ran != kind:
+        ran = getattr(rule, "mode", expected)
+        if ran != expected:
             why = getattr(rule, "why", None)
             note = f"runs {ran}: {why.message if why is not None else ''}"
             return StepTime(name, size, threads, kind, None, None, note)
         loss = torch.ones((), device=device)
         step = partial(rule.step, (lambda: loss) if rule.requires_closure else None)
         taken, against = timed(step)
+        captured, why = getattr(rule, "captured", (0, ()))
+        if kind == CAPTURED and not captured:
+            note = f"no step was captured: {'; '.join(why) or 'there is no device'}"
+            return StepTime(name, size, threads, kind, None, None, note)
         weights = sum(map(math.prod, SIZES[size]))
         moved = getattr(rule, "least_bytes", None)
         pace = partial(_pace, weights, _clock(threads, device), device)

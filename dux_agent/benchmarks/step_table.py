@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from html import escape
 
-from dux_agent.benchmarks.step import RULE_OF_TORCH, StepTime
+from dux_agent.benchmarks.step import CAPTURED, RULE_OF_TORCH, StepTime
 
 _WIDTH, _ROW, _LEFT, _RIGHT = 860, 18, 210, 30
 _COLOURS = {"inline": "#8a8a8a", "isolated": "#d18a1f", "recorded": "#1f6fd1"}
+_IF_ASKED = {CAPTURED: "#2f9e44"}
 
 
 def as_table(found: Sequence[StepTime]) -> str:
@@ -105,13 +106,16 @@ def as_drawing(found: Sequence[StepTime]) -> str:
                 f'<line x1="{x}" x2="{x}" y1="34" y2="{height - 8}" stroke="{colour}"/>'
                 f'<text x="{x}" y="28" text-anchor="middle">{ratio:g}</text>'
             )
-    for place, (kind, colour) in enumerate(_COLOURS.items()):
+    asked = {each.kind for each in found} & _IF_ASKED.keys()
+    colours = _COLOURS | {kind: _IF_ASKED[kind] for kind in asked}
+    for place, (kind, colour) in enumerate(colours.items()):
         x = _LEFT + 90 * place
         drawn.append(
             f'<circle cx="{x}" cy="11" r="4" fill="{colour}"/>'
             f'<text x="{x + 8}" y="15">{kind}</text>'
         )
-    drawn.append(f'<text x="{_LEFT + 290}" y="15">times torch\'s fused AdamW</text>')
+    x = _LEFT + 20 + 90 * len(colours)
+    drawn.append(f'<text x="{x}" y="15">times torch\'s fused AdamW</text>')
     for place, (size, threads, rule) in enumerate(rows):
         y = 50 + _ROW * place
         name = escape(f"{rule}, {size}, {threads}")
@@ -121,6 +125,6 @@ def as_drawing(found: Sequence[StepTime]) -> str:
         for each in told:
             if (each.size, each.threads, each.rule) == (size, threads, rule):
                 x = across(each.against_fused or 1.0)
-                colour = _COLOURS.get(each.kind, "#444")
+                colour = colours.get(each.kind, "#444")
                 drawn.append(f'<circle cx="{x}" cy="{y}" r="4" fill="{colour}"/>')
     return "\n".join([*drawn, "</svg>"]) + "\n"

@@ -114,6 +114,9 @@ def bench(
     device: Annotated[
         str, typer.Option(help="Of step: where the weights are, as cuda:0.")
     ] = "cpu",
+    graphs: Annotated[
+        bool, typer.Option(help="Of step: recorded steps in CUDA graphs, too.")
+    ] = False,
     rules: Annotated[
         Path | None,
         typer.Option(
@@ -161,7 +164,7 @@ def bench(
                 Console().print(line, markup=False, highlight=False, soft_wrap=True)
         elif name == "step":
             many = _numbers(threads, "--threads")
-            _steps(sizes.split(","), many, device, rules, output, plot)
+            _steps(sizes.split(","), many, device, rules, output, plot, graphs=graphs)
         elif name in _OF_FAMILY:
             tell = import_module(f"dux_agent.benchmarks.{name}").tell
             purpose = "test" if suite == "bundled" else suite
@@ -237,6 +240,8 @@ def _steps(
     folder: Path | None,
     output: Path | None,
     plot: Path | None,
+    *,
+    graphs: bool,
 ) -> None:
     """`dux bench step`. Raises BadArgument."""
     from dux_agent.benchmarks.step import SIZES, measure, rules_folder
@@ -259,7 +264,9 @@ def _steps(
     found = [
         each
         for count in threads
-        for each in measure(sources, sizes, count, say=_say, **placing(device, None))
+        for each in measure(
+            sources, sizes, count, graphs=graphs, say=_say, **placing(device, None)
+        )
     ]
     typer.echo(as_table(found), nl=False)
     if output is not None:

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dux_agent.benchmarks import step
-from dux_agent.benchmarks.step import FUSED, RULE_OF_TORCH, StepTime, measure
+from dux_agent.benchmarks.step import CAPTURED, FUSED, RULE_OF_TORCH, StepTime, measure
 from dux_agent.benchmarks.step_table import as_drawing, as_json, as_table
 from dux_agent.cli import app
 from dux_sandbox.executions import EXECUTIONS
@@ -42,6 +42,18 @@ def test_every_kind_of_execution_is_timed_beside_torchs_fused_step(tiny):
     assert all(each.against_fused > 0 for each in by_kind.values())
     assert ["recorded"] == [kind for kind, each in by_kind.items() if each.least]
     assert {FUSED, "memory"} == {e.kind for e in found if e.rule == RULE_OF_TORCH}
+
+
+def test_steps_in_graphs_are_timed_where_that_is_asked_for_and_there_is_a_device(tiny):
+    once = {"sizes": ["94k"], "rounds": 1, "torch_kinds": []}
+
+    found = list(measure({"plain": RULE}, graphs=True, **once))
+
+    (told,) = [each for each in found if each.kind == CAPTURED]
+    assert "no step was captured: there is no device" == told.note
+    assert told.seconds is None
+    assert "| captured | inline / recorded |" in as_table(found)
+    assert {"captured"} < {each.text for each in xml.fromstring(as_drawing(found))}
 
 
 def test_a_rule_that_cannot_be_timed_says_why(tiny):
