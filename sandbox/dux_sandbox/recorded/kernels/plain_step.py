@@ -55,7 +55,7 @@ class PlainStep:
         finite = []
         for index, output in enumerate(self._program.outputs):
             at = places[index]
-            target = self._targets[index] if self._targets else None
+            target = self._targets[index] if index < len(self._targets) else None
             if at is not None and at < len(self._inputs):
                 target = self._inputs[at]
             if target is not None:

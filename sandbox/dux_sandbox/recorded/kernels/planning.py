@@ -19,6 +19,7 @@ from dux_sandbox.recorded.kernels.fusing import (
 )
 from dux_sandbox.recorded.kernels.interleaving import Interleaver, Order
 from dux_sandbox.recorded.kernels.joining import Stage, joined, together
+from dux_sandbox.recorded.kernels.parting import Parts, parted
 from dux_sandbox.recorded.kernels.rows_apart import row_widths
 from dux_sandbox.recorded.kernels.spelling import spelled
 from dux_sandbox.recorded.kernels.targets import CPU, Target
@@ -40,6 +41,7 @@ class Plan:
             last stage's passes, since one strand writes what another reads.
         laid_out: values that torch makes and kernels read, or the other way round.
         target: what its kernels are made for.
+        parts: how its inputs come of those of the program that it is the plan of.
     """
 
     program: Program
@@ -50,6 +52,7 @@ class Plan:
     cloned: tuple[int, ...]
     laid_out: frozenset[int]
     target: Target
+    parts: Parts
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -79,7 +82,8 @@ def plan_of(program: Program, target: Target = CPU) -> Plan:
     Raises:
         CannotCompile: it would take too long to make.
     """
-    return _Planner(spelled(program), target).plan()
+    cut, parts = parted(program)
+    return _Planner(spelled(cut), target).plan(parts)
 
 
 class _Planner:
@@ -175,7 +179,7 @@ class _Planner:
         self._kept[value] = self._ready[value]
         return self._ready[value] + 1
 
-    def plan(self) -> Plan:
+    def plan(self, parts: Parts) -> Plan:
         """The stages, one after the other."""
         program = self._program
         if program.result is not None:
@@ -207,6 +211,7 @@ class _Planner:
             cloned,
             laid_out,
             self._target,
+            parts,
         )
 
     def _in_order(self, stages: list[Stage], cones: Cones) -> Order:

@@ -34,7 +34,7 @@ class FusedProgram:
     def __init__(self, plan: Plan, kernels: Mapping[Chain, Kernel]) -> None:
         """Make it ready, with a kernel for each of `plan.chains`."""
         self._plan, self._program = plan, plan.program
-        self._device = plan.target.device
+        self._device, self._parts = plan.target.device, plan.parts
         self._interpreted_finite: list[Any] | None = None
         self.captured: CapturedSteps | None = None
         self._numbers = Numbers(plan)
@@ -65,7 +65,7 @@ class FusedProgram:
         self._done_with = last_stages(plan, self._passes)
         late = plan.order.late
         self._late = [at for at in plan.copies if program.outputs[at].value in late]
-        self._wanted: Sequence[int] = range(len(program.outputs))
+        self._wanted: Sequence[int] = range(plan.parts.outputs)
         self._written = picked(
             [
                 self._where[values + index]
@@ -134,6 +134,7 @@ class FusedProgram:
             NotStrided: an input or a target has another layout.
             ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
+        inputs = self._parts.of(inputs) if self._parts.rows else inputs
         work = self._work_for(inputs)
         made = self._new(inputs, targets) if self._made else ()
         try:
