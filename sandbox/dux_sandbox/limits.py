@@ -18,11 +18,11 @@ class Limits:
         step_seconds: the longest a single live step may take, seconds. The live
             optimizer narrows it from the dry run's times.
         closure_calls: how often one step may call its closure.
+        require: names of jail layers (see `dux_sandbox.process.jail`) without which no
+            rule is run at all.
         graph_memory: bytes of a CUDA device that captured steps of a recorded rule may
             keep for themselves; 0: no step is captured in a CUDA graph. It has been
             measured on no device yet.
-        require: names of jail layers (see `dux_sandbox.process.jail`) without which no
-            rule is run at all.
     """
 
     seconds: float = 4.0
@@ -30,8 +30,8 @@ class Limits:
     state: float = 8.0
     step_seconds: float = 4.0
     closure_calls: int = 10
-    graph_memory: int = 0
     require: tuple[str, ...] = ()
+    graph_memory: int = 0
 
     def __post_init__(self) -> None:
         for name in ("seconds", "memory", "state", "step_seconds", "closure_calls"):

@@ -250,8 +250,9 @@ class CapturedSteps:
     def _tell(self, graph: Graph) -> None:
         for one in self._every:
             one.point(graph.pointers)
-        graph.lie()
-        self._told = graph
+        if self._told is not graph:
+            graph.lie()
+            self._told = graph
 
     def _give_up(self, why: str) -> None:
         """Capture no step of this program any more."""
