@@ -1,13 +1,15 @@
 """Option values of the parameter groups, kept the same on both sides of the wall."""
 
-from collections.abc import Sequence
-from operator import is_
+from collections.abc import Callable, Sequence
+from operator import is_, itemgetter
 from typing import Any
 
 from dux_sandbox.option_values import SCHEDULERS, of_its_own
 from dux_sandbox.process.reported import options_to_send, take_options, write_options
 from dux_sandbox.running import ParamGroups, same_options, same_value
 from dux_sandbox.values import encode
+
+Pick = Callable[[dict[str, Any]], tuple[Any, ...]]
 
 
 class ToldGroups:
@@ -31,12 +33,14 @@ class ToldGroups:
         self._told = [{n: of_its_own(one[n]) for n in one} for one in options]
         self.owned = [set(one) for one in options]
         self._private: list[dict[str, Any]] = [{} for _ in options]
+        self._picks: dict[int, tuple[int, Pick]] = {}
 
     def bind(
         self, groups: ParamGroups, owned: Sequence[set[str]] | None = None
     ) -> None:
         """From now on these are the live groups; `owned` as before where it is None."""
         self.groups = groups
+        self._picks.clear()
         if owned is not None:
             self.owned = [set(names) - SCHEDULERS - {"params"} for names in owned]
         # An option of a name that the loop uses for something else stays the child's.
@@ -51,7 +55,7 @@ class ToldGroups:
         for index, (group, names, private) in enumerate(
             zip(self.groups, self.owned, self._private, strict=False)
         ):
-            if _is_as_told(group, self._told[index], names):
+            if self._is_as_told(index, group, names):
                 continue
             shared = {name: value for name, value in group.items() if name in names}
             now = {**private, **shared}
@@ -59,6 +63,17 @@ class ToldGroups:
                 changed.append([index, options_to_send(now)])
                 self._told[index] = {name: of_its_own(now[name]) for name in now}
         return changed
+
+    def _is_as_told(self, index: int, group: dict[str, Any], names: set[str]) -> bool:
+        """Whether each option is the very value that was told: few steps change any."""
+        known, many = self._picks.get(index), len(names)
+        if known is None or known[0] != many:  # a rule may make more names its own
+            known = self._picks[index] = many, _pick_of(names)
+        pick = known[1]
+        try:
+            return all(map(is_, pick(group), pick(self._told[index])))
+        except KeyError:
+            return False
 
     def take(self, changes: Any) -> None:
         """Do here what the rule did to its groups.
@@ -88,11 +103,12 @@ class ToldGroups:
         return group, told, self.owned[index], self._private[index]
 
 
-def _is_as_told(group: dict[str, Any], told: dict[str, Any], names: set[str]) -> bool:
-    """Whether every option is the very value that was told: most steps change none."""
-    try:
-        return all(
-            map(is_, map(group.__getitem__, names), map(told.__getitem__, names))
-        )
-    except KeyError:
-        return False
+def _pick_of(names: set[str]) -> Pick:
+    """Takes what has these names out of a dict."""
+    if not names:
+        return _nothing
+    return itemgetter(*names, *([] if len(names) > 1 else names))
+
+
+def _nothing(_: dict[str, Any]) -> tuple[Any, ...]:
+    return ()
