@@ -17,6 +17,7 @@ from dux_sandbox.recorded.trees import (
     renumbered,
 )
 from dux_sandbox.recorded.typing_of import type_of
+from dux_sandbox.replaying.spacing import spaced
 from dux_sandbox.running import clone_value
 from dux_sandbox.running_rule import RuleState
 from dux_sandbox.values import ValueRefused
@@ -71,7 +72,8 @@ class KeptTree:
         apart = TakenApart()
         for place, part in parts:
             apart.add(place, part)
-        self.values = {place: self._laid(place, value) for place, value in apart.leaves}
+        values = {place: self._laid(place, value) for place, value in apart.leaves}
+        self.values = spaced(values, self._models)
         self.skeleton = apart.skeleton
         self._renew()
         self._note()
