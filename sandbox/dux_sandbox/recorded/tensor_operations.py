@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.operations_of_ranks import at_ranks
 from dux_sandbox.recorded.rows import Meaning, Row
 
 _ALONG = {"dim": "ints?", "keepdim": "bool"}
@@ -35,6 +36,7 @@ def reductions() -> dict[str, Row]:
         rows[name] = Row("T", "reduction", getattr(torch, name), kinds)
     rows["softmax"] = Row("T", "reduction", torch.softmax, along)
     rows["median"] = Row("T", "reduction", torch.median)
+    rows["at_ranks"] = Row("TT", "reduction", at_ranks)
     several = {"dim": "int", "keepdim": "bool"}
     for name in ("max_along", "min_along", "median_along"):
         real = getattr(torch, name.removesuffix("_along"))

@@ -9,7 +9,7 @@ _EACH = 1_000.0
 _SLOW = {
     **dict.fromkeys(("sort", "topk", "kthvalue", "mode", "isin"), 1_000.0),
     **dict.fromkeys(("scatter_reduce", "put", "index_put"), 100.0),
-    **dict.fromkeys(("median", "median_along", "nanmedian"), 300.0),
+    **dict.fromkeys(("median", "median_along", "nanmedian", "at_ranks"), 300.0),
     **dict.fromkeys(("searchsorted", "bucketize", "logcumsumexp"), 300.0),
     **dict.fromkeys(("drawn", "permuted", "chosen"), 100.0),
     **dict.fromkeys(("digamma", "erfinv", "lgamma", "sinc", "i0"), 200.0),

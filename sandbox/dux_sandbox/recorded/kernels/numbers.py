@@ -16,8 +16,10 @@ from dux_sandbox.recorded.kernels.batches import Batches, Call
 from dux_sandbox.recorded.kernels.mirrored import is_mirrored, mirrored
 from dux_sandbox.recorded.kernels.picking import Pick, picked
 from dux_sandbox.recorded.kernels.planning import Plan
+from dux_sandbox.recorded.kernels.ranking import is_quick_median
 from dux_sandbox.recorded.number_operations import unbounded
 from dux_sandbox.recorded.operations import TABLE, prepared
+from dux_sandbox.recorded.operations_of_ranks import median
 from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.recorded.rows import DTYPES
 
@@ -249,10 +251,12 @@ class Numbers:
         assert operation is not None
         row = TABLE[operation.name]
         call = prepared(row, operation.attributes, self._plan.target.device)
-        if self._plan.target.device.type == "cpu" and is_mirrored(
-            self._plan.program, self._plan.types, value
-        ):
-            call = mirrored
+        if self._plan.target.device.type == "cpu":
+            program, types = self._plan.program, self._plan.types
+            if is_mirrored(program, types, value):
+                call = mirrored
+            if is_quick_median(program, types, value):
+                call = median
         if row.room == "number" and self._plan.types[value] == "float":
             return unbounded(call)
         if value not in self._plan.laid_out:

@@ -20,6 +20,7 @@ from dux_sandbox.recorded.kernels.fusing import (
 from dux_sandbox.recorded.kernels.interleaving import Interleaver, Order
 from dux_sandbox.recorded.kernels.joining import Stage, joined, together
 from dux_sandbox.recorded.kernels.parting import Parts, parted
+from dux_sandbox.recorded.kernels.ranking import by_ranks
 from dux_sandbox.recorded.kernels.rows_apart import row_widths
 from dux_sandbox.recorded.kernels.spelling import spelled
 from dux_sandbox.recorded.kernels.targets import CPU, Target
@@ -82,7 +83,7 @@ def plan_of(program: Program, target: Target = CPU) -> Plan:
     Raises:
         CannotCompile: it would take too long to make.
     """
-    cut, parts = parted(program)
+    cut, parts = parted(by_ranks(program))
     return _Planner(spelled(cut), target).plan(parts)
 
 
