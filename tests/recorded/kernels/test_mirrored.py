@@ -72,3 +72,62 @@ def test_a_program_multiplies_so():
     (made, _) = fuse(product("x", "x.T")).run([drawn, torch.zeros_like(drawn)])
 
     assert torch.equal(made, mirrored(drawn, drawn.T))
+
+
+def powers(first, second, side=512):
+    """A product of two matrices by name, made of `x @ x.T`, `y @ y.T` and numbers."""
+    w = Writing()
+    kind = TensorType("float32", (side, side))
+    x, y = (w.read("state", 0, name, type=kind) for name in "xy")
+    a, b = (w.do("mm", z, w.do("permute", z, dims=(1, 0))) for z in (x, y))
+    half = w.number(0.5)
+    values = {
+        "A": a,
+        "B": b,
+        "cA": w.do("mul", a, half),
+        "A+cA": w.do("add", a, w.do("mul", a, half)),
+        "A+B": w.do("add", a, b),
+        "AA": w.do("mm", a, a),
+        "|A|": w.do("abs", a),
+        "A*A": w.do("mul", a, a),
+        "A+c": w.do("add", a, half),
+        "x": x,
+    }
+    w.write(w.do("mm", values[first], values[second]), "state", 0, "made")
+    return w.program()
+
+
+@pytest.mark.parametrize(
+    ("pair", "side", "expected"),
+    [
+        (("A", "A"), 512, True),
+        (("cA", "A"), 512, True),
+        (("A+cA", "AA"), 512, True),
+        (("A", "B"), 512, False),
+        (("A+B", "A"), 512, False),
+        (("|A|", "A"), 512, False),
+        (("A*A", "A"), 512, False),
+        (("A+c", "A"), 512, False),
+        (("A", "x"), 512, False),
+        (("A", "A"), 256, False),
+    ],
+)
+def test_products_of_what_is_made_of_one_square_are_found(pair, side, expected):
+    program = powers(*pair, side)
+
+    found = is_mirrored(program, types_of(program), program.outputs[0].value)
+
+    assert expected is found
+
+
+@pytest.mark.parametrize("pair", [("cA", "A"), ("A+cA", "AA")])
+def test_a_mirrored_power_is_the_power(pair):
+    program = powers(*pair)
+    inputs = list(torch.randn(2, 512, 512, generator=torch.Generator().manual_seed(0)))
+
+    (made, _) = fuse(program).run(inputs)
+
+    a = inputs[0].double() @ inputs[0].double().T
+    values = {"A": a, "cA": a * 0.5, "A+cA": a * 1.5, "AA": a @ a}
+    wanted = values[pair[0]] @ values[pair[1]]
+    assert 1e-6 * wanted.norm() > (made - wanted).norm()

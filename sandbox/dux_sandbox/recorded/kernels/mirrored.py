@@ -1,6 +1,8 @@
-"""Products of a matrix with its own transpose: half of one is the mirror of the other.
+"""Products that are symmetric: half of one is the mirror of the other.
 
-Muon and Shampoo spend most of a step in products, a third or more of them such ones.
+Of a matrix with its own transpose, and of two matrices that are made of one such
+product: `A = X @ X.T`, and `c * A @ A`. Muon and Shampoo spend most of a step in
+products, a third or two of them such ones.
 """
 
 from collections.abc import Sequence
@@ -16,7 +18,8 @@ _LEAST_ROWS, _LEAST_COLUMNS = 512, 64
 
 
 def is_mirrored(program: Program, types: Sequence[ValueType], value: int) -> bool:
-    """Whether a value is `x @ x.T` or `x.T @ x` of a matrix that is worth it."""
+    """Whether a value is `x @ x.T` or `x.T @ x` of a matrix that is worth it, or a
+    product of two polynomials of one such value."""
     operation = program.operation_of(value)
     if operation is None or operation.name != "mm":
         return False
@@ -27,8 +30,38 @@ def is_mirrored(program: Program, types: Sequence[ValueType], value: int) -> boo
         and kind.dtype in ("float32", "float64")
         and kind.shape[0] >= _LEAST_ROWS
         and kind.shape[1] >= _LEAST_COLUMNS
-        and (turned(program, left) == right or turned(program, right) == left)
+        and _is_symmetric(program, types, left, right)
     )
+
+
+def _is_symmetric(
+    program: Program, types: Sequence[ValueType], left: int, right: int
+) -> bool:
+    if turned(program, left) == right or turned(program, right) == left:
+        return True
+    base = _square_of(program, types, left)
+    return base is not None and base == _square_of(program, types, right)
+
+
+def _square_of(
+    program: Program, types: Sequence[ValueType], value: int, depth: int = 8
+) -> int | None:
+    """The symmetric product that a matrix is a polynomial of."""
+    operation = program.operation_of(value)
+    if operation is None or not depth:
+        return None
+    if operation.name == "mm":
+        left, right = operation.arguments
+        is_own = turned(program, left) == right or turned(program, right) == left
+        if is_own and is_mirrored(program, types, value):
+            return value
+    # A number is added to each element; elements times elements are no power either.
+    many = {"mm": 2, "add": 2, "sub": 2, "mul": 1, "div": 1, "neg": 1}
+    tensors = [x for x in operation.arguments if not isinstance(types[x], str)]
+    if len(tensors) != many.get(operation.name):
+        return None
+    found = {_square_of(program, types, each, depth - 1) for each in tensors}
+    return found.pop() if len(found) == 1 else None
 
 
 def turned(program: Program, value: int) -> int | None:
@@ -45,14 +78,14 @@ def turned(program: Program, value: int) -> int | None:
 
 
 def mirrored(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """The product of a matrix and its transpose.
+    """The product of two matrices, where it is symmetric.
 
     Within what the order of a sum is worth, 1e-6 of its norm; torch's own product of
     float32 was the same to the last bit where it was tried.
 
     Args:
         left: `(rows, columns)`.
-        right: `left.T`.
+        right: `(columns, rows)`.
 
     Returns:
         `(rows, rows)`.
