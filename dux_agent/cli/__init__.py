@@ -5,6 +5,9 @@ and exit code 2; Ctrl-C ends in 130. torch is imported by the commands that need
 that `dux --help` answers at once.
 """
 
+import sys
+from io import TextIOWrapper
+
 import typer
 
 from dux_agent.cli.bench import bench
@@ -61,5 +64,8 @@ app.add_typer(zoo, name="zoo")
 
 def main() -> None:
     """What the `dux` script and `python -m dux_agent` call."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # an arrow must not end a training
+            stream.reconfigure(errors="replace")
     with kept_warm():
         app()

@@ -81,7 +81,7 @@ def export(
         else:
             text, what = text_of(folder, schedule=schedule, name=name), "the module"
         if output is None:
-            typer.echo(text, nl=False)
+            typer.echo(text.encode(), nl=False)  # Python and JSON are UTF-8
         else:
             write_whole(output, text, what=what, option="--output")
             typer.echo(output)
