@@ -259,3 +259,23 @@ def test_a_rule_that_is_built_with_another_seed_draws_other_numbers():
     assert not torch.equal(first[0], other[0])
     for one, expected in zip(other, isolated, strict=True):
         torch.testing.assert_close(one, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_a_mask_over_a_single_number_is_recorded():
+    body = "g[g.abs() > 0.2] = 0.1\np[p > 0.3] = t * 0.01\np.sub_(g, alpha=lr)"
+    groups = groups_of([(4, 3), (), (5,), (), (1,)])
+
+    replay, _ = assert_as_inline(late(body), groups=groups)
+
+    assert replay.recordings <= 3
+
+
+def test_what_comes_out_alike_of_several_parameters_is_asked_once():
+    body = (
+        "f = 0.1 if g.sum() > 0 else 1.0\n"
+        "c = torch.tensor(0) + 1\n"
+        "if 0.9 ** c.item() > 0.5:\n    f *= 0.5\n"
+        "p.sub_(g, alpha=lr * f)"
+    )
+
+    assert_as_inline(late(body), 16, most=12)

@@ -97,6 +97,10 @@ class Intercepting(TorchFunctionMode):
             kwargs = self._with_numbers(kwargs)
         if _FACTOR_FIRST.get(name.removesuffix("_")) == len(args):
             args = self._with_factor(args)
+        if name == "__setitem__" and _is_one_mask(*args):
+            with self:
+                args[0].masked_fill_(args[1], args[2])
+            return None
         if not _has_symbols((args, kwargs)):
             return func(*args, **kwargs)
         if not takes_numbers(func):
@@ -216,6 +220,14 @@ class Intercepting(TorchFunctionMode):
 
 def _place(tensor: torch.Tensor) -> tuple[int, int]:
     return tensor.untyped_storage()._cdata, int(tensor.storage_offset())
+
+
+def _is_one_mask(tensor: Any, index: Any, value: Any) -> bool:
+    """`x[mask] = y` of single elements, where torch asks for the mask's number."""
+    is_mask = isinstance(index, torch.Tensor) and index.dtype is torch.bool
+    single = not isinstance(value, torch.Tensor) or not value.ndim
+    floating = isinstance(tensor, torch.Tensor) and tensor.dtype.is_floating_point
+    return is_mask and single and floating and not index.ndim
 
 
 def _dtype_of(number: Any) -> torch.dtype:

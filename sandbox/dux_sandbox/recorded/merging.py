@@ -164,6 +164,11 @@ class _Weaver:
                 [place, renumbered(tree, kept.pop)] for place, tree in structure
             ]
             outputs = kept
+        # What comes out alike of several parameters is one value, asked once.
+        asked: dict[int, Guard] = {}
+        for each in guards:
+            asked.setdefault(each.value, each)
+        guards = list(asked.values())
         program = self._numbering.program(guards, outputs, result, structure)
         return Run(program, [Mark()] * len(guards), first.calls)
 
