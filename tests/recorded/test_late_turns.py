@@ -279,3 +279,16 @@ def test_what_comes_out_alike_of_several_parameters_is_asked_once():
     )
 
     assert_as_inline(late(body), 16, most=12)
+
+
+def test_what_no_program_computes_with_a_number_is_not_for_the_rule_to_catch():
+    before = "try:\n    f = 1 / (1 << t % 3)\nexcept AttributeError:\n    f = 0.5"
+
+    with pytest.raises(Unrecordable, match="as no program can"):
+        steps_beside(late(before=before))
+
+
+def test_a_function_of_math_is_given_its_options():
+    before = "f = 1.0 if math.isclose(t // 8, 1, abs_tol=0.1) else 0.5"
+
+    assert_as_inline(late(before=before))

@@ -27,6 +27,12 @@ def _number(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) else value
 
 
+def _plain(value: Any) -> Any:
+    """The number that a tensor's or a symbol's is, which then must stay."""
+    value = _number(value)
+    return value.plain() if isinstance(value, Symbol) else value
+
+
 def _float(value: Any = 0.0) -> Any:
     value = _number(value)
     return value.apply("float", value) if isinstance(value, Symbol) else float(value)
@@ -105,7 +111,10 @@ def _plain_or_symbol(*values: Any) -> bool:
 def _function_of_math(name: str, theirs: Callable[..., Any]) -> Callable[..., Any]:
     ours = {"pow": "powf"}.get(name, name)
 
-    def compute(*numbers: Any) -> Any:
+    def compute(*numbers: Any, **named: Any) -> Any:
+        if named:
+            named = {key: _plain(each) for key, each in named.items()}
+            return theirs(*map(_plain, numbers), **named)
         if not any(isinstance(each, (Symbol, torch.Tensor)) for each in numbers):
             return theirs(*numbers)
         known = [_number(each) for each in numbers]
@@ -117,8 +126,7 @@ def _function_of_math(name: str, theirs: Callable[..., Any]) -> Callable[..., An
                     return each.apply("log", *known)
                 if name == "hypot" and len(known) == 2:
                     return each.apply("hypot", *known)
-                settled = [x.plain() if isinstance(x, Symbol) else x for x in known]
-                return theirs(*settled)
+                return theirs(*map(_plain, known))
         return theirs(*known)
 
     return compute

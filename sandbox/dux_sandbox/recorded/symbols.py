@@ -53,6 +53,15 @@ class Symbol:
             self.tape.guard(self.tape.number("number.isnan", self.value), True, True)
         return self.hint
 
+    @property
+    def node(self) -> Any:
+        """What torch asks its own symbols for, where it knows no other way.
+
+        Raises:
+            Unrecordable: always; an `AttributeError` the rule might catch.
+        """
+        raise self.tape.refuse("computes with a number as no program can")
+
     def _of(self, other: Any) -> int:
         return other.value if isinstance(other, Symbol) else self.tape.constant(other)
 
