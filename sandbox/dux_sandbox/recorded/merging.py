@@ -167,7 +167,9 @@ class _Weaver:
         # What comes out alike of several parameters is one value, asked once.
         asked: dict[int, Guard] = {}
         for each in guards:
-            asked.setdefault(each.value, each)
+            first_asked = asked.setdefault(each.value, each)
+            if first_asked.expected is not each.expected:
+                raise CannotMerge("one question was taken to have two answers")
         guards = list(asked.values())
         program = self._numbering.program(guards, outputs, result, structure)
         return Run(program, [Mark()] * len(guards), first.calls)
