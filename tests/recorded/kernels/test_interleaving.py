@@ -114,6 +114,33 @@ def test_a_step_that_fails_in_mid_way_writes_nothing():
     assert all(map(torch.equal, before, inputs[:-1]))
 
 
+@pytest.mark.parametrize("op", ["add", "clamp_min"])
+@pytest.mark.parametrize(
+    ("dtype", "least"), [("float16", 1e-8), ("float32", 1e-50), ("bfloat16", 1e-45)]
+)
+def test_what_is_rounded_to_zero_in_a_tensor_keeps_no_step_from_failing(
+    op, dtype, least
+):
+    w = Writing()
+    places = [
+        [w.read(kind, at, type=TensorType(dtype, (size,))) for kind in KINDS]
+        for at, size in enumerate(SIZES)
+    ]
+    for at, (p, g) in enumerate(places):
+        norm = w.do("norm", g, w.number(2), **ALONG)
+        size = w.do("item", w.do(op, norm, w.number(least)))
+        part = w.do("number.div", w.number(1.0), size)
+        w.write(w.do("sub", p, w.do("mul", g, part)), "parameter", at)
+    inputs = [x.to(getattr(torch, dtype)) for x in inputs_of(w.program())]
+    inputs[5].zero_()
+    before = [x.clone() for x in inputs]
+
+    with pytest.raises(ZeroDivisionError):
+        fuse(w.program()).run(inputs)
+
+    assert all(map(torch.equal, before, inputs))
+
+
 def test_a_number_of_which_nothing_is_known_lets_a_step_be_taken_all_the_same():
     program = trusting(None)
     inputs = inputs_of(program, eps=0.0)

@@ -9,7 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dux_sandbox.recorded.program import Operation, Program, ValueType
+import torch
+
+from dux_sandbox.recorded.program import Operation, Program, TensorType, ValueType
 
 _SOUND = frozenset(
     """add sub mul neg pos abs min max lt le gt ge eq ne bool not isnan isinf isfinite
@@ -20,6 +22,11 @@ _SAME_SIGN = frozenset(
     """amax amin sum mean sqrt clone reshape squeeze unsqueeze expand to""".split()
 )
 _SIZES = frozenset(["norm", "abs", "square"])
+_LEAST = {
+    name: torch.finfo(getattr(torch, name)).tiny
+    for name in ("float64", "float32", "bfloat16", "float16")
+}
+"""Positive numbers that are not rounded to zero in tensors: 1e-8 is, in float16."""
 
 
 @dataclass
@@ -124,8 +131,10 @@ class Conditions:
 
     def _tensor(self, value: int, *, than_zero: bool) -> bool:
         """The same of each element of a tensor."""
-        operation = self._operation(value)
+        operation, kind = self._operation(value), self.types[value]
         name, given = operation.name, operation.arguments
+        if not isinstance(kind, TensorType) or kind.dtype not in _LEAST:
+            return False
         if name in _SIZES:
             return not than_zero
         if name == "pow":
@@ -135,16 +144,18 @@ class Conditions:
             return not than_zero
         if name in _SAME_SIGN and not than_zero:
             return name == "sqrt" or self._tensor(given[0], than_zero=False)
-        if name == "clamp_min" and self._is_constant(given[1]):
-            return self._more(given[1], than_zero=than_zero)
-        if name == "add" and len(given) == 2 and self._is_constant(given[1]):
-            return self._more(given[1], than_zero=than_zero) and self._tensor(
-                given[0], than_zero=False
-            )
+        least = _LEAST[kind.dtype] if than_zero else 0.0
+        if name == "clamp_min":
+            return self._is_constant(given[1], least)
+        if name == "add" and len(given) == 2:
+            is_enough = self._is_constant(given[1], least)
+            return is_enough and self._tensor(given[0], than_zero=False)
         return False
 
-    def _is_constant(self, value: int) -> bool:
-        return self._operation(value).name == "constant"
+    def _is_constant(self, value: int, least: float) -> bool:
+        """Whether a value is a constant that is no smaller."""
+        operation = self._operation(value)
+        return operation.name == "constant" and operation.attributes["value"] >= least
 
 
 def is_sure_draw(program: Program, value: int) -> bool:
