@@ -81,7 +81,7 @@ def _extreme(name: str) -> Callable[..., Any]:
         found = listed[0]
         for each in listed[1:]:
             one = found if isinstance(found, Symbol) else each
-            if isinstance(one, Symbol) and _plain_or_symbol(found, each):
+            if isinstance(one, Symbol) and _no_booleans(found, each):
                 found = one.apply(name, found, each)
             else:
                 found = plain(found, each)
@@ -104,8 +104,12 @@ def _sorted(items: Any, *, key: Any = None, reverse: Any = False) -> list[Any]:
     return _ordered(list(bounded(items)), key, reverse)
 
 
-def _plain_or_symbol(*values: Any) -> bool:
-    return all(isinstance(each, (Symbol, int, float)) for each in values)
+def _no_booleans(*values: Any) -> bool:
+    """Whether they are numbers of which one symbol can stand for the least: `is True`
+    asks for a boolean."""
+    return all(
+        isinstance(each, Symbol) or type(each) in (int, float) for each in values
+    )
 
 
 def _function_of_math(name: str, theirs: Callable[..., Any]) -> Callable[..., Any]:

@@ -3,7 +3,9 @@
 What is printed, logged or raised goes nowhere, and there any text will do.
 """
 
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,15 +44,27 @@ def _settled(value: Any, depth: int = 0) -> Any:
     """With plain numbers where symbols stand.
 
     Raises:
-        Unrecordable: nobody knows one of them, or what a tensor holds.
+        Unrecordable: nobody knows one of them, or what a tensor holds, or they are in
+            a set, whose order hangs on how it was made.
     """
     if isinstance(value, torch.Tensor):
         value = value.sum().item()
         return value.plain() if isinstance(value, Symbol) else value
     if isinstance(value, Symbol):
         return value.settled().plain()
-    if depth < _MOST_DEPTH and type(value) in (list, tuple):
-        return type(value)(_settled(each, depth + 1) for each in value)
-    if depth < _MOST_DEPTH and isinstance(value, dict):
-        return {key: _settled(each, depth + 1) for key, each in value.items()}
+    if isinstance(value, BaseException):
+        value.args = _settled(value.args, depth)
+        return value
+    if depth >= _MOST_DEPTH:
+        return value
+    inside = partial(_settled, depth=depth + 1)
+    if isinstance(value, (list, tuple, deque)):
+        kind = tuple if isinstance(value, tuple) else list
+        return value if isinstance(value, torch.Size) else kind(map(inside, value))
+    if isinstance(value, dict):
+        return {inside(key): inside(each) for key, each in value.items()}
+    if isinstance(value, (set, frozenset)):
+        for each in value:
+            if isinstance(each, Symbol):
+                raise each.tape.refuse("makes a text of a set of numbers")
     return value
