@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,15 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("seconds", "memory", "state", "step_seconds", "closure_calls"):
             value = getattr(self, name)
-            if not value > 0:
+            if not (_is_number(value) and value > 0):
                 raise ValueError(
-                    f"Limits({name}={value!r}): it must be above 0; "
+                    f"Limits({name}={value!r}): it must be a number above 0; "
                     f"leave it out for the default."
                 )
-        if not 0 <= self.graph_memory < math.inf:
+        asked = self.graph_memory
+        if not (_is_number(asked) and 0 <= asked < math.inf):
             raise ValueError(
-                f"Limits(graph_memory={self.graph_memory!r}): it must be bytes, 0 or "
+                f"Limits(graph_memory={asked!r}): it must be bytes, 0 or "
                 f"more; leave it out to have no step captured."
             )
         for name in ("memory", "state"):
@@ -52,3 +54,7 @@ class Limits:
                     f"Limits({name}=inf): bytes are set aside for it, so it must be "
                     f"finite; state=1000.0 is more than rules keep."
                 )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
