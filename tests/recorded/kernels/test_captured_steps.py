@@ -8,7 +8,7 @@ import torch
 
 from dux_sandbox.executions import EXECUTIONS
 from dux_sandbox.limits import Limits
-from dux_sandbox.recorded.kernels import compiling
+from dux_sandbox.recorded.kernels import captured_steps, compiling
 from dux_sandbox.recorded.kernels.captured_steps import MOST_GRAPHS
 from dux_sandbox.recorded.kernels.capturing import Graphs, against
 from dux_sandbox.recorded.kernels.cuda.graphs import graphs_on
@@ -156,6 +156,22 @@ def test_what_cannot_be_captured_is_said_once_and_stepped_as_before(broken, capl
     assert words[broken] in caplog.text
     assert words[broken] in graphs.why[0]
     assert [] == graphs.device.alive
+
+
+def test_a_step_is_taken_once_where_there_is_no_memory_to_compare_it(monkeypatch):
+    def full(one, other):
+        raise torch.cuda.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(captured_steps, "_same", full)
+    graphs = graphs_here()
+    one, other = twins(graphs)
+    with closing(one), closing(other):
+        stepped(one, 8)
+        stepped(other, 8)
+        assert alike(one, other)
+
+    assert (1, 0, []) == (graphs.device.captures, graphs.steps, graphs.device.alive)
+    assert "out of memory" in graphs.why[0]
 
 
 def test_a_graph_that_leaves_out_a_call_is_never_used(caplog):

@@ -133,8 +133,13 @@ class CapturedSteps:
         if self._trial is None:
             return
         key, graph, copies = self._trial
-        same = [_same(each, table[at]) for at, each in copies.items()]
-        differ = len(same) - sum(torch.stack(same).tolist())
+        try:
+            same = [_same(each, table[at]) for at, each in copies.items()]
+            differ = len(same) - sum(torch.stack(same).tolist())
+        # The step is taken: it must not come out of here as if it was not.
+        except Exception as error:
+            self._give_up(f"{type(error).__name__}: {error}")
+            return
         if differ:
             self._give_up(f"one left {differ} of {len(same)} tensors otherwise")
         else:
