@@ -249,3 +249,21 @@ def test_a_pick_of_what_is_not_alike_is_refused():
 
     with pytest.raises(ProgramRefused, match="not alike"):
         verify(program, allowed_for(program))
+
+
+def test_a_branch_that_decides_between_a_number_and_a_tensor_is_recorded_one_way():
+    body = (
+        "n = g.norm()\nif n == 0:\n    r = 1.0\nelse:\n    r = 1.0 / n\n"
+        'state["r"] = r\np.sub_(g, alpha=0.1)'
+    )
+    groups = groups_of(SHAPES)
+    others = twin_of(groups)
+    replay, _ = replay_of(each_parameter(body), groups)
+
+    for step in range(5):
+        for at, each in enumerate(parameters_in(groups)):
+            each.grad = torch.full_like(each, float(at != step))
+        replay.step(None, None)
+
+    for mine, other in zip(parameters_in(groups), parameters_in(others), strict=True):
+        assert torch.allclose(mine, other - 4 * 0.11, atol=1e-6)

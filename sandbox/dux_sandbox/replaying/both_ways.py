@@ -1,35 +1,19 @@
 """Whether a step is recorded with the branches of single parameters both ways."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 
-import torch
-
-from dux_sandbox.recorded.operations import TABLE
 from dux_sandbox.recorded.program import Guard, Program
 from dux_sandbox.replaying.branches import Branch, Path
 
 _TOLD = 2
 """Programs of steps that begin alike, before branches are held to be what differs."""
 _TRIES = 3
-LARGE = 1 << 20
-"""Weights above which a guard on each tensor costs more than to compute both ways: all
-of them are read before the first may be written, and once more then."""
-_CHEAP = frozenset("sum mean norm amax amin all any std var dot vdot".split())
 
 
 def is_both_ways(program: Program) -> bool:
     """Whether a program picks by what branches came out as."""
     return any(each.name in ("pick", "number.pick") for each in program.operations)
-
-
-def is_cheap(program: Program) -> bool:
-    """Whether it has no products, sorts and the like, which a branch may spare."""
-    rooms = {each.name: TABLE[each.name].room for each in program.operations}
-    return all(
-        name in _CHEAP or room not in ("matrix", "reduction")
-        for name, room in rooms.items()
-    )
 
 
 class BothWays:
@@ -39,10 +23,9 @@ class BothWays:
         found: some program of it was recorded so; all others shall be, too.
     """
 
-    def __init__(self, weights: Iterable[torch.Tensor] = ()) -> None:
-        """Nothing yet, of a rule over these."""
+    def __init__(self) -> None:
+        """Nothing yet."""
         self.found = False
-        self._early = sum(each.numel() for each in weights) >= LARGE
         self._failed: Counter[Hashable] = Counter()
 
     def wanted(self, key: Hashable, programs: int) -> bool:
@@ -53,15 +36,7 @@ class BothWays:
             programs: how many are known of steps that begin so.
         """
         few = self._failed[key] < _TRIES
-        return few and (self.found or self._early or programs >= _TOLD)
-
-    def too_dear(self, program: Program, programs: int) -> bool:
-        """Whether one way is rather to be recorded yet; then it is not asked for early
-        again."""
-        found = programs < _TOLD and self._early and not is_cheap(program)
-        if found:
-            self._early = self.found = False
-        return found
+        return few and (self.found or programs >= _TOLD)
 
     def failed(self, key: Hashable) -> None:
         """It was asked for, and the program has one way only."""

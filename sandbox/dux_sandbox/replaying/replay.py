@@ -68,7 +68,7 @@ class Replay:
         self._before: Mapping[Place, Any] = {}
         self._apart = Apart(self.places.parameters)
         self._branches = Branches()
-        self._both_ways = BothWays(parameters)
+        self._both_ways = BothWays()
         self.ahead = Ahead(self._recorded)
 
     def build(self, program: Program) -> None:
@@ -263,9 +263,6 @@ class Replay:
         both = met.may_merge and ways.wanted(key, many)
         outcomes = met.outcomes(both_ways=both)
         branch = self._recorded(self.places, present, closure, outcomes, both)
-        if branch.both_ways and ways.too_dear(branch.program, many):
-            branch.fast.close()
-            return self._record(key, present, met, closure)
         if both and not branch.both_ways:
             ways.failed(key)
             met.may_merge = False

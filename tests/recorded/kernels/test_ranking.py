@@ -8,7 +8,7 @@ from dux_sandbox.recorded.kernels.compiling import fuse
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.operations_of_ranks import at_rank, at_ranks, median
 from dux_sandbox.recorded.program import TensorType
-from tests.recorded.kernels.test_interleaving import stepped
+from tests.recorded.kernels.test_many_weights import stepped
 from tests.recorded.programs import Writing
 from tests.recorded.test_both_ways import each_parameter
 

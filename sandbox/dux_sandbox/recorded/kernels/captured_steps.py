@@ -241,7 +241,7 @@ class CapturedSteps:
 
     def _ask(self, split: Split, table: list[Any], pointers: list[int]) -> None:
         """Ask the device for all of a step."""
-        last = self._plan.order.writes_from
+        last = len(self._plan.stages) - 1
         for stage, calls in enumerate(split.asks):
             called(calls, table, pointers, self._plan.laid_out)
             for value in self._plan.cloned if stage == last else ():

@@ -173,8 +173,6 @@ def against(plan: Plan) -> str | None:
     program, asked = plan.program, sum(len(each.passes) for each in plan.stages)
     if not plan.target.waits:
         return "they are taken on no device"
-    if plan.order.writes_from < len(plan.stages) - 1:
-        return "they write between their numbers"
     if plan.copies:
         return "torch writes some of what they leave"
     result = program.result

@@ -11,9 +11,9 @@ from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.cones import Strand
 from dux_sandbox.recorded.kernels.groups import Groups
 
-WORTH = 1 << 20
+_WORTH = 1 << 20
 """Elements in all; fewer are in a cache as it is, and each call costs some time."""
-TURN = 1 << 18
+_TURN = 1 << 18
 """Elements of what is done together, where there are many small tensors."""
 
 
@@ -66,7 +66,7 @@ def joined(
         for one in passes
         for strand in one.strands
     ]
-    if not any(stages[:-1]) or sum(each.elements for *_, each in strands) < WORTH:
+    if not any(stages[:-1]) or sum(each.elements for *_, each in strands) < _WORTH:
         return None
     groups = Groups()
     for index, (_, _, strand) in enumerate(strands):
@@ -76,7 +76,7 @@ def joined(
     for group in groups.of(range(len(strands))):
         turns[-1] += group
         held += max(strands[each][2].elements for each in group)
-        if held >= TURN:
+        if held >= _TURN:
             turns.append([])
             held = 0
     turns = [each for each in turns if each]

@@ -161,7 +161,7 @@ def ready_passes(
     seen, joins = plan.seen_by_torch, plan.target.side_by_side > 0
     for stage, each in enumerate(plan.stages):
         where = dict(table.where)
-        if stage >= plan.order.writes_from:
+        if stage == len(plan.stages) - 1:
             where |= {value: copies + k for k, value in enumerate(plan.cloned)}
 
         def place(at: int, where: dict[int, int] = where) -> int:

@@ -17,7 +17,6 @@ from dux_sandbox.recorded.kernels.fusing import (
     reshaped_by_kernels,
     types_of,
 )
-from dux_sandbox.recorded.kernels.interleaving import Interleaver, Order
 from dux_sandbox.recorded.kernels.joining import Stage, joined, together
 from dux_sandbox.recorded.kernels.parting import Parts, parted
 from dux_sandbox.recorded.kernels.ranking import by_ranks
@@ -34,7 +33,7 @@ class Plan:
 
     Attributes:
         types: of each value.
-        order: its stages, and which of them write.
+        stages: in order; the writes of the last one are the step's.
         leading: how many guards ask for numbers that hang on no tensor, before any
             other does: the first stage asks these, and nothing else.
         copies: indices of tensor outputs that no pass writes.
@@ -47,18 +46,13 @@ class Plan:
 
     program: Program
     types: tuple[ValueType, ...]
-    order: Order
+    stages: tuple[Stage, ...]
     leading: int
     copies: tuple[int, ...]
     cloned: tuple[int, ...]
     laid_out: frozenset[int]
     target: Target
     parts: Parts
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """What is done, in order."""
-        return self.order.stages
 
     @property
     def chains(self) -> tuple[Chain, ...]:
@@ -206,7 +200,7 @@ class _Planner:
         return Plan(
             program,
             self._types,
-            self._in_order(stages, cones),
+            self._joined(stages, cones),
             self._leading,
             copies,
             cloned,
@@ -215,8 +209,8 @@ class _Planner:
             parts,
         )
 
-    def _in_order(self, stages: list[Stage], cones: Cones) -> Order:
-        """As many of the last stages as can be in turns, where that pays."""
+    def _joined(self, stages: list[Stage], cones: Cones) -> tuple[Stage, ...]:
+        """As many of the last stages as one as have nothing to be done between them."""
         last = len(stages) - 1
         first = last
         while first and not (stages[first].plain or stages[first].guards):
@@ -224,13 +218,8 @@ class _Planner:
         for begin in range(first, last) if self._target.in_turns else ():
             passes = joined([each.passes for each in stages[begin:]], cones.written_by)
             if passes is not None:
-                joint = replace(stages[begin], passes=passes)
-                return Order((*stages[:begin], joint), begin)
-        found = None
-        if self._target.in_turns:
-            given = self._program, self._types, stages, cones.written_by
-            found = Interleaver(*given).order()
-        return found or Order(tuple(stages), last)
+                return (*stages[:begin], replace(stages[begin], passes=passes))
+        return tuple(stages)
 
     def _roots(self, cones: Cones) -> dict[int, list[Root]]:
         """By stage, what must be in memory before the next one."""

@@ -11,7 +11,6 @@ from dux_sandbox.recorded.kernels.captured_steps import CapturedSteps, captured_
 from dux_sandbox.recorded.kernels.capturing import Graphs
 from dux_sandbox.recorded.kernels.chains import Chain
 from dux_sandbox.recorded.kernels.counting import Count, Counting
-from dux_sandbox.recorded.kernels.interleaving import Unsure
 from dux_sandbox.recorded.kernels.kernel import Kernel
 from dux_sandbox.recorded.kernels.memory import Memory
 from dux_sandbox.recorded.kernels.numbers import Numbers, Work, numbers_in
@@ -63,8 +62,6 @@ class FusedProgram:
             for stage in plan.stages
         ]
         self._done_with = last_stages(plan, self._passes)
-        late = plan.order.late
-        self._late = [at for at in plan.copies if program.outputs[at].value in late]
         self._wanted: Sequence[int] = range(plan.parts.outputs)
         self._written = picked(
             [
@@ -84,9 +81,7 @@ class FusedProgram:
     def finite(self) -> bool | torch.Tensor:
         """See `BoundKernel.finite`, of all that the last step wrote to parameters."""
         seen = self._interpreted_finite
-        writing = self._passes[self._plan.order.writes_from :]
-        mine = [one.finite for passes in writing for one in passes]
-        told = mine if seen is None else seen
+        told = [one.finite for one in self._passes[-1]] if seen is None else seen
         if self._device.type == "cpu" or not told:
             return all(map(bool, told))
         return torch.stack([torch.as_tensor(each) for each in told]).all()
@@ -151,8 +146,6 @@ class FusedProgram:
                     self._take(table, before)
             elif lies_well:
                 self._take(table, before)
-        except Unsure:
-            lies_well = False
         except (ArithmeticError, ValueError, RuntimeError, GuardFailed) as error:
             # What the rule would have met comes first, and whether it does is for the
             # interpreter to say: a stage may be ahead of a guard. The guards before all
@@ -202,12 +195,12 @@ class FusedProgram:
     def _take(
         self, table: list[Any], before: Callable[[list[Any]], None] | None
     ) -> None:
-        """All stages. What was there is written from one stage on, and when that begins
-        nothing is left that could fail; see `Order`."""
+        """All stages; only the last one's passes write to what was there, and when they
+        begin no number is left that they cannot take."""
         plan, work = self._plan, self._work
         assert work is not None
         self._moves = self._memory.find(self._pointers, self._moves)
-        self._interpreted_finite = None
+        end, self._interpreted_finite = len(plan.stages) - 1, None
         graphs, lies = self.captured, (self._memory, self._pointers)
         if graphs is not None and graphs.take(work, table, *lies, before, self._given):
             return
@@ -223,38 +216,27 @@ class FusedProgram:
                     raise GuardFailed(index)
             for one in self._passes[stage]:
                 one.count(table)
-            if stage == plan.order.writes_from:
-                copies = self._about_to_write(table, before)
+            if stage == end:
+                self._write_copies(table, before)
             self._pass_all(stage, table)
-        copies += [(index, self._value(index, table)) for index in self._late]
-        for index, copied in copies:
-            table[self._where[self._program.values + index]].copy_(copied)
         self._memory.put_back()
         if graphs is not None:
             graphs.compare(table)
 
-    def _about_to_write(
+    def _write_copies(
         self, table: list[Any], before: Callable[[list[Any]], None] | None
-    ) -> list[tuple[int, torch.Tensor]]:
-        """Copy what passes write over and is wanted yet, and what outputs that torch
-        makes are to be, by their indices. Raises Unsure."""
-        plan, work = self._plan, self._work
-        assert work is not None
-        plan.order.require_sure(table, work.same)
+    ) -> None:
+        """What outputs are that torch makes; what passes write over and want yet is
+        copied."""
+        plan, program = self._plan, self._program
         if before is not None:
             before(self._given(table))
         for value in plan.cloned:
             table.append(table[value].clone(memory_format=torch.contiguous_format))
             self._pointers[len(table) - 1] = table[-1].data_ptr()
-        return [
-            (index, self._value(index, table).clone())
-            for index in plan.copies
-            if index not in self._late
-        ]
-
-    def _value(self, output: int, table: Sequence[Any]) -> torch.Tensor:
-        value: torch.Tensor = table[self._program.outputs[output].value]
-        return value
+        made = [table[program.outputs[index].value].clone() for index in plan.copies]
+        for index, copied in zip(plan.copies, made, strict=True):
+            table[self._where[program.values + index]].copy_(copied)
 
     def _pass_all(self, stage: int, table: list[Any]) -> None:
         for one in self._passes[stage]:
