@@ -149,7 +149,8 @@ def shared(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_its_own(value: Any) -> Any:
-    """An option value that stays as it is when a loop writes to its list or dict.
+    """An option value that stays as it is when a loop writes to its list, dict or
+    tensor: a schedule of torch fills a rate that is a tensor with the next one.
 
     >>> betas = [0.9, 0.99]
     >>> told = of_its_own(betas)
@@ -164,6 +165,8 @@ def of_its_own(value: Any) -> Any:
         return value if same else kind(inside)
     if kind is dict:
         return {name: of_its_own(each) for name, each in value.items()}
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return value.detach().clone()
     return set(value) if kind is set else value
 
 

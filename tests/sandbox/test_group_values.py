@@ -257,3 +257,20 @@ def test_a_process_writes_so_many_options_and_no_more(kind):
                 made.step()
 
     assert len(groups[0]) < 1000
+
+
+@pytest.mark.parametrize("kind", [InlineRule, IsolatedRule, RecordedRule])
+def test_a_rate_that_is_a_tensor_is_filled_with_the_next_one_by_a_schedule(kind):
+    weight = torch.nn.Parameter(torch.zeros(3))
+    weight.grad = torch.zeros(3)
+    with closing(kind.build(with_step(""), [{"params": [weight]}])) as live:
+        group = {"params": [weight], **live.options[0], "lr": torch.tensor(0.5)}
+        live.bind([group])
+        moved = []
+        for step in range(6):
+            group["lr"].fill_(0.5 / (1 + step // 2))
+            before = weight.detach().clone()
+            weight.grad = torch.ones(3)
+            live.step()
+            moved.append(float((before - weight.detach())[0]))
+        assert pytest.approx([0.5, 0.5, 0.25, 0.25, 1 / 6, 1 / 6]) == moved
