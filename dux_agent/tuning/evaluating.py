@@ -8,6 +8,7 @@ import re
 import reprlib
 import signal
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from dux_agent.showing import one_line
 Objective = Callable[[dict[str, Any]], Any]
 _ERROR_CHARACTERS = 300
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # which differs each time
+# Libraries that prepare a fork refuse one that another thread begins meanwhile.
+_forking = threading.RLock()  # a child is forked by the thread that holds it
 _shown = reprlib.Repr()  # of anything, however long it is or wrong its own text
 _shown.maxother = _shown.maxstring = 60
 
@@ -98,7 +101,7 @@ def evaluate(
             sys.exit(1)  # it closed what is not its own, or left no memory to say it
 
     child = fork.Process(target=work, daemon=True)
-    with warnings.catch_warnings():
+    with _forking, warnings.catch_warnings():
         # Python warns of any fork beside threads; this child runs the objective alone.
         warnings.simplefilter("ignore", DeprecationWarning)
         child.start()

@@ -1,6 +1,9 @@
 """Studies: every row of the table of replies, budgets, hybrids, limits, chats."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -440,3 +443,30 @@ def test_a_budget_of_calls_pauses_the_study(tmp_path):
 
     assert 2 == len(lm.asked) == len(study)
     assert "budget" in study.reason
+
+
+def test_workers_fork_one_after_the_other():
+    script = """
+import os, time
+os.register_at_fork(before=lambda: time.sleep(0.02))
+import filelock  # refuses to be forked by two threads at once, from Python 3.12 on
+from concurrent.futures import ThreadPoolExecutor
+from dux_agent.tuning.evaluating import evaluate
+
+begun = []
+os.register_at_fork(
+    before=lambda: begun.append(1), after_in_parent=lambda: begun.append(-1)
+)
+value = lambda config: config["x"]
+with ThreadPoolExecutor(3) as pool:
+    found = pool.map(lambda x: evaluate(value, {"x": x}, apart=True), range(6))
+    print([each.value for each in found], begun == [1, -1] * 6)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": ":".join(each for each in sys.path if each)},
+        capture_output=True,
+        text=True,
+    )
+
+    assert "[0.0, 1.0, 2.0, 3.0, 4.0, 5.0] True" == ended.stdout.strip(), ended.stderr
