@@ -6,6 +6,7 @@ nothing can be opened.
 """
 
 import ast
+import dis
 import importlib
 import sys
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ re string sys time typing typing_extensions uuid warnings torch.distributed
 torch.nn.utils torch.nn.functional torch.optim.lr_scheduler torch.utils.data
 importlib.util
 """.split()
+
+_JUMPS = {at for at, name in enumerate(dis.opname) if "JUMP" in name}
 
 
 def serve(channel: Channel, request: dict[str, Any]) -> None:
@@ -112,7 +115,13 @@ def _watching(file: str, places: set[tuple[int, int]]) -> Iterator[None]:
         # A line says little: `a if b else c` is one, and half of it is computed.
         frame.f_trace_opcodes = True
         if code not in known:
-            known[code] = [(line, at) for line, _, at, _ in code.co_positions()]
+            # A jump past the element of a comprehension says that it stands there.
+            known[code] = [
+                (None, None) if operation in _JUMPS else (line, at)
+                for (line, _, at, _), operation in zip(
+                    code.co_positions(), code.co_code[::2], strict=True
+                )
+            ]
         line, column = known[code][max(frame.f_lasti, 0) // 2]
         if event == "line":
             places.add((frame.f_lineno, 0))
