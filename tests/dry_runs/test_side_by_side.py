@@ -2,6 +2,7 @@
 
 import copy
 import random
+import re
 
 import pytest
 import torch
@@ -131,7 +132,8 @@ def test_a_proposal_without_an_end_is_refused_by_the_limit_on_time(kind):
 
     assert not report.ok
     [finding] = report.findings
-    assert ("time", "used more than 0.50 s") == (finding.rule, finding.message[-21:])
+    assert "time" == finding.rule  # what it may take is more where all is slow
+    assert re.search(r"used more than [\d.]+ s$", finding.message)
     assert "turns are known and few" in finding.instead
     assert finding.line in sources.lines_of_body(source)
 
