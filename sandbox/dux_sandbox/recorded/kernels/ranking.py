@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Any
 
 from dux_sandbox.recorded.kernels.fusing import types_of
+from dux_sandbox.recorded.kernels.spelling import with_operations
 from dux_sandbox.recorded.operations_of_ranks import LARGE
 from dux_sandbox.recorded.program import Operation, Program, TensorType, ValueType
-from dux_sandbox.recorded.trees import renumbered
 
 _MOST_RANKS = 4
 _KNOWN = ("float32", "float64")
@@ -123,15 +123,7 @@ class _Writing:
                 self._new[value] = self._add(own)
 
     def done(self) -> Program:
-        program, new = self._program, self._new
-        return replace(
-            program,
-            operations=tuple(self._operations),
-            guards=tuple(replace(x, value=new[x.value]) for x in program.guards),
-            outputs=tuple(replace(x, value=new[x.value]) for x in program.outputs),
-            structure=renumbered(program.structure, new.__getitem__),
-            result=None if program.result is None else new[program.result],
-        )
+        return with_operations(self._program, self._operations, self._new)
 
     def _add(self, operation: Operation) -> int:
         self._operations.append(operation)

@@ -1,6 +1,7 @@
 """Operations that no kernel does, spelled in those that kernels do."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,10 +36,16 @@ def spelled(program: Program) -> Program:
             writing.new[value] = writing.do(renamed)
         else:
             writing.new[value] = writing.deviation(renamed, divisor)
-    new = writing.new
+    return with_operations(program, writing.operations, writing.new)
+
+
+def with_operations(
+    program: Program, operations: Iterable[Operation], new: Mapping[int, int]
+) -> Program:
+    """The same step by other operations; `new`: where each of its values is now."""
     return replace(
         program,
-        operations=tuple(writing.operations),
+        operations=tuple(operations),
         guards=tuple(replace(each, value=new[each.value]) for each in program.guards),
         outputs=tuple(replace(each, value=new[each.value]) for each in program.outputs),
         structure=renumbered(program.structure, new.__getitem__),
