@@ -135,7 +135,9 @@ def test_a_proposal_without_an_end_is_refused_by_the_limit_on_time(kind):
     assert "time" == finding.rule  # what it may take is more where all is slow
     assert re.search(r"used more than [\d.]+ s$", finding.message)
     assert "turns are known and few" in finding.instead
-    assert finding.line in sources.lines_of_body(source)
+    # A process that is ended in a long call of C says no line.
+    silent = [None] if kind in ("one call", "matrices") else []
+    assert finding.line in [*sources.lines_of_body(source), *silent]
 
 
 def test_a_proposal_that_turns_too_often_is_refused_by_the_limit_on_turns():

@@ -119,7 +119,8 @@ def test_a_live_rule_is_not_to_be_seen_in_the_parameters(kind, execution):
 
     assert look(twin) == seen
     assert len(saved(twin.state_dict())) == len(held)
-    assert len(pickle.dumps(next(iter(twin.parameters())))) == len(one_bias)
+    # A storage is called by its address, in decimals: of 14 or 15 of them.
+    assert abs(len(pickle.dumps(next(iter(twin.parameters())))) - len(one_bias)) < 8
     assert seen == look(model)
     assert identities == [(id(p), p.data_ptr()) for p in model.parameters()]
     assert all(map(torch.equal, twin.parameters(), model.parameters()))
