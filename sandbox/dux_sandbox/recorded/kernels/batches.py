@@ -40,6 +40,13 @@ def called(
                 table[value], pointers[value] = each, each.data_ptr()
 
 
+def append_clones(values: Sequence[int], table: list[Any], pointers: list[int]) -> None:
+    """Copy values that one strand writes over and another reads; see `Plan.cloned`."""
+    for value in values:
+        table.append(table[value].clone(memory_format=torch.contiguous_format))
+        pointers[len(table) - 1] = table[-1].data_ptr()
+
+
 class Batches:
     """Which products of a plan can be one."""
 

@@ -35,7 +35,7 @@ from typing import Any, cast
 import torch
 
 from dux_sandbox.recorded.interpreting import GuardFailed
-from dux_sandbox.recorded.kernels.batches import called
+from dux_sandbox.recorded.kernels.batches import append_clones, called
 from dux_sandbox.recorded.kernels.capturing import (
     Graph,
     Graphs,
@@ -244,9 +244,8 @@ class CapturedSteps:
         last = len(self._plan.stages) - 1
         for stage, calls in enumerate(split.asks):
             called(calls, table, pointers, self._plan.laid_out)
-            for value in self._plan.cloned if stage == last else ():
-                table.append(table[value].clone(memory_format=torch.contiguous_format))
-                pointers[len(table) - 1] = table[-1].data_ptr()
+            if stage == last:
+                append_clones(self._plan.cloned, table, pointers)
             for one in self._passes[stage]:
                 one.call(table, pointers, _ANEW)
             for value in self._done_with[stage]:

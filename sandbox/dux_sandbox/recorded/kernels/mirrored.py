@@ -37,10 +37,15 @@ def is_mirrored(program: Program, types: Sequence[ValueType], value: int) -> boo
 def _is_symmetric(
     program: Program, types: Sequence[ValueType], left: int, right: int
 ) -> bool:
-    if turned(program, left) == right or turned(program, right) == left:
+    if _is_by_its_own(program, left, right):
         return True
     base = _square_of(program, types, left)
     return base is not None and base == _square_of(program, types, right)
+
+
+def _is_by_its_own(program: Program, left: int, right: int) -> bool:
+    """Whether one of them is the transpose of the other."""
+    return turned(program, left) == right or turned(program, right) == left
 
 
 def _square_of(
@@ -51,8 +56,7 @@ def _square_of(
     if operation is None or not depth:
         return None
     if operation.name == "mm":
-        left, right = operation.arguments
-        is_own = turned(program, left) == right or turned(program, right) == left
+        is_own = _is_by_its_own(program, *operation.arguments)
         if is_own and is_mirrored(program, types, value):
             return value
     # A number is added to each element; elements times elements are no power either.

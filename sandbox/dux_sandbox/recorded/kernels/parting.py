@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -111,7 +112,7 @@ class _Cutting:
 
     def _sizes(self, value: int) -> list[int]:
         at = self._cuts[value]
-        return [end - begin for begin, end in zip(at, at[1:], strict=False)]
+        return [end - begin for begin, end in pairwise(at)]
 
     def _do(self, name: str, *arguments: int, **attributes: Any) -> int:
         self._operations.append(Operation(name, arguments, attributes, self._line))
@@ -159,7 +160,7 @@ class _Cutting:
         rows = rows_of(operation, at[-1])
         assert rows is not None
         rest = self._kind(value).shape[1:]
-        for part, (begin, end) in enumerate(zip(at, at[1:], strict=False)):
+        for part, (begin, end) in enumerate(pairwise(at)):
             if not rows[0] <= begin < rows[1]:
                 continue
             made = self._new[source]

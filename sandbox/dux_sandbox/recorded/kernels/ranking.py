@@ -33,8 +33,8 @@ def is_quick_median(program: Program, types: Sequence[ValueType], value: int) ->
     if operation is None or operation.name != "median":
         return False
     kind = types[operation.arguments[0]]
-    is_float = isinstance(kind, TensorType) and kind.dtype in _KNOWN
-    return is_float and isinstance(kind, TensorType) and kind.elements >= LARGE
+    assert isinstance(kind, TensorType)
+    return kind.dtype in _KNOWN and kind.elements >= LARGE
 
 
 class _Sorts:
@@ -74,7 +74,7 @@ class _Sorts:
         if operation.name == "topk" and not given["sorted"]:
             return
         parts = [x for x in self._users[value] if self._users[x] or x in self._seen]
-        if len(parts) != 1 or self._operation(parts[0]).attributes.get("index") != 0:
+        if len(parts) != 1 or self.operation(parts[0]).attributes.get("index") != 0:
             return
         (part,) = parts
         readers = self._users[part]
@@ -84,7 +84,8 @@ class _Sorts:
         self.found[part] = of, kind.elements, bool(falls)
         self.readers |= dict.fromkeys(readers, part)
 
-    def _operation(self, value: int) -> Operation:
+    def operation(self, value: int) -> Operation:
+        """What makes a value that is no input."""
         found = self._program.operation_of(value)
         assert found is not None
         return found
@@ -92,12 +93,12 @@ class _Sorts:
     def _is_few(self, value: int, whole: bool) -> bool:
         """Whether a reader of a sorted tensor wants a few of its elements, or what is
         the same of the tensor as it was."""
-        operation = self._operation(value)
+        operation = self.operation(value)
         if operation.name == "select":
             return True
         if operation.name == "isnan" and whole:
             return value not in self._seen and all(
-                self._operation(each).name == "any"
+                self.operation(each).name == "any"
                 and self._types[each]
                 in (TensorType("bool", ()), TensorType("bool", (1,)))
                 for each in self._users[value]
@@ -143,8 +144,8 @@ class _Writing:
             if falls:
                 ranks = do("rsub", ranks, do("constant", value=many - 1))
             return do("at_ranks", source, ranks)
-        made = self._sorts._operation(part)
-        sort = self._sorts._operation(made.arguments[0])
+        made = self._sorts.operation(part)
+        sort = self._sorts.operation(made.arguments[0])
         size = sort.attributes.get("k", many)
         index = operation.attributes["index"] % size
         rank = do("constant", value=many - 1 - index if falls else index)

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
-from dux_sandbox.recorded.kernels.batches import called
+from dux_sandbox.recorded.kernels.batches import append_clones, called
 from dux_sandbox.recorded.kernels.captured_steps import CapturedSteps, captured_in
 from dux_sandbox.recorded.kernels.capturing import Graphs
 from dux_sandbox.recorded.kernels.chains import Chain
@@ -231,9 +231,7 @@ class FusedProgram:
         plan, program = self._plan, self._program
         if before is not None:
             before(self._given(table))
-        for value in plan.cloned:
-            table.append(table[value].clone(memory_format=torch.contiguous_format))
-            self._pointers[len(table) - 1] = table[-1].data_ptr()
+        append_clones(plan.cloned, table, self._pointers)
         made = [table[program.outputs[index].value].clone() for index in plan.copies]
         for index, copied in zip(plan.copies, made, strict=True):
             table[self._where[program.values + index]].copy_(copied)
