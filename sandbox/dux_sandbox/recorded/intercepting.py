@@ -101,7 +101,7 @@ class Intercepting(TorchFunctionMode):
             with self:
                 args[0].masked_fill_(args[1], args[2])
             return None
-        if not _has_symbols((args, kwargs)):
+        if not _any_in((args, kwargs), _is_symbol):
             return func(*args, **kwargs)
         if not takes_numbers(func):
             plain, named = _mapped((args, kwargs), Symbol.plain)
@@ -109,7 +109,7 @@ class Intercepting(TorchFunctionMode):
         if name == "__setitem__":
             # A slice would take any number for an end.
             args = (args[0], _mapped(args[1], Symbol.plain), *args[2:])
-        if not _has_floating((args, kwargs)):
+        if not _any_in((args, kwargs), _is_floating):
             args, kwargs = _mapped((args, kwargs), Symbol.settled)
         plain, named = self._told((args, kwargs))
         try:
@@ -226,8 +226,7 @@ def _is_one_mask(tensor: Any, index: Any, value: Any) -> bool:
     """`x[mask] = y` of single elements, where torch asks for the mask's number."""
     is_mask = isinstance(index, torch.Tensor) and index.dtype is torch.bool
     single = not isinstance(value, torch.Tensor) or not value.ndim
-    floating = isinstance(tensor, torch.Tensor) and tensor.dtype.is_floating_point
-    return is_mask and single and floating and not index.ndim
+    return is_mask and single and _is_floating(tensor) and not index.ndim
 
 
 def _dtype_of(number: Any) -> torch.dtype:
@@ -239,22 +238,23 @@ def _dtype_of(number: Any) -> torch.dtype:
     return torch.int64 if kind == "int" else torch.get_default_dtype()
 
 
-def _has_symbols(found: Any) -> bool:
+def _any_in(found: Any, asked: Callable[[Any], bool]) -> bool:
+    """Whether it is true of anything in lists, tuples, dicts and slices."""
     if isinstance(found, (list, tuple)):
-        return any(map(_has_symbols, found))
+        return any(_any_in(each, asked) for each in found)
     if isinstance(found, dict):
-        return any(map(_has_symbols, found.values()))
+        return any(_any_in(each, asked) for each in found.values())
     if type(found) is slice:
-        return any(map(_has_symbols, (found.start, found.stop, found.step)))
+        return _any_in((found.start, found.stop, found.step), asked)
+    return asked(found)
+
+
+def _is_symbol(found: Any) -> bool:
     return isinstance(found, Symbol)
 
 
-def _has_floating(found: Any) -> bool:
-    """Whether there is a tensor beside which int and float are one."""
-    if isinstance(found, (list, tuple)):
-        return any(map(_has_floating, found))
-    if isinstance(found, dict):
-        return any(map(_has_floating, found.values()))
+def _is_floating(found: Any) -> bool:
+    """A tensor beside which int and float are one."""
     return isinstance(found, torch.Tensor) and found.dtype.is_floating_point
 
 
