@@ -30,7 +30,7 @@ class ToldGroups:
     def __init__(self, groups: ParamGroups, options: list[dict[str, Any]]) -> None:
         """The child built its groups with these options, one dict a group."""
         self.groups = groups
-        self._told = [{n: of_its_own(one[n]) for n in one} for one in options]
+        self._told = [of_its_own(dict(one)) for one in options]
         self.owned = [set(one) for one in options]
         self._private: list[dict[str, Any]] = [{} for _ in options]
         self._picks: dict[int, tuple[int, Pick]] = {}
@@ -61,7 +61,7 @@ class ToldGroups:
             now = {**private, **shared}
             if not same_options(now, self._told[index]):
                 changed.append([index, options_to_send(now)])
-                self._told[index] = {name: of_its_own(now[name]) for name in now}
+                self._told[index] = of_its_own(now)
         return changed
 
     def _is_as_told(self, index: int, group: dict[str, Any], names: set[str]) -> bool:

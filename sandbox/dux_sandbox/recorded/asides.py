@@ -91,10 +91,11 @@ def _is_told(node: ast.stmt, own: Collection[str]) -> bool:
 
 def _uses(node: ast.AST, shows: Collection[str]) -> bool:
     """Whether something but another text may come of a text inside it."""
-    is_call = isinstance(node, ast.Call)
-    if isinstance(node, ast.Call) and _name_of(node.func) in shows:
-        return False
-    return (is_call or isinstance(node, _USES)) and any(map(_is_text, ast.walk(node)))
+    if isinstance(node, ast.Call):
+        uses = _name_of(node.func) not in shows
+    else:
+        uses = isinstance(node, _USES)
+    return uses and any(map(_is_text, ast.walk(node)))
 
 
 def _is_text(node: ast.AST) -> bool:

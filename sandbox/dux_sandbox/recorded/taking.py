@@ -11,6 +11,7 @@ from dux_sandbox.recorded.drawing import Drawing
 from dux_sandbox.recorded.program import Place
 from dux_sandbox.recorded.symbols import SYMBOLS
 from dux_sandbox.recorded.trees import TakenApart
+from dux_sandbox.running_rule import entries_by_index
 from dux_sandbox.runtime.attributes import RANDOM
 from dux_sandbox.runtime.inner_optimizers import inner_optimizers, own_names
 from dux_sandbox.values import ValueRefused
@@ -34,12 +35,8 @@ def take_apart(
         ValueRefused: it keeps what no program could give it again.
     """
     _require_apart(rule, parameters, given)
-    # In the order of its entries, which a rule may go through.
-    places = {id(each): index for index, each in enumerate(parameters)}
-    for parameter, entry in rule.state.items():
-        if id(parameter) in places:
-            place = ("state", places[id(parameter)])
-            _add(after, place, dict(entry), "self.state[p]")
+    for index, entry in entries_by_index(rule.state, parameters).items():
+        _add(after, ("state", index), entry, "self.state[p]")
     attributes = attributes_of(rule, _AS_THEY_ARE)
     for name in own_names(rule):
         if name not in attributes and not stays_built(vars(rule)[name]):

@@ -259,12 +259,12 @@ class Replay:
         if self.recordings > _FEW and self.recordings > self.steps // 2:
             new = (each for each in self.kept.values if each not in self._before)
             raise changing(met.last, new)
-        ways, many = self._both_ways, self._branches.known(key)
-        both = met.may_merge and ways.wanted(key, many)
+        many = self._branches.known(key)
+        both = met.may_merge and self._both_ways.wanted(key, many)
         outcomes = met.outcomes(both_ways=both)
         branch = self._recorded(self.places, present, closure, outcomes, both)
         if both and not branch.both_ways:
-            ways.failed(key)
+            self._both_ways.failed(key)
             met.may_merge = False
         self._branches.add(key, branch)
         self.ahead.again()
