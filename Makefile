@@ -41,8 +41,14 @@ demo: $(STAMP)
 # A file's tests stay on one core: many share a child process that is dear to start.
 # One room has no coverage to speak of, and is there to be fast.
 PYTEST := $(BIN)/python -m pytest -n auto --dist loadfile
-# Status 1 of pytest: every test was run, and some failed.
-ONCE_MORE := $(if $(AGAIN),|| { test $$? = 1 && $(MAKE) --no-print-directory test-again; })
+# Status 1 of pytest: every test was run, and some failed; 3: a process of it was gone,
+# which ends a run at once, so that all of it is run again, one time.
+ALL_AGAIN = printf '\n==== ALL ONCE MORE: A PROCESS HUNG OR DIED ====\n'; \
+  $(MAKE) --no-print-directory $@ GONE=1
+ONCE_MORE = $(if $(AGAIN),|| case $$? in \
+  (1) $(MAKE) --no-print-directory test-again;; \
+  (3) $(if $(GONE),false,$(ALL_AGAIN));; \
+  (*) false;; esac)
 test: $(STAMP)
 	$(PYTEST) -m "not slow and not wall" \
 	  $(if $(ROOM),tests/$(ROOM),--cov --cov-report=term) $(ONCE_MORE)

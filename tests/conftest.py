@@ -1,5 +1,6 @@
 """Settings of every test, made before torch is loaded."""
 
+import faulthandler
 import gc
 import os
 import re
@@ -25,6 +26,9 @@ for _name in filter(_FOREIGN.search, list(os.environ)):
     del os.environ[_name]
 os.environ["COLUMNS"] = "80"
 
+_TOLD_ON = pytest.StashKey[int]()
+_GRACE = 60  # seconds that a test which was late may take to clean up
+
 ATTACKS = Path(__file__).parent / "attacks"
 
 # Nor does a slow moment of theirs count as a fault, nor what one run alone has drawn:
@@ -40,6 +44,30 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if ATTACKS in item.path.parents:
             item.add_marker(pytest.mark.wall)
+
+
+def pytest_configure(config):
+    """Keep the stream that a run is told on: in a test it is captured."""
+    config.stash[_TOLD_ON] = os.dup(2)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """End a process of pytest-xdist that hangs, and say where it does.
+
+    The limit of pytest-timeout is an exception in the main thread, raised once: what
+    waits in C, or in a `finally`, hears nothing of it, and the run would never end.
+    """
+    if not hasattr(item.config, "workerinput"):  # somebody may be debugging
+        return (yield)
+    marker = item.get_closest_marker("timeout")
+    limit = marker.args[0] if marker else float(item.config.getini("timeout"))
+    told_on = item.config.stash[_TOLD_ON]
+    faulthandler.dump_traceback_later(limit + _GRACE, exit=True, file=told_on)
+    try:
+        return (yield)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @pytest.hookimpl(optionalhook=True)
