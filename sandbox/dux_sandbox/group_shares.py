@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.tensor_numbers import number_inside
+
 
 @dataclass(frozen=True)
 class Share:
@@ -59,7 +61,7 @@ def number_in(value: Any) -> float | None:
     if value is None or isinstance(value, str | bytes):
         return None
     try:
-        number = float(value)
+        number = float(number_inside(value) if torch.is_tensor(value) else value)
     except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
     return number if math.isfinite(number) else None

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.tensor_numbers import number_inside
+
 # Where torch's schedulers keep their own bounds. A rule may have options of these
 # names, for itself alone.
 SCHEDULERS = frozenset(
@@ -150,7 +152,8 @@ def shared(options: dict[str, Any]) -> dict[str, Any]:
 
 def of_its_own(value: Any) -> Any:
     """An option value that stays as it is when a loop writes to its list, dict or
-    tensor: a schedule of torch fills a rate that is a tensor with the next one.
+    tensor: a schedule of torch fills a rate that is a tensor with the next one. Of a
+    tensor of one element it is the number, as it crosses to a rule's process.
 
     >>> betas = [0.9, 0.99]
     >>> told = of_its_own(betas)
@@ -166,7 +169,7 @@ def of_its_own(value: Any) -> Any:
     if kind is dict:
         return {name: of_its_own(each) for name, each in value.items()}
     if isinstance(value, torch.Tensor) and value.numel() == 1:
-        return value.detach().clone()
+        return number_inside(value)
     return set(value) if kind is set else value
 
 

@@ -58,10 +58,10 @@ class ToldGroups:
             if self._is_as_told(index, group, names):
                 continue
             shared = {name: value for name, value in group.items() if name in names}
-            now = {**private, **shared}
+            now = of_its_own({**private, **shared})
             if not same_options(now, self._told[index]):
                 changed.append([index, options_to_send(now)])
-                self._told[index] = of_its_own(now)
+                self._told[index] = now
         return changed
 
     def _is_as_told(self, index: int, group: dict[str, Any], names: set[str]) -> bool:
