@@ -12,13 +12,14 @@ import torch
 from dux_agent.training import process_ranks
 from dux_sandbox.recorded.kernels import compiling, proving, sizes
 from dux_sandbox.recorded.kernels.cache import Cache, private_folder
-from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Store
+from dux_sandbox.recorded.kernels.chains import Chain, Leaf, Link, Reduce, Store
 from dux_sandbox.recorded.kernels.compiler import CannotCompile, compiler
 from dux_sandbox.recorded.kernels.compiling import Compilation, fuse, kernel_of
 from dux_sandbox.recorded.kernels.library import Library
 from dux_sandbox.recorded.kernels.planning import plan_of
 from dux_sandbox.recorded.kernels.proving import mismatch
 from dux_sandbox.recorded.kernels.source import source_of
+from dux_sandbox.recorded.program import TensorType
 from dux_sandbox.replaying import fast_steps
 from tests.recorded.programs import Writing, adam, adam_inputs
 from tests.waiting import alive, wait_until
@@ -333,6 +334,41 @@ def test_elements_are_worked_on_in_vectors_however_many_tensors_are_written(tmp_
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
 
     assert "loop vectorized" in done.stderr
+
+
+def test_eight_floats_become_doubles_in_one_instruction(tmp_path):
+    known = compiler()
+    if known is None or "__AVX512F__" not in _defined_by(known.command):
+        pytest.skip("the processor has no vectors of eight doubles")
+    norms = (Reduce(0, "norm2", "float32"), Reduce(0, "sum", "float32"))
+    text = source_of(Chain((Leaf("float32"),), (), (), norms, 0)).text
+    (tmp_path / "kernel.c").write_text(text)
+
+    command = [*known.command, "-S", "kernel.c", "-o", "kernel.s"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+    made = (tmp_path / "kernel.s").read_text()
+    assert "vcvtps2pd" in made
+    assert "vinsertf64x4" not in made
+
+
+@pytest.mark.parametrize("many", [1, 31, 64, 515, 4097, 40_001])
+def test_a_sum_of_floats_loses_nothing_on_the_way(many):
+    w = Writing()
+    gradient = w.read("gradient", 0, type=TensorType("float32", (many,)))
+    w.read("parameter", 0, type=TensorType("float32", (many,)))
+    w.write(w.do("sum", gradient, dim=None, keepdim=False, dtype=None), "state", 0, "s")
+    generator = torch.Generator().manual_seed(many)
+    values = torch.randint(-(1 << 24), 1 << 24, (many,), generator=generator)
+
+    *_, total, _ = fuse(w.program()).run([values.float(), torch.zeros(many)])
+
+    assert values.sum().double().float() == total
+
+
+def _defined_by(command):
+    asked = [*command, "-dM", "-E", "-x", "c", os.devnull]
+    return subprocess.run(asked, capture_output=True, text=True).stdout
 
 
 def _version_of(command):
