@@ -134,24 +134,27 @@ static inline double more(double x, double y) {
 static inline double less(double x, double y) {
   return x != x ? x : y != y ? y : x < y ? x : y;
 }
+/* Every loop has as many turns each time, or it is not done in vectors. */
+#define HALF(of, many)                                                        \
+  for (int j = 0; j < many; j++) lanes[j] = of(lanes[j], lanes[many + j]);
 #define FOLD(real, of, start, better)                                         \
+  static inline real of##_of_two_##real(real x, real y) {                     \
+    return x != x ? x : y != y ? y : x better y ? x : y;                      \
+  }                                                                           \
   static double of##_##real(const real *at, int64_t count) {                  \
     real lanes[32];                                                           \
     int64_t i = 0;                                                            \
     for (int j = 0; j < 32; j++) lanes[j] = start;                            \
-    for (; i < count; i += 32) {                                              \
-      const int most = count - i < 32 ? (int)(count - i) : 32;                \
-      for (int j = 0; j < most; j++) {                                        \
-        real x = at[i + j], y = lanes[j];                                     \
-        lanes[j] = x != x ? x : y != y ? y : x better y ? x : y;              \
-      }                                                                       \
-    }                                                                         \
-    double made = lanes[0];                                                   \
-    for (int j = 1; j < 32; j++) {                                            \
-      double x = lanes[j];                                                    \
-      made = x != x ? x : made != made ? made : x better made ? x : made;     \
-    }                                                                         \
-    return made;                                                              \
+    for (; i + 32 <= count; i += 32)                                          \
+      for (int j = 0; j < 32; j++)                                            \
+        lanes[j] = of##_of_two_##real(at[i + j], lanes[j]);                   \
+    for (int j = 0; j < count - i; j++)                                       \
+      lanes[j] = of##_of_two_##real(at[i + j], lanes[j]);                     \
+    HALF(of##_of_two_##real, 16)                                              \
+    HALF(of##_of_two_##real, 8)                                               \
+    HALF(of##_of_two_##real, 4)                                               \
+    HALF(of##_of_two_##real, 2)                                               \
+    return of##_of_two_##real(lanes[0], lanes[1]);                            \
   }
 FOLD(float, amax, -__builtin_inff(), >)
 FOLD(double, amax, -__builtin_inf(), >)
