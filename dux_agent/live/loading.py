@@ -79,7 +79,10 @@ def prepare(
 def _require_rates(groups: list[dict[str, Any]]) -> None:
     """Raise CheckpointRefused where no optimizer could step at a group's rate."""
     for group in groups:
-        fault = rate_fault(group["lr"]) if "lr" in group else None
+        rate = group.get("lr", 0.0)
+        # A schedule that computes with NumPy leaves numbers of its types.
+        plain = rate if isinstance(rate, torch.Tensor | str | bool) else number_in(rate)
+        fault = rate_fault(rate if plain is None else plain)
         if fault is not None:
             raise refused(fault)
 
