@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dux_sandbox.recorded.kernels import compiling, source
 from dux_sandbox.recorded.kernels.compiling import fuse
 from dux_sandbox.recorded.program import TensorType
 from tests.recorded.programs import Writing
@@ -57,3 +58,25 @@ def test_whether_all_are_finite_is_told_of_each_place(many):
 
             assert bool(values.isfinite().all()) == bool(whole)
             assert bool(values.isnan().any()) == bool(broken)
+
+
+def test_however_many_elements_are_made_at_once_a_norm_is_the_same(monkeypatch):
+    many = 40_001
+    w = Writing()
+    kind = TensorType("float32", (many,))
+    gradient = w.read("gradient", 0, type=kind)
+    decayed = w.do("add", gradient, w.read("parameter", 0, type=kind), w.number(0.3))
+    over = {"dim": None, "keepdim": False}
+    norm = w.do("norm", decayed, w.number(2), dtype=None, **over)
+    w.write(norm, "state", 0, "norm")
+    w.write(w.do("amax", decayed, **over), "state", 0, "amax")
+    generator = torch.Generator().manual_seed(0)
+    given = [torch.randn(many, generator=generator) for _ in range(2)]
+
+    found = []
+    for piece in (128, 32, 512):
+        monkeypatch.setattr(source, "_PIECE", piece)
+        monkeypatch.setattr(compiling, "LOADED", {})
+        found.append(fuse(w.program()).run([each.clone() for each in given])[-3:-1])
+
+    assert found[0] == found[1] == found[2]

@@ -24,7 +24,7 @@ struct call {
   int32_t bad;               /* set where a watched value is not finite */
 };
 
-enum { BLOCK = 4096, PIECE = 512 };
+enum { BLOCK = 4096 };
 
 typedef _Float16 half_t;
 typedef union { uint32_t bits; float value; } word;
@@ -141,15 +141,19 @@ static inline double less(double x, double y) {
   static inline real of##_of_two_##real(real x, real y) {                     \
     return x != x ? x : y != y ? y : x better y ? x : y;                      \
   }                                                                           \
-  static double of##_##real(const real *at, int64_t count) {                  \
-    real lanes[32];                                                           \
-    int64_t i = 0;                                                            \
+  static inline void of##_begun_##real(real *lanes) {                         \
     for (int j = 0; j < 32; j++) lanes[j] = start;                            \
+  }                                                                           \
+  static inline void of##_##real(                                             \
+      real *lanes, const real *at, int64_t count) {                           \
+    int64_t i = 0;                                                            \
     for (; i + 32 <= count; i += 32)                                          \
       for (int j = 0; j < 32; j++)                                            \
         lanes[j] = of##_of_two_##real(at[i + j], lanes[j]);                   \
     for (int j = 0; j < count - i; j++)                                       \
       lanes[j] = of##_of_two_##real(at[i + j], lanes[j]);                     \
+  }                                                                           \
+  static inline double of##_of_##real(real *lanes) {                          \
     HALF(of##_of_two_##real, 16)                                              \
     HALF(of##_of_two_##real, 8)                                               \
     HALF(of##_of_two_##real, 4)                                               \

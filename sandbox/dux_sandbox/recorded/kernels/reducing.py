@@ -6,29 +6,31 @@ from dux_sandbox.recorded.kernels.chains import Chain, Reduce
 from dux_sandbox.recorded.kernels.templates import STORED, real_of
 
 
-def begun(at: int, reduce: Reduce) -> str:
-    """What a block has of a reduction before its loop."""
+def begun(at: int, reduce: Reduce, real: str) -> str:
+    """What a block has of a reduction before its loop.
+
+    Args:
+        real: the type in C of what is brought together.
+    """
     if _is_sum(reduce):
         return f"double_eight r{at}[4] = {{{{0}}}};"
-    return f"double r{at} = {_start(reduce.kind)};"
+    return f"{real} r{at}[32]; {reduce.kind}_begun_{real}(r{at});"
 
 
 def taken_in(at: int, reduce: Reduce, real: str, values: str) -> str:
     """`count` more values, which lie in a row, as part of a reduction.
 
     Args:
-        real: their type in C.
+        real: as of `begun`.
         values: where the first one is.
     """
-    of = f"{'sum' if reduce.kind == 'mean' else reduce.kind}_{real}"
-    if _is_sum(reduce):
-        return f"{of}(r{at}, {values}, count);"
-    return f"r{at} = {_together(reduce.kind, f'r{at}', f'{of}({values}, count)')};"
+    of = "sum" if reduce.kind == "mean" else reduce.kind
+    return f"{of}_{real}(r{at}, {values}, count);"
 
 
-def made_of(at: int, reduce: Reduce) -> str:
-    """What a block has of it after its loop, as one number."""
-    return f"total(r{at})" if _is_sum(reduce) else f"r{at}"
+def made_of(at: int, reduce: Reduce, real: str) -> str:
+    """What a block has of it after its loop, as one number; `real` as of `begun`."""
+    return f"total(r{at})" if _is_sum(reduce) else f"{reduce.kind}_of_{real}(r{at})"
 
 
 def _is_sum(reduce: Reduce) -> bool:

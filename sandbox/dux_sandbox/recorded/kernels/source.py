@@ -7,7 +7,7 @@ spelled in hexadecimal, so that they are exact.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from dux_sandbox.recorded.kernels.chains import Chain, Link, Slot
+from dux_sandbox.recorded.kernels.chains import Chain, Link, Reduce, Slot
 from dux_sandbox.recorded.kernels.dividing import (
     DIVIDING,
     either_way,
@@ -37,6 +37,9 @@ from dux_sandbox.recorded.kernels.templates import (
     template_of_link,
 )
 
+_PIECE, _PIECE_OF_CALLS = 128, 512
+"""Elements that are made before they are added up, or given to functions: meanwhile no
+memory is asked for, and after a while a processor fetches none ahead."""
 _INDEX = {None: "i", "row": "row", "column": "i - begin"}
 _APART = ("#pragma GCC ivdep", "#pragma clang loop vectorize(assume_safety)")
 """No element hangs on another one. `restrict` does not reach into a loop that was
@@ -79,7 +82,7 @@ def source_of(chain: Chain) -> Source:
         ARRAYS,
         *writer.vectors(),
         f"enum {{ BUFFERS = {chain.buffers}, NUMBERS = {chain.numbers}, "
-        f"REDUCES = {len(chain.reduces)} }};",
+        f"REDUCES = {len(chain.reduces)}, PIECE = {writer.piece} }};",
         *writer.block(),
         EPILOGUE,
         *finish(chain),
@@ -97,6 +100,7 @@ class _Writer:
             name for value in self._levels.calls for name in self._call_arrays(value)
         ]
         require_few_arrays(len(self._levels.arrays) + len(calls))
+        self.piece = _PIECE_OF_CALLS if calls else _PIECE
         self._functions: dict[int, tuple[int, Function]] = {}
         for value in self._levels.calls:
             self._functions[value] = self._function_of(value)
@@ -128,15 +132,15 @@ class _Writer:
         """The function that takes one strand from one element to another."""
         yield head(self._quotients)
         yield from self._names()
-        reduces = list(enumerate(self._chain.reduces))
-        yield from (begun(at, each) for at, each in reduces if each.along is None)
+        reduces = [(at, x, self._real(x)) for at, x in enumerate(self._chain.reduces)]
+        yield from (begun(*each) for each in reduces if each[1].along is None)
         yield from columns_begun(self._chain)
         if self._chain.in_rows:
             yield "for (int64_t row = from / width; row * width < to; row++) {"
             yield "const int64_t begin = row * width, end = begin + width;"
         else:
             yield "{ const int64_t begin = from, end = to;"
-        yield from (begun(at, each) for at, each in reduces if each.along == "row")
+        yield from (begun(*each) for each in reduces if each[1].along == "row")
         if self._levels.last == 0 and not reduces:
             yield from _APART
             yield "for (int64_t i = begin; i < end; i++) {"
@@ -144,15 +148,19 @@ class _Writer:
             yield "}"
         else:
             yield from self._pieces()
-        for at, reduce in reduces:
+        for at, reduce, real in reduces:
             if reduce.along == "row":
-                yield put(self._chain, at, made_of(at, reduce), "width", "row")
+                made = made_of(at, reduce, real)
+                yield put(self._chain, at, made, "width", "row")
         yield "}"
-        for at, reduce in reduces:
+        for at, reduce, real in reduces:
             if reduce.along is None:
-                yield f"partial[{at}] = {made_of(at, reduce)};"
+                yield f"partial[{at}] = {made_of(at, reduce, real)};"
         yield "TELL(c) (void)s; (void)partial; (void)columns; (void)width; }"
         yield from either_way(self._quotients)
+
+    def _real(self, reduce: Reduce) -> str:
+        return real_of(self._chain.dtype(reduce.value))
 
     def _names(self) -> Iterator[str]:
         written = {each.leaf for each in self._chain.stores}
@@ -171,8 +179,7 @@ class _Writer:
             yield self._assign(value, "0")
 
     def _pieces(self) -> Iterator[str]:
-        levels = self._levels
-        arrays = levels.arrays
+        levels, arrays = self._levels, self._levels.arrays
         only_reads = not self._chain.stores and not arrays
         piece = "BLOCK" if only_reads else "PIECE"
         yield f"for (int64_t low = begin; low < end; low += {piece}) {{"
@@ -197,7 +204,7 @@ class _Writer:
                 yield from _APART
                 yield column_taken_in(at, reduce, values)
             else:
-                yield taken_in(at, reduce, real_of(self._chain.dtype(value)), values)
+                yield taken_in(at, reduce, self._real(reduce), values)
         yield "}"
 
     def _call_arrays(self, value: int) -> list[str]:
