@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 
 from dux_sandbox.dry_runs.scratch import out_of_memory
+from dux_sandbox.gradients import shares_itself
 from dux_sandbox.random_state import RandomState
 from dux_sandbox.running import ParamGroups, parameters_of
 from dux_sandbox.shards import is_sharded, reshard
@@ -269,9 +270,13 @@ class BeforeStep:
             now = parameter.grad
             if gradient is None:
                 parameter.grad = None
-            elif now is None or now.layout != gradient.layout:
+            elif now is None or now.layout != gradient.layout or not _writable(now):
                 parameter.grad = gradient.to(parameter.device, copy=True)
             else:
                 now.copy_(gradient)
         self._buffers.restore()
         self._random.restore()
+
+
+def _writable(gradient: torch.Tensor) -> bool:
+    return gradient.layout is not torch.strided or not shares_itself(gradient)

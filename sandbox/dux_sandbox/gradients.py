@@ -7,20 +7,48 @@ from typing import Any, Self
 import torch
 
 
-class NotStrided(Exception):
-    """A tensor has a layout that no program reads as it is: a sparse gradient."""
+class NotStrided(RuntimeError):
+    """A tensor is none that a program reads and writes as it is: a sparse gradient."""
+
+
+def shares_itself(tensor: torch.Tensor) -> bool:
+    """Whether several elements of a strided tensor are one place in memory.
+
+    Torch writes to no such tensor, as one that `expand` has made.
+
+    >>> shares_itself(torch.ones(1).expand(3)), shares_itself(torch.ones(3))
+    (True, False)
+    """
+    if tensor.is_contiguous():
+        return False
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return any(stride == 0 and size > 1 for size, stride in sizes)
+
+
+def is_dense(gradient: torch.Tensor) -> bool:
+    """Whether every element has a place of its own."""
+    return gradient.layout is torch.strided and not shares_itself(gradient)
 
 
 def require_strided(values: Iterable[Any]) -> None:
-    """Refuse tensors that no program can read as they are. Raises NotStrided."""
+    """Refuse tensors that no program can read and write as they are.
+
+    Raises:
+        NotStrided: one is sparse, or its elements share memory.
+    """
     for each in values:
-        if isinstance(each, torch.Tensor) and each.layout is not torch.strided:
-            raise NotStrided
+        if isinstance(each, torch.Tensor) and not is_dense(each):
+            raise NotStrided("a tensor is sparse, or its elements share memory")
 
 
+@torch.no_grad()
 def dense(gradient: torch.Tensor) -> torch.Tensor:
-    """The gradient itself where it is strided, else a strided copy of it."""
-    return gradient if gradient.layout is torch.strided else gradient.to_dense()
+    """The gradient itself where it is dense, else a dense copy of it."""
+    if is_dense(gradient):
+        return gradient
+    if gradient.layout is torch.strided:
+        return gradient.detach().clone(memory_format=torch.contiguous_format)
+    return gradient.detach().to_dense()
 
 
 @torch.no_grad()
@@ -36,9 +64,10 @@ def forget(parameters: Iterable[torch.Tensor], set_to_none: bool) -> None:
 
 
 class DenseGradients:
-    """While it is entered, sparse gradients of these parameters are dense copies.
+    """While it is entered, gradients that are not dense are so: sparse ones, and those
+    of which elements share memory, are copies.
 
-    A rule that was written for a dense gradient meets no sparse one. Afterwards every
+    A rule that was written for a dense gradient meets no other one. Afterwards every
     parameter has the very gradient it had; what was written to a copy is lost.
 
     >>> weight = torch.nn.Parameter(torch.zeros(3, 1))
@@ -57,9 +86,9 @@ class DenseGradients:
     def __enter__(self) -> Self:
         for parameter in self._parameters:
             gradient = parameter.grad
-            if gradient is not None and gradient.layout is not torch.strided:
+            if gradient is not None and not is_dense(gradient):
                 self._held.append((parameter, gradient))
-                parameter.grad = gradient.detach().to_dense()
+                parameter.grad = dense(gradient)
         return self
 
     def __exit__(
