@@ -161,7 +161,7 @@ class Mirror:
 
     @torch.no_grad()
     def copy_gradients_out(self, indices: Iterable[int]) -> None:
-        """Bring these gradients into the live ones, in place; others than dense ones stay."""
+        """Bring these gradients into the live ones, in place, where those are dense."""
         for index in indices:
             gradient = self.parameters[index].grad
             if gradient is not None and is_dense(gradient):
