@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, Protocol, cast
 
 from dux_agent.errors import BadArgument
 from dux_agent.run_folder.trace import plain
@@ -23,6 +23,7 @@ from dux_agent.showing import one_line
 
 Objective = Callable[[dict[str, Any]], Any]
 _ERROR_CHARACTERS = 300
+_BEGUN, _SECONDS_TO_BEGIN = b"begun", 60.0
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # which differs each time
 # Libraries that prepare a fork refuse one that another thread begins meanwhile.
 _forking = threading.RLock()  # a child is forked by the thread that holds it
@@ -69,88 +70,158 @@ def evaluate(
     Raises:
         BadArgument: it was to be in a child, and this system forks none.
     """
-    began = time.monotonic()
+    return begun(
+        objective, config, seconds=seconds, most_bytes=most_bytes, apart=apart
+    ).outcome()
+
+
+def begun(
+    objective: Objective,
+    config: Mapping[str, Any],
+    *,
+    seconds: float | None = None,
+    most_bytes: int | None = None,
+    apart: bool = False,
+) -> "Evaluation":
+    """An evaluation whose child process, where it has one, is forked by now.
+
+    A fork lets go of what every other thread had for itself, and some of that waits for
+    ever then (what DTensor keeps of a gloo group): call it in the thread that trains.
+
+    Args, raises: as `evaluate`.
+    """
     within = getattr(objective, "evaluate_within", None)
     if within is not None:
 
         def bounded(given: dict[str, Any]) -> Any:
             return within(given, seconds, most_bytes)
 
-        return _called(bounded, dict(config), began)
+        return _Here(bounded, dict(config))
     if seconds is None and most_bytes is None and not apart:
-        return _called(objective, dict(config), began)
+        return _Here(objective, dict(config))
     if not hasattr(os, "fork"):
         raise BadArgument(
             "a limit of time or memory, or several workers, were given; a system that "
             "forks processes was wanted; leave them out here."
         )
-    fork = multiprocessing.get_context("fork")
-    ours, theirs = fork.Pipe(duplex=False)
+    return _Apart(objective, dict(config), seconds, most_bytes)
 
-    def work() -> None:
-        os.setsid()  # a group of its own, that ends with it
-        if most_bytes is not None:
-            import resource  # not on every system, and only here needed
 
-            most = address_space() + most_bytes
-            resource.setrlimit(resource.RLIMIT_AS, (most, most))
-        outcome = _called(objective, dict(config), began)
+class Evaluation(Protocol):
+    """One call of an objective."""
+
+    def outcome(self) -> Outcome:
+        """Wait for what comes of it; to be called once."""
+
+    def end(self) -> None:
+        """End it, and whatever it has started."""
+
+
+@dataclass(frozen=True)
+class _Here:
+    """By whoever waits for it."""
+
+    objective: Objective
+    config: dict[str, Any]
+
+    def outcome(self) -> Outcome:
+        return _called(self.objective, self.config, time.monotonic())
+
+    def end(self) -> None:
+        """Nothing has begun."""
+
+
+class _Apart:
+    """In a child process, forked here and now."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        config: dict[str, Any],
+        seconds: float | None,
+        most_bytes: int | None,
+    ) -> None:
+        self._seconds, self._began = seconds, time.monotonic()
+        fork = multiprocessing.get_context("fork")
+        self._ours, theirs = fork.Pipe(duplex=False)
+
+        def work() -> None:
+            os.setsid()  # a group of its own, that ends with it
+            theirs.send_bytes(_BEGUN)
+            if most_bytes is not None:
+                import resource  # not on every system, and only here needed
+
+                most = address_space() + most_bytes
+                resource.setrlimit(resource.RLIMIT_AS, (most, most))
+            outcome = _called(objective, config, self._began)
+            try:
+                theirs.send_bytes(_packed(outcome))
+            except (OSError, MemoryError):
+                sys.exit(1)  # it closed what is not its own, or left no memory
+
+        self._child = fork.Process(target=work, daemon=True)
         try:
-            theirs.send_bytes(_packed(outcome))
-        except (OSError, MemoryError):
-            sys.exit(1)  # it closed what is not its own, or left no memory to say it
+            with theirs, _forking, warnings.catch_warnings():
+                # Python warns of any fork beside threads.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._child.start()
+        except BaseException:
+            self._ours.close()
+            raise
+        self._pid = cast(int, self._child.pid)
 
-    child = fork.Process(target=work, daemon=True)
-    with _forking, warnings.catch_warnings():
-        # Python warns of any fork beside threads; this child runs the objective alone.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child.start()
-    theirs.close()
-    try:
-        heard = _heard(ours, child, seconds)
-    finally:
-        _end(child)
-        ours.close()
-    if heard is None:
-        error = f"it took more than {seconds:g} s"
-    elif not heard:
-        error = f"its process ended with exit code {child.exitcode}"
-    else:
-        return _unpacked(heard, began)
-    return Outcome(None, error=error, seconds=_since(began))
+    def outcome(self) -> Outcome:
+        limit = math.inf if self._seconds is None else self._seconds
+        error = f"it took more than {limit:g} s"
+        try:
+            heard = self._heard(min(limit, _SECONDS_TO_BEGIN))
+            if heard == _BEGUN:
+                heard = self._heard(self._seconds)
+            elif limit > _SECONDS_TO_BEGIN:
+                error = (
+                    f"its process did not begin within {_SECONDS_TO_BEGIN:g} s: what "
+                    f"other threads of this one hold did not outlive its fork"
+                )
+        finally:
+            self.end()
+        if heard:
+            return _unpacked(heard, self._began)
+        if heard is not None:
+            error = f"its process ended with exit code {self._child.exitcode}"
+        return Outcome(None, error=error, seconds=_since(self._began))
 
+    def _heard(self, seconds: float | None) -> bytes | None:
+        """What the child says next; b"" where it ended before, None where it is late.
 
-def _heard(ours: Any, child: Any, seconds: float | None) -> bytes | None:
-    """What the child says; b"" where it ended before, None where it is late.
+        Its end is waited for by itself, since a process that it started, or one that
+        is forked beside it, holds its end of the pipe open, and one that closes what
+        is not its own ends long after the pipe does.
+        """
+        ended = self._child.sentinel
+        with suppress(AttributeError, OSError):  # not every system has it
+            ended = os.pidfd_open(self._pid)
+        try:
+            if not wait([self._ours, ended], self._left(seconds)):
+                return None
+            if self._ours.poll():
+                with suppress(EOFError, OSError):
+                    return bytes(self._ours.recv_bytes())
+                return b"" if wait([ended], self._left(seconds)) else None
+            return b""
+        finally:
+            if ended != self._child.sentinel:
+                os.close(ended)
 
-    Its end is waited for by itself, since a process that it started, or one that is
-    forked beside it, holds its end of the pipe open, and one that closes what is not
-    its own ends long after the pipe does.
-    """
-    began = time.monotonic()
-    ended = child.sentinel
-    with suppress(AttributeError, OSError):  # not every system has it
-        ended = os.pidfd_open(child.pid)
-    try:
-        if not wait([ours, ended], seconds):
-            return None
-        if ours.poll():
-            with suppress(EOFError, OSError):
-                return bytes(ours.recv_bytes())
-            left = None if seconds is None else max(0.0, seconds - _since(began))
-            return b"" if wait([ended], left) else None
-        return b""
-    finally:
-        if ended != child.sentinel:
-            os.close(ended)
+    def _left(self, seconds: float | None) -> float | None:
+        """Of so many seconds since it began."""
+        return None if seconds is None else max(0.0, seconds - _since(self._began))
 
-
-def _end(child: Any) -> None:
-    """End a child, and whatever it has started."""
-    with suppress(OSError):  # it has not come so far as to have a group
-        os.killpg(child.pid, signal.SIGKILL)
-    child.kill()
-    child.join()
+    def end(self) -> None:
+        with suppress(OSError):  # it has not come so far as to have a group
+            os.killpg(self._pid, signal.SIGKILL)
+        self._child.kill()
+        self._child.join()
+        self._ours.close()
 
 
 def _packed(outcome: Outcome) -> bytes:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from dux_agent.run_folder.atomic import write_atomically
 from dux_agent.run_folder.folder import RunFolder
 from dux_agent.run_folder.recorder import Recorder, name_of
 from dux_agent.run_folder.trace import plain
-from dux_agent.tuning.evaluating import Objective, Outcome, evaluate
+from dux_agent.tuning.evaluating import Evaluation, Objective, Outcome, begun
 from dux_agent.tuning.judging import StudyPaused, plan_of, space_of
 from dux_agent.tuning.programs import export_program
 from dux_agent.tuning.recorded_study import KIND, recorded_study
@@ -184,7 +184,13 @@ class _Evaluations:
                 paused = error  # what was asked for before is evaluated all the same
                 break
             asked.append((self._tuner.number, config))
-        outcomes = pool.map(lambda each: self.outcome(*each), asked)
+        with ExitStack() as undo:
+            evaluations = []
+            for each in asked:
+                evaluations.append(self._begun(*each))
+                undo.callback(evaluations[-1].end)
+            undo.pop_all()
+        outcomes = pool.map(lambda each: each.outcome(), evaluations)
         told = [
             self._tuner.told(config, outcome)
             for (_, config), outcome in zip(asked, outcomes, strict=True)
@@ -195,11 +201,14 @@ class _Evaluations:
 
     def outcome(self, number: int | None, config: Config) -> Outcome:
         """What a configuration gives."""
+        return self._begun(number, config).outcome()
+
+    def _begun(self, number: int | None, config: Config) -> Evaluation:
         known = None if self._folder is None else self._known(number, config)
         if known is not None:
-            return known
+            return _Known(known)
         plan = self._tuner.plan
-        return evaluate(
+        return begun(
             self._objective,
             config,
             seconds=plan.trial_seconds,
@@ -246,6 +255,19 @@ class _Evaluations:
                 seconds = float(data.get("seconds") or 0.0)
                 return Outcome(value, data.get("report"), error, seconds)
         return None
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What was evaluated before."""
+
+    known: Outcome
+
+    def outcome(self) -> Outcome:
+        return self.known
+
+    def end(self) -> None:
+        """It has ended."""
 
 
 def resume(

@@ -445,6 +445,64 @@ def test_a_budget_of_calls_pauses_the_study(tmp_path):
     assert "budget" in study.reason
 
 
+def printed(script):
+    """What a Python of its own prints."""
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={**os.environ, "PYTHONPATH": ":".join(each for each in sys.path if each)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert 0 == ended.returncode, ended.stderr
+    return ended.stdout.strip()
+
+
+def test_workers_are_forked_by_the_thread_that_asks_for_the_study():
+    """DTensor keeps a gloo group for each thread, which no fork of another ends."""
+    script = """
+import tempfile
+import torch.distributed as dist
+from torch import nn, randn
+from torch.distributed.tensor import Replicate, distribute_tensor
+from dux_agent import real
+from dux_agent.tuning.tune import tune
+
+with tempfile.TemporaryDirectory() as folder:
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/group", rank=0, world_size=1
+    )
+    mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
+    weight = nn.Parameter(distribute_tensor(randn(3, 3), mesh, [Replicate()]))
+    (weight * 2).sum().backward()
+    dist.destroy_process_group()
+    del mesh, weight
+
+space, many = {"x": real(0.0, 1.0)}, {"budget": 3, "workers": 3}
+study = tune(lambda config: config["x"], space, lm=None, then="random", **many)
+print(len(study), {trial.error for trial in study})
+"""
+
+    assert "3 {''}" == printed(script)
+
+
+def test_a_child_that_does_not_begin_has_failed():
+    script = """
+import os, time
+from dux_agent.tuning import evaluating
+
+evaluating._SECONDS_TO_BEGIN = 0.3
+os.register_at_fork(after_in_child=lambda: time.sleep(3600))
+print(evaluating.evaluate(lambda config: 1.0, {}, apart=True).error)
+print(evaluating.evaluate(lambda config: 1.0, {}, seconds=0.2).error)
+"""
+
+    late, limited = printed(script).splitlines()
+
+    assert late.startswith("its process did not begin within 0.3 s: what other threads")
+    assert "it took more than 0.2 s" == limited
+
+
 def test_workers_fork_one_after_the_other():
     script = """
 import os, time
@@ -462,11 +520,5 @@ with ThreadPoolExecutor(3) as pool:
     found = pool.map(lambda x: evaluate(value, {"x": x}, apart=True), range(6))
     print([each.value for each in found], begun == [1, -1] * 6)
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": ":".join(each for each in sys.path if each)},
-        capture_output=True,
-        text=True,
-    )
 
-    assert "[0.0, 1.0, 2.0, 3.0, 4.0, 5.0] True" == ended.stdout.strip(), ended.stderr
+    assert "[0.0, 1.0, 2.0, 3.0, 4.0, 5.0] True" == printed(script)
