@@ -38,7 +38,9 @@ def require_strided(values: Iterable[Any]) -> None:
     """
     for each in values:
         if isinstance(each, torch.Tensor) and not is_dense(each):
-            raise NotStrided("a tensor is sparse, or its elements share memory")
+            raise NotStrided(
+                "a tensor is sparse, or elements of it are a single memory location"
+            )
 
 
 @torch.no_grad()
