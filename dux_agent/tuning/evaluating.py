@@ -69,6 +69,7 @@ def evaluate(
 
     Raises:
         BadArgument: it was to be in a child, and this system forks none.
+        OSError: this system has no room for a child now.
     """
     return begun(
         objective, config, seconds=seconds, most_bytes=most_bytes, apart=apart
@@ -114,7 +115,7 @@ class Evaluation(Protocol):
         """Wait for what comes of it; to be called once."""
 
     def end(self) -> None:
-        """End it, and whatever it has started."""
+        """End it, and whatever it has started, also while a thread waits for it."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class _Apart:
         seconds: float | None,
         most_bytes: int | None,
     ) -> None:
-        self._seconds, self._began = seconds, time.monotonic()
+        self._seconds = seconds
         fork = multiprocessing.get_context("fork")
         self._ours, theirs = fork.Pipe(duplex=False)
 
@@ -153,7 +154,7 @@ class _Apart:
 
                 most = address_space() + most_bytes
                 resource.setrlimit(resource.RLIMIT_AS, (most, most))
-            outcome = _called(objective, config, self._began)
+            outcome = _called(objective, config, time.monotonic())
             try:
                 theirs.send_bytes(_packed(outcome))
             except (OSError, MemoryError):
@@ -169,6 +170,7 @@ class _Apart:
             self._ours.close()
             raise
         self._pid = cast(int, self._child.pid)
+        self._began = time.monotonic()  # a fork takes its time where memory is large
 
     def outcome(self) -> Outcome:
         limit = math.inf if self._seconds is None else self._seconds
@@ -184,6 +186,7 @@ class _Apart:
                 )
         finally:
             self.end()
+            self._ours.close()
         if heard:
             return _unpacked(heard, self._began)
         if heard is not None:
@@ -221,7 +224,6 @@ class _Apart:
             os.killpg(self._pid, signal.SIGKILL)
         self._child.kill()
         self._child.join()
-        self._ours.close()
 
 
 def _packed(outcome: Outcome) -> bytes:
@@ -292,9 +294,6 @@ def _since(began: float) -> float:
 
 def address_space() -> int:
     """Bytes of address space that this process has, where the system says so."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            pages = int(file.read().split()[0])
-    except OSError:
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError), open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return 0

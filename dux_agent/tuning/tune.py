@@ -189,8 +189,9 @@ class _Evaluations:
             for each in asked:
                 evaluations.append(self._begun(*each))
                 undo.callback(evaluations[-1].end)
+            # Ctrl-C reaches no child, and the pool waits for all that was begun.
+            outcomes = list(pool.map(lambda each: each.outcome(), evaluations))
             undo.pop_all()
-        outcomes = pool.map(lambda each: each.outcome(), evaluations)
         told = [
             self._tuner.told(config, outcome)
             for (_, config), outcome in zip(asked, outcomes, strict=True)

@@ -503,6 +503,41 @@ print(evaluating.evaluate(lambda config: 1.0, {}, seconds=0.2).error)
     assert "it took more than 0.2 s" == limited
 
 
+def test_a_fork_that_takes_long_is_no_part_of_the_limit():
+    script = """
+import os, time
+from dux_agent.tuning.evaluating import evaluate
+
+os.register_at_fork(before=lambda: time.sleep(3))
+print(evaluate(lambda config: 1.0, {}, seconds=2))
+"""
+
+    assert printed(script).startswith("Outcome(value=1.0")
+
+
+def test_an_interrupt_ends_what_the_workers_do():
+    script = """
+import os, signal, time
+from dux_agent import real
+from dux_agent.tuning.tune import tune
+
+def endless(config):
+    time.sleep(1)  # until all have begun
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(3600)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+space, many = {"x": real(0.0, 1.0)}, {"budget": 3, "workers": 3}
+try:
+    tune(endless, space, lm=None, then="random", **many)
+except KeyboardInterrupt:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what the others sent
+    print("interrupted")
+"""
+
+    assert "interrupted" == printed(script)
+
+
 def test_workers_fork_one_after_the_other():
     script = """
 import os, time
