@@ -51,6 +51,17 @@ def pytest_configure(config):
     config.stash[_TOLD_ON] = os.dup(2)
 
 
+def limit_of(item):
+    """Seconds that pytest-timeout gives a test; 0: it has no limit."""
+    marker = item.get_closest_marker("timeout")
+    if marker is not None:
+        return float(marker.args[0] if marker.args else marker.kwargs["timeout"])
+    said = item.config.getoption("timeout", None)
+    if said is None:
+        said = os.environ.get("PYTEST_TIMEOUT") or item.config.getini("timeout")
+    return float(said)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """End a process of pytest-xdist that hangs, and say where it does.
@@ -60,8 +71,9 @@ def pytest_runtest_protocol(item):
     """
     if not hasattr(item.config, "workerinput"):  # somebody may be debugging
         return (yield)
-    marker = item.get_closest_marker("timeout")
-    limit = marker.args[0] if marker else float(item.config.getini("timeout"))
+    limit = limit_of(item)
+    if not limit:
+        return (yield)
     told_on = item.config.stash[_TOLD_ON]
     faulthandler.dump_traceback_later(limit + _GRACE, exit=True, file=told_on)
     try:
