@@ -270,6 +270,8 @@ class BeforeStep:
             now = parameter.grad
             if gradient is None:
                 parameter.grad = None
+            elif now is not None and not _writable(now) and _is_as(gradient, now):
+                pass  # torch writes to none such; a NaN in it makes it another one
             elif now is None or now.layout != gradient.layout or not _writable(now):
                 parameter.grad = gradient.to(parameter.device, copy=True)
             else:
@@ -280,3 +282,8 @@ class BeforeStep:
 
 def _writable(gradient: torch.Tensor) -> bool:
     return gradient.layout is not torch.strided or not shares_itself(gradient)
+
+
+def _is_as(gradient: torch.Tensor, now: torch.Tensor) -> bool:
+    alike = (now.dtype, now.layout) == (gradient.dtype, gradient.layout)
+    return alike and torch.equal(now, gradient.to(now.device))

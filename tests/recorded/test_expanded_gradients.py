@@ -67,9 +67,10 @@ def test_a_rule_that_fails_over_such_a_gradient_gives_way(layout):
     weight = torch.nn.Parameter(torch.ones(2, 3, 4))
     live = live_over(None, torch.optim.SGD([weight], lr=0.5))
     swap(live, RAISES)
-    weight.grad = layout(torch.ones(2, 3, 4))
+    weight.grad = given = layout(torch.ones(2, 3, 4))
 
     live.step()
 
+    assert weight.grad is given
     assert live.running is live.base_rule
     assert torch.equal(torch.full((2, 3, 4), 0.5), weight)
