@@ -142,7 +142,7 @@ class _Apart:
         seconds: float | None,
         most_bytes: int | None,
     ) -> None:
-        self._seconds = seconds
+        self._seconds, self._ended = seconds, False
         fork = multiprocessing.get_context("fork")
         self._ours, theirs = fork.Pipe(duplex=False)
 
@@ -163,8 +163,7 @@ class _Apart:
         self._child = fork.Process(target=work, daemon=True)
         try:
             with theirs, _forking, warnings.catch_warnings():
-                # Python warns of any fork beside threads.
-                warnings.simplefilter("ignore", DeprecationWarning)
+                warnings.simplefilter("ignore", DeprecationWarning)  # of threads here
                 self._child.start()
         except BaseException:
             self._ours.close()
@@ -220,10 +219,12 @@ class _Apart:
         return None if seconds is None else max(0.0, seconds - _since(self._began))
 
     def end(self) -> None:
-        with suppress(OSError):  # it has not come so far as to have a group
-            os.killpg(self._pid, signal.SIGKILL)
-        self._child.kill()
-        self._child.join()
+        if not self._ended:  # or its number may be another's by now
+            with suppress(OSError):  # it has not come so far as to have a group
+                os.killpg(self._pid, signal.SIGKILL)
+            self._child.kill()
+            self._child.join()
+            self._ended = True
 
 
 def _packed(outcome: Outcome) -> bytes:

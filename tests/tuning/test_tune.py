@@ -515,23 +515,26 @@ print(evaluate(lambda config: 1.0, {}, seconds=2))
     assert printed(script).startswith("Outcome(value=1.0")
 
 
-def test_an_interrupt_ends_what_the_workers_do():
-    script = """
+def test_an_interrupt_ends_what_the_workers_do(tmp_path):
+    script = f"""
 import os, signal, time
 from dux_agent import real
 from dux_agent.tuning.tune import tune
 
 def endless(config):
-    time.sleep(1)  # until all have begun
-    os.kill(os.getppid(), signal.SIGINT)
+    open(os.path.join({str(tmp_path)!r}, str(os.getpid())), "w").close()
+    while len(begun := os.listdir({str(tmp_path)!r})) < 3:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    if os.getpid() == max(map(int, begun)):  # one alone: each would interrupt anew
+        os.kill(os.getppid(), signal.SIGINT)
     time.sleep(3600)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-space, many = {"x": real(0.0, 1.0)}, {"budget": 3, "workers": 3}
+space, many = {{"x": real(0.0, 1.0)}}, {{"budget": 3, "workers": 3}}
 try:
     tune(endless, space, lm=None, then="random", **many)
 except KeyboardInterrupt:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what the others sent
     print("interrupted")
 """
 
