@@ -132,6 +132,33 @@ def test_the_steps_are_the_same_however_far_it_has_looked(run, kind):
         assert torch.equal(one, other)
 
 
+WINDOW = """        self.norms = getattr(self, "norms", [])
+        for p in self.param_groups[0]["params"]:
+            self.norms.append(float(p.grad.norm()))
+            if len(self.norms) > MOST:
+                self.norms.pop(0)
+            middle = sorted(self.norms)[len(self.norms) // 2]
+            p.sub_(0.01 * min(1.0, middle) * p.grad)"""
+
+
+def test_a_rule_that_keeps_something_more_at_every_step_is_not_recorded_for_ever(run):
+    one = run(with_step(WINDOW.replace("MOST", "10_000")))
+
+    one.step(150)
+
+    assert "isolated" == one.rule.mode
+    said = "keeps something more at every step, in self.norms"
+    assert said in one.rule.why.message
+
+
+def test_a_rule_that_fills_a_window_at_first_is_recorded(run):
+    one = run(with_step(WINDOW.replace("MOST", "100")))
+
+    one.step(260)
+
+    assert "recorded" == one.rule.mode
+
+
 def test_it_looks_from_where_a_state_was_put_back(run):
     source = COUNTED["a warm-up"].replace("n > 9", "n > 60_000")
     one, other = run(source), run(source)

@@ -16,7 +16,7 @@ MOST_PROGRAMS = 256
 Path = tuple[tuple[int, bool], ...]
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Branch:
     """A verified program, ready to run.
 
@@ -27,6 +27,7 @@ class Branch:
         run: gives the values for some inputs; see `interpreting.interpret`.
         fast: the same by kernels, once there are any.
         both_ways: see `both_ways`.
+        taken: whether it has been a step.
     """
 
     program: Program
@@ -36,6 +37,7 @@ class Branch:
     run: Any
     fast: FastStep
     both_ways: bool
+    taken: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,13 @@ class Branches:
     Attributes:
         count: how many there are.
         added: how many there were, those that had to go among them.
+        taken: how many have been steps, those that had to go among them.
     """
 
     def __init__(self) -> None:
         """None yet."""
         self._by_key: OrderedDict[Hashable, list[Branch]] = OrderedDict()
-        self.count = self.added = 0
+        self.count = self.added = self.taken = 0
 
     def add(self, key: Hashable, branch: Branch) -> None:
         """One program more; the oldest goes where there are too many."""
@@ -135,6 +138,8 @@ class Branches:
 
     def used(self, key: Hashable, branch: Branch) -> None:
         """It was the step: the next one is tried with it first."""
+        self.taken += not branch.taken
+        branch.taken = True
         branches = self._by_key[key]
         if branches[0] is not branch:
             branches.remove(branch)

@@ -1,7 +1,7 @@
 """Why a rule is not recorded, said so that a language model can mend it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from dux_sandbox.findings import Finding, RuleFailed, printable
 from dux_sandbox.recorded.json_form import ProgramRefused
@@ -30,12 +30,14 @@ def in_the_way(error: BaseException, source: str) -> Finding:
     return Finding("recording", None, f"it cannot be recorded: {text}", INSTEAD)
 
 
-def changing(failed: Guard | None, new: Iterable[Place]) -> Unrecordable:
+def changing(
+    failed: Guard | None, before: Collection[Place], now: Collection[Place]
+) -> Unrecordable:
     """Why another program is wanted at nearly every step.
 
     Args:
         failed: the guard that did not hold, if any.
-        new: what the rule keeps by now, and did not before.
+        before, now: what the rule kept before its last step, and by now.
     """
     if failed is not None:
         message = (
@@ -43,7 +45,7 @@ def changing(failed: Guard | None, new: Iterable[Place]) -> Unrecordable:
             "or torch.where do without one"
         )
         return Unrecordable(message, failed.line)
-    for place in new:
+    for place in (each for each in now if each not in before):
         name = f"self.{place[1]}"
         if place[0] == "state":
             name = f"self.state[p]['{place[2]}']"

@@ -29,6 +29,8 @@ from dux_sandbox.replaying.plainness import Apart
 
 _FEW = 24
 """Recordings that any rule may take."""
+_MANY = 128
+"""Programs that any rule may take, those among them that were recorded ahead."""
 
 
 class Replay:
@@ -210,6 +212,8 @@ class Replay:
         options: OptionLeaves,
         gradients: list[torch.Tensor | None],
     ) -> tuple[Branch, Any]:
+        if self._branches.taken > max(_MANY, self.steps // 2):
+            raise changing(None, self._before, self.kept.values)
         met, (*_, present, closure) = Met(), key
         for _ in range(_FEW + 64):
             for branch in self._branches.candidates(key, met.ruled_out):
@@ -257,8 +261,7 @@ class Replay:
     ) -> Branch:
         self.recordings += 1
         if self.recordings > _FEW and self.recordings > self.steps // 2:
-            new = (each for each in self.kept.values if each not in self._before)
-            raise changing(met.last, new)
+            raise changing(met.last, self._before, self.kept.values)
         many = self._branches.known(key)
         both = met.may_merge and self._both_ways.wanted(key, many)
         outcomes = met.outcomes(both_ways=both)
