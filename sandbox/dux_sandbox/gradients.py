@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 
 
-class NotStrided(RuntimeError):
+class NotDense(RuntimeError):
     """A tensor is none that a program reads and writes as it is: a sparse gradient."""
 
 
@@ -30,15 +30,15 @@ def is_dense(gradient: torch.Tensor) -> bool:
     return gradient.layout is torch.strided and not shares_itself(gradient)
 
 
-def require_strided(values: Iterable[Any]) -> None:
+def require_dense(values: Iterable[Any]) -> None:
     """Refuse tensors that no program can read and write as they are.
 
     Raises:
-        NotStrided: one is sparse, or its elements share memory.
+        NotDense: one is sparse, or its elements share memory.
     """
     for each in values:
         if isinstance(each, torch.Tensor) and not is_dense(each):
-            raise NotStrided(
+            raise NotDense(
                 "a tensor is sparse, or elements of it are a single memory location"
             )
 

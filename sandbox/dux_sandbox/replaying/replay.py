@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.gradients import DenseGradients, NotStrided, require_strided
+from dux_sandbox.gradients import DenseGradients, NotDense, require_dense
 from dux_sandbox.recorded.interpreting import GuardFailed, interpret
 from dux_sandbox.recorded.kernels.capturing import Graphs
 from dux_sandbox.recorded.lifetimes import last_uses
@@ -110,7 +110,7 @@ class Replay:
         gradients = self.places.gradients()
         try:
             result = self._taken(closure, loss, gradients)
-        except NotStrided:
+        except NotDense:
             with DenseGradients(self.places.parameters):
                 result = self._taken(closure, loss, self.places.gradients())
         self.steps += 1
@@ -127,7 +127,7 @@ class Replay:
 
     def _look(self, gradients: Sequence[torch.Tensor | None]) -> None:
         self._apart.look()
-        require_strided(gradients)
+        require_dense(gradients)
 
     def _taken(
         self, closure: str | None, loss: Any, gradients: list[torch.Tensor | None]

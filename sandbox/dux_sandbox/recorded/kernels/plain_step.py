@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.gradients import require_strided
+from dux_sandbox.gradients import require_dense
 from dux_sandbox.recorded.interpreting import interpret
 from dux_sandbox.recorded.program import Program
 
@@ -28,10 +28,10 @@ class PlainStep:
             targets: of each output, as for `FusedProgram.run`.
 
         Raises:
-            NotStrided: an input or a target has another layout.
+            NotDense: an input or a target is sparse, or shares memory with itself.
             GuardFailed, ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
-        require_strided((*inputs, *targets))
+        require_dense((*inputs, *targets))
         self._program, self._inputs, self._targets = program, inputs, targets
         values = interpret(program, inputs, device, done=last)
         made = [values[each.value] for each in program.outputs]

@@ -126,7 +126,7 @@ class FusedProgram:
 
         Raises:
             GuardFailed: a guard does not hold.
-            NotStrided: an input or a target has another layout.
+            NotDense: an input or a target is sparse, or shares memory with itself.
             ArithmeticError, ValueError, RuntimeError: as `interpret`.
         """
         inputs = self._parts.of(inputs) if self._parts.rows else inputs
