@@ -81,7 +81,7 @@ def _require_rates(groups: list[dict[str, Any]]) -> None:
     for group in groups:
         rate = group.get("lr", 0.0)
         # A schedule that computes with NumPy leaves numbers of its types.
-        plain = rate if isinstance(rate, torch.Tensor | str | bool) else number_in(rate)
+        plain = None if isinstance(rate, torch.Tensor | bool) else number_in(rate)
         fault = rate_fault(rate if plain is None else plain)
         if fault is not None:
             raise refused(fault)

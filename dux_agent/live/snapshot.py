@@ -270,12 +270,10 @@ class BeforeStep:
             now = parameter.grad
             if gradient is None:
                 parameter.grad = None
-            elif now is not None and not _writable(now) and _is_as(gradient, now):
-                pass  # torch writes to none such; a NaN in it makes it another one
-            elif now is None or now.layout != gradient.layout or not _writable(now):
-                parameter.grad = gradient.to(parameter.device, copy=True)
-            else:
+            elif now is not None and now.layout == gradient.layout and _writable(now):
                 now.copy_(gradient)
+            elif now is None or not _is_as(gradient, now):  # a NaN makes it another one
+                parameter.grad = gradient.to(parameter.device, copy=True)
         self._buffers.restore()
         self._random.restore()
 

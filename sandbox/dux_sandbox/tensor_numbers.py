@@ -39,13 +39,11 @@ class TensorNumbers:
         Raises:
             RuntimeError: it holds several, or none.
         """
-        nowhere = tensor.device.type == "cpu" and not self._everywhere
-        if nowhere or tensor.is_inference():  # torch counts no writes to these
+        costs_nothing = tensor.device.type == "cpu" and not self._everywhere
+        if costs_nothing or tensor.is_inference():  # torch counts no writes to these
             return tensor.item()
-        version, (then, number, asked) = (
-            tensor._version,
-            self._known.get(tensor, (None, None, 0)),
-        )
+        version = tensor._version
+        then, number, asked = self._known.get(tensor, (None, None, 0))
         if then != version or asked >= _EVERY:
             number, asked = tensor.item(), 0
         self._known[tensor] = version, number, asked + 1
