@@ -126,7 +126,7 @@ class _Here:
     config: dict[str, Any]
 
     def outcome(self) -> Outcome:
-        return _called(self.objective, self.config, time.monotonic())
+        return _called(self.objective, self.config)
 
     def end(self) -> None:
         """Nothing has begun."""
@@ -154,7 +154,7 @@ class _Apart:
 
                 most = address_space() + most_bytes
                 resource.setrlimit(resource.RLIMIT_AS, (most, most))
-            outcome = _called(objective, config, time.monotonic())
+            outcome = _called(objective, config)
             try:
                 theirs.send_bytes(_packed(outcome))
             except (OSError, MemoryError):
@@ -195,9 +195,8 @@ class _Apart:
     def _heard(self, seconds: float | None) -> bytes | None:
         """What the child says next; b"" where it ended before, None where it is late.
 
-        Its end is waited for by itself, since a process that it started, or one that
-        is forked beside it, holds its end of the pipe open, and one that closes what
-        is not its own ends long after the pipe does.
+        Its end is waited for by itself: a process that it started, or one forked beside
+        it, holds the pipe open; one that closes what is not its own ends long after.
         """
         ended = self._child.sentinel
         with suppress(AttributeError, OSError):  # not every system has it
@@ -246,7 +245,8 @@ def _unpacked(heard: bytes, began: float) -> Outcome:
     return outcome
 
 
-def _called(objective: Objective, config: dict[str, Any], began: float) -> Outcome:
+def _called(objective: Objective, config: dict[str, Any]) -> Outcome:
+    began = time.monotonic()
     try:
         return replace(outcome_of(objective(config)), seconds=_since(began))
     except KeyboardInterrupt:
