@@ -12,12 +12,20 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from dux_agent.benchmarks.step_torch import (
+    FUSED,
+    RULE_OF_TORCH,
+    TORCH,
+    forget_drawn,
+    groups_of,
+    step_of_torch,
+)
 from dux_sandbox.executions import EXECUTIONS
 from dux_sandbox.findings import CannotRunSo, RuleFailed, SourceRejected
 from dux_sandbox.limits import Limits
@@ -29,13 +37,6 @@ SIZES: Mapping[str, Sequence[tuple[int, ...]]] = {
     "124M": [(50257, 768), (1024, 768), *_LAYER * 12, (768,), (768,)],
 }
 """Shapes of parameters: a small network, layers of one width, a GPT-2."""
-TORCH: Mapping[str, Mapping[str, Any]] = {
-    "for-loop": {"foreach": False, "fused": False},
-    "foreach": {"foreach": True},
-    "fused": {"fused": True},
-    "compile": {"foreach": True},
-}
-FUSED, RULE_OF_TORCH = "fused", "torch.optim.AdamW"
 CAPTURED = "captured"
 """Of a recorded rule, its steps in CUDA graphs."""
 _MEMORY_OF_GRAPHS = 1 << 34
@@ -79,12 +80,20 @@ class StepTime:
     least: float | None = None
 
 
-def rules_folder() -> Path:
-    """The harmless rules of the corpus: with the package, or in its repository."""
+def rule_files() -> list[Path]:
+    """AdamW in several styles, then the harmless rules of the corpus.
+
+    They come with the package, or lie in its repository.
+    """
     shipped = Path(__file__).parent / "rules"
-    if shipped.is_dir():
-        return shipped
-    return Path(__file__).parents[2] / "tests" / "corpus" / "benign"
+    corpus = Path(__file__).parents[2] / "tests" / "corpus"
+    folder = shipped if shipped.is_dir() else corpus
+    return [file for kind in ("adamw", "benign") for file in files_in(folder / kind)]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The sources of a folder, in the order of their names."""
+    return sorted(folder.glob("*.py"))
 
 
 def measure(
@@ -117,7 +126,7 @@ def measure(
     torch.set_num_threads(threads)
     try:
         for size in sizes:
-            fused = _of_torch(SIZES[size], FUSED, device)
+            fused = step_of_torch(SIZES[size], FUSED, device)
             timed = partial(
                 _timed, fused=fused, rounds=rounds, seconds=seconds, device=device
             )
@@ -125,7 +134,9 @@ def measure(
             timed_here = partial(timed, clock=here)
             for kind in torch_kinds:
                 say(f"{RULE_OF_TORCH}, {kind}, {size}")
-                step = fused if kind == FUSED else _of_torch(SIZES[size], kind, device)
+                step = (
+                    fused if kind == FUSED else step_of_torch(SIZES[size], kind, device)
+                )
                 yield StepTime(RULE_OF_TORCH, size, threads, kind, *timed_here(step))
             weights = sum(map(math.prod, SIZES[size]))
             limit = _pace(weights, here, device) * weights * _BYTES_OF_ADAMW
@@ -137,7 +148,7 @@ def measure(
                     yield _of_rule(name, source, kind, size, threads, device, by)
     finally:
         torch.set_num_threads(before)
-        _drawn.cache_clear()
+        forget_drawn()
 
 
 def _of_rule(
@@ -149,7 +160,7 @@ def _of_rule(
     device: torch.device,
     timed: Callable[[Callable[[], Any]], tuple[float, float]],
 ) -> StepTime:
-    groups = _groups(SIZES[size], device)
+    groups = groups_of(SIZES[size], device)
     expected = "recorded" if kind == CAPTURED else kind
     execution, memory = EXECUTIONS[expected], kind == CAPTURED and _MEMORY_OF_GRAPHS
     reason = execution.reason_against(groups[0]["params"])
@@ -194,37 +205,6 @@ def _first(error: Exception) -> str:
 def _clock(threads: int, device: torch.device) -> Callable[[], float]:
     alone = threads == 1 and device.type == "cpu"
     return time.thread_time if alone else time.perf_counter
-
-
-def _groups(
-    shapes: Sequence[tuple[int, ...]], device: torch.device
-) -> list[dict[str, Any]]:
-    parameters = []
-    for weights, gradient in _drawn(tuple(shapes)):
-        parameter = torch.nn.Parameter(weights.to(device, copy=True))
-        parameter.grad = gradient.to(device, copy=True)
-        parameters.append(parameter)
-    return [{"params": parameters}]
-
-
-@lru_cache(maxsize=1)
-def _drawn(shapes: tuple[tuple[int, ...], ...]) -> list[list[torch.Tensor]]:
-    """Weights and gradients; drawing these takes longer than many a step."""
-    generator = torch.Generator().manual_seed(0)
-    return [
-        [torch.randn(shape, generator=generator).div_(part) for part in (30, 100)]
-        for shape in shapes
-    ]
-
-
-def _of_torch(
-    shapes: Sequence[tuple[int, ...]], kind: str, device: torch.device
-) -> Callable[[], Any]:
-    optimizer = torch.optim.AdamW(_groups(shapes, device), lr=1e-4, **TORCH[kind])
-    if kind != "compile":
-        return optimizer.step
-    step: Callable[[], Any] = torch.compile(optimizer.step)
-    return step
 
 
 def _timed(

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from html import escape
 
-from dux_agent.benchmarks.step import CAPTURED, RULE_OF_TORCH, StepTime
+from dux_agent.benchmarks.step import CAPTURED, StepTime
+from dux_agent.benchmarks.step_torch import RULE_OF_TORCH
 
 _WIDTH, _ROW, _LEFT, _RIGHT = 860, 18, 210, 30
 _COLOURS = {"inline": "#8a8a8a", "isolated": "#d18a1f", "recorded": "#1f6fd1"}

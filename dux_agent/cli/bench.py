@@ -121,7 +121,7 @@ def bench(
         Path | None,
         typer.Option(
             help="Of step: a folder of sources.",
-            show_default="the harmless rules of the corpus",
+            show_default="AdamW in four styles, the harmless rules of the corpus",
         ),
     ] = None,
     plot: Annotated[
@@ -244,7 +244,7 @@ def _steps(
     graphs: bool,
 ) -> None:
     """`dux bench step`. Raises BadArgument."""
-    from dux_agent.benchmarks.step import SIZES, measure, rules_folder
+    from dux_agent.benchmarks.step import SIZES, files_in, measure, rule_files
     from dux_agent.benchmarks.step_table import as_drawing, as_json, as_table
     from dux_agent.run_folder.whole_file import write_whole
     from dux_agent.tasks.placing import placing
@@ -254,7 +254,7 @@ def _steps(
             f"--sizes names {unknown[0]!r}; some of {', '.join(SIZES)}, with commas, "
             f"were wanted; write for instance 94k,25M."
         )
-    files = sorted((folder or rules_folder()).glob("*.py"))
+    files = rule_files() if folder is None else files_in(folder)
     if not files:
         raise BadArgument(
             f"{folder} holds no sources; a folder of files that end in .py was wanted; "

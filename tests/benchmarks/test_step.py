@@ -4,11 +4,18 @@ import json
 import xml.etree.ElementTree as xml
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from dux_agent.benchmarks import step
-from dux_agent.benchmarks.step import CAPTURED, FUSED, RULE_OF_TORCH, StepTime, measure
+from dux_agent.benchmarks.step import CAPTURED, StepTime, measure
 from dux_agent.benchmarks.step_table import as_drawing, as_json, as_table
+from dux_agent.benchmarks.step_torch import (
+    FUSED,
+    RULE_OF_TORCH,
+    groups_of,
+    step_of_torch,
+)
 from dux_agent.cli import app
 from dux_sandbox.executions import EXECUTIONS
 
@@ -64,6 +71,20 @@ def test_a_rule_that_cannot_be_timed_says_why(tiny):
     assert "- bad, inline: " in as_table(found)
 
 
+def test_three_calls_clip_and_step():
+    device = torch.device("cpu")
+    (weights,) = groups_of([(4, 3)], device)[0]["params"]
+    begun = step_of_torch([(4, 3)], "three calls", device)
+
+    begun()
+
+    optimizer, (stepped,), (average,) = begun.args
+    assert torch.linalg.vector_norm(stepped.grad) <= 1.0 + 1e-6
+    assert not torch.equal(stepped, weights)
+    expected = weights.lerp(stepped, 0.001)
+    torch.testing.assert_close(average, expected, rtol=0, atol=0)
+
+
 TIMES = [
     StepTime(RULE_OF_TORCH, "94k", 1, "fused", 1e-4, 1.0),
     StepTime("a<b", "94k", 1, "inline", 8e-4, 8.0),
@@ -110,5 +131,8 @@ def test_options_that_make_no_sense_are_told(options, said):
     assert said in result.output
 
 
-def test_the_harmless_rules_of_the_corpus_are_there():
-    assert len(list(step.rules_folder().glob("*.py"))) >= 14
+def test_the_rules_that_are_stepped_are_there():
+    names = [each.stem for each in step.rule_files()]
+
+    assert {"adamw_clipped_ema", "adamw_foreach", "radam", "muon"} < set(names)
+    assert len(names) == len(set(names)) >= 18
