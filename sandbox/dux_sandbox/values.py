@@ -99,11 +99,18 @@ class Encoder:
         fault = tensor_fault(tensor)
         if fault is not None:
             raise ValueRefused(fault)
+        told: list[Any] = [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]
+        if not tensor.is_contiguous():
+            # A rule may draw in this order, or ask for it: as laid it comes back.
+            strides = tensor.stride()
+            order = sorted(range(tensor.ndim), key=lambda at: -strides[at])
+            tensor = tensor.permute(order)
+            told.append(order)
         if self._blobs is not None and tensor.numel():
             flat = whole(tensor.detach()).to("cpu").contiguous().reshape(-1)
             # frombuffer's inverse without numpy: the bytes of a uint8 view.
             self._blobs.append(bytes_of(flat))
-        return {"tensor": [DTYPE_NAMES[tensor.dtype], list(tensor.shape)]}
+        return {"tensor": told}
 
     def form(self, mapping: dict[Any, Any]) -> str:
         """What kind of dict it is."""
@@ -251,11 +258,19 @@ class Decoder:
 
     def tensor(self, content: Any) -> torch.Tensor:
         """The tensor of a description: a view of the bytes that came with it."""
-        name, shape = content
+        name, shape, *orders = content
         dtype = DTYPES[name]
         listed = type(shape) is list and len(shape) <= 64
         if not listed or any(type(size) is not int or size < 0 for size in shape):
             raise ValueRefused("a tensor's shape is malformed")
+        if orders:
+            (order,) = orders
+            if any(type(at) is not int for at in order):
+                raise ValueRefused("a tensor's order is malformed")
+            if sorted(order) != list(range(len(shape))):
+                raise ValueRefused("a tensor's order is malformed")
+            laid = self.tensor([name, [shape[at] for at in order]])
+            return laid.permute([order.index(at) for at in range(len(shape))])
         count = math.prod(shape)
         size = count * dtype.itemsize
         if self._at + size > len(self._blob):

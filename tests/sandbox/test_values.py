@@ -92,6 +92,11 @@ def test_deep_nesting_is_refused_on_both_sides():
         {"tensor": ["object", [1]]},
         {"tensor": ["float32", "ab"]},
         {"tensor": 3},
+        {"tensor": ["float32", [2, 1], [0, 0]]},
+        {"tensor": ["float32", [2, 1], [0]]},
+        {"tensor": ["float32", [2, 1], [1, True]]},
+        {"tensor": ["float32", [2, 1], "10"]},
+        {"tensor": ["float32", [2, 1], [1, 0], [1, 0]]},
         {"pickle": "gASVAAAA"},
         {"list": 3},
         {"dict": [[1]]},
@@ -139,3 +144,22 @@ def test_a_description_without_bytes_is_the_same_description():
 
     assert encode(value, blobs) == encode(value, None)
     assert 1 == len(blobs)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.arange(6.0).reshape(2, 3).t(),
+        torch.arange(24.0).reshape(2, 3, 2, 2).to(memory_format=torch.channels_last),
+        torch.arange(12).reshape(3, 4)[:, ::2],
+        torch.arange(6.0).reshape(1, 2, 3).permute(2, 0, 1),
+    ],
+)
+def test_a_tensor_comes_back_in_the_order_in_which_it_lay(tensor):
+    blobs = []
+
+    described = encode({"m": tensor}, blobs)
+    found = Decoder(bytearray(b"".join(blobs))).decode(described)["m"]
+
+    assert torch.equal(tensor, found)
+    assert torch.empty_like(tensor).stride() == torch.empty_like(found).stride()
