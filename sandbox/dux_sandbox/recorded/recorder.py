@@ -14,6 +14,7 @@ from dux_sandbox.recorded.asides import Asides, asides_of
 from dux_sandbox.recorded.exploring import Run
 from dux_sandbox.recorded.forking import Forks, Path
 from dux_sandbox.recorded.guarding import RecordingGuards
+from dux_sandbox.recorded.laying import asks_how_tensors_lie
 from dux_sandbox.recorded.merging import merged
 from dux_sandbox.recorded.outside import outside_of
 from dux_sandbox.recorded.program import Program
@@ -70,6 +71,7 @@ class Recorder:
         self._groups = groups
         self._device = device
         self._seed = seed
+        self._as_laid = asks_how_tensors_lie(source)
         self._met = Met()
         self._asides = Asides()
         self._usual: dict[tuple[int | None, str], bool] = {}
@@ -153,6 +155,7 @@ class Recorder:
             self._seed,
             self._usual,
             None if paths is None else Forks(paths),
+            as_laid=self._as_laid,
         )
         session.tape.asides = self._asides
         with session.modes():

@@ -18,6 +18,7 @@ from dux_sandbox.recorded.drawing import Drawing
 from dux_sandbox.recorded.forking import Forks
 from dux_sandbox.recorded.guarding import square_root
 from dux_sandbox.recorded.intercepting import Intercepting
+from dux_sandbox.recorded.laying import KeptOrder
 from dux_sandbox.recorded.program import Place, Program, TensorType
 from dux_sandbox.recorded.recorded_closure import RecordedClosure
 from dux_sandbox.recorded.rows import DTYPES
@@ -83,12 +84,15 @@ class Session:
         seed: int = 0,
         usual: dict[tuple[int | None, str], bool] | None = None,
         forks: Forks | None = None,
+        *,
+        as_laid: bool = False,
     ) -> None:
         """Begin one, over new parameters or those of a rule that is there.
 
         Args:
             seed: of the random numbers of the process, where it has drawn none yet.
             outcomes, usual, forks: see `Tape`.
+            as_laid: what is kept in a parameter's shape lies as the parameter does.
         """
         self.tape = Tape(outcomes, usual, forks)
         self._shown = shown
@@ -98,6 +102,7 @@ class Session:
         self._drawing = Drawing(self.tape, self._storages, self._tags, seed)
         made = [torch.nn.Parameter(_empty(each), each.trainable) for each in shown]
         self.parameters = list(parameters or made)
+        self._order = KeptOrder(self.parameters if as_laid else [])
         self._gradients = [_empty(each) for each in shown]
         self._inputs: list[tuple[torch.Tensor, Place]] = []
         for index, parameter in enumerate(self.parameters):
@@ -172,7 +177,8 @@ class Session:
 
     def _leaf(self, place: Place, kind: TensorType | str, number: Any) -> Any:
         if isinstance(kind, TensorType):
-            made = _empty(Shown(kind, _strides(kind.shape)))
+            strides = self._order.strides(place, kind.shape)
+            made = _empty(Shown(kind, strides or _strides(kind.shape)))
             self._put(made, place)
             return made
         return symbol(self.tape, self.tape.read(place, kind), number, kind)
@@ -188,6 +194,10 @@ class Session:
             take_apart(rule, self.parameters, self._given(), self._drawing, after)
         except ValueRefused as error:
             raise self.tape.refuse(str(error)) from None
+        if not all(self._order.goes_on(*each) for each in after.leaves):
+            raise self.tape.refuse(
+                "keeps a tensor that does not lie in memory as its parameter does"
+            )
         values = [self._value(leaf) for _, leaf in after.leaves]
         outputs = self._written()
         structure = None

@@ -36,6 +36,7 @@ from dux_sandbox.replaying.branches import kept_after
 from dux_sandbox.replaying.called_closure import CalledClosure
 from dux_sandbox.replaying.child import RecordingProcess
 from dux_sandbox.replaying.hindrance import FAULTS, in_the_way
+from dux_sandbox.replaying.laid_as import LaidAs
 from dux_sandbox.replaying.plainness import require_plain
 from dux_sandbox.replaying.preparing import prepare
 from dux_sandbox.replaying.proof import prove
@@ -83,6 +84,7 @@ class RecordedRule(Telling):
         self._isolated: IsolatedRule | None = None
         self._calls, self._expected = True, 0
         self._trained: list[bool] = []
+        self._order = LaidAs(source, self._parameters)
         self._not_with_closure: Unrecordable | None = None
 
     @classmethod
@@ -130,6 +132,7 @@ class RecordedRule(Telling):
 
     def _proven(self, source: str, groups: ParamGroups, warm: Zygote | None) -> Replay:
         require_plain(self._parameters)
+        self._order.note()
         self._trained = self._trained_now()
         limits, seed = self._limits, self._seed
         process = RecordingProcess(source, groups, limits=limits, seed=seed, warm=warm)
@@ -261,6 +264,8 @@ class RecordedRule(Telling):
         if replay is None:
             raise RuleFailed(Finding("died", None, "the rule was closed"))
         began = time.perf_counter()
+        if self._order.moved is not None:
+            return self._fallen(self._order.moved, closure, seconds)
         if self._trained and self._trained != self._trained_now():
             try:
                 replay = self._record_again(replay)
@@ -353,6 +358,7 @@ class RecordedRule(Telling):
             try:
                 self._replay.kept.take(state)
                 self._replay.ahead.again()
+                self._order.keep(state.state)
             except ValueRefused as error:
                 finding = Finding("state", None, printable(str(error)), KEEP)
                 raise RuleFailed(finding) from None
