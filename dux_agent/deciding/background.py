@@ -21,7 +21,7 @@ _MOMENT = 0.001
 
 
 class Cancelled(Exception):
-    """The agent was closed before the decision was over."""
+    """The decision was given up before it was over; says why."""
 
 
 @dataclass(eq=False)
@@ -46,7 +46,7 @@ class BackgroundWork:
         self._clock = clock
         self._errand: _Errand | None = None
         self._lock = threading.Lock()
-        self._cancelled = False
+        self._cancelled: str | None = None  # why, once it is
         self.result: Any = None
         self.error: BaseException | None = None
         self._thread = threading.Thread(
@@ -82,8 +82,8 @@ class BackgroundWork:
         """
         errand = _Errand(work)
         with self._lock:
-            if self._cancelled:
-                raise Cancelled
+            if self._cancelled is not None:
+                raise Cancelled(self._cancelled)
             self._errand = errand
         errand.done.wait()
         if errand.error is not None:
@@ -103,6 +103,9 @@ class BackgroundWork:
         """Go on with the errand that waits, if any. Called between two steps.
 
         One slice at least, then as many like the last as have room in 50 ms.
+
+        Raises:
+            BaseException: an interrupt; the errand is given up first.
         """
         errand, began = self._errand, self._clock()
         last = began
@@ -112,9 +115,13 @@ class BackgroundWork:
             except StopIteration as end:
                 errand.result = end.value
                 break
-            except BaseException as error:
+            except Exception as error:
                 errand.error = error
                 break
+            except BaseException as error:  # meant for the loop, and not for a thread
+                errand.error = Cancelled(f"it was interrupted: {type(error).__name__}")
+                self._over(errand)
+                raise
             now = self._clock()
             room = (now - began) + (now - last) <= most
             if not room or (unlike and most < math.inf):
@@ -127,14 +134,20 @@ class BackgroundWork:
         self._errand = None
         errand.done.set()
 
-    def cancel(self, seconds: float) -> bool:
-        """Let the thread end as soon as it can; whether it has within `seconds`."""
+    def cancel(self, seconds: float, because: str = "") -> bool:
+        """Let the thread end as soon as it can; whether it has within `seconds`.
+
+        Args:
+            because: what `Cancelled` says in the thread.
+        """
         with self._lock:
-            self._cancelled = True
+            self._cancelled = because
             errand = self._errand
         if errand is not None:
-            errand.work.close()
-            errand.error = Cancelled()
-            self._over(errand)
+            try:
+                errand.work.close()
+            finally:  # else the thread would wait for ever
+                errand.error = Cancelled(because)
+                self._over(errand)
         self._thread.join(seconds)
         return self.over

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -18,8 +17,9 @@ from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
 from dux_agent.deciding.meanwhile import Meanwhile
 from dux_agent.deciding.nothing_to_try import nothing_to_try
-from dux_agent.deciding.outcome import apply_event, failed, kept, moves_by_itself
+from dux_agent.deciding.outcome import apply_event, failed, moves_by_itself
 from dux_agent.deciding.pace import Pace
+from dux_agent.deciding.pending import Pending
 from dux_agent.deciding.regret import Regret, on_probation
 from dux_agent.deciding.rules_in_force import RulesInForce
 from dux_agent.deciding.run_cost import RunCost, run_cost
@@ -49,8 +49,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_PENDING = "it is being decided while training goes on"
-_CLOSE_SECONDS = 150.0  # a check and a dry run end long before
+_CLOSED = "the agent was closed first"
 
 
 class Decider:
@@ -104,9 +103,9 @@ class Decider:
             self._settings, recorder, checkpointer, self._decisions, searching
         )
         self.step_budget = self._graph.step_budget
-        self._closing = threading.Event()
-        self._work: BackgroundWork | None = None
-        self._pending: tuple[Decision, DecisionPorts, float] | None = None
+        self._paid: PaidModel | None = None  # of the newest decision
+        self._gone: str | None = None  # why no other is made
+        self._pending: Pending | None = None
         self.pace: Pace | None = None
 
     def decide(self) -> Decision:
@@ -134,15 +133,14 @@ class Decider:
 
     def _stop(self, because: str = "a rank is gone") -> None:
         """Nobody waits for what the language models say."""
-        self._budget.close(because)
-        self._closing.set()
-        for each in self._asked:
-            each.cancel()
+        self._gone = because
+        if self._paid is not None:
+            self._paid.give_up(because)
 
     def begin(self) -> Decision:
         """One decision in a thread; what is returned is filled in when it is over."""
         if self._pending is not None:
-            return self._pending[0]
+            return self._pending.decision
         decision, began = self._next(), time.perf_counter()
         observation = self._observe(decision)
         if observation is None:
@@ -150,9 +148,8 @@ class Decider:
         work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
         ports = self._ports(decision, work.run_on_training_thread, sliced=True)
         ports.meanwhile = Meanwhile(self._training)
-        decision.reason = _PENDING
-        self._work, self._pending = work, (decision, ports, began)
-        work.start()
+        self._pending = Pending(decision, ports, work, began)
+        self._pending.start()
         return decision
 
     @property
@@ -168,20 +165,20 @@ class Decider:
     @property
     def at_work(self) -> bool:
         """Whether a decision is being made in the background."""
-        return self._work is not None
+        return self._pending is not None
 
     @property
     def waits(self) -> bool:
         """Whether something is to be done for it at the edge of a step."""
-        work = self._work
+        work = None if self._pending is None else self._pending.work
         return work is not None and bool(self.pace or work.waits or work.over)
 
     def at_the_edge_of_a_step(self) -> None:
         """Between two steps: do errands of the thread, take over what it decided."""
-        work, pending = self._work, self._pending
-        if work is None or pending is None:
+        pending = self._pending
+        if pending is None:
             return
-        decision, ports, began = pending
+        work, ports, decision = pending.work, pending.ports, pending.decision
         if self.pace is None:
             work.serve()
         elif not self.pace.keep(
@@ -190,29 +187,32 @@ class Decider:
             return
         if not work.over:
             return
-        self._work = self._pending = None
-        out = work.result
-        if work.error is not None:
-            if not isinstance(work.error, Exception):
-                raise work.error
-            out = failed(work.error, ports)
-        elif ports.inbox is not None and ports.meanwhile is not None:
-            spoilt = ports.meanwhile.spoilt()
-            out = out if spoilt is None else {**out, **kept(spoilt)}
-        self._conclude(decision, ports, out, began)
+        self._pending = None
+        try:
+            self._conclude(decision, ports, pending.outcome(), pending.began)
+        except BaseException as error:
+            if not any(each is decision for each in self._decisions):
+                pending.end("failed", f"it ended with {type(error).__name__}: {error}")
+            raise
+
+    def give_up(self, because: str) -> None:
+        """Drop a decision that is being made: the agent's past is another from now on.
+
+        It is none of its decisions. The trace has it as one that kept what was live.
+        """
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.give_up(because)
+            body = apply_event(pending.decision, None, None, (), ())
+            self._recorder.tell_of(pending.decision, body)
 
     def close(self) -> None:
-        """Drop a decision that is being made."""
-        if self._work is None or self._pending is None:
-            return
-        self._stop("the agent was closed first")
-        if not self._work.cancel(_CLOSE_SECONDS):
-            log.warning("the language model still hangs; its thread ends with it")
-        decision, ports, began = self._pending
-        self._work = self._pending = None
-        decision.verdict, decision.reason = "kept", "the agent was closed first"
-        decision.usage, decision.seconds = ports.usage, time.perf_counter() - began
-        self._decisions.append(decision)
+        """Drop a decision that is being made, and make no other."""
+        self._stop(_CLOSED)
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.give_up(_CLOSED)
+            self._decisions.append(pending.decision)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data, and the tensors of the best weights, where they are kept."""
@@ -272,7 +272,7 @@ class Decider:
             return None
         new = on_probation(self._decisions, self._settings.accept)
         self._regret.look(self._training.statistics, self._live, new=new)
-        spent = self._budget.exhausted()
+        spent = self._gone or self._budget.exhausted()
         as_recorded = self.pace is not None and decision.number in self.pace.paused
         if as_recorded or self._recorder.paused(decision.number):
             spent = PAUSED
@@ -303,6 +303,9 @@ class Decider:
             deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
             recall=partial(self._recorder.known_reply, decision.number),
         )
+        self._paid = paid
+        if self._gone is not None:  # by another thread, a moment ago
+            paid.give_up(self._gone)
         how = {"seed": settings.seed + decision.number, "sliced": sliced}
         ports: DecisionPorts = DecisionPorts(
             paid=paid,
@@ -319,7 +322,7 @@ class Decider:
             harmful=self._rules.harmful,
             prepare=(lambda source: self._prepare(source, ports)) if sliced else None,
             keep=self._recorder.keep_source,
-            wait=self._closing.wait,
+            wait=paid.wait,
             prompts=settings.prompts,
             context_window=settings.context_window,
         )

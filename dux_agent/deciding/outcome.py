@@ -95,11 +95,10 @@ def kept(reason: str) -> dict[str, Any]:
 
 def failed(error: Exception, ports: DecisionPorts) -> dict[str, Any]:
     """Trouble that ended the graph: the caller's own comes out, ours does not."""
+    why = error if ports.callers_error is None else ports.callers_error
+    if isinstance(why, Cancelled | Outdated):
+        return kept(str(why))
     if ports.callers_error is not None:
-        if isinstance(ports.callers_error, Cancelled):
-            return kept("the agent was closed first")
-        if isinstance(ports.callers_error, Outdated):
-            return kept(str(ports.callers_error))
         raise as_callers_error(ports.callers_error) from error
     # A disk that refuses a decision's states costs that decision, not the run.
     if isinstance(error, DuxError) and not isinstance(error, RunFolderUnusable):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dux_graphs.writing import Messages, NobodyWaits, NoMoreCalls
+from dux_graphs.writing import Messages, NoMoreCalls
 
 LIMITS = ("calls", "tokens", "money", "seconds")
 
@@ -22,10 +22,6 @@ class BudgetError(ValueError):
 
 class BudgetSpent(NoMoreCalls):
     """Not enough is left in the budget; ends a decision, never a training."""
-
-
-class BudgetClosed(BudgetSpent, NobodyWaits):
-    """Nothing is spent any more."""
 
 
 @dataclass
@@ -74,7 +70,6 @@ class Budget:
             self.limits[name] = value
         self.spent: dict[str, float] = dict.fromkeys(LIMITS, 0)
         self._seen: dict[str, _Seen] = {}
-        self._closed: str | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -102,8 +97,6 @@ class Budget:
 
     def exhausted(self) -> str | None:
         """Which limit is reached, as a sentence; None while there is something left."""
-        if self._closed is not None:
-            return self._closed
         for name, limit in self.limits.items():
             if self.spent[name] >= limit:
                 return f"the budget is used up: {self._spent_of(name)}"
@@ -112,10 +105,6 @@ class Budget:
     def _spent_of(self, name: str) -> str:
         spent = amount(name, self.spent[name]).removesuffix(f" {name}")
         return f"{spent} of {amount(name, self.limits[name])}"
-
-    def close(self, reason: str) -> None:
-        """Nothing more is spent from now on, and this is why."""
-        self._closed = reason
 
     def require(
         self,
@@ -133,7 +122,7 @@ class Budget:
         """
         reason = self.exhausted()
         if reason is not None:
-            raise (BudgetSpent if self._closed is None else BudgetClosed)(reason)
+            raise BudgetSpent(reason)
         for name, wanted in (estimate or {}).items():
             limit = self.limits.get(name)
             spent = self.spent[name] + (going_on or {}).get(name, 0)

@@ -60,7 +60,7 @@ class LanguageModel:
         self._left_out: set[str] = set()
         self._patience = patience or Patience()
         self._clock = clock
-        self._calls: set[_Call] = set()
+        self._calls: dict[_Call, object] = {}  # and who has asked
         self._lock = threading.Lock()
 
     def ask(
@@ -70,6 +70,7 @@ class LanguageModel:
         seconds: float | None = None,
         again: Again | None = None,
         options: Mapping[str, Any] | None = None,
+        asker: object = None,
     ) -> AIMessage:
         """The answer to a chat.
 
@@ -82,6 +83,7 @@ class LanguageModel:
             again: hears, before such a second call, why it is made and which options
                 are left out; what it raises ends the call.
             options: of this call, beside those that are sent with each.
+            asker: by whom `cancel` finds it.
 
         Raises:
             TimeoutError: no token came in time.
@@ -93,7 +95,7 @@ class LanguageModel:
         while True:
             left = None if seconds is None else began + seconds - self._clock()
             try:
-                return self._asked(messages, left, self._taken(options))
+                return self._asked(messages, left, self._taken(options), asker)
             except Exception as error:
                 names = self._refused_by(error, self._taken(options))
                 if not names:
@@ -114,10 +116,11 @@ class LanguageModel:
         most = profile.get("max_input_tokens") if isinstance(profile, Mapping) else None
         return most if type(most) is int and most > 0 else None
 
-    def cancel(self) -> None:
-        """End the calls that are going on."""
+    def cancel(self, asker: object = None) -> None:
+        """End the calls that are going on; those of one asker, or all (None)."""
         with self._lock:
-            calls = list(self._calls)
+            found = self._calls.items()
+            calls = [call for call, by in found if asker is None or by is asker]
         for call in calls:
             call.end(CallCancelled("the call was cancelled"))
 
@@ -126,16 +129,17 @@ class LanguageModel:
         messages: list[dict[str, str]],
         seconds: float | None,
         options: Mapping[str, Any],
+        asker: object,
     ) -> AIMessage:
         with self._lock:  # a call that has begun is one that `cancel` finds
             call = _Call(lambda: self._pieces(messages, options))
-            self._calls.add(call)
+            self._calls[call] = asker
         try:
             answer = listen(call.receive, self._patience, self._clock, seconds=seconds)
         finally:
             call.end()
             with self._lock:
-                self._calls.discard(call)
+                del self._calls[call]
         self._refuse_half_a_stream(answer)
         return answer
 

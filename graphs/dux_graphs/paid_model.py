@@ -13,7 +13,7 @@ from dux_graphs.language_model import LanguageModel
 from dux_graphs.prices import Prices
 from dux_graphs.prompt_digest import digest_of_chat
 from dux_graphs.trouble import text_of
-from dux_graphs.writing import Messages, NoMoreCalls, Reply, WriteOptions
+from dux_graphs.writing import Messages, NobodyWaits, NoMoreCalls, Reply, WriteOptions
 
 _NAME_CHARACTERS = 200
 _TOKENS = ("input_tokens", "output_tokens", "total_tokens")
@@ -53,6 +53,8 @@ class PaidModel:
     # What calls may use that are allowed and not over, by the digest of the prompt.
     _going_on: dict[str, dict[str, float]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+    _given_up: threading.Event = field(default_factory=threading.Event)
+    _because: str = ""
 
     def ports(self) -> dict[str, Any]:
         """The ports of a graph that it answers for, by name."""
@@ -68,9 +70,10 @@ class PaidModel:
         """See to it that a call may be made.
 
         Raises:
-            NoMoreCalls: the budget has no room for it, the time is over, or there is
-                no model.
+            NoMoreCalls: the budget has no room for it, the time is over, there is no
+                model, or it was given up.
         """
+        self._require_wanted()
         if not self.models:
             raise NoMoreCalls("no language model was given")
         digest = _digest(messages)
@@ -118,6 +121,7 @@ class PaidModel:
 
         def again(error: Exception, names: Sequence[str]) -> None:
             options.again(error, names)
+            self._require_wanted()
             self.budget.require()
             self._count({"calls": 1})
 
@@ -127,6 +131,7 @@ class PaidModel:
             seconds=None if self.deadline is None else self.deadline.left(),
             again=again,
             options={} if warm is None else {"temperature": warm},
+            asker=self,
         )
         usage = tokens_in(getattr(answer, "usage_metadata", None))
         said, reason = _said_of(answer, "model_name"), _said_of(answer, "finish_reason")
@@ -138,10 +143,26 @@ class PaidModel:
         """Count a call that a run which died has made, as its trace tells of it."""
         self._count({"calls": 1, **tokens_in(usage)})
 
-    def cancel(self) -> None:
-        """End the calls that are going on."""
+    def give_up(self, because: str) -> None:
+        """Nobody waits for its replies any more: end its calls, and make no other.
+
+        Other decisions go on, also those that share its models and its budget.
+
+        Args:
+            because: in a sentence; what ends the decision says so.
+        """
+        self._because = because
+        self._given_up.set()
         for model in self.models.values():
-            model.cancel()
+            model.cancel(self)
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so many seconds, or until it is given up; whether it is."""
+        return self._given_up.wait(seconds)
+
+    def _require_wanted(self) -> None:
+        if self._given_up.is_set():
+            raise NobodyWaits(self._because)
 
     def _asked(self, options: WriteOptions) -> str:
         """The name of the model that is meant.

@@ -318,7 +318,7 @@ def test_parameters_that_come_during_a_dry_run_end_the_decision_not_the_training
     with agent_over(model, lm=lm, background=True, dry_run_steps=40) as agent:
         run(agent, 5)
         pending = agent.decide()
-        work = agent._decider._work
+        work = agent._decider._pending.work
         wait_until(lambda: work.waits)
         run(agent, 1)  # the dry run has begun
         more = torch.nn.Linear(1, 1)

@@ -46,7 +46,7 @@ class Decided:
 
     def until_over(self, *, spoil=None):
         """Train until the decision is; the last step may `spoil` the weights."""
-        work = self.agent._decider._work
+        work = self.agent._decider._pending.work
         self.approved.set()
         if spoil is not None:
             wait_until(lambda: work.waits)  # to be built, for a try

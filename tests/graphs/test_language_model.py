@@ -83,6 +83,30 @@ def test_a_call_in_another_thread_can_be_cancelled(gate):
     assert 1 == len(errors)
 
 
+def test_calls_of_another_asker_go_on(gate):
+    chat = Mute(gate=gate, options=[])
+    model, asker, other = LanguageModel(chat), object(), object()
+    ended = []
+
+    def ask(by):
+        try:
+            ended.append((by, model.ask(MESSAGES, asker=by).content))
+        except CallCancelled:
+            ended.append((by, None))
+
+    threads = [threading.Thread(target=ask, args=(by,)) for by in (asker, other)]
+    for each in threads:
+        each.start()
+    while len(chat.options) < 2:
+        threads[0].join(0.01)
+    model.cancel(asker)
+    threads[0].join(60)
+    gate.set()
+    threads[1].join(60)
+
+    assert [(asker, None), (other, "late")] == ended
+
+
 def test_options_of_a_model_of_ones_own_go_with_each_call(gate):
     chat = Mute(gate=gate, options=[])
     gate.set()

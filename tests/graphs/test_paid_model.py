@@ -8,7 +8,7 @@ from dux_graphs.language_model import LanguageModel, by_name
 from dux_graphs.paid_model import PaidModel
 from dux_graphs.prices import Price, Prices, PricesError
 from dux_graphs.prompt_digest import digest_of_chat
-from dux_graphs.writing import Reply, WriteOptions, written
+from dux_graphs.writing import NobodyWaits, Reply, WriteOptions, written
 from tests.talking import Scripted
 
 ASK = [{"role": "user", "content": "what now? " * 40}]
@@ -47,6 +47,20 @@ def test_no_call_is_made_that_the_budget_has_no_room_for(limits):
         model.write(ASK, OPTIONS)
 
     assert [] == chat.asked
+
+
+def test_one_that_is_given_up_makes_no_call_and_leaves_the_budget_to_others():
+    budget = Budget(calls=2)
+    model, chat = paid(budget=budget)
+    other, _ = paid(budget=budget)
+
+    model.give_up("nobody is there any more")
+
+    with pytest.raises(NobodyWaits, match="nobody is there any more"):
+        model.write(ASK, OPTIONS)
+    assert model.wait(60.0)
+    assert [] == chat.asked
+    assert "fine" == other.write(ASK, OPTIONS).text
 
 
 def test_a_reply_that_a_run_knows_is_not_paid_again():
