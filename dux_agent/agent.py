@@ -237,10 +237,11 @@ class Agent(Uncopied):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from what `state_dict` gave, in this process or another.
 
-        Load the model's weights first. With the run folder of the run that died
-        (`run_dir=RunFolder.open(DIR)`) replies that were paid are used again, and what
-        is recorded already is not recorded twice. The random numbers of the process go
-        on from there too: seed them after this where others are wanted.
+        Load the model's weights first. A decision that is being made in the background
+        is dropped: it is of the training that is left here. With the run folder of the
+        run that died (`run_dir=RunFolder.open(DIR)`) replies that were paid are used
+        again, and what is recorded already is not recorded twice. The random numbers of
+        the process go on from there too: seed them after this where others are wanted.
 
         Raises:
             CheckpointRefused: it is damaged, or a source in it may not run.

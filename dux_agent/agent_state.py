@@ -95,6 +95,7 @@ class AgentState:
         except BaseException:
             prepared.drop()
             raise
+        self.decider.give_up("a checkpoint was loaded first")
         statistics.load_state_dict(state["watch"])
         prepared.take_over()
         live.after_load()

@@ -5,6 +5,8 @@ import threading
 import pytest
 
 import dux_agent
+from dux_agent.live.saved_checkpoint import CheckpointRefused
+from dux_agent.run_folder import trace
 from tests import models
 from tests.swapping import MOMENTUM
 from tests.talking import Scripted, agent_over, run, scripted, sgd
@@ -78,6 +80,32 @@ def test_an_agent_that_is_closed_leaves_others_their_budget():
         assert "the agent was closed first" == decision.reason
         assert [decision] == agent.decisions
         assert "applied" == beside.decide().verdict
+
+
+def test_a_load_drops_the_decision_that_is_being_made(tmp_path):
+    folder = tmp_path / "run"
+    with agent_over(models.make("mlp"), MOMENTUM) as former:
+        run(former, 3)
+        saved = former.state_dict()
+    agent, decision = asked(run_dir=folder)
+    with agent:
+        agent.load_state_dict(saved)
+
+        assert "kept" == decision.verdict
+        assert "a checkpoint was loaded first" == decision.reason
+        assert (False, [], 3) == (agent.at_work, agent.decisions, agent.step_count)
+        assert not [t for t in threading.enumerate() if t.name == "dux-decision"]
+    told = [each for each in trace.read(folder) if each.kind == "apply"]
+    assert ["a checkpoint was loaded first"] == [each.data["reason"] for each in told]
+
+
+def test_a_load_that_is_refused_drops_no_decision():
+    agent, _ = asked()
+    with agent:
+        with pytest.raises(CheckpointRefused):
+            agent.load_state_dict({"version": 1})
+
+        assert agent.at_work
 
 
 def test_an_interrupt_in_a_slice_comes_out_at_once_and_ends_the_decision():
