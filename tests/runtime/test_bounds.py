@@ -45,6 +45,22 @@ def tall():
 def wide():
     return torch.ones(1, 100000)
 
+def endless():
+    return (0 for _ in range(1000000) for _ in range(1000000))
+
+def yields(x):
+    for _ in range(1000000):
+        for _ in range(1000000):
+            yield x
+
+def delegates(x):
+    for _ in range(1000000):
+        yield from [x] * 1000000
+
+def delegated_maps():
+    for _ in range(1000000):
+        yield from map(abs, range(1000000))
+
 class Box:
     pass
 
@@ -228,6 +244,16 @@ MEMORY = {
     "set_comprehension": "{(a, b) for a in range(1000000) for b in range(99)}",
     "dict_comprehension": "{(a, b): 0 for a in range(9999) for b in range(9999)}",
     "listed_generator": "list(0 for _ in range(1000000) for _ in range(1000))",
+    "size_of_a_generator": "torch.Size(1 for _ in endless())",
+    "size_of_yields": "torch.Size(yields(1))",
+    "size_of_delegates": "torch.Size(delegates(1))",
+    "size_of_delegated_maps": "torch.Size(delegated_maps())",
+    "shapes_of_a_generator": "torch.broadcast_shapes(yields(1))",
+    "optimizer_of_a_generator": "torch.optim.SGD(yields(p), lr=0.1)",
+    "group_of_a_generator": "torch.optim.SGD([{'params': yields(p)}], lr=0.1)",
+    "indices_of_a_generator": "p.index_put_(yields(p), p)",
+    "vector_of_a_generator": "torch.nn.utils.parameters_to_vector(yields(p))",
+    "norms_of_a_generator": "torch.nn.utils.clip_grad_norm_(yields(p), 1.0)",
     "tuple_of_a_chain": "tuple(chained([[0] * 900000] * 9000))",
     "deque_of_a_chain": "deque(chain(*([[0] * 900000] * 9000)))",
     "sorted_chain": "sorted(chain(*([[0] * 900000] * 9000)))",

@@ -209,8 +209,9 @@ def _dict_comp(policy: Judging, node: ast.DictComp) -> ast.AST:
 
 
 def _generator_exp(policy: Judging, node: ast.GeneratorExp) -> ast.AST:
-    """A generator is counted as long as it lives."""
+    """A generator is counted as long as it lives, and so is what it gives."""
     element = _of_comprehension(policy, node.elt, node.generators)
+    element = policy.call("@yielded", [element], node.elt)
     return policy.call("@generator", [_generated(policy, element, node)], node)
 
 

@@ -201,15 +201,17 @@ def _with(policy: Judging, node: ast.With) -> ast.AST:
 
 
 def _yield(policy: Judging, node: ast.Yield) -> ast.AST:
-    """Generators may yield anywhere but inside `with`."""
+    """Generators may yield anywhere but inside `with`; what they give is counted."""
     _check_yield(policy, node)
-    return policy.node_contents_visit(node)
+    given = [] if node.value is None else [policy.visit(node.value)]
+    node.value = policy.call("@yielded", given, node)
+    return node
 
 
 def _yield_from(policy: Judging, node: ast.YieldFrom) -> ast.AST:
     """As `yield`; what is iterated is judged by exact type."""
     _check_yield(policy, node)
-    node.value = policy.call("@iterable", [policy.visit(node.value)], node)
+    node.value = policy.call("@delegated", [policy.visit(node.value)], node)
     return node
 
 

@@ -35,6 +35,7 @@ SCOPES_TIMES_NAMES = 1_000_000  # the compiler copies a set of names for each sc
 ELEMENTS = 2**28  # of one tensor a rule asks for: 1 GiB in float32
 ITEMS = 1_000_000  # of one list, string, range
 ITEMS_IN_A_STEP = 64_000_000  # of all lists and strings that one step makes
+YIELDED = 8_000_000  # items that all generators give in one step
 TURNS = 100_000  # of all `while` loops in one step
 INTEGER_BITS = 4_096  # of one Python integer
 FORMAT_WIDTH = 200  # width or precision of one formatted value
@@ -308,6 +309,7 @@ def page() -> str:
         ("multiplications of one matrix product on a CPU", f"{MULTIPLICATIONS}"),
         ("items of a list, string or range", f"{ITEMS}"),
         ("items of all lists and strings that one step makes", f"{ITEMS_IN_A_STEP}"),
+        ("items that generators give in one step", f"{YIELDED}"),
         ("containers or iterators one inside the other", f"{NESTING}"),
         ("generators at once", f"{GENERATORS}"),
         ("classes made while it runs", f"{CLASSES_MADE}"),

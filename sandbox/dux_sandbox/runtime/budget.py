@@ -10,6 +10,9 @@ from dux_sandbox.language import vocabulary
 # What an item of a set or a dict takes, and a small tuple, in places of a list.
 OF_A_SET = 5
 OF_A_TUPLE = 8
+# What a generator gives: nobody knows its length, and C code lists it whole, as
+# `torch.Size(x)` and `torch.optim.SGD(x)` do.
+OF_A_GENERATOR = vocabulary.ITEMS_IN_A_STEP // vocabulary.YIELDED
 
 
 class _Made:

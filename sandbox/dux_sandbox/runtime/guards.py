@@ -273,6 +273,8 @@ class Guards:
             "@chain": comparing.chain,
             "@given": comparing.given,
             "@generator": nestable.keep,
+            "@yielded": iteration.yielded,
+            "@delegated": iteration.delegated,
             "@generating": nestable.kept,
             "@write": self._writing.writer,
             "@setitem": self._writing.set_item,

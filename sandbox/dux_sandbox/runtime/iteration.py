@@ -12,8 +12,14 @@ import torch
 
 from dux_sandbox.language import vocabulary
 from dux_sandbox.runtime.arithmetic import TENSORS
-from dux_sandbox.runtime.budget import OF_A_TUPLE, account, check_items, spend
-from dux_sandbox.runtime.nestable import ITERATORS, Deque, always_tuples
+from dux_sandbox.runtime.budget import (
+    OF_A_GENERATOR,
+    OF_A_TUPLE,
+    account,
+    check_items,
+    spend,
+)
+from dux_sandbox.runtime.nestable import ITERATORS, Deque, always_tuples, keep
 from dux_sandbox.runtime.pieces import check_rows
 
 # Nothing here runs code of the source's own but generators, whose frames stay out of
@@ -94,6 +100,31 @@ def counted(items: Any) -> Iterator[Any]:
         if number >= vocabulary.ITEMS:
             check_items(number + 1)
         yield item
+
+
+def yielded(value: Any = None) -> Any:
+    """`value`, which a generator is about to give, counted.
+
+    Raises:
+        ValueError: the generators of this step have given too much.
+    """
+    account(OF_A_GENERATOR)
+    return value
+
+
+def delegated(items: Any) -> Any:
+    """What a generator gives by `yield from`: as `iterable`, and counted.
+
+    Raises:
+        TypeError, ValueError: as `iterable` and `yielded`.
+    """
+    iterable(items)
+    if type(items) is GeneratorType:
+        return items  # it counts by itself, and returns a value
+    if hasattr(type(items), "__len__"):
+        account(OF_A_GENERATOR * len(items))
+        return items
+    return keep(yielded(item) for item in items)
 
 
 def unpacked(value: Any, pattern: Pattern) -> Any:
