@@ -317,6 +317,13 @@ MEMORY = {
     "matrix_product": "tall() @ wide()",
     "matrix_product_method": "tall().mm(wide())",
     "matrix_product_function": "torch.matmul(tall(), wide())",
+    "matrix_product_by_name": "torch.mm(mat2=wide(), input=tall())",
+    "matrix_product_by_names_of_numpy": "torch.matmul(other=wide(), a=tall())",
+    "batched_product_by_name": "torch.bmm(mat2=wide()[None], x=tall()[None])",
+    "added_product_by_name": "torch.ones(1).addmm(mat2=wide(), mat1=tall())",
+    "linear_by_name": "F.linear(weight=tall(), input=tall())",
+    "transform_of_an_axis": "torch.fft.fft(torch.ones(1, 999999), n=99999, axis=0)",
+    "transform_of_axes": "torch.fft.fftn(torch.ones(1, 999999), s=[99999], axis=[0])",
     "matrix_product_in_place": "a = tall()\na @= wide()",
     "outer": "torch.outer(tall()[:, 0], wide()[0])",
     "kron": "torch.kron(tall(), wide())",
@@ -445,6 +452,18 @@ PROCESSOR = {
     "dimensions_expanded": "p.sum().expand([1] * 100000).cumsum(0)",
     "dimensions_meshed": "torch.meshgrid(*[torch.ones(1)] * 3000)[0].sum()",
     "dimensions_unflattened": "torch.ones(1).unflatten(0, [1] * 100000).sum()",
+    "dimensions_by_name": (
+        "x = torch.ones(1)\nfor _ in range(3000):\n"
+        "    x = torch.unsqueeze(dim=0, input=x)\nx.cumsum(0)"
+    ),
+    "dimensions_by_names_of_numpy": (
+        "x = torch.ones(1)\nfor _ in range(3000):\n"
+        "    x = torch.unsqueeze(axis=0, a=x)\nx.cumsum(0)"
+    ),
+    "dimensions_stacked_by_name": (
+        "x = torch.ones(1)\nfor _ in range(3000):\n"
+        "    x = torch.stack(dim=0, tensors=[x])\nx.cumsum(0)"
+    ),
     "dimensions_multiplied": (
         "x = torch.ones([1] * 60)\nfor _ in range(12):\n"
         "    x = torch.tensordot(x, x, 0)\nx.sum()"

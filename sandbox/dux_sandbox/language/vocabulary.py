@@ -295,9 +295,9 @@ _DENIED = """
 """.strip()
 
 
-def page() -> str:
-    """The page `docs/language.md`, whole, ending in a newline."""
-    caps = [
+def _caps() -> list[tuple[str, str]]:
+    """What is bounded, and by what."""
+    return [
         ("source", f"{SOURCE_BYTES} bytes, {SOURCE_LINES} lines"),
         ("nested brackets", f"{BRACKET_DEPTH}"),
         ("nested expressions and blocks", f"{TREE_DEPTH}"),
@@ -317,6 +317,10 @@ def page() -> str:
         ("bits of a Python integer", f"{INTEGER_BITS}"),
         ("width in a format", f"{FORMAT_WIDTH}"),
     ]
+
+
+def page() -> str:
+    """The page `docs/language.md`, whole, ending in a newline."""
     lines = [
         "# The language of a rule",
         "",
@@ -333,7 +337,7 @@ def page() -> str:
         "",
         "| what | at most |",
         "| --- | --- |",
-        *(f"| {what} | {most} |" for what, most in caps),
+        *(f"| {what} | {most} |" for what, most in _caps()),
         "",
         "## Never",
         "",

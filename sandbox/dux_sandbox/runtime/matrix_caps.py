@@ -26,17 +26,22 @@ def _product(name: str, first: int = 0) -> Check:
     """A check of the product of two of the arguments, the others being added to it."""
 
     def check(*arguments: Any, **options: Any) -> None:
-        given = [*arguments, *options.values()]
-        pair = [each for each in given if isinstance(each, torch.Tensor)]
+        pair = _tensors(arguments, options)
         check_product(pair[first], pair[first + 1], name)
 
     return check
 
 
+def _tensors(arguments: tuple[Any, ...], options: dict[str, Any]) -> list[torch.Tensor]:
+    given = (*arguments, *options.values())
+    return [each for each in given if isinstance(each, torch.Tensor)]
+
+
 def _rows(name: str) -> Check:
     """A row of the one for every row of the other: inner, cdist, tensordot's like."""
 
-    def check(left: Any, right: Any, *_: Any, **__: Any) -> None:
+    def check(*arguments: Any, **options: Any) -> None:
+        left, right = _tensors(arguments, options)[:2]
         if left.numel() * right.numel() <= 1 << 20:
             return
         inner = max(1, left.shape[-1] if left.ndim else 1)
@@ -46,6 +51,11 @@ def _rows(name: str) -> Check:
         check_work(pairs * inner, name)
 
     return check
+
+
+def _linear(*arguments: Any, **options: Any) -> None:
+    given, weight = _tensors(arguments, options)[:2]
+    check_product(given, weight.mT if weight.ndim > 1 else weight, "linear")
 
 
 def _tensordot(a: Any, b: Any, dims: Any = 2) -> None:
@@ -104,8 +114,7 @@ def _square_factor(name: str, full: Callable[..., bool]) -> Check:
 
 def _solved(name: str) -> Check:
     def check(*arguments: Any, **options: Any) -> None:
-        given = [*arguments, *options.values()]
-        pair = [each for each in given if isinstance(each, torch.Tensor)]
+        pair = _tensors(arguments, options)
         check_decomposition(pair[0], name, 2)
         if len(pair) > 1:
             check_product(pair[0], pair[-1], name)
@@ -175,9 +184,7 @@ FUNCTIONS: dict[str, Check] = {
     ),
     **{f"torch.linalg.{name}": _decomposed(name, c) for name, c in _LINALG.items()},
     **{f"torch.linalg.{name}": _solved(name) for name in _SOLVERS},
-    "torch.nn.functional.linear": lambda given, weight, *_, **__: check_product(
-        given, weight.mT if weight.ndim > 1 else weight, "linear"
-    ),
+    "torch.nn.functional.linear": _linear,
 }
 METHODS: dict[str, Check] = {
     "addbmm_": CHECKS["addbmm"],

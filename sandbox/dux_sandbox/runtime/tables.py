@@ -18,6 +18,7 @@ from dux_sandbox.runtime import (
 from dux_sandbox.runtime.budget import OF_A_SET, account, spend
 from dux_sandbox.runtime.collecting import keys
 from dux_sandbox.runtime.iteration import bounded
+from dux_sandbox.runtime.named_arguments import in_order
 from dux_sandbox.runtime.nestable import Deque
 from dux_sandbox.runtime.nesting import check_comparable, check_key
 from dux_sandbox.runtime.writing import Writing
@@ -99,7 +100,11 @@ def _tensor_method(name: str) -> Maker:
 
     def bind(tensor: torch.Tensor) -> Callable[..., Any]:
         def build(*arguments: Any, **options: Any) -> Any:
-            check(tensor, *arguments, **options)
+            if options:
+                given, named = in_order((tensor, *arguments), options)
+                check(*given, **named)
+            else:
+                check(tensor, *arguments)
             return getattr(tensor, real)(*arguments, **options)
 
         return build

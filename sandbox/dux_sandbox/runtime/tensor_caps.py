@@ -25,6 +25,7 @@ from dux_sandbox.runtime import (
 from dux_sandbox.runtime.broadcasting import check_pair, check_together
 from dux_sandbox.runtime.budget import account
 from dux_sandbox.runtime.indexing import check_index
+from dux_sandbox.runtime.named_arguments import in_order
 from dux_sandbox.runtime.nesting import check_nested
 from dux_sandbox.runtime.products import check_elements
 
@@ -37,7 +38,11 @@ def capped(function: Callable[..., Any], check: Check) -> Callable[..., Any]:
 
     @functools.wraps(function, assigned=("__name__", "__doc__"), updated=())
     def build(*arguments: Any, **options: Any) -> Any:
-        check(*arguments, **options)
+        if options:
+            given, named = in_order(arguments, options)
+            check(*given, **named)
+        else:
+            check(*arguments)
         return function(*arguments, **options)
 
     del build.__wrapped__
