@@ -5,7 +5,6 @@ shape, tensor by tensor, and a fresh process has the base optimizer's.
 """
 
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from dux_agent.live.ending import end_all
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.saved_checkpoint import source_of
 from dux_agent.live.swap import swap
+from dux_sandbox.told_warnings import no_warnings
 
 _KEY = "dux.source"
 
@@ -119,8 +119,7 @@ def _on_disk(folder: Path) -> str | None:
             f"agent.optimizer)."
         )
     wanted: dict[str, Any] = {names[0]: ""}
-    with warnings.catch_warnings():  # torch's own: of one process, of its storages
-        warnings.simplefilter("ignore")
+    with no_warnings():  # torch's own: of one process, of its storages
         load(wanted, storage_reader=FileSystemReader(folder), no_dist=True)
     source = wanted[names[0]]
     return source if isinstance(source, str) else None

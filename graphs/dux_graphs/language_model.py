@@ -16,6 +16,7 @@ from dux_graphs.patience import Clock, End, Patience, listen
 from dux_graphs.refused_options import options_sent, refused, without
 from dux_graphs.trouble import ReplyTrouble, cause_of
 from dux_graphs.writing import NobodyWaits
+from dux_sandbox.told_warnings import told_warnings_kept
 
 log = logging.getLogger(__name__)
 
@@ -240,7 +241,7 @@ class _Call:
 
     def _run(self) -> None:
         try:
-            with one_call():
+            with told_warnings_kept(), one_call():  # LangChain silences its own
                 for piece in self._pieces():
                     if self._over.is_set():
                         return

@@ -1,9 +1,10 @@
 """Lets Python's parser read a text without its warnings reaching anybody."""
 
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from dux_sandbox.told_warnings import no_warnings
 
 _TURN = threading.Lock()
 
@@ -15,6 +16,5 @@ def quiet_parser() -> Iterator[None]:
     Warning filters belong to the whole process: a lock keeps two threads from restoring
     each other's.
     """
-    with _TURN, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _TURN, no_warnings():
         yield

@@ -1,6 +1,5 @@
 """Puts back what an experiment may change for the whole process."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +7,7 @@ import torch
 
 from dux_sandbox.global_modes import Modes
 from dux_sandbox.random_state import random_numbers_kept
+from dux_sandbox.told_warnings import no_warnings
 
 
 @contextmanager
@@ -15,8 +15,7 @@ def surroundings_kept() -> Iterator[None]:
     """Global modes and random numbers are afterwards what they were before."""
     modes, flushes = Modes(), _flushes_denormals()
     try:
-        with warnings.catch_warnings(), random_numbers_kept():
-            warnings.simplefilter("ignore")
+        with no_warnings(), random_numbers_kept():
             yield
     finally:
         modes.restore()
