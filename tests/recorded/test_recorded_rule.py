@@ -22,7 +22,7 @@ from tests import models
 from tests.recorded.programs import Writing
 from tests.recorded.recording import BOUNDS, replay_of, twin_of
 from tests.recorded.test_recording import groups_of, parameters_in
-from tests.sources import MOMENTUM, SGD, with_step
+from tests.sources import MOMENTUM, SGD, counting, with_step
 from tests.talking import agent_over, run, scripted
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
@@ -514,3 +514,22 @@ def test_a_loop_with_another_default_device_records_its_rules(build):
 
     assert ("recorded", None) == (rule.mode, rule.why)
     assert bool((weight < 1).all())
+
+
+def test_a_step_that_never_ends_is_waited_for_no_longer_than_a_recording(build):
+    source = counting(
+        "[None for _ in range(10**6 * (n > 9)) for _ in range(10**6) if n < 0]\n"
+        "                p.sub_(p.grad * lr)"
+    )
+    groups = groups_of()
+    rule = build(RECORDED, source, groups, step_seconds=0.2)
+
+    with pytest.raises(RuleFailed, match="used more than 0.20 s"):
+        for _ in range(12):
+            for each in parameters_in(groups):
+                each.grad = torch.ones_like(each)
+            rule.step()
+
+    # Whoever noticed, the step or the look ahead of it, it is told so.
+    assert "time" == rule.why.rule
+    assert "it used more than 4.10 s" == rule.why.message

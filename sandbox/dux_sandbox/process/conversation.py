@@ -45,6 +45,7 @@ class Conversation:
         self._number = 0
         child.channel.on_full = child.resume
         self._left = 0.0  # of the time for the answer that is being read
+        self._over: Finding | None = None  # what ended it
 
     def require_layers(self, names: Sequence[str]) -> dict[str, Any]:
         """Hear which layers of the jail hold, before the child has read any source.
@@ -104,8 +105,10 @@ class Conversation:
             The answer and its raw bytes; see `require_ok` for a fault it reports.
 
         Raises:
-            RuleFailed: late, gone, or nonsense.
+            RuleFailed: late, gone, or nonsense; or it was before.
         """
+        if self._over is not None:
+            raise RuleFailed(self._over)
         self._number += 1
         request["id"] = self._number
         self._left = seconds
@@ -170,5 +173,6 @@ class Conversation:
     def fail_with(self, finding: Finding) -> RuleFailed:
         """The same with a finding already made."""
         log.debug("rule %s failed: %s", self._digest[:12], finding)
+        self._over = finding
         self.child.kill()
         return RuleFailed(finding)

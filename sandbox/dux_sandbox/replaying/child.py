@@ -22,7 +22,7 @@ from dux_sandbox.values import encode
 # operation takes some 60 bytes, and five steps of Newton-Schulz 45 of them.
 _TEXT, _TEXT_OF_A_PARAMETER, _MOST_TEXT = 512 << 10, 64 << 10, 32 << 20
 # Measured: 40 microseconds an operation; a large model's step is 10,000.
-_SECONDS = 20.0
+_LEAST_SECONDS, _SECONDS_OF_A_PARAMETER, _MOST_SECONDS = 4.0, 0.02, 20.0
 
 
 class RecordingProcess:
@@ -54,6 +54,10 @@ class RecordingProcess:
         parameters = parameters_of(groups)
         text = _TEXT + len(parameters) * _TEXT_OF_A_PARAMETER
         self._most_text = min(text, _MOST_TEXT)
+        # The step that waits for it is one that has a limit of its own.
+        seconds = max(_LEAST_SECONDS, limits.step_seconds)
+        seconds += len(parameters) * _SECONDS_OF_A_PARAMETER
+        self._seconds = min(seconds, _MOST_SECONDS)
         shown = [_shown(each) for each in parameters]
         request = {"purpose": "record", "memory": limits.memory}
         child = (forked if warm is None else warm.fork)(request)
@@ -96,7 +100,7 @@ class RecordingProcess:
             self.takes_closure = reply["takes_closure"] is not False
         except NONSENSE as error:
             raise self._talk.fail("init", str(error)) from None
-        self.program = program_of(reply.get("program"))
+        self.program = self._program_in(reply)
 
     def step(self, asked: Asked) -> tuple[Program, int]:
         """See `Records.step`."""
@@ -121,10 +125,14 @@ class RecordingProcess:
         calls = reply.get("calls")
         if type(calls) is not int:
             raise self._talk.fail("channel", "it does not tell of the closure")
-        return program_of(reply.get("program")), calls
+        return self._program_in(reply), calls
+
+    def _program_in(self, reply: dict[str, Any]) -> Program:
+        with self._talk.clock():
+            return program_of(reply.get("program"))
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        reply, _ = self._talk.ask(request, _SECONDS, max_json=self._most_text)
+        reply, _ = self._talk.ask(request, self._seconds, max_json=self._most_text)
         told = reply.get("unrecordable")
         if told is not None:
             raise _unrecordable(told)
