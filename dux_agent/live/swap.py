@@ -94,8 +94,9 @@ def swap(
     predecessor = live.as_predecessor()
     try:
         new = _built(live, source, lr_owner, carry, first_step)
-    except Exception:
-        # Whatever it was, the run goes on as if this rule had never been tried.
+    except BaseException:
+        # Whatever it was, also an interrupt: the run goes on as if this rule had never
+        # been tried.
         if live.running is predecessor.rule:
             snapshot.restore()
             before.put_back()
@@ -168,7 +169,7 @@ def _built(
             record = carry_over(learned, rule, groups)
         if first:
             after_a_first_step(rule, groups, lambda index: True)
-    except Exception:
+    except BaseException:
         rule.close()
         raise
     return _New(rule, owned, references, record)

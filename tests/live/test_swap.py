@@ -112,6 +112,46 @@ def test_a_rule_that_cannot_be_built_leaves_everything_as_it_was(why):
     assert not live.guard.armed
 
 
+def test_an_interrupted_swap_leaves_everything_as_it_was():
+    model = models.make("mlp")
+    live = live_over(model, torch.optim.SGD(model.parameters(), lr=0.02))
+    scheduler = torch.optim.lr_scheduler.StepLR(live, 1, 0.5)
+    swap(live, ADAM)
+    train(live, model, 3, scheduler=scheduler)
+    group, rule = dict(live.param_groups[0]), live.running
+    weights = [p.detach().clone() for p in model.parameters()]
+    built = []
+
+    class Interrupted:
+        """A rule during whose first step somebody presses Ctrl-C."""
+
+        def __init__(self, rule):
+            self.rule, self.closed = rule, False
+            built.append(self)
+
+        def __getattr__(self, name):
+            return getattr(self.rule, name)
+
+        def step(self, closure=None):
+            raise KeyboardInterrupt
+
+        def close(self):
+            self.closed = True
+            self.rule.close()
+
+    build, live.build = live.build, lambda *given: Interrupted(build(*given))
+
+    with pytest.raises(KeyboardInterrupt):
+        swap(live, MOMENTUM, first_step=True)
+
+    assert group == live.param_groups[0]
+    assert live.running is rule
+    assert [True] == [each.closed for each in built]
+    assert all(map(torch.equal, weights, model.parameters()))
+    train(live, model, 1, scheduler=scheduler)
+    assert pytest.approx(0.5 * group["lr"]) == live.param_groups[0]["lr"]
+
+
 def test_what_building_a_rule_wrote_into_the_weights_is_undone():
     model = models.make("mlp")
     live = live_over(model, adam(model))
