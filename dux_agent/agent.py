@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
@@ -334,14 +335,16 @@ class Agent(Uncopied):
         """End threads and processes.
 
         Can be called twice. A decision that is still being made is dropped. With the
-        last open agent the process ends from which rules' processes are forked.
+        last open agent the process ends from which rules' processes are forked. All of
+        it is done before anything is raised.
 
         Args:
             because: told to whoever uses the agent afterwards.
 
         Raises:
-            TrainingDiverged: as `state_dict` does, when all is ended. It is a note of
-                the exception that ends a `with` block.
+            TrainingDiverged: as `state_dict` does.
+            TypeError, ValueError: the loop has put into `optimizer.state` what no rule
+                may keep. Each is a note of the exception that ends a `with` block.
         """
         self._close(because, drain=True)
 
@@ -349,17 +352,15 @@ class Agent(Uncopied):
         if self.closed:
             return
         self._closed = because
-        try:
+        with ExitStack() as last:  # all of them, whatever one raises
+            last.callback(let_go, self)
+            last.callback(self._recorder.close)
+            last.callback(self.optimizer.close)
+            last.callback(self._decider.close)
             if drain:
                 self._loop.drain()
             else:
                 self._ranks.leave()
-        finally:
-            self._decider.close()
-            self.optimizer.close()
-            self.optimizer.listener = self.optimizer.on_forgotten = None
-            self._recorder.close()
-            let_go(self)
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Self | None:
         """Itself in a copy for a dry run; None in any other copy of what holds it.
@@ -380,10 +381,10 @@ class Agent(Uncopied):
         try:
             # The other ranks of a loop that failed may be in the middle of a step.
             self._close("", drain=error is None or self._ranks.count == 1)
-        except TrainingDiverged as diverged:
+        except (TrainingDiverged, TypeError, ValueError) as trouble:
             if error is None:
                 raise
-            error.add_note(f"As the agent was closed: {diverged}")
+            error.add_note(f"As the agent was closed: {trouble}")
 
     def _tell_of_replaced(self, message: str) -> None:
         trouble = ErrorEvent(error="replaced", message=message)

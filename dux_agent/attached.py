@@ -39,10 +39,11 @@ class _Attached:
         return _Attached, ()
 
 
-def remember(agent: Agent) -> None:
+def remember(agent: Agent) -> Agent:
     """One more agent; it is forgotten when nobody holds its optimizer any more."""
     _agents.add(agent)
     setattr(agent.optimizer.base, _NAME, _Attached(agent))
+    return agent
 
 
 def agent_of(optimizer: Any) -> Agent | None:

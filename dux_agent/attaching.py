@@ -278,24 +278,24 @@ def attach(
     if asked is not None:
         _look_first(model, optimizer, first, batch, settings.execution)
     # Last of all: these change something.
-    recorder = Recorder.of(run_dir, settings, _all(lm, fallback))
-    take_over(optimizer)
-    builder = Builder(settings)
-    live = builder.live_optimizer(optimizer, model, schedulers)
-    training = Training.begun(model, live, objective, settings, validate, clone, also)
-    # Without a language model nothing is ever tried.
-    training.functions.objective_checked = first.objective_checked or asked is None
-    agent = Agent(
-        training,
-        builder,
-        recorder,
-        budget=spending,
-        checkpointer=checkpointer,
-        searching=searching,
-        ranks=ranks,
-    )
-    remember(agent)
-    return agent
+    with Recorder.of(run_dir, settings, _all(lm, fallback)).begins() as recorder:
+        take_over(optimizer)
+        builder = Builder(settings)
+        live = builder.live_optimizer(optimizer, model, schedulers)
+        theirs = (validate, clone, also)
+        training = Training.begun(model, live, objective, settings, *theirs)
+        # Without a language model nothing is ever tried.
+        training.functions.objective_checked = first.objective_checked or asked is None
+        agent = Agent(
+            training,
+            builder,
+            recorder,
+            budget=spending,
+            checkpointer=checkpointer,
+            searching=searching,
+            ranks=ranks,
+        )
+    return remember(agent)
 
 
 def _look_first(

@@ -38,6 +38,7 @@ class GuardMemory(Endings):
         watch: what is remembered of the live rule; None while the base is.
         aftermath: what is watched for some losses after a rollback.
         last_state: what the rule had learned when its process was ended, if it was.
+        last_waiting: the same of the predecessor.
         agree: makes what is found against a step here what all ranks find.
         alone: no other rank trains the same model.
         read: gives the value of a number that a device computes, or what waits for it.
@@ -53,6 +54,7 @@ class GuardMemory(Endings):
         self.watch: GuardedRule | None = None
         self.aftermath: Aftermath | None = None
         self.last_state: RuleState | None = None
+        self.last_waiting: RuleState | None = None
         self.agree: Callable[[str | None], str | None] = lambda reason: reason
         self.alone = True
         self.read: Read = read_number

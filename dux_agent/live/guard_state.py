@@ -194,8 +194,8 @@ def _require_groups(live: GuardedSlot, rows: Sequence[Any]) -> None:
         raise ValueError("it is of other groups")
 
 
-def _pack_rule(rule: RunningRule) -> dict[str, Any]:
-    learned = rule.snapshot()
+def _pack_rule(rule: RunningRule, learned: RuleState | None = None) -> dict[str, Any]:
+    learned = rule.snapshot() if learned is None else learned
     tensors: list[torch.Tensor] = []
     attributes, _ = encode_each(learned.attributes, tensors)
     state = learned.state
@@ -220,15 +220,15 @@ def _pack_waiting(live: GuardedSlot, waits: Predecessor) -> dict[str, Any] | Non
     if waits.rule is live.base_rule:
         return None
     try:
-        return _pack_predecessor(waits)
+        return _pack_predecessor(waits, live.guard.last_waiting)
     except RuleFailed as failed:
         live.guard.lose_predecessor(f"it failed while it waited: {failed.finding}")
         return None
 
 
-def _pack_predecessor(waits: Predecessor) -> dict[str, Any]:
+def _pack_predecessor(waits: Predecessor, learned: RuleState | None) -> dict[str, Any]:
     return {
-        **_pack_rule(waits.rule),
+        **_pack_rule(waits.rule, learned),
         "source": waits.rule.source,
         "digest": waits.rule.digest,
         "closure_use": str(waits.rule.closure_use),

@@ -7,7 +7,7 @@ for bit as it is; `PreparedLoad.take_over` raises nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -66,14 +66,16 @@ def prepare(
             aftermath = prepare_aftermath(live, (guard or {}).get("aftermath"))
         return PreparedLoad(live, saved, None, base, None, aftermath)
     rule = _built(live, saved.source, saved, RuleState(state, saved.attributes))
+    load = PreparedLoad(live, saved, rule, {}, None)
     try:
-        prepared = None if guard is None else prepare_guard(live, guard)
-        if prepared is not None:
-            prepared.require_sound_base(saved.base_options)
+        if guard is not None:
+            load = replace(load, guard=prepare_guard(live, guard))
+        if load.guard is not None:
+            load.guard.require_sound_base(saved.base_options)
     except BaseException:
-        rule.close()
+        load.drop()
         raise
-    return PreparedLoad(live, saved, rule, {}, prepared)
+    return load
 
 
 def _require_rates(groups: list[dict[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 import torch
@@ -240,20 +241,36 @@ class DuxOptimizer(Uncopied, OptimizerFace):
             super().add_param_group(param_group)
 
     def close(self) -> None:
-        """End rules' processes.
+        """End rules' processes; whoever listened hears no more.
 
         `state_dict` still works afterwards; `step` does too unless an isolated rule
         was live.
+
+        Raises:
+            TypeError, ValueError: when all is ended: what was written into copies of
+                the rule's state is nothing that a rule may keep.
         """
         if self.closed:
             return
+        self.listener = self.on_forgotten = self.on_replaced = None
+        try:
+            self.write_state()
+        finally:
+            self._keep_states()
+            for rule in (self.running, self.guard.waiting):
+                if rule is not None and not rule.runs_here:  # else it needs no process
+                    rule.close()
+
+    def _keep_states(self) -> None:
+        """For saves: what the rules have learned whose processes are about to end."""
+        guard = self.guard
         if not self.running.runs_here:
-            state = self.rule_state()
+            state = guard.rule_state()
             if not self.running.runs_here:  # fetching it has not rolled the rule back
-                self.guard.last_state, self.closed = state, True
-        for rule in (self.running, self.guard.waiting):
-            if rule is not None and not rule.runs_here:  # one here goes on without us
-                rule.close()
+                guard.last_state, self.closed = state, True
+        if guard.waiting is not None and not guard.waiting.runs_here:
+            with suppress(RuleFailed):  # a save says so
+                guard.last_waiting = guard.waiting.snapshot()
 
 
 # A scheduler that was made over the base and is pointed here later looks for this.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from dux_agent.decisions import Decision
 from dux_agent.errors import BadArgument, RunFolderUnusable
@@ -172,6 +173,16 @@ class Recorder:
         """Close the folder if it was made here."""
         if self.folder is not None and self._owned:
             self.folder.close()
+
+    @contextmanager
+    def begins(self) -> Iterator[Self]:
+        """Itself; where the run does not begin in here, a folder made for it goes."""
+        try:
+            yield self
+        except BaseException:
+            if self.folder is not None and self._owned:
+                self.folder.discard()  # what is left must not look like a run
+            raise
 
     def _warn(self, error: RunFolderUnusable) -> None:
         if not self._warned:
