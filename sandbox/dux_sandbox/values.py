@@ -104,7 +104,7 @@ class Encoder:
             # A rule may draw in this order, or ask for it: as laid it comes back.
             strides = tensor.stride()
             order = sorted(range(tensor.ndim), key=lambda at: -strides[at])
-            tensor = tensor.permute(order)
+            tensor = tensor.detach().permute(order)
             told.append(order)
         if self._blobs is not None and tensor.numel():
             flat = whole(tensor.detach()).to("cpu").contiguous().reshape(-1)
@@ -270,7 +270,8 @@ class Decoder:
             if sorted(order) != list(range(len(shape))):
                 raise ValueRefused("a tensor's order is malformed")
             laid = self.tensor([name, [shape[at] for at in order]])
-            return laid.permute([order.index(at) for at in range(len(shape))])
+            # No view, as torch tells them: it refuses writes to some of these.
+            return laid.permute([order.index(at) for at in range(len(shape))]).data
         count = math.prod(shape)
         size = count * dtype.itemsize
         if self._at + size > len(self._blob):

@@ -163,3 +163,17 @@ def test_a_tensor_comes_back_in_the_order_in_which_it_lay(tensor):
 
     assert torch.equal(tensor, found)
     assert torch.empty_like(tensor).stride() == torch.empty_like(found).stride()
+    assert not found._is_view()
+
+
+def test_what_lies_in_a_weight_that_was_written_since_is_described():
+    weight = torch.nn.Parameter(torch.arange(6.0))
+    with torch.no_grad():
+        kept = weight[::2]
+    weight.requires_grad_(False).add_(2).requires_grad_(True)
+    blobs = []
+
+    described = encode(kept, blobs)
+
+    found = Decoder(bytearray(b"".join(blobs))).decode(described)
+    assert [2.0, 4.0, 6.0] == found.tolist()
