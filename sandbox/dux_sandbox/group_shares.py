@@ -67,6 +67,35 @@ def number_in(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
+def says(there: Any, number: Any) -> bool:
+    """Whether a value of another type (of NumPy, a fraction) is just this number.
+
+    >>> from fractions import Fraction
+    >>> says(Fraction(1, 2), 0.5), says(0.5, 0.5), says(True, 1.0)
+    (True, False, False)
+    """
+    plain = isinstance(there, torch.Tensor) or type(there) in (int, float, bool)
+    return not plain and type(number) is float and number_in(there) == number
+
+
+def fill_rate(rate: Any, number: Any) -> bool:
+    """Write a rate into the tensor where a loop keeps its own, if it can hold it.
+
+    Returns:
+        Whether it was written.
+    """
+    if type(rate) is not torch.Tensor or type(number) not in (int, float):
+        return False
+    if rate.requires_grad or rate.is_inference() or rate.numel() != 1:
+        return False
+    if not rate.is_floating_point():
+        return False
+    if abs(number) > torch.finfo(rate.dtype).max:
+        return False
+    rate.detach().fill_(number)
+    return True
+
+
 def _base_rate(group: dict[str, Any]) -> float | None:
     scheduled = number_in(group.get("initial_lr"))
     return number_in(group.get("lr")) if scheduled is None else scheduled

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from dux_sandbox.group_shares import number_in
+from dux_sandbox.group_shares import number_in, says
 from dux_sandbox.option_values import CYCLED, SCHEDULERS, is_cycled, shared, stays
 
 Groups = list[dict[str, Any]]
@@ -75,7 +75,8 @@ class OwnGroups:
                     continue
                 if name in names or (name not in group and name not in SCHEDULERS):
                     names.add(name)
-                    group[name] = value
+                    if not says(group.get(name), value):
+                        group[name] = value
             stay = {"lr", *CYCLED} if is_cycled(group) else {"lr"}
             for name in [name for name in names if name not in own]:
                 if name not in stay:

@@ -1,8 +1,11 @@
-"""Rates that a loop keeps in tensors: only a rule that writes them replaces them."""
+"""Rates that a loop keeps in tensors and the like stay the very objects."""
 
 import sys
 from contextlib import closing
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 
@@ -50,6 +53,56 @@ def test_a_rate_in_a_tensor_stays_that_tensor(kind, dtype):
         assert groups[0]["lr"] is rate
     assert [True, True, False, False] == moved
     assert [1 / 2, 1 / 3, 1 / 4, 1 / 5] == betas
+
+
+DECAYS = with_step(
+    """\
+        for group in self.param_groups:
+            group["lr"] *= 0.5
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["recorded", "isolated", "inline"])
+def test_a_rule_that_writes_its_rate_writes_into_the_loops_tensor(kind, dtype):
+    weight = torch.nn.Parameter(torch.zeros(3))
+    groups = [{"params": [weight]}]
+    rate = torch.tensor(0.5, dtype=dtype)
+    rule = EXECUTIONS[kind].build(DECAYS, groups, limits=Limits(), seed=0)
+    found = []
+    with closing(rule):
+        groups[0].update(rule.options[0], lr=rate)
+        rule.bind(groups)
+        for step in range(4):
+            weight.grad = torch.ones(3)
+            if step == 2:
+                rate.fill_(1.0)
+            rule.step()
+            found.append(float(rate))
+
+        assert groups[0]["lr"] is rate
+    assert [0.25, 0.125, 0.5, 0.25] == found
+    assert torch.equal(torch.full((3,), -1.125), weight.detach())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
+@pytest.mark.parametrize("rate", [Fraction(1, 4), Decimal("0.25"), np.float32(0.25)])
+@pytest.mark.parametrize("kind", ["recorded", "isolated", "inline"])
+def test_a_rate_of_another_kind_stays_what_the_loop_wrote(kind, rate):
+    weight = torch.nn.Parameter(torch.zeros(3))
+    groups = [{"params": [weight]}]
+    rule = EXECUTIONS[kind].build(COUNTS, groups, limits=Limits(), seed=0)
+    with closing(rule):
+        groups[0].update(rule.options[0], lr=rate)
+        rule.bind(groups)
+        weight.grad = torch.ones(3)
+
+        rule.step()
+
+        assert groups[0]["lr"] is rate
+    assert torch.equal(torch.full((3,), -2 * 0.25), weight.detach())
 
 
 def test_a_number_in_a_tensor_is_read_again_where_it_was_written_to():

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.findings import CheckReport, Finding, printable
-from dux_sandbox.group_shares import number_in
+from dux_sandbox.group_shares import fill_rate, number_in, says
 from dux_sandbox.option_values import (
     MOST_OPTIONS,
     SCHEDULERS,
@@ -190,7 +190,7 @@ def write_options(
         if many > MOST_OPTIONS:
             raise ValueRefused(f"a group has {many} options; at most {MOST_OPTIONS}")
     for name, value in now.items():
-        if name in told and same_value(value, told[name]):
+        if name in told and (same_value(value, told[name]) or says(told[name], value)):
             continue
         _check_option(name, value)
         if name in SCHEDULERS or (name in group and name not in owned):
@@ -199,8 +199,10 @@ def write_options(
         if not _is_number(value) and _is_number(group.get(name)):
             raise ValueRefused(f"group[{name!r}] must stay a number")
         owned.add(name)
-        group[name] = value
         told[name] = of_its_own(value)
+        # The loop's own tensor, as where a rule beside it multiplies it in place.
+        if name != "lr" or not fill_rate(group.get(name), value):
+            group[name] = value
 
 
 def _is_number(value: Any) -> bool:
