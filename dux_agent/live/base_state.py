@@ -1,6 +1,9 @@
 """The base optimizer's own `state_dict`, whatever rule is live in its place."""
 
+import copy
 from typing import Any
+
+import torch
 
 from dux_agent.live.group_options import copied, cycled_by, give_back
 from dux_agent.live.guarded_slot import GuardedSlot
@@ -26,3 +29,15 @@ def state_of_base(live: GuardedSlot) -> dict[str, Any]:
         if rate is not None:
             group["lr"] = copied(rate)
     return packed
+
+
+def twin_of_base(live: GuardedSlot, memo: dict[Any, Any]) -> torch.optim.Optimizer:
+    """The base optimizer over the parameters of a copy, as `state_of_base` has it.
+
+    Args:
+        memo: of the `copy.deepcopy` that is under way.
+    """
+    twin = copy.deepcopy(live.base, memo)
+    if live.running is not live.base_rule:  # whose options stand in the groups
+        twin.load_state_dict(copy.deepcopy(state_of_base(live), memo))
+    return twin

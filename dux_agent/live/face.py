@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from dux_agent.live.base_names import reached
+from dux_agent.live.base_state import state_of_base, twin_of_base
 from dux_agent.live.checkpoint import pack
 from dux_agent.live.group_options import options_of, rewrite
 from dux_agent.live.guarded_slot import GuardedSlot
@@ -126,6 +127,20 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
             changed = hook_after(self, packed)
             packed = packed if changed is None else changed
         return packed
+
+    @eager
+    def base_state_dict(self) -> dict[str, Any]:
+        """What the base optimizer loads, for a loop without dux-agent to go on from.
+
+        State and groups of the base optimizer as it would be live again: with its own
+        options, its state of when a rule took its place, and the rates of the schedule.
+        No hook of saves is called, and the tensors are the live ones, as torch has it.
+        """
+        return state_of_base(self)
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        """The base optimizer, in a copy of the module that holds the live one."""
+        return twin_of_base(self, memo)
 
     @eager
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

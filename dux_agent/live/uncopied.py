@@ -1,6 +1,6 @@
 """What has one life only: an agent and its live optimizer are not copied or pickled."""
 
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from dux_sandbox.dry_runs.scratch import made_for_a_trial
 
@@ -8,15 +8,16 @@ from dux_sandbox.dry_runs.scratch import made_for_a_trial
 class Uncopied:
     """Stays the same in a dry run's copy of the module that holds it."""
 
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Self | None:
-        """Itself in a copy for a dry run.
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        """Itself in a copy for a dry run; in another copy of its holder what follows.
 
         Raises:
-            TypeError: it is any other copy.
+            TypeError: it is itself to be copied, or has nothing for a copy.
         """
-        if not made_for_a_trial(memo):
-            self.__getstate__()
-        return self
+        if made_for_a_trial(memo):
+            return self
+        follows = getattr(super(), "__deepcopy__", None)
+        return follows(memo) if memo and follows else self.__getstate__()
 
     def __getstate__(self) -> NoReturn:
         raise TypeError(
