@@ -16,7 +16,7 @@ from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
 from dux_agent.deciding.meanwhile import Meanwhile
-from dux_agent.deciding.nothing_to_try import nothing_to_try
+from dux_agent.deciding.nothing_to_try import nothing_to_try, say
 from dux_agent.deciding.outcome import apply_event, failed, moves_by_itself
 from dux_agent.deciding.pace import Pace
 from dux_agent.deciding.pending import Pending
@@ -268,6 +268,7 @@ class Decider:
         self._live.guard.follow()
         nothing = nothing_to_try(self._training, asks=self.asks)
         if nothing is not None:
+            say(nothing, self._decisions)
             decision.reason = nothing
             return None
         new = on_probation(self._decisions, self._settings.accept)

@@ -1,8 +1,14 @@
 """Why a language model need not be asked: nothing that it writes could be tried."""
 
+import logging
+from collections.abc import Sequence
+
+from dux_agent.decisions import Decision
 from dux_agent.live.integrity import all_finite
 from dux_agent.training.training import Training
 from dux_sandbox.running_rule import parameters_of
+
+log = logging.getLogger(__name__)
 
 _NO_MODEL = (
     "there is no language model to ask (lm=None); the guard watches the base optimizer"
@@ -38,3 +44,13 @@ def nothing_to_try(training: Training, *, asks: bool) -> str | None:
     if not all_finite(parameters):
         return NOT_FINITE
     return None
+
+
+def say(nothing: str, decisions: Sequence[Decision]) -> None:
+    """Warn in the log, but where the decision before ended so too.
+
+    A loop that shows no batch would train to its end beside an agent that never asks,
+    and only `agent.decisions` would tell.
+    """
+    if nothing != _NO_MODEL and (not decisions or decisions[-1].reason != nothing):
+        log.warning("nobody is asked for an optimizer: %s", nothing)

@@ -74,3 +74,16 @@ def test_losses_without_batches_count_as_those_with_them():
     assert both[0].state_dict() == both[1].state_dict()
     assert (STEPS, STEPS) == (with_batches.step_count, without.step_count)
     assert with_batches.newest_loss == without.newest_loss
+
+
+def test_a_loop_that_shows_no_batch_is_told_once_that_nobody_is_asked(caplog):
+    def decides(agent):
+        if agent.step_count % 20 == 10:
+            agent.decide()
+
+    agent = train(lambda step: step > 40, after_step=decides)
+
+    told = [r.getMessage() for r in caplog.records if "nobody is asked" in r.message]
+    assert [True, True, False] == ["no batch" in d.reason for d in agent.decisions]
+    assert 1 == len(told)
+    assert told[0].endswith(agent.decisions[0].reason)
