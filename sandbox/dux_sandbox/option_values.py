@@ -26,6 +26,10 @@ CYCLED = frozenset(["momentum", "betas"])
 MOST_OPTIONS = 1_000
 # As the default of an option; a rule that is built again has it again.
 FUNCTIONS = (FunctionType, BuiltinFunctionType)
+# Of lists and their like, one inside the other, and of items in them all: no less than
+# what `runtime.kept` lets a rule keep.
+_DEEPEST, _MOST_ITEMS = 10, 2_000_000
+_CONTAINERS = (dict, list, tuple, set)
 # What schedules multiply a rate by must not make it infinite.
 _MOST_RATE = 1e18
 
@@ -183,14 +187,24 @@ def stays(name: str, value: Any) -> bool:
 
 
 def holds_tensors(value: Any) -> bool:
-    """Whether an option is a tensor with dimensions, or holds tensors."""
+    """Whether an option is a tensor with dimensions, or holds tensors.
+
+    So does what is deeper, or holds more, than a rule may keep: it is no option that a
+    loop could share, and a list of lists of one list takes for ever to walk through.
+    """
     if isinstance(value, torch.Tensor):
         return value.dim() > 0 or value.is_meta or value.is_complex()
-    if isinstance(value, dict):
-        value = [*value.keys(), *value.values()]
-    if not isinstance(value, (list, tuple, set)):
-        return False
-    return any(isinstance(v, torch.Tensor) or holds_tensors(v) for v in value)
+    level, left = [value], _MOST_ITEMS
+    for _ in range(_DEEPEST):
+        inside = [each for each in level if isinstance(each, _CONTAINERS)]
+        left -= sum(map(len, inside))
+        if not inside or left < 0:
+            return left < 0
+        level = [part for each in inside for part in each]
+        level += [w for each in inside if isinstance(each, dict) for w in each.values()]
+        if any(isinstance(part, torch.Tensor) for part in level):
+            return True
+    return True
 
 
 def kept_tensors(group: dict[str, Any]) -> dict[str, Any]:

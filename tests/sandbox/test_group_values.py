@@ -12,6 +12,7 @@ from dux_sandbox.replaying.rule import RecordedRule
 from dux_sandbox.running import InlineRule
 from tests import models
 from tests.executions import both
+from tests.forked import outcome
 from tests.rule_sources import rule, unguarded
 from tests.sources import with_step
 from tests.talking import agent_over, run
@@ -274,3 +275,29 @@ def test_a_rate_that_is_a_tensor_is_filled_with_the_next_one_by_a_schedule(kind)
             live.step()
             moved.append(float((before - weight.detach())[0]))
         assert pytest.approx([0.5, 0.5, 0.25, 0.25, 1 / 6, 1 / 6]) == moved
+
+
+DEEP = {
+    "a thousand deep": "x = 1\nfor _ in range(9999):\n    x = [x]",
+    "in itself": "x = []\nx.append(x)",
+    "shared by shares": "x = 1\nfor _ in range(60):\n    x = [x, x]",
+    "a dict of dicts": "x = 1\nfor _ in range(9999):\n    x = {'a': x}",
+    "wide": "x = [[[1] * 999] * 999] * 999",
+}
+
+
+@pytest.mark.parametrize("made", DEEP.values(), ids=DEEP)
+def test_an_option_that_nobody_could_walk_through_is_the_rules_fault(made):
+    def play():
+        parameter = torch.nn.Parameter(torch.ones(2))
+        groups = [{"params": [parameter]}]
+        source = rule(f"{made}\ngroup['x'] = x\nraise ValueError('its own')")
+        with closing(InlineRule.build(source, groups)) as built:
+            groups[0].update(built.options[0])
+            built.bind(groups)
+            parameter.grad = torch.ones(2)
+            with pytest.raises(RuleFailed, match="its own"):
+                built.step()
+        assert {"params", "lr"} == groups[0].keys()
+
+    assert "returned" == outcome(play)
