@@ -1,0 +1,25 @@
+# attack: an option that is a list of lists of one list, left by a step that fails; category: native
+# observable: held; trigger: late
+import math
+import torch
+
+
+class CandidateOptimizer(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.01):
+        super().__init__(params, dict(lr=lr))
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        self.t = self.t + 1
+        if self.t == 10:
+            x = 1
+            for _ in range(60):
+                x = [x, x]
+            self.param_groups[0]["x"] = x
+            raise ValueError("left there")
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-0.01)
+        return None
