@@ -280,6 +280,42 @@ def test_the_callers_own_error_comes_out_of_a_closure():
     assert losses[-1] < losses[0]
 
 
+@contextlib.contextmanager
+def ctrl_c_while_it_waits(rule):
+    """Somebody presses Ctrl-C as the answer begins to come, and then again."""
+    channel = rule._talk.child.channel
+    fill, left = channel._fill, [1, 1]
+
+    def interrupted(size, first, deadline):
+        if left and left.pop():
+            fill(1, first, deadline)
+            raise KeyboardInterrupt
+        fill(size, first, deadline)
+
+    channel._fill = interrupted
+    yield
+    channel._fill = fill
+
+
+@pytest.mark.parametrize("asks", [False, True], ids=["alone", "with a closure"])
+def test_a_rule_whose_step_was_interrupted_steps_on(asks):
+    model, inputs, targets = problem()
+    rule, _ = build(IsolatedRule, sources.MOMENTUM, model)
+    train(rule, model, inputs, targets, 2, closure=asks)
+    before = [each.detach().clone() for each in model.parameters()]
+
+    with ctrl_c_while_it_waits(rule):
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                train(rule, model, inputs, targets, 1, closure=asks)
+
+    assert all(map(torch.equal, before, model.parameters()))
+    losses = train(rule, model, inputs, targets, 5, closure=asks)
+    assert losses[-1] < losses[0]
+    assert 4 == len(rule.snapshot().state)
+    rule.close()
+
+
 def test_a_closure_is_not_called_more_often_than_allowed():
     source = sources.with_step(
         "        for _ in range(100):\n"

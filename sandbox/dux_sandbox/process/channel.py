@@ -104,12 +104,15 @@ class Channel:
         """
         deadline = None if seconds is None else time.monotonic() + seconds
         self._fill(_HEADER.size, seconds, deadline)
-        nonce, text_size, blob_size = _HEADER.unpack(self._take(_HEADER.size))
+        header = self._buffer[: _HEADER.size]
+        nonce, text_size, blob_size = _HEADER.unpack(header)
         if nonce != self._nonce:
             raise ChannelBroken("channel", "a message carries a wrong nonce")
         if text_size > max_json or blob_size > max_blob:
             raise ChannelBroken("channel", "a message is longer than it may be")
-        self._fill(text_size + blob_size, None, deadline)
+        # An interrupt leaves all that has come: it can be received anew.
+        self._fill(_HEADER.size + text_size + blob_size, None, deadline)
+        self._take(_HEADER.size)
         text, blob = self._take(text_size), self._take(blob_size)
         self.text_received += text_size
         try:

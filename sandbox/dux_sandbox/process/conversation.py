@@ -45,6 +45,8 @@ class Conversation:
         self._number = 0
         child.channel.on_full = child.resume
         self._left = 0.0  # of the time for the answer that is being read
+        # An interrupt has ended the wait for an answer: bytes that may come with it.
+        self._unheard: int | None = None
         self._over: Finding | None = None  # what ended it
 
     def require_layers(self, names: Sequence[str]) -> dict[str, Any]:
@@ -106,9 +108,13 @@ class Conversation:
 
         Raises:
             RuleFailed: late, gone, or nonsense; or it was before.
+            BaseException: an interrupt. The process is stopped then; what it answers is
+                passed over when it is asked again.
         """
         if self._over is not None:
             raise RuleFailed(self._over)
+        if self._unheard is not None:
+            self._pass_over(self._unheard)
         self._number += 1
         request["id"] = self._number
         self._left = seconds
@@ -117,6 +123,7 @@ class Conversation:
         try:
             # It finds the question when it wakes: one change of process less.
             channel.send(request, blobs, seconds)
+            self._unheard = max_blob
             self.child.resume()
             while True:
                 with self.clock():
@@ -128,12 +135,39 @@ class Conversation:
                 if reply.get("call") != "closure" or closure is None:
                     break
                 channel.send({"id": self._number, **closure(reply)}, None, seconds)
-            self.child.pause()
+            self._unheard = None
             if channel.surplus:
                 raise ChannelBroken("channel", "it said more than it was asked")
         except ChannelBroken as error:
             raise self.broken(error, seconds) from None
+        finally:
+            self.child.pause()
         return reply, blob
+
+    def _pass_over(self, max_blob: int) -> None:
+        """Hear the answer to the last question, which nobody waits for any more.
+
+        Raises:
+            RuleFailed: as `ask` in its time.
+        """
+        channel, closure_given_up = self.child.channel, False
+        try:
+            self.child.resume()
+            while True:
+                with self.clock():
+                    reply, _ = channel.receive(self._left, MAX_JSON, max_blob)
+                if reply.get("id") != self._number:
+                    raise ChannelBroken("channel", "an answer repeats no question")
+                if reply.get("call") != "closure":
+                    break
+                closure_given_up = True
+                told = ["closure", None, "the closure was interrupted", ""]
+                channel.send({"id": self._number, "stop": told}, None, self._left)
+            self._unheard = None
+        except ChannelBroken as error:
+            raise self.broken(error, self._left) from None
+        if not closure_given_up:  # else it says just that
+            self.require_ok(reply)
 
     @contextmanager
     def clock(self) -> Iterator[None]:
