@@ -6,7 +6,9 @@ and one that shares memory with a weight would have them write into the weight.
 """
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from operator import is_
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -175,6 +177,36 @@ def of_its_own(value: Any) -> Any:
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         return number_inside(value)
     return set(value) if kind is set else value
+
+
+@contextmanager
+def one_for_all(groups: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """A list, dict or set that several groups share is one for all of them afterwards,
+    too, where what stands in its place inside is the same for each.
+
+    >>> betas = [0.9, 0.99]
+    >>> groups = [{"betas": betas}, {"betas": betas}]
+    >>> with one_for_all(groups):
+    ...     groups[0]["betas"], groups[1]["betas"] = [0.5], [0.5]
+    >>> groups[0]["betas"] is groups[1]["betas"]
+    True
+    """
+    places: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for group in groups:
+        for name, value in group.items():
+            if type(value) in (list, dict, set) and name != "params":
+                places.setdefault((name, id(value)), []).append(group)
+    yield
+    for (name, _), (first, *others) in places.items():
+        found = first.get(name)
+        values = [one.get(name) for one in others]
+        if found is not None and all(map(partial(_is_like, found), values)):
+            for one in others:
+                one[name] = found
+
+
+def _is_like(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and bool(one == other))
 
 
 def stays(name: str, value: Any) -> bool:

@@ -93,7 +93,23 @@ def built_of(
         for name, value in each.items():
             _check_option(name, value)
         check_options(each)
+    for each in options:
+        each.update(_one_for_all(each, defaults))
     return defaults, options
+
+
+def _one_for_all(group: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """The lists and dicts that a group shares with all that took the default.
+
+    A loop that writes into one of them writes for all, as in torch.
+    """
+    return {
+        name: defaults[name]
+        for name, value in group.items()
+        if type(value) in (list, dict, set)
+        and name in defaults
+        and same_value(value, defaults[name])
+    }
 
 
 def _check_option(name: Any, value: Any) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from operator import is_, itemgetter
 from typing import Any
 
-from dux_sandbox.option_values import SCHEDULERS, of_its_own
+from dux_sandbox.option_values import SCHEDULERS, of_its_own, one_for_all
 from dux_sandbox.process.reported import options_to_send, take_options, write_options
 from dux_sandbox.running import ParamGroups, same_options, same_value
 from dux_sandbox.values import encode
@@ -81,11 +81,16 @@ class ToldGroups:
         Raises:
             One of `reported.NONSENSE`: what the child says of them is malformed.
         """
-        for index, described in changes:
-            take_options(described, *self._sides(index))
+        with one_for_all(self.groups):
+            for index, described in changes:
+                take_options(described, *self._sides(index))
 
     def write(self, options: Sequence[dict[str, Any]]) -> None:
         """As `take`, of all groups, where the rule's values are here."""
+        with one_for_all(self.groups):
+            self._write(options)
+
+    def _write(self, options: Sequence[dict[str, Any]]) -> None:
         for index, now in enumerate(options):
             told = self._told[index]
             changed = {
@@ -96,7 +101,7 @@ class ToldGroups:
             if all(type(each) in (int, float) for each in changed.values()):
                 write_options(changed, *self._sides(index))
             else:
-                self.take([[index, encode(now, [])]])
+                take_options(encode(now, []), *self._sides(index))
 
     def _sides(self, index: int) -> Any:
         group, told = self.groups[index], self._told[index]

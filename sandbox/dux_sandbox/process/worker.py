@@ -3,6 +3,7 @@
 import mmap
 import os
 import socket
+from collections.abc import Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -13,12 +14,12 @@ from dux_sandbox.closures import ClosurePlace, is_loss, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.loading import attributes_of, build_over, load, restore_attributes
-from dux_sandbox.option_values import as_numbers, shared
+from dux_sandbox.option_values import as_numbers, of_its_own, one_for_all, shared
 from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
 from dux_sandbox.process.whereabouts import tell_when_asked
-from dux_sandbox.running import same_options, without_params
+from dux_sandbox.running import same_options, same_value, without_params
 from dux_sandbox.running_rule import entries_by_index
 from dux_sandbox.runtime.attributes import RANDOM
 from dux_sandbox.runtime.context import Runaway
@@ -196,7 +197,7 @@ class _Server:
         check_values(self._rule)
         groups = self._rule.param_groups
         options = [as_numbers(without_params(group)) for group in groups]
-        self._told = [dict(group) for group in options]
+        self._told = [of_its_own(group) for group in options]
         return {
             "defaults": encode(as_numbers(self._rule.defaults), []),
             "options": encode(options, []),
@@ -266,7 +267,11 @@ class _Server:
         for index, present in enumerate(self._present):
             self._parameters[index].grad = self._gradients[index] if present else None
         self._versions = [gradient._version for gradient in self._gradients]
-        for index, described in message.get("options", ()):
+        with one_for_all(self._rule.param_groups if self._rule is not None else ()):
+            self._hear_options(message.get("options", ()))
+
+    def _hear_options(self, changes: Iterable[Any]) -> None:
+        for index, described in changes:
             values = Decoder(bytearray()).decode(described)
             group = self._rule.param_groups[index]
             kept = set(group) - set(shared(group))
@@ -274,8 +279,16 @@ class _Server:
             for name in self._told[index]:
                 if name not in values and name not in kept:
                     group.pop(name, None)
-            group.update({n: v for n, v in values.items() if n not in kept})
-            self._told[index] = dict(values)
+            # What is as it was stays the rule's own list or dict, which groups share.
+            group.update(
+                {
+                    name: value
+                    for name, value in values.items()
+                    if name not in kept
+                    and not same_value(of_its_own(group.get(name, self)), value)
+                }
+            )
+            self._told[index] = of_its_own(values)
 
     def _written_gradients(self) -> list[int]:
         """Which present gradients the rule has written to in this step."""
@@ -294,7 +307,7 @@ class _Server:
             now = as_numbers(without_params(group), self._told[index])
             if not same_options(now, self._told[index]):
                 changed.append([index, encode(now, [])])
-                self._told[index] = dict(now)
+                self._told[index] = of_its_own(now)
         return changed
 
     def _ask(self) -> torch.Tensor | None:
