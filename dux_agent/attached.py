@@ -53,6 +53,11 @@ def agent_of(optimizer: Any) -> Agent | None:
     return found() if isinstance(found, _Attached) else None
 
 
+def is_replaced(agent: Agent) -> bool:
+    """Whether another agent was attached to its very optimizer since."""
+    return agent_of(agent.optimizer) is not agent
+
+
 def take_over(optimizer: torch.optim.Optimizer) -> None:
     """Close every agent over any of the parameters of `optimizer`.
 

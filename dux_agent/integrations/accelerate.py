@@ -14,6 +14,7 @@ from dux_agent.errors import BadArgument, MissingExtra
 from dux_agent.integrations.attach_options import check_attach_options
 from dux_agent.integrations.news import DecisionNews, figures
 from dux_agent.integrations.with_optimizer import SavedWithOptimizer
+from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.schedulers import all_parts_of, unwrapped
 from dux_agent.training.looking import Objective
 
@@ -47,7 +48,8 @@ def attach(
     data loader has just given. A loop whose batches come from elsewhere calls
     `agent.observe(loss, batch)`; from the first call on nothing is told but by it.
     `save_state` saves the agent with the prepared optimizer, `load_state` goes on from
-    it. Decisions go through `accelerator.log` as `dux/...`. Close the agent at the end.
+    it. Decisions go through `accelerator.log` as `dux/...`. Close the agent at the end:
+    it is told nothing from then on. Another one may be attached in its place.
 
     Args:
         model: prepared or not.
@@ -64,7 +66,10 @@ def attach(
     check_attach_options(attach_options)
     prepared: Any = optimizer if isinstance(optimizer, AcceleratedOptimizer) else None
     _check(accelerator, prepared=prepared is not None)
-    base: Any = optimizer if prepared is None else prepared.optimizer
+    base: Any = optimizer
+    if prepared is not None:
+        stepped: Any = prepared.optimizer  # by a former agent of ours, or by nobody
+        base = stepped.base if isinstance(stepped, DuxOptimizer) else stepped
     agent = attach_to_loop(model, base, objective, **attach_options)
     # A step that Accelerate leaves out while gradients are added up is none of ours.
     base.gradient_state = accelerator.gradient_state
@@ -122,7 +127,7 @@ class _Observer:
 
     def _backward(self, run: Callable[..., Any], loss: Any, **how: Any) -> Any:
         result = run(loss, **how)
-        if not (self._alone and self._seen):
+        if self._is_over() or not (self._alone and self._seen):
             return result
         if self._accelerator.sync_gradients:
             held = self._held
@@ -132,7 +137,16 @@ class _Observer:
             self._tell(loss)
         return result
 
+    def _is_over(self) -> bool:
+        """Whether the agent is closed: it is told nothing any more."""
+        if self._agent.closed and self in self._others:
+            self._others.remove(self)
+            self._batch = self._held = None
+        return self._agent.closed
+
     def _stepped(self, *_: Any) -> None:
+        if self._is_over():
+            return
         held = self._held
         for each in self._others:
             each._held = None
@@ -169,8 +183,9 @@ class _Observer:
     def _prepare_optimizer(
         self, prepare: Callable[..., Any], optimizer: Any, *more: Any, **how: Any
     ) -> Any:
-        live = self._agent.optimizer if optimizer is self._base else optimizer
-        return prepare(live, *more, **how)
+        if optimizer is self._base and not self._is_over():
+            optimizer = self._agent.optimizer
+        return prepare(optimizer, *more, **how)
 
     def _prepare_scheduler(self, prepare: Callable[..., Any], scheduler: Any) -> Any:
         self._point(scheduler)
@@ -179,7 +194,10 @@ class _Observer:
     def _point(self, scheduler: Any) -> None:
         found = unwrapped(scheduler)
         for each in (found, *all_parts_of(found)):
-            if getattr(each, "optimizer", None) is self._base:
+            stepped = getattr(each, "optimizer", None)
+            if isinstance(stepped, DuxOptimizer):  # of an agent before this one
+                stepped = stepped.base
+            if stepped is self._base and not self._is_over():
                 each.optimizer = self._agent.optimizer
 
     def _tell_of(self, loader: Any) -> None:
@@ -188,6 +206,9 @@ class _Observer:
 
         def __iter__(loader: Any) -> Iterator[Any]:
             for batch in kind.__iter__(loader):
+                if observer._is_over():
+                    yield batch
+                    continue
                 observer._batch, observer._seen, observer._told = batch, True, False
                 if observer._scale.value is None:  # it has drawn what it draws
                     observer._scale.forward_may_begin()

@@ -12,11 +12,13 @@ from torch import nn
 
 from dux_agent.agent import Agent
 from dux_agent.arguments import listed
+from dux_agent.attached import is_replaced
 from dux_agent.attaching import attach
 from dux_agent.errors import BadArgument, MissingExtra
 from dux_agent.integrations.attach_options import check_attach_options
 from dux_agent.integrations.news import DecisionNews, figures
 from dux_agent.integrations.with_optimizer import SavedWithOptimizer
+from dux_agent.live.optimizer import DuxOptimizer
 from dux_agent.live.schedulers import all_parts_of
 from dux_agent.training.looking import Objective
 from dux_sandbox.random_state import random_numbers_kept
@@ -62,6 +64,8 @@ def attach_trainer(
     trainer.create_optimizer()
     model: Any = trainer.model
     base: Any = trainer.optimizer
+    if isinstance(base, DuxOptimizer):  # of an agent whose place this one takes
+        base = base.base
     losses = _Losses(trainer)
     options: dict[str, Any] = {"total_steps": _total_steps(trainer)}
     if trainer.eval_dataset is not None and not isinstance(trainer.eval_dataset, dict):
@@ -75,7 +79,8 @@ def attach_trainer(
     scheduler: Any = trainer.lr_scheduler
     if scheduler is not None:
         for each in (scheduler, *all_parts_of(scheduler)):
-            if getattr(each, "optimizer", None) is base:
+            stepped = getattr(each, "optimizer", None)
+            if base in (stepped, getattr(stepped, "base", None)):
                 each.optimizer = agent.optimizer
     trainer.add_callback(_Observing(trainer, agent, counts=objective is None))
     return agent
@@ -101,6 +106,8 @@ class _Observing(TrainerCallback):
     def _training_step(
         self, model: Any, inputs: Any, num_items_in_batch: Any = None
     ) -> Any:
+        if is_replaced(self._agent):
+            return self._step(model, inputs, num_items_in_batch)
         batch = dict(inputs) if isinstance(inputs, Mapping) else inputs
         loss = self._step(model, inputs, num_items_in_batch)
         # Batches of the step that is being made; the last of an epoch has fewer.
@@ -119,6 +126,8 @@ class _Observing(TrainerCallback):
         Raises:
             BadArgument: it has made another optimizer since.
         """
+        if is_replaced(self._agent):
+            return
         optimizer = of.get("optimizer")
         inner = getattr(optimizer, "optimizer", optimizer)
         if self._agent.optimizer not in (optimizer, inner):

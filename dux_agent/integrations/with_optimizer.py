@@ -3,6 +3,7 @@
 from typing import Any
 
 from dux_agent.agent import Agent
+from dux_agent.attached import is_replaced
 from dux_agent.integrations.news import DecisionNews
 from dux_agent.live.base_state import state_of_base
 from dux_sandbox.random_state import random_numbers_kept
@@ -15,7 +16,8 @@ class SavedWithOptimizer:
 
     Beside it stand state and groups of the base optimizer, so that what was saved loads
     into one where there is no agent: torch passes over the key. Loading it goes on from
-    the agent, without its random numbers: frameworks put back their own.
+    the agent, without its random numbers: frameworks put back their own. Both are the
+    affair of another agent once one was attached to the same optimizer.
     """
 
     def __init__(self, agent: Agent, news: DecisionNews) -> None:
@@ -33,7 +35,7 @@ class SavedWithOptimizer:
         live.register_load_state_dict_post_hook(self._take_over)
 
     def _saved(self, live: Any, packed: dict[str, Any]) -> dict[str, Any] | None:
-        if self._inside:
+        if self._inside or is_replaced(self._agent):
             return None
         self._inside = True  # the agent asks for the live optimizer's state too
         try:
@@ -42,7 +44,7 @@ class SavedWithOptimizer:
             self._inside = False
 
     def _found(self, live: Any, packed: dict[str, Any]) -> dict[str, Any] | None:
-        if _KEY not in packed:
+        if _KEY not in packed or is_replaced(self._agent):
             return None
         rest = dict(packed)
         self._loaded = rest.pop(_KEY)

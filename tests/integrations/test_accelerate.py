@@ -316,3 +316,51 @@ def test_a_loss_that_waits_for_its_step_keeps_no_graph():
 
     assert loss.item() == observer._held.item()
     assert observer._held.grad_fn is None
+
+
+class Unprepared(Loop):
+    """A script that calls `accelerator.prepare` later."""
+
+    def prepare(self):
+        pass
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_agent_that_is_attached_again_takes_the_place_of_the_one_before(order):
+    if order == "prepared first":
+        loop = Loop(GENTLE, order).train(until=6)
+    else:
+        loop = Unprepared(GENTLE, order)
+    former, steps = loop.agent, loop.agent.step_count
+
+    again = attach(
+        loop.accelerator,
+        loop.model,
+        loop.optimizer,
+        models.objective,
+        lm=scripted(GENTLE),
+        every=4,
+        execution="inline",
+    )
+    if order != "prepared first":
+        Loop.prepare(loop)
+    loop.train(until=12)
+    saved = loop.optimizer.state_dict()
+    again.close()
+
+    assert former.closed
+    assert (steps, 12) == (former.step_count, again.step_count)
+    assert {"applied"} == {each.verdict for each in again.decisions}
+    assert 12 == saved["dux_agent"]["watch"]["step"]
+    assert again.optimizer is loop.optimizer.optimizer
+    assert again.optimizer is loop.schedule.scheduler.optimizer
+
+
+def test_a_loop_goes_on_when_its_agent_is_closed():
+    loop = Loop(GENTLE).train(until=6)
+    loop.end()
+
+    loop.train(until=6)
+
+    assert 6 == loop.agent.step_count
+    assert 12 == loop.agent.optimizer.steps

@@ -295,3 +295,17 @@ def test_without_transformers_it_says_what_to_install(monkeypatch):
 
     with pytest.raises(MissingExtra, match=r"pip install 'dux-agent\[transformers\]'$"):
         runpy.run_module("dux_agent.integrations.transformers")
+
+
+def test_an_agent_that_is_attached_again_takes_the_place_of_the_one_before(tmp_path):
+    trainer = trainer_in(tmp_path)
+    former = agent_behind(trainer, EXPLODES)
+
+    with agent_behind(trainer, GENTLE) as again:
+        trainer.train()
+        saved = again.optimizer.state_dict()
+
+    assert former.closed
+    assert (0, STEPS) == (former.step_count, again.step_count)
+    assert ["applied", "applied"] == verdicts(again)
+    assert STEPS == saved["dux_agent"]["watch"]["step"]
