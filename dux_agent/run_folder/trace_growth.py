@@ -41,7 +41,7 @@ class Follower:
 
         Args:
             folder: the run folder.
-                most: bytes of a line; a longer one is no event.
+            most: bytes of a line; a longer one is no event.
         """
         self.trace, self._most = folder / "trace.jsonl", most
         self.files = 0
