@@ -2,8 +2,8 @@
 
 A server holds no training, so it makes one: it trains the task for some steps with its
 base optimizer, asks for a rule, checks it, tries it on a copy, and trains as many steps
-with it on a fresh training of its own. Of all that the first training alone outlives the
-decision, until one is made in another context.
+with it on a fresh training of its own. Of all that the first training alone outlives
+the decision, until one is made in another context.
 """
 
 from __future__ import annotations
