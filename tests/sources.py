@@ -118,7 +118,7 @@ down(200)
 """,
     "one call": """
 rows = range(1_000_000)
-sum(0 for _ in rows for _ in rows for _ in rows)
+[0 for _ in rows for _ in rows for x in rows if x < 0]
 """,
     "matrices": """
 x = torch.eye(64)

@@ -10,7 +10,7 @@ import torch
 
 from dux_sandbox.closures import place_of_closure
 from dux_sandbox.faults import is_the_rules, turns_used_up, used_up_its_turns
-from dux_sandbox.findings import CheckReport, Finding, SourceRejected
+from dux_sandbox.findings import CheckReport, Finding, RuleFailed, SourceRejected
 from dux_sandbox.language.declared_sensors import PLAUSIBLE
 from dux_sandbox.runtime.attributes import attributes_of as attributes_of
 from dux_sandbox.runtime.attributes import restore_attributes as restore_attributes
@@ -109,8 +109,27 @@ def build_over(
     the group.
 
     Raises:
+        RuleFailed: it made other groups of them.
         Whatever the constructor raises of groups.
     """
+    made = _built(rule, groups)
+    if len(made.param_groups) != len(groups):
+        raise RuleFailed(
+            Finding(
+                "init",
+                None,
+                f"it makes {len(made.param_groups)} groups of the {len(groups)} that "
+                f"it is given, which are the training's",
+                "call super().__init__(params, defaults) with params as they came, and "
+                "tell matrices by p.ndim in step",
+            )
+        )
+    return made
+
+
+def _built(
+    rule: type[torch.optim.Optimizer], groups: list[dict[str, Any]]
+) -> torch.optim.Optimizer:
     random = torch.get_rng_state()
     make: Any = rule
     if len(groups) == 1:

@@ -131,6 +131,8 @@ class InlineRule:
             check_values(rule)
             for group in rule.param_groups:
                 check_options(group)
+        except RuleFailed:
+            raise
         # The wall round generated code: whatever it raises is a finding.
         except BaseException as error:
             if not is_the_rules(error):

@@ -87,3 +87,34 @@ def test_both_ways_draw_the_same_numbers(execution):
         rule.close()
 
     assert torch.equal(*drawn)
+
+
+_SPLITS = """
+import torch
+
+
+class Rule(torch.optim.Optimizer):
+    def __init__(self, params, lr=0.5):
+        params = list(params)
+        matrices = [each for each in params if each.ndim > 1]
+        others = [each for each in params if each.ndim < 2]
+        groups = [dict(params=matrices, by=1.0), dict(params=others, by=2.0)]
+        super().__init__(groups, dict(lr=lr))
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.add_(p.grad, alpha=-group["lr"] * group["by"])
+"""
+
+
+@pytest.mark.parametrize("execution", ["inline", "isolated", "recorded"])
+def test_one_that_makes_groups_of_its_own_is_told_what_to_write(execution):
+    groups = [{"params": [torch.nn.Parameter(torch.ones(s)) for s in ((2, 2), (2,))]}]
+
+    with pytest.raises(RuleFailed, match="2 groups of the 1 that it is given") as told:
+        EXECUTIONS[execution].build(_SPLITS, groups, limits=Limits(), seed=0)
+
+    assert "init" == told.value.finding.rule
+    assert "tell matrices by p.ndim" in told.value.finding.instead
