@@ -1,11 +1,17 @@
 """What a rule has under two names: written to through one, it is read through both."""
 
+from contextlib import closing
+
 import pytest
 import torch
 
 from dux_sandbox.recorded.tape import Unrecordable
 from dux_sandbox.replaying.foreseen import foresee
-from tests.recorded.test_recording import groups_of, steps_beside
+from dux_sandbox.replaying.replay import Replay
+from dux_sandbox.running import InlineRule
+from tests.recorded.recording import BOUNDS, Here, twin_of
+from tests.recorded.test_again import give_gradients
+from tests.recorded.test_recording import groups_of, parameters_in, steps_beside
 
 
 def rule(step, begin="self.t = 0", options="lr=lr", each=""):
@@ -149,3 +155,29 @@ p.sub_(p.grad, alpha=group["lr"] / (1 + group["seen"][0]))
 """
     with pytest.raises(Unrecordable, match=r"two names.*group\['seen'\]"):
         steps_beside(rule(step, options="lr=lr, seen=[]"))
+
+
+def test_two_clones_of_one_gradient_are_two_tensors():
+    source = rule(
+        """\
+s = self.state[p]
+if not s:
+    s["a"], s["b"] = p.grad.clone(), p.grad.clone()
+else:
+    s["a"].mul_(0.5)
+    s["b"].add_(p.grad)
+p.sub_(s["a"] + 2 * s["b"], alpha=group["lr"])"""
+    )
+    groups = groups_of()
+    others = twin_of(groups)
+    theirs = InlineRule.build(source, others)
+    here = Here(source, groups)
+    replay = Replay(parameters_in(groups), here, BOUNDS, compiles=True)
+    with closing(replay):
+        replay.build(here.build())
+        for _ in range(4):
+            give_gradients(groups, others)
+            replay.step(None, None)
+            theirs.step()
+            pairs = zip(parameters_in(groups), parameters_in(others), strict=True)
+            assert all(torch.equal(one, other) for one, other in pairs)

@@ -154,7 +154,8 @@ class Places:
         numbers = leaves_of(kept)
         places = iter(range(len(numbers)))
         self.kept.put(
-            renumbered(kept, lambda _: next(places)), [leaves[at] for at in numbers]
+            renumbered(kept, lambda _: next(places)),
+            _each_its_own([leaves[at] for at in numbers]),
         )
 
     def agree(self, options: OptionLeaves, changed: dict[Place, Any]) -> None:
@@ -167,6 +168,18 @@ class Places:
             leaves = options.with_values(changed, after)
             if leaves is not None:
                 self._leaves = list(after), len(self.kept.values), leaves
+
+
+def _each_its_own(leaves: list[Any]) -> list[Any]:
+    """The same, where a tensor is there twice, each with a memory of its own: two
+    clones of one gradient are one value of a program."""
+    seen: set[int] = set()
+    made = []
+    for leaf in leaves:
+        again = isinstance(leaf, torch.Tensor) and id(leaf) in seen
+        made.append(leaf.clone() if again else leaf)
+        seen.add(id(leaf))
+    return made
 
 
 def _same(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> bool:
