@@ -25,7 +25,7 @@ from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.trees import leaves_of
 from dux_sandbox.replaying.branches import Branch, Branches
 from dux_sandbox.replaying.hindrance import FAULTS
-from dux_sandbox.replaying.kept import options_of
+from dux_sandbox.replaying.option_leaves import options_of
 from dux_sandbox.replaying.places import Places
 
 _MOST_WORK, _MOST_LOOKS = 50_000, 20
@@ -126,8 +126,7 @@ class _Look:
         present, closure = self._given
         count, work, fresh = 0, 0, False
         while work < _MOST_WORK and not stop.is_set():
-            options = self.places.option_leaves()
-            key = (self.places.kept.key, options.key, tuple(present), closure)
+            key = self.places.key(present, closure)
             if key not in self._walks:
                 self._walks[key] = [_Walk(each) for each in self._known.get(key, ())]
             walks = self._walks[key]

@@ -11,6 +11,7 @@ from dux_sandbox.recorded.program import Program, ValueType
 from dux_sandbox.recorded.trees import leaves_of
 from dux_sandbox.recorded.verifying import bytes_of
 from dux_sandbox.replaying.fast_steps import FastStep
+from dux_sandbox.replaying.new_trees import NewTree
 
 MOST_PROGRAMS = 256
 Path = tuple[tuple[int, bool], ...]
@@ -23,6 +24,7 @@ class Branch:
     Attributes:
         types: of each value.
         calls: how often the rule called the closure.
+        tree: what the rule keeps after it, where that is another tree; see `new_tree`.
         path: for each guard what it asks, as a number, and what it must come out as.
         run: gives the values for some inputs; see `interpreting.interpret`.
         fast: the same by kernels, once there are any.
@@ -33,6 +35,7 @@ class Branch:
     program: Program
     types: tuple[ValueType, ...]
     calls: int
+    tree: NewTree | None
     path: Path
     run: Any
     fast: FastStep
@@ -46,13 +49,14 @@ class Recording:
 
     Attributes:
         key: what the step began with.
-        program, types, calls: see `Branch`.
+        program, types, calls, tree: see `Branch`.
     """
 
     key: Hashable
     program: Program
     types: tuple[ValueType, ...]
     calls: int
+    tree: NewTree | None = None
 
 
 def path_of(program: Program) -> Path:
@@ -148,7 +152,7 @@ class Branches:
     def recordings(self) -> list[Recording]:
         """All of them, the oldest first."""
         return [
-            Recording(key, each.program, each.types, each.calls)
+            Recording(key, each.program, each.types, each.calls, each.tree)
             for key, branches in self._by_key.items()
             for each in reversed(branches)
         ]

@@ -13,7 +13,9 @@ from dux_sandbox.recorded.kernels.picking import picked
 from dux_sandbox.recorded.kernels.running import FusedProgram
 from dux_sandbox.recorded.program import Place, Program
 from dux_sandbox.replaying.inputs import KEPT, Inputs
-from dux_sandbox.replaying.kept import KeptTree, OptionLeaves
+from dux_sandbox.replaying.kept import KeptTree
+from dux_sandbox.replaying.new_trees import NewTree
+from dux_sandbox.replaying.option_leaves import OptionLeaves
 
 _log = logging.getLogger(__name__)
 PATIENCE, PATIENCE_OF_RANKS = 60.0, 12.0
@@ -38,15 +40,18 @@ class FastStep:
         compiles: bool,
         moved: Callable[[], None] | None = None,
         graphs: Graphs | None = None,
+        tree: NewTree | None = None,
     ) -> None:
         """Begin to compile a program that can be one of many steps.
 
         Args:
             moved: see `FusedProgram.run`.
             graphs: where its steps are captured; None: nowhere.
+            tree: what is kept after it; None: the same tree, or nobody knows.
         """
+        program = program if tree is None else tree.program
         self._moved, self._graphs = moved, graphs
-        self._program = program
+        self._program, self._tree = program, tree
         self._parameters = parameters
         devices = {each.device for each in parameters}
         lasts = program.structure is None
@@ -56,12 +61,12 @@ class FastStep:
         self.waits = self._compilation is not None
         self._fused: FusedProgram | None = None
         self._inputs = Inputs(program, parameters)
-        read = {each.place for each in program.inputs}
+        new = {each.place for each in program.inputs} | (tree.others if tree else set())
         written = [(at, each.place) for at, each in enumerate(program.outputs)]
         self._written = [
             (at, place)
             for at, place in written
-            if place not in read and place[0] in ("parameter", "gradient")
+            if place not in new and place[0] != "option"
         ]
         self._writes_all = {("parameter", at) for at in range(len(parameters))} <= {
             place for _, place in written
@@ -144,25 +149,33 @@ class FastStep:
             What the rule's step returns.
         """
         assert self._fused is not None
-        tells = always or self._changed_options
+        turns = self._tree is not None and self._tree.options is not None
+        tells = always or turns or self._changed_options
         values = self._fused.run(
             self._inputs.now(kept, gradients, options, loss),
-            self._targets() if self._written else (),
+            self._targets(kept) if self._written else (),
             self._before(agree, options) if tells else None,
             kept.stamp,
             self._moved,
         )
-        if self._changes:
+        if self._tree is not None:
+            given = zip(self._changes, self._pick_changes(values), strict=True)
+            kept.become(self._tree.tree, dict(given))
+        elif self._changes:
             kept.set_all(self, self._changes, self._pick_changes(values))
         result = values[-1]
         if isinstance(result, torch.Tensor) and result is not loss:
             result = result.clone()
         return result
 
-    def _targets(self) -> list[Any]:
+    def _targets(self, kept: KeptTree) -> list[Any]:
         """The tensors that are written to and not read."""
         targets: list[Any] = [None] * len(self._program.outputs)
         for at, place in self._written:
+            if place[0] in KEPT:
+                value = kept.values[place]
+                targets[at] = value if torch.is_tensor(value) else None
+                continue
             parameter = self._parameters[int(place[1])]
             targets[at] = parameter if place[0] == "parameter" else parameter.grad
         return targets
@@ -174,7 +187,16 @@ class FastStep:
     ) -> Callable[[list[Any]], None]:
         """Tells what becomes of the options."""
         changed = self._changed_options
-        return lambda values: agree(options, {at: values[k] for k, at in changed})
+        turned = None if self._tree is None else self._tree.options
+
+        def tell(values: list[Any]) -> None:
+            after = {place: values[k] for k, place in changed}
+            if turned is None:
+                agree(options, after)
+            else:
+                agree(turned, options.values | after)
+
+        return tell
 
 
 @dataclass(slots=True)

@@ -8,7 +8,8 @@ import torch
 
 from dux_sandbox.recorded.kernels.picking import picked
 from dux_sandbox.recorded.program import Place, Program, TensorType
-from dux_sandbox.replaying.kept import KeptTree, OptionLeaves
+from dux_sandbox.replaying.kept import KeptTree
+from dux_sandbox.replaying.option_leaves import OptionLeaves
 
 KEPT = ("state", "attribute")
 """What the places begin with that a rule keeps."""

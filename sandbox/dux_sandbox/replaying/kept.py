@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from dux_sandbox.recorded.json_form import ProgramRefused
-from dux_sandbox.recorded.program import Place, TensorType, ValueType
-from dux_sandbox.recorded.trees import (
-    PuttingTogether,
-    TakenApart,
-    leaves_of,
-    renumbered,
-)
+from dux_sandbox.recorded.program import Place, TensorType
+from dux_sandbox.recorded.trees import PuttingTogether, TakenApart
 from dux_sandbox.recorded.typing_of import type_of
 from dux_sandbox.replaying.spacing import spaced
 from dux_sandbox.running import clone_value
 from dux_sandbox.running_rule import RuleState
-from dux_sandbox.values import ValueRefused
 
 Type = TensorType | str
-_MOST_GROUPS = 1 << 16
 _NUMBERS = frozenset((int, float, bool))
+
+
+@dataclass(frozen=True)
+class Tree:
+    """What a rule keeps, but for the values.
+
+    Attributes:
+        skeleton, key: as of `KeptTree`.
+        places: of its leaves, in order.
+    """
+
+    skeleton: list[Any]
+    key: str
+    places: tuple[Place, ...]
 
 
 class KeptTree:
@@ -95,6 +102,8 @@ class KeptTree:
     def set(self, place: Place, value: Any) -> None:
         """Another value at a leaf that there is."""
         before = self.values[place]
+        if value is before:
+            return
         kind = type(value)
         if kind is type(before) and kind in _NUMBERS:
             self.values[place] = value
@@ -120,13 +129,35 @@ class KeptTree:
         for place, value in zip(places, values, strict=True):
             self.set(place, value)
 
+    def become(self, tree: Tree, given: Mapping[Place, Any]) -> None:
+        """Keep what is in a tree from now on, and nothing else.
+
+        Args:
+            given: values by their places; what is at others stays.
+        """
+        before, self.values = self.values, {}
+        moved = tree.places != tuple(before)
+        for place in tree.places:
+            value = was = before.get(place)
+            if place in given and given[place] is not was:
+                value = self._laid(place, given[place])
+                moved |= torch.is_tensor(value) or torch.is_tensor(was)
+            self.values[place] = value
+        self.skeleton, self.key = tree.skeleton, tree.key
+        if moved:
+            self._renew()
+
+    def tree(self) -> Tree:
+        """What there is now."""
+        return Tree(self.skeleton, self.key, tuple(self.values))
+
     def types(self) -> dict[Place, Type]:
         """The type of each leaf, in the order of their numbers."""
         return {place: _type(value) for place, value in self.values.items()}
 
     def leaves(self) -> list[tuple[Place, Type, Any]]:
         """Of each leaf the place, the type, and what a number is."""
-        return _leaves(self.values)
+        return leaves_in(self.values)
 
     @property
     def tensor_bytes(self) -> int:
@@ -158,7 +189,8 @@ class KeptTree:
         self.key = json.dumps([self.skeleton, types])
 
 
-def _leaves(values: dict[Place, Any]) -> list[tuple[Place, Type, Any]]:
+def leaves_in(values: dict[Place, Any]) -> list[tuple[Place, Type, Any]]:
+    """Of each leaf the place, the type, and what a number is."""
     return [
         (place, _type(value), None if isinstance(value, torch.Tensor) else value)
         for place, value in values.items()
@@ -167,132 +199,3 @@ def _leaves(values: dict[Place, Any]) -> list[tuple[Place, Type, Any]]:
 
 def _type(value: Any) -> Type:
     return type_of(value) if isinstance(value, torch.Tensor) else type(value).__name__
-
-
-class OptionLeaves:
-    """The options of all groups, taken apart as `KeptTree` is.
-
-    Attributes:
-        values: by place, each number.
-        skeleton: with leaf numbers that begin at `first`.
-        key: as of `KeptTree`.
-    """
-
-    def __init__(self, options: list[dict[str, Any]], first: int) -> None:
-        """Take them apart.
-
-        Raises:
-            ValueRefused: a group holds what is no plain data.
-        """
-        apart = TakenApart()
-        for index, group in enumerate(options):
-            for name, value in group.items():
-                apart.add(("option", index, name), value)
-        if any(isinstance(value, torch.Tensor) for _, value in apart.leaves):
-            raise ValueRefused("a group holds a tensor")
-        self.values = dict(apart.leaves)
-        self._options = list(options)
-        self._skeleton = apart.skeleton
-        self.skeleton = renumbered(apart.skeleton, lambda number: number + first)
-        types = [type(value).__name__ for value in self.values.values()]
-        self.key = json.dumps([apart.skeleton, types])
-
-    def leaves(self) -> list[tuple[Place, Type, Any]]:
-        """As of `KeptTree`."""
-        return _leaves(self.values)
-
-    def changed(self, values: dict[Place, Any], groups: int) -> list[dict[str, Any]]:
-        """The options of all groups with other numbers at some leaves."""
-        if all(len(place) == 3 for place in values):
-            after = [dict(each) for each in self._options]
-            for (_, index, name), value in values.items():
-                after[int(index)][str(name)] = value
-            return after
-        leaves = list((self.values | values).values())
-        return options_of(self._skeleton, dict(enumerate(leaves)), groups)
-
-    def with_values(
-        self, values: dict[Place, Any], options: list[dict[str, Any]]
-    ) -> OptionLeaves | None:
-        """These leaves of other options, or None where more than numbers differs.
-
-        Args:
-            values: by place, what is another number.
-            options: what `changed` gave for them.
-        """
-        for place, value in values.items():
-            if type(value) is not type(self.values[place]):
-                return None
-        other = OptionLeaves.__new__(OptionLeaves)
-        vars(other).update(vars(self))
-        other.values = self.values | values
-        other._options = options
-        return other
-
-
-def options_of(
-    skeleton: list[Any], leaves: dict[int, Any], groups: int | None
-) -> list[dict[str, Any]]:
-    """The options of each group, put together.
-
-    Args:
-        groups: how many there are; None: as many as the skeleton has.
-    """
-    parts = PuttingTogether(leaves.__getitem__).parts(skeleton)
-    last = max((int(place[1]) + 1 for place, _ in parts), default=0)
-    options: list[dict[str, Any]] = [{} for _ in range(groups or last)]
-    for place, part in parts:
-        options[int(place[1])][str(place[2])] = part
-    return options
-
-
-def require_keepable(
-    structure: Any, types: Sequence[ValueType], parameters: int, groups: int
-) -> None:
-    """Refuse a tree that could not be kept, before a step has written anything.
-
-    Args:
-        structure: of a program that was verified.
-        types: of the program's values.
-        parameters: how many there are.
-        groups: how many groups of options there are; 0: it is for the tree to say.
-
-    Raises:
-        ProgramRefused: it names what is neither state, attribute nor option of this
-            rule, or cannot be put together.
-    """
-    try:
-        places = [tuple(place) for place, _ in structure]
-        if len(set(places)) < len(places):
-            raise ValueRefused("a place is kept twice")
-        for place in places:
-            if not _is_a_part(place, parameters, groups or _MOST_GROUPS):
-                raise ValueRefused(f"it has no place {str(place)[:60]}")
-        # A number that is no key, and a tensor that no description can stand for.
-        leaves = {
-            at: 0.5 if isinstance(types[at], str) else torch.empty(1)
-            for at in leaves_of(structure)
-        }
-        options = [part for part in structure if part[0][0] == "option"]
-        OptionLeaves(options_of(options, leaves, groups or None), 0)
-        tree = KeptTree()
-        numbered = list(leaves)
-        at = {number: index for index, number in enumerate(numbered)}
-        kept = [part for part in structure if part[0][0] != "option"]
-        tree.put(renumbered(kept, at.__getitem__), [leaves[each] for each in numbered])
-        tree.state()
-    except (TypeError, LookupError, ValueError, RuntimeError, OverflowError) as error:
-        raise ProgramRefused(
-            f"what the rule keeps cannot be kept: {str(error)[:200]}"
-        ) from None
-
-
-def _is_a_part(place: Place, parameters: int, groups: int) -> bool:
-    match place:
-        case ("state", int(index)):
-            return type(index) is int and 0 <= index < parameters
-        case ("attribute", str()):
-            return True
-        case ("option", int(index), str()):
-            return type(index) is int and 0 <= index < groups
-    return False

@@ -1,7 +1,7 @@
 """The places that a program reads and writes: what a rule keeps, its parameters and
 its options."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from operator import is_
 from typing import Any
 
@@ -11,7 +11,8 @@ from dux_sandbox.recorded.program import Place, Program, TensorType
 from dux_sandbox.recorded.rows import DTYPES
 from dux_sandbox.recorded.trees import leaves_of, renumbered
 from dux_sandbox.recorded.typing_of import type_of
-from dux_sandbox.replaying.kept import KeptTree, OptionLeaves, options_of
+from dux_sandbox.replaying.kept import KeptTree
+from dux_sandbox.replaying.option_leaves import OptionLeaves, options_of
 from dux_sandbox.replaying.owning import Owning
 
 
@@ -32,7 +33,7 @@ class Places:
         self.kept = KeptTree(self.parameters)
         self.options: list[dict[str, Any]] = []
         self.accept: Callable[[list[dict[str, Any]]], None] | None = None
-        self._leaves: tuple[list[dict[str, Any]], int, OptionLeaves] | None = None
+        self._leaves: tuple[list[dict[str, Any]], OptionLeaves] | None = None
 
     def device(self) -> torch.device:
         """Where the parameters are."""
@@ -44,15 +45,19 @@ class Places:
 
     def option_leaves(self) -> OptionLeaves:
         """The options taken apart; as before where no group has got others."""
-        known, many = self._leaves, len(self.kept.values)
-        if known is None or many != known[1] or not _same(self.options, known[0]):
-            known = (
-                list(self.options),
-                many,
-                OptionLeaves(self.options, many),
-            )
-            self._leaves = known
-        return known[2]
+        known = self._leaves
+        if known is None or not _same(self.options, known[0]):
+            self._leaves = known = list(self.options), OptionLeaves(self.options)
+        return known[1]
+
+    def key(self, present: list[bool], closure: str | None) -> tuple[Hashable, ...]:
+        """Equal for steps that begin alike, but for the values of what they read.
+
+        Args:
+            present: which parameters have a gradient.
+            closure: see `Replay.step`.
+        """
+        return self.kept.key, self.option_leaves().key, tuple(present), closure
 
     def types(
         self,
@@ -167,7 +172,7 @@ class Places:
             self.options = after
             leaves = options.with_values(changed, after)
             if leaves is not None:
-                self._leaves = list(after), len(self.kept.values), leaves
+                self._leaves = list(after), leaves
 
 
 def _each_its_own(leaves: list[Any]) -> list[Any]:

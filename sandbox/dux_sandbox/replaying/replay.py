@@ -23,7 +23,9 @@ from dux_sandbox.replaying.bounds import Bounds
 from dux_sandbox.replaying.branches import Again, Branch, Branches, Recording, path_of
 from dux_sandbox.replaying.fast_steps import FastStep, Taken
 from dux_sandbox.replaying.hindrance import changing
-from dux_sandbox.replaying.kept import OptionLeaves, require_keepable
+from dux_sandbox.replaying.keepable import require_keepable
+from dux_sandbox.replaying.new_trees import new_tree
+from dux_sandbox.replaying.option_leaves import OptionLeaves
 from dux_sandbox.replaying.places import Places
 from dux_sandbox.replaying.plainness import Apart
 
@@ -135,7 +137,7 @@ class Replay:
         """What the step returns, once it is taken."""
         options, again = self.places.option_leaves(), self._again
         present = [each is not None for each in gradients]
-        key = self.kept.key, options.key, tuple(present), closure
+        key = self.places.key(present, closure)
         alone, before = self.agree is None, self._before_kernels
         if again is not None and alone and again.begins(key, self._branches.added):
             try:
@@ -176,14 +178,14 @@ class Replay:
             branch.fast.is_ready()
 
     def _branch(self, recorded: Recording) -> Branch:
-        program = recorded.program
-        done = last_uses(program)
+        program, types, tree = recorded.program, recorded.types, recorded.tree
+        done, both = last_uses(program), is_both_ways(program)
         run = partial(interpret, program, device=self.places.device(), done=done)
-        parameters, moved = self.places.parameters, self._apart.look
-        fast = FastStep(program, parameters, self._compiles, moved, self.graphs)
-        path, both = path_of(program), is_both_ways(program)
+        given = self.places.parameters, self._compiles, self._apart.look, self.graphs
+        fast = FastStep(program, *given, tree)
         self._both_ways.found |= both
-        return Branch(program, recorded.types, recorded.calls, path, run, fast, both)
+        path, calls = path_of(program), recorded.calls
+        return Branch(program, types, calls, tree, path, run, fast, both)
 
     def foresee(self, present: list[bool], closure: str | None) -> Branch:
         """Record the next step, and take none.
@@ -195,14 +197,12 @@ class Replay:
         Raises:
             Unrecordable, ProgramRefused, RuleFailed: as `step`.
         """
-        options = self.places.option_leaves()
-        key = (self.kept.key, options.key, tuple(present), closure)
+        key = self.places.key(present, closure)
         return self._record(key, present, Met(), closure)
 
     def known(self, present: list[bool], closure: str | None) -> Branch | None:
         """A program that may be the next step, as it was recorded before."""
-        options = self.places.option_leaves()
-        key = (self.kept.key, options.key, tuple(present), closure)
+        key = self.places.key(present, closure)
         return next(self._branches.candidates(key, []), None)
 
     def _found(
@@ -262,8 +262,7 @@ class Replay:
         self.recordings += 1
         if self.recordings > _FEW and self.recordings > self.steps // 2:
             raise changing(met.last, self._before, self.kept.values)
-        many = self._branches.known(key)
-        both = met.may_merge and self._both_ways.wanted(key, many)
+        both = met.may_merge and self._both_ways.wanted(key, self._branches.known(key))
         outcomes = met.outcomes(both_ways=both)
         branch = self._recorded(self.places, present, closure, outcomes, both)
         if both and not branch.both_ways:
@@ -284,12 +283,14 @@ class Replay:
         """Have a step recorded that begins with what is in these places."""
         merge = self._both_ways.found if both_ways is None else both_ways
         options = places.option_leaves()
-        skeleton = [*places.kept.skeleton, *options.skeleton]
         leaves = [*places.kept.leaves(), *options.leaves()]
+        theirs = options.skeleton(len(places.kept.values))
+        skeleton = [*places.kept.skeleton, *theirs]
         asked = Asked(skeleton, leaves, present, list(outcomes), closure, merge)
         program, calls = self._records.step(asked)
         types = self._verified(program, *places.types(present, closure, options))
-        return self._branch(Recording(None, program, types, calls))
+        tree = new_tree(program, types, places)
+        return self._branch(Recording(None, program, types, calls, tree))
 
     def _verified(self, program: Program, *of: Any) -> tuple[ValueType, ...]:
         types = self._bounds.verified(program, *of)
