@@ -206,6 +206,13 @@ def test_what_the_rule_keeps_has_values_at_its_leaves(structure):
     refused(forged(), "kept", structure=structure)
 
 
+@pytest.mark.parametrize(
+    ("result", "message"), [(0, "which is no loss"), (9, "is no value")]
+)
+def test_a_step_returns_one_number_or_nothing(result, message):
+    refused(forged(), message, result=result)
+
+
 def test_keeping_more_than_is_allowed_is_refused():
     program = forged(("abs", (0,), {})).program(structure=[{LEAF: 0}, {LEAF: 1}])
 

@@ -223,6 +223,9 @@ def _outputs(program: Program, types: list[ValueType], allowed: Allowed) -> None
     for value in (*leaves, *([] if program.result is None else [program.result])):
         if not 0 <= value < len(types) or isinstance(types[value], TupleType):
             raise ProgramRefused("a leaf of what is kept is no value")
+    returned = None if program.result is None else types[program.result]
+    if isinstance(returned, TensorType) and returned.elements != 1:
+        raise ProgramRefused(f"a step returns {returned}, which is no loss")
     kept += sum(bytes_of(types[value]) for value in set(leaves))
     for output in program.outputs:
         if output.place in written:
