@@ -250,7 +250,8 @@ class IsolatedRule:
     def _copy_out(self, message: dict[str, Any]) -> None:
         """Take over what the rule did to parameters, and to gradients in place."""
         try:
-            self._shown.take(message.get("gradients", ()))
+            apart = message.get("apart") is True
+            self._shown.take(message.get("gradients", ()), apart)
         except ValueRefused as error:
             raise self._talk.fail("channel", str(error)) from None
 

@@ -153,7 +153,7 @@ class Mirror:
         targets, given = [], []
         for index, parameter in enumerate(self.parameters):
             value = self.values[index]
-            if self._present[index] or not _same_bits(parameter, value):
+            if self._present[index] or not same_bits(parameter, value):
                 targets.append(parameter)
                 given.append(value)
         if targets:
@@ -205,7 +205,7 @@ def new_memory(size: int) -> int:
     return descriptor
 
 
-def _same_bits(parameter: torch.Tensor, value: torch.Tensor) -> bool:
+def same_bits(parameter: torch.Tensor, value: torch.Tensor) -> bool:
     """Whether two tensors of one shape and dtype hold the same, bit for bit.
 
     A NaN is itself here, and 0.0 is not -0.0.

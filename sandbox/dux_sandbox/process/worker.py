@@ -18,6 +18,7 @@ from dux_sandbox.option_values import as_numbers, of_its_own, one_for_all, share
 from dux_sandbox.process import attempts, jail
 from dux_sandbox.process.channel import Channel, ChannelBroken
 from dux_sandbox.process.places import Place
+from dux_sandbox.process.shown_gradients import ShownGradients
 from dux_sandbox.process.whereabouts import tell_when_asked
 from dux_sandbox.running import same_options, same_value, without_params
 from dux_sandbox.running_rule import entries_by_index
@@ -152,9 +153,7 @@ class _Server:
         self._channel = channel
         self._block = block
         self._parameters: list[torch.Tensor] = []
-        self._gradients: list[torch.Tensor] = []
-        self._present: list[bool] = []
-        self._versions: list[int] = []
+        self._gradients = ShownGradients(block)
         self._rule: Any = None
         self._told: list[dict[str, Any]] = []
         self._number = 0
@@ -186,7 +185,7 @@ class _Server:
             place = Place.of(row)
             values = place.values(self._block)
             self._parameters.append(torch.nn.Parameter(values, requires_grad=False))
-            self._gradients.append(place.gradient(self._block))
+            self._gradients.add(self._parameters[-1], place)
         self._hear(message)
         rule_class = load(message["source"])
         groups = [
@@ -207,9 +206,10 @@ class _Server:
         }
 
     def _do_step(self, message: dict[str, Any], _: bytearray, __: Any) -> Any:
+        closure = self._ask if message.get("closure") else None
+        self._gradients.apart |= closure is not None
         self._hear(message)
         self._stopped = None
-        closure = self._ask if message.get("closure") else None
         loss = call_step(self._rule, closure)
         reply: dict[str, Any] = {}
         if is_loss(loss):  # what else a step returns, as a dict, is nobody's here
@@ -217,10 +217,7 @@ class _Server:
         changed = self._changed_options()
         if changed:
             reply["options"] = changed
-        written = self._written_gradients()
-        if written:
-            reply["gradients"] = written
-        return reply
+        return reply | self._gradients.told_after(self._rule)
 
     def _do_snapshot(self, _: Any, __: bytearray, blobs: list[Any]) -> Any:
         return self._learned(blobs)
@@ -255,18 +252,10 @@ class _Server:
     def _hear(self, message: dict[str, Any]) -> None:
         """Take over what has changed on the trainer's side since the last message."""
         for index, row in message.get("moved", ()):
-            place, parameter = Place.of(row), self._parameters[index]
-            self._gradients[index] = place.gradient(self._block)
-            parameter.data = place.values(self._block)
-            if parameter.grad is not None:
-                parameter.grad = self._gradients[index]
+            self._gradients.move(index, Place.of(row))
         for index, trainable in enumerate(message.get("trainable", ())):
             self._parameters[index].requires_grad_(trainable)
-        # Also where nothing has changed there: the rule may have let go of some here.
-        self._present = message.get("present", self._present)
-        for index, present in enumerate(self._present):
-            self._parameters[index].grad = self._gradients[index] if present else None
-        self._versions = [gradient._version for gradient in self._gradients]
+        self._gradients.show(message)
         with one_for_all(self._rule.param_groups if self._rule is not None else ()):
             self._hear_options(message.get("options", ()))
 
@@ -290,15 +279,6 @@ class _Server:
             )
             self._told[index] = of_its_own(values)
 
-    def _written_gradients(self) -> list[int]:
-        """Which present gradients the rule has written to in this step."""
-        return [
-            index
-            for index, parameter in enumerate(self._parameters)
-            if parameter.grad is not None
-            and parameter.grad._version != self._versions[index]
-        ]
-
     def _changed_options(self) -> list[Any]:
         changed = []
         for index, group in enumerate(self._rule.param_groups):
@@ -317,10 +297,7 @@ class _Server:
         """
         if self._stopped is not None:
             raise RuleFailed(self._stopped)
-        asked: dict[str, Any] = {"id": self._number, "call": "closure"}
-        written = self._written_gradients()
-        if written:
-            asked["gradients"] = written
+        asked = {"id": self._number, "call": "closure", **self._gradients.told()}
         self._channel.send(asked)
         message, _ = self._channel.receive(None)
         self._hear(message)

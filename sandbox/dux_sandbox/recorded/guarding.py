@@ -180,17 +180,28 @@ def _attribute(name: str) -> Callable[[Symbol], Any]:
 
 
 class RecordingGuards(Guards):
-    """`Guards` for a rule whose numbers are symbols."""
+    """`Guards` for a rule whose numbers are symbols.
+
+    Attributes:
+        gradient_read: whether the gradient of any tensor has been asked for, since
+            this was last set to False.
+    """
 
     def __init__(self, asides: Asides) -> None:
         """Of one source, as `Guards` are."""
         super().__init__()
+        self.gradient_read = False
+        self._names[torch.nn.Parameter]["grad"] = self._gradient  # any tensor's
         self._asides = asides
         self.context.numbers = SYMBOLS
         self._names[torch.Generator]["manual_seed"] = _seeding
         self._names[list]["sort"] = self._sorting
         for each in SYMBOLS:
             self._names[each] = {name: _attribute(name) for name in _OF_NUMBERS}
+
+    def _gradient(self, target: torch.Tensor) -> torch.Tensor | None:
+        self.gradient_read = True
+        return target.grad
 
     def _sorting(self, target: list[Any]) -> Callable[..., None]:
         def sort(*, key: Any = None, reverse: Any = False) -> None:

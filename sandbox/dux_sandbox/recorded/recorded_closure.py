@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.recorded.guarding import RecordingGuards
 from dux_sandbox.recorded.tape import Tape
 
 
@@ -16,11 +17,16 @@ class RecordedClosure:
     """
 
     def __init__(
-        self, tape: Tape, loss: str | None, made: Callable[[str], torch.Tensor]
+        self,
+        tape: Tape,
+        guards: RecordingGuards,
+        loss: str | None,
+        made: Callable[[str], torch.Tensor],
     ) -> None:
         """Whose loss has the dtype `loss`; see `Recorder.step`, and `Session.loss`."""
         self.calls = 0
         self._tape = tape
+        self._guards = guards
         self._loss = loss
         self._made = made
 
@@ -29,8 +35,10 @@ class RecordedClosure:
         self.calls += 1
         if self.calls > 1:
             raise tape.refuse("calls the closure more than once in a step")
-        if tape.read_tensor:
-            raise tape.refuse("works on tensors before it calls the closure")
+        if tape.read_tensor or self._guards.gradient_read:
+            raise tape.refuse(
+                "looks at tensors or gradients before it calls the closure"
+            )
         if self._loss == "ignored":
             raise tape.refuse("calls the closure at some steps only")
         if self._loss is None or self._loss == "nothing":

@@ -74,6 +74,7 @@ class Recorder:
         self._as_laid = asks_how_tensors_lie(source)
         self._met = Met()
         self._asides = Asides()
+        self._guards = RecordingGuards(self._asides)
         self._usual: dict[tuple[int | None, str], bool] = {}
 
     def build(self) -> Recording:
@@ -165,7 +166,8 @@ class Recorder:
             names.begin()
             session.give_gradients(present)
             outside = outside_of(self.kind, self.rule)
-            called = session.closure(closure)
+            self._guards.gradient_read = False
+            called = session.closure(closure, self._guards)
             with suppress(Unrecordable):
                 returned = call_step(self.rule, None if closure is None else called)
             session.require_recorded()
@@ -179,7 +181,8 @@ class Recorder:
     def _begin(self, session: Session) -> None:
         """A rule as it is built, with nothing left of an earlier recording."""
         with suppress(Unrecordable):
-            self.kind = load(self._source, guards=RecordingGuards(self._asides))
+            self._guards = RecordingGuards(self._asides)
+            self.kind = load(self._source, guards=self._guards)
             groups = [
                 {"params": [session.parameters[at] for at in each]}
                 for each in self._groups

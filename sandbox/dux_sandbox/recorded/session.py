@@ -16,7 +16,7 @@ from dux_sandbox.option_values import as_numbers
 from dux_sandbox.recorded.dispatching import Dispatching
 from dux_sandbox.recorded.drawing import Drawing
 from dux_sandbox.recorded.forking import Forks
-from dux_sandbox.recorded.guarding import square_root
+from dux_sandbox.recorded.guarding import RecordingGuards, square_root
 from dux_sandbox.recorded.intercepting import Intercepting
 from dux_sandbox.recorded.laying import KeptOrder
 from dux_sandbox.recorded.program import Place, Program, TensorType
@@ -137,9 +137,9 @@ class Session:
         ):
             parameter.grad = gradient if there else None
 
-    def closure(self, loss: str | None) -> RecordedClosure:
+    def closure(self, loss: str | None, guards: RecordingGuards) -> RecordedClosure:
         """The closure of a step; see `Recorder.step`."""
-        return RecordedClosure(self.tape, loss, self.loss)
+        return RecordedClosure(self.tape, guards, loss, self.loss)
 
     def loss(self, dtype: str) -> torch.Tensor:
         """What a closure returns: read by the program from the place ("loss",)."""

@@ -1,6 +1,6 @@
 """What a rule keeps after a step, part by part, for `trees`; in the rule's process."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,8 @@ from dux_sandbox.recorded.symbols import SYMBOLS
 from dux_sandbox.recorded.trees import TakenApart
 from dux_sandbox.running_rule import entries_by_index
 from dux_sandbox.runtime.attributes import RANDOM
-from dux_sandbox.runtime.inner_optimizers import inner_optimizers, own_names
+from dux_sandbox.runtime.inner_optimizers import own_names
+from dux_sandbox.runtime.tensors_held import in_words, tensors_held
 from dux_sandbox.values import ValueRefused
 
 
@@ -65,26 +66,18 @@ def _require_apart(
     """Two names for one tensor would be two tensors afterwards."""
     places = {each.untyped_storage()._cdata for each in given}
     own = {id(each) for each in parameters}
-    held = [(f"self.{name}", vars(rule)[name]) for name in own_names(rule)]
-    held += [("the state of another", each.state) for each in inner_optimizers(rule)]
-    for entry in rule.state.values():
-        if isinstance(entry, dict):
-            held += [
-                (f"self.state[p][{key!r:.60}]", each) for key, each in entry.items()
-            ]
     seen: set[int] = set()
-    for name, value in held:
-        for tensor in _tensors_in(value, 0):
-            if id(tensor) in own or id(tensor) in seen:
-                continue
-            seen.add(id(tensor))
-            place = tensor.untyped_storage()._cdata
-            if place in places:
-                raise ValueRefused(
-                    f"keeps in {name} what shares memory with a parameter, a "
-                    f"gradient or something else that it keeps; .clone() it"
-                )
-            places.add(place)
+    for name, tensor in tensors_held(rule):
+        if id(tensor) in own or id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        place = tensor.untyped_storage()._cdata
+        if place in places:
+            raise ValueRefused(
+                f"keeps in {in_words(name)} what shares memory with a parameter, a "
+                f"gradient or something else that it keeps; .clone() it"
+            )
+        places.add(place)
 
 
 _AS_THEY_ARE = SYMBOLS | {torch.Generator}
@@ -126,16 +119,3 @@ def without_params(group: dict[str, Any]) -> dict[str, Any]:
 def stays_built(value: Any) -> bool:
     """Whether a rule that is built anew has the same again: functions and classes."""
     return callable(value) and not isinstance(value, torch.Tensor)
-
-
-def _tensors_in(value: Any, depth: int) -> Iterator[torch.Tensor]:
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif depth < 8 and isinstance(value, dict):
-        for each in value.values():
-            yield from _tensors_in(each, depth + 1)
-    elif depth < 8 and isinstance(value, (list, tuple)):
-        for each in value:
-            yield from _tensors_in(each, depth + 1)
-    elif depth < 8 and type(value).__module__ == "dux_rule":
-        yield from _tensors_in(vars(value), depth + 1)
