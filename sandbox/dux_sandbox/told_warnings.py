@@ -50,10 +50,10 @@ def _carry(first: int, now: int) -> None:
 
 
 def _registries() -> Iterator[dict[Any, int]]:
-    """What each module has told; thousands are passed over without a call."""
+    """What each module has told. One that is to be loaded at first use stays unused."""
     for module in list(sys.modules.values()):
         try:
-            names = module.__dict__
+            names = object.__getattribute__(module, "__dict__")
         except AttributeError:  # anything may stand there
             continue
         if "__warningregistry__" in names:

@@ -1,5 +1,6 @@
 """A warning of the loop that Python shows once is shown once, whatever is decided."""
 
+import importlib.util
 import sys
 import types
 import warnings
@@ -73,3 +74,19 @@ def test_silencing_leaves_filters_and_errors_as_they_are(shown):
         torch.tensor(1 // 0)
 
     assert before == warnings.filters
+
+
+def test_a_module_that_is_loaded_at_first_use_is_left_alone(tmp_path, monkeypatch):
+    file = tmp_path / "loaded_later.py"
+    file.write_text("raise ImportError('it cannot be loaded here')")
+    spec = importlib.util.spec_from_file_location("loaded_later", file)
+    loader = spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "loaded_later", module)
+    loader.exec_module(module)
+
+    with no_warnings():
+        pass
+
+    with pytest.raises(ImportError):
+        module.anything  # noqa: B018
