@@ -6,7 +6,8 @@ Each group's value relative to the largest is kept, whatever the rule's own valu
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,14 +79,27 @@ def says(there: Any, number: Any) -> bool:
     return not plain and type(number) is float and number_in(there) == number
 
 
-def fill_rate(rate: Any, number: Any) -> bool:
-    """Write a rate into the tensor where a loop keeps its own, if it can hold it.
+@contextmanager
+def rates_kept(groups: Sequence[dict[str, Any]]) -> Iterator[None]:
+    """Rates that are written in here go into the tensors where a loop keeps its own.
 
-    Returns:
-        Whether it was written.
+    Groups may share one, as those of torch's optimizers do: it is written where all of
+    them have the same rate now; else those that were written to have numbers.
     """
-    if type(rate) is not torch.Tensor or type(number) not in (int, float):
-        return False
+    before = [group.get("lr") for group in groups]
+    yield
+    for index, rate in enumerate(before):
+        if type(rate) is torch.Tensor and groups[index].get("lr") is not rate:
+            sharing = [groups[at] for at, was in enumerate(before) if was is rate]
+            now = [one.get("lr") for one in sharing]
+            if all(type(each) in (int, float) for each in now) and len(set(now)) == 1:
+                if _fill(rate, now[0]):
+                    for one in sharing:
+                        one["lr"] = rate
+
+
+def _fill(rate: torch.Tensor, number: float) -> bool:
+    """Write it, if the tensor can hold it; whether it was."""
     if rate.requires_grad or rate.is_inference() or rate.numel() != 1:
         return False
     if not rate.is_floating_point():

@@ -87,6 +87,40 @@ def test_a_rule_that_writes_its_rate_writes_into_the_loops_tensor(kind, dtype):
     assert torch.equal(torch.full((3,), -1.125), weight.detach())
 
 
+HALVES = with_step(
+    """\
+        for group in self.param_groups[: SOME]:
+            group["lr"] = 0.5 * float(group["lr"])
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
+@pytest.mark.parametrize("some", [1, 2])
+@pytest.mark.parametrize("kind", ["recorded", "isolated", "inline"])
+def test_groups_that_share_a_rate_have_their_own_where_a_rule_says_so(kind, some):
+    weights = [torch.nn.Parameter(torch.zeros(3)) for _ in range(2)]
+    groups = [{"params": [weight]} for weight in weights]
+    rate, source = torch.tensor(0.5), HALVES.replace("SOME", str(some))
+    rule = EXECUTIONS[kind].build(source, groups, limits=Limits(), seed=0)
+    with closing(rule):
+        for group, options in zip(groups, rule.options, strict=True):
+            group.update(options, lr=rate)
+        rule.bind(groups)
+        for _ in range(2):
+            for weight in weights:
+                weight.grad = torch.ones(3)
+            rule.step()
+
+        found = [float(group["lr"]) for group in groups]
+        kept = [group["lr"] is rate for group in groups]
+    both = some == 2
+    assert [0.125, 0.125 if both else 0.5] == found
+    assert kind == "inline" or [both, True] == kept
+    gone = [weight[0].item() for weight in weights]
+    assert [-0.375, -0.375 if both else -1.0] == gone
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="needs the jail")
 @pytest.mark.parametrize("rate", [Fraction(1, 4), Decimal("0.25"), np.float32(0.25)])
 @pytest.mark.parametrize("kind", ["recorded", "isolated", "inline"])

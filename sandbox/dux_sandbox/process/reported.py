@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from dux_sandbox.findings import CheckReport, Finding, printable
-from dux_sandbox.group_shares import fill_rate, number_in, says
+from dux_sandbox.group_shares import number_in, says
 from dux_sandbox.option_values import (
     MOST_OPTIONS,
     SCHEDULERS,
@@ -216,9 +216,7 @@ def write_options(
             raise ValueRefused(f"group[{name!r}] must stay a number")
         owned.add(name)
         told[name] = of_its_own(value)
-        # The loop's own tensor, as where a rule beside it multiplies it in place.
-        if name != "lr" or not fill_rate(group.get(name), value):
-            group[name] = value
+        group[name] = value
 
 
 def _is_number(value: Any) -> bool:

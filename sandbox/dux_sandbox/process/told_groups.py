@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from operator import is_, itemgetter
 from typing import Any
 
+from dux_sandbox.group_shares import rates_kept
 from dux_sandbox.option_values import SCHEDULERS, of_its_own, one_for_all
 from dux_sandbox.process.reported import options_to_send, take_options, write_options
 from dux_sandbox.running import ParamGroups, same_options, same_value
@@ -81,13 +82,13 @@ class ToldGroups:
         Raises:
             One of `reported.NONSENSE`: what the child says of them is malformed.
         """
-        with one_for_all(self.groups):
+        with one_for_all(self.groups), rates_kept(self.groups):
             for index, described in changes:
                 take_options(described, *self._sides(index))
 
     def write(self, options: Sequence[dict[str, Any]]) -> None:
         """As `take`, of all groups, where the rule's values are here."""
-        with one_for_all(self.groups):
+        with one_for_all(self.groups), rates_kept(self.groups):
             self._write(options)
 
     def _write(self, options: Sequence[dict[str, Any]]) -> None:
