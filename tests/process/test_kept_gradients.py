@@ -9,6 +9,8 @@ import torch
 
 from dux_sandbox.executions import EXECUTIONS
 from dux_sandbox.limits import Limits
+from dux_sandbox.process.places import Place
+from dux_sandbox.process.shown_gradients import ShownGradients
 
 HEAD = """
 import torch
@@ -193,3 +195,24 @@ def test_a_gradient_that_is_kept_is_what_it_would_be_here(kept, loop):
 @pytest.mark.parametrize("kept", BEFORE_A_CLOSURE)
 def test_so_is_what_has_a_name_while_a_closure_runs(kept, loop):
     require_equal(HEAD + BEFORE_A_CLOSURE[kept], loop, with_closure=True)
+
+
+def test_what_a_rule_keeps_beside_gradients_is_looked_at_once(monkeypatch):
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(50)]
+    block = torch.zeros(128 * len(parameters), dtype=torch.uint8)
+    shown = ShownGradients(block)
+    for index, parameter in enumerate(parameters):
+        at = 128 * index
+        shown.add(parameter, Place((1,), "float32", (1,), at, (1,), at + 64))
+        shown.move(index, Place((1,), "float32", (1,), at, (1,), at + 64))
+    rule = torch.optim.SGD(parameters)
+    rule.state[parameters[0]]["all"] = [each.data for each in parameters]
+    asked, place = [], torch.Tensor.data_ptr
+    monkeypatch.setattr(
+        torch.Tensor, "data_ptr", lambda tensor: asked.append(1) or place(tensor)
+    )
+
+    told = shown.told_after(rule)
+
+    assert {} == told
+    assert 1 <= len(asked) <= 10 * len(parameters)

@@ -9,6 +9,8 @@ else the same one, filled again. A closure may have gradients made anew in mid-s
 whatever a rule has in its local names: where there is one, all are copies from then on.
 """
 
+import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,17 +120,28 @@ class ShownGradients:
         """Give those that the rule keeps memory of their own."""
         first = self._block.data_ptr()
         end = first + self._block.nbytes
+        own = set(map(id, self._parameters))
         within = [
             tensor
             for _, tensor in tensors_held(rule)
-            if tensor.layout is torch.strided and first <= tensor.data_ptr() < end
+            if id(tensor) not in own
+            and tensor.layout is torch.strided
+            and first <= tensor.data_ptr() < end
         ]
+        if not within:
+            return
+        # An empty one lies where the next begins.
+        places = sorted(
+            (gradient.data_ptr(), gradient.nbytes, index)
+            for index, gradient in enumerate(self._mirrored)
+        )
         for tensor in within:
-            for index, gradient in enumerate(self._mirrored):
-                offset = tensor.data_ptr() - gradient.data_ptr()
-                if 0 <= offset < gradient.nbytes:
+            at = bisect_right(places, (tensor.data_ptr(), math.inf)) - 1
+            if at >= 0:
+                begins, size, index = places[at]
+                offset = tensor.data_ptr() - begins
+                if offset < size:
                     self._give(tensor, index, offset)
-                    break
 
     def _give(self, tensor: torch.Tensor, index: int, offset: int) -> None:
         """Have a tensor that lies in a gradient lie in a copy of it."""
