@@ -91,7 +91,7 @@ def rates_kept(groups: Sequence[dict[str, Any]]) -> Iterator[None]:
     for index, rate in enumerate(before):
         if type(rate) is torch.Tensor and groups[index].get("lr") is not rate:
             sharing = [groups[at] for at, was in enumerate(before) if was is rate]
-            now = [one.get("lr") for one in sharing]
+            now: list[Any] = [one.get("lr") for one in sharing]
             if all(type(each) in (int, float) for each in now) and len(set(now)) == 1:
                 if _fill(rate, now[0]):
                     for one in sharing:
