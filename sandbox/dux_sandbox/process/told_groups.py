@@ -1,6 +1,7 @@
 """Option values of the parameter groups, kept the same on both sides of the wall."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from operator import is_, itemgetter
 from typing import Any
 
@@ -82,27 +83,41 @@ class ToldGroups:
         Raises:
             One of `reported.NONSENSE`: what the child says of them is malformed.
         """
-        with one_for_all(self.groups), rates_kept(self.groups):
+        with self._forms_kept() if changes else nullcontext():
             for index, described in changes:
                 take_options(described, *self._sides(index))
 
     def write(self, options: Sequence[dict[str, Any]]) -> None:
         """As `take`, of all groups, where the rule's values are here."""
-        with one_for_all(self.groups), rates_kept(self.groups):
-            self._write(options)
+        changes = [self._changed(index, now) for index, now in enumerate(options)]
+        are_numbers = [
+            all(type(value) in (int, float) for value in changed.values())
+            for changed in changes
+        ]
+        writes_rates = any("lr" in changed for changed in changes)
+        # Most rules write none, or nothing but numbers, which are in no list.
+        plain = all(are_numbers) and not writes_rates
+        with nullcontext() if plain else self._forms_kept():
+            for index, now in enumerate(options):
+                if are_numbers[index]:
+                    write_options(changes[index], *self._sides(index))
+                else:
+                    take_options(encode(now, []), *self._sides(index))
 
-    def _write(self, options: Sequence[dict[str, Any]]) -> None:
-        for index, now in enumerate(options):
-            told = self._told[index]
-            changed = {
-                name: value
-                for name, value in now.items()
-                if name not in told or not same_value(value, told[name])
-            }
-            if all(type(each) in (int, float) for each in changed.values()):
-                write_options(changed, *self._sides(index))
-            else:
-                take_options(encode(now, []), *self._sides(index))
+    @contextmanager
+    def _forms_kept(self) -> Iterator[None]:
+        """What is written in here into lists that groups share, and to tensors that a
+        loop has for rates, is so afterwards."""
+        with one_for_all(self.groups), rates_kept(self.groups):
+            yield
+
+    def _changed(self, index: int, now: dict[str, Any]) -> dict[str, Any]:
+        told = self._told[index]
+        return {
+            name: value
+            for name, value in now.items()
+            if name not in told or not same_value(value, told[name])
+        }
 
     def _sides(self, index: int) -> Any:
         group, told = self.groups[index], self._told[index]

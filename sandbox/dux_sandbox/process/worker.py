@@ -256,8 +256,9 @@ class _Server:
         for index, trainable in enumerate(message.get("trainable", ())):
             self._parameters[index].requires_grad_(trainable)
         self._gradients.show(message)
-        with one_for_all(self._rule.param_groups if self._rule is not None else ()):
-            self._hear_options(message.get("options", ()))
+        if "options" in message:
+            with one_for_all(self._rule.param_groups):
+                self._hear_options(message["options"])
 
     def _hear_options(self, changes: Iterable[Any]) -> None:
         for index, described in changes:
