@@ -92,10 +92,10 @@ class AgentState:
         prepared = prepare(live, optimizer, state.get("guard"))
         try:
             self.recorder.go_on_from(state.get("trace"))
+            self.decider.give_up("a checkpoint was loaded first")
         except BaseException:
             prepared.drop()
             raise
-        self.decider.give_up("a checkpoint was loaded first")
         statistics.load_state_dict(state["watch"])
         prepared.take_over()
         live.after_load()
