@@ -90,19 +90,16 @@ class ToldGroups:
     def write(self, options: Sequence[dict[str, Any]]) -> None:
         """As `take`, of all groups, where the rule's values are here."""
         changes = [self._changed(index, now) for index, now in enumerate(options)]
-        are_numbers = [
-            all(type(value) in (int, float) for value in changed.values())
-            for changed in changes
-        ]
-        writes_rates = any("lr" in changed for changed in changes)
-        # Most rules write none, or nothing but numbers, which are in no list.
-        plain = all(are_numbers) and not writes_rates
-        with nullcontext() if plain else self._forms_kept():
-            for index, now in enumerate(options):
-                if are_numbers[index]:
-                    write_options(changes[index], *self._sides(index))
+        if all(map(_are_counts, changes)):
+            for index, changed in enumerate(changes):
+                write_options(changed, *self._sides(index))
+            return
+        with self._forms_kept():
+            for index, changed in enumerate(changes):
+                if _are_numbers(changed):
+                    write_options(changed, *self._sides(index))
                 else:
-                    take_options(encode(now, []), *self._sides(index))
+                    take_options(encode(options[index], []), *self._sides(index))
 
     @contextmanager
     def _forms_kept(self) -> Iterator[None]:
@@ -122,6 +119,16 @@ class ToldGroups:
     def _sides(self, index: int) -> Any:
         group, told = self.groups[index], self._told[index]
         return group, told, self.owned[index], self._private[index]
+
+
+def _are_numbers(changed: dict[str, Any]) -> bool:
+    return all(type(value) in (int, float) for value in changed.values())
+
+
+def _are_counts(changed: dict[str, Any]) -> bool:
+    """Whether nothing is written but numbers that no list of groups and no tensor of a
+    loop's has: what most rules write, if anything."""
+    return "lr" not in changed and _are_numbers(changed)
 
 
 def _pick_of(names: set[str]) -> Pick:

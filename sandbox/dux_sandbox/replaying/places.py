@@ -50,14 +50,21 @@ class Places:
             self._leaves = known = list(self.options), OptionLeaves(self.options)
         return known[1]
 
-    def key(self, present: list[bool], closure: str | None) -> tuple[Hashable, ...]:
+    def key(
+        self,
+        present: list[bool],
+        closure: str | None,
+        options: OptionLeaves | None = None,
+    ) -> tuple[Hashable, ...]:
         """Equal for steps that begin alike, but for the values of what they read.
 
         Args:
             present: which parameters have a gradient.
             closure: see `Replay.step`.
+            options: `option_leaves()`, where somebody has looked.
         """
-        return self.kept.key, self.option_leaves().key, tuple(present), closure
+        options = options or self.option_leaves()
+        return self.kept.key, options.key, tuple(present), closure
 
     def types(
         self,

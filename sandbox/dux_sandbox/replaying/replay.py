@@ -137,7 +137,7 @@ class Replay:
         """What the step returns, once it is taken."""
         options, again = self.places.option_leaves(), self._again
         present = [each is not None for each in gradients]
-        key = self.places.key(present, closure)
+        key = self.places.key(present, closure, options)
         alone, before = self.agree is None, self._before_kernels
         if again is not None and alone and again.begins(key, self._branches.added):
             try:
