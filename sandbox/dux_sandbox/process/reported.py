@@ -94,11 +94,11 @@ def built_of(
             _check_option(name, value)
         check_options(each)
     for each in options:
-        each.update(_one_for_all(each, defaults))
+        each.update(_of_the_defaults(each, defaults))
     return defaults, options
 
 
-def _one_for_all(group: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+def _of_the_defaults(group: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
     """The lists and dicts that a group shares with all that took the default.
 
     A loop that writes into one of them writes for all, as in torch.
