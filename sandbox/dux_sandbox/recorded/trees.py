@@ -117,6 +117,17 @@ def renumbered(node: Any, new: Callable[[Any], Any]) -> Any:
     return node
 
 
+def in_a_row(node: Any) -> tuple[Any, list[int]]:
+    """A skeleton with its leaves numbered from 0 on, in order, and what they were.
+
+    >>> in_a_row([{LEAF: 7}, {LEAF: 5}])[1]
+    [7, 5]
+    """
+    numbers = leaves_of(node)
+    places = iter(range(len(numbers)))
+    return renumbered(node, lambda _: next(places)), numbers
+
+
 def leaves_of(node: Any) -> list[int]:
     """The numbers at the leaves of a skeleton, in order."""
     found: list[int] = []

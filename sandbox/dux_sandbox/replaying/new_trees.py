@@ -21,7 +21,7 @@ from dux_sandbox.recorded.program import (
     ValueType,
 )
 from dux_sandbox.recorded.rows import DTYPES
-from dux_sandbox.recorded.trees import leaves_of, renumbered
+from dux_sandbox.recorded.trees import in_a_row
 from dux_sandbox.replaying.kept import KeptTree, Tree
 from dux_sandbox.replaying.option_leaves import OptionLeaves, options_of
 from dux_sandbox.replaying.places import Places
@@ -104,9 +104,7 @@ class _Leaves:
     """The leaves of a tree, of which each is another value that stands for it."""
 
     def __init__(self, parts: Sequence[Any], types: Sequence[ValueType]) -> None:
-        numbers = leaves_of(parts)
-        places = iter(range(len(numbers)))
-        self.skeleton = renumbered(parts, lambda _: next(places))
+        self.skeleton, numbers = in_a_row(parts)
         self.truths = any(types[number] == "bool" for number in numbers)
         self.stand_ins = [_like(types[each], at) for at, each in enumerate(numbers)]
         self._of = {

@@ -9,7 +9,7 @@ import torch
 
 from dux_sandbox.recorded.program import Place, Program, TensorType
 from dux_sandbox.recorded.rows import DTYPES
-from dux_sandbox.recorded.trees import leaves_of, renumbered
+from dux_sandbox.recorded.trees import in_a_row, leaves_of
 from dux_sandbox.recorded.typing_of import type_of
 from dux_sandbox.replaying.kept import KeptTree
 from dux_sandbox.replaying.option_leaves import OptionLeaves, options_of
@@ -163,12 +163,8 @@ class Places:
     def keep(self, structure: Any, leaves: dict[int, Any]) -> None:
         """From now on, what a program's structure says, its options aside."""
         kept = [part for part in structure if part[0][0] != "option"]
-        numbers = leaves_of(kept)
-        places = iter(range(len(numbers)))
-        self.kept.put(
-            renumbered(kept, lambda _: next(places)),
-            _each_its_own([leaves[at] for at in numbers]),
-        )
+        skeleton, numbers = in_a_row(kept)
+        self.kept.put(skeleton, _each_its_own([leaves[at] for at in numbers]))
 
     def agree(self, options: OptionLeaves, changed: dict[Place, Any]) -> None:
         """Take over the options that a step changes, which `accept` may refuse."""
