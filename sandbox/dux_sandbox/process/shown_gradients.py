@@ -48,12 +48,10 @@ class ShownGradients:
         self._copies.append(None)
 
     def move(self, index: int, place: Place) -> None:
-        """A parameter and its gradient lie elsewhere from now on."""
+        """A parameter, and the gradient that is shown next, lie elsewhere now."""
         self._places[index] = place
         self._mirrored[index] = place.gradient(self._block)
         self._parameters[index].data = place.values(self._block)
-        if self._parameters[index].grad is not None:
-            self._parameters[index].grad = self._mirrored[index]
 
     def show(self, message: dict[str, Any]) -> None:
         """Set the gradients as the trainer has them.

@@ -72,14 +72,12 @@ class KnownGradients:
 
     def __init__(self, parameters: Sequence[torch.Tensor]) -> None:
         """Note where they lie now."""
-        self._lay: list[tuple[StorageWeakRef, int] | None] = []
+        self._lay: list[tuple[StorageWeakRef, int] | None] = [None] * len(parameters)
         self.renewed(parameters)
 
     def renewed(self, parameters: Sequence[torch.Tensor]) -> list[bool]:
-        """For each parameter, whether its gradient is in other memory than at the last
+        """For each of them, whether its gradient is in other memory than at the last
         call; one that is absent leaves that as it was."""
-        if len(self._lay) != len(parameters):
-            self._lay = [None] * len(parameters)
         renewed = []
         for index, parameter in enumerate(parameters):
             gradient, lay = parameter.grad, self._lay[index]
