@@ -1,7 +1,7 @@
 """Rates that a loop keeps in tensors and the like stay the very objects."""
 
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from fractions import Fraction
 
@@ -15,6 +15,18 @@ from dux_sandbox.process.told_groups import ToldGroups
 from dux_sandbox.tensor_numbers import TensorNumbers, number_inside
 from tests.late_device import nobody_waits
 from tests.sources import with_step
+
+
+@contextmanager
+def bound(source, kind, groups, rate):
+    """A rule over groups that have this for their rate."""
+    rule = EXECUTIONS[kind].build(source, groups, limits=Limits(), seed=0)
+    with closing(rule):
+        for group, options in zip(groups, rule.options, strict=True):
+            group.update(options, lr=rate)
+        rule.bind(groups)
+        yield rule
+
 
 COUNTS = with_step(
     """\
@@ -36,11 +48,8 @@ def test_a_rate_in_a_tensor_stays_that_tensor(kind, dtype):
     weight = torch.nn.Parameter(torch.ones(3))
     groups = [{"params": [weight]}]
     rate = torch.tensor(0.1, dtype=dtype)
-    rule = EXECUTIONS[kind].build(COUNTS, groups, limits=Limits(), seed=0)
     moved, betas = [], []
-    with closing(rule):
-        groups[0].update(rule.options[0], lr=rate)
-        rule.bind(groups)
+    with bound(COUNTS, kind, groups, rate) as rule:
         for step in range(4):
             weight.grad = torch.ones(3)
             if step == 2:
@@ -70,11 +79,8 @@ def test_a_rule_that_writes_its_rate_writes_into_the_loops_tensor(kind, dtype):
     weight = torch.nn.Parameter(torch.zeros(3))
     groups = [{"params": [weight]}]
     rate = torch.tensor(0.5, dtype=dtype)
-    rule = EXECUTIONS[kind].build(DECAYS, groups, limits=Limits(), seed=0)
     found = []
-    with closing(rule):
-        groups[0].update(rule.options[0], lr=rate)
-        rule.bind(groups)
+    with bound(DECAYS, kind, groups, rate) as rule:
         for step in range(4):
             weight.grad = torch.ones(3)
             if step == 2:
@@ -102,11 +108,7 @@ def test_groups_that_share_a_rate_have_their_own_where_a_rule_says_so(kind, some
     weights = [torch.nn.Parameter(torch.zeros(3)) for _ in range(2)]
     groups = [{"params": [weight]} for weight in weights]
     rate, source = torch.tensor(0.5), HALVES.replace("SOME", str(some))
-    rule = EXECUTIONS[kind].build(source, groups, limits=Limits(), seed=0)
-    with closing(rule):
-        for group, options in zip(groups, rule.options, strict=True):
-            group.update(options, lr=rate)
-        rule.bind(groups)
+    with bound(source, kind, groups, rate) as rule:
         for _ in range(2):
             for weight in weights:
                 weight.grad = torch.ones(3)
@@ -127,10 +129,7 @@ def test_groups_that_share_a_rate_have_their_own_where_a_rule_says_so(kind, some
 def test_a_rate_of_another_kind_stays_what_the_loop_wrote(kind, rate):
     weight = torch.nn.Parameter(torch.zeros(3))
     groups = [{"params": [weight]}]
-    rule = EXECUTIONS[kind].build(COUNTS, groups, limits=Limits(), seed=0)
-    with closing(rule):
-        groups[0].update(rule.options[0], lr=rate)
-        rule.bind(groups)
+    with bound(COUNTS, kind, groups, rate) as rule:
         weight.grad = torch.ones(3)
 
         rule.step()
