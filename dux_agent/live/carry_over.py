@@ -68,6 +68,7 @@ def carry_over(old: RuleState, rule: RunningRule, groups: ParamGroups) -> CarryR
         names = Counter(str(name) for entry in old.state.values() for name in entry)
         return CarryRecord({}, dict(names))
     fresh = rule.snapshot()
+    # Also what is frozen just now has learned something, and goes on from it later.
     made = after_a_first_step(rule, groups, old.state.__contains__)
     merged, record = match(old, RuleState(made.state, fresh.attributes))
     # A name that fitted for no parameter would be state of a step that never was.
@@ -97,7 +98,7 @@ def after_a_first_step(
     with random_numbers_kept():
         try:
             for index, parameter in enumerate(parameters):
-                zero = parameter.requires_grad and has_gradient(index)
+                zero = has_gradient(index)
                 parameter.grad = torch.zeros_like(parameter) if zero else None
             rule.step()
             return rule.snapshot()

@@ -26,7 +26,7 @@ from dux_agent.live.settling import references_of, settle
 from dux_agent.live.untouched_rows import exemption
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.option_values import SCHEDULERS
-from dux_sandbox.running import RuleState, RunningRule
+from dux_sandbox.running import RuleState, RunningRule, parameters_of
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,8 @@ def _built(
         if carry == "always" or (carry == "asked" and rule.carry):
             record = carry_over(learned, rule, groups)
         if first:
-            after_a_first_step(rule, groups, lambda index: True)
+            trained = [each.requires_grad for each in parameters_of(groups)]
+            after_a_first_step(rule, groups, trained.__getitem__)
     except BaseException:
         rule.close()
         raise
