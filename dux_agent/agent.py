@@ -33,7 +33,6 @@ from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
 from dux_agent.training.whole_model import model_is_sharded
 from dux_graphs.events import ErrorEvent
-from dux_sandbox.dry_runs.scratch import made_for_a_trial
 from dux_sandbox.process.keeping import keep_warm, let_go
 from dux_sandbox.scalar_loss import scalar_loss
 
@@ -361,18 +360,6 @@ class Agent(Uncopied):
                 self._loop.drain()
             else:
                 self._ranks.leave()
-
-    def __deepcopy__(self, memo: dict[Any, Any]) -> Self | None:
-        """Itself in a copy for a dry run; None in any other copy of what holds it.
-
-        A module may keep its agent, and the copy that an average of weights is made of
-        has none.
-
-        Raises:
-            TypeError: the agent itself was to be copied.
-        """
-        nested = memo and not made_for_a_trial(memo)
-        return None if nested else super().__deepcopy__(memo)
 
     def __enter__(self) -> Self:
         return self

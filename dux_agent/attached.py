@@ -36,7 +36,7 @@ class _Attached:
         return self._agent
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Attached, ()
+        return type(None), ()  # names nothing of ours: a pickle is read without us
 
 
 def remember(agent: Agent) -> Agent:

@@ -5,18 +5,19 @@ optimizer has: each works while a rule is live, or says why it cannot.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
 from dux_agent.live.base_names import reached
-from dux_agent.live.base_state import state_of_base, twin_of_base
+from dux_agent.live.base_state import reduced_to_base, state_of_base, twin_of_base
 from dux_agent.live.checkpoint import pack
 from dux_agent.live.group_options import options_of, rewrite
 from dux_agent.live.guarded_slot import GuardedSlot
 from dux_agent.live.hooks import eager
 from dux_agent.live.loading import prepare
 from dux_agent.live.state_look import by_index
+from dux_sandbox.dry_runs.scratch import made_for_a_trial
 from dux_sandbox.running_rule import ParamGroups, RuleState
 
 
@@ -139,8 +140,24 @@ class OptimizerFace(GuardedSlot, torch.optim.Optimizer):
         return state_of_base(self)
 
     def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
-        """The base optimizer, in a copy of the module that holds the live one."""
-        return twin_of_base(self, memo)
+        """The base optimizer, over copies; itself in a copy for a dry run."""
+        return self if made_for_a_trial(memo) else twin_of_base(self, memo)
+
+    def __reduce_ex__(self, protocol: Any) -> str | tuple[Any, ...]:
+        """A pickle of it is one of the base optimizer."""
+        return reduced_to_base(self, protocol)
+
+    def __copy__(self) -> NoReturn:
+        """A second optimizer of the same weights would step beside the guard.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(
+            "the live optimizer was to be copied by copy.copy; one that shares nothing "
+            "with it was wanted; take copy.deepcopy, which gives the base optimizer, "
+            "or base_state_dict()."
+        )
 
     @eager
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

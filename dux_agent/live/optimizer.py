@@ -21,7 +21,6 @@ from dux_agent.live.hooks import (
 from dux_agent.live.replaced import ParametersInModel, complaint
 from dux_agent.live.rule_slot import RuleBuilder, build_inline
 from dux_agent.live.schedule import Schedule
-from dux_agent.live.uncopied import Uncopied
 from dux_sandbox.closures import Closure, LoopClosure
 from dux_sandbox.findings import RuleFailed
 
@@ -52,7 +51,7 @@ class StepListener(Protocol):
         """It has stepped; what is raised here comes out of `step`."""
 
 
-class DuxOptimizer(Uncopied, OptimizerFace):
+class DuxOptimizer(OptimizerFace):
     """A `torch.optim.Optimizer` whose rule can be replaced while it is in use.
 
     It shares the list and the dicts of `param_groups` with the optimizer it was made

@@ -376,13 +376,6 @@ def test_a_group_added_in_mid_training_is_trained_by_base_and_rule():
         train(live, model, 2)
 
 
-def test_it_says_that_it_cannot_be_pickled_and_what_to_do():
-    live = live_over(models.make("mlp"), sgd(models.make("mlp")))
-
-    with pytest.raises(TypeError, match="take its state_dict"):
-        copy.deepcopy(live)
-
-
 def test_its_state_is_that_of_the_rule_which_is_live():
     model = models.make("mlp")
     live = live_over(model, sgd(model))

@@ -130,8 +130,3 @@ def test_a_plain_loop_goes_on_from_the_base_state(held, ruled):
     assert expected.keys() == saved.keys()
     for index, state in expected.items():
         assert torch.equal(state["momentum_buffer"], saved[index]["momentum_buffer"])
-
-
-def test_the_live_optimizer_itself_is_not_copied(held):
-    with pytest.raises(TypeError, match="state_dict"):
-        copy.deepcopy(held[1].optimizer)
