@@ -7,6 +7,7 @@ import torch
 from dux_sandbox.closures import ClosurePlace
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import RuleFailed, SourceRejected
+from dux_sandbox.global_modes import set_default_dtype
 from dux_sandbox.option_values import as_numbers, check_options
 from dux_sandbox.process import jail
 from dux_sandbox.process.channel import Channel
@@ -95,6 +96,8 @@ class _Server:
         return reply
 
     def _do_build(self, message: dict[str, Any]) -> dict[str, Any]:
+        # Of torch's switches the one that types hang on; the trainer computes itself.
+        set_default_dtype(message["dtype"])
         shown = [
             Shown(TensorType(dtype, tuple(shape)), tuple(strides), trainable)
             for dtype, shape, strides, trainable in message["shown"]

@@ -1,4 +1,4 @@
-"""The mirror of the parameters, kept the same on both sides of the wall."""
+"""What is kept the same on both sides of the wall: the mirror, torch's switches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
+from dux_sandbox.global_modes import tell
 from dux_sandbox.process.mirror import Mirror
 from dux_sandbox.process.reported import indices_of
 
@@ -16,7 +17,7 @@ class ToldMirror:
     def __init__(self, mirror: Mirror) -> None:
         """The child knows the places of `mirror` as they are now, and nothing else."""
         self.mirror = mirror
-        self._told: dict[str, list[bool]] = {}
+        self._told: dict[str, Any] = {}
         self._known: KnownGradients | None = None
 
     def news(self) -> dict[str, Any]:
@@ -25,8 +26,9 @@ class ToldMirror:
         Returns:
             Those of "moved" (`[index, place]` of parameters that lie elsewhere in the
             mirror), "present" and "trainable" (for each parameter, whether it has a
-            gradient and whether it wants one) that are another now; of a rule that is
-            shown its gradients apart, "renewed" as well (whether it is another one).
+            gradient and whether it wants one) and "modes" (torch's switches) that are
+            another now; of a rule that is shown its gradients apart, "renewed" as well
+            (whether it is another one).
 
         Raises:
             ValueRefused: a parameter or gradient is of a make that nothing fits.
@@ -35,7 +37,8 @@ class ToldMirror:
         moved = self.mirror.follow()
         if moved:
             news["moved"] = moved
-        flags = {
+        flags: dict[str, Any] = {
+            "modes": tell(),
             "present": self.mirror.copy_in(),
             "trainable": [each.requires_grad for each in self.mirror.parameters],
         }

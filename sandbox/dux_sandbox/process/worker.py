@@ -13,6 +13,7 @@ import torch
 from dux_sandbox.closures import ClosurePlace, is_loss, number_of
 from dux_sandbox.faults import failure
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
+from dux_sandbox.global_modes import hear
 from dux_sandbox.loading import attributes_of, build_over, load, restore_attributes
 from dux_sandbox.option_values import as_numbers, of_its_own, one_for_all, shared
 from dux_sandbox.process import attempts, jail
@@ -251,6 +252,8 @@ class _Server:
 
     def _hear(self, message: dict[str, Any]) -> None:
         """Take over what has changed on the trainer's side since the last message."""
+        if "modes" in message:
+            hear(message["modes"])
         for index, row in message.get("moved", ()):
             self._gradients.move(index, Place.of(row))
         for index, trainable in enumerate(message.get("trainable", ())):

@@ -88,6 +88,7 @@ class RecordingProcess:
                     [at[id(each)] for each in group["params"]] for group in groups
                 ],
                 "device": str(parameters[0].device) if parameters else "cpu",
+                "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
             }
         )
         if "refused" in reply:

@@ -84,6 +84,7 @@ class RecordedRule(Telling):
         self._isolated: IsolatedRule | None = None
         self._calls, self._expected = True, 0
         self._trained: list[bool] = []
+        self._dtype = torch.get_default_dtype()
         self._order = LaidAs(source, self._parameters)
         self._not_with_closure: Unrecordable | None = None
 
@@ -133,7 +134,7 @@ class RecordedRule(Telling):
     def _proven(self, source: str, groups: ParamGroups, warm: Zygote | None) -> Replay:
         require_plain(self._parameters)
         self._order.note()
-        self._trained = self._trained_now()
+        self._trained, self._dtype = self._trained_now(), torch.get_default_dtype()
         limits, seed = self._limits, self._seed
         process = RecordingProcess(source, groups, limits=limits, seed=seed, warm=warm)
         self._process = process
@@ -154,7 +155,9 @@ class RecordedRule(Telling):
         return [each.requires_grad for each in self._parameters]
 
     def _record_again(self, before: Replay) -> Replay:
-        """Go on with the same rule over parameters that are trained, or are no more.
+        """Go on with the same rule where what it was recorded under is otherwise.
+
+        Parameters are trained, or are no more; torch's default dtype is another.
 
         Raises:
             Unrecordable, RuleFailed: as where it was built; nothing has changed.
@@ -266,7 +269,10 @@ class RecordedRule(Telling):
         began = time.perf_counter()
         if self._order.moved is not None:
             return self._fallen(self._order.moved, closure, seconds)
-        if self._trained and self._trained != self._trained_now():
+        dtype = torch.get_default_dtype()
+        if dtype is not self._dtype or (
+            self._trained and self._trained != self._trained_now()
+        ):
             try:
                 replay = self._record_again(replay)
             except (*FAULTS, RuleFailed, SourceRejected) as error:
