@@ -271,7 +271,7 @@ def attach(
     asked, searching = searching_of(given, ranks.rank, spending)
     if ranks.rank > 0:
         run_dir = checkpointer = None
-    if run_dir is not None and checkpointer is None:
+    if run_dir is not None and checkpointer is None and asked is not None:
         require_store()
     before = BeforeSteps(optimizer.param_groups)
     first = CallersFunctions(model, before, objective, validate, clone, also)

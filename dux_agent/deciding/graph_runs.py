@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.approving import approver
@@ -18,7 +19,6 @@ from dux_agent.decisions import Decision
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.settings import Settings
 from dux_graphs.approval import Approve
-from dux_graphs.decision import build_graph, decide
 from dux_graphs.proposals import OptimizerBrief
 from dux_graphs.search.archive import Archive
 from dux_graphs.search.best_dry_run import BestDryRun
@@ -77,6 +77,8 @@ class GraphRuns:
             )
             self._strategy = self._ensemble
         self._graph: Any = None
+        if searching.asked:
+            _load_graphs()  # now, not on the time of the first decision
 
     def _usual(self) -> Strategy:
         """What is done where nobody says how to search."""
@@ -96,7 +98,8 @@ class GraphRuns:
             saver = self.checkpointer
             if saver is None and self.recorder.folder is not None:
                 saver = self.recorder.folder.checkpointer()
-            self._graph = build_graph(saver, approve=self.searching.approve is not None)
+            approves = self.searching.approve is not None
+            self._graph = _load_graphs().build_graph(saver, approve=approves)
         run = self.recorder.name or f"run-{settings.seed}"
         thread = f"{run}:{decision.step}"
         if self._graph.checkpointer:
@@ -124,7 +127,9 @@ class GraphRuns:
             approve=ports.asking(self._approver(decision.number, ports.wait)),
             on_event=lambda kind, data: self._tell(decision, kind, data),
         )
-        return decide(self._graph, observation, made, thread)
+        decide = _load_graphs().decide
+        out: dict[str, Any] = decide(self._graph, observation, made, thread)
+        return out
 
     @property
     def step_budget(self) -> StepBudget:
@@ -248,6 +253,13 @@ class GraphRuns:
         if values["verdict"] == "applied":
             ports.inbox = values["source"]
         return values
+
+
+def _load_graphs() -> ModuleType:
+    """The graph's module, which brings LangGraph: a second, where a model is asked."""
+    from dux_graphs import decision
+
+    return decision
 
 
 def _same(kept: Mapping[str, Any] | None, observation: Observation) -> bool:

@@ -4,8 +4,6 @@ import difflib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from langgraph.types import interrupt
-
 from dux_sandbox.findings import Finding
 
 Approve = Callable[[Mapping[str, Any]], "bool | str"] | Literal["interrupt"]
@@ -29,10 +27,16 @@ def asked(
     """
     names = ("source", "digest", "losses", "incumbent_losses")
     shown = {name: attempt[name] for name in names} | {"diff": diff(attempt, live)}
-    answer = interrupt(shown) if approve == "interrupt" else approve(shown)
+    answer = _interrupt(shown) if approve == "interrupt" else approve(shown)
     if isinstance(answer, str) and answer.strip():
         return Finding("not_approved", None, answer.strip(), "what was asked for")
     return answer is True
+
+
+def _interrupt(shown: Mapping[str, Any]) -> Any:
+    from langgraph.types import interrupt  # dear: most agents have no such graph
+
+    return interrupt(shown)
 
 
 def diff(attempt: Mapping[str, Any], live: str | None) -> str:

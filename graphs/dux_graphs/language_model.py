@@ -1,15 +1,14 @@
 """A chat model as it is asked here: in time, in pieces, with what its server takes."""
 
+from __future__ import annotations
+
 import contextvars
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
-
-from langchain_core.language_models.chat_models import BaseChatModel
-from langchain_core.messages import AIMessage
+from typing import TYPE_CHECKING, Any
 
 from dux_graphs.open_calls import hang_up, one_call
 from dux_graphs.patience import Clock, End, Patience, listen
@@ -17,6 +16,10 @@ from dux_graphs.refused_options import options_sent, refused, without
 from dux_graphs.trouble import ReplyTrouble, cause_of
 from dux_graphs.writing import NobodyWaits
 from dux_sandbox.told_warnings import told_warnings_kept
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.messages import AIMessage
 
 log = logging.getLogger(__name__)
 

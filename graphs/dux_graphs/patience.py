@@ -1,12 +1,16 @@
 """How long a call may take: tells a slow model from a dead one, and stops a runaway."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-
-from langchain_core.messages import AIMessage, AIMessageChunk
+from typing import TYPE_CHECKING
 
 from dux_graphs.trouble import ReplyTrouble
 from dux_prompts.reply import REPLY_CHARACTERS
+
+if TYPE_CHECKING:
+    from langchain_core.messages import AIMessage
 
 LM_TIMEOUT = 600.0
 """Seconds until the first token of a reply: reasoning models think for minutes."""
@@ -106,6 +110,8 @@ def _says_something(chunk: AIMessage) -> bool:
 
 
 def _joined(chunks: Sequence[AIMessage]) -> AIMessage:
+    from langchain_core.messages import AIMessageChunk  # there: it has been asked
+
     if not chunks:
         raise ReplyTrouble("empty reply: the model answered nothing at all")
     pieces = [chunk for chunk in chunks if isinstance(chunk, AIMessageChunk)]

@@ -17,6 +17,7 @@ from langgraph.types import Checkpointer, Interrupt, Overwrite, Send
 
 from dux_graphs.plain_json import NoPlainJson, read_json, refuse_huge
 from dux_graphs.redaction import redactor
+from dux_graphs.sound_states import UnreadableState as UnreadableState
 
 KIND = "json"
 """What the column that names the form of a stored value says.
@@ -27,10 +28,6 @@ keeps; it never writes it.
 
 _SEND, _OVERWRITE, _ESCAPED = "$send", "$overwrite", "$$"
 _INTERRUPT = "$interrupt"
-
-
-class UnreadableState(ValueError):
-    """What a checkpointer keeps was not written by this version, or by anyone else."""
 
 
 class PlainStates(SerializerProtocol):

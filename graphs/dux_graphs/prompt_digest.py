@@ -1,10 +1,14 @@
 """The name of a prompt: one hash wherever it is recorded, recalled or played."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from langchain_core.messages import BaseMessage
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
 
 _HINT_CHARACTERS = 200
 _ROLES = {"human": "user", "ai": "assistant", "chat": "user"}

@@ -1,13 +1,16 @@
 """Which option of a model a server refuses, and the same model without it."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
-from typing import Any
-
-from langchain_core.language_models.chat_models import BaseChatModel
+from typing import TYPE_CHECKING, Any
 
 from dux_graphs.http_status import status_of
 from dux_graphs.too_long import is_too_long
+
+if TYPE_CHECKING:
+    from langchain_core.language_models.chat_models import BaseChatModel
 
 _REFUSES = {400, 422}
 _FIELDS = (

@@ -7,12 +7,15 @@ counts, so each is looked at before it is believed.
 from collections.abc import Mapping
 from typing import Any
 
-from dux_graphs.plain_states import UnreadableState
 from dux_sandbox.findings import digest_of
 
 _VERDICTS = ("", "applied", "kept", "failed")
 _ROLES = ("system", "user", "assistant")
 _MOST_TRIES = 1_000_000
+
+
+class UnreadableState(ValueError):
+    """What a checkpointer keeps was not written by this version, or by anyone else."""
 
 
 def refuse_unsound(state: Mapping[str, Any]) -> None:

@@ -1,5 +1,8 @@
 """Bad arguments raise at once and say what was found, what was wanted, what to do."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -222,3 +225,36 @@ def test_a_loss_that_is_no_number_is_refused():
     with attach(model, sgd(model), models.objective) as agent:
         with pytest.raises(BadArgument, match="the loss is a str"):
             agent.observe("low", None)
+
+
+USED = """
+import sys, torch
+from dux_agent import attach
+model = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+options = {"lm": LM, "run_dir": DIR, "execution": "inline"}
+with attach(model, optimizer, lambda net, batch: net(batch).sum(), **options) as agent:
+    agent.step(torch.ones(2, 2))
+    if LM is None:
+        agent.decide()
+        agent.plan()
+    agent.load_state_dict(agent.state_dict())
+    print(sorted({name.split(".")[0] for name in sys.modules} & HEAVY))
+"""
+HEAVY = {"langchain", "langchain_core", "langgraph", "langsmith"}
+
+
+@pytest.mark.parametrize("lm", [None, "offline"])
+@pytest.mark.parametrize("recorded", [False, True])
+def test_langgraph_is_loaded_at_attach_where_a_model_is_asked_and_else_never(
+    lm, recorded, tmp_path
+):
+    folder = str(tmp_path / "run") if recorded else None
+    script = f"LM, DIR, HEAVY = {lm!r}, {folder!r}, {HEAVY!r}\n{USED}"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, check=True, text=True
+    )
+
+    expected = [] if lm is None else ["langchain_core", "langgraph", "langsmith"]
+    assert str(expected) == ended.stdout.strip()

@@ -149,6 +149,17 @@ def test_without_the_store_no_run_folder_is_begun(tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_run_in_which_nobody_is_asked_is_recorded_without_the_store(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "langgraph.checkpoint.sqlite", None)
+
+    with agent_over(models.make("mlp"), lm=None, run_dir=tmp_path / "run") as agent:
+        run(agent, 3)
+
+    assert (tmp_path / "run" / "trace.jsonl").exists()
+
+
 def test_a_disk_that_refuses_epochs_does_not_end_the_training(
     tmp_path, monkeypatch, caplog
 ):
