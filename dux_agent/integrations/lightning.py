@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -281,8 +282,8 @@ class DuxCallback(Callback):
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
-        """End threads and processes."""
-        self._close()
+        """End threads and processes; a trouble with that is a note of the exception."""
+        self._close(exception)
 
     def teardown(
         self, trainer: Trainer, pl_module: LightningModule, stage: str
@@ -290,9 +291,18 @@ class DuxCallback(Callback):
         """End threads and processes; what was decided can still be read."""
         self._close()
 
-    def _close(self) -> None:
-        for agent in self.agents.values():
-            agent.close()
+    def _close(self, exception: BaseException | None = None) -> None:
+        """Close all agents, whatever one raises; what the first raises comes out.
+
+        Args:
+            exception: that the trainer is about to raise itself.
+        """
+        with ExitStack() as last:
+            last.push(lambda _, raised, __: raised is exception)
+            for agent in reversed(self.agents.values()):
+                last.push(agent)
+            if exception is not None:
+                raise exception
 
 
 def _random_in(saved: dict[str, Any]) -> RandomState:

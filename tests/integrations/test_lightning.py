@@ -447,6 +447,38 @@ def test_it_is_closed_after_the_training_and_after_an_error():
     assert ended.agent.closed and failed.agent.closed
 
 
+class Spoiling(Pair):
+    """It leaves in the state of both what no rule may keep: each close says so."""
+
+    def on_train_end(self):
+        for each in self.optimizers():
+            parameter = each.param_groups[0]["params"][0]
+            each.state[parameter]["thing"] = object()
+
+
+class SpoilingAndFailing(Spoiling):
+    def on_train_end(self):
+        super().on_train_end()
+        raise KeyError("somebody's mistake")
+
+
+@pytest.mark.parametrize("kind", [Spoiling, SpoilingAndFailing])
+def test_all_agents_are_closed_whatever_one_of_them_raises(kind):
+    callback = callback_with(GENTLE, accept="finite", execution="isolated")
+    said = "of parameter 0 cannot be" if kind is Spoiling else "somebody's mistake"
+
+    with pytest.raises((ValueError, KeyError), match=said) as raised:
+        fitted(kind(), callback)
+
+    agents = callback.agents
+    assert [True, True] == [each.closed for each in agents.values()]
+    noted = [n for n in raised.value.__notes__ if "As the agent was closed" in n]
+    assert len(noted) == (1 if kind is Spoiling else 2)
+    for each in agents.values():  # its process has ended
+        with pytest.raises(RuntimeError, match="closed"):
+            each.optimizer.step()
+
+
 @pytest.mark.parametrize("objective", [42, "loss", {"generator": None, "critic": 1}])
 def test_an_objective_that_cannot_be_called_is_refused_at_once(objective):
     with pytest.raises(BadArgument, match=r"objective is a .*a callable"):
