@@ -96,6 +96,10 @@ class Buffers:
         """The copies, in the order of the model's buffers."""
         return [buffer.value for buffer in self._held.values()]
 
+    def live(self) -> list[torch.Tensor]:
+        """The buffers of the model themselves."""
+        return [value for _, _, _, value in _buffers_of(self.model)]
+
     def named(self) -> dict[str, torch.Tensor]:
         """The copies by path, as `layers.0.running_mean`."""
         return {path: buffer.value for path, buffer in self._held.items()}

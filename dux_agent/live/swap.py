@@ -27,6 +27,7 @@ from dux_agent.live.untouched_rows import exemption
 from dux_sandbox.findings import Finding, RuleFailed, SourceRejected
 from dux_sandbox.option_values import SCHEDULERS
 from dux_sandbox.running import RuleState, RunningRule, parameters_of
+from dux_sandbox.versions import Versions
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def swap(
     groups = live.param_groups
     live.schedule.prepare()
     snapshot, before = live.guard.snapshot(), GroupsBefore(groups)
+    versions = Versions([*snapshot.parameters, *snapshot.buffers.live()])
     rates_before = learning_rates(groups)
     predecessor = live.as_predecessor()
     try:
@@ -99,6 +101,7 @@ def swap(
         # been tried.
         if live.running is predecessor.rule:
             snapshot.restore()
+            versions.put_back()
             before.put_back()
             live.running.bind(groups, live.owned)
             live.schedule.follow(predecessor.references or [None] * len(groups))
@@ -107,6 +110,7 @@ def swap(
     if superseded is not None:
         end(superseded, groups)
     snapshot.restore()  # what building the one and ending the other may have written
+    versions.put_back()
     live.make_live(new.rule, new.owned, new.references)
     live.guard.arm(
         predecessor,
@@ -184,6 +188,7 @@ def rehearse(live: GuardedSlot, source: str) -> Finding | None:
     """
     groups = live.param_groups
     snapshot, before = live.guard.snapshot(), GroupsBefore(groups)
+    versions = Versions([*snapshot.parameters, *snapshot.buffers.live()])
     try:
         end(live.build(source, groups), groups)
     except SourceRejected as rejected:
@@ -192,6 +197,7 @@ def rehearse(live: GuardedSlot, source: str) -> Finding | None:
         return failed.finding
     finally:
         snapshot.restore()
+        versions.put_back()
         before.put_back()
     return None
 

@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 
 from dux_sandbox.dry_runs.counters import Collected, Counters
 from dux_sandbox.dry_runs.reach import Reached
+from dux_sandbox.versions import Versions
 
 
 class Bystanders:
@@ -129,6 +130,7 @@ class _KeptTensor:
         empty = is_lazy(tensor) or tensor.is_meta
         self._data = tensor if empty else tensor.detach()
         self._values = self._data.clone() if copied and not empty else None
+        self._versions = Versions([] if self._values is None else [tensor])
         self._hooks = [
             (hooks, dict(hooks))
             for name in ("_backward_hooks", "_post_accumulate_grad_hooks")
@@ -144,17 +146,21 @@ class _KeptTensor:
         if self._values is not None:
             if not _same_memory(tensor, self._data):
                 tensor.data = self._data
-            _write_back(self._data, self._values)
+            if _write_back(self._data, self._values):
+                self._versions.put_back()
         for hooks, before in self._hooks:
             _refill(hooks, before)
 
 
-def _write_back(tensor: torch.Tensor, value: torch.Tensor) -> None:
-    # Where nothing changed nothing is written: a graph that waits for its backward
-    # pass may have the tensor in it, and autograd counts what is written.
+def _write_back(tensor: torch.Tensor, value: torch.Tensor) -> bool:
+    # Where nothing changed nothing is written. Where something was, the count of writes
+    # is put back too: a graph that waits for its backward pass may have the tensor in
+    # it, and autograd counts what is written.
     plain = tensor.layout is torch.strided and not tensor.is_quantized
-    if not plain or not torch.equal(tensor, value):
+    changed = not plain or not torch.equal(tensor, value)
+    if changed:
         tensor.copy_(value)
+    return changed
 
 
 def _same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -190,6 +196,7 @@ class _KeptModule:
             and not isinstance(value, nn.Parameter)
             and not (is_lazy(value) or value.is_meta)
         ]
+        self._versions = Versions(value for value, _ in self._values)
         self._module, self._training = module, module.training
 
     @torch.no_grad()
@@ -200,8 +207,11 @@ class _KeptModule:
         for listed, items in self._lists:
             if list(map(id, listed)) != list(map(id, items)):
                 listed[:] = items
-        for tensor, value in self._values:
-            _write_back(tensor.detach(), value)
+        written = [
+            _write_back(tensor.detach(), value) for tensor, value in self._values
+        ]
+        if any(written):
+            self._versions.put_back()
         if self._module.training != self._training:  # a scripted one keeps it elsewhere
             self._module.training = self._training
 
