@@ -5,6 +5,8 @@ second time: without this the former agent's process would live on beside the ne
 """
 
 import logging
+from collections.abc import Collection
+from contextlib import ExitStack
 from typing import Any
 from weakref import WeakSet
 
@@ -51,6 +53,22 @@ def agent_of(optimizer: Any) -> Agent | None:
     base = optimizer.base if isinstance(optimizer, DuxOptimizer) else None
     found = getattr(base, _NAME, None)
     return found() if isinstance(found, _Attached) else None
+
+
+def close_all(
+    agents: Collection[Agent], exception: BaseException | None = None
+) -> None:
+    """Close them, whatever one raises: the first error comes out, others are its notes.
+
+    Args:
+        exception: that the caller is about to raise: all of them are notes of it.
+    """
+    with ExitStack() as last:
+        last.push(lambda _, raised, __: raised is exception)
+        for agent in reversed([*agents]):
+            last.push(agent)
+        if exception is not None:
+            raise exception
 
 
 def is_replaced(agent: Agent) -> bool:

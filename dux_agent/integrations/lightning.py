@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.agent import Agent
-from dux_agent.attached import agent_of
+from dux_agent.attached import agent_of, close_all
 from dux_agent.attaching import attach
 from dux_agent.choices import check_objective
 from dux_agent.errors import BadArgument, MissingExtra
@@ -283,26 +282,13 @@ class DuxCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         """End threads and processes; a trouble with that is a note of the exception."""
-        self._close(exception)
+        close_all(self.agents.values(), exception)
 
     def teardown(
         self, trainer: Trainer, pl_module: LightningModule, stage: str
     ) -> None:
         """End threads and processes; what was decided can still be read."""
-        self._close()
-
-    def _close(self, exception: BaseException | None = None) -> None:
-        """Close all agents, whatever one raises; what the first raises comes out.
-
-        Args:
-            exception: that the trainer is about to raise itself.
-        """
-        with ExitStack() as last:
-            last.push(lambda _, raised, __: raised is exception)
-            for agent in reversed(self.agents.values()):
-                last.push(agent)
-            if exception is not None:
-                raise exception
+        close_all(self.agents.values())
 
 
 def _random_in(saved: dict[str, Any]) -> RandomState:
