@@ -118,7 +118,8 @@ def attach(
 
     Args:
         model: the module that is trained.
-        optimizer: any torch optimizer over its parameters; live until the first
+        optimizer: any torch optimizer over its parameters (docs/loops.md says how those
+            of several models, and loose tensors, are held); live until the first
             proposal is applied, and again when everything else has failed. Step it
             only through `agent.optimizer` from now on. LR schedulers made over either
             keep working.
@@ -248,7 +249,7 @@ def attach(
     """
     given = dict(locals())  # those that are plain are called as in `Settings`
     arguments.check_model(model, optimizer, objective)
-    check_kinds(model, optimizer)
+    check_kinds(model, optimizer, asks=lm is not None)
     arguments.check_seconds("lm_timeout", lm_timeout)
     settings = Settings.of(
         given,

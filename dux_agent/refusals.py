@@ -98,8 +98,16 @@ def check_model_kind(model: nn.Module) -> None:
             raise BadArgument(f"{found!r} of the model {wanted}; {remedy}.")
 
 
-def check_kinds(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Raise BadArgument for such models, and an optimizer that raises the objective."""
+def check_kinds(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, asks: bool
+) -> None:
+    """Raise BadArgument for such models, and for optimizers that no rule follows on.
+
+    Args:
+        asks: rules are tried on a copy; the guard alone needs none, and watches what
+            else the optimizer steps beside the model's own.
+    """
+    _check_parameters(model, optimizer, asks)
     check_model_kind(model)
     if any(group.get("maximize") for group in optimizer.param_groups):
         raise BadArgument(
@@ -107,6 +115,31 @@ def check_kinds(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
             "wanted, since rules are written, tried and watched for that; turn the "
             "sign of the loss and leave maximize out."
         )
+
+
+def _check_parameters(
+    model: nn.Module, optimizer: torch.optim.Optimizer, asks: bool
+) -> None:
+    """Raise BadArgument for none, and for those that no copy of the model has."""
+    own = {id(parameter) for parameter in model.parameters()}
+    given = [p for group in optimizer.param_groups for p in group["params"]]
+    strangers = [p for p in given if id(p) not in own]
+    if given and (not strangers or (len(strangers) < len(given) and not asks)):
+        return
+    found, remedy = "no parameters", ""
+    if strangers:
+        count = f"{len(strangers)} of {len(given)} parameters"
+        shape = tuple(strangers[0].shape)
+        found = f"{count} that are not the model's (the first of shape {shape})"
+        remedy = (
+            ", or pass one module that holds them all: an nn.ModuleList of several "
+            "models, a loose tensor as an nn.Parameter that is its attribute"
+        )
+    raise BadArgument(
+        f"the optimizer holds {found}; only the model's own were wanted, since rules "
+        f"are tried on a copy of it; build it over model.parameters() of the very "
+        f"model you pass{remedy} (docs/loops.md)."
+    )
 
 
 def check_copied(optimizer: torch.optim.Optimizer) -> None:
