@@ -49,6 +49,19 @@ def test_keywords_that_are_no_options_alone_get_none(init):
     assert "default" not in [note.rule for note in check(source).notes]
 
 
+@both
+@pytest.mark.parametrize("made", ["{**USUAL, **kwargs}", "dict(USUAL, **kwargs)"])
+def test_keywords_are_laid_over_the_options_of_a_dict_that_is_there(made, execution):
+    source = rule(
+        f"params, **kwargs\nsuper().__init__(params, {made})",
+        each='p.sub_(p.grad, alpha=group["lr"] * group["momentum"])',
+        before='USUAL = {"lr": 0.5, "momentum": 0.5}\n\n\n',
+    )
+
+    assert "default" not in [note.rule for note in check(source).notes]
+    assert [[pytest.approx(-0.25)]] == stepped(source, execution, [[(2, 2)]])
+
+
 PRIVATE = {
     "method": (
         "self.__halve(p.grad)",

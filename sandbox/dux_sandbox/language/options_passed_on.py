@@ -71,22 +71,27 @@ def _constant(value: object, at: ast.expr) -> ast.expr:
 
 
 def _becomes_options(init: ast.FunctionDef, keywords: str) -> bool:
-    """Whether `**keywords` goes into one `dict(...)` or `{...}`, and nowhere else."""
-    spread = [
-        each.func
-        for each in ast.walk(init)
-        if isinstance(each, ast.Call)
-        for given in each.keywords
-        if given.arg is None and _is_name(given.value, keywords)
-    ]
-    shown = [
-        each
-        for each in ast.walk(init)
-        if isinstance(each, ast.Dict)
-        for key, value in zip(each.keys, each.values, strict=True)
-        if key is None and _is_name(value, keywords)
-    ]
-    return len(spread) + len(shown) == 1 and all(_is_name(f, "dict") for f in spread)
+    """Whether `**keywords` goes into one `dict(...)` or `{...}`, and nowhere else.
+
+    What is spread there as well, `{**DEFAULTS, **keywords}`, may bring every option:
+    nothing is put over it.
+    """
+    found = 0
+    for each in ast.walk(init):
+        spread: list[ast.expr] = []
+        if isinstance(each, ast.Call):
+            spread = [given.value for given in each.keywords if given.arg is None]
+        elif isinstance(each, ast.Dict):
+            pairs = zip(each.keys, each.values, strict=True)
+            spread = [value for key, value in pairs if key is None]
+        if not any(_is_name(value, keywords) for value in spread):
+            continue
+        if isinstance(each, ast.Call) and not _is_name(each.func, "dict"):
+            return False
+        if len(spread) > 1 or (isinstance(each, ast.Call) and each.args):
+            return False
+        found += 1
+    return found == 1
 
 
 def _is_name(node: ast.expr, name: str) -> bool:
