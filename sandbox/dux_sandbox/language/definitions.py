@@ -31,7 +31,8 @@ def _function_def(policy: Judging, node: ast.FunctionDef) -> ast.AST:
         policy.check_name(node, node.name)
     taken = torch_names.OPTIMIZER_OWN - torch_names.OPTIMIZER_OVERRIDABLE
     taken -= torch_names.OF_STOCK_OPTIMIZERS
-    if in_class and node.name in taken:
+    own = policy.helpers.may_define(policy.inside, node.name)
+    if in_class and node.name in taken and not own:
         refuse_own(policy, node, node.name)
     policy.check_annotation(node.returns)
     node.returns = None
@@ -87,10 +88,13 @@ def _class_def(policy: Judging, node: ast.ClassDef) -> ast.AST:
     for base in node.bases:
         _check_base(policy, base)
     node.bases = [policy.visit(base) for base in node.bases]
+    # In a class inside of another one, and in one that a function makes, nothing is
+    # a helper's own.
+    around, policy.inside = policy.inside, "" if policy.scopes else node.name
     policy.scopes.append("class")
     outside, policy.inside_with = policy.inside_with, 0
     node.body = judged_body(policy, node)
-    policy.inside_with = outside
+    policy.inside_with, policy.inside = outside, around
     policy.scopes.pop()
     made = policy.load("@metaclass", node)
     keyword = ast.copy_location(ast.keyword("metaclass", made), node)

@@ -16,6 +16,7 @@ from dux_sandbox.language import constants, vocabulary
 from dux_sandbox.language.bindings import Bindings
 from dux_sandbox.language.decisions import PLAIN
 from dux_sandbox.language.flow import Flow
+from dux_sandbox.language.own_helpers import OwnHelpers
 from dux_sandbox.language.reached import NOTHING, Unreached
 
 _ANNOTATION_NODES = (
@@ -80,6 +81,8 @@ class Judging(RestrictingNodeTransformer):
         self.notes: list[Finding] = []
         # Kinds of the enclosing scopes, innermost last: "class" or "def".
         self.scopes: list[str] = []
+        self.helpers = OwnHelpers.of(bindings.classes)
+        self.inside = ""  # the class at the top level that is being judged
         self.inside_with = 0
         self.compared = 0  # names with those of the table
 

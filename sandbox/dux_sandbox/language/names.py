@@ -18,7 +18,8 @@ def _name(policy: Judging, node: ast.Name) -> ast.AST:
     if not isinstance(node.ctx, ast.Load):
         policy.check_name(node, node.id)
         if policy.scopes[-1:] == ["class"] and node.id in _OWN:
-            refuse_own(policy, node, node.id)
+            if not policy.helpers.may_define(policy.inside, node.id):
+                refuse_own(policy, node, node.id)
         return node
     if node.id == "__name__":
         return policy.text("rule", node)
@@ -129,7 +130,8 @@ def check_written(policy: Judging, node: ast.Attribute) -> None:
             "write", node, f"writing {name}", "choose a name without underscores"
         )
     elif name in _OWN:
-        refuse_own(policy, node, name)
+        if not policy.helpers.may_write(policy.inside, node):
+            refuse_own(policy, node, name)
     elif name == "requires_grad":
         policy.found(
             "write",
