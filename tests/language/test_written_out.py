@@ -20,10 +20,11 @@ from tests.talking import agent_over
 _INIT = "params, lr=0.5\nsuper().__init__(params, dict(lr=lr))"
 _TOP = """
 import copy, functools, heapq
-import copy as copies, operator, random
+import copy as copies, operator, random, statistics
 from copy import deepcopy
 from operator import mul as times
 from random import random as draw, seed
+from statistics import median
 random.seed(0)
 """
 SAME = {
@@ -41,6 +42,19 @@ SAME = {
     "operators": "n = functools.reduce(operator.mul, p.shape, 1)\n"
     "p.sub_(times(p.grad, operator.truediv(n, 2 * n)))",
     "an item": "p.sub_(p.grad * operator.itemgetter('lr')(group))",
+    "several items": "x, y = operator.itemgetter('lr', 'params')(group)\n"
+    "assert y is group['params']\np.sub_(p.grad * x)",
+    "averages": "x = [3.0, 1.0, 2.0, 8.0]\n"
+    "assert statistics.mean(x) == statistics.fmean(iter(x)) == 3.5\n"
+    "assert median(x) == 2.5 and median(x[:3]) == 2.0\n"
+    "assert (statistics.median_low(x), statistics.median_high(x)) == (2.0, 3.0)\n"
+    "try:\n    statistics.mean([])\n"
+    "except ValueError:\n    p.sub_(p.grad * 0.5)",
+    "deviations": "x = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]\n"
+    "assert statistics.pvariance(x) == 4.0 and statistics.pstdev(x) == 2.0\n"
+    "assert abs(statistics.variance(x) - 32 / 7) < 1e-12\n"
+    "assert abs(statistics.stdev(x) - (32 / 7) ** 0.5) < 1e-12\n"
+    "p.sub_(p.grad * 0.5)",
     "a heap": "x = [5, 2, 8]\nheapq.heapify(x)\nheapq.heappush(x, 1)\n"
     "assert heapq.heappop(x) == 1 and heapq.heappushpop(x, 9) == 2\n"
     "assert heapq.heapreplace(x, 0) == 5 and heapq.heappushpop(x, -1) == -1\n"

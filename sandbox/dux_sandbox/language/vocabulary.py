@@ -270,10 +270,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 _DENIED = """
 - files, the network, processes, the environment, clocks, threads
-- other modules than those above, but `copy`, `heapq`, `operator`, `random` and
-  `torch.optim._functional` at the top of a file: `copy.deepcopy`, `operator.mul`,
-  `random.Random` and more are written out as functions of this language; random numbers
-  are drawn as `torch.rand` draws them
+- other modules than those above, but `copy`, `heapq`, `operator`, `random`,
+  `statistics` and `torch.optim._functional` at the top of a file: `copy.deepcopy`,
+  `operator.mul`, `random.Random`, `statistics.median` and more are written out as
+  functions of this language; random numbers are drawn as `torch.rand` draws them
 - `from x import *`, but of those modules, at the top of a file
 - names with two leading underscores, save `__init__`, `__repr__` and `__str__`
   (accepted and left out), `__setstate__`, `__call__` of a helper class,

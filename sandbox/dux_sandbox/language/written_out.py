@@ -1,11 +1,12 @@
-"""What `copy`, `heapq`, `operator`, `random` do, written in the language of rules.
+"""What modules such as `copy` and `heapq` do, written in the language of rules.
 
-A source that imports them gets these functions in their place, before it is judged:
-they are judged with it and run behind the same guards, so that nothing is let in by
-them. Random numbers are drawn as `torch.rand` draws them. So are the functions behind
-torch's own optimizers, the gradients of a closure's loss, the product of the Hessian
-and vectors (`second_derivatives` says when they are taken), the face of a model
-(`model_faces`), and draws after a seed of the rule's own (`seeding`).
+A source that imports `copy`, `heapq`, `operator`, `random` or `statistics` gets these
+functions in their place, before it is judged: they are judged with it and run behind
+the same guards, so that nothing is let in by them. Random numbers are drawn as
+`torch.rand` draws them. So are the functions behind torch's own optimizers, the
+gradients of a closure's loss, the product of the Hessian and vectors
+(`second_derivatives` says when they are taken), the face of a model (`model_faces`),
+and draws after a seed of the rule's own (`seeding`).
 """
 
 import ast
@@ -16,13 +17,14 @@ from dux_sandbox.language import (
     heap_functions,
     random_functions,
     seeded_functions,
+    statistics_functions,
     torch_functions,
 )
 from dux_sandbox.language.bindings import bound_names, import_aliases, path_of
 
-_MODULES = frozenset("copy heapq operator random".split())
+_MODULES = frozenset("copy heapq operator random statistics".split())
 _IMPORTS = (ast.Import, ast.ImportFrom)
-_TORCH = "torch_written_out"
+_TORCH, _MATH = "torch_written_out", "math_written_out"
 _OPERATORS = {
     **dict(add="+", sub="-", mul="*", truediv="/", floordiv="//", mod="%", pow="**"),
     **dict(matmul="@", eq="==", ne="!=", lt="<", le="<=", gt=">", ge=">="),
@@ -132,8 +134,10 @@ def operator_neg(a):
 def operator_getitem(a, b):
     return a[b]
 
-def operator_itemgetter(item):
-    return lambda held: held[item]
+def operator_itemgetter(item, *others):
+    if not others:
+        return lambda held: held[item]
+    return lambda held: tuple([held[each] for each in (item, *others)])
 """ + "".join(
     f"\ndef operator_{name}(a, b):\n    return a {sign} b\n"
     for name, sign in _OPERATORS.items()
@@ -143,7 +147,8 @@ def operator_itemgetter(item):
 @functools.cache
 def _definitions() -> dict[str, ast.FunctionDef | ast.ClassDef]:
     rooms = (heap_functions, random_functions, seeded_functions, torch_functions)
-    body = ast.parse("".join([_WRITTEN, *(room.WRITTEN for room in rooms)])).body
+    texts = [room.WRITTEN for room in (*rooms, statistics_functions)]
+    body = ast.parse("".join([_WRITTEN, *texts])).body
     kinds = (ast.FunctionDef, ast.ClassDef)
     return {each.name: each for each in body if isinstance(each, kinds)}
 
@@ -196,7 +201,10 @@ def define(tree: ast.Module, names: set[str]) -> None:
         copy.deepcopy(_definitions()[name]) for name in _with_what_they_call(names)
     ]
     if made:
-        made.insert(0, ast.parse(f"import torch as {_TORCH}").body[0])
+        imports = f"import torch as {_TORCH}\n"
+        if any(name.startswith("statistics_") for name in names):
+            imports += f"import math as {_MATH}\n"
+        made[:0] = ast.parse(imports).body
     for written in made:
         for node in ast.walk(written):
             ast.copy_location(node, tree.body[0])
