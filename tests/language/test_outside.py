@@ -46,6 +46,30 @@ def test_what_writes_to_disk_or_stops_is_left_out_with_what_fed_it(name, executi
     assert [[-0.5]] == stepped(source, execution, [[(2, 2)]])
 
 
+@both
+@pytest.mark.parametrize(
+    ("line", "before"),
+    [
+        ('print("norm", 0.5, file=sys.stderr, flush=True)', "import sys\n"),
+        ('print("norm", file=err)', "from sys import stderr as err\n"),
+        ('sys.stdout.write("norm")\nsys.stdout.flush()', "import sys\n"),
+    ],
+)
+def test_a_rule_prints_to_no_stream_of_its_choice(line, before, execution):
+    source = with_line(line, before)
+
+    report = check(source)
+
+    assert report.ok, report.findings
+    assert {"left out"} == {note.rule for note in report.notes}
+    assert [[-0.5]] == stepped(source, execution, [[(2, 2)]])
+
+
+@pytest.mark.parametrize("line", ["x = sys.modules", "print(file=sys.stdin)"])
+def test_nothing_else_of_the_interpreter_is_left_out(line):
+    assert not check(with_line(line, "import sys\n")).ok
+
+
 ASKS = {
     "a clock": ("0.5 + time.time()", "import time\n", -0.25),
     "a clock by name": ("1 - perf_counter()", "from time import perf_counter\n", -0.5),
@@ -53,6 +77,7 @@ ASKS = {
     "getenv": ('os.getenv("RULE_RATE", 0.25)', "import os\n", -0.125),
     "by name": ('environ.get("RULE_RATE", 0.5)', "from os import environ\n", -0.25),
     "no default": ('os.getenv("RULE_RATE") or 1', "import os\n", -0.5),
+    "limits": ("min(sys.float_info.max, sys.maxsize, 0.5)", "import sys\n", -0.25),
 }
 
 

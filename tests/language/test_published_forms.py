@@ -62,6 +62,36 @@ def test_keywords_are_laid_over_the_options_of_a_dict_that_is_there(made, execut
     assert [[pytest.approx(-0.25)]] == stepped(source, execution, [[(2, 2)]])
 
 
+DICTS = """
+from typing import TypedDict
+
+
+class Moments(TypedDict, total=False):
+    "What is kept of each parameter."
+
+    step: int
+
+
+class More(Moments):
+    rate: float
+
+"""
+
+
+@both
+def test_a_class_on_typed_dict_is_a_dict(execution):
+    source = rule(
+        _INIT,
+        each='held: More = More(step=1, rate=group["lr"])\n'
+        + " " * 20
+        + 'p.sub_(held["step"] * p.grad, alpha=Moments(held)["rate"])',
+        before=DICTS,
+    )
+
+    assert () == check(source).findings
+    assert [[pytest.approx(-0.5)]] == stepped(source, execution, [[(2, 2)]])
+
+
 PRIVATE = {
     "method": (
         "self.__halve(p.grad)",

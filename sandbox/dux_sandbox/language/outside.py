@@ -6,6 +6,7 @@ statement is left out, and a variable is what it is where nobody has set it.
 """
 
 import ast
+import sys
 from collections.abc import Callable, Iterable, Iterator
 
 from dux_sandbox.findings import Finding
@@ -16,8 +17,16 @@ PathOf = Callable[[ast.AST], str | None]
 _SAID = frozenset(
     """torch.save os.makedirs os.mkdir pdb.set_trace ipdb.set_trace gc.collect
     pdb.post_mortem traceback.print_exc torch._dynamo.reset
-    torch.set_float32_matmul_precision""".split()
+    torch.set_float32_matmul_precision sys.stdout.flush sys.stderr.flush
+    sys.stdout.write sys.stderr.write""".split()
 )
+_STREAMS = frozenset(["sys.stdout", "sys.stderr"])
+_LIMITS = {
+    "sys.maxsize": sys.maxsize,
+    "sys.float_info.max": sys.float_info.max,
+    "sys.float_info.min": sys.float_info.min,
+    "sys.float_info.epsilon": sys.float_info.epsilon,
+}
 _ASKED = frozenset(["os.environ.get", "os.getenv"])
 _CLOCKS = frozenset(
     "time.time time.perf_counter time.monotonic time.process_time".split()
@@ -28,7 +37,7 @@ _SEEDS = frozenset(
     torch.random.manual_seed""".split()
 )
 # Modules that only such statements are expected to use.
-_MODULES = frozenset("os pdb ipdb traceback uuid datetime time gc".split())
+_MODULES = frozenset("os sys pdb ipdb traceback uuid datetime time gc".split())
 # What is assigned below these is about compilers and kernels, and the training's.
 _SETTINGS = ("torch._dynamo.config.", "torch._inductor.config.", "torch.backends.")
 # Attributes of which one is in every such statement that imports no module for it.
@@ -122,6 +131,8 @@ class _Unset(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "print":
+            self._print_here(node)
         simple = 1 <= len(node.args) <= 2 and not node.keywords
         asked = self._path(node.func)
         if asked in _CLOCKS and not node.args and not node.keywords:
@@ -130,11 +141,32 @@ class _Unset(ast.NodeTransformer):
             unset = node.args[1] if node.args[1:] else ast.Constant(None)
         else:
             return node
-        self.names |= _loaded([node.func])
+        return self._read_as(unset, node, node.func)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        limit = _LIMITS.get(self._path(node) or "")
+        if limit is None or not isinstance(node.ctx, ast.Load):
+            return self.generic_visit(node)
+        return self._read_as(ast.Constant(limit), node, node)
+
+    def _read_as(self, unset: ast.expr, node: ast.expr, named: ast.expr) -> ast.AST:
+        self.names |= _loaded([named])
         message = f"{ast.unparse(node)[:60]} is read as {ast.unparse(unset)[:20]}"
         instead = "leave it out, or make it an option of __init__"
         self.notes.append(Finding("left out", node.lineno, message, instead))
         return ast.copy_location(unset, node)
+
+    def _print_here(self, node: ast.Call) -> None:
+        """`print(..., file=sys.stderr)` is a print."""
+        for each in list(node.keywords):
+            if each.arg == "file" and self._path(each.value) in _STREAMS:
+                node.keywords.remove(each)
+                self.names |= _loaded([each.value])
+                message = (
+                    f"file={ast.unparse(each.value)}: a rule has one place to print"
+                )
+                instead = "leave file= out"
+                self.notes.append(Finding("left out", node.lineno, message, instead))
 
 
 def _loaded(nodes: Iterable[ast.AST]) -> set[str]:

@@ -24,7 +24,7 @@ from dux_sandbox.language.in_place_functions import as_methods
 from dux_sandbox.language.judging import known_path
 from dux_sandbox.language.parameters_first import put_parameters_first
 from dux_sandbox.language.private_names import plainly
-from dux_sandbox.language.records import Records, maker_import
+from dux_sandbox.language.records import Records
 from dux_sandbox.language.second_derivatives import put_product
 from dux_sandbox.language.seeding import own_seeds
 from dux_sandbox.language.shapes_in_place import OF_SHAPE, rename
@@ -128,10 +128,7 @@ def prepare(
             notes += _take_off(node, aliases, marks)
             changed |= before != [len(notes), len(node.decorator_list)]
     put_product(tree, notes)
-    written = [records.named_tuple(each) or each for each in tree.body]
-    if written != tree.body:
-        tree.body = [maker_import(written[0]), *written]
-        changed = True
+    changed |= records.written(tree)
     usual.imported(tree)
     body = [each for each in tree.body if not _about_module(each)]
     changed |= len(body) != len(tree.body)

@@ -12,6 +12,7 @@ Path = Callable[[ast.AST], str | None]
 _DATACLASS = "dataclasses.dataclass"
 _FIELD = "dataclasses.field"
 _NAMED_TUPLES = ("typing.NamedTuple", "typing_extensions.NamedTuple")
+_TYPED_DICTS = ("typing.TypedDict", "typing_extensions.TypedDict")
 MAKER = "make_namedtuple"
 _AFTER = "_after_init"  # what `__post_init__` is called here
 
@@ -33,6 +34,7 @@ class Records:
         """`path` gives the dotted path that a name stands for, by the imports."""
         self._path = path
         self._fields: dict[str, list[_Field]] = {}
+        self._dicts: set[str] = set()  # classes on TypedDict, by name
 
     def write_out(self, node: ast.ClassDef) -> bool:
         """Make a plain class of a dataclass, in place; whether it was one."""
@@ -59,6 +61,18 @@ class Records:
         node.body = body
         return True
 
+    def written(self, tree: ast.Module) -> bool:
+        """Have plain statements for named tuples and typed dicts at the top, in place.
+
+        Returns:
+            Whether there was one.
+        """
+        dicts = [self.typed_dict(each) or each for each in tree.body]
+        tuples = [self.named_tuple(each) or each for each in dicts]
+        changed = tuples != tree.body
+        tree.body = tuples if tuples == dicts else [_maker_import(tuples[0]), *tuples]
+        return changed
+
     def named_tuple(self, node: ast.stmt) -> ast.stmt | None:
         """`Name = namedtuple("Name", [...])` for a class of fields only, or None."""
         if not isinstance(node, ast.ClassDef) or len(node.bases) != 1:
@@ -79,6 +93,23 @@ class Records:
         )
         made = ast.Assign([ast.Name(node.name, ast.Store())], call)
         return ast.fix_missing_locations(ast.copy_location(made, node))
+
+    def typed_dict(self, node: ast.stmt) -> ast.stmt | None:
+        """`Name = dict` for a class on TypedDict, which is what it is; or None."""
+        if not isinstance(node, ast.ClassDef) or not node.bases or node.decorator_list:
+            return None
+        if not all(map(self._is_typed_dict, node.bases)):
+            return None
+        if any(each.arg != "total" for each in node.keywords):
+            return None
+        self._dicts.add(node.name)
+        kind = ast.Name("dict", ast.Load())
+        made = ast.Assign([ast.Name(node.name, ast.Store())], kind)
+        return ast.fix_missing_locations(ast.copy_location(made, node))
+
+    def _is_typed_dict(self, base: ast.expr) -> bool:
+        named = isinstance(base, ast.Name) and base.id in self._dicts
+        return named or self._path(base) in _TYPED_DICTS
 
     def _makes(self, decorator: ast.expr) -> bool:
         called = decorator.func if isinstance(decorator, ast.Call) else decorator
@@ -108,7 +139,7 @@ class Records:
         return _Field(target.id, *found, given)
 
 
-def maker_import(at: ast.stmt) -> ast.stmt:
+def _maker_import(at: ast.stmt) -> ast.stmt:
     """The import of what makes named tuples, under a name that nobody writes."""
     made = ast.ImportFrom("collections", [ast.alias("namedtuple", MAKER)], 0)
     return ast.fix_missing_locations(ast.copy_location(made, at))
