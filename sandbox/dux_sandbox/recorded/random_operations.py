@@ -4,6 +4,7 @@ A state is what torch's generator on the CPU says of itself: 5056 bytes. So a pr
 stays a function of what it reads, and a step that is repeated draws the same again.
 """
 
+import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -65,7 +66,38 @@ def _generator(state: torch.Tensor) -> torch.Generator | None:
         raise TypeError("no state of a generator")
     if state.is_meta:
         return None
-    return generator_in(state.cpu())
+    return _LAST.generator_in(state) or generator_in(state.cpu())
+
+
+class _Last(threading.local):
+    """The generator that has drawn last in this thread, for who draws on from there.
+
+    One that is put into a state is judged first, which takes ten times as long as a
+    draw of a few numbers.
+    """
+
+    def __init__(self) -> None:
+        self._state: torch.Tensor | None = None
+        self._version = 0
+        self._generator: torch.Generator | None = None
+
+    def generator_in(self, state: torch.Tensor) -> torch.Generator | None:
+        """The one whose state this very tensor is, unless somebody wrote to it."""
+        if state is not self._state or state._version != self._version:
+            return None
+        self._state = None  # a second draw from there is another generator's
+        return self._generator
+
+    def state_of(self, generator: torch.Generator) -> torch.Tensor:
+        """The state that a generator is in now."""
+        state = generator.get_state()
+        if not state.is_inference():  # torch counts no writes to these
+            self._state, self._version = state, state._version
+            self._generator = generator
+        return state
+
+
+_LAST = _Last()
 
 
 def _drawn(
@@ -81,7 +113,7 @@ def _drawn(
         return torch.empty(size, dtype=dtype, device="meta"), torch.empty_like(state)
     given = [int(each) for each in numbers] if kind == "random" else numbers
     made = fill(torch.empty(size, dtype=dtype), *given, generator=generator)
-    return made.to(device), generator.get_state()
+    return made.to(device), _LAST.state_of(generator)
 
 
 def _permuted(state: Any, *, n: int, dtype: Any, device: Any) -> Any:
@@ -89,7 +121,7 @@ def _permuted(state: Any, *, n: int, dtype: Any, device: Any) -> Any:
     if generator is None:
         return torch.empty(n, dtype=dtype, device="meta"), torch.empty_like(state)
     made = torch.randperm(n, generator=generator, dtype=dtype)
-    return made.to(device), generator.get_state()
+    return made.to(device), _LAST.state_of(generator)
 
 
 def _chosen(state: Any, chances: Any, *, device: Any) -> Any:
@@ -98,4 +130,4 @@ def _chosen(state: Any, chances: Any, *, device: Any) -> Any:
     if generator is None:
         return torch.empty_like(chances), torch.empty_like(state)
     made = torch.bernoulli(chances.cpu(), generator=generator)
-    return made.to(device), generator.get_state()
+    return made.to(device), _LAST.state_of(generator)
