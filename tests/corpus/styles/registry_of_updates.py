@@ -36,7 +36,7 @@ class Chain:
 
 
 class Chained(torch.optim.Optimizer):
-    def __init__(self, params, lr=1e-2, chain=("rms", "momentum")):
+    def __init__(self, params, lr=1e-3, chain=("rms", "momentum")):
         super().__init__(params, dict(lr=lr))
         self.chain = Chain(*chain)
 
