@@ -30,10 +30,15 @@ if hasattr(os, "register_at_fork"):
 
 
 class Child:
-    """One forked process: its channel, and the means to end it."""
+    """One forked process: its channel, and the means to end it.
+
+    A fork of the trainer has a copy of this, of a process that is in use elsewhere: its
+    channel is closed there, and no signal is sent.
+    """
 
     def __init__(self, pid: int, channel: Channel) -> None:
         self.pid = pid
+        self._owner = os.getpid()
         self.channel = channel
         self._handle = -1
         self._alive = True
@@ -44,9 +49,14 @@ class Child:
                 self._alive = False  # dead already: its channel will say so
         open_sockets.add(channel.socket)
         self._dropped = weakref.finalize(
-            self, _end_dropped, pid, self._handle, os.getpid(), channel.socket
+            self, _end_dropped, pid, self._handle, self._owner, channel.socket
         )
         self._dropped.atexit = False
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was forked for this process, and not for one that forked this."""
+        return self._owner == os.getpid()
 
     @property
     def lives(self) -> bool:
@@ -58,7 +68,7 @@ class Child:
 
         For a process that is late; it has to be ended afterwards.
         """
-        if not self._alive:
+        if not (self._alive and self.is_ours):
             return None
         return line_reached(self.channel.socket, self._send_signal)
 
@@ -82,7 +92,8 @@ class Child:
         """
         self._dropped.detach()
         self.channel.close()
-        if not self._alive:
+        if not (self._alive and self.is_ours):
+            self._alive = False
             return
         self._try_signal(signal.SIGKILL)
         self._alive = False
@@ -94,7 +105,7 @@ class Child:
             _dying.append((self.pid, self._handle))
 
     def _try_signal(self, number: int) -> None:
-        if self._alive:
+        if self._alive and self.is_ours:
             with suppress(ProcessLookupError):
                 self._send_signal(number)
 

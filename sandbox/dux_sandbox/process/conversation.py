@@ -49,6 +49,13 @@ class Conversation:
         self._unheard: int | None = None
         self._over: Finding | None = None  # what ended it
 
+    def require_ours(self) -> None:
+        """Raise RuleFailed in a fork of the trainer: the child is the trainer's own."""
+        if not self.child.is_ours:
+            said = "it is the rule of another process, of which this one is a fork"
+            instead = "step where the agent was attached, or attach in the fork"
+            raise self.fail_with(Finding("died", None, said, instead))
+
     def require_layers(self, names: Sequence[str]) -> dict[str, Any]:
         """Hear which layers of the jail hold, before the child has read any source.
 

@@ -263,6 +263,7 @@ class IsolatedRule:
             request["options"] = changed
 
     def _show(self, request: dict[str, Any]) -> None:
+        self._talk.require_ours()  # the mirror's memory is the trainer's
         try:
             request |= self._shown.news()
         except ValueRefused as error:
