@@ -6,16 +6,14 @@ import copy
 import logging
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dux_agent.deciding.background import BackgroundWork
 from dux_agent.deciding.building import Builder
-from dux_agent.deciding.burden import caught_by, reaching, tried
+from dux_agent.deciding.burden import reaching
 from dux_agent.deciding.going_live import go_live
 from dux_agent.deciding.graph_runs import GraphRuns
 from dux_agent.deciding.live_ports import DecisionPorts
-from dux_agent.deciding.meanwhile import Meanwhile
 from dux_agent.deciding.nothing_to_try import nothing_to_try, say
 from dux_agent.deciding.outcome import apply_event, failed, moves_by_itself
 from dux_agent.deciding.pace import Pace
@@ -26,22 +24,18 @@ from dux_agent.deciding.run_cost import RunCost, run_cost
 from dux_agent.deciding.searching import Searching
 from dux_agent.deciding.thought import Thought, shared
 from dux_agent.deciding.together import Together
+from dux_agent.deciding.trials import Trials
 from dux_agent.decisions import Decision
-from dux_agent.live.swap import SwapRecord, rehearse
+from dux_agent.live.swap import SwapRecord
 from dux_agent.run_folder.events import RollbackEvent
 from dux_agent.run_folder.recorder import Recorder
 from dux_agent.run_folder.watchers_word import PAUSED
 from dux_agent.training.prompt_history import PromptHistory
 from dux_agent.training.training import Training
-from dux_agent.training.unlawful import unlawful
 from dux_graphs.budget import Budget
-from dux_graphs.deadline import Deadline
 from dux_graphs.events import ErrorEvent, ObservationEvent
-from dux_graphs.paid_model import PaidModel
 from dux_graphs.redaction import hide_secrets_of
 from dux_prompts.observation import Observation
-from dux_sandbox.dry_runs.slices import Slices, result_of
-from dux_sandbox.findings import DryRunReport, Finding
 from dux_sandbox.process.ahead import nothing_lingers
 
 if TYPE_CHECKING:
@@ -88,7 +82,6 @@ class Decider:
         self._training, self._settings = training, training.settings
         self._live = training.live
         self._rules, self._decisions = rules, rules.decisions
-        self._regret = Regret()
         self._prompt_history = PromptHistory(
             self._settings.history, self._settings.history_characters
         )
@@ -103,8 +96,15 @@ class Decider:
             self._settings, recorder, checkpointer, self._decisions, searching
         )
         self.step_budget = self._graph.step_budget
-        self._paid: PaidModel | None = None  # of the newest decision
-        self._gone: str | None = None  # why no other is made
+        self._trials = Trials(
+            training,
+            builder,
+            rules,
+            recorder,
+            history=self._prompt_history,
+            budget=budget,
+            searching=searching,
+        )
         self._pending: Pending | None = None
         self.pace: Pace | None = None
 
@@ -125,7 +125,7 @@ class Decider:
         observation = self._observe(decision)
         if observation is None:
             return None, {}
-        ports = self._ports(decision)
+        ports = self._trials.ports(decision.number)
         try:
             return ports, self._graph.ask(decision, observation, ports)
         except Exception as error:
@@ -133,9 +133,7 @@ class Decider:
 
     def _stop(self, because: str = "a rank is gone") -> None:
         """Nobody waits for what the language models say."""
-        self._gone = because
-        if self._paid is not None:
-            self._paid.give_up(because)
+        self._trials.give_up(because)
 
     def begin(self) -> Decision:
         """One decision in a thread; what is returned is filled in when it is over."""
@@ -146,8 +144,7 @@ class Decider:
         if observation is None:
             return self._conclude(decision, None, {}, began)
         work = BackgroundWork(lambda: self._graph.ask(decision, observation, ports))
-        ports = self._ports(decision, work.run_on_training_thread, sliced=True)
-        ports.meanwhile = Meanwhile(self._training)
+        ports = self._trials.ports(decision.number, work.run_on_training_thread)
         self._pending = Pending(decision, ports, work, began)
         self._pending.start()
         return decision
@@ -222,8 +219,8 @@ class Decider:
             "chronicle": self._prompt_history.state_dict(),
             "budget": self._budget.state_dict(),
             **self._graph.state_dict(),
-            "reached": self._regret.reached,
-            "proved": self._regret.proved,
+            "reached": self._trials.regret.reached,
+            "proved": self._trials.regret.proved,
             "validations": [list(pair) for pair in self._training.validations],
             **({} if best is None else {"best": best.state_dict()}),
             **self._rules.state_dict(),
@@ -254,7 +251,7 @@ class Decider:
             budget_from_there()
             graph_from_there()
             training.validations = validations
-            self._regret = regret
+            self._trials.regret = regret
             training.best = best
 
         return take_over
@@ -272,8 +269,8 @@ class Decider:
             decision.reason = nothing
             return None
         new = on_probation(self._decisions, self._settings.accept)
-        self._regret.look(self._training.statistics, self._live, new=new)
-        spent = self._gone or self._budget.exhausted()
+        self._trials.regret.look(self._training.statistics, self._live, new=new)
+        spent = self._trials.gone or self._budget.exhausted()
         as_recorded = self.pace is not None and decision.number in self.pace.paused
         if as_recorded or self._recorder.paused(decision.number):
             spent = PAUSED
@@ -284,72 +281,10 @@ class Decider:
             return None
         history, made = self._prompt_history, self._rules.last_made
         observation = self._training.observation(decision.number, history, made)
-        self._regret.reaches = reaching(observation, history.ended)
+        self._trials.regret.reaches = reaching(observation, history.ended)
         observation = self._graph.recalled(observation, self._budget, self.pace)
         self._recorder.tell_of(decision, ObservationEvent(**observation.as_dict()))
         return observation
-
-    def _ports(
-        self,
-        decision: Decision,
-        on_training_thread: Callable[[Slices[Any]], Any] = result_of,
-        *,
-        sliced: bool = False,
-    ) -> DecisionPorts:
-        settings = self._settings
-        paid = PaidModel(
-            self._searching.models,
-            budget=self._budget,
-            prices=self._searching.prices,
-            deadline=Deadline(settings.decision_timeout, settings.lm_timeout),
-            recall=partial(self._recorder.known_reply, decision.number),
-        )
-        self._paid = paid
-        if self._gone is not None:  # by another thread, a moment ago
-            paid.give_up(self._gone)
-        how = {"seed": settings.seed + decision.number, "sliced": sliced}
-        ports: DecisionPorts = DecisionPorts(
-            paid=paid,
-            prompt_history=self._prompt_history,
-            try_out=lambda source, earlier, steps: (
-                unlawful(source, settings, earlier)
-                or on_training_thread(
-                    self._dry_run(ports, source, earlier, steps, **how)
-                )
-            ),
-            rehearse=lambda source: on_training_thread(
-                self._rehearse(source, ports.dry_runs.get(source))
-            ),
-            harmful=self._rules.harmful,
-            prepare=(lambda source: self._prepare(source, ports)) if sliced else None,
-            keep=self._recorder.keep_source,
-            wait=paid.wait,
-            prompts=settings.prompts,
-            context_window=settings.context_window,
-        )
-        return ports
-
-    def _dry_run(
-        self, ports: DecisionPorts, *what: Any, **how: Any
-    ) -> Slices[DryRunReport]:
-        ports.dry_runs_at.append(self._training.statistics.step)
-        if ports.meanwhile is not None:
-            ports.meanwhile.require_sound()
-        caught = caught_by(self._decisions) + ports.caught
-        how |= self._regret.of_maker(caught)
-        return (yield from tried(self._training, *what, **how))
-
-    def _prepare(self, source: str, ports: DecisionPorts) -> None:
-        self._builder.prepare(source, ports.dry_runs.get(source))
-        moves_by_itself(source, self._training, self._recorder)
-
-    def _rehearse(
-        self, source: str, report: DryRunReport | None
-    ) -> Slices[Finding | None]:
-        yield from ()  # it is short
-        self._live.meet_groups()
-        self._builder.expect(report)
-        return rehearse(self._live, source)
 
     def _conclude(
         self,
