@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -40,8 +39,6 @@ from dux_sandbox.process.ahead import nothing_lingers
 
 if TYPE_CHECKING:
     from langgraph.checkpoint.base import BaseCheckpointSaver
-
-log = logging.getLogger(__name__)
 
 _CLOSED = "the agent was closed first"
 

@@ -43,7 +43,7 @@ OLD = SGD.replace("class ", "class Old")
 def quick_and_alone(monkeypatch):
     """No waiting between retries, no proxy, a key in the environment."""
     monkeypatch.setattr(
-        "dux_agent.deciding.graph_runs.build_graph",
+        "dux_graphs.decision.build_graph",
         functools.partial(build_graph, retry=QUICK),
     )
     for name in ("OPENAI_BASE_URL", "OPENAI_API_BASE", "OLLAMA_HOST"):
