@@ -1,5 +1,6 @@
 """LMSampler is held by Optuna's own test cases, and by what it promises beside them."""
 
+import gc
 import json
 import logging
 import pickle
@@ -205,6 +206,7 @@ def test_what_only_some_trials_use_is_asked_for_where_a_choice_tells_which():
     ]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_a_database_and_parallel_trials_work(jobs, tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
@@ -216,6 +218,8 @@ def test_a_database_and_parallel_trials_work(jobs, tmp_path):
     assert [TrialState.COMPLETE] * 6 == [trial.state for trial in again.trials]
     assert {"offline rule"} == {t.user_attrs["dux:by"] for t in again.trials}
     assert 6 == len({json.dumps(t.params, sort_keys=True) for t in again.trials})
+    del study, again
+    gc.collect()  # Optuna's connections: Python warns of open ones since 3.13
 
 
 def test_a_sampler_is_pickled_and_goes_on():
