@@ -7,11 +7,14 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
+from dux_agent import attach
 from dux_agent.live.swap import swap
 from tests import models
+from tests.executions import both
 from tests.loops.test_schedules import CLOSE, Loop, follows, is_the_twins
 from tests.schedulers_table import TORCH, plainly, two_groups
 from tests.swapping import ADAM, MOMENTUM, SGD, live_over
+from tests.talking import run, scripted
 
 
 def by_hand(function):
@@ -470,3 +473,39 @@ def test_schedulers_are_not_kept_alive():
     gc.collect()
 
     assert [] == live.schedule.schedulers
+
+
+@both
+def test_one_tensor_for_two_groups_is_shared_by_the_base_optimizer_and_by_no_rule(
+    execution,
+):
+    def shared(model):
+        first, *others = model.parameters()
+        rate = torch.tensor(0.08)
+        groups = [{"params": [first]}, {"params": others}]
+        return torch.optim.SGD(groups, lr=rate), rate
+
+    def halve(optimizer):
+        for group in optimizer.param_groups:
+            group["lr"] *= 0.5
+        return [float(group["lr"]) for group in optimizer.param_groups]
+
+    model = models.make("mlp")
+    base, rate = shared(model)
+    options = {"lm": scripted(MOMENTUM), "execution": execution, "accept": "finite"}
+    with attach(model, base, models.objective, dry_run_steps=1, **options) as agent:
+        run(agent, 3)
+        before = halve(agent.optimizer)
+        run(agent, 3)
+        assert "applied" == agent.decide().verdict
+        run(agent, 3)
+        under_a_rule = halve(agent.optimizer)
+        run(agent, 1)
+        kept = [float(group["lr"]) for group in agent.optimizer.param_groups]
+        agent.optimizer.guard.breach("for the test")
+        back = [group["lr"] for group in agent.optimizer.param_groups]
+
+    assert halve(shared(models.make("mlp"))[0]) == before  # a quarter: torch's own
+    assert [0.025, 0.025] == under_a_rule == kept  # of MOMENTUM's 0.05
+    assert all(each is rate for each in back)
+    assert before == [float(rate)] * 2
