@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -222,6 +223,7 @@ class Ahead:
         self._looks = 0
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
+        self._owner = os.getpid()
         self._news: SimpleQueue[tuple[Hashable, Branch] | None] = SimpleQueue()
 
     def look(
@@ -263,6 +265,8 @@ class Ahead:
 
     def take(self, known: Branches) -> bool:
         """Whether one program more is known now; waits until that is certain."""
+        if self._owner != os.getpid():  # a fork of the trainer has none of its threads
+            self._owner, self._thread, self._news = os.getpid(), None, SimpleQueue()
         if self._thread is None:
             return False
         found = self._news.get()
