@@ -1,4 +1,8 @@
-"""What `statistics` does, written in the language of rules: of numbers in a list."""
+"""What `statistics` does, written in the language of rules: of numbers in a list.
+
+Sums are taken in order, which a recorded program can do as well: a mean may be off by
+the last digits of a double, where Python's own adds fractions.
+"""
 
 WRITTEN = """
 def statistics_listed(data):
@@ -9,7 +13,7 @@ def statistics_listed(data):
 
 def statistics_fmean(data):
     held = statistics_listed(data)
-    return math_written_out.fsum(held) / len(held)
+    return sum(held) / len(held)
 
 def statistics_mean(data):
     return statistics_fmean(data)
@@ -30,7 +34,7 @@ def statistics_median_high(data):
 def statistics_pvariance(data, mu=None):
     held = statistics_listed(data)
     middle = statistics_fmean(held) if mu is None else mu
-    return math_written_out.fsum([(each - middle) ** 2 for each in held]) / len(held)
+    return sum([(each - middle) ** 2 for each in held]) / len(held)
 
 def statistics_variance(data, xbar=None):
     held = statistics_listed(data)
