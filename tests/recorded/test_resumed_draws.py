@@ -26,6 +26,15 @@ _DROPOUT = with_step(
 """,
     "        self.own = torch.Generator().manual_seed(7)\n",
 )
+_SEEDED = with_step(
+    """\
+        if self.t % 2:
+            torch.manual_seed(self.t)
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.sub_(p.grad + torch.randn_like(p) * 0.1, alpha=group["lr"])
+""",
+)
 _KINDS = ("recorded", "isolated", "inline")
 
 
@@ -45,12 +54,13 @@ def steps(live, weight, begin, end):
         live.step()
 
 
+@pytest.mark.parametrize("source", [_DROPOUT, _SEEDED], ids=["dropout", "seeded"])
 @pytest.mark.parametrize("kind", _KINDS)
-def test_draws_go_on_from_a_file_to_the_last_bit(kind):
+def test_draws_go_on_from_a_file_to_the_last_bit(kind, source):
     file, weight = io.BytesIO(), torch.nn.Parameter(torch.ones(6, 5))
     with ExitStack() as ending:
         live = live_over(kind, weight, ending)
-        swap(live, _DROPOUT)
+        swap(live, source)
         steps(live, weight, 0, 3)
         then = weight.detach().clone()
         torch.save(live.state_dict(), file)

@@ -4,6 +4,9 @@ A seed, and for each device a generator that was seeded with it, are kept on the
 that was built or stepped last: they last from step to step, and into its checkpoints.
 """
 
+HELD = "numbers_of_its_own"
+"""The attribute of a rule where they are kept. `SeededNumbers.made` is another name for
+it, which each method that a training calls begins by giving it again."""
 # Of torch: those that draw tensors of sizes, those that draw for tensors they are
 # given, those that draw what is like one and take no generator before torch 2.9, and
 # the methods that draw into a tensor.

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from dux_sandbox.language.seeded_functions import HELD
 from dux_sandbox.loading import namespace_of
 from dux_sandbox.runtime.inner_optimizers import own_names
 
@@ -28,6 +29,7 @@ def outside_of(kind: type[torch.optim.Optimizer], rule: torch.optim.Optimizer) -
         rule: an instance; its own parameters are nothing outside.
     """
     own = {id(p) for group in rule.param_groups for p in group["params"]}
+    own |= {id(vars(rule)[name]) for name in (HELD,) if name in vars(rule)}
     telling = _Telling(own | {id(rule)})
     for name, value in namespace_of(kind).items():
         if not name.startswith(("@", "__")):
