@@ -39,6 +39,7 @@ from dux_agent.training.process_ranks import ranks_of_process
 from dux_agent.training.ranks import Ranks
 from dux_agent.training.training import Training
 from dux_sandbox.limits import Limits
+from dux_sandbox.random_state import numbers_of_python_kept
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,7 @@ _HALF_AN_HOUR = 1800.0  # seconds
 _REASONING = {"True": "first", "False": "none"}
 
 
+@numbers_of_python_kept()
 def attach(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,

@@ -151,6 +151,16 @@ class RandomState:
 
 
 @contextmanager
+def numbers_of_python_kept() -> Iterator[None]:
+    """What is imported inside may draw from Python's generator, as `rich` does."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+@contextmanager
 def random_numbers_kept() -> Iterator[None]:
     """What is drawn or seeded inside leaves the random numbers as they were."""
     before = RandomState.take()
