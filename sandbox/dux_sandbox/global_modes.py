@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,19 @@ def set_default_dtype(name: str) -> None:
     torch.set_default_dtype(getattr(torch, name))
 
 
+def _matmul_precision() -> str | None:
+    """None where it was set by newer names than this one: torch raises then."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:
+        return None
+
+
+def _set_matmul_precision(name: str | None) -> None:
+    if name is not None:
+        torch.set_float32_matmul_precision(name)
+
+
 # torch's own function imports a compiler, which a jailed process cannot.
 def _hear_deterministic(strict: bool) -> None:
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
@@ -40,6 +54,7 @@ class Mode:
     Attributes:
         name: in words.
         asked: the expression that tells how it stands, of `torch` alone.
+        read: does so as well; None: just that expression.
         write: sets it; None: it cannot be set.
         hear: sets it in a jailed process as it is told to be; None: it stays as it is
             there, since no step computes anything else for it.
@@ -49,14 +64,29 @@ class Mode:
     asked: str
     write: Callable[[Any], Any] | None = None
     hear: Callable[[Any], Any] | None = None
+    read: Callable[[], Any] | None = None
 
     def reader(self) -> Callable[[], Any]:
         """What tells how it stands now."""
+        if self.read is not None:
+            return self.read
         path = self.asked.removeprefix("torch.").removesuffix("()").split(".")
         read: Any = torch
         for name in path:
             read = getattr(read, name)
         return read  # type: ignore[no-any-return]
+
+
+def _newer_precisions() -> tuple[Mode, ...]:
+    """That of products on a processor, as torch 2.9 and later have it beside."""
+    of = "mkldnn", "matmul"
+    asked = f"torch._C._get_fp32_precision_getter{of}"
+    try:
+        read = partial(torch._C._get_fp32_precision_getter, *of)
+        write = partial(torch._C._set_fp32_precision_setter, *of)
+    except AttributeError:
+        return ()
+    return (Mode("precision of products on a processor", asked, write, write, read),)
 
 
 MODES = (
@@ -86,9 +116,11 @@ MODES = (
     Mode(
         "float32 matmul precision",
         "torch.get_float32_matmul_precision()",
-        torch.set_float32_matmul_precision,
-        torch.set_float32_matmul_precision,
+        _set_matmul_precision,
+        _set_matmul_precision,
+        _matmul_precision,
     ),
+    *_newer_precisions(),
     Mode("torch function modes", "torch._C._len_torch_function_stack()"),
 )
 _READERS = [mode.reader() for mode in MODES]

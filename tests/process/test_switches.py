@@ -5,10 +5,14 @@ from contextlib import contextmanager
 import pytest
 import torch
 
+from dux_agent import attach
 from dux_sandbox.global_modes import Modes, hear, tell
 from dux_sandbox.process.isolated import IsolatedRule
 from dux_sandbox.replaying.rule import RecordedRule
 from dux_sandbox.running import InlineRule
+from tests import models
+from tests.sources import MOMENTUM
+from tests.talking import scripted
 
 EXECUTIONS = (InlineRule, IsolatedRule, RecordedRule)
 
@@ -35,6 +39,12 @@ class Counts(torch.optim.Optimizer):
                 third = torch.tensor(1 / 3)
                 p.add_(p.grad * third, alpha=-group["lr"])
 """
+
+
+def set_newer_precision(name):
+    """As torch 2.9 and later are told it: the older getter raises from then on."""
+    if hasattr(torch.backends.mkldnn, "matmul"):
+        torch.backends.mkldnn.matmul.fp32_precision = name
 
 
 @contextmanager
@@ -107,6 +117,7 @@ def test_every_switch_that_is_told_is_heard():
         torch.set_default_dtype(torch.float64)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.set_float32_matmul_precision("high")
+        set_newer_precision("bf16")
 
     before = tell()
     with switched(others):
@@ -117,3 +128,46 @@ def test_every_switch_that_is_told_is_heard():
     assert all(before[name] != value for name, value in told.items())
     assert told == heard
     assert before == tell()
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize("live", [False, True])
+def test_a_precision_that_the_older_getter_knows_nothing_of_stops_nothing(
+    execution, live
+):
+    found = []
+    for switch in (lambda: None, lambda: set_newer_precision("tf32")):
+        if live:
+            rule, weight = built(execution, COUNTS)
+            stepped(rule, weight)
+        with switched(switch):
+            if not live:
+                rule, weight = built(execution, COUNTS)
+            found.append(stepped(rule, weight))
+            rule.close()
+
+    assert_alike(*found)
+
+
+@pytest.mark.parametrize("execution", ["inline", "isolated", "recorded"])
+def test_an_agent_decides_and_ends_under_a_newer_precision(execution):
+    model = models.make("mlp")
+    with (
+        switched(lambda: set_newer_precision("tf32")),
+        attach(
+            model,
+            torch.optim.SGD(model.parameters(), lr=0.02),
+            models.objective,
+            lm=scripted(MOMENTUM),
+            execution=execution,
+            accept="finite",
+            dry_run_steps=1,
+        ) as agent,
+    ):
+        for batch in models.batches():
+            agent.step(batch)
+        agent.decide()
+        for batch in models.batches():
+            agent.step(batch)
+
+    assert ["applied"] == [each.verdict for each in agent.decisions]
