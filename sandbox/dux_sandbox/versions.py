@@ -1,8 +1,21 @@
 """How often tensors were written to, as autograd counts it, and to take that back."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
+
+
+def one_by_one(setter: Callable[..., Any]) -> Callable[..., Any]:
+    """What sets the counts of several tensors; torch 2.6 sets that of one at a time."""
+    try:
+        setter((), ())
+    except TypeError:
+        return lambda tensors, counts: [*map(setter, tensors, counts)]
+    return setter
+
+
+_set = one_by_one(torch._C._autograd._unsafe_set_version_counter)
 
 
 class Versions:
@@ -27,4 +40,4 @@ class Versions:
 
     def put_back(self) -> None:
         """As if nothing had been written since; the tensors hold what they held."""
-        torch._C._autograd._unsafe_set_version_counter(self._tensors, self._counts)
+        _set(self._tensors, self._counts)
