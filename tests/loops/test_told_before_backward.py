@@ -82,7 +82,22 @@ def test_a_swap_leaves_the_backward_pass_to_go_on(source, execution):
     assert ["applied"] * 3 == verdicts
 
 
-@pytest.mark.parametrize("make", [plain, batch_norm, taught])
+def clamped():
+    """By a teacher that writes the bits again that its weights have already."""
+    teacher = models.mlp()
+
+    def objective(model, batch):
+        with torch.no_grad():
+            for each in teacher.parameters():
+                each.clamp_(-5, 5)
+                each.copy_(each.clone())
+        said = teacher(batch[0])
+        return models.objective(model, batch) + (model(batch[0]) - said).square().mean()
+
+    return models.mlp(), objective
+
+
+@pytest.mark.parametrize("make", [plain, batch_norm, taught, clamped])
 @pytest.mark.parametrize("detached", [False, True])
 def test_a_decision_that_applies_nothing_changes_nothing(make, detached):
     expected, _ = trained(make, "inline")

@@ -146,21 +146,19 @@ class _KeptTensor:
         if self._values is not None:
             if not _same_memory(tensor, self._data):
                 tensor.data = self._data
-            if _write_back(self._data, self._values):
-                self._versions.put_back()
+            _write_back(self._data, self._values)
+            self._versions.put_back()
         for hooks, before in self._hooks:
             _refill(hooks, before)
 
 
-def _write_back(tensor: torch.Tensor, value: torch.Tensor) -> bool:
-    # Where nothing changed nothing is written. Where something was, the count of writes
-    # is put back too: a graph that waits for its backward pass may have the tensor in
-    # it, and autograd counts what is written.
+def _write_back(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    # Where nothing changed nothing is written. The count of writes is put back in any
+    # case: a graph that waits for its backward pass may have the tensor in it, and the
+    # same bits may have been written.
     plain = tensor.layout is torch.strided and not tensor.is_quantized
-    changed = not plain or not torch.equal(tensor, value)
-    if changed:
+    if not plain or not torch.equal(tensor, value):
         tensor.copy_(value)
-    return changed
 
 
 def _same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
@@ -207,11 +205,9 @@ class _KeptModule:
         for listed, items in self._lists:
             if list(map(id, listed)) != list(map(id, items)):
                 listed[:] = items
-        written = [
-            _write_back(tensor.detach(), value) for tensor, value in self._values
-        ]
-        if any(written):
-            self._versions.put_back()
+        for tensor, value in self._values:
+            _write_back(tensor.detach(), value)
+        self._versions.put_back()
         if self._module.training != self._training:  # a scripted one keeps it elsewhere
             self._module.training = self._training
 
