@@ -6,7 +6,6 @@ second time: without this the former agent's process would live on beside the ne
 
 import logging
 from collections.abc import Collection
-from contextlib import ExitStack
 from typing import Any
 from weakref import WeakSet
 
@@ -63,12 +62,17 @@ def close_all(
     Args:
         exception: that the caller is about to raise: all of them are notes of it.
     """
-    with ExitStack() as last:
-        last.push(lambda _, raised, __: raised is exception)
-        for agent in reversed([*agents]):
-            last.push(agent)
-        if exception is not None:
-            raise exception
+    first = exception
+    for agent in agents:
+        try:
+            agent.__exit__(None, first)
+        except Exception as trouble:
+            if first is None:
+                first = trouble
+            else:
+                first.add_note(f"As another agent was closed: {trouble!r}")
+    if first is not None and first is not exception:
+        raise first
 
 
 def is_replaced(agent: Agent) -> bool:
