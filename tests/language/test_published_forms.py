@@ -92,6 +92,13 @@ def test_a_class_on_typed_dict_is_a_dict(execution):
     assert [[pytest.approx(-0.5)]] == stepped(source, execution, [[(2, 2)]])
 
 
+def test_a_typed_dict_that_does_something_is_not_left_out():
+    does = DICTS.replace("    step: int", "    step: int\n\n    def halve(self): pass")
+    source = rule(_INIT, each="p.sub_(p.grad)", before=does)
+
+    assert 0 < len(check(source).findings)
+
+
 PRIVATE = {
     "method": (
         "self.__halve(p.grad)",

@@ -95,12 +95,13 @@ class Records:
         return ast.fix_missing_locations(ast.copy_location(made, node))
 
     def typed_dict(self, node: ast.stmt) -> ast.stmt | None:
-        """`Name = dict` for a class on TypedDict, which is what it is; or None."""
-        if not isinstance(node, ast.ClassDef) or not node.bases or node.decorator_list:
+        """`Name = dict` for a class of keys on TypedDict, or None."""
+        if not isinstance(node, ast.ClassDef):
             return None
-        if not all(map(self._is_typed_dict, node.bases)):
-            return None
-        if any(each.arg != "total" for each in node.keywords):
+        plain = not node.decorator_list and all(map(_is_said, node.body))
+        known = bool(node.bases) and all(map(self._is_typed_dict, node.bases))
+        if not (plain and known and all(x.arg == "total" for x in node.keywords)):
+            self._dicts.discard(node.name)
             return None
         self._dicts.add(node.name)
         kind = ast.Name("dict", ast.Load())
@@ -137,6 +138,14 @@ class Records:
         given = not (isinstance(asked, ast.Constant) and asked.value is False)
         found = options.get("default"), options.get("default_factory")
         return _Field(target.id, *found, given)
+
+
+def _is_said(node: ast.stmt) -> bool:
+    """Whether it says what a value is, or what a class is for, and does nothing."""
+    if isinstance(node, ast.AnnAssign):
+        return node.value is None
+    says = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return says or isinstance(node, ast.Pass)
 
 
 def _maker_import(at: ast.stmt) -> ast.stmt:
