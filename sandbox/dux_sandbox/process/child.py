@@ -93,6 +93,8 @@ class Child:
         self._dropped.detach()
         self.channel.close()
         if not (self._alive and self.is_ours):
+            if self._alive and self._handle >= 0:  # a fork's own
+                os.close(self._handle)
             self._alive = False
             return
         self._try_signal(signal.SIGKILL)
