@@ -86,6 +86,7 @@ class Puppet:
     def __init__(self, channel):
         self.channel = channel
         self.pid = 0
+        self.is_ours = True  # no fork asks
         self.killed = False
 
     def kill(self, *, wait=True):
