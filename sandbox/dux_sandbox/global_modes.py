@@ -54,10 +54,10 @@ class Mode:
     Attributes:
         name: in words.
         asked: the expression that tells how it stands, of `torch` alone.
-        read: does so as well; None: just that expression.
         write: sets it; None: it cannot be set.
         hear: sets it in a jailed process as it is told to be; None: it stays as it is
             there, since no step computes anything else for it.
+        read: tells how it stands where `asked` alone cannot; None: `asked` does.
     """
 
     name: str
